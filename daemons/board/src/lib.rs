@@ -1,0 +1,1 @@
+//! Pilot, contactors, temperatures, emergency stop.

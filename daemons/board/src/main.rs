@@ -1,0 +1,2 @@
+//! Pilot, contactors, temperatures, emergency stop.
+fn main() {}

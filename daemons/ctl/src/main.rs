@@ -1,0 +1,2 @@
+//! The technician's command.
+fn main() {}

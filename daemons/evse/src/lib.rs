@@ -1,0 +1,1 @@
+//! One EVSE's energy path.

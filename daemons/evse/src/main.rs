@@ -1,0 +1,2 @@
+//! One EVSE's energy path.
+fn main() {}

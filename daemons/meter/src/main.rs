@@ -1,0 +1,2 @@
+//! Energy meters and insulation monitors on one line.
+fn main() {}

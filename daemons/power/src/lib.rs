@@ -1,0 +1,1 @@
+//! Power modules over CAN.

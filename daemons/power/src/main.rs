@@ -1,0 +1,2 @@
+//! Power modules over CAN.
+fn main() {}

@@ -1,0 +1,1 @@
+//! ISO 15118 communication with the vehicle.

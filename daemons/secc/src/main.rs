@@ -1,0 +1,2 @@
+//! ISO 15118 communication with the vehicle.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Simulated hardware and vehicle.
+fn main() {}

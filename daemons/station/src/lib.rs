@@ -1,0 +1,1 @@
+//! Authorization, shares, transactions and the station's book.

@@ -1,0 +1,2 @@
+//! Authorization, shares, transactions and the station's book.
+fn main() {}

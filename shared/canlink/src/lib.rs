@@ -1,0 +1,1 @@
+//! CAN frames over SocketCAN or slcan.

@@ -1,0 +1,1 @@
+//! Codecs of CAN power module families.

@@ -1,0 +1,1 @@
+//! What every daemon does alike: configuration, journal, readiness, watchdog, shutdown, leases.
