@@ -1,0 +1,276 @@
+//! The faults that can be injected, by name: what breaks, and what a technician then sees.
+
+/// One thing that breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Fault {
+    /// The first power module stops: no output, no answers.
+    ModuleDead,
+    /// The first power module reports its set points while it delivers something else.
+    ModuleLies,
+    /// The first power module answers three seconds late.
+    ModuleLate,
+    /// The first power module is too hot and switches its output off.
+    ModuleOvertemp,
+    /// Every power module can give only 40 % of its current.
+    ModuleDerated,
+    /// The modules' bleeders have failed: their output stays charged.
+    ModuleBleeder,
+    /// The CAN bus is cut.
+    CanSilent,
+    /// The CAN adapter delivers garbage between the frames.
+    CanGarbage,
+    /// The safety controller's frames have wrong checksums.
+    BoardWrongCrc,
+    /// The safety controller stops sending.
+    BoardSilent,
+    /// The meter answers, and its registers stand still.
+    MeterStuck,
+    /// The meter no longer answers.
+    MeterGone,
+    /// The meter's answers have wrong checksums.
+    MeterWrongCrc,
+    /// The insulation monitor no longer answers.
+    ImdGone,
+    /// The insulation monitor's self-test ends in a device error.
+    ImdSelfTestFails,
+    /// The insulation falls slowly.
+    InsulationFalling,
+    /// DC− touches earth through 20 kΩ.
+    InsulationFault,
+    /// Both contactors stay closed once they are.
+    ContactorWelded,
+    /// The contactors do not close.
+    ContactorStuckOpen,
+    /// The control pilot touches PE.
+    PilotShort,
+    /// The diode in the vehicle's pilot circuit is shorted.
+    PilotDiode,
+    /// A contact of the connector has a high resistance and heats.
+    ConnectorHot,
+    /// The emergency stop is pressed.
+    EmergencyStop,
+    /// The proximity wire is broken.
+    ProximityOpen,
+    /// The protective earth of the cable is broken.
+    PeLoss,
+    /// DC+ touches DC− at the connector.
+    OutputShort,
+    /// The vehicle stops talking.
+    VehicleSilent,
+    /// The vehicle asks for more than anybody offered.
+    VehicleOverasks,
+    /// The connector is pulled while current flows.
+    VehicleUnplugsUnderLoad,
+    /// The vehicle never ends PreCharge.
+    VehicleNoPrechargeEnd,
+    /// The vehicle sends its messages in the wrong order.
+    VehicleWrongOrder,
+    /// The vehicle takes just longer than allowed between its messages.
+    VehicleSlow,
+}
+
+/// A fault as `voltryctl sim fault list` explains it.
+#[derive(Debug, Clone, Copy)]
+pub struct Description {
+    /// The fault.
+    pub fault: Fault,
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What breaks, physically.
+    pub breaks: &'static str,
+    /// What the technician then sees.
+    pub seen: &'static str,
+    /// Whether the charger stays faulted after the cause is gone, until somebody clears it.
+    pub latching: bool,
+}
+
+impl Fault {
+    /// The fault of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        TABLE.iter().find(|row| row.name == name).map(|row| row.fault)
+    }
+
+    /// Its row of the table.
+    #[must_use]
+    pub fn describe(self) -> &'static Description {
+        // The table is in the order of the enum; a test holds it so.
+        &TABLE[self as usize]
+    }
+
+    /// Its name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.describe().name
+    }
+}
+
+/// The faults of one EVSE that are injected now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FaultSet(u64);
+
+impl FaultSet {
+    /// Whether `fault` is injected.
+    #[must_use]
+    pub fn has(self, fault: Fault) -> bool {
+        self.0 & (1 << fault as u8) != 0
+    }
+
+    /// Breaks it.
+    pub fn inject(&mut self, fault: Fault) {
+        self.0 |= 1 << fault as u8;
+    }
+
+    /// Mends it.
+    pub fn clear(&mut self, fault: Fault) {
+        self.0 &= !(1 << fault as u8);
+    }
+
+    /// Breaks or mends it.
+    pub fn set(&mut self, fault: Fault, broken: bool) {
+        if broken { self.inject(fault) } else { self.clear(fault) }
+    }
+
+    /// Mends everything.
+    pub fn clear_all(&mut self) {
+        self.0 = 0;
+    }
+
+    /// What is injected, in the table's order.
+    pub fn iter(self) -> impl Iterator<Item = Fault> {
+        TABLE.iter().map(|row| row.fault).filter(move |fault| self.has(*fault))
+    }
+}
+
+macro_rules! fault {
+    ($fault:ident, $name:literal, $breaks:literal, $seen:literal, $latching:literal) => {
+        Description { fault: Fault::$fault, name: $name, breaks: $breaks, seen: $seen, latching: $latching }
+    };
+}
+
+/// Every fault, in the order of [`Fault`].
+#[rustfmt::skip]
+pub const TABLE: [Description; 32] = [
+    fault!(ModuleDead, "module-dead",
+        "the first power module loses its supply: no output, no answer on CAN",
+        "`voltryctl modules` shows it lost after some seconds; the session goes on with what the others can give, or stops if there are none", false),
+    fault!(ModuleLies, "module-lies",
+        "the first power module reports its set points while it delivers half the current, 20 V lower",
+        "module and meter disagree: a plausibility fault naming both sources; measure at the terminals before trusting either", true),
+    fault!(ModuleLate, "module-late",
+        "the first power module answers every request three seconds late",
+        "its readings are stale: the module is treated as lost, then found again when the fault is cleared", false),
+    fault!(ModuleOvertemp, "module-overtemp",
+        "the first power module's air inlet is blocked: over-temperature protection, its output off",
+        "`voltryctl modules` shows over-temperature; less power or, with one module, an error shutdown; clean the filter", false),
+    fault!(ModuleDerated, "module-derated",
+        "every power module limits itself to 40 % of its current and power",
+        "charging goes on slower; the module's status says power limited, `status` shows the limit that binds", false),
+    fault!(ModuleBleeder, "module-bleeder",
+        "the bleeders in the power modules have failed, so the output stays charged when switched off",
+        "the voltage does not fall below 60 V in time: a discharge fault, the modules report it too", true),
+    fault!(CanSilent, "can-silent",
+        "the CAN cable is cut: nothing passes in either direction",
+        "all modules lost at once, measurements stale, error shutdown; after 10 s the modules switch off by themselves", true),
+    fault!(CanGarbage, "can-garbage",
+        "the CAN adapter delivers broken lines and frames nobody sent, between the real ones",
+        "one warning a minute with a count of bad frames; charging goes on", false),
+    fault!(BoardWrongCrc, "wrong-crc",
+        "the safety controller's frames arrive with wrong checksums",
+        "pilot state and contactor feedback become stale: error shutdown, the counter of bad frames rises", true),
+    fault!(BoardSilent, "board-silent",
+        "the safety controller sends nothing more; it still obeys",
+        "the board's readings become stale: error shutdown, the connector unavailable", true),
+    fault!(MeterStuck, "meter-stuck",
+        "the meter answers, but its registers stand still",
+        "current flows and the energy does not rise: a fault of the meter's progress", true),
+    fault!(MeterGone, "meter-gone",
+        "the meter no longer answers",
+        "readings stale after 3 s: the session stops, since what cannot be billed is not sold", false),
+    fault!(MeterWrongCrc, "meter-wrong-crc",
+        "the meter's answers arrive with wrong checksums (termination, interference)",
+        "as meter-gone, with checksum errors counted on the line", false),
+    fault!(ImdGone, "imd-gone",
+        "the insulation monitor no longer answers",
+        "no fresh insulation value: error shutdown; no session starts", false),
+    fault!(ImdSelfTestFails, "imd-self-test-fails",
+        "the insulation monitor's self-test ends in a device error",
+        "CableCheck fails with the self-test named", true),
+    fault!(InsulationFalling, "insulation-falling",
+        "moisture creeps in: the resistance of DC− to earth halves every two seconds",
+        "a warning level first where the profile has one, below 100 kΩ an insulation fault", true),
+    fault!(InsulationFault, "insulation-fault",
+        "DC− touches earth through 20 kΩ at once",
+        "insulation fault within the monitor's measuring time, error shutdown; the vehicle is told Fault", true),
+    fault!(ContactorWelded, "contactor-welded",
+        "both contactors weld: they do not open any more once closed",
+        "feedback stays closed after the command to open, welding found on the cable side; replace the contactors", true),
+    fault!(ContactorStuckOpen, "contactor-stuck-open",
+        "the contactors do not close: coil wire broken",
+        "the close command is never confirmed: a contactor fault before any test voltage", true),
+    fault!(PilotShort, "pilot-short",
+        "the control pilot touches PE",
+        "pilot state E and the board's short-circuit flag: emergency, the board latches in state F", true),
+    fault!(PilotDiode, "pilot-diode",
+        "the diode in the vehicle's pilot circuit is shorted",
+        "the board's diode-fault flag: the board latches in state F; another vehicle charges", true),
+    fault!(ConnectorHot, "connector-hot",
+        "the DC+ contact has a high resistance and heats to 95 °C in some seconds",
+        "derating first, then over-temperature; at 85 °C the board opens by itself and latches", true),
+    fault!(EmergencyStop, "emergency-stop",
+        "the emergency stop is pressed",
+        "emergency: contactors open at once; release the button, then clear the fault", true),
+    fault!(ProximityOpen, "proximity-open",
+        "the proximity wire is broken",
+        "the board reads no valid proximity and latches", true),
+    fault!(PeLoss, "pe-loss",
+        "the protective earth in the cable is broken, so the pilot has no return either",
+        "the vehicle vanishes from the pilot (state A) while charging: emergency", true),
+    fault!(OutputShort, "output-short",
+        "DC+ touches DC− at the connector (0.1 Ω)",
+        "in CableCheck the current limit is reached without the voltage: short circuit; while charging: over-current", true),
+    fault!(VehicleSilent, "vehicle-silent",
+        "the vehicle sends no further message",
+        "a communication time-out of the sequence; the session ends, the connector is free after unplugging", false),
+    fault!(VehicleOverasks, "vehicle-overasks",
+        "the vehicle asks for more current and voltage than it or the charger named",
+        "the set point stays at the limits; `status` shows which one binds", false),
+    fault!(VehicleUnplugsUnderLoad, "vehicle-unplugs-under-load",
+        "the connector is pulled while current flows",
+        "pilot A while charging: emergency, one opening under load counted", true),
+    fault!(VehicleNoPrechargeEnd, "vehicle-no-precharge-end",
+        "the vehicle repeats PreCharge for ever",
+        "PreCharge time-out, normal end of the session without energy", false),
+    fault!(VehicleWrongOrder, "vehicle-wrong-order",
+        "the vehicle sends a message that the order does not allow",
+        "the answer is FAILED_SequenceError and the session ends", false),
+    fault!(VehicleSlow, "vehicle-slow",
+        "the vehicle leaves more than a second between its charging requests",
+        "the target becomes stale: current to zero, after 3 s an error shutdown", false),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_has_its_own_row_name_and_explanation() {
+        for (index, row) in TABLE.iter().enumerate() {
+            assert_eq!(row.fault as usize, index, "{} is out of order", row.name);
+            assert_eq!(Fault::from_name(row.name), Some(row.fault));
+            assert!(!row.breaks.is_empty() && !row.seen.is_empty());
+        }
+        assert_eq!(Fault::from_name("no-such-fault"), None);
+    }
+
+    #[test]
+    fn faults_come_and_go_alone() {
+        let mut set = FaultSet::default();
+        set.inject(Fault::VehicleSlow);
+        set.inject(Fault::ModuleDead);
+        assert_eq!(set.iter().collect::<Vec<_>>(), [Fault::ModuleDead, Fault::VehicleSlow]);
+        set.clear(Fault::ModuleDead);
+        assert!(!set.has(Fault::ModuleDead) && set.has(Fault::VehicleSlow));
+    }
+}
