@@ -1,1 +1,29 @@
-//! ISO 15118 communication with the vehicle.
+//! ISO 15118 communication with the vehicle: one daemon an EVSE.
+//!
+//! ```text
+//!   vehicle ◀─ UDP ─▶ discovery (SDP) ┐
+//!   vehicle ◀─ TCP ─▶ session ────────┼─▶ events ─▶ signals of EvLink1 ─▶ evse
+//!                        ▲            │
+//!                     pushed ◀────────┴── methods of EvLink1 ◀─────────── evse
+//! ```
+//! - [`v2g`]: bytes to messages and back. Alone names the codec crate.
+//! - [`message`]: what is asked and answered, whatever the encoding.
+//! - [`order`]: which request may follow which.
+//! - [`decide`]: what a request is answered. Pure.
+//! - [`session`]: one conversation: bytes, time and pushes in; bytes and events out. No I/O.
+//! - [`pushed`]: the newest values from evse, the only source of answers.
+//! - `link`, `net`: sockets. `bus`: D-Bus.
+//!
+//! An answer never waits on the bus: evse pushes, the newest push is what the vehicle hears,
+//! and a push older than 300 ms is refused instead of repeated.
+//!
+//! To come, and where: SLAC as `slac/` before discovery; TLS as a stream of `link`'s;
+//! DIN 70121 and ISO 15118-20 as codecs beside `v2g/iso2.rs`.
+
+pub mod config;
+pub mod decide;
+pub mod message;
+pub mod order;
+pub mod pushed;
+pub mod session;
+pub mod v2g;

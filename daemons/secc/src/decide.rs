@@ -1,0 +1,313 @@
+//! What a request is answered, from what evse last pushed. Pure.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use voltry_bus::{Authorization, EvseStatusCode, Isolation, PhaseAnswer};
+use voltry_units::{Amps, Timestamp, Volts};
+
+use crate::config::Timing;
+use crate::message::{Body, Code, Limited, Processing, Progress, Request, Status};
+use crate::order::Stage;
+use crate::pushed::{PRESENT_MAX_AGE, Present, Pushed};
+use crate::v2g::WireError;
+
+/// An open request and everything its answer depends on.
+#[derive(Debug)]
+pub struct Question<'a> {
+    /// The request.
+    pub request: &'a Request,
+    /// The stage it led to.
+    pub stage: Stage,
+    /// That phase's counter.
+    pub counter: u64,
+    /// The counter of the session's first phase.
+    pub since: u64,
+    /// Now.
+    pub now: Timestamp,
+    /// When the phase was entered.
+    pub entered: Timestamp,
+    /// The vehicle must be answered now.
+    pub due: bool,
+    /// What evse pushed.
+    pub pushed: &'a Pushed,
+    /// The station's times.
+    pub timing: &'a Timing,
+}
+
+/// What to do about an open request.
+#[derive(Debug, PartialEq)]
+pub enum Verdict {
+    /// Nothing yet: evse may still push something better.
+    Wait,
+    /// Answer, and go on.
+    Say(Processing),
+    /// Answer with this code, and end.
+    Fail(Code, Cause),
+}
+
+/// Why a conversation failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Cause {
+    /// The bytes are no conversation.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// A request that the order of messages does not allow.
+    #[error("{request} is out of order in {stage:?}")]
+    Order {
+        /// The request.
+        request: &'static str,
+        /// Where it came.
+        stage: Stage,
+    },
+    /// A request under a session id that this station did not give.
+    #[error("{0} carries an unknown session id")]
+    UnknownSession(&'static str),
+    /// The vehicle wants what this station has not.
+    #[error("the vehicle wants {0}")]
+    NotOffered(&'static str),
+    /// The driver may not charge.
+    #[error("not authorized")]
+    NotAuthorized,
+    /// evse refused the phase.
+    #[error("evse refused {0}")]
+    Refused(&'static str),
+    /// evse ended the session.
+    #[error("{0}")]
+    Aborted(Arc<str>),
+    /// evse's answer did not come in the station's time.
+    #[error("{request} was not granted within {} s", limit.as_secs_f64())]
+    Overdue {
+        /// The request.
+        request: &'static str,
+        /// The station's time for it.
+        limit: Duration,
+    },
+    /// There are no present values, or only old ones.
+    #[error("no present values of the last {max} ms for {0}", max = PRESENT_MAX_AGE.as_millis())]
+    Stale(&'static str),
+    /// evse has not said what the EVSE offers.
+    #[error("no limits are known")]
+    NoLimits,
+    /// The vehicle fell silent.
+    #[error("the vehicle sent nothing for {} s", .0.as_secs_f64())]
+    Silent(Duration),
+    /// The connection ended before SessionStop.
+    #[error("the connection ended: {0}")]
+    Disconnected(&'static str),
+}
+
+impl Cause {
+    /// The kind alone, to count by.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Wire(WireError::Framing(_)) => "framing",
+            Self::Wire(WireError::Codec(_)) => "codec",
+            Self::Wire(WireError::NotARequest(_)) => "not a request",
+            Self::Wire(WireError::NoCommonProtocol(_)) => "no common protocol",
+            Self::Order { .. } => "order",
+            Self::UnknownSession(_) => "unknown session",
+            Self::NotOffered(_) => "not offered",
+            Self::NotAuthorized => "not authorized",
+            Self::Refused(_) => "refused",
+            Self::Aborted(_) => "aborted",
+            Self::Overdue { .. } => "overdue",
+            Self::Stale(_) => "stale",
+            Self::NoLimits => "no limits",
+            Self::Silent(_) => "silent",
+            Self::Disconnected(_) => "disconnected",
+        }
+    }
+}
+
+impl Question<'_> {
+    /// Answer, wait, or fail.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        if let (Some(reason), false) =
+            (&self.pushed.abort, matches!(self.request, Request::SessionStop { .. }))
+        {
+            return Verdict::Fail(Code::Failed, Cause::Aborted(Arc::clone(reason)));
+        }
+        match self.request {
+            Request::SessionSetup { .. } | Request::ServiceDiscovery | Request::SessionStop { .. } => {
+                Verdict::Say(Processing::Finished)
+            }
+            Request::ServiceDetail { service_id: 1 } => Verdict::Say(Processing::Finished),
+            Request::ServiceDetail { .. } => Verdict::Fail(
+                Code::FailedServiceIdInvalid,
+                Cause::NotOffered("a service that is not offered"),
+            ),
+            Request::PaymentServiceSelection { contract, charging } => payment(*contract, *charging),
+            Request::Authorization => self.authorization(),
+            Request::ChargeParameterDiscovery { dc } => self.parameters(dc.is_some()),
+            Request::CableCheck { .. } => self.looped(Code::Failed, self.timing.cable_check),
+            Request::PreCharge { .. } => self.pre_charge(),
+            Request::PowerDelivery { progress, .. } => self.power_delivery(*progress),
+            Request::CurrentDemand { .. } | Request::WeldingDetection { .. } => self.with_present(),
+            Request::NotOffered(name) => Verdict::Fail(Code::FailedSequenceError, Cause::NotOffered(name)),
+        }
+    }
+
+    fn authorization(&self) -> Verdict {
+        match self.pushed.authorization {
+            Authorization::Granted => Verdict::Say(Processing::Finished),
+            Authorization::Refused => Verdict::Fail(Code::Failed, Cause::NotAuthorized),
+            Authorization::Pending => self.not_yet(Processing::WaitingForCustomer, self.timing.authorization),
+        }
+    }
+
+    fn parameters(&self, dc: bool) -> Verdict {
+        if !dc {
+            return Verdict::Fail(Code::FailedWrongEnergyTransferMode, Cause::NotOffered("AC"));
+        }
+        // While the current flows evse is not asked: the limits are what they are.
+        let verdict = if self.stage == Stage::Renegotiating {
+            Verdict::Say(Processing::Finished)
+        } else {
+            self.looped(Code::FailedWrongChargeParameter, self.timing.ongoing)
+        };
+        match (self.pushed.limits, self.due) {
+            (None, false) => Verdict::Wait,
+            (None, true) => Verdict::Fail(Code::Failed, Cause::NoLimits),
+            (Some(_), _) => verdict,
+        }
+    }
+
+    fn pre_charge(&self) -> Verdict {
+        match self.pushed.answer(self.counter) {
+            PhaseAnswer::Failed => Verdict::Fail(Code::Failed, Cause::Refused(self.request.name())),
+            PhaseAnswer::Ongoing | PhaseAnswer::Finished if self.since(self.timing.pre_charge) => {
+                Verdict::Fail(Code::Failed, self.overdue(self.timing.pre_charge))
+            }
+            PhaseAnswer::Ongoing | PhaseAnswer::Finished => self.with_present(),
+        }
+    }
+
+    fn power_delivery(&self, progress: Progress) -> Verdict {
+        match (progress, self.stage) {
+            // Back from a renegotiation, or into it: the current flows all the while.
+            (Progress::Renegotiate, _) | (Progress::Start, Stage::Charging) => {
+                return Verdict::Say(Processing::Finished);
+            }
+            (Progress::Start | Progress::Stop, _) => {}
+        }
+        let code = Code::FailedPowerDeliveryNotApplied;
+        match self.pushed.answer(self.counter) {
+            PhaseAnswer::Finished => Verdict::Say(Processing::Finished),
+            PhaseAnswer::Failed => Verdict::Fail(code, Cause::Refused(self.request.name())),
+            PhaseAnswer::Ongoing if self.due => Verdict::Fail(code, self.overdue(self.timing.power_delivery)),
+            PhaseAnswer::Ongoing => Verdict::Wait,
+        }
+    }
+
+    fn with_present(&self) -> Verdict {
+        match self.present() {
+            Some(_) => Verdict::Say(Processing::Finished),
+            None if self.due => Verdict::Fail(Code::Failed, Cause::Stale(self.request.name())),
+            None => Verdict::Wait,
+        }
+    }
+
+    /// A phase that the vehicle repeats until evse has an answer.
+    fn looped(&self, refusal: Code, limit: Duration) -> Verdict {
+        match self.pushed.answer(self.counter) {
+            PhaseAnswer::Finished => Verdict::Say(Processing::Finished),
+            PhaseAnswer::Failed => Verdict::Fail(refusal, Cause::Refused(self.request.name())),
+            PhaseAnswer::Ongoing => self.not_yet(Processing::Ongoing, limit),
+        }
+    }
+
+    fn not_yet(&self, processing: Processing, limit: Duration) -> Verdict {
+        if self.since(limit) {
+            Verdict::Fail(Code::Failed, self.overdue(limit))
+        } else if self.due {
+            Verdict::Say(processing)
+        } else {
+            Verdict::Wait
+        }
+    }
+
+    fn since(&self, limit: Duration) -> bool {
+        self.now.since(self.entered) >= limit
+    }
+
+    const fn overdue(&self, limit: Duration) -> Cause {
+        Cause::Overdue { request: self.request.name(), limit }
+    }
+
+    fn present(&self) -> Option<&Present> {
+        self.pushed.present(self.now, self.since)
+    }
+
+    /// The answer's fields. Present values that are missing are told as zero, which only a
+    /// failure does.
+    #[must_use]
+    pub fn body(&self, processing: Processing, failed: bool) -> Body {
+        let status = self.status(processing, failed);
+        let present = self.present();
+        let voltage = present.map_or(Volts::ZERO, |present| present.voltage);
+        match self.request {
+            Request::SessionSetup { .. } => Body::SessionSetup,
+            Request::ServiceDiscovery => Body::ServiceDiscovery,
+            Request::ServiceDetail { service_id } => Body::ServiceDetail { service_id: *service_id },
+            Request::PaymentServiceSelection { .. } => Body::PaymentServiceSelection,
+            Request::Authorization => Body::Authorization { processing },
+            Request::ChargeParameterDiscovery { .. } => Body::ChargeParameterDiscovery {
+                processing,
+                status,
+                limits: self.pushed.limits.unwrap_or_default(),
+            },
+            Request::CableCheck { .. } => Body::CableCheck { processing, status },
+            Request::PreCharge { .. } => Body::PreCharge { status, voltage },
+            Request::PowerDelivery { .. } => Body::PowerDelivery { status },
+            Request::CurrentDemand { .. } => Body::CurrentDemand {
+                status,
+                voltage,
+                current: present.map_or(Amps::ZERO, |present| present.current),
+                limited: present.map_or(Limited::default(), |present| present.limited),
+                limits: self.pushed.limits,
+            },
+            Request::WeldingDetection { .. } => Body::WeldingDetection { status, voltage },
+            Request::SessionStop { .. } => Body::SessionStop,
+            Request::NotOffered(_) => Body::NotOffered,
+        }
+    }
+
+    fn status(&self, processing: Processing, failed: bool) -> Status {
+        let present = self.present();
+        let mut code = present.map_or(EvseStatusCode::NotReady, |present| present.status);
+        let mut isolation = present.map_or(Isolation::Invalid, |present| present.isolation);
+        // "Finished" is evse's word that the test passed, even where its values lag behind it.
+        if let (Request::CableCheck { .. }, Processing::Finished, false) = (self.request, processing, failed)
+        {
+            if isolation == Isolation::Invalid {
+                isolation = Isolation::Valid;
+            }
+            if matches!(code, EvseStatusCode::NotReady | EvseStatusCode::IsolationMonitoringActive) {
+                code = EvseStatusCode::Ready;
+            }
+        }
+        let going_on = matches!(
+            code,
+            EvseStatusCode::NotReady | EvseStatusCode::Ready | EvseStatusCode::IsolationMonitoringActive
+        );
+        if failed && going_on {
+            code = EvseStatusCode::Malfunction;
+        } else if self.pushed.stop.is_some() && going_on {
+            code = EvseStatusCode::Shutdown;
+        }
+        Status { stop: failed || self.pushed.stop.is_some(), isolation, code }
+    }
+}
+
+const fn payment(contract: bool, charging: bool) -> Verdict {
+    if contract {
+        Verdict::Fail(Code::FailedPaymentSelectionInvalid, Cause::NotOffered("a contract without TLS"))
+    } else if charging {
+        Verdict::Say(Processing::Finished)
+    } else {
+        Verdict::Fail(Code::FailedNoChargeServiceSelected, Cause::NotOffered("no charging"))
+    }
+}

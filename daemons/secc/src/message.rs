@@ -1,0 +1,315 @@
+//! What a vehicle asks and what it is answered, without a protocol's encoding.
+//!
+//! DIN 70121 and ISO 15118-2 share these; each brings its own codec in [`crate::v2g`].
+
+use voltry_units::{Amps, Percent, Volts, WattHours, Watts};
+
+/// A request of the vehicle.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Request {
+    /// Opens the session.
+    SessionSetup {
+        /// The EVCC's MAC address, six bytes; some vehicles draw it anew for each session.
+        evcc_id: Vec<u8>,
+    },
+    /// Asks what is offered.
+    ServiceDiscovery,
+    /// Asks for the details of one service.
+    ServiceDetail {
+        /// The service's identifier; 1 is charging.
+        service_id: u16,
+    },
+    /// Chooses the payment and the services.
+    PaymentServiceSelection {
+        /// Plug & Charge instead of external payment.
+        contract: bool,
+        /// Whether charging (service 1) is among the services.
+        charging: bool,
+    },
+    /// Asks whether it may charge.
+    Authorization,
+    /// Names its limits, and asks for ours.
+    ChargeParameterDiscovery {
+        /// `None`: the vehicle wants AC.
+        dc: Option<(EvLimits, EvStatus)>,
+    },
+    /// Asks whether the insulation test is done.
+    CableCheck {
+        /// Its own state.
+        status: EvStatus,
+    },
+    /// Asks for its battery's voltage on the cable.
+    PreCharge {
+        /// Its own state.
+        status: EvStatus,
+        /// What it wants.
+        target: Target,
+    },
+    /// Starts, stops or renegotiates the delivery.
+    PowerDelivery {
+        /// Which of these.
+        progress: Progress,
+        /// Its own state, if it told.
+        status: Option<EvStatus>,
+    },
+    /// One round of the charge loop.
+    CurrentDemand {
+        /// Its own state.
+        status: EvStatus,
+        /// What it wants.
+        target: Target,
+        /// The limits that it repeats or changes here.
+        limits: EvLimits,
+    },
+    /// Asks for the voltage on the cable, while it opens its own contactors.
+    WeldingDetection {
+        /// Its own state.
+        status: EvStatus,
+    },
+    /// Ends the session.
+    SessionStop {
+        /// It means to come back under the same session id.
+        pause: bool,
+    },
+    /// A request of the message set that this station never offers, by its name.
+    NotOffered(&'static str),
+}
+
+impl Request {
+    /// The message's name in the standard.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::SessionSetup { .. } => "SessionSetupReq",
+            Self::ServiceDiscovery => "ServiceDiscoveryReq",
+            Self::ServiceDetail { .. } => "ServiceDetailReq",
+            Self::PaymentServiceSelection { .. } => "PaymentServiceSelectionReq",
+            Self::Authorization => "AuthorizationReq",
+            Self::ChargeParameterDiscovery { .. } => "ChargeParameterDiscoveryReq",
+            Self::CableCheck { .. } => "CableCheckReq",
+            Self::PreCharge { .. } => "PreChargeReq",
+            Self::PowerDelivery { .. } => "PowerDeliveryReq",
+            Self::CurrentDemand { .. } => "CurrentDemandReq",
+            Self::WeldingDetection { .. } => "WeldingDetectionReq",
+            Self::SessionStop { .. } => "SessionStopReq",
+            Self::NotOffered(name) => name,
+        }
+    }
+
+    /// What the vehicle says of itself in this request.
+    #[must_use]
+    pub const fn status(&self) -> Option<&EvStatus> {
+        match self {
+            Self::ChargeParameterDiscovery { dc: Some((_, status)) }
+            | Self::CableCheck { status }
+            | Self::PreCharge { status, .. }
+            | Self::CurrentDemand { status, .. }
+            | Self::WeldingDetection { status } => Some(status),
+            Self::PowerDelivery { status, .. } => status.as_ref(),
+            Self::SessionSetup { .. }
+            | Self::ServiceDiscovery
+            | Self::ServiceDetail { .. }
+            | Self::PaymentServiceSelection { .. }
+            | Self::Authorization
+            | Self::ChargeParameterDiscovery { dc: None }
+            | Self::SessionStop { .. }
+            | Self::NotOffered(_) => None,
+        }
+    }
+}
+
+/// ChargeProgress of a PowerDeliveryReq.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Deliver.
+    Start,
+    /// Stop delivering.
+    Stop,
+    /// Agree on limits again, without stopping.
+    Renegotiate,
+}
+
+/// What a vehicle wants on the cable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target {
+    /// EVTargetVoltage.
+    pub voltage: Volts,
+    /// EVTargetCurrent.
+    pub current: Amps,
+}
+
+/// What a vehicle can take; `None`: it did not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EvLimits {
+    /// EVMaximumVoltageLimit.
+    pub voltage: Option<Volts>,
+    /// EVMaximumCurrentLimit.
+    pub current: Option<Amps>,
+    /// EVMaximumPowerLimit.
+    pub power: Option<Watts>,
+    /// EVEnergyCapacity.
+    pub capacity: Option<WattHours>,
+}
+
+impl EvLimits {
+    /// These limits, and `older` where these say nothing.
+    #[must_use]
+    pub fn or(self, older: Self) -> Self {
+        Self {
+            voltage: self.voltage.or(older.voltage),
+            current: self.current.or(older.current),
+            power: self.power.or(older.power),
+            capacity: self.capacity.or(older.capacity),
+        }
+    }
+}
+
+/// DC_EVStatus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EvStatus {
+    /// EVRESSSOC.
+    pub soc: Percent,
+    /// EVReady. False in ChargeParameterDiscovery is normal.
+    pub ready: bool,
+    /// EVErrorCode in the standard's words; empty for NO_ERROR.
+    pub error: &'static str,
+}
+
+/// The station's answer to the request that is open.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// ResponseCode.
+    pub code: Code,
+    /// The rest of the message.
+    pub body: Body,
+}
+
+/// ResponseCode, as far as this station gives them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the standard's own words")]
+pub enum Code {
+    Ok,
+    OkNewSessionEstablished,
+    OkOldSessionJoined,
+    Failed,
+    FailedSequenceError,
+    FailedServiceIdInvalid,
+    FailedUnknownSession,
+    FailedPaymentSelectionInvalid,
+    FailedNoChargeServiceSelected,
+    FailedWrongChargeParameter,
+    FailedWrongEnergyTransferMode,
+    FailedPowerDeliveryNotApplied,
+}
+
+impl Code {
+    /// Whether it ends the session.
+    #[must_use]
+    pub const fn is_failure(self) -> bool {
+        match self {
+            Self::Ok | Self::OkNewSessionEstablished | Self::OkOldSessionJoined => false,
+            Self::Failed
+            | Self::FailedSequenceError
+            | Self::FailedServiceIdInvalid
+            | Self::FailedUnknownSession
+            | Self::FailedPaymentSelectionInvalid
+            | Self::FailedNoChargeServiceSelected
+            | Self::FailedWrongChargeParameter
+            | Self::FailedWrongEnergyTransferMode
+            | Self::FailedPowerDeliveryNotApplied => true,
+        }
+    }
+}
+
+/// The fields of an answer.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "the standard's messages and elements")]
+pub enum Body {
+    SessionSetup,
+    ServiceDiscovery,
+    ServiceDetail {
+        service_id: u16,
+    },
+    PaymentServiceSelection,
+    Authorization {
+        processing: Processing,
+    },
+    ChargeParameterDiscovery {
+        processing: Processing,
+        status: Status,
+        limits: Limits,
+    },
+    CableCheck {
+        processing: Processing,
+        status: Status,
+    },
+    PreCharge {
+        status: Status,
+        voltage: Volts,
+    },
+    PowerDelivery {
+        status: Status,
+    },
+    CurrentDemand {
+        status: Status,
+        voltage: Volts,
+        current: Amps,
+        limited: Limited,
+        limits: Option<Limits>,
+    },
+    WeldingDetection {
+        status: Status,
+        voltage: Volts,
+    },
+    SessionStop,
+    /// The answer to [`Request::NotOffered`]; every field at the schema's least.
+    NotOffered,
+}
+
+/// EVSEProcessing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Processing {
+    /// Ask again.
+    Ongoing,
+    /// Ask again; a person has to do something.
+    WaitingForCustomer,
+    /// Done.
+    Finished,
+}
+
+/// DC_EVSEStatus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Status {
+    /// EVSENotification is StopCharging.
+    pub stop: bool,
+    /// EVSEIsolationStatus.
+    pub isolation: voltry_bus::Isolation,
+    /// EVSEStatusCode.
+    pub code: voltry_bus::EvseStatusCode,
+}
+
+/// What the EVSE offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// EVSEMinimumVoltageLimit.
+    pub voltage_min: Volts,
+    /// EVSEMaximumVoltageLimit.
+    pub voltage_max: Volts,
+    /// EVSEMinimumCurrentLimit.
+    pub current_min: Amps,
+    /// EVSEMaximumCurrentLimit.
+    pub current_max: Amps,
+    /// EVSEMaximumPowerLimit.
+    pub power_max: Watts,
+}
+
+/// Which of its limits the output is held at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limited {
+    /// EVSEVoltageLimitAchieved.
+    pub voltage: bool,
+    /// EVSECurrentLimitAchieved.
+    pub current: bool,
+    /// EVSEPowerLimitAchieved.
+    pub power: bool,
+}

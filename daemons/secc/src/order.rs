@@ -1,0 +1,132 @@
+//! Which request may follow which (ISO 15118-2, 8.8.4, DC with external payment).
+//!
+//! ```text
+//! Handshake ─▶ Setup ─▶ Services ─▶ Selected ─▶ Authorizing ─▶ Parameters ─▶ CableCheck
+//!                                                                                │
+//!      WeldingDetection ◀─ PowerOff ◀─ Charging ◀─ PowerOn ◀──────────────── PreCharge
+//!              └───────────────┴──▶ Stopping          (Charging ⇄ Renegotiating)
+//! ```
+//! SessionStop leads to Stopping from everywhere after Setup, and PowerDelivery(Stop) to
+//! PowerOff from Parameters on: vehicles give up in either way, and one that is refused then
+//! keeps its plug locked. A step forward is only open once the step before it was granted.
+
+use voltry_bus::LinkPhase;
+
+use crate::message::{Progress, Request};
+
+/// Where a conversation stands, by the request that was last accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Connected, no protocol agreed.
+    Handshake,
+    /// A protocol is agreed, no session.
+    Setup,
+    /// A session; services are being chosen.
+    Services,
+    /// Payment and services are chosen.
+    Selected,
+    /// Asking for authorization.
+    Authorizing {
+        /// It was granted.
+        granted: bool,
+    },
+    /// Agreeing on limits.
+    Parameters {
+        /// They were agreed.
+        agreed: bool,
+    },
+    /// Testing the insulation.
+    CableCheck {
+        /// It passed.
+        passed: bool,
+    },
+    /// Bringing the cable to the battery's voltage.
+    PreCharge,
+    /// PowerDelivery(Start) is open.
+    PowerOn,
+    /// The charge loop.
+    Charging,
+    /// Limits are agreed on again, while the current flows.
+    Renegotiating,
+    /// PowerDelivery(Stop) came.
+    PowerOff,
+    /// The vehicle opens its contactors.
+    WeldingDetection,
+    /// SessionStop came.
+    Stopping,
+    /// A failure was told; the vehicle may only say goodbye.
+    Failed,
+    /// The connection ends.
+    Closed,
+}
+
+impl Stage {
+    /// The stage that `request` leads to; `None`: out of order.
+    #[must_use]
+    pub const fn after(self, request: &Request) -> Option<Self> {
+        use Request as R;
+        use Stage as S;
+        Some(match (self, request) {
+            (S::Setup, R::SessionSetup { .. }) => S::Services,
+            (S::Services, R::ServiceDiscovery | R::ServiceDetail { .. }) => S::Services,
+            (S::Services, R::PaymentServiceSelection { .. }) => S::Selected,
+            (S::Selected, R::Authorization) => S::Authorizing { granted: false },
+            (S::Authorizing { granted }, R::Authorization) => S::Authorizing { granted },
+            (S::Authorizing { granted: true }, R::ChargeParameterDiscovery { .. }) => {
+                S::Parameters { agreed: false }
+            }
+            (S::Parameters { agreed }, R::ChargeParameterDiscovery { .. }) => S::Parameters { agreed },
+            (S::Parameters { agreed: true }, R::CableCheck { .. }) => S::CableCheck { passed: false },
+            (S::CableCheck { passed }, R::CableCheck { .. }) => S::CableCheck { passed },
+            (S::CableCheck { passed: true } | S::PreCharge, R::PreCharge { .. }) => S::PreCharge,
+            (S::PreCharge, R::PowerDelivery { progress: Progress::Start, .. }) => S::PowerOn,
+            (S::Charging, R::CurrentDemand { .. }) => S::Charging,
+            (S::Charging, R::PowerDelivery { progress: Progress::Renegotiate, .. })
+            | (S::Renegotiating, R::ChargeParameterDiscovery { .. }) => S::Renegotiating,
+            (S::Renegotiating, R::PowerDelivery { progress: Progress::Start, .. }) => S::Charging,
+            (
+                S::Parameters { .. }
+                | S::CableCheck { .. }
+                | S::PreCharge
+                | S::Charging
+                | S::Renegotiating
+                | S::PowerOff,
+                R::PowerDelivery { progress: Progress::Stop, .. },
+            ) => S::PowerOff,
+            (S::PowerOff | S::WeldingDetection, R::WeldingDetection { .. }) => S::WeldingDetection,
+            (
+                S::Services
+                | S::Selected
+                | S::Authorizing { .. }
+                | S::Parameters { .. }
+                | S::CableCheck { .. }
+                | S::PreCharge
+                | S::Charging
+                | S::Renegotiating
+                | S::PowerOff
+                | S::WeldingDetection,
+                R::SessionStop { .. },
+            ) => S::Stopping,
+            // Whatever the table does not name is out of order.
+            _ => return None,
+        })
+    }
+
+    /// The phase that evse is told; `None`: none of its business yet, or over.
+    #[must_use]
+    pub const fn phase(self) -> Option<LinkPhase> {
+        match self {
+            Self::Handshake | Self::Setup | Self::Failed | Self::Closed => None,
+            Self::Services | Self::Selected => Some(LinkPhase::Connected),
+            Self::Authorizing { .. } => Some(LinkPhase::Authorizing),
+            Self::Parameters { .. } => Some(LinkPhase::Parameters),
+            Self::CableCheck { .. } => Some(LinkPhase::CableCheck),
+            Self::PreCharge => Some(LinkPhase::PreCharge),
+            Self::PowerOn => Some(LinkPhase::PowerOn),
+            Self::Charging | Self::Renegotiating => Some(LinkPhase::Charging),
+            Self::PowerOff => Some(LinkPhase::PowerOff),
+            Self::WeldingDetection => Some(LinkPhase::WeldingDetection),
+            Self::Stopping => Some(LinkPhase::Stopping),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What evse last pushed: the only source of what a vehicle is told. Nothing here is asked for
+//! while a vehicle waits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use voltry_bus::{Authorization, EvseStatusCode, Isolation, PhaseAnswer};
+use voltry_units::{Amps, Measured, Timestamp, Volts};
+
+use crate::message::{Limited, Limits};
+
+/// Present values older than this are refused, never repeated.
+pub const PRESENT_MAX_AGE: Duration = Duration::from_millis(300);
+
+/// The newest of each thing that evse pushes.
+#[derive(Debug, Clone)]
+pub struct Pushed {
+    /// A vehicle is plugged in and may talk.
+    pub attached: bool,
+    /// What the EVSE offers.
+    pub limits: Option<Limits>,
+    /// Whether the driver may charge.
+    pub authorization: Authorization,
+    /// The answer to the phase with this counter.
+    pub answer: Option<(u64, PhaseAnswer)>,
+    /// Present values and status.
+    pub present: Option<Measured<Present>>,
+    /// The vehicle is asked to stop, and why.
+    pub stop: Option<Arc<str>>,
+    /// The session is to fail with the next answer, and why.
+    pub abort: Option<Arc<str>>,
+}
+
+/// Present values and status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Present {
+    /// The counter of the phase they are for.
+    pub phase: u64,
+    /// On the cable side.
+    pub voltage: Volts,
+    /// Towards the vehicle.
+    pub current: Amps,
+    /// The insulation's verdict.
+    pub isolation: Isolation,
+    /// The EVSE's status.
+    pub status: EvseStatusCode,
+    /// Which limits hold the output.
+    pub limited: Limited,
+}
+
+impl Default for Pushed {
+    fn default() -> Self {
+        Self {
+            attached: false,
+            limits: None,
+            authorization: Authorization::Pending,
+            answer: None,
+            present: None,
+            stop: None,
+            abort: None,
+        }
+    }
+}
+
+impl Pushed {
+    /// The present values, if they are fresh at `now` and not from a session before the phase
+    /// counter `since`.
+    #[must_use]
+    pub fn present(&self, now: Timestamp, since: u64) -> Option<&Present> {
+        self.present
+            .as_ref()
+            .and_then(|present| present.fresh(now, PRESENT_MAX_AGE))
+            .filter(|present| present.phase >= since)
+    }
+
+    /// The answer to the phase with this counter; `Ongoing` while there is none.
+    #[must_use]
+    pub fn answer(&self, counter: u64) -> PhaseAnswer {
+        match self.answer {
+            Some((phase, answer)) if phase == counter => answer,
+            Some(_) | None => PhaseAnswer::Ongoing,
+        }
+    }
+
+    /// Forgets what was meant for the session that ended.
+    pub fn session_over(&mut self) {
+        self.answer = None;
+        self.stop = None;
+        self.abort = None;
+    }
+}

@@ -1,0 +1,452 @@
+//! One vehicle's conversation over one connection, without a socket or a clock.
+//!
+//! The caller feeds it bytes ([`Session::receive`]), the time ([`Session::timeout`] when
+//! [`Session::deadline`] has come) and the news that evse pushed something
+//! ([`Session::update`]). After each of these it takes first the bytes to send
+//! ([`Session::take_transmit`]), then the events ([`Session::poll_event`]): a vehicle is
+//! answered before anybody is told.
+//!
+//! One request is open at a time. It is answered at once wherever that is possible, and held
+//! otherwise until evse's push decides it or its time has come; see [`crate::decide`].
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use voltry_bus::{LinkOutcome, LinkPhase};
+use voltry_units::Timestamp;
+
+use crate::config::Timing;
+use crate::decide::{Cause, Question, Verdict};
+use crate::message::{Answer, Code, EvLimits, EvStatus, Processing, Progress, Request, Target};
+use crate::order::Stage;
+use crate::pushed::Pushed;
+use crate::v2g::{Identity, Incoming, Wire, WireError};
+
+/// After a failure: how long the vehicle has to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(5);
+/// How long PreCharge and WeldingDetection wait for fresh present values; vehicles wait 2 s.
+const FRESH: Duration = Duration::from_secs(1);
+/// What the vehicle says of itself is passed on no more often.
+const STATUS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What evse is to be told.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The protocol is agreed: its title.
+    Protocol(&'static str),
+    /// The conversation entered a phase.
+    Phase {
+        /// Its counter; one more than the last.
+        counter: u64,
+        /// The phase.
+        phase: LinkPhase,
+    },
+    /// The vehicle's newest target.
+    Target(Target),
+    /// The vehicle's limits, all that it has named so far.
+    Limits(EvLimits),
+    /// What the vehicle says of itself.
+    Status(EvStatus),
+    /// The conversation is over. Nothing but the farewell follows.
+    Ended(LinkOutcome, Option<Cause>),
+}
+
+/// An open request.
+#[derive(Debug)]
+struct Held {
+    request: Request,
+    until: Timestamp,
+}
+
+/// One conversation.
+#[derive(Debug)]
+pub struct Session {
+    timing: Timing,
+    wire: Wire,
+    id: [u8; 8],
+    /// The id of a session that was paused, which this vehicle may resume.
+    paused: Option<[u8; 8]>,
+    stage: Stage,
+    counter: u64,
+    /// The counter of this session's first phase.
+    since: u64,
+    entered: Timestamp,
+    held: Option<Held>,
+    /// Until when the vehicle must have said something, while no request is open.
+    quiet_until: Timestamp,
+    quiet_limit: Duration,
+    heard: Timestamp,
+    limits: EvLimits,
+    status: Option<(EvStatus, Timestamp)>,
+    events: VecDeque<Event>,
+}
+
+impl Session {
+    /// A vehicle connected. `id` must be unpredictable and not zero; `counter` is the phase
+    /// counter so far; `paused` the session it may resume.
+    #[must_use]
+    pub fn open(
+        now: Timestamp,
+        identity: Identity,
+        timing: Timing,
+        id: [u8; 8],
+        paused: Option<[u8; 8]>,
+        counter: u64,
+    ) -> Self {
+        Self {
+            quiet_until: now + timing.setup,
+            quiet_limit: timing.setup,
+            timing,
+            wire: Wire::new(identity),
+            id,
+            paused,
+            stage: Stage::Handshake,
+            counter,
+            since: counter + 1,
+            entered: now,
+            held: None,
+            heard: now,
+            limits: EvLimits::default(),
+            status: None,
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Takes bytes of the vehicle.
+    pub fn receive(&mut self, now: Timestamp, bytes: &[u8], pushed: &Pushed) {
+        if self.stage == Stage::Closed {
+            return;
+        }
+        match self.wire.receive(bytes) {
+            Ok(()) => self.pump(now, pushed),
+            Err(error) => self.cut(now, error),
+        }
+    }
+
+    /// evse pushed something.
+    pub fn update(&mut self, now: Timestamp, pushed: &Pushed) {
+        if pushed.abort.is_some() && self.held.is_none() {
+            // The next answer tells it; a vehicle that asks nothing any more is cut off.
+            self.quiet_until = self.quiet_until.min(now + FRESH);
+        }
+        self.settle(now, pushed);
+        self.pump(now, pushed);
+    }
+
+    /// The time is [`Self::deadline`].
+    pub fn timeout(&mut self, now: Timestamp, pushed: &Pushed) {
+        if self.held.is_some() {
+            self.update(now, pushed);
+        } else if now >= self.quiet_until && self.stage != Stage::Closed {
+            let cause = match &pushed.abort {
+                Some(reason) => Cause::Aborted(reason.clone()),
+                None => Cause::Silent(self.quiet_limit),
+            };
+            let outcome = if pushed.abort.is_some() { LinkOutcome::Failed } else { LinkOutcome::Lost };
+            self.end(now, Stage::Closed, outcome, Some(cause));
+        }
+    }
+
+    /// The connection ended, by the vehicle or because evse detached it.
+    pub fn disconnected(&mut self, now: Timestamp, why: &'static str) {
+        if self.stage != Stage::Closed {
+            self.end(now, Stage::Closed, LinkOutcome::Lost, Some(Cause::Disconnected(why)));
+        }
+    }
+
+    /// When [`Self::timeout`] is to be called.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Timestamp> {
+        match (&self.held, self.stage) {
+            (_, Stage::Closed) => None,
+            (Some(held), _) => Some(held.until),
+            (None, _) => Some(self.quiet_until),
+        }
+    }
+
+    /// What to write to the vehicle.
+    #[must_use]
+    pub fn take_transmit(&mut self) -> Vec<u8> {
+        self.wire.take_transmit()
+    }
+
+    /// What to tell evse.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Whether the connection is to be closed, once everything is written.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.stage == Stage::Closed
+    }
+
+    /// Whether a new connection may take this one's place: it failed, or the vehicle owes a
+    /// request and has been silent for two seconds, longer than any vehicle waits that then
+    /// connects anew.
+    #[must_use]
+    pub fn is_replaceable(&self, now: Timestamp) -> bool {
+        let silent = self.held.is_none() && now.since(self.heard) >= Duration::from_secs(2);
+        silent || matches!(self.stage, Stage::Failed | Stage::Closed)
+    }
+
+    /// The phase counter so far.
+    #[must_use]
+    pub const fn counter(&self) -> u64 {
+        self.counter
+    }
+
+    /// The id under which a paused vehicle comes back.
+    #[must_use]
+    pub const fn id(&self) -> [u8; 8] {
+        self.id
+    }
+
+    /// Bytes and frames held, for the tests of its bounds.
+    #[must_use]
+    pub fn buffered(&self) -> (usize, usize, usize) {
+        let (bytes, frames) = self.wire.held();
+        (bytes, frames, self.events.len())
+    }
+
+    /// Takes whole messages until one is left open. Bounded by the frames that may wait.
+    fn pump(&mut self, now: Timestamp, pushed: &Pushed) {
+        while self.held.is_none() && self.stage != Stage::Closed {
+            match self.wire.next_message() {
+                Ok(None) => return,
+                Ok(Some(Incoming::Agreed(title))) => {
+                    self.stage = Stage::Setup;
+                    self.heard = now;
+                    self.events.push_back(Event::Protocol(title));
+                }
+                Ok(Some(Incoming::Request(id, request))) => self.ask(now, &id, request, pushed),
+                Err(error) => return self.cut(now, error),
+            }
+        }
+    }
+
+    fn ask(&mut self, now: Timestamp, id: &[u8], request: Request, pushed: &Pushed) {
+        self.heard = now;
+        if self.stage == Stage::Failed {
+            return self.farewell(now, &request, pushed);
+        }
+        if self.stage != Stage::Setup && id != self.id {
+            let cause = Cause::UnknownSession(request.name());
+            return self.refuse(now, &request, Code::FailedUnknownSession, cause, pushed);
+        }
+        let Some(stage) = self.stage.after(&request) else {
+            let cause = if let Request::NotOffered(name) = request {
+                Cause::NotOffered(name)
+            } else {
+                Cause::Order { request: request.name(), stage: self.stage }
+            };
+            return self.refuse(now, &request, Code::FailedSequenceError, cause, pushed);
+        };
+        if self.stage == Stage::Setup && self.paused.is_some_and(|paused| id == paused) {
+            self.id = self.paused.unwrap_or(self.id);
+        } else if self.stage == Stage::Setup {
+            self.paused = None;
+        }
+        self.enter(now, stage);
+        self.note(now, &request);
+        let until = now + self.hold(&request);
+        self.held = Some(Held { request, until });
+        self.settle(now, pushed);
+    }
+
+    /// How long an answer may wait for evse.
+    fn hold(&self, request: &Request) -> Duration {
+        match request {
+            Request::Authorization
+            | Request::ChargeParameterDiscovery { .. }
+            | Request::CableCheck { .. } => self.timing.hold,
+            Request::PreCharge { .. } | Request::WeldingDetection { .. } => FRESH,
+            Request::PowerDelivery { .. } => self.timing.power_delivery,
+            Request::SessionSetup { .. }
+            | Request::ServiceDiscovery
+            | Request::ServiceDetail { .. }
+            | Request::PaymentServiceSelection { .. }
+            | Request::CurrentDemand { .. }
+            | Request::SessionStop { .. }
+            | Request::NotOffered(_) => Duration::ZERO,
+        }
+    }
+
+    fn enter(&mut self, now: Timestamp, stage: Stage) {
+        let before = self.stage.phase();
+        self.stage = stage;
+        if let Some(phase) = stage.phase()
+            && before != Some(phase)
+        {
+            self.counter += 1;
+            self.entered = now;
+            self.events.push_back(Event::Phase { counter: self.counter, phase });
+        }
+    }
+
+    /// Passes on what a request says besides what it asks.
+    fn note(&mut self, now: Timestamp, request: &Request) {
+        let named = match request {
+            Request::SessionSetup { evcc_id } => {
+                tracing::debug!(evcc_id = ?evcc_id, "vehicle");
+                return;
+            }
+            Request::ChargeParameterDiscovery { dc: Some((limits, _)) } => *limits,
+            Request::CurrentDemand { target, limits, .. } => {
+                self.events.push_back(Event::Target(*target));
+                *limits
+            }
+            Request::PreCharge { target, .. } => {
+                self.events.push_back(Event::Target(*target));
+                EvLimits::default()
+            }
+            Request::ServiceDiscovery
+            | Request::ServiceDetail { .. }
+            | Request::PaymentServiceSelection { .. }
+            | Request::Authorization
+            | Request::ChargeParameterDiscovery { dc: None }
+            | Request::CableCheck { .. }
+            | Request::PowerDelivery { .. }
+            | Request::WeldingDetection { .. }
+            | Request::SessionStop { .. }
+            | Request::NotOffered(_) => EvLimits::default(),
+        };
+        let limits = named.or(self.limits);
+        if limits != self.limits {
+            self.limits = limits;
+            self.events.push_back(Event::Limits(limits));
+        }
+        self.note_status(now, request.status());
+    }
+
+    fn note_status(&mut self, now: Timestamp, status: Option<&EvStatus>) {
+        let Some(&status) = status else { return };
+        let tell = match &self.status {
+            Some((told, at)) => *told != status && now.since(*at) >= STATUS_INTERVAL,
+            None => true,
+        };
+        if tell {
+            self.status = Some((status, now));
+            self.events.push_back(Event::Status(status));
+        }
+    }
+
+    fn question<'a>(
+        &'a self,
+        now: Timestamp,
+        request: &'a Request,
+        due: bool,
+        pushed: &'a Pushed,
+    ) -> Question<'a> {
+        Question {
+            request,
+            stage: self.stage,
+            counter: self.counter,
+            since: self.since,
+            now,
+            entered: self.entered,
+            due,
+            pushed,
+            timing: &self.timing,
+        }
+    }
+
+    /// Answers the open request, if it can be.
+    fn settle(&mut self, now: Timestamp, pushed: &Pushed) {
+        let Some(held) = self.held.take() else { return };
+        let question = self.question(now, &held.request, now >= held.until, pushed);
+        match question.verdict() {
+            Verdict::Wait => self.held = Some(held),
+            Verdict::Say(processing) => {
+                let body = question.body(processing, false);
+                let code = match (matches!(held.request, Request::SessionSetup { .. }), self.paused) {
+                    (true, Some(_)) => Code::OkOldSessionJoined,
+                    (true, None) => Code::OkNewSessionEstablished,
+                    (false, _) => Code::Ok,
+                };
+                if self.send(now, &Answer { code, body }) {
+                    self.proceed(now, &held.request, processing);
+                }
+            }
+            Verdict::Fail(code, cause) => self.refuse(now, &held.request, code, cause, pushed),
+        }
+    }
+
+    /// What an answer without failure opens.
+    fn proceed(&mut self, now: Timestamp, request: &Request, processing: Processing) {
+        self.quiet_limit = self.timing.sequence;
+        self.quiet_until = now + self.quiet_limit;
+        match (request, self.stage) {
+            (_, Stage::Authorizing { .. }) if processing == Processing::Finished => {
+                self.stage = Stage::Authorizing { granted: true };
+            }
+            (_, Stage::Parameters { .. }) if processing == Processing::Finished => {
+                self.stage = Stage::Parameters { agreed: true };
+            }
+            (_, Stage::CableCheck { .. }) if processing == Processing::Finished => {
+                self.stage = Stage::CableCheck { passed: true };
+            }
+            (_, Stage::PowerOn) => self.enter(now, Stage::Charging),
+            (Request::SessionStop { pause }, Stage::Stopping) => {
+                let outcome = if *pause { LinkOutcome::Paused } else { LinkOutcome::Normal };
+                self.end(now, Stage::Closed, outcome, None);
+            }
+            _ => {}
+        }
+    }
+
+    /// Answers with a failure, and ends.
+    fn refuse(&mut self, now: Timestamp, request: &Request, code: Code, cause: Cause, pushed: &Pushed) {
+        self.held = None;
+        let body = self.question(now, request, true, pushed).body(Processing::Finished, true);
+        if self.send(now, &Answer { code, body }) {
+            self.end(now, Stage::Failed, LinkOutcome::Failed, Some(cause));
+        }
+    }
+
+    /// After a failure the vehicle may stop the delivery, look for welded contacts and stop the
+    /// session; each is answered, and only the last with OK.
+    fn farewell(&mut self, now: Timestamp, request: &Request, pushed: &Pushed) {
+        let last = matches!(request, Request::SessionStop { .. });
+        let proper = matches!(
+            request,
+            Request::WeldingDetection { .. } | Request::PowerDelivery { progress: Progress::Stop, .. }
+        );
+        let code = match (last, proper) {
+            (true, _) => Code::Ok,
+            (false, true) => Code::Failed,
+            (false, false) => Code::FailedSequenceError,
+        };
+        let body = self.question(now, request, true, pushed).body(Processing::Finished, true);
+        if self.send(now, &Answer { code, body }) && last {
+            self.stage = Stage::Closed;
+        }
+    }
+
+    /// Queues an answer; false if that was impossible and the connection is cut.
+    fn send(&mut self, now: Timestamp, answer: &Answer) -> bool {
+        match self.wire.send(self.id, answer) {
+            Ok(()) => true,
+            Err(error) => {
+                self.cut(now, error);
+                false
+            }
+        }
+    }
+
+    /// Ends without an answer: the bytes are no conversation.
+    fn cut(&mut self, now: Timestamp, error: WireError) {
+        self.end(now, Stage::Closed, LinkOutcome::Failed, Some(Cause::Wire(error)));
+    }
+
+    fn end(&mut self, now: Timestamp, stage: Stage, outcome: LinkOutcome, cause: Option<Cause>) {
+        let told = matches!(self.stage, Stage::Failed | Stage::Closed);
+        self.stage = stage;
+        self.held = None;
+        self.quiet_limit = GOODBYE;
+        self.quiet_until = now + GOODBYE;
+        if !told {
+            self.events.push_back(Event::Ended(outcome, cause));
+        }
+    }
+}

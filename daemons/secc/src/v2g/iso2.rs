@@ -1,0 +1,343 @@
+//! ISO 15118-2:2014, DC with external payment: its messages read into [`Request`], and
+//! written from [`Answer`].
+
+use iso15118::iso2::{
+    self, BodyChoice as B, ChargeParameterDiscoveryReqChoice, DCEVErrorCode, DCEVSEStatusCode,
+    EVSEProcessing, EnergyTransferMode, ResponseCode, UnitSymbol as U,
+};
+use iso15118::message::Message;
+use voltry_bus::{EvseStatusCode, Isolation};
+use voltry_units::Percent;
+
+use super::{Identity, WireError, physical};
+use crate::message::{
+    Answer, Body, Code, EvLimits, EvStatus, Limits, Processing, Progress, Request, Status, Target,
+};
+
+/// The one schedule offered: SAScheduleTupleID, for 24 hours.
+const SCHEDULE: u8 = 1;
+const SCHEDULE_SECONDS: u32 = 86_400;
+
+/// Reads a request and the session id it carries.
+pub(super) fn request(message: &Message) -> Result<(Vec<u8>, Request), WireError> {
+    let Message::Iso2(document) = message else {
+        return Err(WireError::NotARequest(message.name()));
+    };
+    let iso2::Document::V2GMessage(whole) = &**document else {
+        return Err(WireError::NotARequest(message.name()));
+    };
+    let body = whole.body.choice.as_ref().ok_or(WireError::NotARequest("an empty body"))?;
+    Ok((whole.header.session_id.clone(), body_request(body)?))
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the codec's enum: whatever is no request is refused")]
+fn body_request(body: &B) -> Result<Request, WireError> {
+    Ok(match body {
+        B::SessionSetupReq(req) => Request::SessionSetup { evcc_id: req.evcc_id.clone() },
+        B::ServiceDiscoveryReq(_) => Request::ServiceDiscovery,
+        B::ServiceDetailReq(req) => Request::ServiceDetail { service_id: req.service_id },
+        B::PaymentServiceSelectionReq(req) => Request::PaymentServiceSelection {
+            contract: req.selected_payment_option == iso2::PaymentOption::Contract,
+            charging: req.selected_service_list.selected_service.iter().any(|s| s.service_id == 1),
+        },
+        B::AuthorizationReq(_) => Request::Authorization,
+        B::ChargeParameterDiscoveryReq(req) => Request::ChargeParameterDiscovery { dc: parameters(req)? },
+        B::CableCheckReq(req) => Request::CableCheck { status: ev_status(&req.dc_ev_status) },
+        B::PreChargeReq(req) => Request::PreCharge {
+            status: ev_status(&req.dc_ev_status),
+            target: target(&req.ev_target_voltage, &req.ev_target_current)?,
+        },
+        B::PowerDeliveryReq(req) => Request::PowerDelivery {
+            progress: match req.charge_progress {
+                iso2::ChargeProgress::Start => Progress::Start,
+                iso2::ChargeProgress::Stop => Progress::Stop,
+                iso2::ChargeProgress::Renegotiate => Progress::Renegotiate,
+            },
+            status: match &req.choice {
+                Some(iso2::PowerDeliveryReqChoice::DCEVPowerDeliveryParameter(dc)) => {
+                    Some(ev_status(&dc.dc_ev_status))
+                }
+                Some(iso2::PowerDeliveryReqChoice::EVPowerDeliveryParameter(_)) | None => None,
+            },
+        },
+        B::CurrentDemandReq(req) => Request::CurrentDemand {
+            status: ev_status(&req.dc_ev_status),
+            target: target(&req.ev_target_voltage, &req.ev_target_current)?,
+            limits: EvLimits {
+                voltage: req.ev_maximum_voltage_limit.as_ref().and_then(physical::volts),
+                current: req.ev_maximum_current_limit.as_ref().and_then(physical::amps),
+                power: req.ev_maximum_power_limit.as_ref().and_then(physical::watts),
+                capacity: None,
+            },
+        },
+        B::WeldingDetectionReq(req) => Request::WeldingDetection { status: ev_status(&req.dc_ev_status) },
+        B::SessionStopReq(req) => {
+            Request::SessionStop { pause: req.charging_session == iso2::ChargingSession::Pause }
+        }
+        B::PaymentDetailsReq(_)
+        | B::CertificateInstallationReq(_)
+        | B::CertificateUpdateReq(_)
+        | B::MeteringReceiptReq(_)
+        | B::ChargingStatusReq(_) => Request::NotOffered(body.name()),
+        other => return Err(WireError::NotARequest(other.name())),
+    })
+}
+
+/// The DC parameters. Of the vehicle's limits only those the energy path needs must make
+/// sense; a power or a capacity that does not is taken as not told.
+fn parameters(req: &iso2::ChargeParameterDiscoveryReq) -> Result<Option<(EvLimits, EvStatus)>, WireError> {
+    use EnergyTransferMode as M;
+    match req.requested_energy_transfer_mode {
+        M::DCCore | M::DCExtended | M::DCComboCore | M::DCUnique => {}
+        M::ACSinglePhaseCore | M::ACThreePhaseCore => return Ok(None),
+    }
+    let ChargeParameterDiscoveryReqChoice::DCEVChargeParameter(dc) = &req.choice else {
+        return Ok(None);
+    };
+    let limits = EvLimits {
+        voltage: Some(sense(physical::volts(&dc.ev_maximum_voltage_limit), "EVMaximumVoltageLimit")?),
+        current: Some(sense(physical::amps(&dc.ev_maximum_current_limit), "EVMaximumCurrentLimit")?),
+        power: dc.ev_maximum_power_limit.as_ref().and_then(physical::watts),
+        capacity: dc.ev_energy_capacity.as_ref().and_then(physical::watt_hours),
+    };
+    Ok(Some((limits, ev_status(&dc.dc_ev_status))))
+}
+
+fn target(voltage: &iso2::PhysicalValue, current: &iso2::PhysicalValue) -> Result<Target, WireError> {
+    Ok(Target {
+        voltage: sense(physical::volts(voltage), "EVTargetVoltage")?,
+        current: sense(physical::amps(current), "EVTargetCurrent")?,
+    })
+}
+
+fn sense<T>(value: Option<T>, element: &str) -> Result<T, WireError> {
+    value.ok_or_else(|| WireError::Codec(format!("{element} is no possible value")))
+}
+
+fn ev_status(status: &iso2::DCEVStatus) -> EvStatus {
+    EvStatus {
+        soc: Percent::new(i32::from(status.ev_ress_soc.min(100))),
+        ready: status.ev_ready,
+        error: match status.ev_error_code {
+            DCEVErrorCode::NOERROR => "",
+            DCEVErrorCode::FAILEDRESSTemperatureInhibit => "FAILED_RESSTemperatureInhibit",
+            DCEVErrorCode::FAILEDEVShiftPosition => "FAILED_EVShiftPosition",
+            DCEVErrorCode::FAILEDChargerConnectorLockFault => "FAILED_ChargerConnectorLockFault",
+            DCEVErrorCode::FAILEDEVRESSMalfunction => "FAILED_EVRESSMalfunction",
+            DCEVErrorCode::FAILEDChargingCurrentdifferential => "FAILED_ChargingCurrentdifferential",
+            DCEVErrorCode::FAILEDChargingVoltageOutOfRange => "FAILED_ChargingVoltageOutOfRange",
+            DCEVErrorCode::FAILEDChargingSystemIncompatibility => "FAILED_ChargingSystemIncompatibility",
+            DCEVErrorCode::NoData => "NoData",
+            DCEVErrorCode::ReservedA | DCEVErrorCode::ReservedB | DCEVErrorCode::ReservedC => "reserved",
+        },
+    }
+}
+
+/// The answer to `open` as a message; `None` if `open` has no answer.
+pub(super) fn answer(
+    open: &Message,
+    session_id: [u8; 8],
+    identity: &Identity,
+    answer: &Answer,
+) -> Option<Message> {
+    let response_code = response_code(answer.code);
+    let body = match &answer.body {
+        Body::SessionSetup => B::SessionSetupRes(iso2::SessionSetupRes {
+            response_code,
+            evse_id: identity.evse_id.clone(),
+            evse_time_stamp: None,
+        }),
+        Body::ServiceDiscovery => B::ServiceDiscoveryRes(service_discovery(response_code)),
+        Body::ServiceDetail { service_id } => B::ServiceDetailRes(iso2::ServiceDetailRes {
+            response_code,
+            service_id: *service_id,
+            service_parameter_list: None,
+        }),
+        Body::PaymentServiceSelection => {
+            B::PaymentServiceSelectionRes(iso2::PaymentServiceSelectionRes { response_code })
+        }
+        Body::Authorization { processing } => B::AuthorizationRes(iso2::AuthorizationRes {
+            response_code,
+            evse_processing: evse_processing(*processing),
+        }),
+        Body::ChargeParameterDiscovery { processing, status, limits } => {
+            B::ChargeParameterDiscoveryRes(discovery(response_code, identity, *processing, *status, limits))
+        }
+        Body::CableCheck { processing, status } => B::CableCheckRes(iso2::CableCheckRes {
+            response_code,
+            dc_evse_status: evse_status(*status),
+            evse_processing: evse_processing(*processing),
+        }),
+        Body::PreCharge { status, voltage } => B::PreChargeRes(iso2::PreChargeRes {
+            response_code,
+            dc_evse_status: evse_status(*status),
+            evse_present_voltage: physical::measured(voltage.as_milli(), U::V),
+        }),
+        Body::PowerDelivery { status } => B::PowerDeliveryRes(iso2::PowerDeliveryRes {
+            response_code,
+            choice: iso2::PowerDeliveryResChoice::DCEVSEStatus(evse_status(*status)),
+        }),
+        Body::CurrentDemand { .. } => {
+            B::CurrentDemandRes(current_demand(response_code, identity, &answer.body)?)
+        }
+        Body::WeldingDetection { status, voltage } => B::WeldingDetectionRes(iso2::WeldingDetectionRes {
+            response_code,
+            dc_evse_status: evse_status(*status),
+            evse_present_voltage: physical::measured(voltage.as_milli(), U::V),
+        }),
+        Body::SessionStop => B::SessionStopRes(iso2::SessionStopRes { response_code }),
+        Body::NotOffered => return refusal(open, session_id, response_code),
+    };
+    Some(whole(session_id, body))
+}
+
+fn whole(session_id: [u8; 8], body: B) -> Message {
+    Message::Iso2(Box::new(iso2::Document::V2GMessage(iso2::V2GMessage {
+        header: iso2::MessageHeader { session_id: session_id.to_vec(), notification: None, signature: None },
+        body: iso2::Body { choice: Some(body) },
+    })))
+}
+
+fn refusal(open: &Message, session_id: [u8; 8], code: ResponseCode) -> Option<Message> {
+    let mut refusal = open.refusal(u8::try_from(code.as_index()).ok()?)?;
+    refusal.set_session_id(iso15118::session::SessionId::new(session_id));
+    Some(refusal)
+}
+
+fn service_discovery(response_code: ResponseCode) -> iso2::ServiceDiscoveryRes {
+    iso2::ServiceDiscoveryRes {
+        response_code,
+        payment_option_list: iso2::PaymentOptionList {
+            payment_option: vec![iso2::PaymentOption::ExternalPayment],
+        },
+        charge_service: iso2::ChargeService {
+            service_id: 1,
+            service_name: None,
+            service_category: iso2::ServiceCategory::EVCharging,
+            service_scope: None,
+            free_service: false,
+            supported_energy_transfer_mode: iso2::SupportedEnergyTransferMode {
+                energy_transfer_mode: vec![EnergyTransferMode::DCExtended],
+            },
+        },
+        service_list: None,
+    }
+}
+
+fn discovery(
+    response_code: ResponseCode,
+    identity: &Identity,
+    processing: Processing,
+    status: Status,
+    limits: &Limits,
+) -> iso2::ChargeParameterDiscoveryRes {
+    let schedule = iso2::SAScheduleTuple {
+        sa_schedule_tuple_id: SCHEDULE,
+        p_max_schedule: iso2::PMaxSchedule {
+            p_max_schedule_entry: vec![iso2::PMaxScheduleEntry {
+                choice: iso2::PMaxScheduleEntryChoice::RelativeTimeInterval(iso2::RelativeTimeInterval {
+                    start: 0,
+                    duration: Some(SCHEDULE_SECONDS),
+                }),
+                p_max: physical::limit(limits.power_max.as_milli(), U::W),
+            }],
+        },
+        sales_tariff: None,
+    };
+    let parameter = iso2::DCEVSEChargeParameter {
+        dc_evse_status: evse_status(status),
+        evse_maximum_current_limit: physical::limit(limits.current_max.as_milli(), U::A),
+        evse_maximum_power_limit: physical::limit(limits.power_max.as_milli(), U::W),
+        evse_maximum_voltage_limit: physical::limit(limits.voltage_max.as_milli(), U::V),
+        evse_minimum_current_limit: physical::measured(limits.current_min.as_milli(), U::A),
+        evse_minimum_voltage_limit: physical::measured(limits.voltage_min.as_milli(), U::V),
+        evse_current_regulation_tolerance: None,
+        evse_peak_current_ripple: physical::measured(identity.peak_current_ripple.as_milli(), U::A),
+        evse_energy_to_be_delivered: None,
+    };
+    iso2::ChargeParameterDiscoveryRes {
+        response_code,
+        evse_processing: evse_processing(processing),
+        // The schedule stands in the answer that finishes; an Ongoing one has none to give yet.
+        choice_2: (processing == Processing::Finished).then(|| {
+            iso2::ChargeParameterDiscoveryResChoice2::SAScheduleList(iso2::SAScheduleList {
+                sa_schedule_tuple: vec![schedule],
+            })
+        }),
+        choice_3: iso2::ChargeParameterDiscoveryResChoice3::DCEVSEChargeParameter(parameter),
+    }
+}
+
+fn current_demand(
+    response_code: ResponseCode,
+    identity: &Identity,
+    body: &Body,
+) -> Option<iso2::CurrentDemandRes> {
+    let Body::CurrentDemand { status, voltage, current, limited, limits } = body else { return None };
+    Some(iso2::CurrentDemandRes {
+        response_code,
+        dc_evse_status: evse_status(*status),
+        evse_present_voltage: physical::measured(voltage.as_milli(), U::V),
+        evse_present_current: physical::measured(current.as_milli(), U::A),
+        evse_current_limit_achieved: limited.current,
+        evse_voltage_limit_achieved: limited.voltage,
+        evse_power_limit_achieved: limited.power,
+        evse_maximum_voltage_limit: limits.map(|l| physical::limit(l.voltage_max.as_milli(), U::V)),
+        evse_maximum_current_limit: limits.map(|l| physical::limit(l.current_max.as_milli(), U::A)),
+        evse_maximum_power_limit: limits.map(|l| physical::limit(l.power_max.as_milli(), U::W)),
+        evse_id: identity.evse_id.clone(),
+        sa_schedule_tuple_id: SCHEDULE,
+        meter_info: None,
+        receipt_required: None,
+    })
+}
+
+fn evse_status(status: Status) -> iso2::DCEVSEStatus {
+    iso2::DCEVSEStatus {
+        notification_max_delay: 0,
+        evse_notification: if status.stop {
+            iso2::EVSENotification::StopCharging
+        } else {
+            iso2::EVSENotification::None
+        },
+        evse_isolation_status: Some(match status.isolation {
+            Isolation::Invalid => iso2::IsolationLevel::Invalid,
+            Isolation::Valid => iso2::IsolationLevel::Valid,
+            Isolation::Warning => iso2::IsolationLevel::Warning,
+            Isolation::Fault => iso2::IsolationLevel::Fault,
+        }),
+        evse_status_code: match status.code {
+            EvseStatusCode::NotReady => DCEVSEStatusCode::EVSENotReady,
+            EvseStatusCode::Ready => DCEVSEStatusCode::EVSEReady,
+            EvseStatusCode::Shutdown => DCEVSEStatusCode::EVSEShutdown,
+            EvseStatusCode::IsolationMonitoringActive => DCEVSEStatusCode::EVSEIsolationMonitoringActive,
+            EvseStatusCode::EmergencyShutdown => DCEVSEStatusCode::EVSEEmergencyShutdown,
+            EvseStatusCode::Malfunction => DCEVSEStatusCode::EVSEMalfunction,
+        },
+    }
+}
+
+const fn evse_processing(processing: Processing) -> EVSEProcessing {
+    match processing {
+        Processing::Ongoing => EVSEProcessing::Ongoing,
+        Processing::WaitingForCustomer => EVSEProcessing::OngoingWaitingForCustomerInteraction,
+        Processing::Finished => EVSEProcessing::Finished,
+    }
+}
+
+const fn response_code(code: Code) -> ResponseCode {
+    match code {
+        Code::Ok => ResponseCode::OK,
+        Code::OkNewSessionEstablished => ResponseCode::OKNewSessionEstablished,
+        Code::OkOldSessionJoined => ResponseCode::OKOldSessionJoined,
+        Code::Failed => ResponseCode::FAILED,
+        Code::FailedSequenceError => ResponseCode::FAILEDSequenceError,
+        Code::FailedServiceIdInvalid => ResponseCode::FAILEDServiceIDInvalid,
+        Code::FailedUnknownSession => ResponseCode::FAILEDUnknownSession,
+        Code::FailedPaymentSelectionInvalid => ResponseCode::FAILEDPaymentSelectionInvalid,
+        Code::FailedNoChargeServiceSelected => ResponseCode::FAILEDNoChargeServiceSelected,
+        Code::FailedWrongChargeParameter => ResponseCode::FAILEDWrongChargeParameter,
+        Code::FailedWrongEnergyTransferMode => ResponseCode::FAILEDWrongEnergyTransferMode,
+        Code::FailedPowerDeliveryNotApplied => ResponseCode::FAILEDPowerDeliveryNotApplied,
+    }
+}
