@@ -1,1 +1,233 @@
-//! Authorization, shares, transactions and the station's book.
+//! `voltry-station`: authorization, power shares, transactions, and the station's one book.
+//!
+//! [`session`] decides for each EVSE what to do about its session; [`authorization`] who may
+//! charge; [`shares`] how the power is divided. All three are pure. The control loop feeds them
+//! from the bus, and asks the meter and the [`book`] before anything counts as happened.
+//!
+//! Charging does not need this daemon: each EVSE goes on within its permit (30 s) while it is
+//! away, and an open transaction is resumed or closed when it is back.
+
+pub mod authorization;
+mod billing;
+pub mod book;
+mod clock;
+mod config;
+mod control;
+mod evse;
+mod evse_watch;
+mod serve;
+pub mod session;
+pub mod shares;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::{mpsc, watch};
+use tokio::time::MissedTickBehavior;
+use tracing::info;
+use voltry_bus::{DcCapability, EvseSession, names};
+use voltry_service::clock::now;
+use voltry_service::{Binding, Daemon, Watchdog};
+use voltry_units::{Timestamp, Watts};
+use zbus::Connection;
+
+use crate::authorization::{Authorizer, Token};
+use crate::book::{Book, OpenTransaction};
+use crate::control::Control;
+use crate::evse::Evse;
+use crate::evse_watch::Proxies;
+use crate::serve::{Session1, Station1};
+use crate::session::SessionControl;
+
+pub use config::{Settings, configure};
+
+/// News, requests and answers that may wait for the control loop.
+const WAITING: usize = 256;
+
+/// Runs the station until it is asked to stop, or the bus is lost.
+///
+/// # Errors
+/// The book cannot be opened, the bus refuses the name, or a part of the daemon ended.
+pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
+    let book = Book::open(&settings.database)
+        .with_context(|| format!("opening the book {}", settings.database.display()))?;
+    let (answers, mut answered) = mpsc::channel(WAITING);
+    let (heard_to, mut heard) = mpsc::channel(WAITING);
+    let (requests, mut requested) = mpsc::channel(WAITING);
+    let (statuses, status) = watch::channel(Vec::new());
+    let (ended_to, ended) = mpsc::channel(WAITING);
+
+    let evses = evses(daemon.connection(), &settings, &book).await?;
+    let proxies: BTreeMap<u32, Proxies> =
+        evses.iter().map(|(number, evse)| (*number, evse.proxies.clone())).collect();
+    let mut control = Control {
+        evses,
+        authorizer: Authorizer::new(
+            settings.free_vending,
+            settings.token_list().ok().context("tokens were checked")?,
+            settings.remember_token(),
+        ),
+        book: book.clone(),
+        boot_id: clock::boot_id()?,
+        power_limit: settings.power_limit,
+        answers,
+        statuses,
+        ended: ended_to,
+        permitted_at: Timestamp::BOOT,
+    };
+    let station = Station1 {
+        name: settings.name.clone(),
+        power_limit: settings.power_limit.as_si(),
+        book,
+        evses: proxies.clone(),
+        requests,
+        statuses: Vec::new(),
+    };
+    daemon.connection().object_server().at(names::STATION_PATH, station).await?;
+    daemon.connection().object_server().at(names::SESSIONS_PATH, zbus::fdo::ObjectManager).await?;
+    daemon.claim(names::STATION).await?;
+
+    let mut parts = tokio::task::JoinSet::new();
+    for (number, proxies) in proxies {
+        parts.spawn(evse_watch::listen(number, proxies, heard_to.clone()));
+    }
+    parts.spawn(publish(daemon.connection().clone(), status, ended));
+
+    let mut watchdog = Watchdog::from_environment();
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    daemon.ready();
+    info!(station = settings.name, evses = control.evses.len(), "the station is up");
+    loop {
+        tokio::select! {
+            _ = daemon.stop() => return Ok(()),
+            Some((number, news)) = heard.recv() => control.hear(number, news),
+            Some((number, answer)) = answered.recv() => control.answered(number, answer),
+            Some(request) = requested.recv() => control.ask(request),
+            _ = tick.tick() => {
+                control.tick(now());
+                tell_sessions(daemon.connection(), &control).await?;
+            }
+            Some(part) = parts.join_next() => {
+                part.context("a part of the station panicked")?.context("a part of the station ended")?;
+                anyhow::bail!("a part of the station ended");
+            }
+        }
+        watchdog.beat(now());
+    }
+}
+
+async fn evses(
+    connection: &Connection,
+    settings: &Settings,
+    book: &Book,
+) -> anyhow::Result<BTreeMap<u32, Evse>> {
+    let boot_id = clock::boot_id()?;
+    let mut open: Vec<OpenTransaction> = book.open_transactions().await?;
+    let mut evses = BTreeMap::new();
+    for (name, evse) in &settings.evse {
+        let number: u32 = name.parse().context("EVSE numbers were checked")?;
+        let binding = evse.evse.clone().map_or_else(
+            || Binding::new(&names::evse(number), &names::path("evse", name)).map_err(anyhow::Error::msg),
+            Ok,
+        )?;
+        let left =
+            open.iter().position(|transaction| transaction.evse == number).map(|place| open.remove(place));
+        let control = left.as_ref().map_or_else(SessionControl::default, |left| {
+            info!(evse = number, transaction = left.id, "a transaction is still open in the book");
+            let session = if left.boot_id == boot_id { left.session } else { 0 };
+            SessionControl::recovering(now(), session, left.id, Token::parse(&left.token).ok())
+        });
+        evses.insert(
+            number,
+            Evse {
+                number,
+                proxies: Proxies::new(connection, &binding, &evse.energy_meter).await?,
+                control,
+                session: EvseSession::default(),
+                capability: DcCapability::default(),
+                faults: Vec::new(),
+                live: None,
+                available: book.is_available(number).await?,
+                share: Watts::ZERO,
+                register: None,
+                register_start: left.map(|left| left.register_start),
+                booked_at: Timestamp::BOOT,
+                event_at: now(),
+            },
+        );
+    }
+    for orphan in open {
+        tracing::warn!(
+            transaction = orphan.id,
+            evse = orphan.evse,
+            "open transaction of an EVSE that is not configured"
+        );
+    }
+    Ok(evses)
+}
+
+/// Tells the bus what changed, in a task of its own: a slow listener must not slow the loop.
+async fn publish(
+    connection: Connection,
+    mut status: watch::Receiver<Vec<voltry_bus::EvseStatus>>,
+    mut ended: mpsc::Receiver<voltry_bus::Transaction>,
+) -> anyhow::Result<()> {
+    let station = connection.object_server().interface::<_, Station1>(names::STATION_PATH).await?;
+    loop {
+        tokio::select! {
+            changed = status.changed() => {
+                changed.context("the control loop ended")?;
+                let mut served = station.get_mut().await;
+                served.statuses = status.borrow_and_update().clone();
+                served.evses_changed(station.signal_emitter()).await?;
+            }
+            transaction = ended.recv() => {
+                let transaction = transaction.context("the control loop ended")?;
+                Station1::transaction_ended(station.signal_emitter(), transaction).await?;
+            }
+        }
+    }
+}
+
+/// Keeps a `Session1` object for each session.
+async fn tell_sessions(connection: &Connection, control: &Control) -> anyhow::Result<()> {
+    let server = connection.object_server();
+    for evse in control.evses.values() {
+        let path = format!("{}/evse{}", names::SESSIONS_PATH, evse.number);
+        let served = server.interface::<_, Session1>(path.as_str()).await.ok();
+        if evse.session.id == 0 || evse.control.evse().is_none() {
+            if served.is_some() {
+                server.remove::<Session1, _>(path.as_str()).await?;
+            }
+            continue;
+        }
+        let since_plugged = now().since(Timestamp::from_micros(evse.session.plugged_at));
+        let session = Session1 {
+            evse: evse.number,
+            transaction: evse.control.transaction().unwrap_or(0),
+            plugged_at: clock::unix_now() - i64::try_from(since_plugged.as_micros()).unwrap_or(0),
+            energy: evse.energy().as_si(),
+        };
+        match served {
+            None => {
+                server.at(path.as_str(), session).await?;
+            }
+            Some(served) => {
+                let mut current = served.get_mut().await;
+                let transaction_changed = current.transaction != session.transaction;
+                let energy_changed = current.energy.to_bits() != session.energy.to_bits();
+                // The moment of plugging in does not move.
+                *current = Session1 { plugged_at: current.plugged_at, ..session };
+                if transaction_changed {
+                    current.transaction_changed(served.signal_emitter()).await?;
+                }
+                if energy_changed {
+                    current.energy_changed(served.signal_emitter()).await?;
+                }
+            }
+        }
+    }
+    Ok(())
+}

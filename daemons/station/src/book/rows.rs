@@ -1,0 +1,262 @@
+//! What is written and read, row by row.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use voltry_bus::{BookEvent, Transaction};
+use voltry_units::WattHours;
+
+use super::BookError;
+use crate::authorization::mask;
+
+/// The number of a transaction in the book.
+pub type TransactionId = u64;
+
+/// What is known when a transaction begins.
+#[derive(Debug, Clone)]
+pub struct NewTransaction {
+    /// The EVSE.
+    pub evse: u32,
+    /// The boot in which `session` means something.
+    pub boot_id: String,
+    /// The session of the EVSE.
+    pub session: u64,
+    /// Who is charged; empty for free vending.
+    pub token: String,
+    /// Microseconds of Unix time.
+    pub started: i64,
+    /// The meter's register.
+    pub register: WattHours,
+    /// What the meter signed; empty if it does not.
+    pub signed: String,
+}
+
+/// What is known when a transaction ends.
+#[derive(Debug, Clone)]
+pub struct Closing {
+    /// Microseconds of Unix time.
+    pub ended: i64,
+    /// The meter's register; `None` where the meter is out of reach: the newest reading in the
+    /// book then counts, and the note says how old it is.
+    pub register: Option<WattHours>,
+    /// What the meter signed; empty if it does not.
+    pub signed: String,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// An open transaction, as a starting daemon finds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenTransaction {
+    /// Its number.
+    pub id: TransactionId,
+    /// The EVSE.
+    pub evse: u32,
+    /// The boot of `session`.
+    pub boot_id: String,
+    /// The session of the EVSE.
+    pub session: u64,
+    /// Who is charged.
+    pub token: String,
+    /// The meter's register at its start.
+    pub register_start: WattHours,
+}
+
+pub(super) fn begin(connection: &mut Connection, new: &NewTransaction) -> Result<TransactionId, BookError> {
+    let change = connection.transaction()?;
+    change.execute(
+        "INSERT INTO transactions (evse, boot_id, session, token, started, register_start, signed_start,
+                                   register_last, register_last_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?6, ?5)",
+        params![
+            new.evse,
+            new.boot_id,
+            id_to_sql(new.session),
+            new.token,
+            new.started,
+            new.register.as_milli(),
+            new.signed
+        ],
+    )?;
+    let id = change.last_insert_rowid();
+    event(&change, id, new.started, "started", new.register.as_milli(), "")?;
+    change.commit()?;
+    Ok(id_from_sql(id))
+}
+
+pub(super) fn reading(
+    connection: &mut Connection,
+    id: TransactionId,
+    register: WattHours,
+    time: i64,
+    as_event: bool,
+) -> Result<(), BookError> {
+    let change = connection.transaction()?;
+    let changed = change.execute(
+        "UPDATE transactions SET register_last = ?2, register_last_at = ?3 WHERE id = ?1 AND ended IS NULL",
+        params![id_to_sql(id), register.as_milli(), time],
+    )?;
+    if changed == 0 {
+        return Err(BookError::Unknown(id));
+    }
+    if as_event {
+        event(&change, id_to_sql(id), time, "reading", register.as_milli(), "")?;
+    }
+    change.commit()?;
+    Ok(())
+}
+
+pub(super) fn close(
+    connection: &mut Connection,
+    id: TransactionId,
+    closing: &Closing,
+) -> Result<(), BookError> {
+    let change = connection.transaction()?;
+    let (open, last, last_at): (bool, i64, i64) = change
+        .query_row(
+            "SELECT ended IS NULL, register_last, register_last_at FROM transactions WHERE id = ?1",
+            [id_to_sql(id)],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )
+        .optional()?
+        .ok_or(BookError::Unknown(id))?;
+    if !open {
+        return Ok(());
+    }
+    let note = match closing.register {
+        Some(register) if register.as_milli() < last => {
+            format!(
+                "the meter reads less than at its last reading ({} Wh)",
+                WattHours::from_milli(last).as_si()
+            )
+        }
+        Some(_) => String::new(),
+        None => {
+            format!(
+                "meter out of reach: stored reading, {} s old",
+                (closing.ended - last_at).max(0) / 1_000_000
+            )
+        }
+    };
+    let register = closing.register.map_or(last, WattHours::as_milli);
+    change.execute(
+        "UPDATE transactions SET ended = ?2, register_last = ?3, signed_end = ?4, end_reason = ?5, note = ?6
+         WHERE id = ?1",
+        params![id_to_sql(id), closing.ended, register, closing.signed, closing.reason, note],
+    )?;
+    event(&change, id_to_sql(id), closing.ended, "ended", register, &closing.reason)?;
+    change.commit()?;
+    Ok(())
+}
+
+fn event(
+    change: &Connection,
+    transaction: i64,
+    time: i64,
+    kind: &str,
+    register: i64,
+    detail: &str,
+) -> Result<(), BookError> {
+    change.execute(
+        "INSERT INTO events (transaction_id, time, kind, register, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![transaction, time, kind, register, detail],
+    )?;
+    Ok(())
+}
+
+pub(super) fn open_transactions(connection: &Connection) -> Result<Vec<OpenTransaction>, BookError> {
+    let mut query = connection.prepare(
+        "SELECT id, evse, boot_id, session, token, register_start
+         FROM transactions WHERE ended IS NULL ORDER BY id",
+    )?;
+    let rows = query.query_map([], |row| {
+        Ok(OpenTransaction {
+            id: id_from_sql(row.get(0)?),
+            evse: row.get(1)?,
+            boot_id: row.get(2)?,
+            session: id_from_sql(row.get(3)?),
+            token: row.get(4)?,
+            register_start: WattHours::from_milli(row.get(5)?),
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+const TRANSACTION: &str =
+    "SELECT id, evse, token, ended, started, register_start, register_last, end_reason, note
+     FROM transactions";
+
+fn transaction_row(row: &Row<'_>) -> rusqlite::Result<Transaction> {
+    let ended: Option<i64> = row.get(3)?;
+    let start = WattHours::from_milli(row.get(5)?);
+    let last = WattHours::from_milli(row.get(6)?);
+    Ok(Transaction {
+        id: id_from_sql(row.get(0)?),
+        evse: row.get(1)?,
+        identity: mask(&row.get::<_, String>(2)?),
+        state: if ended.is_some() { "closed" } else { "open" }.to_owned(),
+        started: row.get(4)?,
+        ended: ended.unwrap_or(0),
+        register_start: start.as_si(),
+        register_end: last.as_si(),
+        energy: (last - start).as_si(),
+        end_reason: row.get(7)?,
+        note: row.get(8)?,
+    })
+}
+
+pub(super) fn transaction(connection: &Connection, id: TransactionId) -> Result<Transaction, BookError> {
+    connection
+        .query_row(&format!("{TRANSACTION} WHERE id = ?1"), [id_to_sql(id)], transaction_row)
+        .optional()?
+        .ok_or(BookError::Unknown(id))
+}
+
+pub(super) fn newest(connection: &Connection, limit: u32) -> Result<Vec<Transaction>, BookError> {
+    let mut query = connection.prepare(&format!("{TRANSACTION} ORDER BY id DESC LIMIT ?1"))?;
+    let rows = query.query_map([limit], transaction_row)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn events(connection: &Connection, id: TransactionId) -> Result<Vec<BookEvent>, BookError> {
+    let mut query = connection.prepare(
+        "SELECT number, time, kind, register, detail FROM events WHERE transaction_id = ?1 ORDER BY number",
+    )?;
+    let rows = query.query_map([id_to_sql(id)], |row| {
+        Ok(BookEvent {
+            number: id_from_sql(row.get(0)?),
+            time: row.get(1)?,
+            kind: row.get(2)?,
+            register: WattHours::from_milli(row.get(3)?).as_si(),
+            detail: row.get(4)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn set_available(connection: &Connection, evse: u32, available: bool) -> Result<(), BookError> {
+    let statement = if available {
+        "DELETE FROM out_of_service WHERE evse = ?1"
+    } else {
+        "INSERT OR IGNORE INTO out_of_service (evse) VALUES (?1)"
+    };
+    connection.execute(statement, [evse])?;
+    Ok(())
+}
+
+pub(super) fn is_available(connection: &Connection, evse: u32) -> Result<bool, BookError> {
+    let out: bool = connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM out_of_service WHERE evse = ?1)",
+        [evse],
+        |row| row.get(0),
+    )?;
+    Ok(!out)
+}
+
+/// SQLite's integers are signed. Ids start at 1 and session ids are microseconds since boot, so
+/// the sign is never used.
+fn id_to_sql(id: u64) -> i64 {
+    i64::try_from(id).unwrap_or(i64::MAX)
+}
+
+fn id_from_sql(id: i64) -> u64 {
+    u64::try_from(id).unwrap_or(0)
+}

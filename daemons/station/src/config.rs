@@ -1,0 +1,142 @@
+//! The `[station]` table.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+use voltry_bus::names;
+use voltry_service::config::quantity;
+use voltry_service::{Binding, Config, ConfigError, Provision};
+use voltry_units::Watts;
+
+use crate::authorization::Token;
+
+/// The station's settings.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The station's name, as people call it.
+    pub name: String,
+    /// The file of the book.
+    #[serde(default = "default_database")]
+    pub database: PathBuf,
+    /// Watts that all EVSEs together may take.
+    #[serde(rename = "power_limit_w", deserialize_with = "quantity")]
+    pub power_limit: Watts,
+    /// Anyone may charge, without a token.
+    #[serde(default)]
+    pub free_vending: bool,
+    /// The tokens that may charge.
+    #[serde(default)]
+    pub tokens: Vec<String>,
+    /// Seconds for which a token holds that is presented before plugging in.
+    #[serde(default = "default_remember")]
+    pub remember_token_s: u64,
+    /// The EVSEs, by their numbers.
+    pub evse: BTreeMap<String, EvseSettings>,
+}
+
+/// One EVSE of the station, `[station.evse.N]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvseSettings {
+    /// The meter that its transactions are billed by.
+    pub energy_meter: Binding,
+    /// The energy path; `org.voltry.Evse.N<number>` unless an OEM's plays the role.
+    pub evse: Option<Binding>,
+}
+
+fn default_database() -> PathBuf {
+    PathBuf::from("/var/lib/voltry/book.db")
+}
+
+const fn default_remember() -> u64 {
+    60
+}
+
+impl Settings {
+    /// Seconds for which a token holds that is presented before plugging in.
+    #[must_use]
+    pub const fn remember_token(&self) -> Duration {
+        Duration::from_secs(self.remember_token_s)
+    }
+
+    /// The tokens that may charge.
+    ///
+    /// # Errors
+    /// The place in the list of the first that is none.
+    pub fn token_list(&self) -> Result<Vec<Token>, usize> {
+        self.tokens.iter().enumerate().map(|(place, text)| Token::parse(text).map_err(|_| place)).collect()
+    }
+}
+
+/// Checks `[station]`.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>, ConfigError> {
+    let settings: Settings = config.load("station")?;
+    let mut problems = Vec::new();
+    if let Err(place) = settings.token_list() {
+        // The token itself stays out of what is printed.
+        problems.push(config.problem(
+            "station.tokens",
+            format!("token {} of the list: {}", place + 1, crate::authorization::InvalidToken),
+        ));
+    }
+    for number in settings.evse.keys() {
+        if number.parse::<u32>().map_or(true, |number| number == 0) {
+            problems.push(config.problem(
+                &format!("station.evse.{number}"),
+                "an EVSE's name is its number, from 1".to_owned(),
+            ));
+        }
+    }
+    if settings.power_limit <= Watts::ZERO {
+        problems.push(config.problem("station.power_limit_w", "must be above 0"));
+    }
+    if !problems.is_empty() {
+        return Err(ConfigError(problems));
+    }
+    let object = Binding::new(names::STATION, names::STATION_PATH).expect("constants are well formed");
+    Ok(Provision { tables: vec!["station".to_owned()], objects: vec![object], settings })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+        [station]
+        name = "Test"
+        power_limit_w = 150000
+        tokens = ["04A1B2C3"]
+        [station.evse.1]
+        energy_meter = { name = "org.voltry.Meter.Dc1", path = "/org/voltry/energy_meter/dc1" }
+    "#;
+
+    fn check(text: &str) -> Result<Settings, String> {
+        let config = Config::parse([("voltry.toml", text)]).unwrap();
+        configure(&config, "").map(|provision| provision.settings).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_station_with_a_limit_and_an_evse_is_enough() {
+        let settings = check(GOOD).unwrap();
+        assert_eq!(settings.power_limit, Watts::new(150_000));
+        assert!(!settings.free_vending, "nothing is free unless somebody says so");
+    }
+
+    #[test]
+    fn a_bad_token_is_named_by_its_place_and_never_printed() {
+        let error = check(&GOOD.replace("04A1B2C3", "SECRET TOKEN")).unwrap_err();
+        assert!(error.contains("token 1") && !error.contains("SECRET"), "{error}");
+    }
+
+    #[test]
+    fn an_evse_without_a_number_and_a_limit_of_nothing_are_both_told() {
+        let error = check(&GOOD.replace("evse.1", "evse.left").replace("150000", "0")).unwrap_err();
+        assert!(error.contains("number") && error.contains("above 0"), "{error}");
+    }
+}

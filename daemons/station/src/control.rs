@@ -1,0 +1,311 @@
+//! The control loop: everything heard and asked comes here, one at a time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{debug, info, warn};
+use voltry_bus::{Authorization, AuthorizeOutcome, EvseState, EvseStatus, Permit, Transaction};
+use voltry_service::clock::now;
+use voltry_units::{Timestamp, WattHours, Watts};
+
+use crate::authorization::{Authorizer, Token};
+use crate::billing::{self, Billed};
+use crate::book::Book;
+use crate::evse::{Evse, view};
+use crate::evse_watch::Heard;
+use crate::session::{Action, Input};
+use crate::shares;
+
+/// A permit holds for this long: charging goes on while the station restarts.
+const PERMIT: Duration = Duration::from_secs(30);
+/// Permits are renewed this often.
+const PERMIT_INTERVAL: Duration = Duration::from_secs(5);
+/// The newest reading of an open transaction is written this often.
+const READING_INTERVAL: Duration = Duration::from_secs(10);
+/// A reading is written as an event of its own this often.
+const EVENT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What people and other daemons ask for.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// A token was presented.
+    Authorize {
+        token: Token,
+        evse: u32,
+        answer: oneshot::Sender<Result<AuthorizeOutcome, voltry_bus::Error>>,
+    },
+    /// An EVSE was taken into or out of service; the book has it.
+    Availability { evse: u32, available: bool },
+}
+
+/// What the loop's own tasks come back with.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Opened(Result<(u64, WattHours), String>),
+    Closed(Transaction),
+}
+
+pub(crate) struct Control {
+    pub(crate) evses: BTreeMap<u32, Evse>,
+    pub(crate) authorizer: Authorizer,
+    pub(crate) book: Book,
+    pub(crate) boot_id: String,
+    pub(crate) power_limit: Watts,
+    pub(crate) answers: mpsc::Sender<(u32, Answer)>,
+    pub(crate) statuses: watch::Sender<Vec<EvseStatus>>,
+    pub(crate) ended: mpsc::Sender<Transaction>,
+    pub(crate) permitted_at: Timestamp,
+}
+
+impl Control {
+    pub(crate) fn hear(&mut self, number: u32, heard: Heard) {
+        let Some(evse) = self.evses.get_mut(&number) else { return };
+        match heard {
+            Heard::Evse { state, session, capability } => {
+                let returned = evse.control.evse().is_none();
+                evse.capability = capability;
+                evse.session = session;
+                let view = view(state, &evse.session);
+                self.step(number, Input::Evse(view));
+                if returned {
+                    self.brief(number);
+                }
+                self.let_in(number);
+            }
+            Heard::Faults(faults) => evse.faults = faults,
+            Heard::Live(live) => evse.live = Some(live),
+            Heard::Meter(reading) => {
+                if let Ok(register) = WattHours::from_si(reading.energy_import) {
+                    evse.register = Some(register);
+                    self.note_reading(number);
+                }
+            }
+            Heard::Lost => {
+                warn!(evse = number, "the EVSE's daemon left the bus");
+                evse.live = None;
+                self.step(number, Input::EvseLost);
+            }
+        }
+        self.share();
+    }
+
+    pub(crate) fn answered(&mut self, number: u32, answer: Answer) {
+        match answer {
+            Answer::Opened(Ok((id, register))) => {
+                if let Some(evse) = self.evses.get_mut(&number) {
+                    evse.register_start = Some(register);
+                    evse.register = Some(evse.register.map_or(register, |heard| heard.max(register)));
+                    (evse.booked_at, evse.event_at) = (now(), now());
+                }
+                self.step(number, Input::Opened(Ok(id)));
+            }
+            Answer::Opened(Err(reason)) => self.step(number, Input::Opened(Err(reason))),
+            Answer::Closed(transaction) => {
+                if self.ended.try_send(transaction).is_err() {
+                    debug!("nobody was told of the end of a transaction; the book has it");
+                }
+                self.step(number, Input::Closed);
+            }
+        }
+        self.share();
+        self.publish();
+    }
+
+    pub(crate) fn ask(&mut self, request: Request) {
+        match request {
+            Request::Authorize { token, evse, answer } => {
+                // The asker may have gone.
+                let _ = answer.send(self.authorize(token, evse));
+            }
+            Request::Availability { evse: number, available } => {
+                if let Some(evse) = self.evses.get_mut(&number) {
+                    info!(evse = number, available, "availability changed");
+                    evse.available = available;
+                    self.brief(number);
+                    self.let_in(number);
+                }
+            }
+        }
+        self.publish();
+    }
+
+    /// Once a second.
+    pub(crate) fn tick(&mut self, now: Timestamp) {
+        let numbers: Vec<u32> = self.evses.keys().copied().collect();
+        for number in numbers {
+            self.step(number, Input::Tick);
+        }
+        self.share();
+        if now.since(self.permitted_at) >= PERMIT_INTERVAL {
+            self.permitted_at = now;
+            for evse in self.evses.values().filter(|evse| evse.control.evse().is_some()) {
+                send_permit(evse);
+            }
+        }
+        self.publish();
+    }
+
+    fn authorize(&mut self, token: Token, wanted: u32) -> Result<AuthorizeOutcome, voltry_bus::Error> {
+        if wanted != 0 && !self.evses.contains_key(&wanted) {
+            return Err(voltry_bus::Error::UnknownEvse(format!("there is no EVSE {wanted}")));
+        }
+        let outcome = |evse, outcome: &str| Ok(AuthorizeOutcome { evse, outcome: outcome.to_owned() });
+        let candidates = || self.evses.values().filter(|evse| wanted == 0 || evse.number == wanted);
+        if let Some(paid) = candidates().find(|evse| evse.control.payer() == Some(&Some(token.clone()))) {
+            let (number, proxy) = (paid.number, paid.proxies.evse.clone());
+            tokio::spawn(async move { report("stopping", proxy.stop("stopped by token").await) });
+            return outcome(number, "stopped");
+        }
+        if !self.authorizer.allows(&token) {
+            info!(?token, "token refused");
+            return outcome(wanted, "refused");
+        }
+        let waiting: Vec<u32> = candidates().filter(|evse| evse.welcomes()).map(|evse| evse.number).collect();
+        let busy = wanted != 0 && candidates().any(|evse| evse.control.is_active());
+        match waiting.as_slice() {
+            [number] => {
+                let number = *number;
+                self.step(number, Input::LetIn(Some(token)));
+                outcome(number, "granted")
+            }
+            [] if busy => outcome(wanted, "refused"),
+            [] => {
+                self.authorizer.remember(token, now());
+                outcome(0, "remembered")
+            }
+            several => Err(voltry_bus::Error::Invalid(format!("EVSEs {several:?} wait: name one"))),
+        }
+    }
+
+    fn let_in(&mut self, number: u32) {
+        if !self.evses.get(&number).is_some_and(Evse::welcomes) {
+            return;
+        }
+        if self.authorizer.is_free() {
+            self.step(number, Input::LetIn(None));
+        } else if let Some(token) = self.authorizer.take_remembered(now()) {
+            self.step(number, Input::LetIn(Some(token)));
+        }
+    }
+
+    fn step(&mut self, number: u32, input: Input) {
+        let Some(evse) = self.evses.get_mut(&number) else { return };
+        for action in evse.control.step(now(), input) {
+            self.perform(number, action);
+        }
+    }
+
+    fn perform(&mut self, number: u32, action: Action) {
+        self.share();
+        let evse = &self.evses[&number];
+        let billed = |session| Billed { evse: number, boot_id: self.boot_id.clone(), session };
+        let (meter, book, answers) = (evse.proxies.meter.clone(), self.book.clone(), self.answers.clone());
+        let proxy = evse.proxies.evse.clone();
+        match action {
+            Action::Open { session, token } => {
+                let billed = billed(session);
+                tokio::spawn(async move {
+                    let opened = billing::open(meter, book, billed, token).await;
+                    let _ = answers.send((number, Answer::Opened(opened))).await;
+                });
+            }
+            Action::Close { transaction, reason } => {
+                let billed = billed(evse.control.session().unwrap_or(0));
+                tokio::spawn(async move {
+                    let closed = billing::close(meter, book, billed, transaction, reason).await;
+                    let _ = answers.send((number, Answer::Closed(closed))).await;
+                });
+            }
+            Action::Grant { session } => {
+                // The share first: the vehicle hears our limits as soon as it is let in.
+                let permit = permit(evse);
+                tokio::spawn(async move {
+                    report("permit", proxy.set_permit(permit).await);
+                    report("authorizing", proxy.set_authorization(session, Authorization::Granted).await);
+                });
+            }
+            Action::Refuse { session, reason } => {
+                warn!(evse = number, reason, "session refused");
+                tokio::spawn(async move {
+                    report("refusing", proxy.set_authorization(session, Authorization::Refused).await);
+                });
+            }
+        }
+    }
+
+    /// What a daemon that has come (back) must know.
+    fn brief(&self, number: u32) {
+        let evse = &self.evses[&number];
+        let (proxy, available, permit) = (evse.proxies.evse.clone(), evse.available, permit(evse));
+        tokio::spawn(async move {
+            report("availability", proxy.set_available(available).await);
+            report("permit", proxy.set_permit(permit).await);
+        });
+    }
+
+    fn share(&mut self) {
+        let demands: Vec<_> = self.evses.values().map(Evse::demand).collect();
+        for (evse, share) in self.evses.values_mut().zip(shares::equal(self.power_limit, &demands)) {
+            if evse.share != share {
+                evse.share = share;
+                if evse.control.evse().is_some() {
+                    send_permit(evse);
+                }
+            }
+        }
+    }
+
+    fn note_reading(&mut self, number: u32) {
+        let Some(evse) = self.evses.get_mut(&number) else { return };
+        let (Some(transaction), Some(register)) = (evse.control.transaction(), evse.register) else { return };
+        let now = now();
+        let as_event = now.since(evse.event_at) >= EVENT_INTERVAL;
+        if !as_event && now.since(evse.booked_at) < READING_INTERVAL {
+            return;
+        }
+        evse.booked_at = now;
+        if as_event {
+            evse.event_at = now;
+        }
+        let book = self.book.clone();
+        tokio::spawn(async move {
+            if let Err(error) = book.reading(transaction, register, crate::clock::unix_now(), as_event).await
+            {
+                warn!(transaction, %error, "a reading was not written");
+            }
+        });
+    }
+
+    fn publish(&self) {
+        let statuses: Vec<EvseStatus> = self.evses.values().map(Evse::status).collect();
+        self.statuses.send_if_modified(|published| {
+            let changed = *published != statuses;
+            *published = statuses;
+            changed
+        });
+    }
+}
+
+fn permit(evse: &Evse) -> Permit {
+    Permit {
+        allowed: evse.available,
+        power: evse.share.as_si(),
+        valid_for: PERMIT.as_secs_f64(),
+        sent_at: now().as_micros(),
+    }
+}
+
+fn send_permit(evse: &Evse) {
+    if evse.state() == Some(EvseState::Starting) {
+        return;
+    }
+    let (proxy, permit) = (evse.proxies.evse.clone(), permit(evse));
+    tokio::spawn(async move { report("permit", proxy.set_permit(permit).await) });
+}
+
+fn report(what: &str, result: Result<(), voltry_bus::Error>) {
+    if let Err(error) = result {
+        warn!(%error, "{what} did not reach the EVSE");
+    }
+}

@@ -1,0 +1,88 @@
+//! One EVSE as the control loop holds it: what was last heard, and its session.
+
+use voltry_bus::{DcCapability, EvseSession, EvseState, EvseStatus, Fault, Live};
+use voltry_units::{Timestamp, WattHours, Watts};
+
+use crate::evse_watch::Proxies;
+use crate::session::{EvseView, SessionControl};
+use crate::shares::Demand;
+
+/// One EVSE.
+#[derive(Debug)]
+pub(crate) struct Evse {
+    pub(crate) number: u32,
+    pub(crate) proxies: Proxies,
+    pub(crate) control: SessionControl,
+    pub(crate) session: EvseSession,
+    pub(crate) capability: DcCapability,
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) live: Option<Live>,
+    /// In service, as the book has it.
+    pub(crate) available: bool,
+    pub(crate) share: Watts,
+    /// The meter's register, as last heard.
+    pub(crate) register: Option<WattHours>,
+    /// The register at the start of the open transaction.
+    pub(crate) register_start: Option<WattHours>,
+    /// When a reading was last written.
+    pub(crate) booked_at: Timestamp,
+    /// When a reading was last written as an event of its own.
+    pub(crate) event_at: Timestamp,
+}
+
+impl Evse {
+    /// What the EVSE says, for its session; `None` while its daemon is away.
+    pub(crate) fn state(&self) -> Option<EvseState> {
+        self.control.evse().map(|view| view.state)
+    }
+
+    /// Whether a driver may be let in now.
+    pub(crate) fn welcomes(&self) -> bool {
+        self.available
+            && self.control.waiting().is_some()
+            && matches!(self.state(), Some(EvseState::Connected | EvseState::Authorizing))
+    }
+
+    pub(crate) fn demand(&self) -> Demand {
+        Demand {
+            active: self.control.is_active(),
+            capability: Watts::from_si(self.capability.power_max).unwrap_or(Watts::ZERO),
+        }
+    }
+
+    /// Watt-hours of the session so far, by the meter.
+    pub(crate) fn energy(&self) -> WattHours {
+        match (self.register, self.register_start) {
+            (Some(now), Some(start)) => (now - start).max(WattHours::ZERO),
+            (None, _) | (_, None) => WattHours::ZERO,
+        }
+    }
+
+    pub(crate) fn status(&self) -> EvseStatus {
+        let state = self.state().map_or("absent", EvseState::as_str);
+        let live = self.live.filter(|_| self.control.evse().is_some());
+        EvseStatus {
+            evse: self.number,
+            state: state.to_owned(),
+            available: self.available,
+            authorized: self.control.transaction().is_some(),
+            voltage: live.map_or(0.0, |live| live.voltage),
+            current: live.map_or(0.0, |live| live.current),
+            share: self.share.as_si(),
+            energy: self.energy().as_si(),
+            soc: live.map_or(-1.0, |live| live.soc),
+            transaction: self.control.transaction().unwrap_or(0),
+            faults: self.faults.clone(),
+        }
+    }
+}
+
+/// What the session needs of what an EVSE said.
+pub(crate) fn view(state: EvseState, session: &EvseSession) -> EvseView {
+    EvseView {
+        state,
+        session: session.id,
+        ended: session.ended_at != 0,
+        end_reason: session.end_reason.clone(),
+    }
+}

@@ -1,0 +1,158 @@
+//! What one EVSE and its meter say on the bus, as inputs of the control loop.
+
+use std::collections::HashMap;
+
+use anyhow::Context as _;
+use futures_util::StreamExt as _;
+use tokio::sync::mpsc;
+use tracing::{debug, warn};
+use voltry_bus::{
+    DcCapability, Device1Proxy, EnergyMeter1Proxy, Evse1Proxy, EvseSession, EvseState, Fault, Live,
+    MeterReading,
+};
+use voltry_service::Binding;
+use zbus::fdo::PropertiesProxy;
+use zbus::proxy::CacheProperties;
+use zbus::{Connection, OwnedVariant};
+
+/// What was heard.
+#[derive(Debug, Clone)]
+pub(crate) enum Heard {
+    /// State and session, read together.
+    Evse {
+        /// Where the EVSE stands.
+        state: EvseState,
+        /// Its session.
+        session: EvseSession,
+        /// What it can deliver.
+        capability: DcCapability,
+    },
+    /// The faults of the EVSE.
+    Faults(Vec<Fault>),
+    /// What flows.
+    Live(Live),
+    /// A reading of its meter.
+    Meter(MeterReading),
+    /// Its daemon left the bus.
+    Lost,
+}
+
+/// The proxies of one EVSE.
+#[derive(Debug, Clone)]
+pub(crate) struct Proxies {
+    /// Its energy path.
+    pub(crate) evse: Evse1Proxy<'static>,
+    /// Its meter.
+    pub(crate) meter: EnergyMeter1Proxy<'static>,
+    device: Device1Proxy<'static>,
+    properties: PropertiesProxy<'static>,
+}
+
+impl Proxies {
+    /// Proxies without a cache: what is acted on is read anew.
+    ///
+    /// # Errors
+    /// The bus is lost.
+    pub(crate) async fn new(connection: &Connection, evse: &Binding, meter: &Binding) -> zbus::Result<Self> {
+        let (name, path) = (evse.name.clone(), evse.path.clone());
+        Ok(Self {
+            evse: Evse1Proxy::builder(connection)
+                .destination(name.clone())
+                .path(path.clone())
+                .cache_properties(CacheProperties::No)
+                .build()
+                .await?,
+            device: Device1Proxy::builder(connection)
+                .destination(name.clone())
+                .path(path.clone())
+                .cache_properties(CacheProperties::No)
+                .build()
+                .await?,
+            properties: PropertiesProxy::builder(connection).destination(name).path(path).build().await?,
+            meter: EnergyMeter1Proxy::builder(connection)
+                .destination(meter.name.clone())
+                .path(meter.path.clone())
+                .cache_properties(CacheProperties::No)
+                .build()
+                .await?,
+        })
+    }
+}
+
+/// Listens to one EVSE for as long as the bus lasts. The channel's capacity bounds what waits;
+/// a full one slows this task, and the bus drops nothing.
+///
+/// # Errors
+/// The bus is lost.
+pub(crate) async fn listen(
+    number: u32,
+    proxies: Proxies,
+    heard: mpsc::Sender<(u32, Heard)>,
+) -> anyhow::Result<()> {
+    let mut owners = proxies.evse.inner().receive_owner_changed().await?;
+    let mut changes = proxies.properties.receive_properties_changed().await?;
+    let mut live = proxies.evse.receive_live().await?;
+    let mut readings = proxies.meter.receive_reading().await?;
+    // After the subscriptions, so that no change is missed in between. An absent EVSE is
+    // learnt of by its silence.
+    for news in snapshot(&proxies).await {
+        heard.send((number, news)).await?;
+    }
+    loop {
+        let news = tokio::select! {
+            owner = owners.next() => match owner.context("bus lost")? {
+                Some(_) => snapshot(&proxies).await,
+                None => vec![Heard::Lost],
+            },
+            change = changes.next() => {
+                change.context("bus lost")?;
+                snapshot(&proxies).await
+            }
+            signal = live.next() => match signal.context("bus lost")?.args() {
+                Ok(args) => vec![Heard::Live(args.live)],
+                Err(error) => malformed(number, &error),
+            },
+            signal = readings.next() => match signal.context("bus lost")?.args() {
+                Ok(args) => vec![Heard::Meter(args.reading)],
+                Err(error) => malformed(number, &error),
+            },
+        };
+        for one in news {
+            heard.send((number, one)).await?;
+        }
+    }
+}
+
+fn malformed(evse: u32, error: &zbus::Error) -> Vec<Heard> {
+    warn!(evse, %error, "a signal of the wrong form was dropped");
+    Vec::new()
+}
+
+/// Everything that properties tell. State and session come in one message, so that they belong
+/// together.
+async fn snapshot(proxies: &Proxies) -> Vec<Heard> {
+    let interface = zbus::names::InterfaceName::from_static_str_unchecked("org.voltry.Evse1");
+    let mut heard = Vec::new();
+    match proxies.properties.get_all(interface).await {
+        Ok(all) => match evse_of(all) {
+            Ok(evse) => heard.push(evse),
+            Err(error) => {
+                warn!(error = %format!("{error:#}"), "an EVSE's properties are not as the contract says");
+            }
+        },
+        Err(error) => debug!(%error, "the EVSE does not answer"),
+    }
+    if let Ok(faults) = proxies.device.faults().await {
+        heard.push(Heard::Faults(faults));
+    }
+    heard
+}
+
+fn evse_of(mut properties: HashMap<String, OwnedVariant>) -> anyhow::Result<Heard> {
+    let mut take = |name: &str| properties.remove(name).with_context(|| format!("no property {name}"));
+    Ok(Heard::Evse {
+        state: take("State")?.try_into()?,
+        session: take("Session")?.try_into()?,
+        capability: take("Capability")?.try_into()?,
+    })
+}

@@ -1,0 +1,167 @@
+use super::*;
+
+const NOW: Timestamp = Timestamp::from_micros(1_000_000);
+
+fn view(session: u64, state: EvseState) -> EvseView {
+    EvseView { state, session, ended: false, end_reason: String::new() }
+}
+
+fn ended(session: u64, reason: &str) -> EvseView {
+    EvseView { state: EvseState::Finished, session, ended: true, end_reason: reason.to_owned() }
+}
+
+fn token() -> Option<Token> {
+    Some(Token::parse("04A1B2C3").unwrap())
+}
+
+/// A session that is running: session 5, transaction 9.
+fn running() -> SessionControl {
+    let mut control = SessionControl::default();
+    assert_eq!(control.step(NOW, Input::Evse(view(5, EvseState::Authorizing))), []);
+    assert_eq!(control.step(NOW, Input::LetIn(token())), [Action::Open { session: 5, token: token() }]);
+    assert_eq!(control.step(NOW, Input::Opened(Ok(9))), [Action::Grant { session: 5 }]);
+    control
+}
+
+fn close(reason: &str) -> [Action; 1] {
+    [Action::Close { transaction: 9, reason: reason.to_owned() }]
+}
+
+#[test]
+fn nothing_is_granted_before_the_book_has_the_transaction() {
+    let mut control = SessionControl::default();
+    let _ = control.step(NOW, Input::Evse(view(5, EvseState::Connected)));
+    let actions = control.step(NOW, Input::LetIn(None));
+    assert_eq!(actions, [Action::Open { session: 5, token: None }]);
+    assert_eq!(control.transaction(), None);
+    assert_eq!(control.step(NOW, Input::Opened(Ok(9))), [Action::Grant { session: 5 }]);
+    assert_eq!(control.transaction(), Some(9));
+}
+
+#[test]
+fn what_cannot_be_billed_is_refused() {
+    let mut control = SessionControl::default();
+    let _ = control.step(NOW, Input::Evse(view(5, EvseState::Connected)));
+    let _ = control.step(NOW, Input::LetIn(None));
+    let actions = control.step(NOW, Input::Opened(Err("meter out of reach".to_owned())));
+    assert_eq!(actions, [Action::Refuse { session: 5, reason: "meter out of reach".to_owned() }]);
+    assert_eq!(control.step(NOW, Input::LetIn(None)), [], "one refusal ends the session's chance");
+}
+
+#[test]
+fn nobody_is_let_in_where_no_vehicle_waits() {
+    assert_eq!(SessionControl::default().step(NOW, Input::LetIn(None)), []);
+    assert_eq!(running().step(NOW, Input::LetIn(token())), []);
+}
+
+#[test]
+fn the_end_of_delivery_closes_with_its_reason_and_unplugging_makes_room() {
+    let mut control = running();
+    assert_eq!(control.step(NOW, Input::Evse(ended(5, "vehicle stopped"))), close("vehicle stopped"));
+    assert_eq!(control.step(NOW, Input::Closed), []);
+    assert_eq!(control.waiting(), None, "the same session is not sold twice");
+    let _ = control.step(NOW, Input::Evse(view(0, EvseState::Available)));
+    let _ = control.step(NOW, Input::Evse(view(6, EvseState::Connected)));
+    assert_eq!(control.waiting(), Some(6));
+}
+
+#[test]
+fn a_lost_evse_daemon_closes_the_transaction() {
+    assert_eq!(running().step(NOW, Input::EvseLost), close("the EVSE's daemon was lost"));
+}
+
+#[test]
+fn an_evse_that_came_back_with_another_session_closes_the_old_one() {
+    let mut control = running();
+    assert_eq!(
+        control.step(NOW, Input::Evse(view(6, EvseState::Connected))),
+        close("the EVSE's daemon was restarted")
+    );
+    let _ = control.step(NOW, Input::Closed);
+    assert_eq!(control.waiting(), Some(6), "the session seen while closing is not forgotten");
+}
+
+#[test]
+fn a_session_that_ends_while_it_is_opened_is_closed_as_soon_as_it_stands() {
+    let mut control = SessionControl::default();
+    let _ = control.step(NOW, Input::Evse(view(5, EvseState::Connected)));
+    let _ = control.step(NOW, Input::LetIn(None));
+    assert_eq!(control.step(NOW, Input::Evse(view(0, EvseState::Available))), []);
+    assert_eq!(control.step(NOW, Input::Opened(Ok(9))), close("unplugged"));
+}
+
+#[test]
+fn a_restarted_station_goes_on_with_a_session_that_still_runs() {
+    let mut control = SessionControl::recovering(NOW, 5, 9, token());
+    assert_eq!(control.step(NOW, Input::Evse(view(5, EvseState::Charging))), []);
+    assert_eq!(control.transaction(), Some(9));
+    assert_eq!(control.step(NOW, Input::Evse(ended(5, "vehicle stopped"))), close("vehicle stopped"));
+}
+
+#[test]
+fn a_restarted_station_closes_what_ended_while_it_was_down() {
+    let mut control = SessionControl::recovering(NOW, 5, 9, token());
+    assert_eq!(control.step(NOW, Input::Evse(ended(5, "emergency stop"))), close("emergency stop"));
+
+    let mut rebooted = SessionControl::recovering(NOW, 0, 9, token());
+    assert_eq!(
+        rebooted.step(NOW, Input::Evse(view(0, EvseState::Available))),
+        close("the station was down when the session ended")
+    );
+}
+
+#[test]
+fn a_transaction_whose_evse_does_not_come_back_is_closed_in_time() {
+    let mut control = SessionControl::recovering(NOW, 5, 9, token());
+    assert_eq!(control.step(NOW + RECOVERY - Duration::from_micros(1), Input::Tick), []);
+    assert_eq!(control.step(NOW + RECOVERY, Input::Tick), close("the EVSE's daemon did not come back"));
+    assert_eq!(control.step(NOW + RECOVERY, Input::Tick), [], "it is closed once");
+}
+
+mod sequences {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn input() -> impl Strategy<Value = Input> {
+        let states = prop::sample::select(EvseState::ALL);
+        prop_oneof![
+            4 => (states, 0..3_u64, any::<bool>()).prop_map(|(state, session, ended)| {
+                Input::Evse(EvseView { state, session, ended, end_reason: String::new() })
+            }),
+            1 => Just(Input::EvseLost),
+            2 => Just(Input::LetIn(None)),
+            2 => (1..99_u64).prop_map(|id| Input::Opened(Ok(id))),
+            1 => Just(Input::Opened(Err(String::new()))),
+            2 => Just(Input::Closed),
+            1 => Just(Input::Tick),
+        ]
+    }
+
+    proptest! {
+        /// Every transaction that was opened is closed once, and granted only in between.
+        #[test]
+        fn whatever_happens_each_transaction_is_closed_at_most_once(inputs in prop::collection::vec(input(), 0..200)) {
+            let mut control = SessionControl::default();
+            let mut opening = false;
+            let mut open: Option<TransactionId> = None;
+            for input in inputs {
+                // The shell answers only what it was asked.
+                if matches!(input, Input::Opened(_)) && !opening {
+                    continue;
+                }
+                let opened = if let Input::Opened(Ok(id)) = &input { Some(*id) } else { None };
+                if matches!(input, Input::Opened(_)) { opening = false; }
+                if let Some(id) = opened { open = Some(id); }
+                for action in control.step(NOW, input) {
+                    match action {
+                        Action::Open { .. } => { prop_assert!(!opening && open.is_none()); opening = true; }
+                        Action::Grant { .. } => prop_assert!(open.is_some()),
+                        Action::Close { transaction, .. } => { prop_assert_eq!(open.take(), Some(transaction)); }
+                        Action::Refuse { .. } => prop_assert!(open.is_none()),
+                    }
+                }
+                prop_assert_eq!(control.transaction(), open);
+            }
+        }
+    }
+}
