@@ -1,1 +1,5 @@
 //! Power modules over CAN.
+
+mod config;
+
+pub use config::{Settings, Supply, configure};
