@@ -1,0 +1,38 @@
+# `make help` says what there is.
+.DEFAULT_GOAL := help
+.PHONY: help build demo check test bench fuzz
+
+# Options of the demo, as in: make demo ARGS="--evses 2 --fault meter-gone"
+ARGS ?=
+
+help: ## This list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+build: ## Compile all daemons and tools
+	@scripts/install-tools build
+	@cargo build --workspace --locked
+
+demo: ## Watch a simulated car charge (ARGS="--evses N --fault NAME --keep")
+	@scripts/install-tools build
+	@cargo build -q --workspace --bins --locked
+	@target/debug/voltry-sim demo $(ARGS)
+
+check: ## Format, lints, licences, layers, spelling
+	@scripts/install-tools check
+	@scripts/check
+
+test: ## Everything that must pass before a change lands
+	@scripts/install-tools test
+	@cargo build -q --workspace --bins --locked
+	@scripts/check
+	@scripts/run-tests
+
+bench: ## Speed and memory, as one table and target/bench.json
+	@scripts/install-tools build
+	@cargo build --workspace --bins --release --locked
+	@cargo run --release --locked -q -p voltry-bench
+
+fuzz: ## Feed each parser with damaged input (SECONDS=60 for each)
+	@scripts/install-tools build
+	@scripts/fuzz $(or $(SECONDS),60)
+

@@ -1,0 +1,103 @@
+"""The unit files, as systemd itself reads them (no running systemd is needed)."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGING = ROOT / "packaging"
+UNITS = ["voltry-evse@1", "voltry-station", "voltry-power", "voltry-meter@grid", "voltry-board", "voltry-secc@1"]
+REAL_TIME = ["voltry-evse@1", "voltry-power", "voltry-board", "voltry-secc@1"]
+# Of systemd's units, those that ours name.
+BORROWED = ["dbus.socket", "dbus.service", "sysinit.target", "basic.target", "multi-user.target", "shutdown.target"]
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    """The part of an installed system that systemd-analyze looks at."""
+    root = tmp_path_factory.mktemp("image")
+    system = root / "usr/lib/systemd/system"
+    shutil.copytree(PACKAGING / "systemd", system)
+    for unit in BORROWED:
+        source = Path("/usr/lib/systemd/system") / unit
+        if source.exists():
+            shutil.copy(source, system)
+    (root / "usr/bin").mkdir(parents=True)
+    for unit in UNITS:
+        program = root / "usr/bin" / re.match(r"[a-z-]+", unit)[0]
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+    return root
+
+
+def analyze(*arguments):
+    done = subprocess.run(["systemd-analyze", *arguments], capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def setting(unit, name):
+    """The effective values of a setting: the unit's own after the common ones."""
+    own = (PACKAGING / "systemd" / re.sub(r"@.*", "@", unit)).with_suffix(".service")
+    texts = [(PACKAGING / "systemd/voltry-.service.d/10-all.conf").read_text(), own.read_text()]
+    return [value for text in texts for value in re.findall(rf"^{name}=(.*)$", text, re.M)]
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_systemd_accepts_every_line_of_the_unit(image, unit):
+    status, output = analyze("verify", "--man=no", f"--root={image}", f"{unit}.service")
+    assert (status, output) == (0, "")
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_the_sandbox_takes_away_all_but_what_the_daemon_needs(image, unit):
+    status, output = analyze("security", "--offline=true", "--threshold=10", f"--root={image}", f"{unit}.service")
+    assert status == 0, output
+
+
+def test_a_unit_without_its_sandbox_would_be_noticed(image, tmp_path):
+    bare = tmp_path / "image"
+    shutil.copytree(image, bare)
+    shutil.rmtree(bare / "usr/lib/systemd/system/voltry-.service.d")
+    status, _ = analyze("security", "--offline=true", "--threshold=10", f"--root={bare}", "voltry-power.service")
+    assert status != 0
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_the_supervisor_restarts_each_daemon_alone_and_for_ever(unit):
+    assert setting(unit, "Type") == ["notify"]
+    assert setting(unit, "Restart") == ["on-failure"]
+    assert setting(unit, "StartLimitIntervalSec") == ["0"]
+    assert len(setting(unit, "WatchdogSec")) == 1
+
+
+@pytest.mark.parametrize("unit", REAL_TIME)
+def test_a_real_time_daemon_that_spins_is_ended(unit):
+    assert setting(unit, "CPUSchedulingPolicy") == ["rr"]
+    assert setting(unit, "LimitRTTIME") == ["200ms"]
+
+
+def test_every_unit_runs_as_its_own_user_and_that_user_exists():
+    sysusers = (PACKAGING / "sysusers.d/voltry.conf").read_text()
+    users = [setting(unit, "User") for unit in UNITS]
+    assert len({user for [user] in users}) == len(UNITS)
+    for [user] in users:
+        assert re.search(rf"^u {user} ", sysusers, re.M)
+        assert re.search(rf"^m {user} voltry-daemon$", sysusers, re.M)
+
+
+def test_every_unit_file_is_under_test():
+    files = {path.stem for path in (PACKAGING / "systemd").glob("*.service")}
+    assert files == {re.sub(r"@.*", "@", unit) for unit in UNITS}
+
+
+def test_sysusers_accepts_the_users(tmp_path):
+    if not shutil.which("systemd-sysusers"):
+        pytest.skip("no systemd-sysusers on this machine")
+    (tmp_path / "etc").mkdir()
+    source = str(PACKAGING / "sysusers.d/voltry.conf")
+    subprocess.run(["systemd-sysusers", f"--root={tmp_path}", source], check=True, timeout=30)
+    groups = (tmp_path / "etc/group").read_text()
+    assert re.search(r"^voltry-daemon:.*voltry-evse.*voltry-ui", groups, re.M)
