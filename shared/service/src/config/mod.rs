@@ -1,0 +1,158 @@
+//! `voltry.toml` and its drop-ins: found, merged, and read with errors that name file and line.
+//!
+//! Later files win, key by key: `/usr/lib/voltry/*.toml` (the vendor's), `/etc/voltry/voltry.toml`,
+//! `/etc/voltry/voltry.d/*.toml`, each folder in the order of file names. Tables merge, anything
+//! else replaces. Each daemon reads its own tables with [`Config::load`]; its types say
+//! `deny_unknown_fields`.
+
+mod merge;
+mod problem;
+mod values;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+
+pub use problem::Problem;
+pub use values::{Binding, duration_ms, quantity};
+
+use merge::Node;
+
+/// The whole configuration, merged. It remembers where each key was written.
+#[derive(Debug)]
+pub struct Config {
+    root: Node,
+}
+
+/// All that is wrong with a configuration, by file and line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError(pub Vec<Problem>);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl From<Problem> for ConfigError {
+    fn from(problem: Problem) -> Self {
+        Self(vec![problem])
+    }
+}
+
+impl Config {
+    /// Reads the installed configuration, or only `from`: a file, or a folder with a
+    /// `voltry.toml` and a `voltry.d`.
+    ///
+    /// # Errors
+    /// Files that cannot be read, or are not TOML; all of them.
+    pub fn read(from: Option<&Path>) -> Result<Self, ConfigError> {
+        let mut sources = Vec::new();
+        match from {
+            None => {
+                drop_ins(Path::new("/usr/lib/voltry"), &mut sources)?;
+                folder(Path::new("/etc/voltry"), &mut sources)?;
+            }
+            Some(path) if path.is_dir() => folder(path, &mut sources)?,
+            Some(file) => sources.push(read(file)?),
+        }
+        Self::parse(sources.iter().map(|(name, text)| (name.as_str(), text.as_str())))
+    }
+
+    /// Merges documents, given as name and text; the later win.
+    ///
+    /// # Errors
+    /// What is not TOML, in any of them.
+    pub fn parse<'a>(documents: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, ConfigError> {
+        let mut root = Node::empty();
+        let mut problems = Vec::new();
+        for (name, text) in documents {
+            match merge::parse(name, text) {
+                Ok(document) => root.merge(document),
+                Err(mut found) => problems.append(&mut found),
+            }
+        }
+        if problems.is_empty() { Ok(Self { root }) } else { Err(ConfigError(problems)) }
+    }
+
+    /// Reads the table at a dotted path, as `evse.1`.
+    ///
+    /// # Errors
+    /// A missing table; unknown keys, wrong types and refused values, all of them; missing keys,
+    /// the first of them.
+    pub fn load<T: DeserializeOwned>(&self, table: &str) -> Result<T, ConfigError> {
+        let path: Vec<&str> = table.split('.').collect();
+        match self.root.get(&path) {
+            Some(node) => problem::deserialise(node, table),
+            None => Err(Problem::nowhere(format!("there is no table [{table}]")).into()),
+        }
+    }
+
+    /// Whether anything is written at a dotted path.
+    #[must_use]
+    pub fn contains(&self, path: &str) -> bool {
+        self.root.get(&path.split('.').collect::<Vec<_>>()).is_some()
+    }
+
+    /// The names of the tables in a table: the `1` and `2` of `[evse.1]` and `[evse.2]`.
+    #[must_use]
+    pub fn instances(&self, table: &str) -> Vec<String> {
+        self.root.get(&table.split('.').collect::<Vec<_>>()).map(Node::tables).unwrap_or_default()
+    }
+
+    /// A problem that a daemon found with a value, placed where that value was written.
+    #[must_use]
+    pub fn problem(&self, path: &str, message: impl Into<String>) -> Problem {
+        let path: Vec<&str> = path.split('.').collect();
+        Problem::at(self.root.nearest(&path), message.into())
+    }
+}
+
+fn folder(folder: &Path, sources: &mut Vec<(String, String)>) -> Result<(), ConfigError> {
+    let file = folder.join("voltry.toml");
+    if file.exists() {
+        sources.push(read(&file)?);
+    }
+    drop_ins(&folder.join("voltry.d"), sources)
+}
+
+fn drop_ins(folder: &Path, sources: &mut Vec<(String, String)>) -> Result<(), ConfigError> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(unreadable(folder, &error)),
+    };
+    let mut files = Vec::<PathBuf>::new();
+    for entry in entries {
+        let path = entry.map_err(|error| unreadable(folder, &error))?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    for file in &files {
+        sources.push(read(file)?);
+    }
+    Ok(())
+}
+
+fn read(file: &Path) -> Result<(String, String), ConfigError> {
+    let text = std::fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
+    Ok((file.display().to_string(), text))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> ConfigError {
+    Problem::nowhere(format!("{}: {error}", path.display())).into()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,253 @@
+//! From `main` to a running daemon.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches as _};
+use serde::Serialize;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::{Binding, Config, ConfigError, Daemon, Problem, Stop};
+
+/// A daemon, as its `main.rs` states it:
+///
+/// ```no_run
+/// # use voltry_service::{Config, ConfigError, Daemon, Program, Provision};
+/// # struct Settings;
+/// # fn configure(_: &Config, _: &str) -> Result<Provision<Settings>, ConfigError> { todo!() }
+/// # async fn run(_: Settings, _: Daemon) -> anyhow::Result<()> { todo!() }
+/// fn main() -> std::process::ExitCode {
+///     Program { name: "voltry-evse", about: "One EVSE's energy path", instances: Some("evse") }
+///         .main(configure, run)
+/// }
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Program {
+    /// The name of the executable.
+    pub name: &'static str,
+    /// One line for `--help`.
+    pub about: &'static str,
+    /// For a daemon that runs once per table: the table of those tables, as `evse` for
+    /// `[evse.1]`. It then takes the instance, `1`, as its positional argument.
+    pub instances: Option<&'static str>,
+}
+
+/// What a daemon makes of its tables.
+#[derive(Debug)]
+pub struct Provision<T> {
+    /// The tables it claims, as `evse.1`. What no daemon claims is an unknown key.
+    pub tables: Vec<String>,
+    /// The objects it will provide.
+    pub objects: Vec<Binding>,
+    /// The checked settings.
+    pub settings: T,
+}
+
+#[derive(Debug, Args)]
+struct Options {
+    /// Read only this file, or this folder's voltry.toml and voltry.d
+    #[arg(long, value_name = "FILE_OR_DIR")]
+    config: Option<PathBuf>,
+    /// Check the configuration, say what is claimed and provided, and end: 0 if good, 2 if not
+    #[arg(long)]
+    check_config: bool,
+    /// With --check-config: print JSON
+    #[arg(long, requires = "check_config")]
+    json: bool,
+    /// The bus's address, instead of the system bus
+    #[arg(long, value_name = "ADDRESS")]
+    bus: Option<String>,
+    /// What to log, as `info` or `voltry_evse=debug`; else as $VOLTRY_LOG says
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+}
+
+/// What `--check-config --json` prints. `voltryctl config check` puts all daemons' together.
+#[derive(Debug, Default, Serialize)]
+struct Check {
+    tables: Vec<String>,
+    objects: Vec<Binding>,
+    errors: Vec<Problem>,
+}
+
+/// A configuration the daemon cannot run with; starting it again does not help.
+const EXIT_CONFIG: u8 = 2;
+
+impl Program {
+    /// Reads the command line and the configuration, and runs the daemon on one thread.
+    ///
+    /// `configure` turns the daemon's tables into its settings; it gets the instance, or `""`.
+    /// `run` returns when [`Daemon::stop`] does, with its I/O made safe, or with what failed.
+    pub fn main<T, F>(
+        self,
+        configure: impl Fn(&Config, &str) -> Result<Provision<T>, ConfigError>,
+        run: impl FnOnce(T, Daemon) -> F,
+    ) -> ExitCode
+    where
+        F: Future<Output = anyhow::Result<()>>,
+    {
+        let matches = self.command().get_matches();
+        let options = Options::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        let instance = instance(&matches).unwrap_or_default();
+        let config = Config::read(options.config.as_deref());
+        if options.check_config {
+            return self.check(config, &instance, options.json, configure);
+        }
+        let provision = match config.and_then(|config| configure(&config, &instance)) {
+            Ok(provision) => provision,
+            Err(errors) => {
+                eprintln!("{errors}");
+                return ExitCode::from(EXIT_CONFIG);
+            }
+        };
+        start_logging(self.name, &instance, options.log.as_deref());
+        match block_on(&options, &instance, provision.settings, run) {
+            Ok(Stop::Asked) => ExitCode::SUCCESS,
+            Ok(Stop::BusLost) => ExitCode::FAILURE,
+            Err(error) => {
+                tracing::error!("{error:#}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn command(self) -> Command {
+        let command = Command::new(self.name).about(self.about).version(env!("CARGO_PKG_VERSION"));
+        let command = match self.instances {
+            Some(table) => command.arg(
+                Arg::new("instance")
+                    .value_name("INSTANCE")
+                    .help(format!("Which table to run, as 1 for [{table}.1]"))
+                    .required_unless_present("check_config"),
+            ),
+            None => command,
+        };
+        Options::augment_args(command)
+    }
+
+    fn check<T>(
+        self,
+        config: Result<Config, ConfigError>,
+        instance: &str,
+        json: bool,
+        configure: impl Fn(&Config, &str) -> Result<Provision<T>, ConfigError>,
+    ) -> ExitCode {
+        let mut check = Check::default();
+        match config {
+            Ok(config) => {
+                for instance in self.checked_instances(&config, instance) {
+                    match configure(&config, &instance) {
+                        Ok(mut provision) => {
+                            check.tables.append(&mut provision.tables);
+                            check.objects.append(&mut provision.objects);
+                        }
+                        Err(mut error) => check.errors.append(&mut error.0),
+                    }
+                }
+            }
+            Err(error) => check.errors = error.0,
+        }
+        if json {
+            println!("{}", serde_json::to_string_pretty(&check).expect("strings and numbers are JSON"));
+        } else {
+            check.tables.iter().for_each(|table| println!("table  [{table}]"));
+            check.objects.iter().for_each(|object| println!("object {} {}", object.name, object.path));
+            check.errors.iter().for_each(|error| eprintln!("{error}"));
+        }
+        if check.errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_CONFIG) }
+    }
+
+    fn checked_instances(self, config: &Config, instance: &str) -> Vec<String> {
+        match self.instances {
+            Some(table) if instance.is_empty() => config.instances(table),
+            Some(_) | None => vec![instance.to_owned()],
+        }
+    }
+}
+
+fn instance(matches: &ArgMatches) -> Option<String> {
+    matches.try_get_one::<String>("instance").ok().flatten().cloned()
+}
+
+fn block_on<T, F>(
+    options: &Options,
+    instance: &str,
+    settings: T,
+    run: impl FnOnce(T, Daemon) -> F,
+) -> anyhow::Result<Stop>
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?;
+    runtime.block_on(async {
+        let daemon = Daemon::start(options.bus.as_deref(), instance).await?;
+        let stop = daemon.stop_watch();
+        run(settings, daemon).await?;
+        Ok(stop.borrow().unwrap_or(Stop::Asked))
+    })
+}
+
+/// To the journal with its fields where standard error leads there, else readable text there.
+fn start_logging(name: &str, instance: &str, filter: Option<&str>) {
+    let from_environment = std::env::var("VOLTRY_LOG").ok();
+    let filter = EnvFilter::try_new(filter.or(from_environment.as_deref()).unwrap_or("info")).unwrap_or_else(
+        |error| {
+            eprintln!("log filter: {error}; logging at info");
+            EnvFilter::new("info")
+        },
+    );
+    let registry = tracing_subscriber::registry().with(filter);
+    let journal = std::env::var_os("JOURNAL_STREAM").and_then(|_| tracing_journald::layer().ok());
+    match journal {
+        Some(journal) => {
+            let mut priorities = tracing_journald::PriorityMappings::new();
+            priorities.info = tracing_journald::Priority::Informational;
+            let journal = journal
+                .with_syslog_identifier(name.to_owned())
+                .with_priority_mappings(priorities)
+                .with_custom_fields([("VOLTRY_INSTANCE", instance)]);
+            registry.with(journal).init();
+        }
+        None => {
+            let text = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+            registry.with(text).init();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVSE: Program = Program { name: "voltry-evse", about: "", instances: Some("evse") };
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        EVSE.command().debug_assert();
+    }
+
+    #[test]
+    fn an_instance_is_wanted_except_for_a_check() {
+        let parse = |arguments: &[&str]| {
+            let line = std::iter::once("voltry-evse").chain(arguments.iter().copied());
+            EVSE.command().try_get_matches_from(line).map(|matches| instance(&matches))
+        };
+        assert_eq!(parse(&["1"]).unwrap(), Some("1".to_owned()));
+        assert_eq!(parse(&["--check-config"]).unwrap(), None);
+        assert!(parse(&[]).is_err());
+        let board = Program { instances: None, ..EVSE };
+        assert!(board.command().try_get_matches_from(["voltry-board", "1"]).is_err());
+    }
+
+    #[test]
+    fn a_check_without_an_instance_checks_them_all() {
+        let config = Config::parse([("a.toml", "[evse.1]\n[evse.2]")]).unwrap();
+        assert_eq!(EVSE.checked_instances(&config, ""), ["1", "2"]);
+        assert_eq!(EVSE.checked_instances(&config, "2"), ["2"]);
+    }
+}
