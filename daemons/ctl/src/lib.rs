@@ -1,1 +1,74 @@
-//! The technician's command.
+//! `voltryctl`: what a technician asks a station, and tells it.
+//!
+//! One file a group of commands. Each prints plain English, or JSON with `--json`, and returns
+//! an [`Outcome`]; failures are [`Failure`]s, which map to exit codes that scripts can use.
+
+mod bus;
+mod cli;
+mod config_check;
+mod devices;
+mod outcome;
+mod output;
+mod sessions;
+mod sim;
+mod station;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use cli::{Cli, Command};
+use outcome::{Failure, Outcome};
+
+/// Runs the command line.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::Other(error.to_string()).report(),
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(outcome) => outcome.into(),
+        Err(failure) => failure.report(),
+    }
+}
+
+async fn run(cli: Cli) -> Result<Outcome, Failure> {
+    let json = cli.json;
+    match cli.command {
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "voltryctl", &mut std::io::stdout());
+            return Ok(Outcome::Done);
+        }
+        Command::Man { folder } => {
+            return clap_mangen::generate_to(Cli::command(), folder)
+                .map(|()| Outcome::Done)
+                .map_err(|error| Failure::Other(error.to_string()));
+        }
+        Command::Config { command } => return config_check::run(command, json).await,
+        Command::Status { .. }
+        | Command::Sessions { .. }
+        | Command::Authorize { .. }
+        | Command::Stop { .. }
+        | Command::Available { .. }
+        | Command::Faults { .. }
+        | Command::Devices
+        | Command::Modules { .. }
+        | Command::Sim { .. } => {}
+    }
+    let connection = bus::connect(cli.bus.as_deref()).await?;
+    match cli.command {
+        Command::Status { evse, watch } => status::run(&connection, evse, watch, json).await,
+        Command::Sessions { command } => sessions::run(&connection, command, json).await,
+        Command::Authorize { token, evse } => station::authorize(&connection, &token, evse, json).await,
+        Command::Stop { evse } => station::stop(&connection, evse).await,
+        Command::Available { evse, no } => station::available(&connection, evse, !no).await,
+        Command::Faults { command } => devices::faults(&connection, command, json).await,
+        Command::Devices => devices::list(&connection, json).await,
+        Command::Modules { command } => devices::modules(&connection, command, json).await,
+        Command::Sim { command } => sim::run(&connection, command, json).await,
+        Command::Completions { .. } | Command::Man { .. } | Command::Config { .. } => Ok(Outcome::Done),
+    }
+}

@@ -1,2 +1,7 @@
 //! The technician's command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    voltryctl::main()
+}

@@ -44,7 +44,6 @@ impl Daemon {
     }
 
     /// The connection to the bus.
-    #[must_use]
     pub const fn connection(&self) -> &Connection {
         &self.connection
     }

@@ -109,11 +109,43 @@ impl Config {
         self.root.get(&table.split('.').collect::<Vec<_>>()).map(Node::tables).unwrap_or_default()
     }
 
+    /// Every table at the top and every instance in one, as `station` and `evse.1`.
+    #[must_use]
+    pub fn claimable(&self) -> Vec<String> {
+        let mut paths = Vec::new();
+        for table in self.root.tables() {
+            let instances = self.instances(&table);
+            paths.extend(instances.iter().map(|instance| format!("{table}.{instance}")));
+            paths.push(table);
+        }
+        paths
+    }
+
+    /// Every binding of a role, with the dotted path where it is written.
+    #[must_use]
+    pub fn bindings(&self) -> Vec<(String, Binding)> {
+        let mut found = Vec::new();
+        collect_bindings(&self.root.to_value(), "", &mut found);
+        found
+    }
+
     /// A problem that a daemon found with a value, placed where that value was written.
     #[must_use]
     pub fn problem(&self, path: &str, message: impl Into<String>) -> Problem {
         let path: Vec<&str> = path.split('.').collect();
         Problem::at(self.root.nearest(&path), message.into())
+    }
+}
+
+fn collect_bindings(value: &toml::Value, path: &str, found: &mut Vec<(String, Binding)>) {
+    let toml::Value::Table(table) = value else { return };
+    if let Ok(binding) = value.clone().try_into::<Binding>() {
+        found.push((path.to_owned(), binding));
+        return;
+    }
+    for (key, value) in table {
+        let below = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        collect_bindings(value, &below, found);
     }
 }
 

@@ -1,0 +1,239 @@
+//! The command line. What stands here is what `--help` and the man page say.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Look at a Voltry charging station, and tell it what to do.
+#[derive(Debug, Parser)]
+#[command(
+    name = "voltryctl",
+    version,
+    about,
+    after_help = "EXIT CODES\n  0  done\n  1  the station refused, or something failed\n  2  the command line is wrong\n  \
+                  3  the station, or a daemon of it, does not answer\n  4  the answer is bad news: there are faults, \
+                  or the configuration has errors\n\nEXAMPLES\n  voltryctl status --watch\n  voltryctl authorize \
+                  04A1B2C3D4 --evse 1\n  voltryctl faults list\n  voltryctl sessions show 17"
+)]
+pub(crate) struct Cli {
+    /// The bus's address, instead of the system bus
+    #[arg(long, global = true, value_name = "ADDRESS", env = "VOLTRY_BUS")]
+    pub(crate) bus: Option<String>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show what each EVSE does, and what is wrong
+    Status {
+        /// Only this EVSE
+        evse: Option<u32>,
+        /// Go on showing it, every second, until Ctrl-C
+        #[arg(long, short)]
+        watch: bool,
+    },
+    /// Look into the book of transactions
+    Sessions {
+        #[command(subcommand)]
+        command: Sessions,
+    },
+    /// Present an id token, as the card reader does; one that started a session ends it
+    Authorize {
+        /// The card's number
+        token: String,
+        /// The EVSE; without it, the one that waits
+        #[arg(long, default_value_t = 0, hide_default_value = true)]
+        evse: u32,
+    },
+    /// End the session on an EVSE in the normal way
+    Stop {
+        /// The EVSE
+        evse: u32,
+    },
+    /// Take an EVSE into service, or out of it; lasts over restarts
+    Available {
+        /// The EVSE
+        evse: u32,
+        /// Out of service
+        #[arg(long)]
+        no: bool,
+    },
+    /// Show faults of all devices, or clear the latched ones of an EVSE
+    Faults {
+        #[command(subcommand)]
+        command: Faults,
+    },
+    /// Show every device: what it is, and whether it answers
+    Devices,
+    /// Show the power modules
+    Modules {
+        #[command(subcommand)]
+        command: Option<Modules>,
+    },
+    /// Check the configuration
+    Config {
+        #[command(subcommand)]
+        command: Config,
+    },
+    /// Steer the simulated hardware and vehicle
+    Sim {
+        #[command(subcommand)]
+        command: Sim,
+    },
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write man pages into a folder
+    #[command(hide = true)]
+    Man {
+        /// The folder
+        folder: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Sessions {
+    /// The newest transactions, newest first
+    List {
+        /// At most so many
+        #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
+    /// One transaction with its events
+    Show {
+        /// Its number in the book
+        id: u64,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Faults {
+    /// Every fault, present or latched; exit code 4 if there are any
+    List,
+    /// Clear the latched faults of an EVSE whose cause is gone; exit code 4 if some stay
+    Clear {
+        /// The EVSE
+        evse: u32,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Modules {
+    /// Make the lamp of a module blink, to find it in the rack
+    Identify {
+        /// The bus, as `voltryctl modules` names it
+        bus: String,
+        /// The address on that bus
+        address: u32,
+        /// Stop blinking
+        #[arg(long)]
+        off: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Have every installed daemon check its part; exit code 4 if there are errors
+    Check {
+        /// Check this file, or this folder's voltry.toml and voltry.d
+        #[arg(long, value_name = "FILE_OR_DIR")]
+        config: Option<PathBuf>,
+        /// Where the daemons are; without it, beside voltryctl
+        #[arg(long, value_name = "DIR")]
+        daemons: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Sim {
+    /// Plug the simulated vehicle in
+    Plug {
+        /// The EVSE
+        #[arg(default_value_t = 1)]
+        evse: u32,
+    },
+    /// Pull the plug, in whatever state it is
+    Unplug {
+        /// The EVSE
+        #[arg(default_value_t = 1)]
+        evse: u32,
+    },
+    /// Hold a card to the reader
+    Swipe {
+        /// The card's number
+        token: String,
+        /// The EVSE; without it, the one that waits
+        #[arg(default_value_t = 0, hide_default_value = true)]
+        evse: u32,
+    },
+    /// Break something by name, mend it, or list what can break
+    Fault {
+        #[command(subcommand)]
+        command: SimFault,
+    },
+    /// Show what is physically true, whatever the daemons believe
+    Truth {
+        /// The EVSE
+        #[arg(default_value_t = 1)]
+        evse: u32,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SimFault {
+    /// Every fault: what breaks, and what a technician then sees
+    List,
+    /// Break it
+    Set {
+        /// The name, as in the list
+        name: String,
+        /// The EVSE
+        #[arg(default_value_t = 1)]
+        evse: u32,
+    },
+    /// Mend it
+    Clear {
+        /// The name, as in the list
+        name: String,
+        /// The EVSE
+        #[arg(default_value_t = 1)]
+        evse: u32,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_argument_is_explained() {
+        fn check(command: &clap::Command) {
+            for sub in command.get_subcommands() {
+                assert!(sub.get_about().is_some(), "{} is not explained", sub.get_name());
+                for argument in sub.get_arguments() {
+                    assert!(
+                        argument.get_help().is_some(),
+                        "{} {} is not explained",
+                        sub.get_name(),
+                        argument.get_id()
+                    );
+                }
+                check(sub);
+            }
+        }
+        check(&Cli::command());
+    }
+}

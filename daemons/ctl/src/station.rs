@@ -1,0 +1,58 @@
+//! What is told to the station: let in, stop, in and out of service.
+
+use voltry_bus::Station1Proxy;
+use voltry_bus::names::{STATION, STATION_PATH};
+use zbus::Connection;
+use zbus::proxy::CacheProperties;
+
+use crate::outcome::{Failure, Outcome};
+use crate::output;
+
+pub(crate) async fn proxy(connection: &Connection) -> Result<Station1Proxy<'static>, Failure> {
+    Ok(Station1Proxy::builder(connection)
+        .destination(STATION)
+        .path(STATION_PATH)
+        .cache_properties(CacheProperties::No)
+        .build()
+        .await?)
+}
+
+pub(crate) async fn authorize(
+    connection: &Connection,
+    token: &str,
+    evse: u32,
+    json: bool,
+) -> Result<Outcome, Failure> {
+    let outcome = proxy(connection).await?.authorize(token, evse).await?;
+    if json {
+        output::json(&outcome)?;
+    } else {
+        match outcome.outcome.as_str() {
+            "granted" => println!("EVSE {}: granted", outcome.evse),
+            "stopped" => println!("EVSE {}: the session of this token is being ended", outcome.evse),
+            "remembered" => println!("no vehicle waits; the token holds for the next one plugged in"),
+            "refused" => {}
+            other => println!("{other}"),
+        }
+    }
+    if outcome.outcome == "refused" {
+        return Err(Failure::Refused(
+            "refused: the token is not in the list, or the EVSE is taken".to_owned(),
+        ));
+    }
+    Ok(Outcome::Done)
+}
+
+pub(crate) async fn stop(connection: &Connection, evse: u32) -> Result<Outcome, Failure> {
+    proxy(connection).await?.stop(evse).await?;
+    Ok(Outcome::Done)
+}
+
+pub(crate) async fn available(
+    connection: &Connection,
+    evse: u32,
+    available: bool,
+) -> Result<Outcome, Failure> {
+    proxy(connection).await?.set_available(evse, available).await?;
+    Ok(Outcome::Done)
+}

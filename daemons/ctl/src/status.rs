@@ -1,0 +1,137 @@
+//! `voltryctl status`.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use voltry_bus::{EvseStatus, Station1Proxy};
+use zbus::Connection;
+
+use crate::outcome::{Failure, Outcome};
+use crate::output::{ago, json as print_json, kilowatt_hours, kilowatts, percent, table};
+use crate::station;
+
+pub(crate) async fn run(
+    connection: &Connection,
+    evse: Option<u32>,
+    watch: bool,
+    json: bool,
+) -> Result<Outcome, Failure> {
+    let station = station::proxy(connection).await?;
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tick.tick().await;
+        let shown = read(&station, evse).await;
+        match shown {
+            Ok(statuses) if json => print_json(&statuses)?,
+            Ok(statuses) => {
+                if watch && std::io::stdout().is_terminal() {
+                    print!("\x1b[H\x1b[2J");
+                }
+                print!("{}", text(&station.name().await?, &statuses));
+                let _ = std::io::stdout().flush();
+            }
+            // While watching, a station that restarts is news, not the end.
+            Err(Failure::Unreachable(reason)) if watch => eprintln!("the station does not answer: {reason}"),
+            Err(failure) => return Err(failure),
+        }
+        if !watch {
+            return Ok(Outcome::Done);
+        }
+    }
+}
+
+async fn read(station: &Station1Proxy<'_>, evse: Option<u32>) -> Result<Vec<EvseStatus>, Failure> {
+    let mut statuses = station.evses().await?;
+    if let Some(evse) = evse {
+        statuses.retain(|status| status.evse == evse);
+        if statuses.is_empty() {
+            return Err(Failure::Refused(format!("there is no EVSE {evse}")));
+        }
+    }
+    Ok(statuses)
+}
+
+fn text(name: &str, statuses: &[EvseStatus]) -> String {
+    let mut out = format!("{name}\n");
+    let mut rows =
+        table(["EVSE", "STATE", "POWER", "VOLTAGE", "CURRENT", "ENERGY", "CHARGE", "SHARE", "TRANSACTION"]);
+    for status in statuses {
+        rows.add_row([
+            status.evse.to_string(),
+            if status.available {
+                status.state.clone()
+            } else {
+                format!("{} (out of service)", status.state)
+            },
+            kilowatts(status.voltage * status.current),
+            format!("{:.1} V", status.voltage),
+            format!("{:.1} A", status.current),
+            kilowatt_hours(status.energy),
+            percent(status.soc),
+            kilowatts(status.share),
+            if status.transaction == 0 { "–".to_owned() } else { status.transaction.to_string() },
+        ]);
+    }
+    let _ = writeln!(out, "{rows}");
+    for status in statuses {
+        for fault in &status.faults {
+            let _ = writeln!(out, "EVSE {}: {}, {}: {}", status.evse, fault.code, ago(fault.at), fault.cause);
+        }
+        if status.state == "absent" {
+            let _ = writeln!(
+                out,
+                "EVSE {0}: its daemon is not on the bus; see `journalctl -u voltry-evse@{0}`",
+                status.evse
+            );
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(state: &str) -> EvseStatus {
+        EvseStatus {
+            evse: 2,
+            state: state.to_owned(),
+            available: true,
+            authorized: true,
+            voltage: 400.0,
+            current: 125.0,
+            share: 150_000.0,
+            energy: 1_204.0,
+            soc: 54.0,
+            transaction: 17,
+            faults: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_charging_evse_shows_its_power_and_energy() {
+        let text = text("Test", &[status("charging")]);
+        for part in ["charging", "50.0 kW", "400.0 V", "125.0 A", "1.204 kWh", "54 %", "17"] {
+            assert!(text.contains(part), "{part} is missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn an_absent_daemon_is_explained() {
+        assert!(text("Test", &[status("absent")]).contains("journalctl -u voltry-evse@2"));
+    }
+
+    #[test]
+    fn a_fault_shows_its_code_and_cause() {
+        let mut faulted = status("faulted");
+        let cause = "85.2 °C at contact 1, limit 80 °C".to_owned();
+        faulted.faults.push(voltry_bus::Fault {
+            code: "MREC18CableOverTemp".to_owned(),
+            cause: cause.clone(),
+            at: 0,
+        });
+        let text = text("Test", &[faulted]);
+        assert!(text.contains(&cause) && text.contains("MREC18CableOverTemp"), "{text}");
+    }
+}
