@@ -1,1 +1,3 @@
 //! One EVSE's energy path.
+
+pub mod energy_path;

@@ -1,0 +1,306 @@
+//! CableCheck: is the cable free of shorts, and insulated from protective earth?
+//!
+//! The one state that energises without an insulation value, to make one: at most 2 A, into a
+//! cable whose far end is an open contactor of the vehicle.
+
+use voltry_bus::{Contactors, Isolation, LinkPhase, Lock, PhaseAnswer, Pilot};
+use voltry_units::{Timestamp, Volts};
+
+use super::action::{Command, Report};
+use super::outputs::Setpoint;
+use super::pre_charge::PreCharge;
+use super::state::State;
+use super::{EnergyPath, Evidence, FaultCode, Held, Profile, StopReason};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CableCheck {
+    began: Timestamp,
+    end: Timestamp,
+    slow_told: bool,
+    step: Step,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Both sides without voltage, the vehicle ready, the plug locked.
+    Discharged { until: Timestamp },
+    /// Contactors closing.
+    Closing { until: Timestamp },
+    /// The test voltage rising in current limit.
+    Raising { until: Timestamp, collapsed: Held },
+    /// The monitor tests itself under the test voltage.
+    SelfTest { started: Timestamp, collapsed: Held },
+    /// Values that were finished after the self-test.
+    Samples { left: u32, counter: Option<u64>, after: Timestamp, collapsed: Held },
+    /// Output off again.
+    Off { until: Timestamp },
+    /// Passed; the vehicle moves on.
+    Passed { until: Timestamp },
+}
+
+impl CableCheck {
+    pub(super) fn new(now: Timestamp, profile: &Profile) -> Self {
+        Self {
+            began: now,
+            end: now + profile.cable_check_end,
+            slow_told: false,
+            step: Step::Discharged { until: now + profile.cable_check_discharged },
+        }
+    }
+
+    pub(super) fn deadline(&self) -> (Timestamp, &'static str) {
+        match self.step {
+            Step::Discharged { until } => (until, "both sides without voltage"),
+            Step::Closing { until } => (until, "contactors closed"),
+            Step::Raising { until, .. } => (until, "the test voltage"),
+            Step::SelfTest { .. } => (self.end, "the insulation monitor's self-test"),
+            Step::Samples { .. } => (self.end, "insulation values"),
+            Step::Off { until } => (until, "the test voltage off"),
+            Step::Passed { until } => (until, "the vehicle's next phase"),
+        }
+    }
+}
+
+impl EnergyPath {
+    pub(super) fn cable_check(&mut self, now: Timestamp, mut check: CableCheck) -> State {
+        if let Some(reason) = self.stop_asked.or_else(|| self.permission_ended(now)) {
+            self.answer(PhaseAnswer::Failed);
+            return self.stop(now, reason);
+        }
+        if let Some(next) = self.left_cable_check(now, &check) {
+            return next;
+        }
+        if let Step::Passed { until } = check.step {
+            return if now >= until {
+                self.stop(now, StopReason::TimedOut)
+            } else {
+                State::CableCheck(check)
+            };
+        }
+        let elapsed = now.since(check.began);
+        if elapsed >= self.installation.profile.cable_check_slow && !check.slow_told {
+            check.slow_told = true;
+            self.outputs.report(Report::CableCheckSlow);
+        }
+        let (deadline, _) = check.deadline();
+        match self.cable_check_step(now, check.step) {
+            Ok(step) if step == check.step && now >= deadline => {
+                let code = if self.is_unlocked(now) {
+                    FaultCode::ConnectorLockFailure
+                } else {
+                    Self::late(check.step)
+                };
+                self.check_failed(now, code, Evidence::NotWithin(elapsed))
+            }
+            Ok(step) => {
+                check.step = step;
+                State::CableCheck(check)
+            }
+            Err((code, evidence)) => self.check_failed(now, code, evidence),
+        }
+    }
+
+    /// The vehicle went on, or away.
+    fn left_cable_check(&mut self, now: Timestamp, check: &CableCheck) -> Option<State> {
+        match self.link_phase() {
+            LinkPhase::CableCheck => {}
+            LinkPhase::PreCharge if matches!(check.step, Step::Passed { .. }) => {
+                return Some(State::PreCharge(PreCharge::new(now, &self.installation.profile)));
+            }
+            LinkPhase::PowerOff | LinkPhase::WeldingDetection | LinkPhase::Stopping => {
+                return Some(self.stop(now, StopReason::Vehicle));
+            }
+            LinkPhase::Detached
+            | LinkPhase::Listening
+            | LinkPhase::Connected
+            | LinkPhase::Authorizing
+            | LinkPhase::Parameters
+            | LinkPhase::PreCharge
+            | LinkPhase::PowerOn
+            | LinkPhase::Charging => {
+                self.fail(now, FaultCode::CommunicationLost, Evidence::Seen);
+                return Some(self.state);
+            }
+        }
+        // Before the contactors close B is waited out; after, B is the vehicle saying no.
+        let left = self.observed.pilot(now, &self.installation.profile) == Some(Pilot::B);
+        (left && self.outputs.is_live()).then(|| self.stop(now, StopReason::Vehicle))
+    }
+
+    fn is_unlocked(&self, now: Timestamp) -> bool {
+        let io = self.observed.io(now, &self.installation.profile);
+        self.installation.has_lock && io.is_some_and(|io| io.lock != Lock::Locked)
+    }
+
+    fn late(step: Step) -> FaultCode {
+        match step {
+            Step::Discharged { .. }
+            | Step::Raising { .. }
+            | Step::SelfTest { .. }
+            | Step::Samples { .. }
+            | Step::Passed { .. } => FaultCode::CableCheckFailure,
+            Step::Closing { .. } => FaultCode::ContactorFault,
+            Step::Off { .. } => FaultCode::OutputNotOff,
+        }
+    }
+
+    fn check_failed(&mut self, now: Timestamp, code: FaultCode, evidence: Evidence) -> State {
+        if code == FaultCode::ResistanceFault {
+            self.isolation = Isolation::Fault;
+        }
+        self.answer(PhaseAnswer::Failed);
+        self.fail(now, code, evidence);
+        self.state
+    }
+
+    fn cable_check_step(&mut self, now: Timestamp, step: Step) -> Result<Step, (FaultCode, Evidence)> {
+        match step {
+            Step::Discharged { .. } => Ok(self.close_if_safe(now).unwrap_or(step)),
+            Step::Closing { .. } => Ok(self.raise_if_closed(now).unwrap_or(step)),
+            Step::Raising { until, mut collapsed } => {
+                self.watch_for_short(now, &mut collapsed)?;
+                let test = self.test_voltage();
+                let stands = self
+                    .observed
+                    .cable(now, &self.installation.profile)
+                    .is_some_and(|cable| cable >= test.scaled(95, 100));
+                if !stands {
+                    return Ok(Step::Raising { until, collapsed });
+                }
+                self.observed.self_test = None;
+                self.outputs.send(Command::StartSelfTest);
+                Ok(Step::SelfTest { started: now, collapsed: Held::default() })
+            }
+            Step::SelfTest { started, mut collapsed } => {
+                self.watch_for_short(now, &mut collapsed)?;
+                match self.observed.self_test {
+                    Some((true, at)) if at >= started => Ok(Step::Samples {
+                        left: self.installation.profile.insulation_samples,
+                        counter: self
+                            .observed
+                            .insulation(now, &self.installation.profile)
+                            .map(|reading| reading.counter),
+                        after: at,
+                        collapsed: Held::default(),
+                    }),
+                    Some((false, at)) if at >= started => {
+                        Err((FaultCode::CableCheckFailure, Evidence::SelfTestFailed))
+                    }
+                    Some(_) | None => Ok(Step::SelfTest { started, collapsed }),
+                }
+            }
+            Step::Samples { left, counter, after, mut collapsed } => {
+                self.watch_for_short(now, &mut collapsed)?;
+                self.count_sample(now, left, counter, after, collapsed)
+            }
+            Step::Off { .. } => {
+                if !self.observed.voltages_safe(now, &self.installation.profile) {
+                    return Ok(step);
+                }
+                self.answer(PhaseAnswer::Finished);
+                Ok(Step::Passed { until: now + self.installation.profile.phase_gap })
+            }
+            Step::Passed { .. } => Ok(step),
+        }
+    }
+
+    fn close_if_safe(&mut self, now: Timestamp) -> Option<Step> {
+        self.answer(PhaseAnswer::Ongoing);
+        let profile = &self.installation.profile;
+        let io = self.observed.io(now, profile)?;
+        let supply = self.observed.supply(now, profile)?;
+        let cable = self.observed.cable(now, profile)?;
+        let ready = matches!(io.pilot, Pilot::C | Pilot::D)
+            && io.contactors == Contactors::Open
+            && !self.is_unlocked(now)
+            && self.observed.voltages_safe(now, profile)
+            && supply.voltage.abs_diff(cable) < profile.contactor_difference
+            && self.observed.first_missing(now, profile, self.installation.meter_required).is_none();
+        if !ready {
+            return None;
+        }
+        self.outputs.close_contactors(now);
+        Some(Step::Closing { until: now + profile.contactor_time })
+    }
+
+    fn raise_if_closed(&mut self, now: Timestamp) -> Option<Step> {
+        let profile = &self.installation.profile;
+        let io = self.observed.io(now, profile)?;
+        // Feedback from before the command says nothing about it.
+        let closed = io.contactors == Contactors::Closed
+            && self.outputs.closing_since().is_some_and(|since| io.at >= since);
+        if !closed {
+            return None;
+        }
+        let current = profile.cable_check_current;
+        let until = now + profile.cable_check_raise;
+        if let Some(session) = self.session.as_mut() {
+            session.energised_at.get_or_insert(now);
+            session.register_start = session.register_start.or(session.register);
+        }
+        self.outputs.enable_supply(now);
+        self.outputs.set_output(now, Setpoint { voltage: self.test_voltage(), current });
+        Some(Step::Raising { until, collapsed: Held::default() })
+    }
+
+    /// The vehicle's maximum binds in energy transfer; the insulation is tested above it, where
+    /// the supply can.
+    pub(super) fn test_voltage(&self) -> Volts {
+        let vehicle = self.session.map_or(Volts::ZERO, |session| session.voltage_max());
+        let ours = self.capability().voltage_max;
+        let test = if vehicle <= Volts::new(500) {
+            Volts::new(500).min(vehicle + Volts::new(50))
+        } else {
+            vehicle.scaled(11, 10)
+        };
+        test.min(ours)
+    }
+
+    /// In current limit and below nine tenths of the test voltage: something draws it.
+    fn watch_for_short(&self, now: Timestamp, collapsed: &mut Held) -> Result<(), (FaultCode, Evidence)> {
+        let profile = &self.installation.profile;
+        let (Some(cable), Some(supply)) =
+            (self.observed.cable(now, profile), self.observed.supply(now, profile))
+        else {
+            return Ok(());
+        };
+        let limit = self.test_voltage().scaled(9, 10);
+        let limited = supply.current >= profile.cable_check_current.scaled(9, 10);
+        if collapsed.for_at_least(profile.short_circuit_time, limited && cable < limit, now) {
+            return Err((FaultCode::ShortCircuit, Evidence::Voltage(cable, limit)));
+        }
+        Ok(())
+    }
+
+    fn count_sample(
+        &mut self,
+        now: Timestamp,
+        left: u32,
+        counter: Option<u64>,
+        after: Timestamp,
+        collapsed: Held,
+    ) -> Result<Step, (FaultCode, Evidence)> {
+        let profile = &self.installation.profile;
+        let waiting = Step::Samples { left, counter, after, collapsed };
+        let Some(reading) = self.observed.insulation(now, profile) else { return Ok(waiting) };
+        if reading.at <= after || counter == Some(reading.counter) {
+            return Ok(waiting);
+        }
+        let limit = self.insulation_limit();
+        if reading.resistance < limit {
+            return Err((FaultCode::ResistanceFault, Evidence::Resistance(reading.resistance, limit)));
+        }
+        // A value of a voltage that does not stand proves nothing.
+        let test = self.test_voltage().scaled(9, 10);
+        if self.observed.cable(now, profile).is_none_or(|cable| cable < test) {
+            return Ok(Step::Samples { left, counter: Some(reading.counter), after, collapsed });
+        }
+        if left > 1 {
+            return Ok(Step::Samples { left: left - 1, counter: Some(reading.counter), after, collapsed });
+        }
+        let until = now + profile.cable_check_off;
+        self.judge_insulation(now);
+        self.outputs.supply_off();
+        Ok(Step::Off { until })
+    }
+}

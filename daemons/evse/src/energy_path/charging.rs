@@ -1,0 +1,169 @@
+//! The charge loop: what the vehicle wants, within every limit there is.
+
+use std::time::Duration;
+
+use voltry_bus::{Authorization, LinkPhase};
+use voltry_units::{Amps, Celsius, Timestamp, Volts};
+
+use super::outputs::Setpoint;
+use super::state::State;
+use super::{EnergyPath, Evidence, FaultCode, StopReason, Target};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Charging {
+    /// The current that the ramp has reached, and when.
+    ramped: Amps,
+    at: Timestamp,
+    began: Timestamp,
+}
+
+impl Charging {
+    pub(super) fn new(now: Timestamp, setpoint: Option<Setpoint>) -> Self {
+        Self { ramped: setpoint.map_or(Amps::ZERO, |setpoint| setpoint.current), at: now, began: now }
+    }
+
+    /// How long the vehicle has asked for nothing.
+    pub(super) fn silence(&self, now: Timestamp, target: Option<Target>) -> Duration {
+        now.since(target.map_or(self.began, |target| target.at.max(self.began)))
+    }
+}
+
+/// Which limit holds the output below what the vehicle wants.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Limited {
+    pub(super) voltage: bool,
+    pub(super) current: bool,
+    pub(super) power: bool,
+}
+
+impl EnergyPath {
+    pub(super) fn charging(&mut self, now: Timestamp, mut charging: Charging) -> State {
+        if let Some(reason) = self.stop_asked.or_else(|| self.permission_ended(now)) {
+            return self.stop(now, reason);
+        }
+        match self.link_phase() {
+            LinkPhase::PreCharge | LinkPhase::PowerOn | LinkPhase::Charging => {}
+            LinkPhase::PowerOff | LinkPhase::WeldingDetection | LinkPhase::Stopping => {
+                return self.stop(now, StopReason::Vehicle);
+            }
+            LinkPhase::Detached
+            | LinkPhase::Listening
+            | LinkPhase::Connected
+            | LinkPhase::Authorizing
+            | LinkPhase::Parameters
+            | LinkPhase::CableCheck => {
+                self.fail(now, FaultCode::CommunicationLost, Evidence::Seen);
+                return self.state;
+            }
+        }
+        let wanted = self.wanted(now);
+        let rise = self.installation.profile.ramp_up.over(now.since(charging.at));
+        // Down at once; up no faster than the ramp, in steps worth a message.
+        if wanted.current <= charging.ramped {
+            charging = Charging { ramped: wanted.current, at: now, ..charging };
+        } else if now.since(charging.at).as_millis() >= 100 {
+            charging = Charging { ramped: wanted.current.min(charging.ramped + rise), at: now, ..charging };
+        }
+        self.outputs.set_output(now, Setpoint { voltage: wanted.voltage, current: charging.ramped });
+        State::Charging(charging)
+    }
+
+    /// Why delivery may not go on, if the station or the meter says so.
+    pub(super) fn permission_ended(&self, now: Timestamp) -> Option<StopReason> {
+        let authorized = self.session.is_some_and(|session| session.authorization == Authorization::Granted);
+        if !authorized {
+            return Some(StopReason::NotAuthorized);
+        }
+        if self.observed.permit(now).is_none() {
+            return Some(StopReason::NoPermit);
+        }
+        let metered = self.observed.meter(now, &self.installation.profile).is_some();
+        (self.installation.meter_required && !metered).then_some(StopReason::Unmetered)
+    }
+
+    /// The set-point: the lowest of what the vehicle wants, what it can take, its share of the
+    /// station, what the modules can give, and what connector and cable can carry.
+    fn wanted(&self, now: Timestamp) -> Setpoint {
+        let profile = &self.installation.profile;
+        let capability = self.capability();
+        let Some((session, target)) = self.session.and_then(|session| Some((session, session.target?)))
+        else {
+            return Setpoint { voltage: capability.voltage_min, current: Amps::ZERO };
+        };
+        let held = self.outputs.setpoint().map_or(capability.voltage_min, |setpoint| setpoint.voltage);
+        if now.since(target.at) > profile.target_pause {
+            return Setpoint { voltage: held, current: Amps::ZERO };
+        }
+        let voltage = target.voltage.min(session.voltage_max()).min(capability.voltage_max);
+        if voltage < capability.voltage_min {
+            return Setpoint { voltage: held, current: Amps::ZERO };
+        }
+        let current = target
+            .current
+            .min(session.limits.current_max.unwrap_or(Amps::MAX))
+            .min(self.current_max(now))
+            .min(self.current_by_power(now, voltage))
+            .max(Amps::ZERO);
+        Setpoint { voltage, current }
+    }
+
+    /// What modules, cable and connector can carry at this moment.
+    fn current_max(&self, now: Timestamp) -> Amps {
+        let profile = &self.installation.profile;
+        let hottest = self.observed.io(now, profile).and_then(|io| io.hottest);
+        let current = self.capability().current_max;
+        hottest.map_or(current, |hottest| {
+            derated(self.installation.current_max, hottest, profile.connector_warm, profile.connector_hot)
+                .min(current)
+        })
+    }
+
+    /// The share's current, at the voltage measured, or at the highest that could follow.
+    fn current_by_power(&self, now: Timestamp, voltage: Volts) -> Amps {
+        let cable = self.observed.cable(now, &self.installation.profile).unwrap_or(voltage);
+        let at = if cable < self.installation.profile.safe_voltage { voltage } else { cable };
+        let vehicle = self.session.and_then(|session| session.limits.power_max);
+        let offered = self.offer(now).power_max;
+        let power = vehicle.map_or(offered, |vehicle| vehicle.min(offered));
+        power.at(at).unwrap_or(Amps::ZERO)
+    }
+
+    /// What the vehicle is told of why it gets less than it wants.
+    pub(super) fn limited(&self, now: Timestamp, cable: Volts) -> Limited {
+        let Some(target) = self.session.and_then(|session| session.target) else {
+            return Limited::default();
+        };
+        let power = self.offer(now).power_max.at(cable).unwrap_or(Amps::MAX);
+        Limited {
+            voltage: target.voltage > self.capability().voltage_max,
+            current: target.current > self.current_max(now),
+            power: target.current > power,
+        }
+    }
+}
+
+/// A current lowered in a straight line from `warm`, to nothing at `hot`.
+fn derated(full: Amps, at: Celsius, warm: Celsius, hot: Celsius) -> Amps {
+    if at <= warm {
+        return full;
+    }
+    if at >= hot {
+        return Amps::ZERO;
+    }
+    full.scaled((hot - at).as_milli(), (hot - warm).as_milli())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warm_connector_carries_less_and_a_hot_one_nothing() {
+        let at = |celsius| derated(Amps::new(200), Celsius::new(celsius), Celsius::new(70), Celsius::new(90));
+        assert_eq!(at(25), Amps::new(200));
+        assert_eq!(at(70), Amps::new(200));
+        assert_eq!(at(80), Amps::new(100));
+        assert_eq!(at(90), Amps::ZERO);
+        assert_eq!(at(120), Amps::ZERO);
+    }
+}

@@ -1,0 +1,266 @@
+//! Faults: what they are called, how fast they are answered, what clears them, what proved them.
+
+use std::fmt;
+use std::time::Duration;
+
+use voltry_bus::{Contactors, Pilot};
+use voltry_units::{Amps, Celsius, Ohms, Timestamp, Volts};
+
+use super::Role;
+
+/// What is wrong. The names are those of the industry's MREC list where one fits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FaultCode {
+    /// MREC8: an emergency stop is pressed.
+    EmergencyStop,
+    /// MREC14: the pilot is lost, shorted or at no valid level.
+    PilotFault,
+    /// The vehicle's diode is missing or shorted.
+    DiodeFault,
+    /// MREC10: the vehicle left state C/D under current.
+    InvalidVehicleMode,
+    /// MREC23: the latch was pressed, or the proximity contact is at no valid level.
+    ProximityFault,
+    /// MREC17: the contactors are not as commanded.
+    ContactorFault,
+    /// MREC4: more current than was set.
+    OverCurrent,
+    /// MREC5: above the vehicle's maximum, or above the class voltage.
+    OverVoltage,
+    /// MREC22: insulation below the limit.
+    ResistanceFault,
+    /// MREC11: CableCheck could not be done in its time, or the self-test failed.
+    CableCheckFailure,
+    /// The test voltage collapsed in current limit.
+    ShortCircuit,
+    /// MREC12: PreCharge did not meet the vehicle's voltage.
+    PreChargeFailure,
+    /// The two voltage measurements contradict each other.
+    VoltageImplausible,
+    /// MREC24: voltage where there must be none.
+    ConnectorVoltageHigh,
+    /// MREC19: connector or cable too hot.
+    CableOverTempStop,
+    /// MREC1: the plug's lock did not lock.
+    ConnectorLockFailure,
+    /// The supply did not end its output.
+    OutputNotOff,
+    /// The register stands still while energy flows.
+    MeterStuck,
+    /// The vehicle asks for nothing any more.
+    VehicleSilent,
+    /// The conversation broke off while the contactors were closed.
+    CommunicationLost,
+    /// The board latched its safe state.
+    BoardSafeState,
+    /// The control step came so late that leases had lapsed.
+    ControlStalled,
+    /// A provider is gone, or its values are too old.
+    Missing(Role),
+    /// A provider refused an energising command.
+    Refused(Role),
+}
+
+/// How fast a fault is answered; a later one is the stronger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reaction {
+    /// Output to zero, vehicle told, contactors open when the current has fallen.
+    ErrorShutdown,
+    /// Everything off at once.
+    Emergency,
+}
+
+/// What clears a latched fault, once its cause is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClearedBy {
+    /// The vehicle is unplugged; or a person.
+    Unplugging,
+    /// A person.
+    Command,
+}
+
+impl FaultCode {
+    /// The code as it is reported.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::EmergencyStop => "MREC8EmergencyStop",
+            Self::PilotFault => "MREC14PilotFault",
+            Self::DiodeFault => "DiodeFault",
+            Self::InvalidVehicleMode => "MREC10InvalidVehicleMode",
+            Self::ProximityFault => "MREC23ProximityFault",
+            Self::ContactorFault => "MREC17EVSEContactorFault",
+            Self::OverCurrent => "MREC4OverCurrentFailure",
+            Self::OverVoltage => "MREC5OverVoltage",
+            Self::ResistanceFault => "MREC22ResistanceFault",
+            Self::CableCheckFailure => "MREC11CableCheckFault",
+            Self::ShortCircuit => "ShortCircuit",
+            Self::PreChargeFailure => "MREC12PreChargeFault",
+            Self::VoltageImplausible => "VoltageImplausible",
+            Self::ConnectorVoltageHigh => "MREC24ConnectorVoltageHigh",
+            Self::CableOverTempStop => "MREC19CableOverTempStop",
+            Self::ConnectorLockFailure => "MREC1ConnectorLockFailure",
+            Self::OutputNotOff => "OutputNotOff",
+            Self::MeterStuck => "MeterStuck",
+            Self::VehicleSilent => "VehicleSilent",
+            Self::CommunicationLost => "CommunicationLost",
+            Self::BoardSafeState => "BoardSafeState",
+            Self::ControlStalled => "ControlStalled",
+            Self::Missing(Role::PowerSupply) => "MREC15PowerLoss",
+            Self::Missing(Role::VoltageMonitor) => "VoltageMonitorMissing",
+            Self::Missing(Role::InsulationMonitor) => "InsulationMonitorMissing",
+            Self::Missing(Role::ConnectorIo) => "ConnectorIoMissing",
+            Self::Missing(Role::EnergyMeter) => "EnergyMeterMissing",
+            Self::Missing(Role::EvLink) => "EvLinkMissing",
+            Self::Refused(Role::PowerSupply) => "PowerSupplyRefused",
+            Self::Refused(Role::VoltageMonitor) => "VoltageMonitorRefused",
+            Self::Refused(Role::InsulationMonitor) => "InsulationMonitorRefused",
+            Self::Refused(Role::ConnectorIo) => "ConnectorIoRefused",
+            Self::Refused(Role::EnergyMeter) => "EnergyMeterRefused",
+            Self::Refused(Role::EvLink) => "EvLinkRefused",
+        }
+    }
+
+    /// How it is answered.
+    #[must_use]
+    pub const fn reaction(self) -> Reaction {
+        match self {
+            Self::EmergencyStop
+            | Self::PilotFault
+            | Self::DiodeFault
+            | Self::InvalidVehicleMode
+            | Self::ProximityFault
+            | Self::ContactorFault
+            | Self::OverCurrent
+            | Self::OverVoltage
+            | Self::BoardSafeState => Reaction::Emergency,
+            Self::ResistanceFault
+            | Self::CableCheckFailure
+            | Self::ShortCircuit
+            | Self::PreChargeFailure
+            | Self::VoltageImplausible
+            | Self::ConnectorVoltageHigh
+            | Self::CableOverTempStop
+            | Self::ConnectorLockFailure
+            | Self::OutputNotOff
+            | Self::MeterStuck
+            | Self::VehicleSilent
+            | Self::CommunicationLost
+            | Self::ControlStalled
+            | Self::Missing(_)
+            | Self::Refused(_) => Reaction::ErrorShutdown,
+        }
+    }
+
+    /// What clears it. What the vehicle or its handling can cause, unplugging clears; what
+    /// may be damage to the charger waits for a person.
+    #[must_use]
+    pub const fn cleared_by(self) -> ClearedBy {
+        match self {
+            Self::EmergencyStop
+            | Self::ContactorFault
+            | Self::OverCurrent
+            | Self::OverVoltage
+            | Self::VoltageImplausible
+            | Self::ConnectorVoltageHigh
+            | Self::OutputNotOff
+            | Self::MeterStuck
+            | Self::BoardSafeState => ClearedBy::Command,
+            Self::PilotFault
+            | Self::DiodeFault
+            | Self::InvalidVehicleMode
+            | Self::ProximityFault
+            | Self::ResistanceFault
+            | Self::CableCheckFailure
+            | Self::ShortCircuit
+            | Self::PreChargeFailure
+            | Self::CableOverTempStop
+            | Self::ConnectorLockFailure
+            | Self::VehicleSilent
+            | Self::CommunicationLost
+            | Self::ControlStalled
+            | Self::Missing(_)
+            | Self::Refused(_) => ClearedBy::Unplugging,
+        }
+    }
+}
+
+/// The measurement that caused a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Evidence {
+    /// The fact alone.
+    Seen,
+    /// A voltage against its limit.
+    Voltage(Volts, Volts),
+    /// A current against its limit.
+    Current(Amps, Amps),
+    /// An insulation resistance against its limit.
+    Resistance(Ohms, Ohms),
+    /// A temperature against its limit.
+    Temperature(Celsius, Celsius),
+    /// The pilot's state.
+    Pilot(Pilot),
+    /// The contactors' feedback.
+    Contactors(Contactors),
+    /// A device failed its own test.
+    SelfTestFailed,
+    /// Something that had to happen within this time.
+    NotWithin(Duration),
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Seen => f.write_str("reported"),
+            Self::Voltage(measured, limit) => write!(f, "{measured:.1}, limit {limit:.1}"),
+            Self::Current(measured, limit) => write!(f, "{measured:.1}, limit {limit:.1}"),
+            Self::Resistance(measured, limit) => write!(f, "{measured:.0}, limit {limit:.0}"),
+            Self::Temperature(measured, limit) => write!(f, "{measured:.1}, limit {limit:.1}"),
+            Self::Pilot(pilot) => write!(f, "pilot {pilot}"),
+            Self::Contactors(contactors) => write!(f, "contactors {contactors}"),
+            Self::SelfTestFailed => f.write_str("the insulation monitor failed its self-test"),
+            Self::NotWithin(time) => write!(f, "not within {:.1} s", time.as_secs_f64()),
+        }
+    }
+}
+
+/// A fault, latched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    /// What is wrong.
+    pub code: FaultCode,
+    /// When it was seen.
+    pub at: Timestamp,
+    /// What proved it.
+    pub evidence: Evidence,
+}
+
+/// The latched faults, oldest first; each code once, so their number is bounded.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Latched(Vec<Fault>);
+
+impl Latched {
+    /// Latches; true if the code was not latched yet.
+    pub(super) fn latch(&mut self, fault: Fault) -> bool {
+        let new = !self.has(fault.code);
+        if new {
+            self.0.push(fault);
+        }
+        new
+    }
+
+    pub(super) fn has(&self, code: FaultCode) -> bool {
+        self.0.iter().any(|fault| fault.code == code)
+    }
+
+    /// Keeps what `stays`; true if something was cleared.
+    pub(super) fn retain(&mut self, stays: impl Fn(&Fault) -> bool) -> bool {
+        let before = self.0.len();
+        self.0.retain(stays);
+        self.0.len() != before
+    }
+
+    pub(super) fn as_slice(&self) -> &[Fault] {
+        &self.0
+    }
+}

@@ -1,0 +1,225 @@
+//! What the energy path is told. Everything is already a physical value; what is none was
+//! refused where it entered.
+
+use voltry_bus::{
+    Authorization, Contactors, LinkOutcome, LinkPhase, Lock, Pilot, PilotFault, PilotOutput, Proximity,
+};
+use voltry_units::{Amps, Celsius, Measured, Ohms, Percent, Timestamp, Volts, WattHours, Watts};
+
+use super::action::Command;
+
+/// One thing that happened, or was measured. Inputs of one source arrive in order.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Input {
+    /// A tenth of a second has passed. Leases are renewed by this input and no other.
+    Tick,
+
+    /// The supply's output, on the module side.
+    Supply(SupplyReading),
+    /// What the supply can give at this moment.
+    Capability(Capability),
+    /// The voltage on the cable side, by a source other than the supply.
+    CableVoltage(Measured<Volts>),
+    /// A finished insulation measurement.
+    Insulation(InsulationReading),
+    /// The insulation monitor's self-test ended.
+    SelfTest {
+        /// Whether the device passed.
+        passed: bool,
+        /// When it ended.
+        at: Timestamp,
+    },
+    /// The connector's wires.
+    Io(ConnectorIo),
+    /// The energy meter.
+    Meter(MeterReading),
+
+    /// The conversation with the vehicle entered a phase.
+    Phase {
+        /// Rises by every entry.
+        counter: u64,
+        /// The phase.
+        phase: LinkPhase,
+    },
+    /// What the vehicle wants.
+    Target(Target),
+    /// The limits that the vehicle named.
+    VehicleLimits(VehicleLimits),
+    /// The vehicle's state of charge.
+    Soc(Percent),
+    /// The conversation wants a pilot state.
+    PilotRequest(PilotOutput),
+    /// The conversation ended.
+    LinkEnded(LinkOutcome),
+
+    /// Leave to deliver, and how much.
+    Permit(Permit),
+    /// Whether the driver of this session may charge. For another session: ignored.
+    Authorization {
+        /// The session's id.
+        session: u64,
+        /// The answer.
+        authorization: Authorization,
+    },
+    /// End the session in the normal way.
+    Stop,
+    /// Clear the latched faults whose cause is gone.
+    ClearFaults,
+    /// In service, or out of it.
+    Available(bool),
+    /// The process is to end: make everything safe and stay so.
+    Terminate,
+
+    /// A command was refused, or its provider did not answer it.
+    Refused(Command),
+    /// A role's provider is there; what it does now is unknown.
+    Found(Role),
+    /// A role's provider is gone.
+    Lost(Role),
+}
+
+/// What an EVSE is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// The power modules.
+    PowerSupply,
+    /// The cable-side voltage.
+    VoltageMonitor,
+    /// The insulation monitor.
+    InsulationMonitor,
+    /// The connector's wires.
+    ConnectorIo,
+    /// The meter that bills.
+    EnergyMeter,
+    /// The conversation with the vehicle.
+    EvLink,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 6] = [
+        Self::PowerSupply,
+        Self::VoltageMonitor,
+        Self::InsulationMonitor,
+        Self::ConnectorIo,
+        Self::EnergyMeter,
+        Self::EvLink,
+    ];
+
+    /// The role in a person's words.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::PowerSupply => "power supply",
+            Self::VoltageMonitor => "voltage monitor",
+            Self::InsulationMonitor => "insulation monitor",
+            Self::ConnectorIo => "connector I/O",
+            Self::EnergyMeter => "energy meter",
+            Self::EvLink => "vehicle link",
+        }
+    }
+}
+
+/// The supply's output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SupplyReading {
+    /// On the module side of the contactors.
+    pub voltage: Volts,
+    /// All modules together.
+    pub current: Amps,
+    /// When the oldest contributing module measured it.
+    pub at: Timestamp,
+}
+
+/// What a supply can give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Capability {
+    /// The lowest voltage it can hold.
+    pub voltage_min: Volts,
+    /// The highest voltage.
+    pub voltage_max: Volts,
+    /// The highest current.
+    pub current_max: Amps,
+    /// The highest power.
+    pub power_max: Watts,
+}
+
+/// A finished insulation measurement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InsulationReading {
+    /// To protective earth.
+    pub resistance: Ohms,
+    /// Whether the device vouches for it.
+    pub valid: bool,
+    /// The device's update counter: a value with the counter of the last one is not new.
+    pub counter: u64,
+    /// When the counter was first seen with this value.
+    pub at: Timestamp,
+}
+
+/// The connector's wires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectorIo {
+    /// The control pilot.
+    pub pilot: Pilot,
+    /// What is wrong with it.
+    pub pilot_fault: PilotFault,
+    /// The proximity contact.
+    pub proximity: Proximity,
+    /// By their feedback contacts.
+    pub contactors: Contactors,
+    /// The plug's lock.
+    pub lock: Lock,
+    /// An emergency stop is pressed, or its chain is broken.
+    pub emergency_stop: bool,
+    /// The board latched its safe state.
+    pub safe_state: bool,
+    /// The hottest of the connector's contacts and cable; none where none is fitted.
+    pub hottest: Option<Celsius>,
+    /// When the board measured it.
+    pub at: Timestamp,
+}
+
+/// The energy meter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MeterReading {
+    /// The meter's register.
+    pub energy: WattHours,
+    /// When the meter was read.
+    pub at: Timestamp,
+}
+
+/// What a vehicle wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target {
+    /// The phase it was asked in; one of another phase is dropped.
+    pub counter: u64,
+    /// The voltage it wants.
+    pub voltage: Volts,
+    /// The current it wants.
+    pub current: Amps,
+    /// When the request was received.
+    pub at: Timestamp,
+}
+
+/// The limits that a vehicle named; none: it did not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct VehicleLimits {
+    /// Its highest voltage.
+    pub voltage_max: Option<Volts>,
+    /// Its highest current.
+    pub current_max: Option<Amps>,
+    /// Its highest power.
+    pub power_max: Option<Watts>,
+}
+
+/// Leave to deliver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Permit {
+    /// Whether this EVSE may deliver at all.
+    pub allowed: bool,
+    /// Its share of the station's power.
+    pub power: Watts,
+    /// From then on it is no permit any more.
+    pub until: Timestamp,
+}

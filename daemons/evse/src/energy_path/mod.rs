@@ -1,0 +1,416 @@
+//! The energy path of one EVSE: what closes contactors and raises voltage, and what ends both.
+//!
+//! # Electrical assumptions
+//! - Power modules feed the *module side*; contactors on both poles part it from the *cable
+//!   side*, which ends at the vehicle's inlet. The vehicle has contactors of its own.
+//! - The supply measures the module side. The cable side is measured by something else. With
+//!   closed contactors the two agree.
+//! - The insulation monitor sees the cable side, and the module side through closed contactors.
+//! - Contactors carry the full current but survive few openings under it, and weld if they
+//!   close into a voltage difference.
+//! - The supply and the board each open by themselves when their lease runs out (500 ms), when
+//!   this process leaves the bus, and on their own faults. The hardware's safety chain
+//!   (emergency stop, over-voltage within 10 ms, watchdog of the board) does not pass through
+//!   here and is not replaced by anything here.
+//! - After a crash nothing is known: the outputs may be energised, contactors may be closed
+//!   until the leases of the last process lapse. [`EvseState::Starting`] commands everything
+//!   off and leaves only when measurements say so.
+//!
+//! # States
+//! ```text
+//!              all confirmed off                plug                  limits named
+//!   Starting ─────────────────────▶ Available ──────▶ Connected ─────────────────▶ Parameters
+//!      ▲                             │    ▲                ▲  conversation ended       │
+//!      │               out of service▼    │in service      └───────────────────────────┤ agreed
+//!      │                         Unavailable                                           ▼
+//!      │ no fault left                                                             CableCheck
+//!   Faulted                  unplugged                  stop, at any step              │ passed
+//!      ▲            Finished ─────────▶ Available    ┌─────────────────────────────────┤
+//!      │ off           ▲                             │                                 ▼
+//!   Shutdown           └── off, < 60 V ── Stopping ◀─┤                             PreCharge
+//!      ▲                                     │       │                                 │ met
+//!      │ a fault, anywhere                   │       │ stop, PowerOff                  ▼
+//!      └─────────────────────────────────────┘       └───────────────────────────── Charging
+//! ```
+//! `Shutdown` is an error shutdown (current first, contactors after it) or an emergency
+//! (output-off, contactors-open and pilot X1 are the first three actions of that step).
+//!
+//! # Calling it
+//! [`EnergyPath::step`] takes one input and returns what to do, in order. It does no I/O and
+//! reads no clock: `now` is the caller's and never goes backwards. Nothing it asks for is waited
+//! for: what came of it arrives as inputs. Call it with [`Input::Tick`] every 100 ms, since only
+//! that renews the leases, and at [`EnergyPath::deadline`].
+
+mod action;
+mod cable_check;
+mod charging;
+mod fault;
+mod input;
+mod observed;
+mod outputs;
+mod pre_charge;
+mod profile;
+mod safe;
+mod session;
+mod state;
+mod stopping;
+mod supervision;
+mod waiting;
+
+use std::time::Duration;
+
+use voltry_bus::{EvseState, Isolation, LinkOutcome, LinkPhase, PhaseAnswer};
+use voltry_units::{Amps, Timestamp, Volts};
+
+pub use action::{Action, Command, Present, Report, Sequenced};
+pub use fault::{ClearedBy, Evidence, Fault, FaultCode, Reaction};
+pub use input::{
+    Capability, ConnectorIo, Input, InsulationReading, MeterReading, Permit, Role, SupplyReading, Target,
+    VehicleLimits,
+};
+pub use profile::{NotSafer, Overrides, Profile, class_over_voltage};
+pub use session::{Session, StopReason};
+
+use fault::Latched;
+use observed::Observed;
+use outputs::Outputs;
+use state::State;
+use supervision::Supervision;
+
+/// What this EVSE is built of, apart from what its devices tell.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Installation {
+    /// The figures to hold to.
+    pub profile: Profile,
+    /// The highest voltage of contactors, cable and connector.
+    pub voltage_max: Volts,
+    /// The highest current of contactors, cable and connector.
+    pub current_max: Amps,
+    /// The plug has a lock of ours, which must be locked before contactors close.
+    pub has_lock: bool,
+    /// Without the meter nothing is delivered.
+    pub meter_required: bool,
+}
+
+/// The energy path of one EVSE.
+#[derive(Debug)]
+pub struct EnergyPath {
+    installation: Installation,
+    observed: Observed,
+    outputs: Outputs,
+    supervision: Supervision,
+    faults: Latched,
+    state: State,
+    session: Option<Session>,
+    last_session: u64,
+    isolation: Isolation,
+    available: bool,
+    stop_asked: Option<StopReason>,
+    terminating: bool,
+    last_tick: Option<Timestamp>,
+    presented: Option<Present>,
+}
+
+impl EnergyPath {
+    /// An energy path that knows nothing yet. The first step commands everything off.
+    #[must_use]
+    pub fn new(installation: Installation) -> Self {
+        Self {
+            installation,
+            observed: Observed::default(),
+            outputs: Outputs::default(),
+            supervision: Supervision::default(),
+            faults: Latched::default(),
+            state: State::default(),
+            session: None,
+            last_session: 0,
+            isolation: Isolation::Invalid,
+            available: true,
+            stop_asked: None,
+            terminating: false,
+            last_tick: None,
+            presented: None,
+        }
+    }
+
+    /// Takes one input and says what to do, in order. `now` must not go backwards.
+    #[must_use = "the actions are not done by themselves"]
+    pub fn step(&mut self, now: Timestamp, input: Input) -> &[Action] {
+        self.outputs.begin_step();
+        let before = self.state.name();
+        let session_before = self.session;
+        self.observe(now, input);
+        self.supervise(now);
+        self.advance(now);
+        if matches!(input, Input::Tick) {
+            self.renew_leases(now);
+            if self.session.is_some() && self.outputs.is_attached() {
+                self.outputs.send_limits(self.offer(now));
+            }
+            self.last_tick = Some(now);
+        }
+        self.present(now, &input);
+        if self.state.name() != before {
+            self.outputs.report(Report::State(self.state.name()));
+        }
+        if session_changed(session_before, self.session) {
+            self.outputs.report(Report::Session);
+        }
+        self.outputs.actions()
+    }
+
+    /// Where the EVSE stands.
+    #[must_use]
+    pub fn state(&self) -> EvseState {
+        self.state.name()
+    }
+
+    /// The session, while a vehicle is plugged in.
+    #[must_use]
+    pub fn session(&self) -> Option<&Session> {
+        self.session.as_ref()
+    }
+
+    /// The latched faults, oldest first.
+    #[must_use]
+    pub fn faults(&self) -> &[Fault] {
+        self.faults.as_slice()
+    }
+
+    /// The newest measured values: cable side, module side and current; for showing only.
+    #[must_use]
+    pub fn measured(&self, now: Timestamp) -> (Option<Volts>, Option<SupplyReading>) {
+        let profile = &self.installation.profile;
+        (self.observed.cable(now, profile), self.observed.supply(now, profile))
+    }
+
+    /// What this EVSE can give at this moment.
+    #[must_use]
+    pub fn capability(&self) -> Capability {
+        let supply = self.observed.capability();
+        Capability {
+            voltage_min: supply.voltage_min,
+            voltage_max: supply.voltage_max.min(self.installation.voltage_max),
+            current_max: supply.current_max.min(self.installation.current_max),
+            power_max: supply.power_max,
+        }
+    }
+
+    /// Nothing is commanded that energises, and measurements agree.
+    #[must_use]
+    pub fn is_confirmed_safe(&self, now: Timestamp) -> bool {
+        !self.outputs.is_live() && self.observed.confirmed_safe(now, &self.installation.profile)
+    }
+
+    /// When to step with [`Input::Tick`] even if nothing happens, and why.
+    #[must_use]
+    pub fn deadline(&self) -> Option<(Timestamp, &'static str)> {
+        let permit = self.observed.permit.filter(|_| self.outputs.is_live());
+        [self.state.deadline(), permit.map(|permit| (permit.until, "the permit ends"))]
+            .into_iter()
+            .flatten()
+            .min_by_key(|(at, _)| *at)
+    }
+
+    fn observe(&mut self, now: Timestamp, input: Input) {
+        match input {
+            Input::Tick => {}
+            Input::Supply(reading) => {
+                self.observed.see_supply(reading, now);
+                self.supervision.count_energy(reading, self.outputs.contactors_enabled());
+            }
+            Input::Capability(capability) => self.observed.see_capability(capability),
+            Input::CableVoltage(voltage) => self.observed.see_cable(voltage, now),
+            Input::Insulation(reading) => self.observed.see_insulation(reading, now),
+            Input::SelfTest { passed, at } => self.observed.self_test = Some((passed, at)),
+            Input::Io(io) => self.observed.see_io(io, now),
+            Input::Meter(reading) => self.see_meter(reading, now),
+            Input::Phase { counter, phase } => self.enter_phase(counter, phase),
+            Input::Target(target) => {
+                if let Some(session) = self.session.as_mut()
+                    && target.counter == self.observed.link.counter
+                    && target.at <= now
+                {
+                    session.target = Some(target);
+                }
+            }
+            Input::VehicleLimits(limits) => {
+                let live = self.outputs.is_live();
+                if let Some(session) = self.session.as_mut() {
+                    session.limits.update(limits, live);
+                }
+            }
+            Input::Soc(soc) => {
+                if let Some(session) = self.session.as_mut() {
+                    session.soc = Some(soc);
+                }
+            }
+            Input::PilotRequest(output) => self.grant_pilot(output),
+            Input::LinkEnded(outcome) => self.link_ended(now, outcome),
+            Input::Permit(permit) => self.observed.permit = Some(permit),
+            Input::Authorization { session, authorization } => self.authorize(session, authorization),
+            Input::Stop => self.stop_asked = Some(StopReason::Station),
+            Input::ClearFaults => self.clear_faults(now),
+            Input::Available(available) => self.available = available,
+            Input::Terminate => self.terminate(now),
+            Input::Refused(command) => self.refused(now, command),
+            Input::Found(role) => {
+                self.observed.found(role);
+                self.outputs.forget_commanded();
+                if let State::Starting(starting) = &mut self.state {
+                    starting.command_again();
+                }
+            }
+            Input::Lost(role) => self.observed.lost(role),
+        }
+    }
+
+    /// Quicker than a normal stop: whoever ends the process does not wait for a vehicle.
+    fn terminate(&mut self, now: Timestamp) {
+        self.terminating = true;
+        self.end_delivery(now, StopReason::OutOfService);
+        if self.outputs.is_attached() && self.session.is_some() {
+            self.outputs.send(Command::RequestStop(StopReason::OutOfService));
+        }
+        if self.outputs.is_live() {
+            self.shut_down(now, None, Reaction::ErrorShutdown);
+        }
+    }
+
+    fn see_meter(&mut self, reading: MeterReading, now: Timestamp) {
+        self.observed.see_meter(reading, now);
+        self.supervision.see_register(reading.energy);
+        if let Some(session) = self.session.as_mut()
+            && session.ended_at.is_none()
+        {
+            session.register = Some(reading.energy);
+            if session.energised_at.is_some() {
+                session.register_start.get_or_insert(reading.energy);
+            }
+        }
+    }
+
+    /// Entries are in order; one with an old counter is a late answer and means nothing.
+    fn enter_phase(&mut self, counter: u64, phase: LinkPhase) {
+        if counter <= self.observed.link.counter {
+            return;
+        }
+        self.observed.link = observed::Link { phase, counter };
+    }
+
+    fn link_ended(&mut self, now: Timestamp, outcome: LinkOutcome) {
+        let normal = match outcome {
+            LinkOutcome::Normal | LinkOutcome::Paused => true,
+            LinkOutcome::Failed | LinkOutcome::Lost => false,
+        };
+        if normal {
+            self.stop_asked = self.stop_asked.or(Some(StopReason::Vehicle));
+        } else if self.outputs.is_live() && !matches!(self.state, State::Stopping(_) | State::Shutdown(_)) {
+            self.fail(now, FaultCode::CommunicationLost, Evidence::Seen);
+        }
+    }
+
+    fn refused(&mut self, now: Timestamp, command: Command) {
+        let self_test = command == Command::StartSelfTest && matches!(self.state, State::CableCheck(_));
+        if self_test || self.outputs.concerns_open_epoch(&command) {
+            self.fail(now, FaultCode::Refused(command.role()), Evidence::Seen);
+        } else {
+            self.outputs.report(Report::CommandRefused(command));
+        }
+    }
+
+    /// Only on fresh inputs; what is missing was made a fault just before.
+    fn renew_leases(&mut self, now: Timestamp) {
+        if !self.outputs.is_live() {
+            return;
+        }
+        let profile = &self.installation.profile;
+        if self.observed.first_missing(now, profile, false).is_none() {
+            self.outputs.renew(now);
+        }
+    }
+
+    /// Present values for the vehicle: with each cable voltage, and with each tick that has
+    /// something older than a tick or another status to tell.
+    fn present(&mut self, now: Timestamp, input: &Input) {
+        let measured = matches!(input, Input::CableVoltage(_));
+        let told = (self.observed.link.counter, self.isolation, self.state.vehicle_status());
+        let news = self.presented.is_none_or(|old| (old.counter, old.isolation, old.status) != told);
+        if self.session.is_none()
+            || !self.outputs.is_attached()
+            || !(measured || news || matches!(input, Input::Tick))
+        {
+            return;
+        }
+        let profile = &self.installation.profile;
+        let (Some(cable), Some(supply)) = (self.observed.newest_cable(), self.observed.supply(now, profile))
+        else {
+            return;
+        };
+        let at = cable.at.min(supply.at);
+        if now.since(at) > profile.reading_stale {
+            return;
+        }
+        let limited = self.limited(now, cable.value);
+        let present = Present {
+            counter: told.0,
+            voltage: cable.value,
+            current: supply.current,
+            isolation: told.1,
+            status: told.2,
+            voltage_limited: limited.voltage,
+            current_limited: limited.current,
+            power_limited: limited.power,
+            at,
+        };
+        let due = self.presented.is_none_or(|old| now.since(old.at) > Duration::from_millis(150));
+        if news || measured || (due && self.presented != Some(present)) {
+            self.presented = Some(present);
+            self.outputs.send(Command::Present(present));
+        }
+    }
+
+    /// Latches a fault and answers it.
+    fn fail(&mut self, now: Timestamp, code: FaultCode, evidence: Evidence) {
+        let fault = Fault { code, at: now, evidence };
+        if self.faults.latch(fault) {
+            self.outputs.report(Report::Fault(fault));
+            self.shut_down(now, Some(code), code.reaction());
+        }
+    }
+
+    /// Answers the vehicle's present phase, once.
+    fn answer(&mut self, answer: PhaseAnswer) {
+        let counter = self.observed.link.counter;
+        if self.session.as_mut().is_some_and(|session| session.is_new_answer(counter, answer)) {
+            self.outputs.send(Command::Answer { counter, answer });
+        }
+    }
+
+    fn link_phase(&self) -> LinkPhase {
+        self.observed.link.phase
+    }
+}
+
+/// Whether something of the session changed that watchers are told of at once.
+fn session_changed(before: Option<Session>, after: Option<Session>) -> bool {
+    let seen = |session: Session| {
+        (session.id, session.energised_at, session.ended_at, session.authorization, session.stop)
+    };
+    before.map(seen) != after.map(seen)
+}
+
+/// How long a condition has held without a break.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Held(Option<Timestamp>);
+
+impl Held {
+    /// Whether the condition now holds, and has held for this long.
+    fn for_at_least(&mut self, time: Duration, holds: bool, now: Timestamp) -> bool {
+        if !holds {
+            self.0 = None;
+            return false;
+        }
+        now.since(*self.0.get_or_insert(now)) >= time
+    }
+}

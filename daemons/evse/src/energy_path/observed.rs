@@ -1,0 +1,182 @@
+//! The newest of every measurement, and whether it still counts.
+
+use voltry_bus::{Contactors, LinkPhase, Pilot};
+use voltry_units::{Measured, Timestamp, Volts};
+
+use super::{Capability, ConnectorIo, InsulationReading, MeterReading, Permit, Profile, Role, SupplyReading};
+
+/// What is known. A value is used only through a method that asks for its age.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Observed {
+    supply: Option<SupplyReading>,
+    capability: Capability,
+    cable: Option<Measured<Volts>>,
+    insulation: Option<InsulationReading>,
+    /// The last self-test: passed, and when.
+    pub(super) self_test: Option<(bool, Timestamp)>,
+    io: Option<ConnectorIo>,
+    meter: Option<MeterReading>,
+    pub(super) link: Link,
+    pub(super) permit: Option<Permit>,
+    present: [bool; Role::ALL.len()],
+}
+
+/// Where the conversation stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Link {
+    pub(super) phase: LinkPhase,
+    pub(super) counter: u64,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self { phase: LinkPhase::Detached, counter: 0 }
+    }
+}
+
+/// A stamp that is neither from the future nor older than the one before.
+fn in_order(at: Timestamp, before: Option<Timestamp>, now: Timestamp) -> bool {
+    at <= now && before.is_none_or(|before| at >= before)
+}
+
+impl Observed {
+    pub(super) fn found(&mut self, role: Role) {
+        self.present[role as usize] = true;
+    }
+
+    /// Forgets all that the role told.
+    pub(super) fn lost(&mut self, role: Role) {
+        self.present[role as usize] = false;
+        match role {
+            Role::PowerSupply => {
+                self.supply = None;
+                self.capability = Capability::default();
+            }
+            Role::VoltageMonitor => self.cable = None,
+            Role::InsulationMonitor => {
+                self.insulation = None;
+                self.self_test = None;
+            }
+            Role::ConnectorIo => self.io = None,
+            Role::EnergyMeter => self.meter = None,
+            Role::EvLink => self.link = Link::default(),
+        }
+    }
+
+    pub(super) fn is_present(&self, role: Role) -> bool {
+        self.present[role as usize]
+    }
+
+    pub(super) fn see_supply(&mut self, reading: SupplyReading, now: Timestamp) {
+        if in_order(reading.at, self.supply.map(|old| old.at), now) {
+            self.supply = Some(reading);
+        }
+    }
+
+    pub(super) fn see_capability(&mut self, capability: Capability) {
+        self.capability = capability;
+    }
+
+    pub(super) fn see_cable(&mut self, voltage: Measured<Volts>, now: Timestamp) {
+        if in_order(voltage.at, self.cable.map(|old| old.at), now) {
+            self.cable = Some(voltage);
+        }
+    }
+
+    /// A value that the device does not vouch for, or that its counter calls old, is none.
+    pub(super) fn see_insulation(&mut self, reading: InsulationReading, now: Timestamp) {
+        let old = self.insulation;
+        if reading.valid
+            && in_order(reading.at, old.map(|old| old.at), now)
+            && old.is_none_or(|old| old.counter != reading.counter)
+        {
+            self.insulation = Some(reading);
+        }
+    }
+
+    pub(super) fn see_io(&mut self, io: ConnectorIo, now: Timestamp) {
+        if in_order(io.at, self.io.map(|old| old.at), now) {
+            self.io = Some(io);
+        }
+    }
+
+    pub(super) fn see_meter(&mut self, reading: MeterReading, now: Timestamp) {
+        if in_order(reading.at, self.meter.map(|old| old.at), now) {
+            self.meter = Some(reading);
+        }
+    }
+
+    pub(super) fn supply(&self, now: Timestamp, profile: &Profile) -> Option<SupplyReading> {
+        self.supply.filter(|reading| now.since(reading.at) <= profile.reading_stale)
+    }
+
+    pub(super) fn cable(&self, now: Timestamp, profile: &Profile) -> Option<Volts> {
+        self.cable.and_then(|cable| cable.fresh(now, profile.reading_stale).copied())
+    }
+
+    /// The cable's voltage with its time, whatever its age.
+    pub(super) fn newest_cable(&self) -> Option<Measured<Volts>> {
+        self.cable
+    }
+
+    pub(super) fn io(&self, now: Timestamp, profile: &Profile) -> Option<ConnectorIo> {
+        self.io.filter(|io| now.since(io.at) <= profile.reading_stale)
+    }
+
+    pub(super) fn insulation(&self, now: Timestamp, profile: &Profile) -> Option<InsulationReading> {
+        self.insulation.filter(|reading| now.since(reading.at) <= profile.insulation_stale)
+    }
+
+    pub(super) fn meter(&self, now: Timestamp, profile: &Profile) -> Option<MeterReading> {
+        self.meter.filter(|reading| now.since(reading.at) <= profile.meter_stale)
+    }
+
+    /// All zero while the supply is away.
+    pub(super) fn capability(&self) -> Capability {
+        self.capability
+    }
+
+    pub(super) fn pilot(&self, now: Timestamp, profile: &Profile) -> Option<Pilot> {
+        self.io(now, profile).map(|io| io.pilot)
+    }
+
+    /// The permit, while it holds.
+    pub(super) fn permit(&self, now: Timestamp) -> Option<Permit> {
+        self.permit.filter(|permit| permit.allowed && now < permit.until)
+    }
+
+    /// Both sides measured, and no person in danger.
+    pub(super) fn voltages_safe(&self, now: Timestamp, profile: &Profile) -> bool {
+        let below = |voltage: Volts| voltage.abs() < profile.safe_voltage;
+        self.supply(now, profile).is_some_and(|supply| below(supply.voltage))
+            && self.cable(now, profile).is_some_and(below)
+    }
+
+    /// Both sides measured safe, no current, and the contactors open by their feedback.
+    pub(super) fn confirmed_safe(&self, now: Timestamp, profile: &Profile) -> bool {
+        self.voltages_safe(now, profile)
+            && self.supply(now, profile).is_some_and(|supply| supply.current.abs() < profile.open_current)
+            && self.io(now, profile).is_some_and(|io| io.contactors == Contactors::Open)
+    }
+
+    /// The first role that is gone or whose streams are stale. The insulation monitor and the
+    /// link have no steady stream: their silence is judged where it matters.
+    pub(super) fn first_missing(
+        &self,
+        now: Timestamp,
+        profile: &Profile,
+        meter_wanted: bool,
+    ) -> Option<Role> {
+        let stale = |role| match role {
+            Role::PowerSupply => self.supply(now, profile).is_none(),
+            Role::VoltageMonitor => self.cable(now, profile).is_none(),
+            Role::ConnectorIo => self.io(now, profile).is_none(),
+            Role::EnergyMeter => self.meter(now, profile).is_none(),
+            Role::InsulationMonitor | Role::EvLink => false,
+        };
+        Role::ALL
+            .into_iter()
+            .filter(|role| meter_wanted || *role != Role::EnergyMeter)
+            .find(|role| !self.is_present(*role) || stale(*role))
+    }
+}

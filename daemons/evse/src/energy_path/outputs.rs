@@ -1,0 +1,319 @@
+//! What has been commanded: epochs, sequences, set-points, and the actions of this step.
+
+use std::time::Duration;
+
+use voltry_bus::PilotOutput;
+use voltry_units::{Amps, Timestamp, Volts};
+
+use super::Capability;
+use super::action::{Action, Command, Report, Sequenced};
+
+/// How long after a lowered set-point the modules may still give the old current.
+const SETTLING: Duration = Duration::from_secs(1);
+
+/// One leased provider as this process has commanded it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Lease {
+    epoch: u64,
+    sequence: u64,
+    open: bool,
+}
+
+impl Lease {
+    /// Opens an epoch above every earlier one, also those of a process before this: the clock
+    /// runs on through a restart of the process.
+    fn open(&mut self, now: Timestamp) -> u64 {
+        self.epoch = now.as_micros().max(self.epoch + 1);
+        self.sequence = 0;
+        self.open = true;
+        self.epoch
+    }
+
+    fn next(&mut self, now: Timestamp) -> Sequenced {
+        self.sequence += 1;
+        Sequenced { epoch: self.epoch, sequence: self.sequence, sent_at: now }
+    }
+}
+
+/// A set-point of the supply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Setpoint {
+    pub(super) voltage: Volts,
+    pub(super) current: Amps,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Outputs {
+    actions: Vec<Action>,
+    supply: Lease,
+    contactors: Lease,
+    closing_since: Option<Timestamp>,
+    opened_at: Option<Timestamp>,
+    setpoint: Option<Setpoint>,
+    /// The highest current that may still flow, and since when a lower one is set.
+    ceiling: Amps,
+    lowered_at: Option<Timestamp>,
+    pilot: Option<PilotOutput>,
+    locked: Option<bool>,
+    insulation_active: Option<bool>,
+    attached: bool,
+    limits: Option<Capability>,
+}
+
+impl Outputs {
+    pub(super) fn begin_step(&mut self) {
+        self.actions.clear();
+    }
+
+    pub(super) fn actions(&self) -> &[Action] {
+        &self.actions
+    }
+
+    pub(super) fn send(&mut self, command: Command) {
+        self.actions.push(Action::Do(command));
+    }
+
+    pub(super) fn report(&mut self, report: Report) {
+        self.actions.push(Action::Report(report));
+    }
+
+    /// The three that make everything safe, before anything else that this step wanted;
+    /// whatever it wanted energised is dropped.
+    pub(super) fn emergency(&mut self, now: Timestamp) {
+        self.actions.retain(|action| match action {
+            Action::Do(command) => command.epoch().is_none(),
+            Action::Report(_) => true,
+        });
+        self.actions.splice(
+            0..0,
+            [
+                Action::Do(Command::SupplyOff),
+                Action::Do(Command::OpenContactors),
+                Action::Do(Command::Pilot(PilotOutput::X1)),
+            ],
+        );
+        self.supply_is_off();
+        self.contactors_are_open(now);
+        self.pilot = Some(PilotOutput::X1);
+    }
+
+    pub(super) fn enable_supply(&mut self, now: Timestamp) {
+        let epoch = self.supply.open(now);
+        self.setpoint = None;
+        self.ceiling = Amps::ZERO;
+        self.lowered_at = None;
+        self.send(Command::EnableSupply(epoch));
+    }
+
+    /// Sends a set-point if it is another one. Ignored without an epoch.
+    pub(super) fn set_output(&mut self, now: Timestamp, setpoint: Setpoint) {
+        if !self.supply.open || self.setpoint == Some(setpoint) {
+            return;
+        }
+        if setpoint.current >= self.ceiling {
+            self.ceiling = setpoint.current;
+            self.lowered_at = None;
+        } else if self.lowered_at.is_none() {
+            self.lowered_at = Some(now);
+        }
+        self.setpoint = Some(setpoint);
+        let Setpoint { voltage, current } = setpoint;
+        let lease = self.supply.next(now);
+        self.send(Command::SetOutput { lease, voltage, current });
+    }
+
+    pub(super) fn supply_off(&mut self) {
+        self.send(Command::SupplyOff);
+        self.supply_is_off();
+    }
+
+    fn supply_is_off(&mut self) {
+        self.supply.open = false;
+        self.setpoint = None;
+    }
+
+    pub(super) fn close_contactors(&mut self, now: Timestamp) {
+        let epoch = self.contactors.open(now);
+        self.closing_since = Some(now);
+        self.opened_at = None;
+        self.send(Command::EnableContactors(epoch));
+        let lease = self.contactors.next(now);
+        self.send(Command::CloseContactors(lease));
+    }
+
+    pub(super) fn open_contactors(&mut self, now: Timestamp) {
+        self.send(Command::OpenContactors);
+        self.contactors_are_open(now);
+    }
+
+    fn contactors_are_open(&mut self, now: Timestamp) {
+        self.contactors.open = false;
+        self.closing_since = None;
+        self.opened_at.get_or_insert(now);
+    }
+
+    /// Extends the leases that are open. Only a step on fresh inputs may call this.
+    pub(super) fn renew(&mut self, now: Timestamp) {
+        if self.supply.open {
+            let lease = self.supply.next(now);
+            self.send(Command::RenewSupply(lease));
+        }
+        self.renew_contactors(now);
+    }
+
+    /// Keeps the contactors closed while the current falls.
+    pub(super) fn renew_contactors(&mut self, now: Timestamp) {
+        if self.contactors.open {
+            let lease = self.contactors.next(now);
+            self.send(Command::RenewContactors(lease));
+        }
+    }
+
+    /// Whether a refusal is about what is commanded now, and not about something already over.
+    pub(super) fn concerns_open_epoch(&self, command: &Command) -> bool {
+        let epoch = command.epoch();
+        (self.supply.open && epoch == Some(self.supply.epoch))
+            || (self.contactors.open && epoch == Some(self.contactors.epoch))
+    }
+
+    pub(super) fn set_pilot(&mut self, output: PilotOutput) {
+        if self.pilot != Some(output) {
+            self.pilot = Some(output);
+            self.send(Command::Pilot(output));
+        }
+    }
+
+    pub(super) fn set_lock(&mut self, locked: bool) {
+        if self.locked != Some(locked) {
+            self.locked = Some(locked);
+            self.send(Command::Lock(locked));
+        }
+    }
+
+    pub(super) fn set_lock_if(&mut self, fitted: bool, locked: bool) {
+        if fitted {
+            self.set_lock(locked);
+        }
+    }
+
+    pub(super) fn set_insulation_active(&mut self, active: bool) {
+        if self.insulation_active != Some(active) {
+            self.insulation_active = Some(active);
+            self.send(Command::InsulationActive(active));
+        }
+    }
+
+    /// Sends the offer if it is another one.
+    pub(super) fn send_limits(&mut self, limits: Capability) {
+        if self.limits != Some(limits) {
+            self.limits = Some(limits);
+            self.send(Command::Limits(limits));
+        }
+    }
+
+    pub(super) fn attach(&mut self) {
+        self.attached = true;
+        self.limits = None;
+        self.send(Command::Attach);
+    }
+
+    pub(super) fn detach(&mut self) {
+        if self.attached {
+            self.attached = false;
+            self.send(Command::Detach);
+        }
+    }
+
+    /// What a provider does is unknown: whatever is commanded next is sent.
+    pub(super) fn forget_commanded(&mut self) {
+        self.pilot = None;
+        self.locked = None;
+        self.insulation_active = None;
+        self.attached = true;
+    }
+
+    pub(super) fn is_attached(&self) -> bool {
+        self.attached
+    }
+
+    /// Whether anything is commanded that energises.
+    pub(super) fn is_live(&self) -> bool {
+        self.supply.open || self.contactors.open
+    }
+
+    pub(super) fn supply_enabled(&self) -> bool {
+        self.supply.open
+    }
+
+    pub(super) fn contactors_enabled(&self) -> bool {
+        self.contactors.open
+    }
+
+    pub(super) fn closing_since(&self) -> Option<Timestamp> {
+        self.closing_since
+    }
+
+    pub(super) fn opened_at(&self) -> Option<Timestamp> {
+        self.opened_at
+    }
+
+    pub(super) fn setpoint(&self) -> Option<Setpoint> {
+        self.setpoint
+    }
+
+    /// The highest current that can be right at this moment.
+    pub(super) fn current_ceiling(&mut self, now: Timestamp) -> Amps {
+        if self.lowered_at.is_some_and(|at| now.since(at) >= SETTLING) {
+            self.lowered_at = None;
+            self.ceiling = self.setpoint.map_or(Amps::ZERO, |setpoint| setpoint.current);
+        }
+        self.ceiling
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_emergency_goes_before_all_else_and_drops_what_would_energise() {
+        let mut outputs = Outputs::default();
+        let now = Timestamp::from_micros(1_000_000);
+        outputs.send(Command::Attach);
+        outputs.enable_supply(now);
+        outputs.set_output(now, Setpoint { voltage: Volts::new(400), current: Amps::new(2) });
+        outputs.close_contactors(now);
+        outputs.emergency(now);
+        assert_eq!(
+            outputs.actions(),
+            [
+                Action::Do(Command::SupplyOff),
+                Action::Do(Command::OpenContactors),
+                Action::Do(Command::Pilot(PilotOutput::X1)),
+                Action::Do(Command::Attach),
+            ]
+        );
+        assert!(!outputs.is_live());
+    }
+
+    #[test]
+    fn every_epoch_is_above_the_one_before_even_in_the_same_microsecond() {
+        let mut lease = Lease::default();
+        let now = Timestamp::from_micros(5);
+        assert_eq!((lease.open(now), lease.open(now), lease.open(now)), (5, 6, 7));
+        assert_eq!(lease.next(now).sequence, 1);
+        assert_eq!(lease.next(now).sequence, 2);
+    }
+
+    #[test]
+    fn a_lowered_set_point_gives_the_modules_a_second_to_follow() {
+        let mut outputs = Outputs::default();
+        let start = Timestamp::from_micros(1_000_000);
+        outputs.enable_supply(start);
+        let set = |current| Setpoint { voltage: Volts::new(400), current: Amps::new(current) };
+        outputs.set_output(start, set(100));
+        outputs.set_output(start, set(20));
+        assert_eq!(outputs.current_ceiling(start + Duration::from_millis(900)), Amps::new(100));
+        assert_eq!(outputs.current_ceiling(start + Duration::from_secs(1)), Amps::new(20));
+    }
+}

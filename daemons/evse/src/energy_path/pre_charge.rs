@@ -1,0 +1,158 @@
+//! PreCharge: the cable is brought to the battery's voltage, so that the vehicle's contactors
+//! close without a surge.
+
+use voltry_bus::{LinkPhase, PhaseAnswer, Pilot};
+use voltry_units::{Amps, Timestamp, Volts};
+
+use super::charging::Charging;
+use super::outputs::Setpoint;
+use super::state::State;
+use super::{EnergyPath, Evidence, FaultCode, Held, Profile, StopReason, Target};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PreCharge {
+    pub(super) until: Timestamp,
+    /// Whether the last difference that the vehicle was told was small enough.
+    met: bool,
+    clamp: Clamp,
+    short: Held,
+}
+
+/// Whether the battery holds the output at its own voltage: current flows at the limit and the
+/// voltage stands still.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Clamp {
+    at: Volts,
+    held: Held,
+}
+
+impl PreCharge {
+    pub(super) fn new(now: Timestamp, profile: &Profile) -> Self {
+        Self {
+            until: now + profile.pre_charge_end,
+            met: false,
+            clamp: Clamp::default(),
+            short: Held::default(),
+        }
+    }
+}
+
+impl EnergyPath {
+    pub(super) fn pre_charge(&mut self, now: Timestamp, mut pre_charge: PreCharge) -> State {
+        if let Some(reason) = self.stop_asked {
+            return self.stop(now, reason);
+        }
+        if self.observed.pilot(now, &self.installation.profile) == Some(Pilot::B) {
+            return self.stop(now, StopReason::Vehicle);
+        }
+        if let Some(reason) = self.permission_ended(now) {
+            return self.stop(now, reason);
+        }
+        match self.link_phase() {
+            LinkPhase::CableCheck | LinkPhase::PreCharge => {}
+            LinkPhase::PowerOn | LinkPhase::Charging => return self.start_delivery(now, pre_charge),
+            LinkPhase::PowerOff | LinkPhase::WeldingDetection | LinkPhase::Stopping => {
+                return self.stop(now, StopReason::Vehicle);
+            }
+            LinkPhase::Detached
+            | LinkPhase::Listening
+            | LinkPhase::Connected
+            | LinkPhase::Authorizing
+            | LinkPhase::Parameters => {
+                self.fail(now, FaultCode::CommunicationLost, Evidence::Seen);
+                return self.state;
+            }
+        }
+        if now >= pre_charge.until {
+            let late = Evidence::NotWithin(self.installation.profile.pre_charge_end);
+            self.answer(PhaseAnswer::Failed);
+            self.fail(now, FaultCode::PreChargeFailure, late);
+            return self.state;
+        }
+        let Some(target) = self.session.and_then(|session| session.target) else {
+            return State::PreCharge(pre_charge);
+        };
+        if !self.can_serve(target.voltage) {
+            return self.refuse(now, StopReason::Incompatible);
+        }
+        self.approach(now, target, &mut pre_charge);
+        if self.is_shorted(now, &mut pre_charge) {
+            let limit = self.installation.profile.safe_voltage;
+            self.fail(now, FaultCode::ShortCircuit, Evidence::Voltage(Volts::ZERO, limit));
+            return self.state;
+        }
+        State::PreCharge(pre_charge)
+    }
+
+    fn can_serve(&self, voltage: Volts) -> bool {
+        let capability = self.capability();
+        let vehicle = self.session.map_or(Volts::ZERO, |session| session.voltage_max());
+        (capability.voltage_min..=capability.voltage_max.min(vehicle)).contains(&voltage)
+    }
+
+    fn approach(&mut self, now: Timestamp, target: Target, pre_charge: &mut PreCharge) {
+        let profile = &self.installation.profile;
+        let fresh = now.since(target.at) < profile.target_pause;
+        let asked = if target.current > Amps::ZERO { target.current } else { profile.pre_charge_current };
+        let current = if fresh { profile.pre_charge_current.min(asked) } else { Amps::ZERO };
+        if !self.outputs.supply_enabled() {
+            self.outputs.enable_supply(now);
+        }
+        self.outputs.set_output(now, Setpoint { voltage: target.voltage, current });
+
+        let profile = &self.installation.profile;
+        let Some(cable) = self.observed.newest_cable() else { return };
+        // Judged where a value is young enough to be told; what was told stays true until then.
+        if let Some(cable) = cable.fresh(now, profile.pre_charge_reading) {
+            pre_charge.met = cable.abs_diff(target.voltage) <= profile.pre_charge_difference;
+            let answer = if pre_charge.met { PhaseAnswer::Finished } else { PhaseAnswer::Ongoing };
+            let steady = cable.abs_diff(pre_charge.clamp.at) <= Volts::new(5);
+            if !steady {
+                pre_charge.clamp = Clamp { at: *cable, held: Held::default() };
+            }
+            if self.link_phase() == LinkPhase::PreCharge {
+                self.answer(answer);
+            }
+        }
+    }
+
+    /// Current at its limit and no voltage, for longer than a cable takes to fill.
+    fn is_shorted(&self, now: Timestamp, pre_charge: &mut PreCharge) -> bool {
+        let profile = &self.installation.profile;
+        let limited = self
+            .observed
+            .supply(now, profile)
+            .is_some_and(|supply| supply.current >= profile.pre_charge_current.scaled(9, 10));
+        let flat = self.observed.cable(now, profile).is_some_and(|cable| cable < profile.safe_voltage);
+        pre_charge.short.for_at_least(profile.short_circuit_time, limited && flat, now)
+    }
+
+    /// The vehicle ends PreCharge by asking for power.
+    fn start_delivery(&mut self, now: Timestamp, mut pre_charge: PreCharge) -> State {
+        if pre_charge.met || self.is_clamped(now, &mut pre_charge) {
+            self.answer(PhaseAnswer::Finished);
+            return State::Charging(Charging::new(now, self.outputs.setpoint()));
+        }
+        self.answer(PhaseAnswer::Failed);
+        let target =
+            self.session.and_then(|session| session.target).map_or(Volts::ZERO, |target| target.voltage);
+        let cable = self.observed.newest_cable().map_or(Volts::ZERO, |cable| cable.value);
+        self.fail(now, FaultCode::PreChargeFailure, Evidence::Voltage(cable, target));
+        self.state
+    }
+
+    /// The battery is on the cable already and holds its voltage against the current limit.
+    fn is_clamped(&self, now: Timestamp, pre_charge: &mut PreCharge) -> bool {
+        let profile = &self.installation.profile;
+        let (Some(cable), Some(supply)) =
+            (self.observed.cable(now, profile), self.observed.supply(now, profile))
+        else {
+            return false;
+        };
+        let vehicle = self.session.map_or(Volts::ZERO, |session| session.voltage_max());
+        let holds = supply.current >= profile.pre_charge_current.scaled(5, 10)
+            && (profile.safe_voltage..=vehicle).contains(&cable)
+            && cable.abs_diff(pre_charge.clamp.at) <= Volts::new(5);
+        pre_charge.clamp.held.for_at_least(profile.reading_stale, holds, now)
+    }
+}

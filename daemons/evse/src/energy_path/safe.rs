@@ -1,0 +1,331 @@
+//! The states in which nothing may be energised: starting, shutting down, faulted.
+
+use std::time::Duration;
+
+use voltry_bus::{Contactors, Pilot, PilotOutput, Proximity};
+use voltry_units::Timestamp;
+
+use super::action::{Command, Report};
+use super::fault::{ClearedBy, Evidence, Fault, FaultCode, Reaction};
+use super::state::State;
+use super::{EnergyPath, StopReason};
+
+/// As long as measurements don't confirm a safe state, it is commanded again this often.
+const COMMAND_AGAIN: Duration = Duration::from_secs(1);
+/// A board has left its safe state within this time of its reset.
+const BOARD_RESET: Duration = Duration::from_secs(2);
+/// And is not reset more often than this.
+const BOARD_RESET_AGAIN: Duration = Duration::from_secs(10);
+/// With this little left of the time for it, the pilot is driven even under current.
+const PILOT_RESERVE: Duration = Duration::from_millis(200);
+
+/// Proving that everything is off.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Starting {
+    commanded: Option<Timestamp>,
+    board_reset: Option<Timestamp>,
+    /// Since when a voltage is measured that must not be there.
+    voltage_since: Option<Timestamp>,
+}
+
+/// Everything commanded off; not yet confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shutdown {
+    pub(super) emergency: bool,
+    since: Timestamp,
+    until: Timestamp,
+    opened: bool,
+}
+
+/// Off, with latched faults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Faulted {
+    commanded: Timestamp,
+    board_reset: Option<Timestamp>,
+}
+
+impl Faulted {
+    fn new(now: Timestamp) -> Self {
+        Self { commanded: now, board_reset: None }
+    }
+}
+
+impl Starting {
+    pub(super) fn deadline(&self) -> Option<(Timestamp, &'static str)> {
+        self.commanded.map(|at| (at + COMMAND_AGAIN, "safe is commanded again"))
+    }
+
+    /// A provider came: it has heard nothing yet.
+    pub(super) fn command_again(&mut self) {
+        self.commanded = None;
+    }
+}
+
+impl Shutdown {
+    pub(super) fn deadline(&self) -> (Timestamp, &'static str) {
+        (self.until, "everything is off")
+    }
+}
+
+impl Faulted {
+    pub(super) fn deadline(&self) -> Option<(Timestamp, &'static str)> {
+        Some((self.commanded + COMMAND_AGAIN, "safe is commanded again"))
+    }
+}
+
+impl EnergyPath {
+    pub(super) fn starting(&mut self, now: Timestamp, mut starting: Starting) -> State {
+        if starting.commanded.is_none_or(|at| now.since(at) >= COMMAND_AGAIN) {
+            starting.commanded = Some(now);
+            self.end_session();
+            self.command_everything_safe(now);
+        }
+        self.stop_asked = None;
+        let profile = &self.installation.profile;
+        if let Some(io) = self.observed.io(now, profile)
+            && io.safe_state
+        {
+            let reset = *starting.board_reset.get_or_insert_with(|| {
+                self.outputs.send(Command::ResetBoard);
+                now
+            });
+            if now.since(reset) >= BOARD_RESET {
+                self.fail(now, FaultCode::BoardSafeState, Evidence::Seen);
+                return self.state;
+            }
+            return State::Starting(starting);
+        }
+        starting.board_reset = None;
+        if let Some(evidence) = self.voltage_that_should_not_be(now) {
+            // A vehicle that was charging when the last process died needs its time to let go.
+            let since = *starting.voltage_since.get_or_insert(now);
+            if now.since(since) >= self.installation.profile.welding_detection {
+                self.fail(now, FaultCode::ConnectorVoltageHigh, evidence);
+                return self.state;
+            }
+            return State::Starting(starting);
+        }
+        starting.voltage_since = None;
+        let profile = &self.installation.profile;
+        let all_here = self.observed.first_missing(now, profile, self.installation.meter_required).is_none();
+        if all_here && self.observed.confirmed_safe(now, profile) && !self.terminating {
+            if !self.faults.as_slice().is_empty() {
+                return State::Faulted(Faulted::new(now));
+            }
+            self.outputs.set_lock_if(self.installation.has_lock, false);
+            return State::Available;
+        }
+        State::Starting(starting)
+    }
+
+    fn command_everything_safe(&mut self, now: Timestamp) {
+        self.outputs.forget_commanded();
+        self.outputs.supply_off();
+        self.outputs.open_contactors(now);
+        self.outputs.set_pilot(PilotOutput::X1);
+        self.outputs.set_insulation_active(false);
+        self.outputs.detach();
+    }
+
+    fn voltage_that_should_not_be(&self, now: Timestamp) -> Option<Evidence> {
+        let profile = &self.installation.profile;
+        let supply = self.observed.supply(now, profile).map(|supply| supply.voltage);
+        [supply, self.observed.cable(now, profile)]
+            .into_iter()
+            .flatten()
+            .find(|voltage| voltage.abs() >= profile.safe_voltage)
+            .map(|voltage| Evidence::Voltage(voltage, profile.safe_voltage))
+    }
+
+    /// Begins an error shutdown or an emergency, unless one as strong is under way.
+    pub(super) fn shut_down(&mut self, now: Timestamp, code: Option<FaultCode>, reaction: Reaction) {
+        let emergency = reaction == Reaction::Emergency;
+        match self.state {
+            State::Shutdown(shutdown) if shutdown.emergency || !emergency => return,
+            State::Faulted(_) if !self.outputs.is_live() => {
+                if emergency {
+                    self.outputs.emergency(now);
+                }
+                return;
+            }
+            State::Starting(_)
+            | State::Available
+            | State::Connected(_)
+            | State::Parameters(_)
+            | State::CableCheck(_)
+            | State::PreCharge(_)
+            | State::Charging(_)
+            | State::Stopping(_)
+            | State::Finished(_)
+            | State::Shutdown(_)
+            | State::Faulted(_)
+            | State::Unavailable => {}
+        }
+        let opened = emergency || !self.outputs.contactors_enabled();
+        if emergency {
+            self.outputs.emergency(now);
+        } else {
+            self.outputs.supply_off();
+            if opened {
+                self.outputs.open_contactors(now);
+                self.outputs.set_pilot(PilotOutput::X1);
+            }
+        }
+        if let Some(code) = code {
+            self.end_delivery(now, StopReason::Fault(code));
+            if self.outputs.is_attached() {
+                self.outputs.send(Command::Abort(code));
+            }
+        }
+        self.stop_asked = None;
+        let until = now + self.installation.profile.discharge;
+        self.state = State::Shutdown(Shutdown { emergency, since: now, until, opened });
+    }
+
+    pub(super) fn shutting_down(&mut self, now: Timestamp, mut shutdown: Shutdown) -> State {
+        let profile = &self.installation.profile;
+        let elapsed = now.since(shutdown.since);
+        let pilot_due = elapsed + PILOT_RESERVE >= profile.pilot_shutdown;
+        if !shutdown.opened {
+            let fallen = self.observed.supply(now, profile).is_some_and(|supply| {
+                supply.at > shutdown.since && supply.current.abs() < profile.open_current_max
+            });
+            if fallen || elapsed >= profile.open_forced {
+                shutdown.opened = true;
+                self.outputs.open_contactors(now);
+            }
+        }
+        if shutdown.opened || pilot_due {
+            self.outputs.set_pilot(PilotOutput::X1);
+        }
+        let profile = &self.installation.profile;
+        if shutdown.opened && self.observed.confirmed_safe(now, profile) || now >= shutdown.until {
+            self.judge_shutdown(now);
+            self.outputs.set_insulation_active(false);
+            return State::Faulted(Faulted::new(now));
+        }
+        State::Shutdown(shutdown)
+    }
+
+    /// What should be off by now and measurably is not, is a fault of its own. The cable side
+    /// may still carry the vehicle's voltage: that is the vehicle's to switch off.
+    fn judge_shutdown(&mut self, now: Timestamp) {
+        let profile = &self.installation.profile;
+        let Some(supply) = self.observed.supply(now, profile) else { return };
+        let limit = profile.safe_voltage;
+        if supply.voltage.abs() >= limit || supply.current.abs() >= profile.open_current_max {
+            self.fail(now, FaultCode::OutputNotOff, Evidence::Voltage(supply.voltage, limit));
+        }
+    }
+
+    pub(super) fn faulted(&mut self, now: Timestamp, mut faulted: Faulted) -> State {
+        self.stop_asked = None;
+        let profile = &self.installation.profile;
+        let safe = self.observed.confirmed_safe(now, profile);
+        if now.since(faulted.commanded) >= COMMAND_AGAIN {
+            faulted.commanded = now;
+            if !safe {
+                self.outputs.supply_off();
+                self.outputs.open_contactors(now);
+            }
+        }
+        self.outputs.set_pilot(PilotOutput::X1);
+        if safe {
+            self.outputs.set_lock_if(self.installation.has_lock, false);
+        }
+        self.reset_board_to_see_unplugging(now, &mut faulted);
+        if self.observed.pilot(now, &self.installation.profile) == Some(Pilot::A) {
+            self.end_session();
+            self.clear(now, |by| by == ClearedBy::Unplugging);
+        }
+        if self.faults.as_slice().is_empty() && !self.terminating {
+            return State::Starting(Starting::default());
+        }
+        State::Faulted(faulted)
+    }
+
+    /// A board in its safe state drives the pilot to F and can't see the plug leave. Where
+    /// unplugging is what clears, it is reset; its contactors stay open.
+    fn reset_board_to_see_unplugging(&mut self, now: Timestamp, faulted: &mut Faulted) {
+        let latched = self.observed.io(now, &self.installation.profile).is_some_and(|io| io.safe_state);
+        let by_unplugging = |fault: &Fault| {
+            fault.code.cleared_by() == ClearedBy::Unplugging && !self.is_cause_present(now, fault.code)
+        };
+        let due = faulted.board_reset.is_none_or(|at| now.since(at) >= BOARD_RESET_AGAIN);
+        if latched && due && self.faults.as_slice().iter().all(by_unplugging) {
+            faulted.board_reset = Some(now);
+            self.outputs.send(Command::ResetBoard);
+        }
+    }
+
+    /// A person clears. What is still wrong stays.
+    pub(super) fn clear_faults(&mut self, now: Timestamp) {
+        if matches!(self.state, State::Faulted(_)) {
+            self.clear(now, |_| true);
+        }
+    }
+
+    fn clear(&mut self, now: Timestamp, clears: impl Fn(ClearedBy) -> bool) {
+        let mut faults = std::mem::take(&mut self.faults);
+        if faults.retain(|fault| !clears(fault.code.cleared_by()) || self.is_cause_present(now, fault.code)) {
+            self.outputs.report(Report::FaultsCleared);
+        }
+        self.faults = faults;
+    }
+
+    /// What can't be seen is taken to be still there.
+    fn is_cause_present(&self, now: Timestamp, code: FaultCode) -> bool {
+        let profile = &self.installation.profile;
+        let io = self.observed.io(now, profile);
+        let unless_io = |good: fn(&super::ConnectorIo) -> bool| !io.as_ref().is_some_and(good);
+        match code {
+            FaultCode::EmergencyStop => unless_io(|io| !io.emergency_stop),
+            // A board in its safe state drives the pilot itself; the reset shows what is true.
+            FaultCode::PilotFault | FaultCode::DiodeFault => {
+                unless_io(|io| io.safe_state || io.pilot_fault == voltry_bus::PilotFault::None)
+            }
+            FaultCode::ProximityFault => unless_io(|io| io.proximity != Proximity::Fault),
+            FaultCode::ContactorFault => unless_io(|io| io.contactors == Contactors::Open),
+            FaultCode::CableOverTempStop => {
+                io.is_none_or(|io| io.hottest.is_some_and(|hottest| hottest >= profile.connector_warm))
+            }
+            FaultCode::ConnectorVoltageHigh | FaultCode::OutputNotOff => {
+                !self.observed.voltages_safe(now, profile)
+            }
+            FaultCode::Missing(role) => match role {
+                super::Role::InsulationMonitor | super::Role::EvLink => !self.observed.is_present(role),
+                super::Role::PowerSupply => self.observed.supply(now, profile).is_none(),
+                super::Role::VoltageMonitor => self.observed.cable(now, profile).is_none(),
+                super::Role::ConnectorIo => io.is_none(),
+                super::Role::EnergyMeter => self.observed.meter(now, profile).is_none(),
+            },
+            FaultCode::InvalidVehicleMode
+            | FaultCode::OverCurrent
+            | FaultCode::OverVoltage
+            | FaultCode::ResistanceFault
+            | FaultCode::CableCheckFailure
+            | FaultCode::ShortCircuit
+            | FaultCode::PreChargeFailure
+            | FaultCode::VoltageImplausible
+            | FaultCode::ConnectorLockFailure
+            | FaultCode::MeterStuck
+            | FaultCode::VehicleSilent
+            | FaultCode::CommunicationLost
+            | FaultCode::BoardSafeState
+            | FaultCode::ControlStalled
+            | FaultCode::Refused(_) => false,
+        }
+    }
+
+    pub(super) fn unavailable(&mut self, now: Timestamp) -> State {
+        self.stop_asked = None;
+        if self.is_blind(now) {
+            return State::Starting(Starting::default());
+        }
+        if self.available && !self.terminating {
+            return State::Starting(Starting::default());
+        }
+        self.outputs.set_pilot(PilotOutput::F);
+        State::Unavailable
+    }
+}

@@ -1,0 +1,182 @@
+//! The normal stop: current down, off, open, discharged, the vehicle's own test, unlocked.
+
+use voltry_bus::{Contactors, LinkPhase, PhaseAnswer, Pilot};
+use voltry_units::{Amps, Timestamp};
+
+use super::outputs::Setpoint;
+use super::state::State;
+use super::waiting::Finished;
+use super::{EnergyPath, Evidence, FaultCode, Profile};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stopping {
+    step: Step,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// The current falls by its ramp until the vehicle confirms.
+    RampDown { until: Timestamp, at: Timestamp },
+    /// Output off; the current falls below what contactors may open.
+    Off { until: Timestamp },
+    /// Contactors opening.
+    Opening { until: Timestamp },
+    /// Open; the vehicle tests its own contactors and says goodbye.
+    Goodbye { until: Timestamp },
+    /// Both sides fall below the safe voltage.
+    Discharging { until: Timestamp },
+}
+
+impl Stopping {
+    pub(super) fn new(now: Timestamp, profile: &Profile, live: bool) -> Self {
+        let step = if live {
+            Step::RampDown { until: now + profile.stop_answer, at: now }
+        } else {
+            Step::Goodbye { until: now + profile.stop_answer }
+        };
+        Self { step }
+    }
+
+    pub(super) fn deadline(&self) -> (Timestamp, &'static str) {
+        match self.step {
+            Step::RampDown { until, .. } => (until, "the vehicle confirms the stop"),
+            Step::Off { until } => (until, "the current is off"),
+            Step::Opening { until } => (until, "contactors open"),
+            Step::Goodbye { until } => (until, "the vehicle's welding detection"),
+            Step::Discharging { until } => (until, "both sides without voltage"),
+        }
+    }
+}
+
+impl EnergyPath {
+    pub(super) fn stopping(&mut self, now: Timestamp, stopping: Stopping) -> State {
+        self.stop_asked = None;
+        let step = match stopping.step {
+            Step::RampDown { until, at } => self.ramp_down(now, until, at),
+            Step::Off { until } => self.open_without_current(now, until),
+            Step::Opening { until } => self.opened(now, until),
+            Step::Goodbye { until } => self.goodbye(now, until),
+            Step::Discharging { until } => {
+                if self.observed.confirmed_safe(now, &self.installation.profile) {
+                    return self.finish(now);
+                }
+                if now >= until {
+                    let evidence = Evidence::NotWithin(self.installation.profile.discharge);
+                    self.fail(now, FaultCode::ConnectorVoltageHigh, evidence);
+                }
+                Some(stopping.step)
+            }
+        };
+        match (step, self.state) {
+            (Some(step), State::Stopping(_)) => State::Stopping(Stopping { step }),
+            // A fault has taken over.
+            _ => self.state,
+        }
+    }
+
+    fn ramp_down(&mut self, now: Timestamp, until: Timestamp, at: Timestamp) -> Option<Step> {
+        let profile = &self.installation.profile;
+        let confirmed = match self.link_phase() {
+            LinkPhase::PowerOff
+            | LinkPhase::WeldingDetection
+            | LinkPhase::Stopping
+            | LinkPhase::Listening
+            | LinkPhase::Detached => true,
+            LinkPhase::Connected
+            | LinkPhase::Authorizing
+            | LinkPhase::Parameters
+            | LinkPhase::CableCheck
+            | LinkPhase::PreCharge
+            | LinkPhase::PowerOn
+            | LinkPhase::Charging => false,
+        };
+        let setpoint = self.outputs.setpoint();
+        let trickle = setpoint.is_none_or(|setpoint| setpoint.current <= profile.pre_charge_current);
+        let not_charging = matches!(
+            self.link_phase(),
+            LinkPhase::Parameters | LinkPhase::CableCheck | LinkPhase::PreCharge | LinkPhase::PowerOn
+        );
+        let left = self.observed.pilot(now, profile) == Some(Pilot::B);
+        if confirmed || left || (trickle && not_charging) || now >= until {
+            self.outputs.supply_off();
+            return Some(Step::Off { until: now + self.installation.profile.current_fall });
+        }
+        let fall = profile.ramp_down.over(now.since(at));
+        if let Some(Setpoint { voltage, current }) = setpoint
+            && now.since(at).as_millis() >= 50
+        {
+            let current = (current - fall).max(Amps::ZERO);
+            self.outputs.set_output(now, Setpoint { voltage, current });
+            return Some(Step::RampDown { until, at: now });
+        }
+        Some(Step::RampDown { until, at })
+    }
+
+    fn open_without_current(&mut self, now: Timestamp, until: Timestamp) -> Option<Step> {
+        let profile = &self.installation.profile;
+        let current = self.observed.supply(now, profile).map(|supply| supply.current.abs());
+        let limit = if now < until { profile.open_current } else { profile.open_current_max };
+        if current.is_some_and(|current| current < limit) {
+            self.outputs.open_contactors(now);
+            return Some(Step::Opening { until: now + self.installation.profile.contactor_time });
+        }
+        if now >= until {
+            let evidence = Evidence::Current(current.unwrap_or(Amps::ZERO), limit);
+            self.fail(now, FaultCode::OutputNotOff, evidence);
+            return None;
+        }
+        Some(Step::Off { until })
+    }
+
+    fn opened(&mut self, now: Timestamp, until: Timestamp) -> Option<Step> {
+        let profile = &self.installation.profile;
+        let io = self.observed.io(now, profile);
+        let opened_at = self.outputs.opened_at();
+        let open = io.is_some_and(|io| {
+            io.contactors == Contactors::Open && opened_at.is_some_and(|since| io.at >= since)
+        });
+        if open {
+            if self.link_phase() == LinkPhase::PowerOff {
+                self.answer(PhaseAnswer::Finished);
+            }
+            return Some(Step::Goodbye { until: now + self.installation.profile.welding_detection });
+        }
+        if now >= until {
+            let feedback = io.map_or(Contactors::Unknown, |io| io.contactors);
+            self.fail(now, FaultCode::ContactorFault, Evidence::Contactors(feedback));
+            return None;
+        }
+        Some(Step::Opening { until })
+    }
+
+    fn goodbye(&mut self, now: Timestamp, until: Timestamp) -> Option<Step> {
+        let said = match self.link_phase() {
+            LinkPhase::PowerOff | LinkPhase::WeldingDetection => {
+                self.answer(PhaseAnswer::Finished);
+                false
+            }
+            LinkPhase::Stopping | LinkPhase::Listening | LinkPhase::Detached => true,
+            LinkPhase::Connected
+            | LinkPhase::Authorizing
+            | LinkPhase::Parameters
+            | LinkPhase::CableCheck
+            | LinkPhase::PreCharge
+            | LinkPhase::PowerOn
+            | LinkPhase::Charging => false,
+        };
+        let gone = self.observed.pilot(now, &self.installation.profile) == Some(Pilot::A);
+        if said || gone || now >= until {
+            if self.link_phase() == LinkPhase::Stopping {
+                self.answer(PhaseAnswer::Finished);
+            }
+            return Some(Step::Discharging { until: now + self.installation.profile.discharge });
+        }
+        Some(Step::Goodbye { until })
+    }
+
+    fn finish(&mut self, now: Timestamp) -> State {
+        self.outputs.set_insulation_active(false);
+        self.outputs.set_lock_if(self.installation.has_lock, false);
+        State::Finished(Finished::new(now))
+    }
+}

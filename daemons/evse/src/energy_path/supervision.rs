@@ -1,0 +1,335 @@
+//! The rules that end a session whatever it is doing, each with its time and its evidence.
+
+use std::time::Duration;
+
+use voltry_bus::{Contactors, Isolation, Pilot, PilotFault, Proximity};
+use voltry_units::{Ohms, Timestamp, Volts, WattHours};
+
+use super::fault::{Evidence, FaultCode};
+use super::profile::class_over_voltage;
+use super::state::State;
+use super::{ConnectorIo, EnergyPath, Held, Role, SupplyReading};
+
+/// A voltage on an idle connector must last this long to be no leftover of a measurement.
+const IDLE_VOLTAGE: Duration = Duration::from_secs(1);
+/// This much energy by our own reckoning moves the register of any meter that works.
+const REGISTER_MOVES: WattHours = WattHours::new(500);
+
+/// Conditions on their way to being faults.
+#[derive(Debug, Default)]
+pub(super) struct Supervision {
+    pub(super) blind: Held,
+    over_current: Held,
+    over_voltage: Held,
+    spread: Held,
+    idle_voltage: Held,
+    not_open: Held,
+    /// Watt-milliseconds since the register last moved.
+    unregistered: i64,
+    last_supply: Option<SupplyReading>,
+    register: Option<WattHours>,
+}
+
+impl Supervision {
+    /// Reckons energy between two readings, for the meter's progress alone: never billed.
+    pub(super) fn count_energy(&mut self, reading: SupplyReading, closed: bool) {
+        if let Some(last) = self.last_supply
+            && closed
+        {
+            let millis = reading.at.since(last.at).as_millis().min(300);
+            let watts = (reading.voltage * reading.current).as_milli() / 1000;
+            let energy = watts.saturating_mul(i64::try_from(millis).unwrap_or(0));
+            self.unregistered = self.unregistered.saturating_add(energy).max(0);
+        }
+        self.last_supply = Some(reading);
+    }
+
+    pub(super) fn see_register(&mut self, register: WattHours) {
+        if self.register != Some(register) {
+            self.register = Some(register);
+            self.unregistered = 0;
+        }
+    }
+
+    fn unregistered(&self) -> WattHours {
+        WattHours::from_milli(self.unregistered / 3_600)
+    }
+
+    fn reset(&mut self) {
+        let (last_supply, register) = (self.last_supply, self.register);
+        *self = Self { last_supply, register, blind: self.blind, not_open: self.not_open, ..Self::default() };
+    }
+}
+
+type Finding = Result<(), (FaultCode, Evidence)>;
+
+impl EnergyPath {
+    /// Applies every rule; the first that fails decides. Emergencies are asked first.
+    pub(super) fn supervise(&mut self, now: Timestamp) {
+        let found = self
+            .wires(now)
+            .and_then(|()| if self.outputs.is_live() { self.energised(now) } else { self.idle(now) });
+        if let Err((code, evidence)) = found {
+            self.fail(now, code, evidence);
+        }
+    }
+
+    /// What the board reports, in every state.
+    fn wires(&mut self, now: Timestamp) -> Finding {
+        let profile = &self.installation.profile;
+        let Some(io) = self.observed.io(now, profile) else { return Ok(()) };
+        if io.emergency_stop {
+            return Err((FaultCode::EmergencyStop, Evidence::Seen));
+        }
+        // A board that latched for a reason that we latched too is reset when that is cleared.
+        let known = !self.faults.as_slice().is_empty();
+        if io.safe_state && !known && !matches!(self.state, State::Starting(_)) {
+            return Err((FaultCode::BoardSafeState, Evidence::Seen));
+        }
+        // A contactor that was told to open and did not: welded, or its feedback is broken.
+        let stuck = self.outputs.opened_at().is_some()
+            && matches!(io.contactors, Contactors::Closed | Contactors::Mismatch);
+        if self.supervision.not_open.for_at_least(profile.contactor_time, stuck, now) {
+            return Err((FaultCode::ContactorFault, Evidence::Contactors(io.contactors)));
+        }
+        Ok(())
+    }
+
+    fn idle(&mut self, now: Timestamp) -> Finding {
+        self.supervision.reset_for_idle();
+        let watched = match self.state {
+            State::Available | State::Connected(_) | State::Parameters(_) | State::Finished(_) => true,
+            State::Starting(_)
+            | State::CableCheck(_)
+            | State::PreCharge(_)
+            | State::Charging(_)
+            | State::Stopping(_)
+            | State::Shutdown(_)
+            | State::Faulted(_)
+            | State::Unavailable => false,
+        };
+        let profile = &self.installation.profile;
+        let io = self.observed.io(now, profile);
+        if watched && let Some(io) = io {
+            pilot_fault(&io)?;
+        }
+        let limit = profile.safe_voltage;
+        let voltage = self.observed.cable(now, profile).filter(|cable| watched && cable.abs() >= limit);
+        if self.supervision.idle_voltage.for_at_least(IDLE_VOLTAGE, voltage.is_some(), now) {
+            let evidence = Evidence::Voltage(voltage.unwrap_or(limit), limit);
+            return Err((FaultCode::ConnectorVoltageHigh, evidence));
+        }
+        Ok(())
+    }
+
+    fn energised(&mut self, now: Timestamp) -> Finding {
+        // While it shuts down, the contactors may wait for the current: only the wires count.
+        if matches!(self.state, State::Shutdown(_)) {
+            return Ok(());
+        }
+        self.pilot_and_plug(now)?;
+        self.contactors_follow(now)?;
+        self.over_current(now)?;
+        self.over_voltage(now)?;
+        self.inputs_are_fresh(now)?;
+        self.insulation_holds(now)?;
+        self.voltages_agree(now)?;
+        self.not_too_hot(now)?;
+        self.vehicle_speaks(now)?;
+        self.meter_counts()
+    }
+
+    fn pilot_and_plug(&self, now: Timestamp) -> Finding {
+        let Some(io) = self.observed.io(now, &self.installation.profile) else { return Ok(()) };
+        pilot_fault(&io)?;
+        match io.pilot {
+            Pilot::C | Pilot::D => {}
+            // In a stop the vehicle leaves C before we are open; in CableCheck and PreCharge it
+            // may leave without current. Under current it must not.
+            Pilot::B => {
+                if matches!(self.state, State::Charging(_)) {
+                    return Err((FaultCode::InvalidVehicleMode, Evidence::Pilot(io.pilot)));
+                }
+            }
+            Pilot::A | Pilot::E | Pilot::F | Pilot::Invalid | Pilot::Unknown => {
+                return Err((FaultCode::PilotFault, Evidence::Pilot(io.pilot)));
+            }
+        }
+        match io.proximity {
+            Proximity::NotUsed | Proximity::Latched => Ok(()),
+            Proximity::Absent | Proximity::Released | Proximity::Fault => {
+                Err((FaultCode::ProximityFault, Evidence::Seen))
+            }
+        }
+    }
+
+    /// Closed contactors that fall open carry an arc: everything off.
+    fn contactors_follow(&self, now: Timestamp) -> Finding {
+        let Some(io) = self.observed.io(now, &self.installation.profile) else { return Ok(()) };
+        if self.outputs.supply_enabled()
+            && self.outputs.contactors_enabled()
+            && io.contactors != Contactors::Closed
+            && self.outputs.closing_since().is_some_and(|since| io.at > since)
+        {
+            return Err((FaultCode::ContactorFault, Evidence::Contactors(io.contactors)));
+        }
+        Ok(())
+    }
+
+    fn over_current(&mut self, now: Timestamp) -> Finding {
+        let profile = &self.installation.profile;
+        let Some(supply) = self.observed.supply(now, profile) else { return Ok(()) };
+        let ceiling = self.outputs.current_ceiling(now);
+        let limit = ceiling.scaled(11, 10) + profile.over_current_margin;
+        if self.supervision.over_current.for_at_least(profile.over_current_time, supply.current > limit, now)
+        {
+            return Err((FaultCode::OverCurrent, Evidence::Current(supply.current, limit)));
+        }
+        Ok(())
+    }
+
+    /// Each side of the contactors counts: the higher of the two measurements.
+    fn over_voltage(&mut self, now: Timestamp) -> Finding {
+        let profile = &self.installation.profile;
+        let supply = self.observed.supply(now, profile).map(|supply| supply.voltage);
+        let Some(voltage) = supply.max(self.observed.cable(now, profile)) else { return Ok(()) };
+        let vehicle_max = self.session.map_or(Volts::ZERO, |session| session.voltage_max());
+        let class = class_over_voltage(vehicle_max);
+        if voltage > class {
+            return Err((FaultCode::OverVoltage, Evidence::Voltage(voltage, class)));
+        }
+        // CableCheck tests above the vehicle's maximum, within its class.
+        let limit = if matches!(self.state, State::CableCheck(_)) {
+            self.test_voltage().scaled(105, 100)
+        } else {
+            vehicle_max.scaled(102, 100).max(profile.safe_voltage)
+        };
+        // After CableCheck the voltage of the test may still be falling.
+        if self.supervision.over_voltage.for_at_least(profile.over_voltage_time, voltage > limit, now) {
+            return Err((FaultCode::OverVoltage, Evidence::Voltage(voltage, limit)));
+        }
+        Ok(())
+    }
+
+    fn inputs_are_fresh(&self, now: Timestamp) -> Finding {
+        let profile = &self.installation.profile;
+        if let Some(role) = self.observed.first_missing(now, profile, false) {
+            return Err((FaultCode::Missing(role), Evidence::NotWithin(profile.reading_stale)));
+        }
+        let late = self.last_tick.is_some_and(|last| now.since(last) > profile.step_late);
+        if late {
+            return Err((FaultCode::ControlStalled, Evidence::NotWithin(profile.step_late)));
+        }
+        Ok(())
+    }
+
+    fn insulation_holds(&mut self, now: Timestamp) -> Finding {
+        if matches!(self.state, State::CableCheck(_)) {
+            return Ok(());
+        }
+        let profile = &self.installation.profile;
+        let Some(reading) = self.observed.insulation(now, profile) else {
+            let evidence = Evidence::NotWithin(profile.insulation_stale);
+            return Err((FaultCode::Missing(Role::InsulationMonitor), evidence));
+        };
+        self.judge_insulation(now);
+        if self.isolation == Isolation::Fault {
+            let evidence = Evidence::Resistance(reading.resistance, self.insulation_limit());
+            return Err((FaultCode::ResistanceFault, evidence));
+        }
+        Ok(())
+    }
+
+    /// The limit of this session, on the vehicle's maximum voltage.
+    pub(super) fn insulation_limit(&self) -> Ohms {
+        let voltage = self.session.map_or(Volts::ZERO, |session| session.voltage_max());
+        self.installation.profile.insulation_fault(voltage)
+    }
+
+    /// The verdict that the vehicle is told.
+    pub(super) fn judge_insulation(&mut self, now: Timestamp) {
+        let profile = &self.installation.profile;
+        let voltage = self.session.map_or(Volts::ZERO, |session| session.voltage_max());
+        self.isolation = match self.observed.insulation(now, profile) {
+            None => Isolation::Invalid,
+            Some(reading) if reading.resistance < profile.insulation_fault(voltage) => Isolation::Fault,
+            Some(reading) if reading.resistance < profile.insulation_warning(voltage) => Isolation::Warning,
+            Some(_) => Isolation::Valid,
+        };
+    }
+
+    fn voltages_agree(&mut self, now: Timestamp) -> Finding {
+        let profile = &self.installation.profile;
+        let (Some(supply), Some(cable)) =
+            (self.observed.supply(now, profile), self.observed.cable(now, profile))
+        else {
+            return Ok(());
+        };
+        let apart = supply.voltage.abs_diff(cable);
+        let differ = self.outputs.contactors_enabled() && apart > profile.voltage_spread;
+        if self.supervision.spread.for_at_least(profile.voltage_spread_time, differ, now) {
+            return Err((FaultCode::VoltageImplausible, Evidence::Voltage(apart, profile.voltage_spread)));
+        }
+        Ok(())
+    }
+
+    fn not_too_hot(&self, now: Timestamp) -> Finding {
+        let profile = &self.installation.profile;
+        match self.observed.io(now, profile).and_then(|io| io.hottest) {
+            Some(hottest) if hottest >= profile.connector_hot => {
+                Err((FaultCode::CableOverTempStop, Evidence::Temperature(hottest, profile.connector_hot)))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// In the charge loop silence is measured from the last target, else from the phase's entry.
+    fn vehicle_speaks(&self, now: Timestamp) -> Finding {
+        let lost = self.installation.profile.target_lost;
+        let silent = match self.state {
+            State::Charging(charging) => {
+                charging.silence(now, self.session.and_then(|session| session.target))
+            }
+            State::Starting(_)
+            | State::Available
+            | State::Connected(_)
+            | State::Parameters(_)
+            | State::CableCheck(_)
+            | State::PreCharge(_)
+            | State::Stopping(_)
+            | State::Finished(_)
+            | State::Shutdown(_)
+            | State::Faulted(_)
+            | State::Unavailable => return Ok(()),
+        };
+        if silent > lost {
+            return Err((FaultCode::VehicleSilent, Evidence::NotWithin(lost)));
+        }
+        Ok(())
+    }
+
+    fn meter_counts(&self) -> Finding {
+        if self.installation.meter_required && self.supervision.unregistered() >= REGISTER_MOVES {
+            return Err((FaultCode::MeterStuck, Evidence::Seen));
+        }
+        Ok(())
+    }
+}
+
+impl Supervision {
+    fn reset_for_idle(&mut self) {
+        if self.unregistered != 0 || self.over_current.0.is_some() || self.over_voltage.0.is_some() {
+            let idle_voltage = self.idle_voltage;
+            self.reset();
+            self.idle_voltage = idle_voltage;
+        }
+    }
+}
+
+fn pilot_fault(io: &ConnectorIo) -> Finding {
+    match io.pilot_fault {
+        PilotFault::None => Ok(()),
+        PilotFault::Diode => Err((FaultCode::DiodeFault, Evidence::Pilot(io.pilot))),
+        PilotFault::Short => Err((FaultCode::PilotFault, Evidence::Pilot(io.pilot))),
+    }
+}

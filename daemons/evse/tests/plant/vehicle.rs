@@ -1,0 +1,254 @@
+//! A vehicle, and the link that speaks with it.
+
+use std::time::Duration;
+
+use voltry_bus::{Authorization, LinkOutcome, LinkPhase, PhaseAnswer, Pilot};
+use voltry_evse::energy_path::{Command, Input, Present, Target, VehicleLimits};
+use voltry_units::{Amps, Percent, Timestamp, Volts};
+
+use super::Devices;
+
+/// What the vehicle does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    Unplugged,
+    Plugged,
+    Talking(LinkPhase),
+    Done,
+}
+
+pub struct Vehicle {
+    pub pilot: Pilot,
+    /// Its own contactor.
+    pub contactor: bool,
+    pub voltage_max: f64,
+    pub current_max: f64,
+    pub target_current: f64,
+    pub soc: f64,
+    pub target_voltage: f64,
+    pub phase: LinkPhase,
+    pub step: Step,
+    /// Stops sending targets.
+    pub mute: bool,
+    /// Ends charging by itself at this state of charge.
+    pub enough: f64,
+    /// Never closes its contactor's way: asks for power whatever the voltage.
+    pub impatient: bool,
+    pub wants_stop: bool,
+    pub unplug_when_done: bool,
+    pub told: Option<Present>,
+    counter: u64,
+    entered: Timestamp,
+    attached: bool,
+    authorized: bool,
+    answer: Option<(u64, PhaseAnswer)>,
+    ticks: u64,
+}
+
+impl Default for Vehicle {
+    fn default() -> Self {
+        Self {
+            pilot: Pilot::A,
+            contactor: false,
+            voltage_max: 450.0,
+            current_max: 125.0,
+            target_current: 110.0,
+            soc: 20.0,
+            target_voltage: 420.0,
+            phase: LinkPhase::Detached,
+            step: Step::Unplugged,
+            mute: false,
+            enough: 99.0,
+            impatient: false,
+            wants_stop: false,
+            unplug_when_done: true,
+            told: None,
+            counter: 0,
+            entered: Timestamp::BOOT,
+            attached: false,
+            authorized: false,
+            answer: None,
+            ticks: 0,
+        }
+    }
+}
+
+impl Vehicle {
+    pub fn plug(&mut self) {
+        self.pilot = Pilot::B;
+        self.step = Step::Plugged;
+        self.wants_stop = false;
+    }
+
+    pub fn unplug(&mut self) {
+        self.pilot = Pilot::A;
+        self.contactor = false;
+        self.step = Step::Unplugged;
+    }
+
+    pub fn battery(&self) -> f64 {
+        380.0 + self.soc * 0.2
+    }
+
+    pub fn hear(&mut self, command: Command) {
+        match command {
+            Command::Attach => self.attached = true,
+            Command::Detach => {
+                self.attached = false;
+                self.authorized = false;
+                self.answer = None;
+            }
+            Command::Authorize(authorization) => self.authorized = authorization == Authorization::Granted,
+            Command::Answer { counter, answer } => self.answer = Some((counter, answer)),
+            Command::Present(present) => self.told = Some(present),
+            Command::RequestStop(_) => self.wants_stop = true,
+            Command::Abort(_) => self.give_up(),
+            _ => {}
+        }
+    }
+
+    /// An emergency of the charger: the vehicle opens.
+    fn give_up(&mut self) {
+        self.contactor = false;
+        if self.pilot != Pilot::A {
+            self.pilot = Pilot::B;
+        }
+        if self.step != Step::Unplugged {
+            self.step = Step::Done;
+        }
+    }
+
+    fn enter(&mut self, phase: LinkPhase, now: Timestamp, inbox: &mut Vec<Input>) {
+        self.counter += 1;
+        self.phase = phase;
+        self.entered = now;
+        if self.step != Step::Unplugged && self.step != Step::Done {
+            self.step = Step::Talking(phase);
+        }
+        inbox.push(Input::Phase { counter: self.counter, phase });
+    }
+
+    fn answered(&self, answer: PhaseAnswer) -> bool {
+        self.answer == Some((self.counter, answer))
+    }
+
+    pub fn act(&mut self, now: Timestamp, devices: &Devices, inbox: &mut Vec<Input>) {
+        self.ticks += 1;
+        if self.step == Step::Done {
+            let lingered = now.since(self.entered) > Duration::from_secs(3);
+            let silent = matches!(self.phase, LinkPhase::Listening | LinkPhase::Detached);
+            if self.unplug_when_done && silent && lingered {
+                self.unplug();
+            }
+        }
+        if !self.attached || self.step == Step::Unplugged {
+            if self.phase != LinkPhase::Detached {
+                self.enter(LinkPhase::Detached, now, inbox);
+            }
+            if !self.attached {
+                return;
+            }
+        }
+        if self.step == Step::Done {
+            return;
+        }
+        if self.answered(PhaseAnswer::Failed) {
+            inbox.push(Input::LinkEnded(LinkOutcome::Failed));
+            self.enter(LinkPhase::Listening, now, inbox);
+            self.give_up();
+            return;
+        }
+        self.talk(now, devices, inbox);
+    }
+
+    fn talk(&mut self, now: Timestamp, devices: &Devices, inbox: &mut Vec<Input>) {
+        let finished = self.answered(PhaseAnswer::Finished);
+        let waited = now.since(self.entered) > Duration::from_millis(100);
+        match self.phase {
+            LinkPhase::Detached if self.step == Step::Plugged => self.enter(LinkPhase::Listening, now, inbox),
+            LinkPhase::Detached => {}
+            LinkPhase::Listening if waited => self.enter(LinkPhase::Connected, now, inbox),
+            LinkPhase::Connected if waited => self.enter(LinkPhase::Authorizing, now, inbox),
+            LinkPhase::Authorizing if self.authorized => {
+                self.enter(LinkPhase::Parameters, now, inbox);
+                inbox.push(Input::VehicleLimits(VehicleLimits {
+                    voltage_max: Some(Volts::from_si(self.voltage_max).unwrap()),
+                    current_max: Some(Amps::from_si(self.current_max).unwrap()),
+                    power_max: None,
+                }));
+                inbox.push(Input::Soc(Percent::from_si(self.soc).unwrap()));
+            }
+            LinkPhase::Parameters if finished => {
+                self.pilot = Pilot::C;
+                self.enter(LinkPhase::CableCheck, now, inbox);
+            }
+            LinkPhase::CableCheck if finished => self.enter(LinkPhase::PreCharge, now, inbox),
+            LinkPhase::CableCheck if self.wants_stop => self.enter(LinkPhase::Stopping, now, inbox),
+            LinkPhase::PreCharge => self.pre_charge(now, devices, inbox),
+            LinkPhase::PowerOn if finished => self.enter(LinkPhase::Charging, now, inbox),
+            LinkPhase::Charging => self.charge(now, devices, inbox),
+            LinkPhase::PowerOff if finished => {
+                self.contactor = false;
+                self.pilot = Pilot::B;
+                self.enter(LinkPhase::WeldingDetection, now, inbox);
+            }
+            LinkPhase::WeldingDetection if waited => {
+                self.contactor = false;
+                self.enter(LinkPhase::Stopping, now, inbox);
+            }
+            LinkPhase::Stopping if finished => {
+                self.pilot = Pilot::B;
+                inbox.push(Input::LinkEnded(LinkOutcome::Normal));
+                self.enter(LinkPhase::Listening, now, inbox);
+                self.step = Step::Done;
+            }
+            _ => {}
+        }
+    }
+
+    fn pre_charge(&mut self, now: Timestamp, devices: &Devices, inbox: &mut Vec<Input>) {
+        let wanted = self.battery();
+        if self.wants_stop {
+            self.enter(LinkPhase::Stopping, now, inbox);
+            return;
+        }
+        if self.ticks.is_multiple_of(10) && !self.mute {
+            inbox.push(self.target(wanted, 2.0, now));
+        }
+        let told = self.told.filter(|told| told.counter == self.counter);
+        let near = told.is_some_and(|told| (told.voltage.as_si() - wanted).abs() < 15.0);
+        let late = self.impatient && now.since(self.entered) > Duration::from_millis(150);
+        if near || late {
+            self.contactor = near && (devices.cable - wanted).abs() < 20.0;
+            self.enter(LinkPhase::PowerOn, now, inbox);
+        }
+    }
+
+    fn charge(&mut self, now: Timestamp, devices: &Devices, inbox: &mut Vec<Input>) {
+        // A hundredth of a second of this current, on a small battery.
+        self.soc = (self.soc + devices.current / 125.0 * 0.006).min(100.0);
+        if self.soc >= self.enough || self.wants_stop {
+            if devices.current < 5.0 {
+                self.enter(LinkPhase::PowerOff, now, inbox);
+            } else if self.ticks.is_multiple_of(10) {
+                inbox.push(self.target(self.target_voltage, 0.0, now));
+            }
+            return;
+        }
+        if self.ticks.is_multiple_of(10) && !self.mute {
+            inbox.push(self.target(self.target_voltage, self.target_current, now));
+            if self.ticks.is_multiple_of(100) {
+                inbox.push(Input::Soc(Percent::from_si(self.soc).unwrap()));
+            }
+        }
+    }
+
+    fn target(&self, voltage: f64, current: f64, at: Timestamp) -> Input {
+        Input::Target(Target {
+            counter: self.counter,
+            voltage: Volts::from_si(voltage).unwrap(),
+            current: Amps::from_si(current).unwrap(),
+            at,
+        })
+    }
+}

@@ -1,0 +1,64 @@
+//! Whole sessions of the energy path, on a small honest circuit.
+
+mod plant;
+
+use std::time::Duration;
+
+use plant::World;
+use voltry_bus::EvseState;
+use voltry_evse::energy_path::StopReason;
+
+#[test]
+fn a_vehicle_charges_and_leaves_and_the_next_may_come() {
+    let mut world = World::available();
+    world.vehicle.enough = 30.0;
+    for _ in 0..2 {
+        world.vehicle.soc = 20.0;
+        world.vehicle.plug();
+        world.until(EvseState::Charging);
+        world.until(EvseState::Finished);
+        let session = *world.path.session().unwrap();
+        assert_eq!(session.stop, Some(StopReason::Vehicle));
+        assert!(session.energy().as_si() > 10.0, "{}", session.energy());
+        world.until(EvseState::Available);
+        assert_eq!(world.path.faults(), []);
+        assert!(!world.devices.contactors && world.devices.cable < 60.0);
+    }
+    assert_eq!(
+        world.states[..9],
+        [
+            EvseState::Available,
+            EvseState::Connected,
+            EvseState::Authorizing,
+            EvseState::Connected,
+            EvseState::Parameters,
+            EvseState::CableCheck,
+            EvseState::PreCharge,
+            EvseState::Charging,
+            EvseState::Stopping,
+        ]
+    );
+}
+
+#[test]
+fn the_station_stops_a_session_and_the_vehicle_is_let_go_without_a_fault() {
+    let mut world = World::charging();
+    world.feed(voltry_evse::energy_path::Input::Stop);
+    let took =
+        world.until_true(Duration::from_secs(20), "finished", |world| world.state() == EvseState::Finished);
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    assert_eq!(world.path.session().unwrap().stop, Some(StopReason::Station));
+    assert_eq!(world.path.faults(), []);
+}
+
+#[test]
+fn nothing_is_delivered_before_the_driver_is_authorized() {
+    let mut world = World::available();
+    world.authorize = false;
+    world.vehicle.plug();
+    world.run(Duration::from_secs(60));
+    assert_eq!(world.state(), EvseState::Authorizing);
+    assert!(!world.devices.contactors);
+    world.authorize = true;
+    world.until(EvseState::Charging);
+}
