@@ -3,18 +3,20 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use voltry_service::config::{duration_ms, quantity};
+use voltry_service::{Binding, Config, ConfigError, Problem, Provision};
 use voltry_units::Amps;
 
 /// `[secc.N]`: communication with the vehicle at EVSE N.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub struct Settings {
     /// Network interface towards the vehicle, as `qca0`: the PLC modem's.
     pub interface: String,
     /// EVSEID told to the vehicle, as `DE*VOL*E1`: 7 to 37 characters (ISO 15118-2 annex H).
     pub evse_id: String,
     /// EVSEPeakCurrentRipple told to the vehicle, amperes peak to peak; the modules' data sheet.
-    #[serde(default = "peak_current_ripple", deserialize_with = "amps")]
+    #[serde(default = "peak_current_ripple", deserialize_with = "quantity")]
     pub peak_current_ripple: Amps,
     /// TCP port on which vehicles connect; 0, the default, takes a free one above 49151.
     #[serde(default)]
@@ -29,35 +31,35 @@ const fn peak_current_ripple() -> Amps {
 }
 
 /// How long the station takes before it answers FAILED: its performance times of ISO 15118-2
-/// table 109, each a little below the time the vehicle waits. All in seconds.
+/// table 109, each a little below the time the vehicle waits. All in milliseconds.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Timing {
     /// From the connection to SessionSetupReq.
-    #[serde(deserialize_with = "seconds")]
+    #[serde(rename = "setup_ms", deserialize_with = "duration_ms")]
     pub setup: Duration,
     /// The vehicle's longest silence between an answer and its next request.
-    #[serde(deserialize_with = "seconds")]
+    #[serde(rename = "sequence_ms", deserialize_with = "duration_ms")]
     pub sequence: Duration,
     /// Waiting for authorization. Drivers need longer than the 55 s of the standard; many
     /// vehicles wait for 60 s only.
-    #[serde(deserialize_with = "seconds")]
+    #[serde(rename = "authorization_ms", deserialize_with = "duration_ms")]
     pub authorization: Duration,
     /// ChargeParameterDiscovery.
-    #[serde(deserialize_with = "seconds")]
+    #[serde(rename = "ongoing_ms", deserialize_with = "duration_ms")]
     pub ongoing: Duration,
     /// CableCheck.
-    #[serde(deserialize_with = "seconds")]
+    #[serde(rename = "cable_check_ms", deserialize_with = "duration_ms")]
     pub cable_check: Duration,
     /// PreCharge, from its first request.
-    #[serde(deserialize_with = "seconds")]
+    #[serde(rename = "pre_charge_ms", deserialize_with = "duration_ms")]
     pub pre_charge: Duration,
     /// PowerDelivery, from request to answer.
-    #[serde(deserialize_with = "seconds")]
+    #[serde(rename = "power_delivery_ms", deserialize_with = "duration_ms")]
     pub power_delivery: Duration,
     /// How long a request of a repeated phase is held before it is answered "ongoing": spares
     /// the vehicle a round, and slows one that asks without pause.
-    #[serde(deserialize_with = "seconds")]
+    #[serde(rename = "hold_ms", deserialize_with = "duration_ms")]
     pub hold: Duration,
 }
 
@@ -76,32 +78,69 @@ impl Default for Timing {
     }
 }
 
-fn amps<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Amps, D::Error> {
-    Amps::from_si(f64::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+/// Reads and checks `[secc.INSTANCE]`.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn configure(config: &Config, instance: &str) -> Result<Provision<Settings>, ConfigError> {
+    let table = format!("secc.{instance}");
+    let number: u32 = instance
+        .parse()
+        .map_err(|_| Problem::nowhere(format!("{instance:?} is no EVSE's number, as 1 for [secc.1]")))?;
+    let settings: Settings = config.load(&table)?;
+    let problems: Vec<_> = problems(&settings)
+        .into_iter()
+        .map(|(key, problem)| config.problem(&format!("{table}.{key}"), problem))
+        .collect();
+    if !problems.is_empty() {
+        return Err(ConfigError(problems));
+    }
+    let object =
+        Binding::new(&voltry_bus::names::secc(number), &voltry_bus::names::path("ev_link", instance))
+            .map_err(Problem::nowhere)?;
+    Ok(Provision { tables: vec![table], objects: vec![object], settings })
 }
 
-fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let seconds = f64::deserialize(deserializer)?;
-    Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)
+fn problems(settings: &Settings) -> Vec<(&'static str, String)> {
+    let mut problems = Vec::new();
+    if !(7..=37).contains(&settings.evse_id.chars().count()) {
+        problems.push(("evse_id", "an EVSEID has 7 to 37 characters".to_owned()));
+    }
+    if !(1..=15).contains(&settings.interface.len()) {
+        problems.push(("interface", "an interface's name has 1 to 15 characters".to_owned()));
+    }
+    if settings.timing.hold > Duration::from_secs(1) {
+        problems.push(("timing.hold_ms", "at most 1000: vehicles wait 2 s for an answer".to_owned()));
+    }
+    if settings.timing.power_delivery >= Duration::from_secs(5) {
+        problems.push(("timing.power_delivery_ms", "below 5000, for which vehicles wait".to_owned()));
+    }
+    problems
 }
 
-impl Config {
-    /// What is wrong with it, all at once, in words.
-    #[must_use]
-    pub fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        if !(7..=37).contains(&self.evse_id.chars().count()) {
-            problems.push(format!("evse_id {:?} must have 7 to 37 characters", self.evse_id));
-        }
-        if self.interface.is_empty() || self.interface.len() > 15 {
-            problems.push(format!("interface {:?} must have 1 to 15 characters", self.interface));
-        }
-        if self.timing.hold > Duration::from_secs(1) {
-            problems.push("timing.hold must be at most 1 s: vehicles wait 2 s".to_owned());
-        }
-        if self.timing.power_delivery >= Duration::from_secs(5) {
-            problems.push("timing.power_delivery must be below 5 s, for which vehicles wait".to_owned());
-        }
-        problems
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn configured(text: &str) -> Result<Provision<Settings>, ConfigError> {
+        configure(&Config::parse([("voltry.toml", text)]).unwrap(), "1")
+    }
+
+    #[test]
+    fn two_keys_are_enough() {
+        let provision = configured("[secc.1]\ninterface = \"qca0\"\nevse_id = \"DE*VOL*E1\"").unwrap();
+        assert_eq!(provision.tables, ["secc.1"]);
+        assert_eq!(provision.objects[0].name.as_str(), "org.voltry.Secc.N1");
+        assert_eq!(provision.objects[0].path.as_str(), "/org/voltry/ev_link/1");
+        assert_eq!(provision.settings.timing.pre_charge, Duration::from_secs(5));
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once() {
+        let error = configured(
+            "[secc.1]\ninterface = \"\"\nevse_id = \"E1\"\n[secc.1.timing]\nhold_ms = 2000\npower_delivery_ms = 6000",
+        )
+        .unwrap_err();
+        assert_eq!(error.0.len(), 4, "{error}");
     }
 }

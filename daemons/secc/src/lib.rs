@@ -12,17 +12,20 @@
 //! - [`decide`]: what a request is answered. Pure.
 //! - [`session`]: one conversation: bytes, time and pushes in; bytes and events out. No I/O.
 //! - [`pushed`]: the newest values from evse, the only source of answers.
-//! - `link`, `net`: sockets. `bus`: D-Bus.
+//! - [`link`], [`net`]: sockets. [`bus`]: D-Bus.
 //!
 //! An answer never waits on the bus: evse pushes, the newest push is what the vehicle hears,
 //! and a push older than 300 ms is refused instead of repeated.
 //!
-//! To come, and where: SLAC as `slac/` before discovery; TLS as a stream of `link`'s;
+//! To come, and where: SLAC as `slac/` before discovery; TLS as a stream of [`link`]'s;
 //! DIN 70121 and ISO 15118-20 as codecs beside `v2g/iso2.rs`.
 
+pub mod bus;
 pub mod config;
 pub mod decide;
+pub mod link;
 pub mod message;
+pub mod net;
 pub mod order;
 pub mod pushed;
 pub mod session;

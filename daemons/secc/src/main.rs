@@ -1,2 +1,15 @@
 //! ISO 15118 communication with the vehicle.
-fn main() {}
+
+use std::process::ExitCode;
+
+use voltry_secc::{config, link};
+use voltry_service::Program;
+
+fn main() -> ExitCode {
+    Program {
+        name: "voltry-secc",
+        about: "ISO 15118 communication with the vehicle",
+        instances: Some("secc"),
+    }
+    .main(config::configure, link::run)
+}

@@ -15,8 +15,10 @@ pub const PRESENT_MAX_AGE: Duration = Duration::from_millis(300);
 /// The newest of each thing that evse pushes.
 #[derive(Debug, Clone)]
 pub struct Pushed {
-    /// A vehicle is plugged in and may talk.
-    pub attached: bool,
+    /// A vehicle is plugged in and may talk: which one, counted.
+    pub attached: Option<u64>,
+    /// Vehicles attached so far.
+    pub plugs: u64,
     /// What the EVSE offers.
     pub limits: Option<Limits>,
     /// Whether the driver may charge.
@@ -51,7 +53,8 @@ pub struct Present {
 impl Default for Pushed {
     fn default() -> Self {
         Self {
-            attached: false,
+            attached: None,
+            plugs: 0,
             limits: None,
             authorization: Authorization::Pending,
             answer: None,
@@ -80,6 +83,11 @@ impl Pushed {
             Some((phase, answer)) if phase == counter => answer,
             Some(_) | None => PhaseAnswer::Ongoing,
         }
+    }
+
+    /// The vehicle is gone: forgets all but what the EVSE offers.
+    pub fn detach(&mut self) {
+        *self = Self { limits: self.limits, plugs: self.plugs, ..Self::default() };
     }
 
     /// Forgets what was meant for the session that ended.

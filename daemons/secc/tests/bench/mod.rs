@@ -43,7 +43,7 @@ impl Bench {
         let mut bench = Self {
             session: Session::open(now, identity, Timing::default(), ID, paused, 100),
             pushed: Pushed {
-                attached: true,
+                attached: Some(1),
                 limits: Some(Limits {
                     voltage_min: Volts::new(150),
                     voltage_max: Volts::new(1000),

@@ -1,0 +1,229 @@
+//! `EvLink1` on the bus: its methods fill the cell of newest values, its signals tell evse what
+//! the vehicle does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::watch;
+use voltry_bus::{
+    Authorization, Error, EvseLimits, LinkEnd, LinkPhase, PhaseAnswer, PhaseEntry, PilotOutput,
+    VehicleLimits, VehicleState,
+};
+use voltry_units::{Amps, Measured, Timestamp, Volts, WattHours, Watts};
+use zbus::object_server::SignalEmitter;
+use zbus::{Connection, interface};
+
+use crate::message::{Limited, Limits};
+use crate::pushed::{Present, Pushed};
+use crate::session::Event;
+
+/// A bus that takes no signal for so long is lost.
+const BUS_LOST: Duration = Duration::from_secs(1);
+
+/// Longest reason taken, in bytes; the rest is cut off.
+const REASON_MAX: usize = 200;
+
+/// What the properties say.
+#[derive(Debug, Clone)]
+struct Told {
+    phase: LinkPhase,
+    protocol: &'static str,
+}
+
+/// The served object.
+#[derive(Debug, Clone)]
+struct EvLink1 {
+    pushed: Arc<watch::Sender<Pushed>>,
+    told: watch::Receiver<Told>,
+}
+
+/// Tells evse what happens.
+#[derive(Debug)]
+pub struct Publisher {
+    emitter: SignalEmitter<'static>,
+    /// The object itself, to announce its properties without the object server's lock.
+    object: EvLink1,
+    told: watch::Sender<Told>,
+    counter: u64,
+    states: u64,
+}
+
+/// Serves `EvLink1` at `path`. The newest pushes come out of the returned channel.
+///
+/// # Errors
+/// If the path is none.
+pub async fn serve(
+    connection: &Connection,
+    path: &str,
+) -> zbus::Result<(Publisher, Arc<watch::Sender<Pushed>>)> {
+    let pushed = Arc::new(watch::Sender::new(Pushed::default()));
+    let (told, receiver) = watch::channel(Told { phase: LinkPhase::Detached, protocol: "" });
+    let object = EvLink1 { pushed: Arc::clone(&pushed), told: receiver };
+    connection.object_server().at(path, object.clone()).await?;
+    let emitter = SignalEmitter::new(connection, path.to_owned())?;
+    Ok((Publisher { emitter, object, told, counter: 0, states: 0 }, pushed))
+}
+
+// Not spawned: what evse pushes is taken in the order in which it was sent.
+#[interface(name = "org.voltry.EvLink1", spawn = false)]
+impl EvLink1 {
+    fn attach(&self) {
+        self.pushed.send_modify(|pushed| {
+            if pushed.attached.is_none() {
+                pushed.plugs += 1;
+                pushed.attached = Some(pushed.plugs);
+            }
+        });
+    }
+
+    fn detach(&self) {
+        self.pushed.send_modify(Pushed::detach);
+    }
+
+    fn set_limits(&self, limits: EvseLimits) -> Result<(), Error> {
+        let limits = Limits {
+            voltage_min: Volts::from_si(limits.voltage_min)?,
+            voltage_max: Volts::from_si(limits.voltage_max)?,
+            current_min: Amps::from_si(limits.current_min)?,
+            current_max: Amps::from_si(limits.current_max)?,
+            power_max: Watts::from_si(limits.power_max)?,
+        };
+        let sane = limits.voltage_min >= Volts::ZERO
+            && limits.voltage_min <= limits.voltage_max
+            && limits.current_min >= Amps::ZERO
+            && limits.current_min <= limits.current_max
+            && limits.power_max >= Watts::ZERO;
+        if !sane {
+            return Err(Error::OutOfRange("a limit below zero, or a minimum above its maximum".to_owned()));
+        }
+        self.pushed.send_modify(|pushed| pushed.limits = Some(limits));
+        Ok(())
+    }
+
+    fn set_authorization(&self, authorization: Authorization) {
+        self.pushed.send_modify(|pushed| pushed.authorization = authorization);
+    }
+
+    fn answer(&self, phase: u64, answer: PhaseAnswer) {
+        self.pushed.send_modify(|pushed| pushed.answer = Some((phase, answer)));
+    }
+
+    fn set_present(&self, present: voltry_bus::Present) -> Result<(), Error> {
+        let at = Timestamp::from_micros(present.at);
+        let present = Present {
+            phase: present.phase,
+            voltage: Volts::from_si(present.voltage)?,
+            current: Amps::from_si(present.current)?,
+            isolation: present.isolation,
+            status: present.status,
+            limited: Limited {
+                voltage: present.voltage_limited,
+                current: present.current_limited,
+                power: present.power_limited,
+            },
+        };
+        self.pushed.send_modify(|pushed| pushed.present = Some(Measured::new(present, at)));
+        Ok(())
+    }
+
+    fn request_stop(&self, reason: &str) {
+        self.pushed.send_modify(|pushed| pushed.stop = Some(cut(reason)));
+    }
+
+    fn abort(&self, reason: &str) {
+        self.pushed.send_modify(|pushed| pushed.abort = Some(cut(reason)));
+    }
+
+    #[zbus(signal)]
+    async fn phase_entered(emitter: &SignalEmitter<'_>, entry: PhaseEntry) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    async fn target(emitter: &SignalEmitter<'_>, target: voltry_bus::Target) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    async fn limits(emitter: &SignalEmitter<'_>, limits: VehicleLimits) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    async fn vehicle(emitter: &SignalEmitter<'_>, state: VehicleState) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    async fn pilot_request(emitter: &SignalEmitter<'_>, phase: u64, output: PilotOutput) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    async fn ended(emitter: &SignalEmitter<'_>, end: LinkEnd) -> zbus::Result<()>;
+
+    #[zbus(property)]
+    fn phase(&self) -> LinkPhase {
+        self.told.borrow().phase
+    }
+
+    #[zbus(property)]
+    fn protocol(&self) -> &str {
+        self.told.borrow().protocol
+    }
+}
+
+fn cut(reason: &str) -> Arc<str> {
+    Arc::from(&reason[..reason.floor_char_boundary(REASON_MAX)])
+}
+
+impl Publisher {
+    /// Tells one event, which happened `now`. Writes to the bus's socket and waits for nobody.
+    ///
+    /// # Errors
+    /// The bus is lost.
+    pub async fn publish(&mut self, now: Timestamp, event: Event) -> anyhow::Result<()> {
+        tokio::time::timeout(BUS_LOST, self.emit(now.as_micros(), event))
+            .await
+            .context("the bus takes no signals")?
+            .context("telling evse")
+    }
+
+    async fn emit(&mut self, at: u64, event: Event) -> zbus::Result<()> {
+        let emitter = &self.emitter;
+        match event {
+            Event::Target(target) => {
+                let (voltage, current) = (target.voltage.as_si(), target.current.as_si());
+                EvLink1::target(emitter, voltry_bus::Target { phase: self.counter, voltage, current, at })
+                    .await
+            }
+            Event::Phase { counter, phase } => {
+                self.counter = counter;
+                self.told.send_modify(|told| told.phase = phase);
+                EvLink1::phase_entered(emitter, PhaseEntry { counter, phase, at }).await?;
+                self.object.phase_changed(emitter).await
+            }
+            Event::Protocol(title) => {
+                self.told.send_modify(|told| told.protocol = title);
+                self.object.protocol_changed(emitter).await
+            }
+            Event::Limits(limits) => {
+                let limits = VehicleLimits {
+                    phase: self.counter,
+                    voltage_max: limits.voltage.map_or(0.0, Volts::as_si),
+                    current_max: limits.current.map_or(0.0, Amps::as_si),
+                    power_max: limits.power.map_or(0.0, Watts::as_si),
+                    energy_capacity: limits.capacity.map_or(0.0, WattHours::as_si),
+                    at,
+                };
+                EvLink1::limits(emitter, limits).await
+            }
+            Event::Status(status) => {
+                self.states += 1;
+                let state = VehicleState {
+                    sequence: self.states,
+                    soc: status.soc.as_si(),
+                    ready: status.ready,
+                    error: status.error.to_owned(),
+                    at,
+                };
+                EvLink1::vehicle(emitter, state).await
+            }
+            Event::Ended(outcome, cause) => {
+                let detail = cause.map(|cause| cause.to_string()).unwrap_or_default();
+                EvLink1::ended(emitter, LinkEnd { phase: self.counter, outcome, detail, at }).await
+            }
+        }
+    }
+}

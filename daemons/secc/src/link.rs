@@ -1,0 +1,389 @@
+//! The daemon's one task: sockets, time and pushes go in, answers and signals come out.
+//!
+//! ```text
+//! no interface ─▶ bound ─▶ (attached) answering discovery ─▶ connected ─▶ listening again
+//! ```
+//! The vehicle's answer is written before anything is told to evse, both in the same wake-up.
+//! Nothing here waits for the vehicle to read: an answer that does not fit into the socket's
+//! buffer ends the connection.
+
+use std::collections::HashMap;
+use std::io::{self, Read as _};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, Interval, MissedTickBehavior};
+use voltry_bus::{LinkOutcome, LinkPhase};
+use voltry_service::clock::now;
+use voltry_service::{Daemon, Device, FaultLog, Identity, RateLimit, Watchdog};
+use voltry_units::Timestamp;
+
+use crate::bus::{self, Publisher};
+use crate::config::Settings;
+use crate::net::{LinkLocal, Ports, Throttle};
+use crate::pushed::Pushed;
+use crate::session::{Event, Session};
+use crate::v2g::{self, sdp};
+
+/// How often the interface is looked at.
+const LOOK: Duration = Duration::from_millis(250);
+/// Discovery answers a second; a vehicle asks four times.
+const DISCOVERY_RATE: u32 = 20;
+/// Connections a second.
+const CONNECTION_RATE: u32 = 5;
+/// The fault while there is nothing to listen on.
+const NO_LINK: &str = "NoVehicleLink";
+
+/// Serves the vehicle's communication until the daemon has to end.
+///
+/// # Errors
+/// The bus is lost.
+pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
+    let path = voltry_bus::names::path("ev_link", daemon.instance());
+    let device = Device::serve(daemon.connection(), &path, Identity::default()).await?;
+    let (publisher, pushed) = bus::serve(daemon.connection(), &path).await?;
+    let number = daemon.instance().parse().context("the instance is an EVSE's number")?;
+    let mut link = Link::new(settings, device, publisher, pushed);
+    link.look(now());
+    daemon.claim(&voltry_bus::names::secc(number)).await?;
+    daemon.ready();
+    tokio::select! {
+        served = link.serve() => served?,
+        _ = daemon.stop() => {}
+    }
+    link.disconnect("the station's software stopped").await
+}
+
+/// One vehicle's connection.
+#[derive(Debug)]
+struct Conversation {
+    stream: TcpStream,
+    session: Session,
+}
+
+/// What woke the task.
+#[derive(Debug)]
+enum Wake {
+    Look,
+    Datagram(usize, SocketAddr),
+    Connection(TcpStream),
+    Bytes(usize),
+    Gone(&'static str),
+    Pushed,
+    Deadline,
+    /// An error of a listening socket, as from a datagram that could not be delivered.
+    Trouble(&'static str, io::Error),
+}
+
+/// The link to the vehicles of one EVSE.
+#[derive(Debug)]
+pub struct Link {
+    settings: Settings,
+    device: Device,
+    faults: FaultLog,
+    publisher: Publisher,
+    cell: Arc<watch::Sender<Pushed>>,
+    pushed: watch::Receiver<Pushed>,
+    attached: Option<u64>,
+    ports: Option<Ports>,
+    conversation: Option<Conversation>,
+    counter: u64,
+    paused: Option<[u8; 8]>,
+    looks: Interval,
+    discoveries: Throttle,
+    connections: Throttle,
+    complaints: HashMap<&'static str, RateLimit>,
+    watchdog: Watchdog,
+    buffer: Box<[u8; 2048]>,
+}
+
+impl Link {
+    /// Nothing bound, nobody attached.
+    #[must_use]
+    pub fn new(
+        settings: Settings,
+        device: Device,
+        publisher: Publisher,
+        cell: Arc<watch::Sender<Pushed>>,
+    ) -> Self {
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            settings,
+            device,
+            faults: FaultLog::new(),
+            publisher,
+            pushed: cell.subscribe(),
+            cell,
+            attached: None,
+            ports: None,
+            conversation: None,
+            // Rises across restarts of this daemon too, so that no old push fits a new phase.
+            counter: now().as_micros(),
+            paused: None,
+            looks,
+            discoveries: Throttle::new(DISCOVERY_RATE),
+            connections: Throttle::new(CONNECTION_RATE),
+            complaints: HashMap::new(),
+            watchdog: Watchdog::from_environment(),
+            buffer: Box::new([0; 2048]),
+        }
+    }
+
+    /// Serves for ever.
+    ///
+    /// # Errors
+    /// The bus is lost.
+    pub async fn serve(&mut self) -> anyhow::Result<()> {
+        loop {
+            let wake = self.wake().await;
+            let now = now();
+            self.watchdog.beat(now);
+            self.handle(now, wake).await?;
+        }
+    }
+
+    /// Waits for whatever comes first. Each branch can be dropped without loss.
+    async fn wake(&mut self) -> Wake {
+        let ports = self.ports.as_ref();
+        let deadline = self.conversation.as_ref().and_then(|conversation| conversation.session.deadline());
+        let deadline = deadline.map(|at| Instant::now() + at.since(now()));
+        let (stream_buffer, datagram_buffer) = self.buffer.split_at_mut(1984);
+        tokio::select! {
+            _ = self.looks.tick() => Wake::Look,
+            changed = self.pushed.changed() => match changed {
+                Ok(()) => Wake::Pushed,
+                // The cell lives as long as this link.
+                Err(_) => std::future::pending().await,
+            },
+            read = async { match &mut self.conversation {
+                Some(conversation) => conversation.stream.read(stream_buffer).await,
+                None => std::future::pending().await,
+            } } => match read {
+                Ok(0) => Wake::Gone("the vehicle closed it"),
+                Ok(length) => Wake::Bytes(length),
+                Err(_) => Wake::Gone("the vehicle reset it, or the link broke"),
+            },
+            () = async { match deadline {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            } } => Wake::Deadline,
+            received = async { match ports {
+                Some(ports) => ports.discovery.recv_from(datagram_buffer).await,
+                None => std::future::pending().await,
+            } } => match received {
+                Ok((length, from)) => Wake::Datagram(length, from),
+                Err(error) => Wake::Trouble("discovery socket", error),
+            },
+            accepted = async { match ports {
+                Some(ports) => ports.listener.accept().await,
+                None => std::future::pending().await,
+            } } => match accepted {
+                Ok((stream, _)) => Wake::Connection(stream),
+                Err(error) => Wake::Trouble("listening socket", error),
+            },
+        }
+    }
+
+    async fn handle(&mut self, now: Timestamp, wake: Wake) -> anyhow::Result<()> {
+        match wake {
+            Wake::Look => self.look(now),
+            Wake::Datagram(length, from) => self.discovered(now, length, from),
+            Wake::Connection(stream) => return self.connected(now, stream).await,
+            Wake::Trouble(what, error) => {
+                self.complain(now, what, &error.to_string());
+                // A broken listener would wake us without end; the next look binds anew.
+                self.ports = None;
+            }
+            Wake::Pushed => return self.pushed(now).await,
+            Wake::Gone(why) => return self.disconnect(why).await,
+            Wake::Bytes(length) => {
+                if let Some(conversation) = &mut self.conversation {
+                    let pushed = self.pushed.borrow();
+                    conversation.session.receive(now, &self.buffer[..length], &pushed);
+                }
+                return self.flush(now).await;
+            }
+            Wake::Deadline => {
+                if let Some(conversation) = &mut self.conversation {
+                    conversation.session.timeout(now, &self.pushed.borrow());
+                }
+                return self.flush(now).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Binds the sockets once the interface has an address, and again when that changes.
+    pub fn look(&mut self, now: Timestamp) {
+        let link = LinkLocal::of(&self.settings.interface);
+        if self.ports.as_ref().map(|ports| ports.link) != link {
+            self.ports = None;
+        }
+        let Some(link) = link else {
+            let cause = format!("interface {} has no link-local address", self.settings.interface);
+            self.lose_link(now, &cause);
+            return;
+        };
+        if self.ports.is_some() {
+            return;
+        }
+        match Ports::open(&self.settings.interface, link, self.settings.port) {
+            Ok(ports) => {
+                tracing::info!(interface = self.settings.interface, address = %ports.address, "listening for vehicles");
+                self.ports = Some(ports);
+                self.faults.remove(NO_LINK);
+                self.device.set_faults(&self.faults);
+                self.device.set_online(true);
+            }
+            Err(error) => self.lose_link(now, &format!("binding to {}: {error}", self.settings.interface)),
+        }
+    }
+
+    fn lose_link(&mut self, now: Timestamp, cause: &str) {
+        if self.faults.raise(NO_LINK, cause, now) {
+            self.device.set_faults(&self.faults);
+            self.device.set_online(false);
+        }
+        self.complain(now, "no link to vehicles", cause);
+    }
+
+    /// Answers a discovery request, if a vehicle is attached and this one is on its link.
+    fn discovered(&mut self, now: Timestamp, length: usize, from: SocketAddr) {
+        let Some(ports) = &self.ports else { return };
+        let SocketAddr::V6(vehicle) = from else { return };
+        let on_link = vehicle.scope_id() == ports.link.index || vehicle.ip().is_loopback();
+        if self.attached.is_none() || !on_link || !self.discoveries.pass(now) {
+            self.complain(now, "discovery", "a request while no vehicle is attached, or too many");
+            return;
+        }
+        // A longer datagram than any request was cut to the buffer, and is refused.
+        let datagram = &self.buffer[1984..1984 + length];
+        match sdp::answer(datagram, ports.address) {
+            Ok(answer) => {
+                tracing::debug!(%from, "discovery answered");
+                if let Err(error) = ports.discovery.try_send_to(&answer, from) {
+                    self.complain(now, "discovery", &error.to_string());
+                }
+            }
+            Err(error) => self.complain(now, "discovery", &error),
+        }
+    }
+
+    /// Takes a vehicle's connection, if none lives.
+    async fn connected(&mut self, now: Timestamp, stream: TcpStream) -> anyhow::Result<()> {
+        let busy =
+            self.conversation.as_ref().is_some_and(|conversation| !conversation.session.is_replaceable(now));
+        if self.attached.is_none() || busy || !self.connections.pass(now) {
+            self.complain(now, "connection refused", "one is open, none is attached, or there are too many");
+            return Ok(());
+        }
+        self.disconnect("the vehicle connected anew").await?;
+        // Answers are small and awaited: none may wait for the vehicle's acknowledgement.
+        stream.set_nodelay(true).context("setting TCP_NODELAY")?;
+        let id = session_id().context("drawing a session id")?;
+        let identity = v2g::Identity {
+            evse_id: self.settings.evse_id.clone(),
+            peak_current_ripple: self.settings.peak_current_ripple,
+        };
+        tracing::info!("vehicle connected");
+        let session =
+            Session::open(now, identity, self.settings.timing.clone(), id, self.paused, self.counter);
+        self.conversation = Some(Conversation { stream, session });
+        Ok(())
+    }
+
+    /// evse pushed something: perhaps the answer to the open request.
+    async fn pushed(&mut self, now: Timestamp) -> anyhow::Result<()> {
+        let attached = self.pushed.borrow_and_update().attached;
+        if attached != self.attached {
+            self.disconnect("evse detached the vehicle").await?;
+            self.paused = None;
+            self.attached = attached;
+            return self.at_rest(now).await;
+        }
+        if let Some(conversation) = &mut self.conversation {
+            conversation.session.update(now, &self.pushed.borrow());
+        }
+        self.flush(now).await
+    }
+
+    async fn disconnect(&mut self, why: &'static str) -> anyhow::Result<()> {
+        let now = now();
+        if let Some(conversation) = &mut self.conversation {
+            conversation.session.disconnected(now, why);
+        }
+        self.flush(now).await
+    }
+
+    /// Writes what the session wants written, then tells what it wants told.
+    async fn flush(&mut self, now: Timestamp) -> anyhow::Result<()> {
+        let Some(conversation) = &mut self.conversation else { return Ok(()) };
+        let bytes = conversation.session.take_transmit();
+        if !bytes.is_empty() && conversation.stream.try_write(&bytes).ok() != Some(bytes.len()) {
+            conversation.session.disconnected(now, "the vehicle does not read its answers");
+        }
+        while let Some(event) = self.conversation.as_mut().and_then(|talk| talk.session.poll_event()) {
+            self.tell(now, event).await?;
+        }
+        if self.conversation.as_ref().is_some_and(|conversation| conversation.session.is_closed()) {
+            self.conversation = None;
+        }
+        Ok(())
+    }
+
+    async fn tell(&mut self, now: Timestamp, event: Event) -> anyhow::Result<()> {
+        let Some(conversation) = &self.conversation else { return Ok(()) };
+        match &event {
+            Event::Phase { phase, .. } => tracing::info!(%phase, "entered"),
+            Event::Protocol(title) => tracing::info!(protocol = title, "agreed"),
+            Event::Target(_) | Event::Limits(_) | Event::Status(_) => {}
+            Event::Ended(outcome, cause) => {
+                self.counter = conversation.session.counter();
+                self.paused =
+                    (*outcome == LinkOutcome::Paused).then(|| conversation.session.id()).or(self.paused);
+                match cause {
+                    None => tracing::info!(%outcome, "conversation ended"),
+                    Some(cause) => {
+                        let (kind, cause) = (cause.kind(), cause.to_string());
+                        self.complain(now, kind, &cause);
+                    }
+                }
+                self.publisher.publish(now, event).await?;
+                self.cell.send_modify(Pushed::session_over);
+                return self.at_rest(now).await;
+            }
+        }
+        self.publisher.publish(now, event).await
+    }
+
+    /// No conversation runs: listening, or detached.
+    async fn at_rest(&mut self, now: Timestamp) -> anyhow::Result<()> {
+        self.counter += 1;
+        let phase = if self.attached.is_some() { LinkPhase::Listening } else { LinkPhase::Detached };
+        tracing::info!(%phase, "entered");
+        self.publisher.publish(now, Event::Phase { counter: self.counter, phase }).await?;
+        self.publisher.publish(now, Event::Protocol("")).await
+    }
+
+    /// Counts what went wrong, and logs each kind once a minute.
+    fn complain(&mut self, now: Timestamp, kind: &'static str, cause: &str) {
+        if let Some(count) = self.complaints.entry(kind).or_default().count(now) {
+            tracing::warn!(count, cause, "{kind}");
+        }
+    }
+}
+
+/// Eight bytes that nobody can guess.
+fn session_id() -> io::Result<[u8; 8]> {
+    let mut id = [0; 8];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut id)?;
+    // [V2G2-750]: never zero.
+    id[0] |= 1;
+    Ok(id)
+}

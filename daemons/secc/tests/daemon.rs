@@ -1,0 +1,382 @@
+//! The daemon's task with real sockets on the loopback interface, and a private bus.
+
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "tests")]
+
+mod bench;
+
+use std::future::Future;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bench::*;
+use futures_util::StreamExt as _;
+use iso15118::app_protocol::SupportedAppProtocolReq;
+use iso15118::iso2::{self, BodyChoice as B, ChargeProgress, ChargingSession, EVSEProcessing, ResponseCode};
+use iso15118::message::Message;
+use iso15118::sdp;
+use iso15118::session::Connection as V2g;
+use iso15118::{Protocol, Protocols};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::sync::Mutex;
+use voltry_bus::{
+    Authorization, EvLink1Proxy, EvseLimits, EvseStatusCode, Isolation, LinkPhase, PhaseAnswer, Present,
+};
+use voltry_secc::bus;
+use voltry_secc::config::configure;
+use voltry_secc::link::Link;
+use voltry_service::clock::now;
+use voltry_service::{Config, Device, Identity};
+
+const NAME: &str = "org.voltry.Secc.N1";
+const PATH: &str = "/org/voltry/ev_link/1";
+
+/// The discovery port is one for all.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+/// A `dbus-daemon` of our own; it ends with the test.
+struct Bus {
+    process: Child,
+    address: String,
+}
+
+impl Bus {
+    fn start() -> Self {
+        let mut process = Command::new("dbus-daemon")
+            .args(["--session", "--nofork", "--print-address"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("dbus-daemon is installed");
+        let mut address = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut address).unwrap();
+        Self { process, address: address.trim().to_owned() }
+    }
+
+    async fn connect(&self) -> zbus::Connection {
+        zbus::connection::Builder::address(self.address.as_str()).build().await.unwrap()
+    }
+}
+
+impl Drop for Bus {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+/// Runs a scenario against the daemon's task, with an evse that grants everything at once.
+async fn with_daemon<F: Future<Output = ()>>(scenario: impl FnOnce(EvLink1Proxy<'static>) -> F) {
+    let _alone = ALONE.lock().await;
+    let bus = Bus::start();
+    let (server, client) = (bus.connect().await, bus.connect().await);
+    server.request_name(NAME).await.unwrap();
+    let text = "[secc.1]\ninterface = \"lo\"\nevse_id = \"DE*VOL*E1\"";
+    let settings = configure(&Config::parse([("voltry.toml", text)]).unwrap(), "1").unwrap().settings;
+    let device = Device::serve(&server, PATH, Identity::default()).await.unwrap();
+    let (publisher, cell) = bus::serve(&server, PATH).await.unwrap();
+    let mut link = Link::new(settings, device, publisher, cell);
+    link.look(now());
+    let proxy = EvLink1Proxy::builder(&client)
+        .destination(NAME)
+        .path(PATH)
+        .cache_properties(zbus::proxy::CacheProperties::No)
+        .build()
+        .await
+        .unwrap();
+    let mut entries = proxy.receive_phase_entered().await.unwrap();
+    let evse = proxy.clone();
+    let grant_everything = async {
+        let mut phase = 0;
+        let mut tick = tokio::time::interval(Duration::from_millis(50));
+        loop {
+            tokio::select! {
+                Some(entry) = entries.next() => {
+                    phase = entry.args().unwrap().entry().counter;
+                    present(&evse, phase).await;
+                    evse.answer(phase, PhaseAnswer::Finished).await.unwrap();
+                }
+                _ = tick.tick() => present(&evse, phase).await,
+            }
+        }
+    };
+    tokio::select! {
+        ended = link.serve() => panic!("{ended:?}"),
+        () = grant_everything => {}
+        done = tokio::time::timeout(Duration::from_secs(20), scenario(proxy)) => done.expect("in time"),
+    }
+}
+
+async fn present(evse: &EvLink1Proxy<'_>, phase: u64) {
+    let present = Present {
+        phase,
+        voltage: 400.0,
+        current: 100.0,
+        isolation: Isolation::Valid,
+        status: EvseStatusCode::Ready,
+        voltage_limited: false,
+        current_limited: false,
+        power_limited: false,
+        at: now().as_micros(),
+    };
+    evse.set_present(present).await.unwrap();
+}
+
+async fn attach(evse: &EvLink1Proxy<'_>) {
+    let limits = EvseLimits {
+        voltage_min: 150.0,
+        voltage_max: 1000.0,
+        current_min: 0.0,
+        current_max: 200.0,
+        power_max: 60_000.0,
+    };
+    evse.set_limits(limits).await.unwrap();
+    evse.set_authorization(Authorization::Granted).await.unwrap();
+    evse.attach().await.unwrap();
+    until(evse, LinkPhase::Listening).await;
+}
+
+async fn until(evse: &EvLink1Proxy<'_>, phase: LinkPhase) {
+    while evse.phase().await.unwrap() != phase {
+        tokio::task::yield_now().await;
+    }
+}
+
+struct Vehicle {
+    stream: TcpStream,
+    v2g: V2g,
+    id: Vec<u8>,
+}
+
+impl Vehicle {
+    async fn discover() -> Option<sdp::Response> {
+        let socket = UdpSocket::bind("[::1]:0").await.unwrap();
+        let mut frame = [0; 64];
+        let length = sdp::Request::PLAIN.write_frame(&mut frame, false).unwrap();
+        socket.send_to(&frame[..length], "[::1]:15118").await.unwrap();
+        let mut answer = [0; 64];
+        let received = tokio::time::timeout(Duration::from_millis(250), socket.recv(&mut answer)).await;
+        let length = received.ok()?.unwrap();
+        Some(sdp::Response::from_frame(&answer[..length]).unwrap())
+    }
+
+    async fn connect() -> Self {
+        let station = Self::discover().await.expect("discovery is answered");
+        let stream = TcpStream::connect((station.ipv6(), station.port)).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { stream, v2g: V2g::new(), id: vec![0; 8] }
+    }
+
+    async fn set_up(&mut self) {
+        let offer = SupportedAppProtocolReq::advertising(Protocols::only(Protocol::Iso2));
+        self.exchange(Message::AppProtocolReq(Box::new(offer))).await.unwrap();
+        self.v2g.set_protocol(Protocol::Iso2);
+        let answer = self.ask(session_setup()).await;
+        assert_eq!(code(&answer), ResponseCode::OKNewSessionEstablished);
+    }
+
+    async fn exchange(&mut self, message: Message) -> Option<Message> {
+        self.v2g.send(&message).unwrap();
+        self.stream.write_all(&self.v2g.take_transmit()).await.ok()?;
+        let mut buffer = [0; 1024];
+        loop {
+            if let Some(answer) = self.v2g.next_message().unwrap() {
+                return Some(answer);
+            }
+            let length = self.stream.read(&mut buffer).await.ok().filter(|length| *length > 0)?;
+            self.v2g.receive(&buffer[..length]).unwrap();
+        }
+    }
+
+    async fn ask(&mut self, body: B) -> B {
+        let name = body.name();
+        let header = iso2::MessageHeader { session_id: self.id.clone(), notification: None, signature: None };
+        let message = iso2::V2GMessage { header, body: iso2::Body { choice: Some(body) } };
+        let document = iso2::Document::V2GMessage(message);
+        let answer = self.exchange(Message::Iso2(Box::new(document))).await;
+        let Some(Message::Iso2(document)) = answer else { panic!("no answer to {name}") };
+        let iso2::Document::V2GMessage(whole) = *document else { panic!("no message") };
+        self.id = whole.header.session_id;
+        whole.body.choice.unwrap()
+    }
+
+    async fn ok(&mut self, body: B) -> B {
+        let name = body.name();
+        let answer = self.ask(body).await;
+        assert_eq!(code(&answer), ResponseCode::OK, "{name}");
+        answer
+    }
+
+    async fn charge(&mut self) {
+        self.set_up().await;
+        self.ok(service_discovery()).await;
+        self.ok(payment()).await;
+        self.ok(authorization()).await;
+        self.ok(parameters()).await;
+        self.ok(cable_check()).await;
+        self.ok(pre_charge()).await;
+        self.ok(power_delivery(ChargeProgress::Start)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_served_is_the_contract() {
+    let bus = Bus::start();
+    let (server, client) = (bus.connect().await, bus.connect().await);
+    server.request_name(NAME).await.unwrap();
+    let _device = Device::serve(&server, PATH, Identity::default()).await.unwrap();
+    let _served = bus::serve(&server, PATH).await.unwrap();
+    let peer =
+        zbus::fdo::IntrospectableProxy::builder(&client).destination(NAME).path(PATH).build().await.unwrap();
+    let xml = peer.introspect().await.unwrap();
+    let roles = ["org.voltry.EvLink1", "org.voltry.Device1"];
+    assert_eq!(voltry_bus::contract::check_served(&xml, &roles), Ok(()));
+}
+
+#[tokio::test]
+async fn a_vehicle_charges_and_evse_hears_of_every_target() {
+    with_daemon(|evse| async move {
+        let mut targets = evse.receive_target().await.unwrap();
+        let mut ends = evse.receive_ended().await.unwrap();
+        attach(&evse).await;
+        let mut vehicle = Vehicle::connect().await;
+        vehicle.charge().await;
+        assert_eq!(evse.protocol().await.unwrap(), "ISO 15118-2:2014");
+        for _ in 0..20 {
+            let B::CurrentDemandRes(answer) = vehicle.ok(current_demand()).await else { panic!() };
+            assert_eq!(answer.evse_present_current, value(-1, iso2::UnitSymbol::A, 1000));
+        }
+        for _ in 0..21 {
+            let target = targets.next().await.unwrap();
+            assert!(target.args().unwrap().target().voltage > 380.0);
+        }
+        vehicle.ok(power_delivery(ChargeProgress::Stop)).await;
+        vehicle.ok(welding_detection()).await;
+        vehicle.ok(session_stop(ChargingSession::Terminate)).await;
+        let end = ends.next().await.unwrap();
+        assert_eq!(end.args().unwrap().end().outcome, voltry_bus::LinkOutcome::Normal);
+        until(&evse, LinkPhase::Listening).await;
+        assert_eq!(evse.protocol().await.unwrap(), "");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nobody_is_answered_while_no_vehicle_is_attached() {
+    with_daemon(|evse| async move {
+        assert_eq!(Vehicle::discover().await, None);
+        attach(&evse).await;
+        assert!(Vehicle::discover().await.is_some());
+        evse.detach().await.unwrap();
+        until(&evse, LinkPhase::Detached).await;
+        assert_eq!(Vehicle::discover().await, None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_second_vehicle_is_refused_while_the_first_one_talks() {
+    with_daemon(|evse| async move {
+        attach(&evse).await;
+        let mut first = Vehicle::connect().await;
+        first.set_up().await;
+        let mut second = Vehicle::connect().await;
+        let mut byte = [0];
+        assert_eq!(second.stream.read(&mut byte).await.unwrap_or(0), 0, "it was served");
+        first.ok(service_discovery()).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_vehicle_that_dropped_its_connection_gets_in_again() {
+    with_daemon(|evse| async move {
+        let mut ends = evse.receive_ended().await.unwrap();
+        attach(&evse).await;
+        let mut vehicle = Vehicle::connect().await;
+        vehicle.charge().await;
+        drop(vehicle);
+        let end = ends.next().await.unwrap();
+        assert_eq!(end.args().unwrap().end().outcome, voltry_bus::LinkOutcome::Lost);
+        Vehicle::connect().await.charge().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_detached_vehicle_is_cut_off() {
+    with_daemon(|evse| async move {
+        attach(&evse).await;
+        let mut vehicle = Vehicle::connect().await;
+        vehicle.charge().await;
+        evse.detach().await.unwrap();
+        let mut byte = [0];
+        assert_eq!(vehicle.stream.read(&mut byte).await.unwrap_or(0), 0);
+        until(&evse, LinkPhase::Detached).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_grant_comes_in_the_first_answer_and_not_in_the_next_round() {
+    with_daemon(|evse| async move {
+        attach(&evse).await;
+        let mut vehicle = Vehicle::connect().await;
+        vehicle.set_up().await;
+        vehicle.ok(service_discovery()).await;
+        vehicle.ok(payment()).await;
+        vehicle.ok(authorization()).await;
+        let B::ChargeParameterDiscoveryRes(answer) = vehicle.ok(parameters()).await else { panic!() };
+        assert_eq!(answer.evse_processing, EVSEProcessing::Finished);
+        let B::CableCheckRes(answer) = vehicle.ok(cable_check()).await else { panic!() };
+        assert_eq!(answer.evse_processing, EVSEProcessing::Finished);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn garbage_ends_the_connection_and_the_next_vehicle_is_served() {
+    with_daemon(|evse| async move {
+        attach(&evse).await;
+        for garbage in [&[0xff; 2000][..], &[0x01, 0xfe, 0x80, 0x01, 0xff, 0xff, 0xff, 0xff]] {
+            let mut vehicle = Vehicle::connect().await;
+            vehicle.stream.write_all(garbage).await.unwrap();
+            let mut byte = [0];
+            assert_eq!(vehicle.stream.read(&mut byte).await.unwrap_or(0), 0);
+        }
+        Vehicle::connect().await.charge().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn values_that_are_none_are_refused_at_the_bus() {
+    with_daemon(|evse| async move {
+        let bad = EvseLimits { voltage_max: f64::NAN, ..EvseLimits::default() };
+        assert!(matches!(evse.set_limits(bad).await, Err(voltry_bus::Error::OutOfRange(_))));
+        let bad = EvseLimits { voltage_min: 10.0, ..EvseLimits::default() };
+        assert!(matches!(evse.set_limits(bad).await, Err(voltry_bus::Error::OutOfRange(_))));
+    })
+    .await;
+}
+
+/// Not a benchmark, which is `tests/bench`'s: a guard against a second of delay creeping in.
+#[tokio::test]
+async fn a_round_of_the_charge_loop_takes_milliseconds() {
+    with_daemon(|evse| async move {
+        attach(&evse).await;
+        let mut vehicle = Vehicle::connect().await;
+        vehicle.charge().await;
+        let mut rounds = Vec::new();
+        for _ in 0..1000 {
+            let start = Instant::now();
+            vehicle.ok(current_demand()).await;
+            rounds.push(start.elapsed());
+        }
+        rounds.sort_unstable();
+        println!("CurrentDemandRes p50 {:?}, p99 {:?}, max {:?}", rounds[500], rounds[990], rounds[999]);
+        assert!(rounds[500] < Duration::from_millis(25), "p50 {:?}", rounds[500]);
+    })
+    .await;
+}
