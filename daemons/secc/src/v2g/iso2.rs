@@ -48,11 +48,7 @@ fn body_request(body: &B) -> Result<Request, WireError> {
             target: target(&req.ev_target_voltage, &req.ev_target_current)?,
         },
         B::PowerDeliveryReq(req) => Request::PowerDelivery {
-            progress: match req.charge_progress {
-                iso2::ChargeProgress::Start => Progress::Start,
-                iso2::ChargeProgress::Stop => Progress::Stop,
-                iso2::ChargeProgress::Renegotiate => Progress::Renegotiate,
-            },
+            progress: progress(req.charge_progress),
             status: match &req.choice {
                 Some(iso2::PowerDeliveryReqChoice::DCEVPowerDeliveryParameter(dc)) => {
                     Some(ev_status(&dc.dc_ev_status))
@@ -81,6 +77,14 @@ fn body_request(body: &B) -> Result<Request, WireError> {
         | B::ChargingStatusReq(_) => Request::NotOffered(body.name()),
         other => return Err(WireError::NotARequest(other.name())),
     })
+}
+
+pub(super) const fn progress(progress: iso2::ChargeProgress) -> Progress {
+    match progress {
+        iso2::ChargeProgress::Start => Progress::Start,
+        iso2::ChargeProgress::Stop => Progress::Stop,
+        iso2::ChargeProgress::Renegotiate => Progress::Renegotiate,
+    }
 }
 
 /// The DC parameters. Of the vehicle's limits only those the energy path needs must make
@@ -133,9 +137,9 @@ fn ev_status(status: &iso2::DCEVStatus) -> EvStatus {
     }
 }
 
-/// The answer to `open` as a message; `None` if `open` has no answer.
+/// The answer as a message; `not_offered` is the request that [`Body::NotOffered`] answers.
 pub(super) fn answer(
-    open: &Message,
+    not_offered: Option<&Message>,
     session_id: [u8; 8],
     identity: &Identity,
     answer: &Answer,
@@ -186,7 +190,7 @@ pub(super) fn answer(
             evse_present_voltage: physical::measured(voltage.as_milli(), U::V),
         }),
         Body::SessionStop => B::SessionStopRes(iso2::SessionStopRes { response_code }),
-        Body::NotOffered => return refusal(open, session_id, response_code),
+        Body::NotOffered => return refusal(not_offered?, session_id, response_code),
     };
     Some(whole(session_id, body))
 }

@@ -9,10 +9,12 @@
 //! handshake agreed.
 
 mod iso2;
+mod lenient;
 mod physical;
 pub mod sdp;
 
 use iso15118::app_protocol::SupportedAppProtocolRes;
+use iso15118::exi::ExiError;
 use iso15118::message::{Message, MessageError};
 use iso15118::session::Connection;
 use iso15118::v2gtp::PayloadType;
@@ -65,15 +67,16 @@ pub enum WireError {
 pub struct Wire {
     connection: Connection,
     identity: Identity,
-    /// The request that is open, as it came: its refusal is built from it.
-    open: Option<Message>,
+    /// The open request, as it came, if it is one that this station has no answer to: its
+    /// refusal is built from it.
+    not_offered: Option<Message>,
 }
 
 impl Wire {
     /// A fresh connection.
     #[must_use]
     pub fn new(identity: Identity) -> Self {
-        Self { connection: Connection::with_limits(MAX_PAYLOAD, MAX_PENDING), identity, open: None }
+        Self { connection: Connection::with_limits(MAX_PAYLOAD, MAX_PENDING), identity, not_offered: None }
     }
 
     /// Takes bytes, at any boundary.
@@ -91,28 +94,39 @@ impl Wire {
     pub fn next_message(&mut self) -> Result<Option<Incoming>, WireError> {
         while let Some((payload_type, payload)) = self.connection.next_frame() {
             tracing::trace!(payload = %hex(&payload), "received");
-            let message = match decode(self.connection.protocol(), payload_type, &payload) {
-                Ok(message) => message,
+            match decode(self.connection.protocol(), payload_type, &payload) {
+                Ok(message) => return self.sort(message).map(Some),
                 // [V2G2-800]: a payload type that is not ours is skipped.
                 Err(MessageError::NotAMessage(_) | MessageError::NotForThisSession { .. }) => {
                     tracing::debug!(payload_type = payload_type.as_u16(), "frame skipped");
-                    continue;
                 }
-                Err(error) => return Err(WireError::Codec(error.to_string())),
-            };
-            tracing::debug!(message = message.name(), "received");
-            return self.sort(message).map(Some);
+                Err(error) => return self.tolerate(&payload, &error).map(Some),
+            }
         }
         Ok(None)
     }
 
     fn sort(&mut self, message: Message) -> Result<Incoming, WireError> {
+        tracing::debug!(message = message.name(), "received");
         if let Message::AppProtocolReq(offer) = &message {
             return self.agree(offer);
         }
         let (session_id, request) = iso2::request(&message)?;
-        self.open = Some(message);
+        self.not_offered = matches!(request, Request::NotOffered(_)).then_some(message);
         Ok(Incoming::Request(session_id, request))
+    }
+
+    /// A payload that the codec refuses, if it is one that vehicles are known to send.
+    fn tolerate(&mut self, payload: &[u8], error: &MessageError) -> Result<Incoming, WireError> {
+        let outside = matches!(error, MessageError::Exi(ExiError::ValueOutOfRange));
+        match lenient::power_delivery(payload) {
+            Some((session_id, request)) if outside && self.connection.protocol() == Some(Protocol::Iso2) => {
+                tracing::debug!(message = request.name(), %error, "received, and tolerated");
+                self.not_offered = None;
+                Ok(Incoming::Request(session_id, request))
+            }
+            Some(_) | None => Err(WireError::Codec(error.to_string())),
+        }
     }
 
     fn agree(
@@ -136,8 +150,8 @@ impl Wire {
     /// # Errors
     /// [`WireError::Codec`] if a value of the answer does not fit the schema.
     pub fn send(&mut self, session_id: [u8; 8], answer: &Answer) -> Result<(), WireError> {
-        let open = self.open.take().ok_or(WireError::NotARequest("nothing"))?;
-        let message = iso2::answer(&open, session_id, &self.identity, answer)
+        let not_offered = self.not_offered.take();
+        let message = iso2::answer(not_offered.as_ref(), session_id, &self.identity, answer)
             .ok_or(WireError::NotARequest("a request without an answer"))?;
         tracing::debug!(message = message.name(), code = ?answer.code, "answered");
         self.transmit(&message)
@@ -171,7 +185,7 @@ fn decode(
     payload: &[u8],
 ) -> Result<Message, MessageError> {
     match Message::decode(protocol, payload_type, payload) {
-        Err(error @ MessageError::Exi(iso15118::exi::ExiError::TrailingData)) => match payload {
+        Err(error @ MessageError::Exi(ExiError::TrailingData)) => match payload {
             [head @ .., 0] => Message::decode(protocol, payload_type, head).map_err(|_| error),
             _ => Err(error),
         },
@@ -182,4 +196,26 @@ fn decode(
 /// Bytes as hexadecimal digits, written only when someone reads the trace.
 fn hex(bytes: &[u8]) -> impl std::fmt::Display + '_ {
     std::fmt::from_fn(move |f| bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    #[test]
+    fn no_other_module_names_the_codec_crate() {
+        fn sources(folder: &Path, into: &mut Vec<std::path::PathBuf>) {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() { sources(&path, into) } else { into.push(path) }
+            }
+        }
+        let mut files = Vec::new();
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+        assert!(files.len() > 10);
+        for file in files.iter().filter(|file| !file.components().any(|part| part.as_os_str() == "v2g")) {
+            let text = std::fs::read_to_string(file).unwrap();
+            assert!(!text.contains("iso15118::"), "{}", file.display());
+        }
+    }
 }
