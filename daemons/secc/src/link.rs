@@ -291,6 +291,8 @@ impl Link {
             evse_id: self.settings.evse_id.clone(),
             peak_current_ripple: self.settings.peak_current_ripple,
         };
+        // What was meant for a conversation that is over is not meant for this one.
+        self.cell.send_modify(Pushed::session_over);
         tracing::info!("vehicle connected");
         let session =
             Session::open(now, identity, self.settings.timing.clone(), id, self.paused, self.counter);

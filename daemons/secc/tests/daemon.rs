@@ -305,6 +305,16 @@ async fn a_vehicle_that_dropped_its_connection_gets_in_again() {
 }
 
 #[tokio::test]
+async fn an_abort_that_came_too_late_does_not_hit_the_next_vehicle() {
+    with_daemon(|evse| async move {
+        attach(&evse).await;
+        evse.abort("of the vehicle before").await.unwrap();
+        Vehicle::connect().await.charge().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_detached_vehicle_is_cut_off() {
     with_daemon(|evse| async move {
         attach(&evse).await;

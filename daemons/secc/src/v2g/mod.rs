@@ -49,7 +49,7 @@ pub enum Incoming {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
     /// No V2GTP header, a payload too long, or more frames than the protocol allows.
-    #[error("V2GTP framing: {0}")]
+    #[error("{0}")]
     Framing(String),
     /// The payload is no message of the agreed protocol.
     #[error("undecodable message: {0}")]
