@@ -221,8 +221,9 @@ impl Link {
 
     /// Binds the sockets once the interface has an address, and again when that changes.
     pub fn look(&mut self, now: Timestamp) {
-        let link = LinkLocal::of(&self.settings.interface);
-        if self.ports.as_ref().map(|ports| ports.link) != link {
+        let bound = self.ports.as_ref().map(|ports| ports.link);
+        let link = LinkLocal::of(&self.settings.interface, bound);
+        if bound != link {
             self.ports = None;
         }
         let Some(link) = link else {

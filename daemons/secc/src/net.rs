@@ -29,16 +29,21 @@ pub struct LinkLocal {
 }
 
 impl LinkLocal {
-    /// The address of an interface now; `None`: no such interface, or no address yet. The
-    /// loopback interface, for tests, has no link-local address: its `::1` will do.
+    /// The address of an interface now, of several that it may have the one in use, `bound`.
+    /// `None`: no such interface, or no address yet. The loopback interface, for tests, has no
+    /// link-local address: its `::1` will do.
     #[must_use]
-    pub fn of(interface: &str) -> Option<Self> {
-        Self::find(&std::fs::read_to_string(IF_INET6).ok()?, interface)
+    pub fn of(interface: &str, bound: Option<Self>) -> Option<Self> {
+        Self::choose(&std::fs::read_to_string(IF_INET6).ok()?, interface, bound)
     }
 
-    fn find(table: &str, interface: &str) -> Option<Self> {
+    fn choose(table: &str, interface: &str, bound: Option<Self>) -> Option<Self> {
+        Self::all(table, interface).find(|link| Some(*link) == bound).or(Self::all(table, interface).next())
+    }
+
+    fn all<'a>(table: &'a str, interface: &'a str) -> impl Iterator<Item = Self> + 'a {
         let scope = if interface == "lo" { SCOPE_HOST } else { SCOPE_LINK };
-        table.lines().find_map(|line| {
+        table.lines().filter_map(move |line| {
             let fields: Vec<_> = line.split_whitespace().collect();
             let &[address, index, _prefix, in_scope, flags, name] = fields.as_slice() else { return None };
             let hex = |text| u32::from_str_radix(text, 16).ok();
@@ -150,21 +155,35 @@ impl Throttle {
 mod tests {
     use super::*;
 
-    /// As the kernel writes it; the second interface's address is still tentative.
+    /// As the kernel writes it; qca1's address is still tentative.
     const TABLE: &str = "\
 00000000000000000000000000000001 01 80 10 80       lo
 20010db8000000000000000000000002 03 40 00 80    qca0
 fe8000000000000002b052fffe000001 03 40 20 80    qca0
 fe8000000000000002b052fffe000002 0a 40 20 c0    qca1
+fe8000000000000002b052fffe000003 0b 40 20 80    qca2
+fe800000000000000000000000000001 0b 40 20 80    qca2
 ";
 
     #[test]
     fn the_link_local_address_is_found_once_it_is_usable() {
         let expected = LinkLocal { address: "fe80::2b0:52ff:fe00:1".parse().unwrap(), index: 3 };
-        assert_eq!(LinkLocal::find(TABLE, "qca0"), Some(expected));
-        assert_eq!(LinkLocal::find(TABLE, "qca1"), None);
-        assert_eq!(LinkLocal::find(TABLE, "qca"), None);
-        assert_eq!(LinkLocal::find(TABLE, "lo").map(|link| link.address), Some(Ipv6Addr::LOCALHOST));
+        let found = |interface| LinkLocal::all(TABLE, interface).collect::<Vec<_>>();
+        assert_eq!(found("qca0"), [expected]);
+        assert_eq!(found("qca1"), []);
+        assert_eq!(found("qca"), []);
+        assert_eq!(found("lo"), [LinkLocal { address: Ipv6Addr::LOCALHOST, index: 1 }]);
+    }
+
+    #[test]
+    fn an_address_in_use_stays_when_another_comes_before_it() {
+        let both: Vec<_> = LinkLocal::all(TABLE, "qca2").collect();
+        assert_eq!(both.len(), 2);
+        for bound in both {
+            assert_eq!(LinkLocal::choose(TABLE, "qca2", Some(bound)), Some(bound));
+        }
+        let gone = LinkLocal { address: Ipv6Addr::LOCALHOST, index: 11 };
+        assert_eq!(LinkLocal::choose(TABLE, "qca2", Some(gone)), LinkLocal::choose(TABLE, "qca2", None));
     }
 
     #[test]
