@@ -170,6 +170,9 @@ pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>
 fn shared_bus(settings: &Settings, bus: &str) -> Vec<String> {
     let mut problems = Vec::new();
     let supplies: Vec<_> = settings.supply.values().filter(|supply| supply.bus == bus).collect();
+    if supplies.is_empty() {
+        problems.push("no supply is on it".into());
+    }
     let modules: usize = supplies.iter().map(|supply| supply.expected()).sum();
     if modules > MODULES_PER_BUS {
         problems.push(format!("{modules} modules; at most {MODULES_PER_BUS} can be read in time"));

@@ -1,0 +1,332 @@
+//! One CAN bus: its link, its pace, and the racks on it.
+//!
+//! A task a bus. It sends at most one frame each [`GAP`], asking the racks in turn what is most
+//! urgent; it opens the link again with back-off when it is lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use voltry_bus::{Applied, DcOutput};
+use voltry_canlink::{CanFrame, CanId, CanLink, CanPort, LinkError, Received};
+use voltry_power_module::{Destination, Family, Malformed, Request};
+use voltry_service::{HolderWatch, LeaseState, RateLimit, clock};
+use voltry_units::Timestamp;
+
+use crate::heartbeat::Heartbeat;
+use crate::orders::Orders;
+use crate::rack::{Action, Input, Rack};
+use crate::supply::{Publisher, Shown};
+
+/// Between two frames: answers of 1.2 ms at 125 kbit/s come in between, and adapters keep up.
+const GAP: Duration = Duration::from_millis(5);
+const PUBLISH_EVERY: Duration = Duration::from_millis(100);
+const MODULES_EVERY: Duration = Duration::from_secs(1);
+const REOPEN_FIRST: Duration = Duration::from_millis(100);
+const REOPEN_LAST: Duration = Duration::from_secs(5);
+/// How long an ending daemon waits for its modules to confirm OFF.
+const STOPPING: Duration = Duration::from_millis(500);
+
+/// A supply on a bus.
+pub(crate) struct Attached {
+    pub(crate) name: String,
+    pub(crate) rack: Rack,
+    pub(crate) orders: Orders,
+    pub(crate) publisher: Publisher,
+    pub(crate) sequence: u64,
+}
+
+pub(crate) struct Bus {
+    pub(crate) name: String,
+    pub(crate) port: CanPort,
+    pub(crate) family: &'static Family,
+    pub(crate) supplies: Vec<Attached>,
+    pub(crate) wake: Arc<Notify>,
+    pub(crate) holders: HolderWatch,
+    pub(crate) heartbeat: Heartbeat,
+}
+
+enum Link {
+    Open(Box<CanLink>),
+    Closed { until: Timestamp, wait: Duration },
+}
+
+/// What a bus's loop keeps beside its racks.
+struct Pace {
+    link: Link,
+    next_frame: Timestamp,
+    next_rack: usize,
+    publish_at: Timestamp,
+    modules_at: Timestamp,
+    lease_ends: Option<Timestamp>,
+    garbled: u64,
+    bad_input: RateLimit,
+}
+
+impl Bus {
+    /// Runs until `stop`, then switches every module off and returns.
+    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let now = clock::now();
+        let mut pace = Pace {
+            link: Link::Closed { until: now, wait: REOPEN_FIRST },
+            next_frame: now,
+            next_rack: 0,
+            publish_at: now,
+            modules_at: now,
+            lease_ends: None,
+            garbled: 0,
+            bad_input: RateLimit::new(),
+        };
+        let mut stopping_until = None;
+        loop {
+            let now = clock::now();
+            self.work(&mut pace, now);
+            if stopping_until.is_none() && *stop.borrow() {
+                stopping_until = Some(now + STOPPING);
+                self.supplies.iter().for_each(|supply| supply.orders.off());
+                continue;
+            }
+            if stopping_until.is_some_and(|until| now >= until || self.all_off()) {
+                return;
+            }
+            let wake_at = [pace.next_frame, pace.publish_at].into_iter().chain(pace.lease_ends).min();
+            let sleep = wake_at.unwrap_or(now).since(clock::now());
+            tokio::select! {
+                _ = stop.changed(), if stopping_until.is_none() => {}
+                holder = self.holders.lost() => self.holder_lost(&holder),
+                () = self.wake.notified() => {}
+                received = receive(&mut pace.link) => self.received(&mut pace, received),
+                () = tokio::time::sleep(sleep) => {}
+            }
+        }
+    }
+
+    /// What is due: orders, the link, a frame, publishing.
+    fn work(&mut self, pace: &mut Pace, now: Timestamp) {
+        self.heartbeat.beat(now);
+        self.open_link(pace, now);
+        pace.lease_ends = None;
+        for index in 0..self.supplies.len() {
+            let ends = self.take_orders(index, now);
+            pace.lease_ends = pace.lease_ends.into_iter().chain(ends).min();
+        }
+        if now >= pace.next_frame {
+            self.send_frame(pace, now);
+        }
+        if now >= pace.publish_at {
+            pace.publish_at = now + PUBLISH_EVERY;
+            let modules = now >= pace.modules_at;
+            if modules {
+                pace.modules_at = now + MODULES_EVERY;
+            }
+            for index in 0..self.supplies.len() {
+                self.step(index, now, Input::Tick);
+                self.supplies[index].publish(modules, now);
+            }
+        }
+    }
+
+    fn all_off(&self) -> bool {
+        self.supplies.iter().all(|supply| supply.rack.all_off())
+    }
+
+    fn holder_lost(&mut self, holder: &str) {
+        let now = clock::now();
+        for supply in &self.supplies {
+            supply.orders.holder_lost(holder, now);
+        }
+    }
+
+    fn take_orders(&mut self, index: usize, now: Timestamp) -> Option<Timestamp> {
+        let supply = &mut self.supplies[index];
+        let (taken, lease, ends) = supply.orders.take(now);
+        let lapsed = supply.rack.is_open() && !lease.may_energise();
+        if lapsed && !taken.off {
+            let why = match lease {
+                LeaseState::Lapsed => "the lease ran out or its holder left",
+                LeaseState::None | LeaseState::Live { .. } | LeaseState::HolderLost { .. } => {
+                    "the epoch ended"
+                }
+            };
+            tracing::warn!(supply = supply.name, why, "output off");
+        }
+        let mut inputs = Vec::new();
+        if taken.off || lapsed {
+            inputs.push(Input::Off);
+        }
+        if let Some(holder) = taken.enabled.filter(|_| lease.may_energise()) {
+            self.holders.watch(&holder);
+            inputs.push(Input::Enable);
+        }
+        if let Some(set) = taken.set {
+            let crate::orders::SetPoint { epoch, sequence, voltage, current } = set;
+            inputs.push(Input::Set { epoch, sequence, voltage, current });
+        }
+        if taken.clear_faults {
+            inputs.push(Input::ClearFaults);
+        }
+        if let Some((address, on)) = taken.identify {
+            inputs.push(Input::Identify { address, on });
+        }
+        for input in inputs {
+            self.step(index, now, input);
+        }
+        ends
+    }
+
+    fn step(&mut self, index: usize, now: Timestamp, input: Input) {
+        let supply = &mut self.supplies[index];
+        for action in supply.rack.step(now, input) {
+            let at = now.as_micros();
+            match action {
+                Action::Applied { epoch, sequence } => {
+                    supply.publisher.applied(Applied { epoch, sequence, at });
+                }
+                Action::AllOff => supply.publisher.applied(Applied { epoch: 0, sequence: 0, at }),
+                Action::EndEpoch => supply.orders.end_epoch(),
+            }
+        }
+    }
+
+    fn step_all(&mut self, now: Timestamp, input: &Input) {
+        for index in 0..self.supplies.len() {
+            self.step(index, now, input.clone());
+        }
+    }
+
+    fn open_link(&mut self, pace: &mut Pace, now: Timestamp) {
+        let Link::Closed { until, wait } = pace.link else { return };
+        if now < until {
+            return;
+        }
+        match CanLink::open(&self.port) {
+            Ok(link) => {
+                tracing::info!(bus = self.name, "the CAN link is open");
+                pace.link = Link::Open(Box::new(link));
+                pace.garbled = 0;
+                pace.next_frame = now;
+                self.step_all(now, &Input::LinkUp);
+            }
+            Err(error) => self.link_lost(pace, &error, (wait * 2).min(REOPEN_LAST), now),
+        }
+    }
+
+    fn link_lost(&mut self, pace: &mut Pace, error: &dyn std::error::Error, wait: Duration, now: Timestamp) {
+        if let Some(count) = pace.bad_input.count(now) {
+            tracing::error!(bus = self.name, %error, count, "no CAN link; trying again");
+        }
+        pace.link = Link::Closed { until: now + wait, wait };
+        self.step_all(now, &Input::LinkLost(error.to_string()));
+    }
+
+    fn send_frame(&mut self, pace: &mut Pace, now: Timestamp) {
+        let Link::Open(link) = &mut pace.link else {
+            pace.next_frame = now + PUBLISH_EVERY;
+            return;
+        };
+        pace.next_frame = now + PUBLISH_EVERY;
+        let mut sent = Ok(());
+        for offset in 0..self.supplies.len() {
+            let index = (pace.next_rack + offset) % self.supplies.len();
+            match self.supplies[index].rack.next_request(now) {
+                Ok((to, request)) => {
+                    sent = self.family.frame(to, request).map_or(Ok(()), |frame| link.send(frame));
+                    pace.next_rack = index + 1;
+                    pace.next_frame = now + GAP;
+                    break;
+                }
+                Err(due) => pace.next_frame = pace.next_frame.min(due.max(now + GAP)),
+            }
+        }
+        if let Err(full) = sent {
+            self.link_lost(pace, &full, REOPEN_FIRST, now);
+        }
+    }
+
+    fn received(&mut self, pace: &mut Pace, received: Result<Received, LinkError>) {
+        let now = clock::now();
+        let frame = match received {
+            Ok(Received::Frame(frame)) => frame,
+            Ok(event @ (Received::BusOff | Received::Refused)) => {
+                if let Some(count) = pace.bad_input.count(now) {
+                    tracing::warn!(bus = self.name, ?event, count, "the CAN controller cannot send");
+                }
+                return;
+            }
+            Err(error) => return self.link_lost(pace, &error, REOPEN_FIRST, now),
+        };
+        if let Link::Open(link) = &pace.link
+            && link.garbled() != pace.garbled
+        {
+            pace.garbled = link.garbled();
+            self.count(pace, now, "garbled lines from the CAN adapter");
+        }
+        if !frame.id().is_extended() {
+            return;
+        }
+        match (self.family.decode)(frame.id().bits(), frame.data()) {
+            // Other devices share the bus.
+            Err(Malformed::NotForUs(_) | Malformed::Command(_)) => {}
+            Err(error) => self.count(pace, now, &format!("{frame:?}: {error}")),
+            Ok(message) => {
+                let whose = self.supplies.iter().position(|supply| supply.rack.concerns(&message));
+                match whose {
+                    Some(index) => self.step(index, now, Input::Heard(message)),
+                    None => {
+                        self.count(pace, now, &format!("{frame:?}: from a module that is not configured"));
+                    }
+                }
+            }
+        }
+    }
+
+    fn count(&self, pace: &mut Pace, now: Timestamp, cause: &str) {
+        if let Some(count) = pace.bad_input.count(now) {
+            tracing::warn!(bus = self.name, cause, count, "bad input");
+        }
+    }
+}
+
+async fn receive(link: &mut Link) -> Result<Received, LinkError> {
+    match link {
+        Link::Open(link) => link.recv().await,
+        Link::Closed { .. } => std::future::pending().await,
+    }
+}
+
+/// The frame of a request. A request that the family has no frame for is not sent; a rack only
+/// makes such where a module can do without.
+trait Framed {
+    fn frame(&self, to: Destination, request: Request) -> Option<CanFrame>;
+}
+
+impl Framed for Family {
+    fn frame(&self, to: Destination, request: Request) -> Option<CanFrame> {
+        let frame = (self.encode)(to, request);
+        let frame = frame.inspect_err(|error| tracing::error!(%error, "cannot say it to a module")).ok()?;
+        Some(CanFrame::of_eight(CanId::extended(frame.id).ok()?, frame.data))
+    }
+}
+
+impl Attached {
+    fn publish(&mut self, modules: bool, now: Timestamp) {
+        if let Some(output) = self.rack.output(now) {
+            self.sequence += 1;
+            self.publisher.output(DcOutput {
+                sequence: self.sequence,
+                voltage: output.value.voltage.as_si(),
+                current: output.value.current.as_si(),
+                at: output.at.as_micros(),
+            });
+        }
+        self.publisher.show(Shown {
+            capability: self.rack.capability(now),
+            current_rated: self.rack.current_rated(),
+            state: self.rack.state(),
+        });
+        self.publisher.device(&self.rack);
+        if modules {
+            self.publisher.modules(self.rack.modules(now));
+        }
+    }
+}

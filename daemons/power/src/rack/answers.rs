@@ -1,0 +1,169 @@
+//! Which question an answer belongs to.
+//!
+//! Frames carry no number, so an answer that comes late looks like the answer to the question
+//! asked last. But a module answers in order. So an answer belongs to the *oldest* open question
+//! of its kind, and questions before that one are lost. What a module measured is therefore never
+//! taken for younger than it is.
+//!
+//! While the oldest question is open for long, no more are asked: either its answer comes late,
+//! and then all come in order, or it never comes. In that case everything is forgotten and a
+//! [`BARRIER`] is asked: nothing counts until its answer shows that all older ones are through.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use voltry_power_module::{Order, Reply, Request};
+use voltry_units::Timestamp;
+
+/// Open questions kept for one module.
+const MOST: usize = 16;
+/// No more is asked while a question is open for longer than this.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// After this, an answer is not expected any more.
+const LOST: Duration = Duration::from_secs(1);
+/// Rarely asked otherwise.
+pub(super) const BARRIER: Request = Request::ReadCapability;
+
+/// A question, or an order, and when it was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) request: Request,
+    pub(super) at: Timestamp,
+}
+
+/// The open questions of one module, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    open: VecDeque<Asked>,
+    barred: bool,
+}
+
+impl Answers {
+    /// A question was sent.
+    pub(super) fn ask(&mut self, request: Request, now: Timestamp) {
+        if self.open.len() == MOST {
+            self.open.pop_front();
+        }
+        self.open.push_back(Asked { request, at: now });
+    }
+
+    /// The question that `reply` answers; `None` for an answer nobody waits for.
+    pub(super) fn answered(&mut self, reply: &Reply) -> Option<Asked> {
+        let place = self
+            .open
+            .iter()
+            .position(|asked| (!self.barred || asked.request == BARRIER) && answers(&asked.request, reply))?;
+        self.barred = false;
+        self.open.drain(..=place).next_back()
+    }
+
+    /// Whether `request` may be sent now, if it is a mere question. Orders always may.
+    pub(super) fn may_ask(&mut self, request: Request, now: Timestamp) -> bool {
+        let Some(oldest) = self.open.front() else { return !self.barred || request == BARRIER };
+        let open_for = now.since(oldest.at);
+        if open_for > LOST {
+            self.open.clear();
+            self.barred = true;
+        }
+        match self.barred {
+            true => request == BARRIER && !self.open.iter().any(|asked| asked.request == BARRIER),
+            false => open_for <= PATIENCE,
+        }
+    }
+
+    /// The orders that are not confirmed yet.
+    pub(super) fn open(&self) -> impl Iterator<Item = &Asked> {
+        self.open.iter()
+    }
+}
+
+fn answers(request: &Request, reply: &Reply) -> bool {
+    let read = match request {
+        Request::ReadOutput => matches!(reply, Reply::Output(_)),
+        Request::ReadOutputFixed => matches!(reply, Reply::OutputFixed(_)),
+        Request::ReadSystemOutput | Request::ReadSystemOutputFixed => matches!(reply, Reply::SystemOutput(_)),
+        Request::ReadCount => matches!(reply, Reply::Count(_)),
+        Request::ReadStatus => matches!(reply, Reply::Status(_)),
+        Request::ReadInput => matches!(reply, Reply::Input(_)),
+        Request::ReadCapability => matches!(reply, Reply::Capability(_)),
+        Request::ReadSerial => matches!(reply, Reply::Serial(_)),
+        Request::ReadAvailable => matches!(reply, Reply::Available { .. }),
+        Request::Switch { .. } => return confirms(Order::Switch, reply),
+        Request::SetOutput { .. } => return confirms(Order::SetOutput, reply),
+        Request::SetSystemOutput { .. } => return confirms(Order::SetSystemOutput, reply),
+        Request::WalkIn { .. } => return confirms(Order::WalkIn, reply),
+        Request::Sleep { .. } => return confirms(Order::Sleep, reply),
+        Request::Identify { .. } => return confirms(Order::Identify, reply),
+        Request::SetGroup { .. } => return confirms(Order::SetGroup, reply),
+        Request::AddressMode { .. } => return confirms(Order::AddressMode, reply),
+    };
+    // A refused question does not say which it was.
+    read || matches!(reply, Reply::Refused { order: None, .. })
+}
+
+fn confirms(order: Order, reply: &Reply) -> bool {
+    matches!(reply, Reply::Done(done) if *done == order)
+        || matches!(reply, Reply::Refused { order: Some(refused), .. } if *refused == order)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use voltry_power_module::Output;
+    use voltry_units::{Amps, Volts};
+
+    fn ms(ms: u64) -> Timestamp {
+        Timestamp::from_micros(ms * 1000)
+    }
+
+    fn output() -> Reply {
+        Reply::Output(Output { voltage: Volts::ZERO, current: Amps::ZERO })
+    }
+
+    #[test]
+    fn a_late_answer_is_dated_by_the_question_it_belongs_to() {
+        let mut answers = Answers::default();
+        answers.ask(Request::ReadOutput, ms(0));
+        answers.ask(Request::ReadOutput, ms(100));
+        assert_eq!(answers.answered(&output()).unwrap().at, ms(0));
+        assert_eq!(answers.answered(&output()).unwrap().at, ms(100));
+        assert_eq!(answers.answered(&output()), None, "nobody asked");
+    }
+
+    #[test]
+    fn an_answer_to_a_later_question_tells_that_earlier_ones_are_lost() {
+        let mut answers = Answers::default();
+        answers.ask(Request::ReadOutput, ms(0));
+        answers.ask(Request::ReadSerial, ms(50));
+        assert_eq!(answers.answered(&Reply::Serial(String::new())).unwrap().at, ms(50));
+        answers.ask(Request::ReadOutput, ms(100));
+        assert_eq!(answers.answered(&output()).unwrap().at, ms(100));
+    }
+
+    #[test]
+    fn after_a_second_of_silence_nothing_counts_until_the_barrier_is_through() {
+        let mut answers = Answers::default();
+        answers.ask(Request::ReadOutput, ms(0));
+        assert!(answers.may_ask(Request::ReadOutput, ms(250)));
+        assert!(!answers.may_ask(Request::ReadOutput, ms(251)));
+        assert!(!answers.may_ask(Request::ReadOutput, ms(1001)));
+        assert!(answers.may_ask(BARRIER, ms(1001)));
+        answers.ask(BARRIER, ms(1001));
+        assert_eq!(answers.answered(&output()), None, "the first question's answer, very late");
+        let capability = Reply::Capability(voltry_power_module::Capability {
+            voltage_min: Volts::ZERO,
+            voltage_max: Volts::ZERO,
+            current_max: Amps::ZERO,
+            power_max: voltry_units::Watts::ZERO,
+        });
+        assert!(answers.answered(&capability).is_some());
+        assert!(answers.may_ask(Request::ReadOutput, ms(1010)));
+    }
+
+    #[test]
+    fn open_questions_are_bounded() {
+        let mut answers = Answers::default();
+        (0..1000).for_each(|n| answers.ask(Request::Switch { on: false }, ms(n)));
+        assert_eq!(answers.open.len(), MOST);
+    }
+}

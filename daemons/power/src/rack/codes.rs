@@ -1,0 +1,42 @@
+//! Fault codes: the industry's (ChargeX MREC list) where one fits, else our own.
+
+use voltry_power_module::Condition;
+
+/// The link to the modules is lost.
+pub(crate) const LINK_LOST: &str = "PowerModuleLinkLost";
+/// A configured module does not answer.
+pub(crate) const SILENT: &str = "PowerModuleSilent";
+/// A module gives more than it was told.
+pub(crate) const DISOBEYS: &str = "PowerModuleDisobeys";
+/// A module that was told to stop delivers.
+pub(crate) const WONT_STOP: &str = "PowerModuleWontStop";
+/// A module does not take its set-point.
+pub(crate) const REFUSES: &str = "PowerModuleRefuses";
+/// Two modules have one address.
+pub(crate) const DUPLICATE: &str = "PowerModuleDuplicateAddress";
+
+/// The code of a condition that is an alarm.
+pub(super) const fn of(condition: Condition) -> Option<&'static str> {
+    Some(match condition {
+        Condition::OverTemperature => "MREC3HighTemperature",
+        Condition::OutputOverVoltage | Condition::InputOverVoltage => "MREC5OverVoltage",
+        Condition::InputUnderVoltage => "MREC6UnderVoltage",
+        Condition::PhaseLoss => "MREC15PowerLoss",
+        Condition::ShortCircuit => "PowerModuleShortCircuit",
+        Condition::InputAbnormal => "PowerModuleInputAbnormal",
+        Condition::BleederFailed => "PowerModuleDischargeFailed",
+        Condition::Fault => "PowerModuleFault",
+        Condition::Protection => "PowerModuleProtection",
+        Condition::FanFault => "PowerModuleFan",
+        Condition::DuplicateId => DUPLICATE,
+        Condition::DcOff
+        | Condition::PfcOff
+        | Condition::Asleep
+        | Condition::WalkIn
+        | Condition::PowerLimited
+        | Condition::CommunicationInterrupted
+        | Condition::PhaseUnbalance
+        | Condition::LoadSharing
+        | Condition::AirDuctBlocked => return None,
+    })
+}

@@ -1,0 +1,466 @@
+//! The modules of one supply as one source of current: a pure state machine.
+//!
+//! ```text
+//!            Enable                 SetOutput
+//!   Off ──────────────▶ Armed ──────────────────▶ On ──┐
+//!    ▲                    ▲  ◀────── Enable ──────┘ ◀──┘ SetOutput
+//!    └── Off, lapse, holder gone, link lost, a module that won't stop
+//! ```
+//! [`Rack::step`] takes one input and says what to do; [`Rack::next_request`] says what to send
+//! whenever the bus has room for a frame. So there is no queue: whatever is most urgent is decided
+//! at the instant of sending, and OFF goes before everything.
+//!
+//! Modules are told their own current (never a total that they share by themselves), since only
+//! then it is known what a module delivers that we no longer hear. The invariant: the set-points
+//! of all modules that may be on, heard or not, add up to no more than the total. A rise waits
+//! until the others have confirmed their fall; the share of a silent module stays its own until
+//! it confirmed OFF or its own silence limit is certainly over.
+
+mod answers;
+pub(crate) mod codes;
+mod module;
+mod share;
+mod view;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use voltry_power_module::{Condition, Destination, Kind, Message, Output, Reply, Request, Source};
+use voltry_service::FaultLog;
+use voltry_units::{Amps, Timestamp, Volts, Watts};
+
+use self::module::{Aim, Breach, Module, Phase, Switch, Urgency};
+use crate::Supply;
+
+const BROADCASTS: u8 = 3;
+const SEARCH_EVERY: Duration = Duration::from_secs(1);
+/// An alarm of a module that never was ready may be its start.
+const STARTING: Duration = Duration::from_secs(10);
+/// A set-point refused so often in a row is a fault.
+const REFUSALS: u32 = 5;
+
+/// What happens to a rack.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Input {
+    /// The bus is open.
+    LinkUp,
+    /// The bus is gone, and why.
+    LinkLost(String),
+    /// A module said something.
+    Heard(Message),
+    /// A new epoch: off, but awake.
+    Enable,
+    /// A set-point.
+    Set { epoch: u64, sequence: u64, voltage: Volts, current: Amps },
+    /// Off, for whatever reason.
+    Off,
+    /// Forget faults whose cause is gone.
+    ClearFaults,
+    /// Blink.
+    Identify { address: u8, on: bool },
+    /// Time passed; at least every 100 ms.
+    Tick,
+}
+
+/// What a rack wants done, beside sending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Every module has this set-point.
+    Applied { epoch: u64, sequence: u64 },
+    /// Every module is off.
+    AllOff,
+    /// The rack switched itself off: only a new epoch may energise.
+    EndEpoch,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Goal {
+    Off { since: Timestamp, told: bool },
+    Armed,
+    On { epoch: u64, sequence: u64, voltage: Volts, current: Amps, told: bool },
+}
+
+/// The modules of one supply.
+#[derive(Debug)]
+pub(crate) struct Rack {
+    name: String,
+    supply: Supply,
+    modules: BTreeMap<u8, Module>,
+    blink: BTreeMap<u8, bool>,
+    goal: Goal,
+    link: Option<Timestamp>,
+    broadcasts: u8,
+    searched: Option<Timestamp>,
+    faults: FaultLog,
+    alarmed_since: BTreeMap<u8, Timestamp>,
+}
+
+impl Rack {
+    /// A rack whose modules may be delivering anything; its bus is not open yet.
+    pub(crate) fn new(name: &str, supply: Supply, now: Timestamp) -> Self {
+        let modules = supply.modules.iter().map(|address| (*address, Module::unknown(now))).collect();
+        Self {
+            name: name.to_owned(),
+            supply,
+            modules,
+            blink: BTreeMap::new(),
+            goal: Goal::Off { since: now, told: true },
+            link: None,
+            broadcasts: 0,
+            searched: None,
+            faults: FaultLog::new(),
+            alarmed_since: BTreeMap::new(),
+        }
+    }
+
+    /// Whether a message is this rack's business.
+    pub(crate) fn concerns(&self, message: &Message) -> bool {
+        let Source::Module(address) = message.source else { return false };
+        self.modules.contains_key(&address)
+            || matches!((&message.reply, self.supply.group), (Reply::Status(status), Some(group)) if status.group == group)
+    }
+
+    /// Takes one input.
+    #[must_use]
+    pub(crate) fn step(&mut self, now: Timestamp, input: Input) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match input {
+            Input::LinkUp => self.link_up(now),
+            Input::LinkLost(cause) => self.link_lost(&cause, now, &mut actions),
+            Input::Heard(message) => self.hear(&message, now),
+            Input::Enable => self.goal = Goal::Armed,
+            Input::Set { epoch, sequence, voltage, current } => {
+                if self.is_open() {
+                    self.goal = Goal::On { epoch, sequence, voltage, current, told: false };
+                }
+            }
+            Input::Off => {
+                let since = if let Goal::Off { since, .. } = self.goal { since } else { now };
+                self.goal = Goal::Off { since, told: false };
+            }
+            Input::ClearFaults => self.clear_faults(),
+            Input::Identify { address, on } => {
+                if self.modules.contains_key(&address) {
+                    self.blink.insert(address, on);
+                }
+            }
+            Input::Tick => {}
+        }
+        self.review(now, &mut actions);
+        self.aim(now);
+        self.confirm(now, &mut actions);
+        actions
+    }
+
+    /// Whether an epoch is open, as far as the rack knows.
+    pub(crate) fn is_open(&self) -> bool {
+        match self.goal {
+            Goal::Off { .. } => false,
+            Goal::Armed | Goal::On { .. } => true,
+        }
+    }
+
+    fn link_up(&mut self, now: Timestamp) {
+        self.link = Some(now);
+        self.broadcasts = BROADCASTS;
+        self.faults.gone(codes::LINK_LOST);
+        self.modules.values_mut().for_each(|module| module.forget(now));
+    }
+
+    fn link_lost(&mut self, cause: &str, now: Timestamp, actions: &mut Vec<Action>) {
+        if self.link.take().is_some() {
+            self.modules.values_mut().for_each(|module| module.forget(now));
+        }
+        self.faults.raise(codes::LINK_LOST, cause, now);
+        self.switch_itself_off(now, actions);
+    }
+
+    fn switch_itself_off(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
+        if self.is_open() {
+            self.goal = Goal::Off { since: now, told: false };
+            actions.push(Action::EndEpoch);
+        }
+    }
+
+    fn hear(&mut self, message: &Message, now: Timestamp) {
+        let Source::Module(address) = message.source else { return };
+        if !self.concerns(message) {
+            return;
+        }
+        let module = self.modules.entry(address).or_insert_with(|| Module::unknown(now));
+        let before = module.phase;
+        module.hear(&message.reply, now);
+        if before != module.phase {
+            tracing::info!(supply = self.name, module = address, "the module answers");
+        }
+    }
+
+    fn clear_faults(&mut self) {
+        for module in self.modules.values_mut() {
+            if module.conditions().of(Kind::Alarm).next().is_none() {
+                module.barred = None;
+            }
+            module.refusals = 0;
+        }
+        for code in [codes::DISOBEYS, codes::WONT_STOP, codes::REFUSES] {
+            self.faults.gone(code);
+        }
+        for code in self.faults.clear() {
+            tracing::info!(supply = self.name, code, "fault cleared");
+        }
+    }
+
+    /// Whether nothing may flow until the faults are cleared: what flows cannot be known.
+    fn blocked(&self) -> bool {
+        self.faults.contains(codes::DUPLICATE) || self.faults.contains(codes::WONT_STOP)
+    }
+
+    fn raise(&mut self, code: &str, cause: String, now: Timestamp) {
+        let text = cause.clone();
+        if self.faults.raise(code, cause, now) {
+            tracing::warn!(supply = self.name, code, cause = text, "fault");
+        }
+    }
+
+    /// Looks at what the modules do and report.
+    fn review(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
+        let (silent_after, lost_after) = (self.supply.silent_after, self.supply.lost_after);
+        let mut found = Vec::new();
+        for (address, module) in &mut self.modules {
+            module.age(silent_after, lost_after, now);
+            match module.breach(now) {
+                Some(Breach::WontStop { current }) => {
+                    module.insist_on_off();
+                    found.push((codes::WONT_STOP, format!("module {address} is off and gives {current}")));
+                }
+                Some(Breach::Disobeys { told, measured }) => {
+                    let cause = format!(
+                        "module {address} gives {} at {}, told {} at {}",
+                        measured.current, measured.voltage, told.current, told.voltage
+                    );
+                    module.barred = Some(cause.clone());
+                    found.push((codes::DISOBEYS, cause));
+                }
+                None => {}
+            }
+            if module.refusals >= REFUSALS {
+                let cause = format!("module {address} refuses its set-point");
+                module.barred = Some(cause.clone());
+                found.push((codes::REFUSES, cause));
+            }
+        }
+        for (code, cause) in found {
+            self.raise(code, cause, now);
+        }
+        self.review_silence(now);
+        self.review_alarms(now);
+        if self.blocked() {
+            self.switch_itself_off(now, actions);
+        }
+    }
+
+    fn review_silence(&mut self, now: Timestamp) {
+        let Some(up) = self.link else { return };
+        let silent = self.modules.iter().find(|(_, module)| match module.phase {
+            Phase::Absent => true,
+            Phase::Silent { since } => now.since(since.max(up)) > self.supply.silent_after,
+            Phase::Qualifying | Phase::Ready => false,
+        });
+        let missing = now.since(up) > self.supply.silent_after && self.modules.len() < self.supply.expected();
+        match silent.map(|(address, _)| *address) {
+            Some(address) => self.raise(codes::SILENT, format!("module {address} does not answer"), now),
+            None if missing => {
+                let (found, wanted) = (self.modules.len(), self.supply.expected());
+                self.raise(codes::SILENT, format!("{found} of {wanted} modules answer"), now);
+            }
+            None => self.faults.gone(codes::SILENT),
+        }
+    }
+
+    fn review_alarms(&mut self, now: Timestamp) {
+        let mut present = Vec::new();
+        for (address, module) in &mut self.modules {
+            if !module.answers() || module.conditions().of(Kind::Alarm).next().is_none() {
+                self.alarmed_since.remove(address);
+                continue;
+            }
+            let since = *self.alarmed_since.entry(*address).or_insert(now);
+            let duplicate = module.conditions().has(Condition::DuplicateId);
+            // A module that starts may lack its mains for a while.
+            if !duplicate && !module.was_ready() && now.since(since) < STARTING {
+                continue;
+            }
+            for condition in module.conditions().of(Kind::Alarm) {
+                let Some(code) = codes::of(condition) else { continue };
+                present.push((code, format!("module {address}: {}", condition.text())));
+                if !comes_and_goes_with_the_mains(condition) {
+                    module.barred = Some(condition.text().to_owned());
+                }
+            }
+        }
+        for condition in Condition::ALL {
+            if let Some(code) = codes::of(*condition).filter(|code| !present.iter().any(|(p, _)| p == code)) {
+                self.faults.gone(code);
+            }
+        }
+        for (code, cause) in present {
+            self.raise(code, cause, now);
+        }
+    }
+
+    /// Says to each module what it shall do.
+    fn aim(&mut self, now: Timestamp) {
+        for (address, aim) in self.aims(now) {
+            if let Some(module) = self.modules.get_mut(&address) {
+                module.aim(aim);
+            }
+        }
+    }
+
+    fn aims(&self, now: Timestamp) -> BTreeMap<u8, Aim> {
+        let idle = match self.goal {
+            Goal::Off { since, .. } => {
+                !self.supply.sleep_after.is_zero() && now.since(since) > self.supply.sleep_after
+            }
+            Goal::Armed | Goal::On { .. } => false,
+        };
+        let of = |address: &u8| Aim {
+            asleep: idle,
+            walk_in: self.supply.walk_in,
+            blink: self.blink.get(address).copied(),
+            ..Aim::OFF
+        };
+        let mut aims: BTreeMap<u8, Aim> =
+            self.modules.keys().map(|address| (*address, of(address))).collect();
+        let Goal::On { voltage, current, .. } = self.goal else { return aims };
+        if voltage <= Volts::ZERO {
+            return aims;
+        }
+        let total = self.bounded(voltage, current);
+        let takers: Vec<_> = self.modules.iter().filter(|(_, module)| takes_part(module)).collect();
+        let others = self.modules.values().filter(|module| !takes_part(module));
+        let reserved: Amps = others.map(|module| module.reserve(now)).sum();
+        let limits: Vec<Amps> = takers.iter().map(|(_, module)| module.limit(voltage, now)).collect();
+        let all: Amps = self.modules.values().map(|module| module.reserve(now)).sum();
+        for ((address, module), share) in takers.iter().zip(share::shares(total - reserved, &limits)) {
+            let own = module.reserve(now);
+            let room = (total - (all - own)).max(Amps::ZERO);
+            let current = if share > own { share.min(room.max(own)) } else { share };
+            if let Some(aim) = aims.get_mut(address) {
+                aim.output = Some(Output { voltage, current });
+                aim.held_back = current < share;
+                aim.may_start = module.ceiling() <= room;
+            }
+        }
+        aims
+    }
+
+    /// A total current within the configured limits.
+    fn bounded(&self, voltage: Volts, current: Amps) -> Amps {
+        let by_power = self.supply.power_max.and_then(|power: Watts| power.at(voltage));
+        [self.supply.current_max, by_power].into_iter().flatten().fold(current, Amps::min)
+    }
+
+    /// Says what the modules have confirmed.
+    fn confirm(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
+        let all_off = self.all_off();
+        let applied = match self.goal {
+            Goal::Off { .. } => all_off && self.link.is_some(),
+            Goal::Armed => false,
+            Goal::On { voltage, .. } if voltage <= Volts::ZERO => all_off,
+            Goal::On { .. } => self.all_follow(now),
+        };
+        match &mut self.goal {
+            Goal::Off { told, .. } if applied && !*told => {
+                *told = true;
+                actions.push(Action::AllOff);
+            }
+            Goal::On { epoch, sequence, told, .. } if applied && !*told => {
+                *told = true;
+                actions.push(Action::Applied { epoch: *epoch, sequence: *sequence });
+            }
+            Goal::Off { .. } | Goal::Armed | Goal::On { .. } => {}
+        }
+    }
+
+    /// Whether every module is certainly off.
+    pub(crate) fn all_off(&self) -> bool {
+        self.modules.values().all(|module| module.phase == Phase::Absent || module.switch == Switch::Off)
+    }
+
+    /// Whether every module that takes part is on and has confirmed its whole share.
+    fn all_follow(&self, now: Timestamp) -> bool {
+        let aims = self.aims(now);
+        let mut takers = self.modules.iter().filter(|(_, module)| takes_part(module)).peekable();
+        takers.peek().is_some()
+            && takers.all(|(address, module)| {
+                matches!(module.switch, Switch::On { .. })
+                    && aims.get(address).is_some_and(|aim| !aim.held_back && aim.output == module.confirmed)
+            })
+    }
+
+    /// What to send now that the bus has room for a frame; else when to ask again.
+    pub(crate) fn next_request(&mut self, now: Timestamp) -> Result<(Destination, Request), Timestamp> {
+        if self.link.is_none() {
+            return Err(now + SEARCH_EVERY);
+        }
+        if self.broadcasts > 0 {
+            self.broadcasts -= 1;
+            return Ok((Destination::All, Request::Switch { on: false }));
+        }
+        let aims = self.aims(now);
+        let mut best: Option<((bool, Urgency, Timestamp), u8, Request)> = None;
+        for (address, module) in &mut self.modules {
+            let aim = aims.get(address).copied().unwrap_or(Aim::OFF);
+            if let Some(candidate) = module.next(aim, now) {
+                let waiting = candidate.due > now;
+                let urgency = if waiting { Urgency::Poll } else { candidate.urgency };
+                let rank = (waiting, urgency, candidate.due);
+                if best.is_none_or(|(known, ..)| rank < known) {
+                    best = Some((rank, *address, candidate.request));
+                }
+            }
+        }
+        let search = self.search_due().map(|due| (due > now, Urgency::Poll, due));
+        if let Some((waiting, _, due)) = search.filter(|rank| best.is_none_or(|(known, ..)| *rank < known)) {
+            if waiting {
+                return Err(due);
+            }
+            self.searched = Some(now);
+            return Ok((Destination::All, Request::ReadStatus));
+        }
+        let Some(((waiting, _, due), address, request)) = best else { return Err(now + SEARCH_EVERY) };
+        if waiting {
+            return Err(due);
+        }
+        if let Some(module) = self.modules.get_mut(&address) {
+            module.sent(request, now);
+        }
+        Ok((Destination::Module(address), request))
+    }
+
+    /// When to look for modules of the group that have not been heard yet.
+    fn search_due(&self) -> Option<Timestamp> {
+        let complete = self.supply.group.is_none() || self.modules.len() >= self.supply.expected();
+        (!complete && !self.is_open())
+            .then(|| self.searched.map_or(Timestamp::BOOT, |searched| searched + SEARCH_EVERY))
+    }
+}
+
+fn takes_part(module: &Module) -> bool {
+    module.phase == Phase::Ready && !module.conditions().has(Condition::Asleep)
+}
+
+/// Such an alarm is a fault, but the module may be used again when it has gone.
+fn comes_and_goes_with_the_mains(condition: Condition) -> bool {
+    matches!(
+        condition,
+        Condition::PhaseLoss
+            | Condition::InputUnderVoltage
+            | Condition::InputOverVoltage
+            | Condition::InputAbnormal
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! What a rack shows of itself.
+
+use voltry_bus::{DcCapability, SupplyState};
+use voltry_power_module::{Condition, Kind, Output};
+use voltry_service::FaultLog;
+use voltry_units::{Amps, Celsius, Measured, Timestamp, Volts, Watts};
+
+use super::module::{Module, Phase, Switch};
+use super::{Goal, Rack};
+
+impl Rack {
+    /// What the modules that answer give together: the highest voltage, the sum of currents, and
+    /// the time of the oldest reading. A module whose reading is old is left out, not guessed.
+    pub(crate) fn output(&self, now: Timestamp) -> Option<Measured<Output>> {
+        let fresh = || self.modules.values().filter_map(|module| module.fresh_output(now));
+        let at = fresh().map(|output| output.at).min()?;
+        let voltage = fresh().map(|output| output.value.voltage).max()?;
+        let current = fresh().map(|output| output.value.current).sum();
+        Some(Measured::new(Output { voltage, current }, at))
+    }
+
+    /// What can be asked of the modules that can deliver; zero while nothing may flow.
+    pub(crate) fn capability(&self, now: Timestamp) -> DcCapability {
+        let ready: Vec<&Module> =
+            self.modules.values().filter(|module| module.phase == Phase::Ready).collect();
+        let capabilities = || ready.iter().filter_map(|module| module.capability);
+        let (Some(voltage_min), Some(voltage_max)) = (
+            capabilities().map(|capability| capability.voltage_min).max(),
+            capabilities().map(|capability| capability.voltage_max).min(),
+        ) else {
+            return DcCapability::default();
+        };
+        if self.blocked() || self.link.is_none() || self.may_deliver_anything(now) {
+            return DcCapability::default();
+        }
+        let voltage_max = self.supply.voltage_max.map_or(voltage_max, |limit| limit.min(voltage_max));
+        // At the lowest voltage power limits least: what follows is current alone.
+        let current: Amps = ready.iter().map(|module| module.limit(Volts::ZERO, now)).sum();
+        let current_max = self.supply.current_max.map_or(current, |limit| limit.min(current));
+        let power: Watts = capabilities().map(|capability| capability.power_max).sum();
+        let power = self.supply.power_max.map_or(power, |limit| limit.min(power));
+        DcCapability {
+            voltage_min: voltage_min.as_si(),
+            voltage_max: voltage_max.as_si(),
+            current_max: current_max.as_si(),
+            power_max: power.as_si(),
+        }
+    }
+
+    /// What all modules that were ever heard are rated for, within the configured limit.
+    pub(crate) fn current_rated(&self) -> Amps {
+        let rated = self.modules.values().filter_map(|module| module.capability);
+        let rated = rated.map(|capability| capability.current_max).sum::<Amps>();
+        self.supply.current_max.map_or(rated, |limit| limit.min(rated))
+    }
+
+    /// Whether a module is not known to be off, nor with which set-point: right after a start.
+    fn may_deliver_anything(&self, now: Timestamp) -> bool {
+        self.modules.values().any(|module| module.reserve(now) >= Amps::MAX)
+    }
+
+    pub(crate) fn state(&self) -> SupplyState {
+        let mut answering = self.modules.values().filter(|module| module.answers()).peekable();
+        if self.link.is_none() || answering.peek().is_none() {
+            return SupplyState::Absent;
+        }
+        if matches!(self.goal, Goal::On { .. })
+            && self.modules.values().any(|module| matches!(module.switch, Switch::On { .. }))
+        {
+            return SupplyState::On;
+        }
+        let asleep = answering.all(|module| module.conditions().has(Condition::Asleep));
+        if asleep { SupplyState::Asleep } else { SupplyState::Off }
+    }
+
+    pub(crate) fn faults(&self) -> &FaultLog {
+        &self.faults
+    }
+
+    /// The serial number of the first module that told one.
+    pub(crate) fn serial(&self) -> String {
+        self.modules.values().find_map(|module| module.serial.clone()).unwrap_or_default()
+    }
+
+    /// Every module seen, or configured, for a technician.
+    pub(crate) fn modules(&self, now: Timestamp) -> Vec<voltry_bus::Module> {
+        self.modules.iter().map(|(address, module)| self.shown(*address, module, now)).collect()
+    }
+
+    fn shown(&self, address: u8, module: &Module, now: Timestamp) -> voltry_bus::Module {
+        let output = module.fresh_output(now).map(|output| output.value);
+        let status = module.status.filter(|_| module.answers()).map(|status| status.value);
+        let notes = module.conditions().iter().filter(|_| module.answers());
+        let alarms = notes.filter(|condition| condition.kind() != Kind::State);
+        let barred = module.barred.iter().cloned();
+        let mut alarms: Vec<String> = alarms.map(|condition| condition.text().to_owned()).collect();
+        alarms.extend(barred);
+        alarms.dedup();
+        voltry_bus::Module {
+            bus: self.supply.bus.clone(),
+            address: address.into(),
+            group: status.map_or(0, |status| status.group.into()),
+            serial: module.serial.clone().unwrap_or_default(),
+            state: word(module).to_owned(),
+            online: module.answers(),
+            voltage: output.map_or(Volts::ZERO, |output| output.voltage).as_si(),
+            current: output.map_or(Amps::ZERO, |output| output.current).as_si(),
+            available: if module.answers() { module.limit(Volts::ZERO, now).as_si() } else { 0.0 },
+            temperature: status.map_or(Celsius::ZERO, |status| status.inlet).as_si(),
+            alarms,
+            at: module.heard.unwrap_or_default().as_micros(),
+        }
+    }
+}
+
+fn word(module: &Module) -> &'static str {
+    match (module.phase, module.switch) {
+        (Phase::Absent, _) => "absent",
+        (Phase::Silent { .. }, _) => "silent",
+        (Phase::Qualifying | Phase::Ready, _) if module.barred.is_some() => "barred",
+        (Phase::Qualifying, _) => "starting",
+        (Phase::Ready, Switch::On { .. }) => "on",
+        (Phase::Ready, _) if module.conditions().has(Condition::Asleep) => "asleep",
+        (Phase::Ready, Switch::Off | Switch::TurningOff { .. } | Switch::TurningOn { .. }) => "off",
+    }
+}

@@ -1,0 +1,288 @@
+//! A supply on D-Bus: `PowerSupply1`, `PowerRack1` and `Device1` at one path.
+//!
+//! Methods check and leave an order; they never wait. A task of its own sends signals, so a bus
+//! that is slow to take them holds up no module.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use voltry_bus::{Applied, DcCapability, DcOutput, Error, Module, SupplyState};
+use voltry_service::{Device, Identity, Stamp, clock};
+use voltry_units::{Amps, Volts};
+use zbus::message::Header;
+use zbus::object_server::{InterfaceRef, SignalEmitter};
+use zbus::{Connection, interface};
+
+use crate::orders::Orders;
+use crate::rack::Rack;
+
+/// Signals waiting for the bus: a second and a half of them.
+const SIGNALS: usize = 16;
+/// Properties change at most ten times a second.
+const CHANGE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The properties of a supply, and what a set-point is checked against.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Shown {
+    pub(crate) capability: DcCapability,
+    /// Amperes that the modules are rated for together. What they can give now may fall at any
+    /// moment, and a set-point above that is cut, not refused.
+    pub(crate) current_rated: Amps,
+    pub(crate) state: SupplyState,
+}
+
+#[derive(Debug)]
+enum Signal {
+    Output(DcOutput),
+    Applied(Applied),
+}
+
+/// The control loop's way to the bus. It never waits; what the bus does not take is lost.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    signals: mpsc::Sender<Signal>,
+    shown: watch::Sender<Shown>,
+    modules: watch::Sender<Vec<Module>>,
+    device: Device,
+    vendor: &'static str,
+}
+
+impl Publisher {
+    /// Serves a supply at `path`.
+    pub(crate) async fn serve(
+        connection: &Connection,
+        path: &str,
+        vendor: &'static str,
+        orders: Orders,
+    ) -> zbus::Result<Self> {
+        let nothing = Shown {
+            capability: DcCapability::default(),
+            current_rated: Amps::ZERO,
+            state: SupplyState::Absent,
+        };
+        let (shown, shown_now) = watch::channel(nothing);
+        let (modules, modules_now) = watch::channel(Vec::new());
+        let (signals, waiting) = mpsc::channel(SIGNALS);
+        let server = connection.object_server();
+        server.at(path, PowerSupply1 { orders: orders.clone(), shown: shown_now.clone() }).await?;
+        server.at(path, PowerRack1 { orders, modules: modules_now.clone() }).await?;
+        let device = Device::serve(connection, path, Identity::default()).await?;
+        let supply = server.interface::<_, PowerSupply1>(path).await?;
+        let rack = server.interface::<_, PowerRack1>(path).await?;
+        tokio::spawn(tell_signals(supply.signal_emitter().to_owned(), waiting));
+        tokio::spawn(tell_shown(supply, shown_now));
+        tokio::spawn(tell_modules(rack, modules_now));
+        Ok(Self { signals, shown, modules, device, vendor })
+    }
+
+    pub(crate) fn output(&self, output: DcOutput) {
+        self.signal(Signal::Output(output));
+    }
+
+    pub(crate) fn applied(&self, applied: Applied) {
+        self.signal(Signal::Applied(applied));
+    }
+
+    fn signal(&self, signal: Signal) {
+        if self.signals.try_send(signal).is_err() {
+            tracing::debug!("the bus takes no signals");
+        }
+    }
+
+    pub(crate) fn show(&self, shown: Shown) {
+        self.shown.send_if_modified(|known| std::mem::replace(known, shown) != shown);
+    }
+
+    pub(crate) fn modules(&self, modules: Vec<Module>) {
+        self.modules.send_if_modified(|known| {
+            let changed = *known != modules;
+            *known = modules;
+            changed
+        });
+    }
+
+    pub(crate) fn device(&self, rack: &Rack) {
+        self.device.set_online(rack.state() != SupplyState::Absent);
+        self.device.set_faults(rack.faults());
+        let identity =
+            Identity { vendor: self.vendor.to_owned(), serial: rack.serial(), ..Identity::default() };
+        self.device.set_identity(identity);
+    }
+}
+
+async fn tell_signals(emitter: SignalEmitter<'static>, mut signals: mpsc::Receiver<Signal>) {
+    while let Some(signal) = signals.recv().await {
+        let told = match signal {
+            Signal::Output(output) => PowerSupply1::output(&emitter, output).await,
+            Signal::Applied(applied) => PowerSupply1::applied(&emitter, applied).await,
+        };
+        if told.is_err() {
+            // The bus is gone, and the daemon ends.
+            return;
+        }
+    }
+}
+
+async fn tell_shown(served: InterfaceRef<PowerSupply1>, mut shown: watch::Receiver<Shown>) {
+    let mut told = *shown.borrow_and_update();
+    while shown.changed().await.is_ok() {
+        let now = *shown.borrow_and_update();
+        let emitter = served.signal_emitter();
+        let supply = PowerSupply1::clone(&*served.get().await);
+        if now.capability != told.capability && supply.capability_changed(emitter).await.is_err() {
+            return;
+        }
+        if now.state != told.state && supply.state_changed(emitter).await.is_err() {
+            return;
+        }
+        told = now;
+        tokio::time::sleep(CHANGE_INTERVAL).await;
+    }
+}
+
+async fn tell_modules(served: InterfaceRef<PowerRack1>, mut modules: watch::Receiver<Vec<Module>>) {
+    while modules.changed().await.is_ok() {
+        modules.mark_unchanged();
+        let rack = PowerRack1::clone(&*served.get().await);
+        if rack.modules_changed(served.signal_emitter()).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct PowerSupply1 {
+    orders: Orders,
+    shown: watch::Receiver<Shown>,
+}
+
+fn caller(header: &Header<'_>) -> Result<String, Error> {
+    let sender = header.sender().map(ToString::to_string);
+    sender.ok_or_else(|| Error::NotHolder("the message names no sender".into()))
+}
+
+// zbus hands headers over by value.
+#[allow(clippy::needless_pass_by_value)]
+#[interface(name = "org.voltry.PowerSupply1", spawn = false)]
+impl PowerSupply1 {
+    fn enable(&self, epoch: u64, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
+        Ok(self.orders.enable(&caller(&header)?, epoch, clock::now())?)
+    }
+
+    fn set_output(
+        &self,
+        epoch: u64,
+        sequence: u64,
+        sent_at: u64,
+        voltage: f64,
+        current: f64,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        let (voltage, current) = checked(voltage, current, &self.shown.borrow())?;
+        let stamp = Stamp::new(epoch, sequence, sent_at);
+        Ok(self.orders.set(&caller(&header)?, stamp, voltage, current, clock::now())?)
+    }
+
+    fn renew_lease(
+        &self,
+        epoch: u64,
+        sequence: u64,
+        sent_at: u64,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        Ok(self.orders.renew(&caller(&header)?, Stamp::new(epoch, sequence, sent_at), clock::now())?)
+    }
+
+    fn off(&self) {
+        self.orders.off();
+    }
+
+    fn clear_faults(&self) {
+        self.orders.clear_faults();
+    }
+
+    #[zbus(signal)]
+    async fn output(emitter: &SignalEmitter<'_>, output: DcOutput) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    async fn applied(emitter: &SignalEmitter<'_>, applied: Applied) -> zbus::Result<()>;
+
+    #[zbus(property)]
+    fn capability(&self) -> DcCapability {
+        self.shown.borrow().capability
+    }
+
+    #[zbus(property)]
+    fn state(&self) -> SupplyState {
+        self.shown.borrow().state
+    }
+}
+
+/// A set-point within what the modules are rated for. Zero volts mean off, within the epoch.
+fn checked(voltage: f64, current: f64, shown: &Shown) -> Result<(Volts, Amps), Error> {
+    let (voltage, current) = (Volts::from_si(voltage)?, Amps::from_si(current)?);
+    if shown.current_rated <= Amps::ZERO {
+        return Err(Error::Unavailable("no module has answered yet".into()));
+    }
+    if current < Amps::ZERO || current > shown.current_rated {
+        return Err(Error::OutOfRange(format!("{current} is not between 0 and {}", shown.current_rated)));
+    }
+    let DcCapability { voltage_min, voltage_max, .. } = shown.capability;
+    // While nothing can be delivered the limits read zero; then the rack gives nothing anyway.
+    let known = voltage_max > 0.0;
+    if voltage < Volts::ZERO
+        || voltage > Volts::ZERO && known && !(voltage_min..=voltage_max).contains(&voltage.as_si())
+    {
+        return Err(Error::OutOfRange(format!("{voltage} is not between {voltage_min} and {voltage_max} V")));
+    }
+    Ok((voltage, current))
+}
+
+#[derive(Debug, Clone)]
+struct PowerRack1 {
+    orders: Orders,
+    modules: watch::Receiver<Vec<Module>>,
+}
+
+#[interface(name = "org.voltry.PowerRack1")]
+impl PowerRack1 {
+    fn identify(&self, bus: &str, address: u32, on: bool) -> Result<(), Error> {
+        let known = self.modules.borrow().iter().any(|module| module.bus == bus && module.address == address);
+        let address = u8::try_from(address).ok().filter(|_| known);
+        let address = address.ok_or_else(|| Error::Invalid("no such module behind this supply".into()))?;
+        self.orders.identify(address, on);
+        Ok(())
+    }
+
+    #[zbus(property)]
+    fn modules(&self) -> Vec<Module> {
+        self.modules.borrow().clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn set_points_that_no_module_could_take_are_refused() {
+        let shown = Shown {
+            capability: DcCapability {
+                voltage_min: 150.0,
+                voltage_max: 1000.0,
+                current_max: 80.0,
+                power_max: 30_000.0,
+            },
+            current_rated: Amps::new(100),
+            state: SupplyState::Off,
+        };
+        let refused = |voltage, current| checked(voltage, current, &shown).is_err();
+        assert!(refused(f64::NAN, 1.0) && refused(400.0, f64::INFINITY));
+        assert!(refused(400.0, -1.0) && refused(400.0, 100.1));
+        assert!(refused(149.0, 1.0) && refused(1000.5, 1.0) && refused(-1.0, 0.0));
+        assert_eq!(checked(400.0, 90.0, &shown), Ok((Volts::new(400), Amps::new(90))), "derated: it is cut");
+        assert_eq!(checked(0.0, 0.0, &shown), Ok((Volts::ZERO, Amps::ZERO)));
+        let none = Shown { current_rated: Amps::ZERO, ..shown };
+        assert!(matches!(checked(400.0, 1.0, &none), Err(Error::Unavailable(_))));
+    }
+}
