@@ -1,1 +1,9 @@
 //! Simulated hardware and vehicle.
+
+pub mod demo;
+pub mod electrical;
+pub mod faults;
+pub mod foreground;
+pub mod hardware;
+pub mod station;
+pub mod vehicle;

@@ -1,2 +1,114 @@
-//! Simulated hardware and vehicle.
-fn main() {}
+//! Simulated hardware and vehicles, and the station that runs the real daemons against them.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use voltry_sim::demo::{self, Demo};
+use voltry_sim::foreground;
+use voltry_sim::station::namespace;
+use voltry_sim::station::topology::Topology;
+
+/// Simulated hardware and vehicles around the real daemons.
+#[derive(Debug, Parser)]
+#[command(name = "voltry-sim", version)]
+struct Options {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Bring up a whole station in the foreground and obey lines on standard input
+    ///
+    /// Prints `ready` when every EVSE is available. Then, a line each:
+    /// plug N, unplug N, swipe TOKEN [N], fault NAME [N], clear NAME [N], status [N],
+    /// power-cut, kill DAEMON, quit. Each is answered by a line that begins with `ok` or `error`.
+    /// End of input does not end the station; Ctrl-C does, and leaves nothing running.
+    #[command(verbatim_doc_comment)]
+    Station(StationOptions),
+    /// Charge a simulated car from 20 to 80 % in about a minute, and compare the bill with the meter
+    Demo(DemoOptions),
+}
+
+#[derive(Debug, Args)]
+struct StationOptions {
+    /// What the station consists of (TOML); else one EVSE that anybody may use
+    #[arg(long, value_name = "FILE")]
+    topology: Option<PathBuf>,
+    /// Where the station keeps its book, its logs and its sockets; else a new folder in /tmp
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// How many EVSEs, instead of the topology's number
+    #[arg(long, value_name = "N")]
+    evses: Option<u32>,
+    /// Show what the daemons log
+    #[arg(long)]
+    verbose: bool,
+}
+
+#[derive(Debug, Args)]
+struct DemoOptions {
+    #[command(flatten)]
+    station: StationOptions,
+    /// Break this while it charges, and show what a technician then sees
+    #[arg(long, value_name = "NAME")]
+    fault: Option<String>,
+    /// Stay up afterwards, to play with voltryctl
+    #[arg(long)]
+    keep: bool,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let code = match runtime {
+        Ok(runtime) => runtime.block_on(run(options)),
+        Err(error) => Err(error.into()),
+    };
+    let code = code.unwrap_or_else(|error| {
+        eprintln!("voltry-sim: {error:#}");
+        1
+    });
+    // Not a return: a thread that reads standard input would be waited for.
+    std::process::exit(code.into())
+}
+
+async fn run(options: Options) -> anyhow::Result<u8> {
+    if !namespace::inside() {
+        let forward_input = match &options.command {
+            Command::Station(_) => true,
+            Command::Demo(demo) => demo.keep,
+        };
+        return namespace::enter(forward_input).await;
+    }
+    match options.command {
+        Command::Station(station) => {
+            foreground::start_logging(station.verbose, "info");
+            let state = station.state.clone();
+            foreground::station(topology(&station)?, state, station.verbose).await
+        }
+        Command::Demo(demo) => {
+            foreground::start_logging(demo.station.verbose, "error");
+            let topology = topology(&demo.station)?;
+            let demo = Demo {
+                fault: demo.fault,
+                keep: demo.keep,
+                state: demo.station.state,
+                verbose: demo.station.verbose,
+            };
+            demo::run(topology, demo).await
+        }
+    }
+}
+
+fn topology(options: &StationOptions) -> anyhow::Result<Topology> {
+    let topology = match &options.topology {
+        Some(file) => Topology::read(file)?,
+        None => Topology::default(),
+    };
+    match options.evses {
+        Some(evses) => topology.with_evses(evses),
+        None => Ok(topology),
+    }
+}

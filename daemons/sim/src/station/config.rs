@@ -1,0 +1,198 @@
+//! Writes the daemons' `voltry.toml` from the topology.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::Context;
+use voltry_bus::names;
+
+use super::network;
+use super::topology::Topology;
+use super::wiring::{CAN_BIT_RATE, METER_UNIT, MODBUS_BAUD, MONITOR_UNIT, dc_line, grid_line, imd_line};
+
+/// The register maps of the simulated meters, as they are delivered.
+const METER_MAPS: [(&str, &str); 2] = [
+    ("acrel-djsf1352-rn.toml", include_str!("../../../../packaging/meters/acrel-djsf1352-rn.toml")),
+    ("carlo-gavazzi-em580.toml", include_str!("../../../../packaging/meters/carlo-gavazzi-em580.toml")),
+];
+
+/// What contactors, cable and connector of the simulated EVSEs are made for, volts and amperes.
+const VOLTAGE_MAX: u32 = 1000;
+const CURRENT_MAX: u32 = 300;
+
+/// Watts of one module, as the simulated ones are rated.
+const MODULE_W: f64 = 30_000.0;
+
+/// The meter daemon's instances.
+pub(super) fn meter_lines(topology: &Topology) -> Vec<String> {
+    let mut lines = vec![grid_line()];
+    for (evse, _) in topology.evses() {
+        lines.push(dc_line(evse));
+        lines.push(imd_line(evse));
+    }
+    lines
+}
+
+/// Writes `STATE/voltry.toml`; the topology's own `config` wins over what is said here.
+pub(super) fn write(topology: &Topology, state: &Path) -> anyhow::Result<()> {
+    let mut config: toml::Table =
+        toml::from_str(&text(topology, state)).context("the configuration written here is no TOML")?;
+    merge(&mut config, &topology.config);
+    let file = state.join("voltry.toml");
+    let text = format!(
+        "# Written by voltry-sim at each start. Put changes into voltry.d/*.toml.\n\n{}",
+        toml::to_string(&config)?
+    );
+    std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+    for (name, map) in METER_MAPS {
+        std::fs::write(state.join("meters").join(name), map).context("writing the meters' register maps")?;
+    }
+    Ok(())
+}
+
+fn text(topology: &Topology, state: &Path) -> String {
+    let mut text = String::new();
+    station(&mut text, topology, state).expect("writing to a string");
+    for (evse, parts) in topology.evses() {
+        one_evse(&mut text, evse, parts.modules, state).expect("writing to a string");
+    }
+    text
+}
+
+fn station(text: &mut String, topology: &Topology, state: &Path) -> std::fmt::Result {
+    // A station has a handful of modules.
+    #[allow(clippy::cast_precision_loss)]
+    let modules_w: f64 = topology.evses().map(|(_, parts)| parts.modules as f64 * MODULE_W).sum();
+    let limit = if topology.power_limit > 0.0 { topology.power_limit } else { modules_w };
+    writeln!(text, "[station]")?;
+    writeln!(text, "name = {:?}", topology.name)?;
+    writeln!(text, "database = {:?}", state.join("lib/book.db"))?;
+    writeln!(text, "power_limit_w = {limit:.1}")?;
+    writeln!(text, "free_vending = {}", topology.free)?;
+    writeln!(text, "tokens = {:?}", topology.tokens)?;
+    modbus(text, state, &grid_line(), "energy-meter", "carlo-gavazzi-em580", METER_UNIT)
+}
+
+fn one_evse(text: &mut String, evse: u32, modules: usize, state: &Path) -> std::fmt::Result {
+    let number = evse.to_string();
+    let (dc, imd) = (dc_line(evse), imd_line(evse));
+    let addresses: Vec<usize> = (0..modules).collect();
+    let device = |name: &str| state.join("dev").join(format!("{name}{evse}"));
+    modbus(text, state, &dc, "energy-meter", "acrel-djsf1352-rn", METER_UNIT)?;
+    modbus(text, state, &imd, "insulation-monitor", "isocha425hv", MONITOR_UNIT)?;
+    let meter = binding(&names::meter(&capitalized(&dc)), "energy_meter", &dc);
+    write!(
+        text,
+        r#"
+[station.evse.{evse}]
+energy_meter = {meter}
+
+[power.bus.can{evse}]
+type = "slcan"
+device = {can:?}
+bit_rate = {CAN_BIT_RATE}
+
+[power.supply.{evse}]
+family = "infypower"
+bus = "can{evse}"
+modules = {addresses:?}
+
+[board.{evse}]
+device = {mcu:?}
+
+[secc.{evse}]
+interface = "{interface}"
+evse_id = "DE*VOL*E{evse}"
+
+[evse.{evse}]
+profile = "iec61851-23-2023"
+voltage_max = {VOLTAGE_MAX}
+current_max = {CURRENT_MAX}
+power_supply = {supply}
+voltage_monitor = {monitor}
+insulation_monitor = {monitor}
+connector_io = {connector}
+energy_meter = {meter}
+ev_link = {link}
+"#,
+        mcu = device("mcu"),
+        supply = binding(names::POWER, "power_supply", &number),
+        monitor = binding(&names::meter(&capitalized(&imd)), "insulation_monitor", &imd),
+        connector = binding(names::BOARD, "connector", &number),
+        link = binding(&names::secc(evse), "ev_link", &number),
+        can = device("can"),
+        interface = network::station_end(evse),
+    )
+}
+
+fn modbus(
+    text: &mut String,
+    state: &Path,
+    line: &str,
+    kind: &str,
+    model: &str,
+    unit: u8,
+) -> std::fmt::Result {
+    write!(
+        text,
+        r#"
+[meter.{line}]
+port = {{ serial = {serial:?}, baud = {MODBUS_BAUD}, parity = "none", stop_bits = 1 }}
+models = [{models:?}]
+state = {library:?}
+
+[meter.{line}.device.{line}]
+kind = "{kind}"
+model = "{model}"
+address = {unit}
+"#,
+        serial = state.join("dev").join(line),
+        models = state.join("meters"),
+        library = state.join("lib"),
+    )
+}
+
+fn binding(name: &str, role: &str, object: &str) -> String {
+    format!("{{ name = {name:?}, path = {:?} }}", names::path(role, object))
+}
+
+/// A meter line's name as it ends its bus name.
+fn capitalized(line: &str) -> String {
+    let mut letters = line.chars();
+    letters.next().map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + letters.as_str())
+}
+
+/// Tables merge; anything else replaces.
+fn merge(into: &mut toml::Table, from: &toml::Table) {
+    for (key, value) in from {
+        match (into.get_mut(key), value) {
+            (Some(toml::Value::Table(old)), toml::Value::Table(new)) => merge(old, new),
+            _ => {
+                into.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_toml_with_a_table_for_every_daemon() {
+        let topology = Topology::default().with_evses(2).unwrap();
+        let config: toml::Table = toml::from_str(&text(&topology, Path::new("/tmp/state"))).unwrap();
+        for table in ["station", "power", "meter", "secc", "board", "evse"] {
+            assert!(config.contains_key(table), "[{table}] is missing");
+        }
+        assert_eq!(config["meter"].as_table().unwrap().len(), meter_lines(&topology).len());
+    }
+
+    #[test]
+    fn the_topologys_own_tables_win() {
+        let mut config: toml::Table = toml::from_str("[station]\nname = 'a'\ntokens = []").unwrap();
+        merge(&mut config, &toml::from_str("[station]\nname = 'b'").unwrap());
+        assert_eq!(config["station"]["name"].as_str(), Some("b"));
+        assert!(config["station"].get("tokens").is_some());
+    }
+}

@@ -1,0 +1,142 @@
+//! Lines on standard input, for people and for foreign test suites. Each is answered by one line
+//! that begins with `ok` or `error`.
+
+use std::str::FromStr;
+
+use super::Station;
+
+/// What the lines are, for `--help` and for a wrong one.
+pub const HELP: &str = "plug N | unplug N | swipe TOKEN [N] | fault NAME [N] | clear NAME [N] | \
+     status [N] | power-cut | kill DAEMON | quit";
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Line {
+    /// A vehicle plugs in.
+    Plug(u32),
+    /// It is unplugged.
+    Unplug(u32),
+    /// A card is held to the reader; EVSE 0: the station finds out which is meant.
+    Swipe(String, u32),
+    /// Something breaks.
+    Fault(String, u32),
+    /// It is mended.
+    Clear(String, u32),
+    /// What the EVSE says, and what is true.
+    Status(u32),
+    /// Mains are lost and come back.
+    PowerCut,
+    /// A daemon crashes.
+    Kill(String),
+    /// The end.
+    Quit,
+}
+
+impl FromStr for Line {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut words = text.split_whitespace();
+        let verb = words.next().unwrap_or_default();
+        let mut name = || words.next().map(str::to_owned).ok_or_else(|| format!("{verb} what? {HELP}"));
+        let line = match verb {
+            "plug" => Self::Plug(number(words.next(), 1)?),
+            "unplug" => Self::Unplug(number(words.next(), 1)?),
+            "swipe" => Self::Swipe(name()?, number(words.next(), 0)?),
+            "fault" => Self::Fault(name()?, number(words.next(), 1)?),
+            "clear" => Self::Clear(name()?, number(words.next(), 1)?),
+            "status" => Self::Status(number(words.next(), 1)?),
+            "kill" => Self::Kill(name()?),
+            "power-cut" => Self::PowerCut,
+            "quit" => Self::Quit,
+            other => return Err(format!("{other:?} is no command: {HELP}")),
+        };
+        match words.next() {
+            Some(extra) => Err(format!("{extra:?} is too much: {HELP}")),
+            None => Ok(line),
+        }
+    }
+}
+
+fn number(word: Option<&str>, default: u32) -> Result<u32, String> {
+    word.map_or(Ok(default), |word| word.parse().map_err(|_| format!("{word:?} is no EVSE's number")))
+}
+
+impl Station {
+    /// Does what a line says; the answer is for standard output. [`Line::Quit`] is the caller's.
+    pub async fn obey(&mut self, line: Line) -> String {
+        let result = match line {
+            Line::Plug(evse) => self.control.plug(evse).map_err(text).map(|()| format!("plugged {evse}")),
+            Line::Unplug(evse) => {
+                self.control.unplug(evse).map_err(text).map(|()| format!("unplugged {evse}"))
+            }
+            Line::Swipe(token, evse) => self.control.swipe(&token, evse).await.map_err(text),
+            Line::Fault(name, evse) => {
+                self.control.inject(&name, evse).map_err(text).map(|()| format!("{name} {evse}"))
+            }
+            Line::Clear(name, evse) => {
+                self.control.clear(&name, evse).map_err(text).map(|()| format!("cleared {name} {evse}"))
+            }
+            Line::Status(evse) => self.describe(evse).await,
+            Line::PowerCut => self
+                .power_cut()
+                .await
+                .map(|()| "power is back".to_owned())
+                .map_err(|error| format!("{error:#}")),
+            Line::Kill(name) => {
+                self.kill(&name).map(|()| format!("killed {name}")).map_err(|error| error.to_string())
+            }
+            Line::Quit => Ok("bye".to_owned()),
+        };
+        match result {
+            Ok(words) => format!("ok {words}"),
+            Err(words) => format!("error {}", words.replace('\n', "; ")),
+        }
+    }
+
+    async fn describe(&self, evse: u32) -> Result<String, String> {
+        let truth = self.control.truth(evse).map_err(text)?;
+        let state = self.evse_state(evse).await.map_or("absent", voltry_bus::EvseState::as_str);
+        Ok(format!(
+            "state={state} pilot={} voltage={:.1} current={:.1} contactors={} soc={:.1} register={:.0}",
+            truth.pilot,
+            truth.cable_voltage,
+            truth.current,
+            if truth.contactors_closed { "closed" } else { "open" },
+            truth.soc,
+            truth.register,
+        ))
+    }
+}
+
+// Taken by value so that it can stand in `map_err`.
+#[allow(clippy::needless_pass_by_value)]
+fn text(error: voltry_bus::Error) -> String {
+    let full = error.to_string();
+    // The prefix is for programs.
+    full.strip_prefix("org.voltry.Error.").map_or(full.clone(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_understood_with_and_without_an_evse() {
+        let parse = |text: &str| text.parse::<Line>().unwrap();
+        assert_eq!(parse("plug 2"), Line::Plug(2));
+        assert_eq!(parse("plug"), Line::Plug(1));
+        assert_eq!(parse("swipe 04A1B2C3"), Line::Swipe("04A1B2C3".to_owned(), 0));
+        assert_eq!(parse("  fault module-dead 1 "), Line::Fault("module-dead".to_owned(), 1));
+        assert_eq!(parse("power-cut"), Line::PowerCut);
+        assert_eq!(parse("kill evse-1"), Line::Kill("evse-1".to_owned()));
+    }
+
+    #[test]
+    fn a_wrong_line_is_answered_with_what_is_right() {
+        for text in ["", "plugg 1", "plug one", "plug 1 2", "swipe", "quit now"] {
+            assert!(text.parse::<Line>().is_err(), "{text:?}");
+        }
+        assert!("dance".parse::<Line>().unwrap_err().contains("power-cut"));
+    }
+}

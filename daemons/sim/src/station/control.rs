@@ -1,0 +1,162 @@
+//! What a person, a test or `Sim1` can do to the simulated world.
+
+use std::collections::BTreeMap;
+
+use tokio::sync::watch;
+use voltry_bus::{Error, SimTruth, Station1Proxy, names};
+
+use crate::electrical::{PilotState, SharedCircuit};
+use crate::faults::Fault;
+use crate::vehicle::{Doing, VehicleConfig};
+
+/// Watt-hours of one count of the simulated direct-current meter.
+const METER_RESOLUTION_WH: f64 = 1.0;
+
+/// One EVSE of the simulated world, with the vehicle that parks there.
+#[derive(Debug)]
+pub struct Place {
+    /// Its circuit.
+    pub circuit: SharedCircuit,
+    /// The vehicle that plugs in here.
+    pub vehicle: VehicleConfig,
+    /// What that vehicle does.
+    pub doing: watch::Receiver<Doing>,
+}
+
+/// The simulated world.
+#[derive(Debug)]
+pub struct Control {
+    places: BTreeMap<u32, Place>,
+    connection: watch::Receiver<Option<zbus::Connection>>,
+}
+
+impl Control {
+    /// Steers these places; `connection` leads to the daemons.
+    #[must_use]
+    pub fn new(places: BTreeMap<u32, Place>, connection: watch::Receiver<Option<zbus::Connection>>) -> Self {
+        Self { places, connection }
+    }
+
+    /// The numbers of the EVSEs.
+    pub fn evses(&self) -> impl Iterator<Item = u32> {
+        self.places.keys().copied()
+    }
+
+    /// The EVSE of this number.
+    ///
+    /// # Errors
+    /// `UnknownEvse`.
+    pub fn place(&self, evse: u32) -> Result<&Place, Error> {
+        self.places.get(&evse).ok_or_else(|| Error::UnknownEvse(format!("there is no EVSE {evse}")))
+    }
+
+    /// Plugs a fresh vehicle in, with the state of charge of its configuration.
+    ///
+    /// # Errors
+    /// `UnknownEvse`; `Refused` if one is plugged in.
+    pub fn plug(&self, evse: u32) -> Result<(), Error> {
+        let place = self.place(evse)?;
+        place.circuit.with(|circuit| {
+            if circuit.vehicle().is_some() {
+                return Err(Error::Refused(format!("a vehicle is already plugged in at EVSE {evse}")));
+            }
+            circuit.plug_in(place.vehicle.electrical());
+            Ok(())
+        })
+    }
+
+    /// Pulls the plug, whatever flows.
+    ///
+    /// # Errors
+    /// `UnknownEvse`; `Refused` if none is plugged in.
+    pub fn unplug(&self, evse: u32) -> Result<(), Error> {
+        match self.place(evse)?.circuit.with(crate::electrical::Circuit::unplug) {
+            Some(_vehicle) => Ok(()),
+            None => Err(Error::Refused(format!("no vehicle is plugged in at EVSE {evse}"))),
+        }
+    }
+
+    /// Breaks something.
+    ///
+    /// # Errors
+    /// `UnknownEvse`; `Invalid` for a name that is no fault's.
+    pub fn inject(&self, name: &str, evse: u32) -> Result<(), Error> {
+        let fault = fault(name)?;
+        self.place(evse)?.circuit.with(|circuit| circuit.faults.inject(fault));
+        Ok(())
+    }
+
+    /// Mends it.
+    ///
+    /// # Errors
+    /// `UnknownEvse`; `Invalid` for a name that is no fault's.
+    pub fn clear(&self, name: &str, evse: u32) -> Result<(), Error> {
+        let fault = fault(name)?;
+        self.place(evse)?.circuit.with(|circuit| circuit.faults.clear(fault));
+        Ok(())
+    }
+
+    /// Holds a card to the reader. EVSE 0: the station finds out which is meant.
+    ///
+    /// # Errors
+    /// What `Station1.Authorize` answers; `Unavailable` without a bus.
+    pub async fn swipe(&self, token: &str, evse: u32) -> Result<String, Error> {
+        if evse != 0 {
+            self.place(evse)?;
+        }
+        let connection = self.connection()?;
+        let station = Station1Proxy::new(&connection, names::STATION, names::STATION_PATH).await?;
+        let outcome = station.authorize(token, evse).await?;
+        Ok(outcome.outcome)
+    }
+
+    /// The truth of an EVSE's circuit.
+    ///
+    /// # Errors
+    /// `UnknownEvse`.
+    pub fn truth(&self, evse: u32) -> Result<SimTruth, Error> {
+        let place = self.place(evse)?;
+        Ok(place.circuit.with(|circuit| SimTruth {
+            module_voltage: circuit.module_side_v(),
+            cable_voltage: circuit.cable_side_v(),
+            current: circuit.output_a(),
+            contactors_closed: circuit.contactors.conducts(),
+            soc: circuit.vehicle().map_or(-1.0, |vehicle| vehicle.battery.soc * 100.0),
+            register: (circuit.meter.exact_import_wh() / METER_RESOLUTION_WH).floor() * METER_RESOLUTION_WH,
+            resolution: METER_RESOLUTION_WH,
+            pilot: pilot(circuit.pilot_state()).to_owned(),
+            at: now_us(),
+        }))
+    }
+
+    /// The bus, if there is one now.
+    ///
+    /// # Errors
+    /// `Unavailable` while there is none.
+    pub fn connection(&self) -> Result<zbus::Connection, Error> {
+        self.connection.borrow().clone().ok_or_else(|| Error::Unavailable("the bus is down".to_owned()))
+    }
+}
+
+fn fault(name: &str) -> Result<Fault, Error> {
+    Fault::from_name(name)
+        .ok_or_else(|| Error::Invalid(format!("{name:?} is no fault; `voltryctl sim fault list` names them")))
+}
+
+fn pilot(state: PilotState) -> &'static str {
+    match state {
+        PilotState::A => "A",
+        PilotState::B => "B",
+        PilotState::C => "C",
+        PilotState::D => "D",
+        PilotState::E => "E",
+        PilotState::F => "F",
+    }
+}
+
+/// `CLOCK_BOOTTIME` in microseconds, the time of everything on the bus.
+fn now_us() -> u64 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
+        .expect("every Linux since 2.6.39 has CLOCK_BOOTTIME");
+    u64::try_from(std::time::Duration::from(now).as_micros()).unwrap_or(u64::MAX)
+}

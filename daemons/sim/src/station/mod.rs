@@ -1,0 +1,222 @@
+//! A whole station in the foreground: private bus, simulated hardware, vehicles, and the real
+//! daemons under a supervisor that does what systemd does for them.
+//!
+//! ```text
+//! STATE/bus                 the bus's socket
+//! STATE/voltry.toml         the daemons' configuration, written from the topology
+//! STATE/voltry.d/*.toml     yours, read after it
+//! STATE/dev/…               the serial lines to the simulated hardware
+//! STATE/lib/…               what the daemons store
+//! STATE/log/NAME.log        what they say
+//! ```
+
+pub mod bus;
+mod config;
+pub mod console;
+pub mod control;
+pub mod namespace;
+pub mod network;
+pub mod sim1;
+pub mod supervisor;
+pub mod topology;
+mod units;
+mod wiring;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use voltry_bus::{Evse1Proxy, EvseState, names};
+use zbus::proxy::CacheProperties;
+
+use crate::electrical::{Circuit, SharedCircuit};
+use crate::vehicle::{self, Doing, Link};
+use control::{Control, Place};
+use supervisor::{Places, Supervised};
+use topology::Topology;
+
+/// How often the station's state is looked at while somebody waits for it.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A running station. Dropping it kills everything.
+#[derive(Debug)]
+pub struct Station {
+    /// Steers the simulated world.
+    pub control: Arc<Control>,
+    state: PathBuf,
+    topology: Topology,
+    places: Places,
+    bus: Option<Supervised>,
+    daemons: Vec<Supervised>,
+    /// Hardware, vehicles, our connection to the bus. They survive a power cut, as the metal does.
+    _world: JoinSet<()>,
+}
+
+impl Station {
+    /// Brings everything up in `state`, which is made if it is not there. Returns when the
+    /// processes run; [`Station::available`] waits until a vehicle could come.
+    ///
+    /// # Errors
+    /// Something is missing on this machine, or refuses.
+    pub async fn start(topology: Topology, state: &Path, verbose: bool) -> anyhow::Result<Self> {
+        let state = prepare(state)?;
+        let places = Places { logs: state.join("log"), sockets: state.join("run"), verbose };
+        network::bring_loopback_up().await?;
+        let mut world = JoinSet::new();
+        let (connection_in, connection) = watch::channel(None);
+        let control = Arc::new(build_world(&topology, &state, &mut world, connection).await?);
+        config::write(&topology, &state)?;
+        world.spawn(bus::stay_connected(bus::address(&state), control.clone(), connection_in));
+        let mut station =
+            Self { control, state, topology, places, bus: None, daemons: Vec::new(), _world: world };
+        station.power_on().await?;
+        Ok(station)
+    }
+
+    /// The bus's address.
+    #[must_use]
+    pub fn bus_address(&self) -> String {
+        bus::address(&self.state)
+    }
+
+    /// The state folder.
+    #[must_use]
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
+    /// Waits until every EVSE says that it is available.
+    ///
+    /// # Errors
+    /// After `limit`, with what is missing; at once when a daemon gave up.
+    pub async fn available(&self, limit: Duration) -> anyhow::Result<()> {
+        let deadline = tokio::time::Instant::now() + limit;
+        loop {
+            let mut missing = Vec::new();
+            for evse in self.control.evses() {
+                match self.evse_state(evse).await {
+                    Some(EvseState::Available) => {}
+                    Some(state) => missing.push(format!("EVSE {evse} is {state}")),
+                    None => missing.push(format!("EVSE {evse} does not answer")),
+                }
+            }
+            if missing.is_empty() {
+                return Ok(());
+            }
+            if let Some(daemon) = self.daemons.iter().find(|daemon| daemon.gave_up()) {
+                bail!("{} gave up; see {}", daemon.name, self.log(&daemon.name).display());
+            }
+            if tokio::time::Instant::now() > deadline {
+                let waiting = self.daemons.iter().filter(|daemon| !daemon.ready());
+                missing.extend(waiting.map(|daemon| {
+                    format!("{} is not ready, see {}", daemon.name, self.log(&daemon.name).display())
+                }));
+                bail!("not available after {} s: {}", limit.as_secs(), missing.join("; "));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// What an EVSE's own daemon says; `None` while it does not answer.
+    pub async fn evse_state(&self, evse: u32) -> Option<EvseState> {
+        let connection = self.control.connection().ok()?;
+        let proxy = Evse1Proxy::builder(&connection)
+            .destination(names::evse(evse))
+            .path(names::path("evse", &evse.to_string()))
+            .cache_properties(CacheProperties::No)
+            .build()
+            .await
+            .ok()?;
+        proxy.state().await.ok()
+    }
+
+    /// Kills all daemons and the bus at once, as a loss of mains does, and starts them again.
+    ///
+    /// # Errors
+    /// They cannot be started again.
+    pub async fn power_cut(&mut self) -> anyhow::Result<()> {
+        self.daemons.clear();
+        self.bus = None;
+        // The dropped children die when their tasks are next looked at.
+        tokio::task::yield_now().await;
+        self.power_on().await
+    }
+
+    /// Kills one daemon, as if it had crashed.
+    ///
+    /// # Errors
+    /// There is none of that name; the error names those there are.
+    pub fn kill(&self, name: &str) -> anyhow::Result<()> {
+        let all = || self.bus.iter().chain(&self.daemons);
+        match all().find(|daemon| daemon.name == name) {
+            Some(daemon) => {
+                daemon.kill();
+                Ok(())
+            }
+            None => {
+                let names: Vec<&str> = all().map(|daemon| daemon.name.as_str()).collect();
+                bail!("no daemon {name:?}; there are {}", names.join(", "))
+            }
+        }
+    }
+
+    async fn power_on(&mut self) -> anyhow::Result<()> {
+        bus::remove_stale_socket(&self.state)?;
+        let bus = Supervised::start(bus::unit(&self.state)?, &self.places)
+            .context("starting the bus (package dbus-daemon)")?;
+        bus.settled().await;
+        self.bus = Some(bus);
+        for unit in units::daemons(&self.topology, &self.state)? {
+            self.daemons.push(Supervised::start(unit, &self.places)?);
+        }
+        Ok(())
+    }
+
+    fn log(&self, daemon: &str) -> PathBuf {
+        self.places.logs.join(format!("{daemon}.log"))
+    }
+}
+
+/// Makes the state folder's folders; returns its absolute path.
+fn prepare(state: &Path) -> anyhow::Result<PathBuf> {
+    std::fs::create_dir_all(state).with_context(|| format!("making {}", state.display()))?;
+    let state = state.canonicalize().with_context(|| format!("resolving {}", state.display()))?;
+    // A socket's address holds 107 characters.
+    let longest = state.join("run/evse-10.notify");
+    if longest.as_os_str().len() > 107 {
+        bail!("{} is too long a path for sockets; choose a shorter --state", state.display());
+    }
+    for folder in ["log", "run", "dev", "lib", "meters", "voltry.d"] {
+        std::fs::create_dir_all(state.join(folder)).context("making the state folder")?;
+    }
+    Ok(state)
+}
+
+async fn build_world(
+    topology: &Topology,
+    state: &Path,
+    world: &mut JoinSet<()>,
+    connection: watch::Receiver<Option<zbus::Connection>>,
+) -> anyhow::Result<Control> {
+    let dev = state.join("dev");
+    let mut places = BTreeMap::new();
+    let mut circuits = Vec::new();
+    for (evse, parts) in topology.evses() {
+        network::make_link(evse).await?;
+        let circuit = SharedCircuit::new(Circuit::new(parts.circuit()));
+        world.spawn(circuit.clone().run());
+        wiring::attach(evse, &circuit, &dev, world)?;
+        circuits.push(circuit.clone());
+        let (doing_in, doing) = watch::channel(Doing::Away);
+        let link = Link { interface: network::vehicle_end(evse), evcc_id: topology.evcc_id(evse) };
+        world.spawn(vehicle::drive(circuit.clone(), parts.vehicle.clone(), link, doing_in));
+        let place = Place { circuit, vehicle: parts.vehicle.clone(), doing };
+        places.insert(evse, place);
+    }
+    wiring::attach_grid(circuits, &dev, world)?;
+    Ok(Control::new(places, connection))
+}

@@ -1,0 +1,162 @@
+//! What the station consists of: how many EVSEs, what is behind each, which vehicle comes.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+
+use crate::electrical::CircuitConfig;
+use crate::vehicle::VehicleConfig;
+
+/// The most EVSEs one simulator carries.
+const EVSES_MAX: u32 = 8;
+
+/// A station. Every key has a default; an empty file is a station of one EVSE.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Topology {
+    /// The station's name.
+    pub name: String,
+    /// Watts that all EVSEs together may take; 0: no limit beyond the modules'.
+    pub power_limit: f64,
+    /// Whether anybody may charge; else only who has one of `tokens`.
+    pub free: bool,
+    /// The local list of tokens.
+    pub tokens: Vec<String>,
+    /// How many EVSEs; those that `evse` does not describe are as its defaults.
+    pub evses: u32,
+    /// The EVSEs one by one, in order.
+    pub evse: Vec<EvseParts>,
+    /// Added to the daemons' configuration, table by table; wins over what is written here.
+    pub config: toml::Table,
+}
+
+/// One EVSE and the vehicle that comes to it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvseParts {
+    /// Power modules of 30 kW and 100 A.
+    pub modules: usize,
+    /// The vehicle.
+    pub vehicle: VehicleConfig,
+}
+
+impl Default for Topology {
+    fn default() -> Self {
+        Self {
+            name: "Voltry simulation".to_owned(),
+            power_limit: 0.0,
+            free: true,
+            tokens: Vec::new(),
+            evses: 1,
+            evse: Vec::new(),
+            config: toml::Table::new(),
+        }
+    }
+}
+
+impl Default for EvseParts {
+    fn default() -> Self {
+        Self { modules: 3, vehicle: VehicleConfig::default() }
+    }
+}
+
+impl EvseParts {
+    /// Its circuit.
+    #[must_use]
+    pub fn circuit(&self) -> CircuitConfig {
+        CircuitConfig::of_modules(self.modules)
+    }
+}
+
+impl Topology {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// It cannot be read, or something in it makes no sense.
+    pub fn read(file: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+        let topology: Self = toml::from_str(&text).with_context(|| file.display().to_string())?;
+        topology.check()?;
+        Ok(topology)
+    }
+
+    /// Sets the number of EVSEs.
+    ///
+    /// # Errors
+    /// Too many, or none.
+    pub fn with_evses(mut self, evses: u32) -> anyhow::Result<Self> {
+        self.evses = evses;
+        self.check()?;
+        Ok(self)
+    }
+
+    /// The EVSEs by their numbers, from 1.
+    pub fn evses(&self) -> impl Iterator<Item = (u32, EvseParts)> {
+        (1..=self.evses).map(|evse| {
+            let index = usize::try_from(evse - 1).unwrap_or(usize::MAX);
+            (evse, self.evse.get(index).cloned().unwrap_or_default())
+        })
+    }
+
+    /// The EVCCID of the vehicle at an EVSE: a locally administered MAC address.
+    #[must_use]
+    pub fn evcc_id(&self, evse: u32) -> [u8; 6] {
+        [0x02, 0x56, 0x4f, 0x4c, 0x54, u8::try_from(evse).unwrap_or(u8::MAX)]
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        if !(1..=EVSES_MAX).contains(&self.evses) {
+            bail!("{} EVSEs: there can be 1 to {EVSES_MAX}", self.evses);
+        }
+        for (evse, parts) in self.evses() {
+            if !(1..=16).contains(&parts.modules) {
+                bail!("EVSE {evse} has {} modules: there can be 1 to 16", parts.modules);
+            }
+            let vehicle = &parts.vehicle;
+            let quantities =
+                [vehicle.capacity_wh, vehicle.voltage_max, vehicle.current_max, vehicle.power_max];
+            if !quantities.iter().all(|value| value.is_finite() && *value > 0.0) {
+                bail!("EVSE {evse}: the vehicle's capacity and limits must be above 0");
+            }
+            if !(0.0..=100.0).contains(&vehicle.soc) || !(0.0..=100.0).contains(&vehicle.target_soc) {
+                bail!("EVSE {evse}: states of charge are 0 to 100 percent");
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_file_is_a_station_of_one_evse() {
+        let topology: Topology = toml::from_str("").unwrap();
+        assert_eq!(topology.evses().count(), 1);
+        topology.check().unwrap();
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for text in [
+            "evses = 0",
+            "evses = 99",
+            "[[evse]]\nmodules = 0",
+            "[[evse]]\nvehicle.capacity_wh = -1.0",
+            "[[evse]]\nvehicle.soc = 101.0",
+        ] {
+            let topology: Topology = toml::from_str(text).unwrap();
+            assert!(topology.check().is_err(), "{text}");
+        }
+        assert!(toml::from_str::<Topology>("evsse = 1").is_err());
+    }
+
+    #[test]
+    fn undescribed_evses_are_as_the_defaults() {
+        let topology: Topology = toml::from_str("evses = 2\n[[evse]]\nmodules = 1").unwrap();
+        let modules: Vec<usize> = topology.evses().map(|(_, parts)| parts.modules).collect();
+        assert_eq!(modules, [1, EvseParts::default().modules]);
+    }
+}

@@ -1,0 +1,84 @@
+//! Which simulated device is at the end of which serial line.
+//!
+//! ```text
+//! dev/canN     slcan adapter with the power modules of EVSE N, addresses 0 …
+//! dev/mcuN     the safety controller of connector N
+//! dev/dcN      the direct-current meter of EVSE N (Acrel DJSF1352-RN)
+//! dev/imdN     the insulation monitor of EVSE N (Bender isoCHA425HV)
+//! dev/grid     the meter of the grid connection (Carlo Gavazzi EM580)
+//! ```
+
+use std::path::Path;
+
+use anyhow::Context;
+use tokio::task::JoinSet;
+
+use crate::electrical::SharedCircuit;
+use crate::hardware::{
+    AcrelMeter, CanBus, Em580, InfyModule, IsoCha, Line, Mcu, McuConfig, Pty, Wire, serve,
+};
+
+pub(super) const CAN_BIT_RATE: u32 = 125_000;
+pub(super) const MODBUS_BAUD: u32 = 19_200;
+pub(super) const METER_UNIT: u8 = 1;
+/// As it leaves the factory.
+pub(super) const MONITOR_UNIT: u8 = 3;
+
+/// The meter daemon's instance for EVSE `n`'s direct-current meter.
+pub(super) fn dc_line(evse: u32) -> String {
+    format!("dc{evse}")
+}
+
+/// The meter daemon's instance for EVSE `n`'s insulation monitor.
+pub(super) fn imd_line(evse: u32) -> String {
+    format!("imd{evse}")
+}
+
+/// The meter daemon's instance for the grid connection.
+pub(super) fn grid_line() -> String {
+    "grid".to_owned()
+}
+
+/// Builds the devices of one EVSE and links their lines into `dev`.
+pub(super) fn attach(
+    evse: u32,
+    circuit: &SharedCircuit,
+    dev: &Path,
+    world: &mut JoinSet<()>,
+) -> anyhow::Result<()> {
+    let count = circuit.with(|circuit| circuit.modules.len());
+    let modules = (0..count)
+        .map(|index| {
+            let address = u8::try_from(index).context("a bus has at most 60 modules")?;
+            Ok(InfyModule::new(address, 0, circuit.clone(), index))
+        })
+        .collect::<anyhow::Result<_>>()?;
+    connect(&dev.join(format!("can{evse}")), CanBus::new(modules), world)?;
+    connect(&dev.join(format!("mcu{evse}")), Mcu::new(McuConfig::default(), circuit.clone()), world)?;
+    let meter = AcrelMeter::new(METER_UNIT, circuit.clone());
+    connect(&dev.join(dc_line(evse)), Line::new(MODBUS_BAUD, vec![Box::new(meter)]), world)?;
+    let monitor = IsoCha::new(MONITOR_UNIT, circuit.clone());
+    connect(&dev.join(imd_line(evse)), Line::new(MODBUS_BAUD, vec![Box::new(monitor)]), world)
+}
+
+/// Builds the meter of the grid connection that feeds all these circuits.
+pub(super) fn attach_grid(
+    circuits: Vec<SharedCircuit>,
+    dev: &Path,
+    world: &mut JoinSet<()>,
+) -> anyhow::Result<()> {
+    let meter = Em580::new(METER_UNIT, circuits);
+    connect(&dev.join(grid_line()), Line::new(MODBUS_BAUD, vec![Box::new(meter)]), world)
+}
+
+fn connect(link: &Path, device: impl Wire + 'static, world: &mut JoinSet<()>) -> anyhow::Result<()> {
+    let pty = Pty::open().context("opening a pseudo-terminal")?;
+    pty.link(link).with_context(|| format!("linking {}", link.display()))?;
+    let name = link.display().to_string();
+    world.spawn(async move {
+        if let Err(error) = serve(pty, device).await {
+            tracing::error!(line = name, %error, "the simulated device stopped");
+        }
+    });
+    Ok(())
+}

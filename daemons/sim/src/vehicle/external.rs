@@ -1,0 +1,119 @@
+//! A vehicle whose conversation is somebody else's program: a foreign EVCC against our station.
+//!
+//! The program runs in the simulator's network namespace and finds in its environment
+//! `NETWORK_INTERFACE` (the vehicle's end of the cable's data link), `VOLTRY_BATTERY_VOLTAGE`
+//! (volts) and `VOLTRY_BATTERY_SOC` (percent). With lines on its standard output it switches what
+//! a vehicle switches: `s2 closed`, `s2 open`, `contactors closed`, `contactors open`. Other lines
+//! are shown in the log. It ends when the session has ended; its exit code is the outcome.
+
+use std::process::Stdio;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+
+use super::inlet::Inlet;
+
+/// A line longer than this is no command of ours; the program is ended.
+const LINE_MAX: usize = 64 * 1024;
+
+/// Runs `program` for one session; returns how it ended, in words. S2 and the vehicle's contactors
+/// are open afterwards. Dropped, it kills the program.
+pub(super) async fn charge(inlet: &Inlet, program: &[String], interface: &str) -> String {
+    let words = match run(inlet, program, interface).await {
+        Ok(words) => words,
+        Err(error) => format!("{}: {error}", program.join(" ")),
+    };
+    inlet.set_contactors(false);
+    inlet.set_s2(false);
+    words
+}
+
+async fn run(inlet: &Inlet, program: &[String], interface: &str) -> std::io::Result<String> {
+    let (name, arguments) = program.split_first().ok_or(std::io::ErrorKind::InvalidInput)?;
+    let mut child = Command::new(name)
+        .args(arguments)
+        .env("NETWORK_INTERFACE", interface)
+        .env("VOLTRY_BATTERY_VOLTAGE", format!("{:.1}", inlet.battery_voltage()))
+        .env("VOLTRY_BATTERY_SOC", format!("{:.0}", inlet.soc()))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let output = child.stdout.take().ok_or(std::io::ErrorKind::BrokenPipe)?;
+    let mut output = BufReader::new(output);
+    let mut line = Vec::new();
+    while read_line(&mut output, &mut line).await? {
+        obey(inlet, String::from_utf8_lossy(&line).trim());
+    }
+    let status = child.wait().await?;
+    Ok(if status.success() { "charged to its target".to_owned() } else { format!("its program: {status}") })
+}
+
+/// Reads a line of bounded length into `line`; false at the end.
+async fn read_line(
+    output: &mut (impl tokio::io::AsyncBufRead + Unpin),
+    line: &mut Vec<u8>,
+) -> std::io::Result<bool> {
+    line.clear();
+    loop {
+        let buffer = output.fill_buf().await?;
+        if buffer.is_empty() {
+            return Ok(!line.is_empty());
+        }
+        let end = buffer.iter().position(|&byte| byte == b'\n');
+        let taken = end.map_or(buffer.len(), |end| end + 1);
+        line.extend_from_slice(&buffer[..taken]);
+        output.consume(taken);
+        if end.is_some() {
+            return Ok(true);
+        }
+        if line.len() > LINE_MAX {
+            return Err(std::io::ErrorKind::InvalidData.into());
+        }
+    }
+}
+
+fn obey(inlet: &Inlet, line: &str) {
+    match line {
+        "s2 closed" => inlet.set_s2(true),
+        "s2 open" => inlet.set_s2(false),
+        "contactors closed" => inlet.set_contactors(true),
+        "contactors open" => inlet.set_contactors(false),
+        other => tracing::info!("the vehicle says: {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::electrical::{Battery, Circuit, CircuitConfig, PilotLoad, SharedCircuit, Vehicle};
+
+    fn plugged_in() -> Inlet {
+        let mut circuit = Circuit::new(CircuitConfig::of_modules(1));
+        circuit.plug_in(Vehicle::new(Battery::of_400_v(2000.0, 0.5)));
+        Inlet(SharedCircuit::new(circuit))
+    }
+
+    #[test]
+    fn the_programs_lines_switch_s2_and_the_contactors() {
+        let inlet = plugged_in();
+        let vehicle = |inlet: &Inlet| inlet.0.with(|circuit| circuit.vehicle().cloned()).unwrap();
+        obey(&inlet, "s2 closed");
+        obey(&inlet, "contactors closed");
+        assert_eq!((vehicle(&inlet).pilot_load, vehicle(&inlet).contactors_closed), (PilotLoad::C, true));
+        obey(&inlet, "s2 sesame");
+        obey(&inlet, "contactors open");
+        assert_eq!((vehicle(&inlet).pilot_load, vehicle(&inlet).contactors_closed), (PilotLoad::C, false));
+    }
+
+    #[tokio::test]
+    async fn a_program_that_ends_leaves_the_vehicle_open_whatever_it_switched() {
+        let inlet = plugged_in();
+        let script = "echo s2 closed; echo contactors closed; exit 3";
+        let program = ["sh", "-c", script].map(str::to_owned);
+        let words = charge(&inlet, &program, "ev1").await;
+        assert!(words.contains('3'), "{words}");
+        let vehicle = inlet.0.with(|circuit| circuit.vehicle().cloned()).unwrap();
+        assert_eq!((vehicle.pilot_load, vehicle.contactors_closed), (PilotLoad::B, false));
+    }
+}
