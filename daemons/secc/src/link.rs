@@ -259,9 +259,15 @@ impl Link {
         let Some(ports) = &self.ports else { return };
         let SocketAddr::V6(vehicle) = from else { return };
         let on_link = vehicle.scope_id() == ports.link.index || vehicle.ip().is_loopback();
-        if self.attached.is_none() || !on_link || !self.discoveries.pass(now) {
-            self.complain(now, "discovery", "a request while no vehicle is attached, or too many");
-            return;
+        let refusal = if self.attached.is_none() {
+            Some("no vehicle is attached")
+        } else if !on_link {
+            Some("it came from another link")
+        } else {
+            (!self.discoveries.pass(now)).then_some("there are too many")
+        };
+        if let Some(refusal) = refusal {
+            return self.complain(now, "discovery refused", refusal);
         }
         // A longer datagram than any request was cut to the buffer, and is refused.
         let datagram = &self.buffer[1984..1984 + length];
@@ -272,21 +278,30 @@ impl Link {
                     self.complain(now, "discovery", &error.to_string());
                 }
             }
-            Err(error) => self.complain(now, "discovery", &error),
+            Err(error) => self.complain(now, "discovery refused", &error),
         }
     }
 
     /// Takes a vehicle's connection, if none lives.
     async fn connected(&mut self, now: Timestamp, stream: TcpStream) -> anyhow::Result<()> {
-        let busy =
-            self.conversation.as_ref().is_some_and(|conversation| !conversation.session.is_replaceable(now));
-        if self.attached.is_none() || busy || !self.connections.pass(now) {
-            self.complain(now, "connection refused", "one is open, none is attached, or there are too many");
+        let busy = self.conversation.as_ref().is_some_and(|one| !one.session.is_replaceable(now));
+        let refusal = if self.attached.is_none() {
+            Some("no vehicle is attached")
+        } else if busy {
+            Some("another one is alive")
+        } else {
+            (!self.connections.pass(now)).then_some("there are too many")
+        };
+        if let Some(refusal) = refusal {
+            self.complain(now, "connection refused", refusal);
+            return Ok(());
+        }
+        // Answers are small and awaited: none may wait for the vehicle's acknowledgement.
+        if let Err(error) = stream.set_nodelay(true) {
+            self.complain(now, "connection refused", &error.to_string());
             return Ok(());
         }
         self.disconnect("the vehicle connected anew").await?;
-        // Answers are small and awaited: none may wait for the vehicle's acknowledgement.
-        stream.set_nodelay(true).context("setting TCP_NODELAY")?;
         let id = session_id().context("drawing a session id")?;
         let identity = v2g::Identity {
             evse_id: self.settings.evse_id.clone(),
