@@ -1,2 +1,14 @@
 //! Pilot, contactors, temperatures, emergency stop.
-fn main() {}
+
+use std::process::ExitCode;
+
+use voltry_service::Program;
+
+fn main() -> ExitCode {
+    Program {
+        name: "voltry-board",
+        about: "The wires of the connectors: pilot, contactors, temperatures, emergency stop",
+        instances: None,
+    }
+    .main(voltry_board::configure, voltry_board::run)
+}

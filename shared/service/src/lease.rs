@@ -236,11 +236,16 @@ impl Lease {
 
     /// A connection left the bus. Nothing happens unless it was the holder.
     pub fn holder_lost(&mut self, who: &str, now: Timestamp) {
+        if matches!(&self.inner, Inner::Live { holder, .. } if holder == who) {
+            self.bus_lost(now);
+        }
+    }
+
+    /// The bus is gone, and with it whoever holds the lease.
+    pub fn bus_lost(&mut self, now: Timestamp) {
         self.poll(now);
-        if let Inner::Live { holder, ends, .. } = &self.inner
-            && holder == who
-        {
-            let ends = (*ends).min(now + self.times.after_holder_loss);
+        if let Inner::Live { ends, .. } = self.inner {
+            let ends = ends.min(now + self.times.after_holder_loss);
             self.inner = Inner::HolderLost { since: now, ends };
         }
     }

@@ -1,0 +1,183 @@
+//! `[board.N]`, one table a connector.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+use voltry_bus::names;
+use voltry_service::{Binding, Config, ConfigError, LeaseTimes, Problem, Provision};
+
+use crate::message::ContactorCodes;
+
+/// The connectors, by number.
+pub type Settings = BTreeMap<u32, ConnectorSettings>;
+
+/// One connector on its safety controller.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectorSettings {
+    /// The serial line, as `/dev/ttyLP2`; 115200 baud, 8N1.
+    pub device: PathBuf,
+    /// How the firmware reports contactors: `open-is-zero` (default) or `open-is-one`.
+    #[serde(default)]
+    pub contactor_codes: ContactorCodes,
+    /// How many contactors it drives, 1 to 3. Default 2: DC+ and DC−.
+    #[serde(default = "two_contactors")]
+    pub contactors: u8,
+    /// Whether the plug has a proximity contact on our side. Default false: a fixed cable.
+    #[serde(default)]
+    pub proximity: bool,
+    /// The action code that resets the controller. Default 2 (unverified); a board without one
+    /// is reset by its reset line or its supply.
+    #[serde(default = "reset_action")]
+    pub reset_action: u8,
+    /// State and temperatures are stale after this long, milliseconds. Default 300.
+    #[serde(
+        default = "stale",
+        rename = "stale_ms",
+        deserialize_with = "voltry_service::config::duration_ms"
+    )]
+    pub stale: Duration,
+    /// The contactors' feedback follows a request within this long, milliseconds. Default 300.
+    #[serde(
+        default = "feedback",
+        rename = "feedback_ms",
+        deserialize_with = "voltry_service::config::duration_ms"
+    )]
+    pub feedback: Duration,
+    /// The lease of the contactors, milliseconds. Default 500.
+    #[serde(
+        default = "lease",
+        rename = "lease_ms",
+        deserialize_with = "voltry_service::config::duration_ms"
+    )]
+    pub lease: Duration,
+    /// The contactors open this long after their holder left, milliseconds. Default 300.
+    #[serde(
+        default = "after_holder_loss",
+        rename = "after_holder_loss_ms",
+        deserialize_with = "voltry_service::config::duration_ms"
+    )]
+    pub after_holder_loss: Duration,
+}
+
+const fn two_contactors() -> u8 {
+    2
+}
+
+const fn reset_action() -> u8 {
+    2
+}
+
+const fn stale() -> Duration {
+    Duration::from_millis(300)
+}
+
+const fn feedback() -> Duration {
+    Duration::from_millis(300)
+}
+
+const fn lease() -> Duration {
+    LeaseTimes::CONTACTORS.lease
+}
+
+const fn after_holder_loss() -> Duration {
+    LeaseTimes::CONTACTORS.after_holder_loss
+}
+
+impl ConnectorSettings {
+    /// The contactors' lease.
+    #[must_use]
+    pub const fn lease_times(&self) -> LeaseTimes {
+        LeaseTimes {
+            lease: self.lease,
+            after_holder_loss: self.after_holder_loss,
+            max_age: LeaseTimes::CONTACTORS.max_age,
+        }
+    }
+
+    fn problems(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let longest = LeaseTimes::CONTACTORS;
+        [
+            (!(1..=3).contains(&self.contactors), "contactors", "is 1, 2 or 3"),
+            (self.lease > longest.lease, "lease_ms", "is at most 500"),
+            (self.after_holder_loss > longest.after_holder_loss, "after_holder_loss_ms", "is at most 300"),
+            (self.stale > stale(), "stale_ms", "is at most 300"),
+        ]
+        .into_iter()
+        .filter_map(|(wrong, key, text)| wrong.then_some((key, text)))
+    }
+}
+
+/// Reads and checks `[board]`.
+///
+/// # Errors
+/// Everything wrong with it.
+pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>, ConfigError> {
+    let mut settings = Settings::new();
+    let mut problems = Vec::new();
+    for name in config.instances("board") {
+        let table = format!("board.{name}");
+        let Ok(connector) = name.parse() else {
+            problems
+                .push(config.problem(&table, format!("[{table}]: a connector is a number, as [board.1]")));
+            continue;
+        };
+        match config.load::<ConnectorSettings>(&table) {
+            Ok(loaded) => {
+                problems.extend(
+                    loaded.problems().map(|(key, text)| {
+                        config.problem(&format!("{table}.{key}"), format!("`{key}` {text}"))
+                    }),
+                );
+                settings.insert(connector, loaded);
+            }
+            Err(mut error) => problems.append(&mut error.0),
+        }
+    }
+    if settings.is_empty() && problems.is_empty() {
+        problems.push(Problem::nowhere("there is no table [board.1]"));
+    }
+    if !problems.is_empty() {
+        return Err(ConfigError(problems));
+    }
+    let objects = settings.keys().map(|connector| {
+        Binding::new(names::BOARD, &path(*connector)).expect("names and numbers make a valid binding")
+    });
+    Ok(Provision {
+        tables: settings.keys().map(|connector| format!("board.{connector}")).collect(),
+        objects: objects.collect(),
+        settings,
+    })
+}
+
+/// The object of a connector.
+#[must_use]
+pub fn path(connector: u32) -> String {
+    names::path("connector", &connector.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_all_a_connector_needs() {
+        let config = Config::parse([("a.toml", "[board.1]\ndevice = '/dev/ttyLP2'")]).unwrap();
+        let provision = configure(&config, "").unwrap();
+        assert_eq!(provision.tables, ["board.1"]);
+        assert_eq!(provision.objects[0].path.as_str(), "/org/voltry/connector/1");
+        let settings = &provision.settings[&1];
+        assert_eq!(settings.lease_times(), LeaseTimes::CONTACTORS);
+        assert_eq!((settings.contactors, settings.stale), (2, Duration::from_millis(300)));
+    }
+
+    #[test]
+    fn limits_are_overridden_downwards_only() {
+        let text = "[board.1]\ndevice = 'x'\nlease_ms = 600\ncontactors = 4";
+        let error = configure(&Config::parse([("a.toml", text)]).unwrap(), "").unwrap_err();
+        let expected = "a.toml:4: `contactors` is 1, 2 or 3\na.toml:3: `lease_ms` is at most 500";
+        assert_eq!(error.to_string(), expected);
+    }
+}

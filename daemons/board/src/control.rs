@@ -1,0 +1,173 @@
+//! The daemon's one control loop, over all connectors.
+
+use std::collections::BTreeMap;
+
+use tokio::sync::mpsc;
+use voltry_bus::{Error, names};
+use voltry_service::{Daemon, Device, HolderWatch, Identity, Watchdog, clock};
+use voltry_units::Timestamp;
+
+use crate::config::{self, Settings};
+use crate::connector::{Action, Connector};
+use crate::frame::Frame;
+use crate::line::Line;
+use crate::message::{ContactorCodes, Message};
+use crate::object::{Call, Method, Object};
+
+/// Serves every connector until the daemon has to end, and leaves contactors open and pilots at
+/// −12 V.
+///
+/// # Errors
+/// If the bus refuses the objects or the name.
+pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
+    let (calls_to, calls) = mpsc::channel(64);
+    let (heard_to, heard) = mpsc::channel(64);
+    let holders = HolderWatch::new(daemon.connection()).await?;
+    let mut connectors = BTreeMap::new();
+    for (number, settings) in settings {
+        let path = config::path(number);
+        let identity = Identity { vendor: "chargebyte".into(), ..Identity::default() };
+        let parts = Parts {
+            codes: settings.contactor_codes,
+            line: Line::open(settings.device.clone(), number, heard_to.clone()),
+            object: Object::serve(daemon.connection(), &path, number, calls_to.clone()).await?,
+            device: Device::serve(daemon.connection(), &path, identity).await?,
+            connector: Connector::new(settings, clock::now()),
+        };
+        connectors.insert(number, parts);
+    }
+    daemon.claim(names::BOARD).await?;
+    daemon.ready();
+    Control { connectors, calls, heard, holders }.run(&daemon).await;
+    Ok(())
+}
+
+struct Parts {
+    connector: Connector,
+    codes: ContactorCodes,
+    line: Line,
+    object: Object,
+    device: Device,
+}
+
+struct Control {
+    connectors: BTreeMap<u32, Parts>,
+    calls: mpsc::Receiver<Call>,
+    heard: mpsc::Receiver<(u32, Frame)>,
+    holders: HolderWatch,
+}
+
+impl Control {
+    async fn run(mut self, daemon: &Daemon) {
+        let mut watchdog = Watchdog::from_environment();
+        let mut stopping = false;
+        while !(stopping && self.connectors.values().all(|parts| parts.connector.is_shut_down())) {
+            let wait = self.deadline().since(clock::now());
+            tokio::select! {
+                Some(call) = self.calls.recv() => self.call(call),
+                Some((number, frame)) = self.heard.recv() => self.hear(number, frame),
+                who = self.holders.lost() => self.left(&who),
+                _ = daemon.stop(), if !stopping => {
+                    stopping = true;
+                    self.shut_down();
+                }
+                () = tokio::time::sleep(wait) => {}
+            }
+            let now = clock::now();
+            self.connectors.values_mut().for_each(|parts| parts.act(now));
+            watchdog.beat(now);
+        }
+        for (_, parts) in self.connectors {
+            parts.line.close().await;
+        }
+    }
+
+    fn deadline(&self) -> Timestamp {
+        let deadlines = self.connectors.values().map(|parts| parts.connector.deadline());
+        deadlines.min().unwrap_or(Timestamp::BOOT)
+    }
+
+    fn call(&mut self, call: Call) {
+        let verdict = self.obey(&call);
+        if let Err(error) = &verdict {
+            tracing::debug!(connector = call.connector, method = ?call.method, %error, "refused");
+        }
+        // The caller may have left meanwhile.
+        let _ = call.reply.send(verdict);
+    }
+
+    fn obey(&mut self, call: &Call) -> Result<(), Error> {
+        let now = clock::now();
+        let sender = call.sender.as_str();
+        let parts = self.connectors.get_mut(&call.connector).ok_or_else(no_connector)?;
+        let connector = &mut parts.connector;
+        match call.method {
+            Method::Enable { epoch } => {
+                connector.enable(now, sender, epoch)?;
+                self.holders.watch(sender);
+                Ok(())
+            }
+            Method::CloseContactors(stamp) => connector.close(now, sender, stamp),
+            Method::RenewLease(stamp) => connector.renew(now, sender, stamp),
+            Method::OpenContactors => {
+                connector.open(now);
+                Ok(())
+            }
+            Method::SetPilot(output) => {
+                connector.set_pilot(now, sender, output)?;
+                self.holders.watch(sender);
+                Ok(())
+            }
+            Method::SetLock(locked) => connector.set_lock(locked),
+            Method::Reset => connector.reset(now),
+        }
+    }
+
+    fn hear(&mut self, number: u32, frame: Frame) {
+        if let Some(parts) = self.connectors.get_mut(&number) {
+            let message = Message::from_frame(frame, parts.codes);
+            parts.connector.heard(clock::now(), message);
+        }
+    }
+
+    fn left(&mut self, who: &str) {
+        let now = clock::now();
+        for parts in self.connectors.values_mut() {
+            parts.connector.left(now, who);
+        }
+    }
+
+    fn shut_down(&mut self) {
+        let now = clock::now();
+        for parts in self.connectors.values_mut() {
+            parts.connector.shut_down(now);
+        }
+    }
+}
+
+impl Parts {
+    fn act(&mut self, now: Timestamp) {
+        for action in self.connector.poll(now) {
+            match action {
+                Action::Control(frame) => self.line.control(frame),
+                Action::Once(frame) => self.line.once(frame),
+                Action::Publish(state) => self.object.publish(state),
+            }
+        }
+        self.object.set_opened_under_load(self.connector.opened_under_load());
+        self.device.set_online(self.connector.is_online(now));
+        self.device.set_faults(self.connector.faults());
+        if let Some(firmware) = self.connector.firmware() {
+            self.device.set_identity(Identity {
+                vendor: "chargebyte".into(),
+                model: firmware.platform.clone(),
+                serial: String::new(),
+                firmware: firmware.version.clone(),
+            });
+        }
+    }
+}
+
+fn no_connector() -> Error {
+    Error::Invalid("there is no such connector".into())
+}
