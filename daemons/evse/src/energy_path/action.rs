@@ -1,6 +1,7 @@
 //! What the energy path wants done, in this order.
 
 use voltry_bus::{Authorization, EvseState, EvseStatusCode, Isolation, PhaseAnswer, PilotOutput};
+use voltry_service::Stamp;
 use voltry_units::{Amps, Timestamp, Volts};
 
 use super::{Capability, Fault, FaultCode, Role, StopReason};
@@ -22,23 +23,23 @@ pub enum Command {
     /// The voltage not to exceed and the current to give.
     SetOutput {
         /// Where this stands among the supply's messages.
-        lease: Sequenced,
+        lease: Stamp,
         /// Not to exceed.
         voltage: Volts,
         /// To give.
         current: Amps,
     },
     /// Extend the supply's lease.
-    RenewSupply(Sequenced),
+    RenewSupply(Stamp),
     /// Output to zero, modules off.
     SupplyOff,
 
     /// Open an epoch of the contactors.
     EnableContactors(u64),
     /// Close the contactors.
-    CloseContactors(Sequenced),
+    CloseContactors(Stamp),
     /// Extend the contactors' lease.
-    RenewContactors(Sequenced),
+    RenewContactors(Stamp),
     /// Open the contactors.
     OpenContactors,
     /// Drive the pilot.
@@ -74,17 +75,6 @@ pub enum Command {
     RequestStop(StopReason),
     /// Tell the vehicle of a failure.
     Abort(FaultCode),
-}
-
-/// A message's place in its epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sequenced {
-    /// The epoch.
-    pub epoch: u64,
-    /// Rises by every message.
-    pub sequence: u64,
-    /// The time of the step that decided it.
-    pub sent_at: Timestamp,
 }
 
 /// Present values for the vehicle.

@@ -62,7 +62,7 @@ use std::time::Duration;
 use voltry_bus::{EvseState, Isolation, LinkOutcome, LinkPhase, PhaseAnswer};
 use voltry_units::{Amps, Timestamp, Volts};
 
-pub use action::{Action, Command, Present, Report, Sequenced};
+pub use action::{Action, Command, Present, Report};
 pub use fault::{ClearedBy, Evidence, Fault, FaultCode, Reaction};
 pub use input::{
     Capability, ConnectorIo, Input, InsulationReading, MeterReading, Permit, Role, SupplyReading, Target,

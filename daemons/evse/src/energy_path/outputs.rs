@@ -3,35 +3,26 @@
 use std::time::Duration;
 
 use voltry_bus::PilotOutput;
+use voltry_service::LeaseHolder;
 use voltry_units::{Amps, Timestamp, Volts};
 
 use super::Capability;
-use super::action::{Action, Command, Report, Sequenced};
+use super::action::{Action, Command, Report};
 
 /// How long after a lowered set-point the modules may still give the old current.
 const SETTLING: Duration = Duration::from_secs(1);
 
 /// One leased provider as this process has commanded it.
-#[derive(Debug, Clone, Copy, Default)]
-struct Lease {
-    epoch: u64,
-    sequence: u64,
+#[derive(Debug, Default)]
+struct Leased {
+    holder: LeaseHolder,
     open: bool,
 }
 
-impl Lease {
-    /// Opens an epoch above every earlier one, also those of a process before this: the clock
-    /// runs on through a restart of the process.
+impl Leased {
     fn open(&mut self, now: Timestamp) -> u64 {
-        self.epoch = now.as_micros().max(self.epoch + 1);
-        self.sequence = 0;
         self.open = true;
-        self.epoch
-    }
-
-    fn next(&mut self, now: Timestamp) -> Sequenced {
-        self.sequence += 1;
-        Sequenced { epoch: self.epoch, sequence: self.sequence, sent_at: now }
+        self.holder.open(now)
     }
 }
 
@@ -45,8 +36,8 @@ pub(super) struct Setpoint {
 #[derive(Debug, Default)]
 pub(super) struct Outputs {
     actions: Vec<Action>,
-    supply: Lease,
-    contactors: Lease,
+    supply: Leased,
+    contactors: Leased,
     closing_since: Option<Timestamp>,
     opened_at: Option<Timestamp>,
     setpoint: Option<Setpoint>,
@@ -118,7 +109,7 @@ impl Outputs {
         }
         self.setpoint = Some(setpoint);
         let Setpoint { voltage, current } = setpoint;
-        let lease = self.supply.next(now);
+        let lease = self.supply.holder.stamp(now);
         self.send(Command::SetOutput { lease, voltage, current });
     }
 
@@ -137,7 +128,7 @@ impl Outputs {
         self.closing_since = Some(now);
         self.opened_at = None;
         self.send(Command::EnableContactors(epoch));
-        let lease = self.contactors.next(now);
+        let lease = self.contactors.holder.stamp(now);
         self.send(Command::CloseContactors(lease));
     }
 
@@ -155,7 +146,7 @@ impl Outputs {
     /// Extends the leases that are open. Only a step on fresh inputs may call this.
     pub(super) fn renew(&mut self, now: Timestamp) {
         if self.supply.open {
-            let lease = self.supply.next(now);
+            let lease = self.supply.holder.stamp(now);
             self.send(Command::RenewSupply(lease));
         }
         self.renew_contactors(now);
@@ -164,7 +155,7 @@ impl Outputs {
     /// Keeps the contactors closed while the current falls.
     pub(super) fn renew_contactors(&mut self, now: Timestamp) {
         if self.contactors.open {
-            let lease = self.contactors.next(now);
+            let lease = self.contactors.holder.stamp(now);
             self.send(Command::RenewContactors(lease));
         }
     }
@@ -172,8 +163,8 @@ impl Outputs {
     /// Whether a refusal is about what is commanded now, and not about something already over.
     pub(super) fn concerns_open_epoch(&self, command: &Command) -> bool {
         let epoch = command.epoch();
-        (self.supply.open && epoch == Some(self.supply.epoch))
-            || (self.contactors.open && epoch == Some(self.contactors.epoch))
+        (self.supply.open && epoch == Some(self.supply.holder.epoch()))
+            || (self.contactors.open && epoch == Some(self.contactors.holder.epoch()))
     }
 
     pub(super) fn set_pilot(&mut self, output: PilotOutput) {
@@ -294,15 +285,6 @@ mod tests {
             ]
         );
         assert!(!outputs.is_live());
-    }
-
-    #[test]
-    fn every_epoch_is_above_the_one_before_even_in_the_same_microsecond() {
-        let mut lease = Lease::default();
-        let now = Timestamp::from_micros(5);
-        assert_eq!((lease.open(now), lease.open(now), lease.open(now)), (5, 6, 7));
-        assert_eq!(lease.next(now).sequence, 1);
-        assert_eq!(lease.next(now).sequence, 2);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use voltry_bus::{Contactors, Lock, Pilot, PilotFault, PilotOutput, Proximity};
-use voltry_evse::energy_path::{Capability, Command, ConnectorIo, Input, InsulationReading, Sequenced};
+use voltry_evse::energy_path::{Capability, Command, ConnectorIo, Input, InsulationReading};
+use voltry_service::Stamp;
 use voltry_units::{Amps, Celsius, Ohms, Timestamp, Volts, Watts};
 
 use super::Vehicle;
@@ -71,7 +72,7 @@ impl Lease {
         newer
     }
 
-    fn accepts(&mut self, message: Sequenced, now: Timestamp) -> bool {
+    fn accepts(&mut self, message: Stamp, now: Timestamp) -> bool {
         let good = self.until.is_some_and(|until| now <= until)
             && message.epoch == self.epoch
             && message.sequence > self.sequence

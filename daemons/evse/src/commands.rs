@@ -1,0 +1,136 @@
+//! The energy path's commands as method calls, and what became of them.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use voltry_bus::EvseLimits;
+use voltry_service::{Binding, Stamp};
+use voltry_units::Timestamp;
+use zbus::message::Flags;
+use zbus::{DynamicType, Message};
+
+use crate::energy_path::{Capability, Command, Present, Role};
+use crate::roles::interface;
+
+/// A provider answers within this time, or has refused.
+const ANSWER: Duration = Duration::from_secs(1);
+
+/// What an answer is awaited to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Asked {
+    Command(Command),
+    Capability,
+    Protocol,
+}
+
+/// Calls that no answer has come to yet. Bounded: each is answered or given up in a second.
+#[derive(Debug, Default)]
+pub(crate) struct Unanswered(HashMap<NonZeroU32, (Asked, Timestamp)>);
+
+impl Unanswered {
+    pub(crate) fn sent(&mut self, message: &Message, asked: Asked, now: Timestamp) {
+        self.0.insert(message.primary_header().serial_num(), (asked, now));
+    }
+
+    /// What this message answers.
+    pub(crate) fn answered(&mut self, serial: NonZeroU32) -> Option<Asked> {
+        self.0.remove(&serial).map(|(asked, _)| asked)
+    }
+
+    /// What nobody has answered in time.
+    pub(crate) fn expired(&mut self, now: Timestamp) -> Vec<Asked> {
+        let late: Vec<_> = self
+            .0
+            .iter()
+            .filter(|(_, (_, sent))| now.since(*sent) > ANSWER)
+            .map(|(serial, _)| *serial)
+            .collect();
+        late.iter().filter_map(|serial| self.answered(*serial)).collect()
+    }
+}
+
+/// The method call that a command is.
+///
+/// # Errors
+/// Only if a binding or an argument can't be written as D-Bus, which is a bug.
+pub(crate) fn message(command: &Command, bindings: &[(Role, Binding)]) -> zbus::Result<Message> {
+    let role = command.role();
+    let (_, binding) = bindings
+        .iter()
+        .find(|(bound, _)| *bound == role)
+        .ok_or_else(|| zbus::Error::Failure(format!("no {} is bound", role.words())))?;
+    let call = Call { binding, interface: interface(role) };
+    match *command {
+        Command::EnableSupply(epoch) | Command::EnableContactors(epoch) => call.with("Enable", &(epoch,)),
+        Command::SetOutput { lease, voltage, current } => {
+            let Stamp { epoch, sequence, sent_at } = lease;
+            call.with("SetOutput", &(epoch, sequence, sent_at.as_micros(), voltage.as_si(), current.as_si()))
+        }
+        Command::CloseContactors(lease) => call.stamped("CloseContactors", lease),
+        Command::RenewSupply(lease) | Command::RenewContactors(lease) => call.stamped("RenewLease", lease),
+        Command::SupplyOff => call.with("Off", &()),
+        Command::OpenContactors => call.with("OpenContactors", &()),
+        Command::Pilot(output) => call.with("SetPilot", &(output,)),
+        Command::Lock(locked) => call.with("SetLock", &(locked,)),
+        Command::ResetBoard => call.with("Reset", &()),
+        Command::InsulationActive(active) => call.with("SetActive", &(active,)),
+        Command::StartSelfTest => call.with("StartSelfTest", &()),
+        Command::Attach => call.with("Attach", &()),
+        Command::Detach => call.with("Detach", &()),
+        Command::Limits(limits) => call.with("SetLimits", &(evse_limits(limits),)),
+        Command::Authorize(authorization) => call.with("SetAuthorization", &(authorization,)),
+        Command::Answer { counter, answer } => call.with("Answer", &(counter, answer)),
+        Command::Present(present) => call.with("SetPresent", &(wire_present(present),)),
+        Command::RequestStop(reason) => call.with("RequestStop", &(reason.words(),)),
+        Command::Abort(code) => call.with("Abort", &(code.name(),)),
+    }
+}
+
+struct Call<'a> {
+    binding: &'a Binding,
+    interface: &'static str,
+}
+
+impl Call<'_> {
+    fn with<B: serde::Serialize + DynamicType>(
+        &self,
+        method: &'static str,
+        body: &B,
+    ) -> zbus::Result<Message> {
+        Message::method_call(&self.binding.path, method)
+            .destination(&self.binding.name)
+            .interface(self.interface)
+            // A provider that is away stays away until its supervisor starts it.
+            .with_flags(Flags::NO_AUTO_START)
+            .build(body)
+    }
+
+    fn stamped(&self, method: &'static str, lease: Stamp) -> zbus::Result<Message> {
+        self.with(method, &(lease.epoch, lease.sequence, lease.sent_at.as_micros()))
+    }
+}
+
+fn evse_limits(limits: Capability) -> EvseLimits {
+    EvseLimits {
+        voltage_min: limits.voltage_min.as_si(),
+        voltage_max: limits.voltage_max.as_si(),
+        current_min: 0.0,
+        current_max: limits.current_max.as_si(),
+        power_max: limits.power_max.as_si(),
+    }
+}
+
+fn wire_present(present: Present) -> voltry_bus::Present {
+    voltry_bus::Present {
+        phase: present.counter,
+        voltage: present.voltage.as_si(),
+        current: present.current.as_si(),
+        isolation: present.isolation,
+        status: present.status,
+        voltage_limited: present.voltage_limited,
+        current_limited: present.current_limited,
+        power_limited: present.power_limited,
+        at: present.at.as_micros(),
+    }
+}

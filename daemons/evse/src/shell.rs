@@ -1,0 +1,414 @@
+//! The control loop: messages in, steps of the energy path, messages out. No answer is waited
+//! for anywhere in it.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use futures_util::StreamExt as _;
+use tokio::sync::{mpsc, watch};
+use tokio::time::MissedTickBehavior;
+use voltry_bus::{DcCapability, names};
+use voltry_service::{Daemon, Device, FaultLog, Identity, RateLimit, Stop, Watchdog, clock};
+use voltry_units::Timestamp;
+use zbus::message::{Flags, Type};
+use zbus::{Connection, Message, MessageStream, OwnedVariant};
+
+use crate::commands::{self, Asked, Unanswered};
+use crate::config::Settings;
+use crate::energy_path::{Action, EnergyPath, Input, Report, Role, StopReason};
+use crate::evse1::{self, Order, Published};
+use crate::readings::{self, Sequences};
+use crate::roles::{Roles, changed_properties, interface};
+
+/// The control step.
+const TICK: Duration = Duration::from_millis(100);
+/// The bus takes what is written within this time, or is as good as gone.
+const BUS_STUCK: Duration = Duration::from_millis(200);
+/// After SIGTERM everything is off within this time, or the leases' lapse does it.
+const SAFE_WITHIN: Duration = Duration::from_secs(4);
+/// Messages that may wait for one turn of the loop.
+const MAX_WAITING: std::num::NonZeroUsize = std::num::NonZeroUsize::new(1024).expect("not zero");
+
+/// Runs one EVSE until the daemon has to stop.
+///
+/// # Errors
+/// If the bus refuses the objects or the name, or no longer takes what is written.
+pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
+    let mut connection = daemon.connection().clone();
+    connection.set_max_queued(MAX_WAITING);
+    let messages = MessageStream::from(&connection);
+    let object = names::path("evse", &settings.number.to_string());
+    let device = Device::serve(&connection, &object, identity()).await.context("serving Device1")?;
+    device.set_online(true);
+    let (orders, publish) = evse1::serve(&connection, &object).await.context("serving Evse1")?;
+    let mut roles = Roles::watch(&connection, settings.roles).await?;
+    let present = roles.first_look(&connection).await?;
+    let mut shell = Shell {
+        connection,
+        path: EnergyPath::new(settings.installation),
+        roles,
+        unanswered: Unanswered::default(),
+        sequences: Sequences::default(),
+        device,
+        publish,
+        published: Published::default(),
+        live_told: Timestamp::BOOT,
+        station_words: None,
+        protocol: String::new(),
+        bad_input: RateLimit::new(),
+        refusals: RateLimit::new(),
+    };
+    for input in present {
+        shell.take(input).await?;
+    }
+    daemon.claim(&names::evse(settings.number)).await?;
+    daemon.ready();
+    shell.control(messages, orders, &daemon).await
+}
+
+fn identity() -> Identity {
+    Identity {
+        vendor: "Voltry".to_owned(),
+        model: "EVSE".to_owned(),
+        serial: String::new(),
+        firmware: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+struct Shell {
+    connection: Connection,
+    path: EnergyPath,
+    roles: Roles,
+    unanswered: Unanswered,
+    sequences: Sequences,
+    device: Device,
+    publish: watch::Sender<Published>,
+    published: Published,
+    live_told: Timestamp,
+    /// Why station asked for the stop, in its words.
+    station_words: Option<String>,
+    protocol: String,
+    bad_input: RateLimit,
+    refusals: RateLimit,
+}
+
+impl Shell {
+    async fn control(
+        &mut self,
+        mut messages: MessageStream,
+        mut orders: mpsc::Receiver<Order>,
+        daemon: &Daemon,
+    ) -> anyhow::Result<()> {
+        let mut watchdog = Watchdog::from_environment();
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ending: Option<Timestamp> = None;
+        loop {
+            let deadline = self.until_deadline();
+            tokio::select! {
+                stop = daemon.stop(), if ending.is_none() => match stop {
+                    Stop::BusLost => return Ok(()),
+                    Stop::Asked => {
+                        ending = Some(clock::now() + SAFE_WITHIN);
+                        self.take(Input::Terminate).await?;
+                    }
+                },
+                message = messages.next() => match message {
+                    Some(Ok(message)) => self.hear(&message).await?,
+                    Some(Err(_)) | None => return Ok(()),
+                },
+                order = orders.recv() => {
+                    let order = order.expect("the served object keeps the other end");
+                    self.obey(order).await?;
+                }
+                _ = tick.tick() => {
+                    self.beat().await?;
+                    watchdog.beat(clock::now());
+                }
+                () = tokio::time::sleep(deadline) => self.take(Input::Tick).await?,
+            }
+            let now = clock::now();
+            if ending.is_some_and(|end| self.path.is_confirmed_safe(now) || now >= end) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The next deadline of the energy path, if it is before the next tick.
+    fn until_deadline(&self) -> Duration {
+        let far = Duration::from_secs(3600);
+        self.path.deadline().map_or(far, |(at, _)| at.since(clock::now()).max(Duration::from_millis(1)))
+    }
+
+    /// One tenth of a second.
+    async fn beat(&mut self) -> anyhow::Result<()> {
+        let now = clock::now();
+        for asked in self.unanswered.expired(now) {
+            if let Asked::Command(command) = asked {
+                self.take(Input::Refused(command)).await?;
+            }
+        }
+        self.take(Input::Tick).await?;
+        if now.since(self.live_told) >= Duration::from_secs(1) {
+            self.tell_live(now);
+            self.ask(Role::PowerSupply, "Capability", Asked::Capability, now).await?;
+        }
+        Ok(())
+    }
+
+    /// One step, and everything that it wants done.
+    async fn take(&mut self, input: Input) -> anyhow::Result<()> {
+        if let Input::Found(role) = input {
+            self.sequences.forget(role);
+            tracing::info!(role = role.words(), "found");
+        } else if let Input::Lost(role) = input {
+            tracing::warn!(role = role.words(), "lost");
+        }
+        let now = clock::now();
+        let mut messages = Vec::new();
+        let mut reports = Vec::new();
+        for action in self.path.step(now, input) {
+            match action {
+                Action::Do(command) => {
+                    let message = commands::message(command, self.roles.bindings())?;
+                    self.unanswered.sent(&message, Asked::Command(*command), now);
+                    messages.push(message);
+                }
+                Action::Report(report) => reports.push(*report),
+            }
+        }
+        self.send(&messages).await?;
+        for report in &reports {
+            self.report(report, now);
+        }
+        if let Input::Found(Role::PowerSupply) = input {
+            self.ask(Role::PowerSupply, "Capability", Asked::Capability, now).await?;
+        }
+        if let Input::Found(Role::EvLink) = input {
+            self.ask(Role::EvLink, "Protocol", Asked::Protocol, now).await?;
+        }
+        if !reports.is_empty() {
+            self.tell(now);
+        }
+        Ok(())
+    }
+
+    /// In order and without waiting for answers. A bus that does not take them leaves this
+    /// process without hands: it ends, and the leases lapse.
+    async fn send(&self, messages: &[Message]) -> anyhow::Result<()> {
+        if messages.is_empty() {
+            return Ok(());
+        }
+        match tokio::time::timeout(BUS_STUCK, self.connection.send_all(messages)).await {
+            Ok(sent) => sent.context("writing to the bus"),
+            Err(_) => bail!("the bus takes nothing any more"),
+        }
+    }
+
+    async fn ask(&mut self, role: Role, property: &str, asked: Asked, now: Timestamp) -> anyhow::Result<()> {
+        let Some(binding) = self.roles.binding(role).filter(|_| self.roles.is_present(role)) else {
+            return Ok(());
+        };
+        let message = Message::method_call(&binding.path, "Get")
+            .destination(&binding.name)
+            .interface("org.freedesktop.DBus.Properties")
+            .with_flags(Flags::NO_AUTO_START)
+            .build(&(interface(role), property))?;
+        self.unanswered.sent(&message, asked, now);
+        self.send(&[message]).await
+    }
+
+    async fn hear(&mut self, message: &Message) -> anyhow::Result<()> {
+        match message.message_type() {
+            Type::Signal => self.hear_signal(message).await,
+            Type::MethodReturn | Type::Error => self.hear_answer(message).await,
+            // The object server's.
+            Type::MethodCall => Ok(()),
+        }
+    }
+
+    async fn hear_signal(&mut self, message: &Message) -> anyhow::Result<()> {
+        let header = message.header();
+        let Some(member) = header.member() else { return Ok(()) };
+        let by_bus = header.sender().is_some_and(|sender| sender.as_str() == "org.freedesktop.DBus");
+        if by_bus && member.as_str() == "NameOwnerChanged" {
+            let (name, _, owner): (String, String, String) = message.body().deserialize()?;
+            for input in self.roles.owner_changed(&name, &owner) {
+                self.take(input).await?;
+            }
+            return Ok(());
+        }
+        let Some(role) = self.roles.sender_of(message) else { return Ok(()) };
+        if member.as_str() == "PropertiesChanged" {
+            let Some((_, changed)) = changed_properties(message) else { return Ok(()) };
+            for (property, value) in changed {
+                match (role, property.as_str()) {
+                    (Role::PowerSupply, "Capability") => self.take_capability(value).await?,
+                    (Role::EvLink, "Protocol") => self.take_protocol(value),
+                    _ => {}
+                }
+            }
+            return Ok(());
+        }
+        let now = clock::now();
+        match readings::input(role, member.as_str(), message, &mut self.sequences, now) {
+            Ok(Some(input)) => self.take(input).await,
+            Ok(None) => Ok(()),
+            Err(error) => {
+                if let Some(count) = self.bad_input.count(now) {
+                    tracing::warn!(count, role = role.words(), member = member.as_str(), %error, "input refused");
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn hear_answer(&mut self, message: &Message) -> anyhow::Result<()> {
+        let header = message.header();
+        let Some(asked) = header.reply_serial().and_then(|serial| self.unanswered.answered(serial)) else {
+            return Ok(());
+        };
+        if message.message_type() == Type::Error {
+            let name = header.error_name().map(ToString::to_string).unwrap_or_default();
+            let text: String = message.body().deserialize().unwrap_or_default();
+            if let Asked::Command(command) = asked {
+                if let Some(count) = self.refusals.count(clock::now()) {
+                    tracing::warn!(count, ?command, error = name, text, "command refused");
+                }
+                return self.take(Input::Refused(command)).await;
+            }
+            return Ok(());
+        }
+        match asked {
+            Asked::Command(_) => Ok(()),
+            Asked::Capability => match message.body().deserialize() {
+                Ok(value) => self.take_capability(value).await,
+                Err(_) => Ok(()),
+            },
+            Asked::Protocol => {
+                if let Ok(value) = message.body().deserialize() {
+                    self.take_protocol(value);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn take_capability(&mut self, value: OwnedVariant) -> anyhow::Result<()> {
+        let told = DcCapability::try_from(value).ok();
+        match told.and_then(|told| readings::capability(&told).ok()) {
+            Some(capability) => self.take(Input::Capability(capability)).await,
+            None => Ok(()),
+        }
+    }
+
+    fn take_protocol(&mut self, value: OwnedVariant) {
+        if let Ok(protocol) = String::try_from(value) {
+            self.protocol = protocol;
+            self.tell(clock::now());
+        }
+    }
+
+    async fn obey(&mut self, order: Order) -> anyhow::Result<()> {
+        match order {
+            Order::Permit(permit) => self.take(Input::Permit(permit)).await,
+            Order::Authorization { session, authorization } => {
+                self.take(Input::Authorization { session, authorization }).await
+            }
+            Order::Stop(words) => {
+                self.station_words = Some(words).filter(|words| !words.is_empty());
+                self.take(Input::Stop).await
+            }
+            Order::ClearFaults(answer) => {
+                self.take(Input::ClearFaults).await?;
+                // Whoever asked may have left.
+                let _ = answer.send(self.fault_log().to_wire());
+                Ok(())
+            }
+            Order::Available(available) => self.take(Input::Available(available)).await,
+        }
+    }
+
+    fn report(&mut self, report: &Report, now: Timestamp) {
+        match report {
+            Report::State(state) => tracing::info!(%state, "state"),
+            Report::Fault(fault) => {
+                tracing::error!(code = fault.code.name(), cause = %fault.evidence, "fault");
+                self.device.set_faults(&self.fault_log());
+            }
+            Report::FaultsCleared => {
+                tracing::info!(remaining = self.path.faults().len(), "faults cleared");
+                self.device.set_faults(&self.fault_log());
+            }
+            Report::Session => match self.path.session() {
+                Some(session) => tracing::info!(
+                    session = session.id,
+                    authorization = %session.authorization,
+                    end = session.stop.map(StopReason::words),
+                    "session"
+                ),
+                None => self.station_words = None,
+            },
+            Report::CableCheckSlow => tracing::warn!("CableCheck takes longer than 20 s"),
+            Report::CommandRefused(command) => {
+                if let Some(count) = self.refusals.count(now) {
+                    tracing::warn!(count, ?command, "command refused or not answered");
+                }
+            }
+        }
+    }
+
+    fn fault_log(&self) -> FaultLog {
+        let mut log = FaultLog::new();
+        for fault in self.path.faults() {
+            log.raise(fault.code.name(), fault.evidence.to_string(), fault.at);
+        }
+        log
+    }
+
+    /// Properties, and the live values with them.
+    fn tell(&mut self, now: Timestamp) {
+        let micros = |at: Option<Timestamp>| at.map_or(0, Timestamp::as_micros);
+        let capability = self.path.capability();
+        self.published.state = self.path.state();
+        self.published.capability = DcCapability {
+            voltage_min: capability.voltage_min.as_si(),
+            voltage_max: capability.voltage_max.as_si(),
+            current_max: capability.current_max.as_si(),
+            power_max: capability.power_max.as_si(),
+        };
+        self.published.session = match self.path.session() {
+            None => voltry_bus::EvseSession::default(),
+            Some(session) => voltry_bus::EvseSession {
+                id: session.id,
+                plugged_at: session.plugged_at.as_micros(),
+                energised_at: micros(session.energised_at),
+                ended_at: micros(session.ended_at),
+                protocol: self.protocol.clone(),
+                end_reason: match (session.stop, &self.station_words) {
+                    (Some(StopReason::Station), Some(words)) => words.clone(),
+                    (stop, _) => stop.map(StopReason::words).unwrap_or_default().to_owned(),
+                },
+                at: now.as_micros(),
+            },
+        };
+        self.tell_live(now);
+    }
+
+    fn tell_live(&mut self, now: Timestamp) {
+        self.live_told = now;
+        let (cable, supply) = self.path.measured(now);
+        let session = self.path.session();
+        let target = session.and_then(|session| session.target);
+        let live = &mut self.published.live;
+        live.sequence += 1;
+        live.voltage = cable.map_or(0.0, voltry_units::Volts::as_si);
+        live.current = supply.map_or(0.0, |supply| supply.current.as_si());
+        live.target_voltage = target.map_or(0.0, |target| target.voltage.as_si());
+        live.target_current = target.map_or(0.0, |target| target.current.as_si());
+        live.soc = session.and_then(|session| session.soc).map_or(-1.0, voltry_units::Percent::as_si);
+        live.energy = session.map_or(0.0, |session| session.energy().as_si());
+        live.at = supply.map_or(now, |supply| supply.at).as_micros();
+        self.publish.send_replace(self.published.clone());
+    }
+}
