@@ -20,8 +20,8 @@ mod contactors;
 mod module_output;
 mod pilot;
 mod register;
+mod shared;
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub use battery::Battery;
@@ -29,6 +29,7 @@ pub use contactors::{Contactors, Pole};
 pub use module_output::{ModuleOutput, ModuleRating};
 pub use pilot::{Pilot, PilotLoad, PilotSource, PilotState};
 pub use register::EnergyRegister;
+pub use shared::SharedCircuit;
 
 use crate::faults::{Fault, FaultSet};
 
@@ -462,46 +463,6 @@ impl Circuit {
 
 fn parallel(a: f64, b: f64) -> f64 {
     a * b / (a + b)
-}
-
-/// A circuit that several devices, the vehicle and the control interface share.
-///
-/// All of them run on one thread; the lock is there because a D-Bus object must be `Send`. Nobody
-/// holds it across an await, which [`Self::with`] makes impossible.
-#[derive(Debug, Clone)]
-pub struct SharedCircuit(Arc<Mutex<Circuit>>);
-
-impl SharedCircuit {
-    /// Shares `circuit`.
-    #[must_use]
-    pub fn new(circuit: Circuit) -> Self {
-        Self(Arc::new(Mutex::new(circuit)))
-    }
-
-    /// Looks at or changes the circuit.
-    pub fn with<R>(&self, f: impl FnOnce(&mut Circuit) -> R) -> R {
-        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Steps the circuit in real time, for ever. A process that was stopped catches up by at most
-    /// half a second of steps; the rest of the time is lost, as if the world had stood still.
-    pub async fn run(self) {
-        let mut ticks = tokio::time::interval(STEP);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut last = tokio::time::Instant::now();
-        loop {
-            ticks.tick().await;
-            let now = tokio::time::Instant::now();
-            let steps = (now - last).as_micros() / STEP.as_micros();
-            if steps > 100 {
-                last = now;
-            }
-            for _ in 0..steps.min(100) {
-                self.with(|circuit| circuit.step(STEP));
-                last = (last + STEP).min(now);
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -48,7 +48,8 @@ impl Em580 {
             770 => 0x0105,
             775 => 305,
             1_280..=1_283 => word(self.import_wh, number - 1_280),
-            1_308..=1_311 => 0,
+            // The other six of the eight counters, and the export register.
+            1_284..=1_311 => 0,
             20_480..=20_486 => {
                 let at = usize::from(number - 20_480) * 2;
                 u16::from_be_bytes([SERIAL[at], SERIAL[at + 1]])
