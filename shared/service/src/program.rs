@@ -1,6 +1,7 @@
 //! From `main` to a running daemon.
 
 use std::future::Future;
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -214,7 +215,10 @@ fn start_logging(name: &str, instance: &str, filter: Option<&str>) {
             registry.with(journal).init();
         }
         None => {
-            let text = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+            let text = tracing_subscriber::fmt::layer()
+                .with_writer(std::io::stderr)
+                .with_ansi(std::io::stderr().is_terminal())
+                .with_target(false);
             registry.with(text).init();
         }
     }
