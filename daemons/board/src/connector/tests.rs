@@ -89,6 +89,7 @@ impl Bench {
         while self.connector.deadline() <= ms(end) {
             self.now = (self.connector.deadline().since(ms(0)).as_micros() / 1_000).try_into().unwrap();
             self.poll();
+            assert!(self.connector.deadline() > ms(self.now), "a deadline that was kept is over");
         }
         self.now = end;
     }
