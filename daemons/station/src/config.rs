@@ -48,7 +48,7 @@ pub struct EvseSettings {
 }
 
 fn default_database() -> PathBuf {
-    PathBuf::from("/var/lib/voltry/book.db")
+    PathBuf::from("/var/lib/voltry/station/book.db")
 }
 
 const fn default_remember() -> u64 {

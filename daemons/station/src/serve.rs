@@ -49,12 +49,14 @@ impl Station1 {
 
 #[interface(name = "org.voltry.Station1")]
 impl Station1 {
+    // One argument that is a structure: a bare structure would go out as its fields.
     #[zbus(out_args("outcome"))]
-    async fn authorize(&self, token: &str, evse: u32) -> Result<AuthorizeOutcome, Error> {
+    async fn authorize(&self, token: &str, evse: u32) -> Result<(AuthorizeOutcome,), Error> {
         let token = Token::parse(token).map_err(|error| Error::Invalid(error.to_string()))?;
         let (answer, outcome) = oneshot::channel();
         self.request(Request::Authorize { token, evse, answer })?;
-        outcome.await.map_err(|_| Error::Unavailable("the station is stopping".to_owned()))?
+        let outcome = outcome.await.map_err(|_| Error::Unavailable("the station is stopping".to_owned()))??;
+        Ok((outcome,))
     }
 
     async fn stop(&self, evse: u32) -> Result<(), Error> {

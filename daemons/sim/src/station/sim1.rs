@@ -57,8 +57,9 @@ impl Sim1 {
     }
 
     #[zbus(out_args("truth"))]
-    fn truth(&self, evse: u32) -> Result<SimTruth, Error> {
-        self.control.truth(evse)
+    // One argument that is a structure: a bare structure would go out as its fields.
+    fn truth(&self, evse: u32) -> Result<(SimTruth,), Error> {
+        self.control.truth(evse).map(|truth| (truth,))
     }
 }
 
