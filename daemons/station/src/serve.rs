@@ -55,7 +55,8 @@ impl Station1 {
         let token = Token::parse(token).map_err(|error| Error::Invalid(error.to_string()))?;
         let (answer, outcome) = oneshot::channel();
         self.request(Request::Authorize { token, evse, answer })?;
-        let outcome = outcome.await.map_err(|_| Error::Unavailable("the station is stopping".to_owned()))??;
+        let outcome =
+            outcome.await.map_err(|_| Error::Unavailable("the station is stopping".to_owned()))??;
         Ok((outcome,))
     }
 
