@@ -79,8 +79,8 @@ impl Heard {
             emergency_stop: state.emergency_stop,
             safe_state: state.safe_state.map(|reason| reason.to_string()).unwrap_or_default(),
             temperatures: temperatures.map(f64::from).collect(),
-            // The older of the two: neither value is newer than it says.
-            at: self.state_at.min(self.temperatures_at).as_micros(),
+            // Temperatures come in a message of their own, at most the stale time apart.
+            at: self.state_at.as_micros(),
         })
     }
 
