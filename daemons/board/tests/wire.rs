@@ -51,6 +51,8 @@ fn start_bus() -> (Process, String) {
 /// wants it.
 struct Controller {
     pilot: Arc<Mutex<u8>>,
+    /// The line, to say something else on it.
+    line: File,
     control: watch::Receiver<[u8; 8]>,
     device: PathBuf,
     /// A master reads an error from when the last slave closes.
@@ -67,6 +69,7 @@ impl Controller {
         let pilot = Arc::new(Mutex::new(1));
         let (controls, control) = watch::channel([0xFF; 8]);
         let mut line = File::from(pair.master);
+        let other = line.try_clone().unwrap();
         let seen = pilot.clone();
         std::thread::spawn(move || {
             let mut decoder = Decoder::new();
@@ -96,7 +99,7 @@ impl Controller {
                 }
             }
         });
-        Self { pilot, control, device, _keeper: pair.slave }
+        Self { pilot, line: other, control, device, _keeper: pair.slave }
     }
 
     async fn control(&mut self, wanted: impl Fn(&[u8; 8]) -> bool) {
@@ -199,6 +202,25 @@ async fn a_controller_behind_noise_is_found_and_named() {
     soon(async { while firmware.next().await.unwrap().get().await.unwrap() != "1.4.2" {} }).await;
     let mut online = device.receive_online_changed().await;
     soon(async { while !online.next().await.unwrap().get().await.unwrap() {} }).await;
+}
+
+#[tokio::test]
+async fn a_flood_of_noise_energises_nothing_and_loses_nothing() {
+    let bench = Bench::start().await;
+    let connector = bench.connector().await;
+    let mut line = bench.controller.line.try_clone().unwrap();
+    let flood = tokio::task::spawn_blocking(move || {
+        // Beginnings of frames with every identifier, over and over.
+        let noise: Vec<u8> = (0..=255).flat_map(|id| [0xA5, id, 0x03]).collect();
+        (0..200).for_each(|_| line.write_all(&noise).unwrap());
+    });
+    let mut states = connector.receive_io().await.unwrap();
+    soon(flood).await.unwrap();
+    for _ in 0..3 {
+        let state = soon(states.next()).await.unwrap().args().unwrap().state;
+        assert_eq!((state.pilot, state.contactors), (Pilot::A, Contactors::Open));
+    }
+    assert!(SAFE(&bench.controller.control.borrow()));
 }
 
 #[tokio::test]

@@ -203,7 +203,7 @@ fn start_logging(name: &str, instance: &str, filter: Option<&str>) {
         },
     );
     let registry = tracing_subscriber::registry().with(filter);
-    let journal = std::env::var_os("JOURNAL_STREAM").and_then(|_| tracing_journald::layer().ok());
+    let journal = if stderr_is_the_journal() { tracing_journald::layer().ok() } else { None };
     match journal {
         Some(journal) => {
             let mut priorities = tracing_journald::PriorityMappings::new();
@@ -222,6 +222,14 @@ fn start_logging(name: &str, instance: &str, filter: Option<&str>) {
             registry.with(text).init();
         }
     }
+}
+
+/// The supervisor names the journal's stream as `device:inode`; a process further down may have
+/// the variable and write elsewhere.
+fn stderr_is_the_journal() -> bool {
+    let named = std::env::var("JOURNAL_STREAM").unwrap_or_default();
+    nix::sys::stat::fstat(std::io::stderr())
+        .is_ok_and(|stderr| named == format!("{}:{}", stderr.st_dev, stderr.st_ino))
 }
 
 #[cfg(test)]
