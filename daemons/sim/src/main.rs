@@ -63,7 +63,12 @@ fn main() -> ExitCode {
     let options = Options::parse();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let code = match runtime {
-        Ok(runtime) => runtime.block_on(run(options)),
+        Ok(runtime) => {
+            let code = runtime.block_on(run(options));
+            // Not a drop: that would wait for the thread that reads standard input.
+            runtime.shutdown_background();
+            code
+        }
         Err(error) => Err(error.into()),
     };
     let code = code.unwrap_or_else(|error| {
