@@ -108,6 +108,7 @@ pub fn configure(config: &Config, instance: &str) -> Result<Provision<Settings>,
         current_max: written.current_max,
         has_lock: written.lock,
         meter_required: written.meter_required,
+        monitor_measures_voltage: same_device(&written.insulation_monitor, &written.voltage_monitor),
     };
     let roles = vec![
         (Role::PowerSupply, written.power_supply),
@@ -119,6 +120,13 @@ pub fn configure(config: &Config, instance: &str) -> Result<Provision<Settings>,
     ];
     let settings = Settings { number, installation, roles };
     Ok(Provision { tables: vec![table], objects: vec![object], settings })
+}
+
+/// One device may play several roles: at one object, or at objects of the same name under
+/// several roles' paths.
+fn same_device(one: &Binding, other: &Binding) -> bool {
+    let device = |binding: &Binding| binding.path.rsplit('/').next().map(str::to_owned);
+    one.name == other.name && device(one) == device(other)
 }
 
 #[cfg(test)]

@@ -333,7 +333,7 @@ impl Shell {
         match report {
             Report::State(state) => tracing::info!(%state, "state"),
             Report::Fault(fault) => {
-                tracing::error!(code = fault.code.name(), cause = %fault.evidence, "fault");
+                tracing::error!(code = fault.code.name(), cause = fault.cause(), "fault");
                 self.device.set_faults(&self.fault_log());
             }
             Report::FaultsCleared => {
@@ -361,7 +361,7 @@ impl Shell {
     fn fault_log(&self) -> FaultLog {
         let mut log = FaultLog::new();
         for fault in self.path.faults() {
-            log.raise(fault.code.name(), fault.evidence.to_string(), fault.at);
+            log.raise(fault.code.name(), fault.cause(), fault.at);
         }
         log
     }

@@ -121,6 +121,61 @@ impl FaultCode {
         }
     }
 
+    /// What is wrong, in a technician's words.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::EmergencyStop => "an emergency stop is pressed, or its chain is broken",
+            Self::PilotFault => "the control pilot is lost, shorted, or at no valid level",
+            Self::DiodeFault => "the diode in the vehicle's pilot circuit is missing or shorted",
+            Self::InvalidVehicleMode => "the vehicle left state C under current",
+            Self::ProximityFault => "the latch was pressed, or the proximity contact is at no valid level",
+            Self::ContactorFault => {
+                "the contactors are not as commanded: welded, stuck, or their feedback is wrong"
+            }
+            Self::OverCurrent => "more current flowed than was set",
+            Self::OverVoltage => "the voltage was above the vehicle's maximum, or its class",
+            Self::ResistanceFault => "the insulation resistance is below the limit",
+            Self::CableCheckFailure => "the insulation test could not be done",
+            Self::ShortCircuit => "the test voltage collapsed: the cable or the inlet is shorted",
+            Self::PreChargeFailure => "the cable did not reach the battery's voltage",
+            Self::VoltageImplausible => {
+                "the voltages on the two sides of closed contactors contradict each other"
+            }
+            Self::ConnectorVoltageHigh => "there is voltage on the cable where there must be none",
+            Self::CableOverTempStop => "connector or cable is too hot",
+            Self::ConnectorLockFailure => "the plug's lock did not lock",
+            Self::OutputNotOff => "the power modules did not end their output",
+            Self::MeterStuck => "the meter's register stands still while energy flows",
+            Self::VehicleSilent => "the vehicle asks for nothing any more",
+            Self::CommunicationLost => {
+                "the conversation with the vehicle broke off under way; see the journal of voltry-secc"
+            }
+            Self::BoardSafeState => {
+                "the board latched its safe state; its reason is in `voltryctl faults list`"
+            }
+            Self::ControlStalled => "this daemon was held up for so long that its leases had lapsed",
+            Self::Missing(Role::PowerSupply) => "the power supply is gone, or its values are too old",
+            Self::Missing(Role::VoltageMonitor) => "the cable-side voltage is gone, or too old",
+            Self::Missing(Role::InsulationMonitor) => {
+                "the insulation monitor is gone, or its values are too old"
+            }
+            Self::Missing(Role::ConnectorIo) => "the board is gone, or its values are too old",
+            Self::Missing(Role::EnergyMeter) => "the energy meter is gone, or its values are too old",
+            Self::Missing(Role::EvLink) => "the daemon that talks to the vehicle is gone",
+            Self::Refused(Role::PowerSupply) => "the power supply refused a command; the journal says why",
+            Self::Refused(Role::VoltageMonitor) => {
+                "the voltage monitor refused a command; the journal says why"
+            }
+            Self::Refused(Role::InsulationMonitor) => {
+                "the insulation monitor refused a command; the journal says why"
+            }
+            Self::Refused(Role::ConnectorIo) => "the board refused a command; the journal says why",
+            Self::Refused(Role::EnergyMeter) => "the energy meter refused a command; the journal says why",
+            Self::Refused(Role::EvLink) => "the link to the vehicle refused a command; the journal says why",
+        }
+    }
+
     /// How it is answered.
     #[must_use]
     pub const fn reaction(self) -> Reaction {
@@ -211,7 +266,7 @@ pub enum Evidence {
 impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Seen => f.write_str("reported"),
+            Self::Seen => f.write_str("seen"),
             Self::Voltage(measured, limit) => write!(f, "{measured:.1}, limit {limit:.1}"),
             Self::Current(measured, limit) => write!(f, "{measured:.1}, limit {limit:.1}"),
             Self::Resistance(measured, limit) => write!(f, "{measured:.0}, limit {limit:.0}"),
@@ -233,6 +288,24 @@ pub struct Fault {
     pub at: Timestamp,
     /// What proved it.
     pub evidence: Evidence,
+}
+
+impl Fault {
+    /// What is wrong and what proved it, as a technician reads it.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        match self.evidence {
+            Evidence::Seen => self.code.words().to_owned(),
+            measured @ (Evidence::Voltage(..)
+            | Evidence::Current(..)
+            | Evidence::Resistance(..)
+            | Evidence::Temperature(..)
+            | Evidence::Pilot(_)
+            | Evidence::Contactors(_)
+            | Evidence::SelfTestFailed
+            | Evidence::NotWithin(_)) => format!("{}: {measured}", self.code.words()),
+        }
+    }
 }
 
 /// The latched faults, oldest first; each code once, so their number is bounded.

@@ -90,6 +90,8 @@ pub struct Installation {
     pub has_lock: bool,
     /// Without the meter nothing is delivered.
     pub meter_required: bool,
+    /// The insulation monitor also measures the cable's voltage: it is never paused.
+    pub monitor_measures_voltage: bool,
 }
 
 /// The energy path of one EVSE.
@@ -149,6 +151,7 @@ impl EnergyPath {
             }
             self.last_tick = Some(now);
         }
+        self.note_end_of_delivery(now);
         self.present(now, &input);
         if self.state.name() != before {
             self.outputs.report(Report::State(self.state.name()));
@@ -268,7 +271,7 @@ impl EnergyPath {
     /// Quicker than a normal stop: whoever ends the process does not wait for a vehicle.
     fn terminate(&mut self, now: Timestamp) {
         self.terminating = true;
-        self.end_delivery(now, StopReason::OutOfService);
+        self.end_delivery(StopReason::OutOfService);
         if self.outputs.is_attached() && self.session.is_some() {
             self.outputs.send(Command::RequestStop(StopReason::OutOfService));
         }
@@ -311,8 +314,10 @@ impl EnergyPath {
     }
 
     fn refused(&mut self, now: Timestamp, command: Command) {
+        // What is being switched off may say that it already is.
+        let ending = matches!(self.state, State::Starting(_) | State::Shutdown(_) | State::Faulted(_));
         let self_test = command == Command::StartSelfTest && matches!(self.state, State::CableCheck(_));
-        if self_test || self.outputs.concerns_open_epoch(&command) {
+        if !ending && (self_test || self.outputs.concerns_open_epoch(&command)) {
             self.fail(now, FaultCode::Refused(command.role()), Evidence::Seen);
         } else {
             self.outputs.report(Report::CommandRefused(command));

@@ -123,8 +123,15 @@ impl EnergyPath {
         self.outputs.supply_off();
         self.outputs.open_contactors(now);
         self.outputs.set_pilot(PilotOutput::X1);
-        self.outputs.set_insulation_active(false);
+        self.pause_insulation_monitor();
         self.outputs.detach();
+    }
+
+    /// A paused monitor measures nothing, also no voltage.
+    pub(super) fn pause_insulation_monitor(&mut self) {
+        if !self.installation.monitor_measures_voltage {
+            self.outputs.set_insulation_active(false);
+        }
     }
 
     fn voltage_that_should_not_be(&self, now: Timestamp) -> Option<Evidence> {
@@ -172,7 +179,7 @@ impl EnergyPath {
             }
         }
         if let Some(code) = code {
-            self.end_delivery(now, StopReason::Fault(code));
+            self.end_delivery(StopReason::Fault(code));
             if self.outputs.is_attached() {
                 self.outputs.send(Command::Abort(code));
             }
@@ -201,7 +208,7 @@ impl EnergyPath {
         let profile = &self.installation.profile;
         if shutdown.opened && self.observed.confirmed_safe(now, profile) || now >= shutdown.until {
             self.judge_shutdown(now);
-            self.outputs.set_insulation_active(false);
+            self.pause_insulation_monitor();
             return State::Faulted(Faulted::new(now));
         }
         State::Shutdown(shutdown)

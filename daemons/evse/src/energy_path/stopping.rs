@@ -175,7 +175,7 @@ impl EnergyPath {
     }
 
     fn finish(&mut self, now: Timestamp) -> State {
-        self.outputs.set_insulation_active(false);
+        self.pause_insulation_monitor();
         self.outputs.set_lock_if(self.installation.has_lock, false);
         State::Finished(Finished::new(now))
     }

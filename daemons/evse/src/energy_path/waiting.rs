@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use voltry_bus::{Authorization, LinkPhase, PhaseAnswer, Pilot, PilotOutput};
+use voltry_bus::{Authorization, Contactors, LinkPhase, PhaseAnswer, Pilot, PilotOutput};
 use voltry_units::{Timestamp, Volts};
 
 use super::action::Command;
@@ -230,7 +230,7 @@ impl EnergyPath {
     /// Begins a normal stop, from wherever the session is.
     pub(super) fn stop(&mut self, now: Timestamp, reason: StopReason) -> State {
         self.stop_asked = None;
-        self.end_delivery(now, reason);
+        self.end_delivery(reason);
         if reason != StopReason::Vehicle && self.outputs.is_attached() {
             self.outputs.send(Command::RequestStop(reason));
         }
@@ -238,9 +238,37 @@ impl EnergyPath {
     }
 
     /// The session keeps the first reason.
-    pub(super) fn end_delivery(&mut self, now: Timestamp, reason: StopReason) {
+    pub(super) fn end_delivery(&mut self, reason: StopReason) {
         if let Some(session) = self.session.as_mut() {
             session.stop.get_or_insert(reason);
+        }
+    }
+
+    /// Delivery is over when nothing can flow any more, not when the stop begins: the meter's
+    /// last reading is taken then, and must not miss what still flowed.
+    pub(super) fn note_end_of_delivery(&mut self, now: Timestamp) {
+        let off = match self.state {
+            State::Finished(_) | State::Faulted(_) | State::Starting(_) | State::Unavailable => true,
+            State::Available
+            | State::Connected(_)
+            | State::Parameters(_)
+            | State::CableCheck(_)
+            | State::PreCharge(_)
+            | State::Charging(_)
+            | State::Stopping(_)
+            | State::Shutdown(_) => {
+                let io = self.observed.io(now, &self.installation.profile);
+                let opened_at = self.outputs.opened_at();
+                !self.outputs.is_live()
+                    && io.is_some_and(|io| {
+                        io.contactors == Contactors::Open && opened_at.is_none_or(|since| io.at >= since)
+                    })
+            }
+        };
+        if let Some(session) = self.session.as_mut()
+            && session.stop.is_some()
+            && off
+        {
             session.ended_at.get_or_insert(now);
         }
     }

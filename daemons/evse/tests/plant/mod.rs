@@ -30,6 +30,7 @@ pub fn installation() -> Installation {
         current_max: Amps::new(200),
         has_lock: false,
         meter_required: true,
+        monitor_measures_voltage: false,
     }
 }
 
