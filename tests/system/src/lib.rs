@@ -1,1 +1,277 @@
-//! Tests of the whole station, as processes.
+//! A whole station for tests: `voltry-sim station` with the real daemons, steered through its
+//! standard input and watched on its bus.
+//!
+//! Nothing here sleeps for a time that somebody guessed: a test waits for a condition, and fails
+//! with what it saw if the condition does not come. Safety deadlines are measured against what is
+//! physically true in the simulated circuit, and printed with their slack.
+
+#![allow(clippy::missing_panics_doc, clippy::unwrap_used)] // a harness fails by panicking
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use voltry_bus::{
+    Device1Proxy, Evse1Proxy, EvseState, Fault, Sim1Proxy, SimTruth, Station1Proxy, Transaction, names,
+};
+use zbus::proxy::CacheProperties;
+
+/// How often a condition is looked at.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// By how much a deadline may be missed on a machine that does other things as well. The real
+/// figure is asserted in virtual time, where the deadline is decided.
+pub const SLACK: u32 = 3;
+
+/// A car that needs a few seconds: from 20 % of a battery of 150 Wh to 80 %.
+pub const SMALL_CAR: &str = "[[evse]]\nvehicle = { capacity_wh = 150.0, soc = 20.0, target_soc = 80.0 }\n";
+
+/// A car that charges until somebody stops it.
+pub const LARGE_CAR: &str = "[[evse]]\nvehicle = { capacity_wh = 60000.0, soc = 20.0, target_soc = 80.0 }\n";
+
+/// A running station.
+#[derive(Debug)]
+pub struct Station {
+    child: Child,
+    input: ChildStdin,
+    output: Lines<BufReader<ChildStdout>>,
+    connection: zbus::Connection,
+    folder: tempfile::TempDir,
+}
+
+impl Station {
+    /// Starts a station of this topology (TOML; see `voltry-sim station --help`) and returns when
+    /// every EVSE is available.
+    pub async fn start(topology: &str) -> Self {
+        let folder = tempfile::Builder::new().prefix("voltry-test").tempdir().unwrap();
+        let file = folder.path().join("topology.toml");
+        std::fs::write(&file, topology).unwrap();
+        let state = folder.path().join("state");
+        let mut child = Command::new(binary("voltry-sim"))
+            .args(["station", "--topology"])
+            .arg(&file)
+            .arg("--state")
+            .arg(&state)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("voltry-sim is built beside the tests: run `cargo build --workspace` first");
+        let input = child.stdin.take().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+        let ready = tokio::time::timeout(Duration::from_secs(60), output.next_line()).await;
+        let ready = ready.expect("no `ready` within a minute").unwrap();
+        assert_eq!(
+            ready.as_deref(),
+            Some("ready"),
+            "the station did not come up; its logs are in {}",
+            kept(folder)
+        );
+        let address = format!("unix:path={}", state.join("bus").display());
+        let connection = connect(&address).await;
+        Self { child, input, output, connection, folder }
+    }
+
+    /// Gives a command line, as `plug 1`; panics unless it is answered with `ok`.
+    pub async fn tell(&mut self, line: &str) -> String {
+        self.input.write_all(format!("{line}\n").as_bytes()).await.unwrap();
+        let answer = tokio::time::timeout(Duration::from_secs(60), self.output.next_line()).await;
+        let answer = answer.expect("no answer within a minute").unwrap().expect("the simulator ended");
+        assert!(answer.starts_with("ok"), "{line}: {answer}");
+        answer
+    }
+
+    /// After a power cut: connects to the new bus.
+    pub async fn reconnect(&mut self) {
+        self.connection =
+            connect(&format!("unix:path={}", self.folder.path().join("state/bus").display())).await;
+    }
+
+    /// The station's bus.
+    pub const fn connection(&self) -> &zbus::Connection {
+        &self.connection
+    }
+
+    /// The station's object.
+    pub async fn station(&self) -> Station1Proxy<'static> {
+        Station1Proxy::builder(&self.connection)
+            .destination(names::STATION)
+            .path(names::STATION_PATH)
+            .cache_properties(CacheProperties::No)
+            .build()
+            .await
+            .unwrap()
+    }
+
+    /// An EVSE's object.
+    pub async fn evse(&self, evse: u32) -> Evse1Proxy<'static> {
+        Evse1Proxy::builder(&self.connection)
+            .destination(names::evse(evse))
+            .path(names::path("evse", &evse.to_string()))
+            .cache_properties(CacheProperties::No)
+            .build()
+            .await
+            .unwrap()
+    }
+
+    /// The faults of an EVSE; none while its daemon is away.
+    pub async fn faults(&self, evse: u32) -> Vec<Fault> {
+        let device = Device1Proxy::builder(&self.connection)
+            .destination(names::evse(evse))
+            .path(names::path("evse", &evse.to_string()))
+            .cache_properties(CacheProperties::No)
+            .build()
+            .await
+            .unwrap();
+        device.faults().await.unwrap_or_default()
+    }
+
+    /// What is physically true at an EVSE.
+    pub async fn truth(&self, evse: u32) -> SimTruth {
+        let sim = Sim1Proxy::builder(&self.connection)
+            .destination(names::SIM)
+            .path(names::SIM_PATH)
+            .build()
+            .await
+            .unwrap();
+        sim.truth(evse).await.unwrap()
+    }
+
+    /// Waits until an EVSE is in one of these states.
+    pub async fn until_state(&self, evse: u32, wanted: &[EvseState], limit: Duration) -> EvseState {
+        let proxy = self.evse(evse).await;
+        let started = Instant::now();
+        let mut tick = tokio::time::interval(LOOK);
+        loop {
+            tick.tick().await;
+            let state = proxy.state().await;
+            if let Ok(state) = &state
+                && wanted.contains(state)
+            {
+                return *state;
+            }
+            assert!(
+                started.elapsed() < limit,
+                "EVSE {evse} is {state:?} after {limit:?}, not {wanted:?}; its faults: {:?}; the truth: {:?}",
+                self.faults(evse).await,
+                self.truth(evse).await
+            );
+        }
+    }
+
+    /// Plugs a vehicle in and waits until current flows and the meter has counted some of it.
+    pub async fn charge(&mut self, evse: u32) {
+        let before = self.truth(evse).await.register;
+        self.tell(&format!("plug {evse}")).await;
+        self.until_state(evse, &[EvseState::Charging], Duration::from_secs(40)).await;
+        self.until_truth(evse, "energy flows", Duration::from_secs(10), |truth| {
+            truth.current > 10.0 && truth.register > before + 5.0
+        })
+        .await;
+    }
+
+    /// Waits until something is physically true; returns how long it took.
+    pub async fn until_truth(
+        &self,
+        evse: u32,
+        what: &str,
+        limit: Duration,
+        holds: impl Fn(&SimTruth) -> bool,
+    ) -> Duration {
+        let started = Instant::now();
+        let mut tick = tokio::time::interval(LOOK);
+        loop {
+            tick.tick().await;
+            let truth = self.truth(evse).await;
+            if holds(&truth) {
+                return started.elapsed();
+            }
+            assert!(started.elapsed() < limit, "not within {limit:?}: {what}; the truth: {truth:?}");
+        }
+    }
+
+    /// Asserts that the current stops and the contactors open within their deadlines, counted
+    /// from now, and prints how much was left.
+    pub async fn assert_safe_within(&self, evse: u32, current: Duration, contactors: Duration) {
+        let started = Instant::now();
+        self.until_truth(evse, "no current flows", current * SLACK, |truth| truth.current < 1.0).await;
+        let stopped = started.elapsed();
+        self.until_truth(evse, "contactors are open", contactors * SLACK, |truth| !truth.contactors_closed)
+            .await;
+        let opened = started.elapsed();
+        println!(
+            "current off in {stopped:?} of {current:?}, contactors open in {opened:?} of {contactors:?} (slack {SLACK})"
+        );
+        assert!(opened < contactors * SLACK, "contactors opened after {opened:?}, deadline {contactors:?}");
+    }
+
+    /// Waits until the newest transaction is closed; returns it.
+    pub async fn closed_transaction(&self, limit: Duration) -> Transaction {
+        let station = self.station().await;
+        let started = Instant::now();
+        let mut tick = tokio::time::interval(LOOK);
+        loop {
+            tick.tick().await;
+            let newest = station.transactions(1).await;
+            if let Ok([transaction]) = newest.as_deref()
+                && transaction.state == "closed"
+            {
+                return transaction.clone();
+            }
+            assert!(started.elapsed() < limit, "no closed transaction within {limit:?}: {newest:?}");
+        }
+    }
+
+    /// Asserts that a transaction's energy is the meter's, to one count.
+    pub async fn assert_billed(&self, transaction: &Transaction, evse: u32, register_before: f64) {
+        let truth = self.truth(evse).await;
+        let metered = truth.register - register_before;
+        assert!(
+            (transaction.energy - metered).abs() <= truth.resolution,
+            "billed {} Wh, the meter counted {metered} Wh: {transaction:?}",
+            transaction.energy
+        );
+        assert!(transaction.energy > 0.0, "nothing was billed: {transaction:?}");
+    }
+
+    /// Ends the station and waits for it.
+    pub async fn quit(mut self) {
+        let _ = self.input.write_all(b"quit\n").await;
+        let ended = tokio::time::timeout(Duration::from_secs(20), self.child.wait()).await;
+        assert!(ended.expect("did not quit").unwrap().success());
+    }
+}
+
+impl Drop for Station {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.folder.disable_cleanup(true);
+            eprintln!("the station's logs are in {}/state/log", self.folder.path().display());
+        }
+    }
+}
+
+async fn connect(address: &str) -> zbus::Connection {
+    let started = Instant::now();
+    let mut tick = tokio::time::interval(LOOK);
+    loop {
+        tick.tick().await;
+        match zbus::connection::Builder::address(address).build().await {
+            Ok(connection) => return connection,
+            Err(error) => assert!(started.elapsed() < Duration::from_secs(10), "{address}: {error}"),
+        }
+    }
+}
+
+/// A program of this workspace, built beside the tests.
+#[must_use]
+pub fn binary(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.ancestors().nth(2).unwrap().join(name)
+}
+
+fn kept(folder: tempfile::TempDir) -> String {
+    folder.keep().display().to_string()
+}

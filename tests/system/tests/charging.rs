@@ -1,0 +1,61 @@
+//! A car charges, and what is billed is what the meter counted.
+
+use std::time::Duration;
+
+use voltry_bus::EvseState;
+use voltry_system_tests::{SMALL_CAR, Station};
+
+#[tokio::test]
+async fn a_car_charges_to_its_end_and_the_bill_is_the_meters() {
+    let mut station = Station::start(SMALL_CAR).await;
+    let before = station.truth(1).await.register;
+    station.charge(1).await;
+    station.until_state(1, &[EvseState::Finished], Duration::from_secs(60)).await;
+    let transaction = station.closed_transaction(Duration::from_secs(20)).await;
+    station.assert_billed(&transaction, 1, before).await;
+    assert!(station.truth(1).await.soc > 79.0);
+    assert!(station.faults(1).await.is_empty());
+    station.tell("unplug 1").await;
+    station.until_state(1, &[EvseState::Available], Duration::from_secs(10)).await;
+    station.quit().await;
+}
+
+#[tokio::test]
+async fn a_car_waits_for_its_token_and_the_same_token_ends_its_session() {
+    let topology = "free = false\ntokens = [\"04A1B2C3\"]\n[[evse]]\n\
+                    vehicle = { capacity_wh = 60000.0, soc = 20.0, target_soc = 80.0 }\n";
+    let mut station = Station::start(topology).await;
+    let before = station.truth(1).await.register;
+    station.tell("plug 1").await;
+    station.until_state(1, &[EvseState::Authorizing], Duration::from_secs(30)).await;
+    let refused = station.station().await.authorize("DEADBEEF", 1).await.unwrap();
+    assert_eq!(refused.outcome, "refused");
+    assert!(station.station().await.transactions(1).await.unwrap().is_empty());
+    station.tell("swipe 04A1B2C3 1").await;
+    station.until_state(1, &[EvseState::Charging], Duration::from_secs(40)).await;
+    let counted = before + 5.0;
+    station.until_truth(1, "energy flows", Duration::from_secs(10), |truth| truth.register > counted).await;
+    station.tell("swipe 04A1B2C3 1").await;
+    let transaction = station.closed_transaction(Duration::from_secs(30)).await;
+    station.assert_billed(&transaction, 1, before).await;
+    assert_eq!(transaction.identity, "…C3");
+    station.quit().await;
+}
+
+#[tokio::test]
+async fn two_cars_charge_at_once_within_the_stations_limit() {
+    let topology = "evses = 2\npower_limit = 60000.0\n\
+         [[evse]]\nvehicle = { capacity_wh = 60000.0 }\n[[evse]]\nvehicle = { capacity_wh = 60000.0 }\n";
+    let mut station = Station::start(topology).await;
+    station.charge(1).await;
+    station.charge(2).await;
+    station
+        .until_truth(1, "the first car makes room", Duration::from_secs(20), |truth| {
+            truth.current * truth.cable_voltage < 31_000.0
+        })
+        .await;
+    let power = |truth: voltry_bus::SimTruth| truth.current * truth.cable_voltage;
+    let total = power(station.truth(1).await) + power(station.truth(2).await);
+    assert!(total < 63_000.0, "{total} W");
+    station.quit().await;
+}
