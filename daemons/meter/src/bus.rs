@@ -1,0 +1,162 @@
+//! What the line's devices are on D-Bus.
+
+mod energy_meter;
+mod insulation_monitor;
+
+use anyhow::Context as _;
+use voltry_bus::Error;
+use voltry_service::{Daemon, Device, FaultLog, Identity, Watchdog, clock};
+
+use crate::config::{Role, Served, Settings};
+use crate::driver::{Denied, Event};
+use crate::line::Line;
+use crate::task::{Events, LineTask, Orders};
+
+use energy_meter::EnergyMeter;
+use insulation_monitor::InsulationMonitor;
+
+impl From<Denied> for Error {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Unavailable(text) => Self::Unavailable(text),
+            Denied::Refused(text) => Self::Refused(text),
+            Denied::Busy => Self::Busy(denied.to_string()),
+        }
+    }
+}
+
+/// Serves a line until the daemon has to stop.
+///
+/// # Errors
+/// If the bus, or the state folder, does not allow it.
+pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
+    let Settings { bus_name, port, devices, served } = settings;
+    tracing::info!(%port, devices = devices.len(), "line");
+    let line = Line::new(port, clock::now);
+    let (task, orders, events) = LineTask::new(line, devices, clock::now, Watchdog::from_environment());
+    let objects = serve(daemon.connection(), served, orders).await?;
+    daemon.claim(&bus_name).await?;
+    daemon.ready();
+    tokio::select! {
+        _ = daemon.stop() => Ok(()),
+        () = task.run() => anyhow::bail!("the line's task has ended"),
+        published = publish(objects, events) => published.context("sending on the bus"),
+    }
+}
+
+/// Serves an object for each device.
+///
+/// # Errors
+/// If the bus, or the state folder, does not allow it.
+pub async fn serve(
+    connection: &zbus::Connection,
+    served: Vec<Served>,
+    orders: Vec<Orders>,
+) -> anyhow::Result<Vec<Object>> {
+    let mut objects = Vec::with_capacity(served.len());
+    for (served, orders) in served.into_iter().zip(orders) {
+        objects.push(Object::serve(connection, served, orders).await?);
+    }
+    Ok(objects)
+}
+
+/// Tells the bus what the devices tell, until they are gone or the bus is.
+///
+/// # Errors
+/// If the bus is gone.
+pub async fn publish(mut objects: Vec<Object>, mut events: Events) -> zbus::Result<()> {
+    while let Some((index, event)) = events.recv().await {
+        if let Some(object) = objects.get_mut(index) {
+            object.tell(event).await?;
+        }
+    }
+    Ok(())
+}
+
+/// A served device.
+pub struct Object {
+    path: String,
+    identity: Identity,
+    device: Device,
+    faults: FaultLog,
+    role: Interfaces,
+}
+
+enum Interfaces {
+    Meter(EnergyMeter),
+    Monitor(InsulationMonitor),
+}
+
+impl Object {
+    async fn serve(connection: &zbus::Connection, served: Served, orders: Orders) -> anyhow::Result<Self> {
+        let Served { path, vendor, model, role } = served;
+        let identity = Identity { vendor, model, ..Identity::default() };
+        let role = match role {
+            Role::EnergyMeter { resolution, transaction } => Interfaces::Meter(
+                EnergyMeter::serve(connection, &path, orders, resolution, transaction).await?,
+            ),
+            Role::InsulationMonitor => {
+                Interfaces::Monitor(InsulationMonitor::serve(connection, &path, orders).await?)
+            }
+        };
+        let device = Device::serve(connection, &path, identity.clone()).await?;
+        Ok(Self { path, identity, device, faults: FaultLog::new(), role })
+    }
+
+    async fn tell(&mut self, event: Event) -> zbus::Result<()> {
+        match (event, &mut self.role) {
+            (Event::Online(online), _) => {
+                if online {
+                    tracing::info!(object = self.path, "online");
+                } else {
+                    tracing::warn!(object = self.path, "the device does not answer any more");
+                }
+                self.device.set_online(online);
+            }
+            (Event::Identified { model, firmware }, _) => {
+                tracing::info!(object = self.path, model, firmware, "identified");
+                if !model.is_empty() {
+                    self.identity.model = model;
+                }
+                self.identity.firmware = firmware;
+                self.device.set_identity(self.identity.clone());
+            }
+            (Event::Fault { code, cause }, _) => {
+                if self.faults.raise(code, cause.clone(), clock::now()) {
+                    tracing::warn!(object = self.path, code, cause, "fault");
+                    self.device.set_faults(&self.faults);
+                }
+            }
+            (Event::FaultGone(code), _) => {
+                if self.faults.remove(code) {
+                    tracing::info!(object = self.path, code, "fault gone");
+                    self.device.set_faults(&self.faults);
+                }
+            }
+            (Event::Reading(reading), Interfaces::Meter(meter)) => meter.tell(reading).await?,
+            (Event::Insulation { resistance, valid, counter, at }, Interfaces::Monitor(monitor)) => {
+                monitor.insulation(resistance, valid, counter, at).await?;
+            }
+            (Event::Voltage(voltage, at), Interfaces::Monitor(monitor)) => {
+                monitor.voltage(voltage, at).await?;
+            }
+            (Event::Active(active), Interfaces::Monitor(monitor)) => monitor.active(active).await?,
+            (Event::SelfTestFinished { passed, detail, at }, Interfaces::Monitor(monitor)) => {
+                tracing::info!(object = self.path, passed, detail, "self-test finished");
+                monitor.self_test_finished(passed, detail, at).await?;
+            }
+            (
+                Event::Insulation { .. }
+                | Event::Voltage(..)
+                | Event::Active(_)
+                | Event::SelfTestFinished { .. },
+                Interfaces::Meter(_),
+            )
+            | (Event::Reading(_), Interfaces::Monitor(_))
+            | (Event::BadInput(_) | Event::Settled(..), _) => {
+                tracing::error!(object = self.path, "an event that is not for the bus");
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,269 @@
+//! The Bender isoCHA425HV insulation monitor with its coupler AGH, and its relatives with the
+//! same registers.
+//!
+//! ```text
+//!                      settings right           order, accepted
+//!  Starting ────────────────────────▶ Measuring ───────────────▶ Testing
+//!     ▲  name, firmware, settings      │     ▲                   │    │
+//!     └──────── device lost ───────────┘     └─── test over, ────┘    │
+//!     └──────── device lost ────────────────────── or 30 s ───────────┘
+//! ```
+//!
+//! What is dangerous here:
+//! - A monitor that hangs can be read for hours. A resistance is told only when the device's own
+//!   update counter has moved.
+//! - Measurements of a self-test, or from before its end, say nothing about the cable. After a
+//!   test the counter must move once more than usual before anything is told.
+//! - Settings live in the device's EEPROM: written only if different.
+//! - The device is easily overwhelmed: it wants 10 to 20 ms between requests (the line's `pause`),
+//!   and U L1-E and U L2-E must not be read during a test (they are never read).
+//!
+//! All requests of the normal rhythm have different lengths (counter 2, voltage 3, insulation 4
+//! registers), so that a late reply cannot pass for another register.
+
+mod channel;
+mod reply;
+mod settings;
+
+use std::time::Duration;
+
+use voltry_units::Timestamp;
+
+use crate::driver::{Denied, Event, Order, Ticket};
+use crate::model::{Block, Function, Parity, SerialSettings};
+use crate::presence::{Patience, Presence};
+use crate::request::Request;
+
+pub use channel::{Alarm, Channel, ChannelError, Test, Unit, Validity};
+pub use settings::Settings;
+
+/// As delivered (vendor document).
+pub const SERIAL: SerialSettings = SerialSettings { baud: 9600, parity: Parity::Even, stop_bits: 1 };
+/// Rest between requests (10 to 20 ms by observation in the field).
+pub const PAUSE: Duration = Duration::from_millis(15);
+
+/// The device has reported an error of its own, or of its connection.
+pub const FAULT_DEVICE: &str = "InsulationMonitorError";
+/// The device does not take a setting.
+pub const FAULT_SETTING: &str = "InsulationMonitorSetting";
+/// The device answers, but its update counter stands still.
+pub const FAULT_STUCK: &str = "InsulationMonitorStuck";
+
+/// The voltage on the cable is wanted every 100 ms.
+const VOLTAGE_PERIOD: Duration = Duration::from_millis(100);
+/// The device measures about once a second.
+const INSULATION_PERIOD: Duration = Duration::from_secs(1);
+/// Often enough to see even a short test begin.
+const TEST_PERIOD: Duration = Duration::from_millis(200);
+/// A self-test takes at most this (about 20 s in practice).
+const TEST_LIMIT: Duration = Duration::from_secs(30);
+/// With the counter still for this long, the consumer's 5 s have passed too.
+const STUCK_AFTER: Duration = Duration::from_secs(10);
+
+const NAME: Block = registers(9800, 10);
+const VERSIONS: Block = registers(9820, 6);
+const COUNTER: Block = registers(1032, 2);
+const VOLTAGE: Block = registers(1008, 3);
+const INSULATION: Block = registers(1000, 4);
+
+const fn registers(address: u16, count: u16) -> Block {
+    Block { function: Function::HoldingRegisters, address, count }
+}
+
+/// The driver.
+#[derive(Debug)]
+pub struct IsoCha425Hv {
+    settings: Settings,
+    presence: Presence,
+    state: State,
+    /// The outstanding request.
+    asked: Option<Asked>,
+    /// After a miss: nothing before.
+    not_before: Timestamp,
+    /// Whether the device shall measure, also after it was away.
+    active: bool,
+    pending: Option<Command>,
+    name: String,
+    firmware: Option<u16>,
+    /// Counts measurements where the device does not.
+    own_counter: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Command {
+    StartTest(Ticket),
+    WriteActive(Ticket, bool),
+    VerifyActive(Ticket, bool),
+}
+
+#[derive(Debug)]
+enum State {
+    Starting(Start),
+    Measuring(Schedule),
+    Testing { schedule: Schedule, deadline: Timestamp, begun: bool },
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Start {
+    Name,
+    Versions,
+    Setting { index: usize, step: SettingStep },
+}
+
+#[derive(Debug, Clone, Copy)]
+enum SettingStep {
+    Compare,
+    Write,
+    Verify,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Asked {
+    Start(Start),
+    Command(Command),
+    Counter,
+    Insulation,
+    Voltage,
+}
+
+/// When to read what, and what is known of the update counter.
+#[derive(Debug, Clone, Copy)]
+struct Schedule {
+    voltage: Timestamp,
+    insulation: Timestamp,
+    /// The counter was just read, and whether it had moved: the insulation is next.
+    moved: Option<bool>,
+    /// The newest counter, and when the request was sent that first saw it.
+    newest: Option<(u32, Timestamp)>,
+}
+
+impl Schedule {
+    const fn from(now: Timestamp) -> Self {
+        Self { voltage: now, insulation: now, moved: None, newest: None }
+    }
+
+    fn counted(&mut self, raw: u32, sent: Timestamp) {
+        match self.newest {
+            Some((newest, _)) if newest == raw => self.moved = Some(false),
+            Some(_) => {
+                self.moved = Some(true);
+                self.newest = Some((raw, sent));
+            }
+            // Not known how old the measurement is.
+            None => {
+                self.moved = Some(false);
+                self.newest = Some((raw, sent));
+            }
+        }
+    }
+}
+
+impl IsoCha425Hv {
+    /// A monitor that shall be set like this and measure.
+    #[must_use]
+    pub fn new(settings: Settings, patience: Patience) -> Self {
+        Self {
+            settings,
+            presence: Presence::new(patience),
+            state: State::Starting(Start::Name),
+            asked: None,
+            not_before: Timestamp::BOOT,
+            active: true,
+            pending: None,
+            name: String::new(),
+            firmware: None,
+            own_counter: 0,
+        }
+    }
+
+    /// See [`crate::driver::Driver::due`].
+    #[must_use]
+    pub fn due(&self) -> Timestamp {
+        let due = match &self.state {
+            State::Starting(_) => Timestamp::BOOT,
+            State::Measuring(_) | State::Testing { .. } if self.pending.is_some() => Timestamp::BOOT,
+            State::Measuring(schedule) | State::Testing { schedule, .. } => match schedule.moved {
+                Some(_) => Timestamp::BOOT,
+                None if self.active => schedule.voltage.min(schedule.insulation),
+                None => schedule.insulation,
+            },
+        };
+        due.max(self.not_before)
+    }
+
+    /// See [`crate::driver::Driver::request`].
+    #[must_use]
+    pub fn request(&mut self, now: Timestamp) -> Request {
+        let asked = self.next(now);
+        self.asked = Some(asked);
+        match asked {
+            Asked::Start(Start::Name) => Request::Read(NAME),
+            Asked::Start(Start::Versions) => Request::Read(VERSIONS),
+            Asked::Start(Start::Setting { index, step }) => {
+                let (address, wanted) = self.settings.registers(self.firmware, self.active)[index];
+                match step {
+                    SettingStep::Compare | SettingStep::Verify => Request::Read(registers(address, 1)),
+                    SettingStep::Write => Request::Write { address, words: vec![wanted] },
+                }
+            }
+            Asked::Command(Command::StartTest(_)) => {
+                Request::Write { address: settings::TEST, words: vec![settings::TEST_NOW] }
+            }
+            Asked::Command(Command::WriteActive(_, active)) => {
+                Request::Write { address: settings::ACTIVE, words: vec![u16::from(active)] }
+            }
+            Asked::Command(Command::VerifyActive(..)) => Request::Read(registers(settings::ACTIVE, 1)),
+            Asked::Counter => Request::Read(COUNTER),
+            Asked::Insulation => Request::Read(INSULATION),
+            Asked::Voltage => Request::Read(VOLTAGE),
+        }
+    }
+
+    /// See [`crate::driver::Driver::order`].
+    #[must_use]
+    pub fn order(&mut self, ticket: Ticket, order: Order) -> Vec<Event> {
+        let refused = |text: &str| Err(Denied::Refused(text.into()));
+        let denied = match (&self.state, order) {
+            (_, Order::ReadRegister) => refused("this is an insulation monitor"),
+            (State::Starting(_), _) => Err(Denied::Unavailable("the insulation monitor is not ready".into())),
+            (State::Testing { .. }, _) => refused("a self-test runs"),
+            (State::Measuring(_), _) if self.pending.is_some() => Err(Denied::Busy),
+            (State::Measuring(_), Order::StartSelfTest) if !self.active => {
+                refused("the insulation monitor is not active")
+            }
+            (State::Measuring(_), Order::StartSelfTest) => {
+                self.pending = Some(Command::StartTest(ticket));
+                return Vec::new();
+            }
+            (State::Measuring(_), Order::SetActive(active)) => {
+                self.pending = Some(Command::WriteActive(ticket, active));
+                return Vec::new();
+            }
+        };
+        vec![Event::Settled(ticket, denied)]
+    }
+
+    fn next(&mut self, now: Timestamp) -> Asked {
+        let (schedule, testing) = match &mut self.state {
+            State::Starting(start) => return Asked::Start(*start),
+            State::Measuring(schedule) => (schedule, false),
+            State::Testing { schedule, .. } => (schedule, true),
+        };
+        if let Some(command) = self.pending.take() {
+            return Asked::Command(command);
+        }
+        if schedule.moved.is_some() {
+            return Asked::Insulation;
+        }
+        if self.active && schedule.voltage <= schedule.insulation {
+            // Aligned to the first, unless the line is too slow for that.
+            schedule.voltage = (schedule.voltage + VOLTAGE_PERIOD).max(now);
+            return Asked::Voltage;
+        }
+        schedule.insulation = now + if testing { TEST_PERIOD } else { INSULATION_PERIOD };
+        if testing || !self.settings.update_counter { Asked::Insulation } else { Asked::Counter }
+    }
+}
+
+#[cfg(test)]
+mod tests;

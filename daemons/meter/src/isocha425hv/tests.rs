@@ -1,0 +1,490 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use voltry_units::{Ohms, Volts};
+
+use super::*;
+use crate::driver::{Done, Driver};
+use crate::request::Failure;
+
+const PATIENCE: Patience = Patience { misses: 3, back_off: Duration::from_secs(5) };
+const SILENCE: Failure = Failure::Timeout(Duration::from_millis(300));
+
+/// An isoCHA425HV by its register table, and the driver, in virtual time.
+struct Bench {
+    driver: Driver,
+    registers: BTreeMap<u16, u16>,
+    /// Registers that the device refuses.
+    refuses: Vec<u16>,
+    silent: bool,
+    writes: Vec<(u16, u16)>,
+    asked: Vec<Request>,
+    now: Timestamp,
+    counts: f32,
+}
+
+impl Bench {
+    fn new(settings: Settings) -> Self {
+        let mut bench = Self {
+            driver: Driver::IsoCha425Hv(IsoCha425Hv::new(settings, PATIENCE)),
+            registers: BTreeMap::new(),
+            refuses: Vec::new(),
+            silent: false,
+            writes: Vec::new(),
+            asked: Vec::new(),
+            now: Timestamp::from_micros(1_000_000),
+            counts: 7.0,
+        };
+        for (register, word) in (9800..).zip(b"isoCHA425HV\0\0\0".chunks(2)) {
+            bench.registers.insert(register, u16::from_be_bytes([word[0], word[1]]));
+        }
+        bench.registers.insert(9821, 520);
+        bench.channel(1000, 250_000.0, 0x0002);
+        bench.channel(1008, 400.0, 0x0004);
+        bench.count();
+        bench
+    }
+
+    fn ready() -> Self {
+        let mut bench = Self::new(Settings::default());
+        bench.until(|event| *event == Event::Active(true));
+        bench.asked.clear();
+        bench.writes.clear();
+        bench
+    }
+
+    fn channel(&mut self, register: u16, value: f32, flags: u16) {
+        let bits = value.to_bits();
+        let words = [(bits >> 16) as u16, (bits & 0xFFFF) as u16, flags];
+        self.registers.extend((register..).zip(words));
+    }
+
+    /// The device finishes a measurement.
+    fn count(&mut self) {
+        self.counts += 1.0;
+        self.channel(1032, self.counts, 0x0001);
+    }
+
+    fn exchange(&mut self) -> Vec<Event> {
+        self.now = self.now.max(self.driver.due());
+        let sent = self.now;
+        let request = self.driver.request(self.now);
+        self.asked.push(request.clone());
+        self.now = self.now + Duration::from_millis(if self.silent { 300 } else { 25 });
+        let outcome = if self.silent { Err(SILENCE) } else { self.answer(&request) };
+        self.driver.reply(sent, self.now, outcome)
+    }
+
+    fn answer(&mut self, request: &Request) -> Result<Vec<u16>, Failure> {
+        match request {
+            Request::Read(block) => {
+                if self.refuses.contains(&block.address) {
+                    return Err(Failure::Refused(2));
+                }
+                let all = block.address..block.address + block.count;
+                Ok(all.map(|register| self.registers.get(&register).copied().unwrap_or(0)).collect())
+            }
+            Request::Write { address, words } => {
+                if self.refuses.contains(address) {
+                    return Err(Failure::Refused(2));
+                }
+                for (register, word) in (*address..).zip(words) {
+                    self.registers.insert(register, *word);
+                    self.writes.push((register, *word));
+                }
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    /// All events up to the first that `wanted` accepts.
+    #[track_caller]
+    fn until(&mut self, wanted: impl Fn(&Event) -> bool) -> Vec<Event> {
+        let mut events = Vec::new();
+        for _ in 0..2000 {
+            let found = self.exchange();
+            let done = found.iter().any(&wanted);
+            events.extend(found);
+            if done {
+                return events;
+            }
+        }
+        panic!("not within 2000 exchanges; last were {:?}", &events[events.len().saturating_sub(5)..]);
+    }
+
+    fn run(&mut self, time: Duration) -> Vec<Event> {
+        let end = self.now + time;
+        let mut events = Vec::new();
+        while self.now < end {
+            events.extend(self.exchange());
+        }
+        events
+    }
+
+    fn order(&mut self, order: Order) -> Vec<Event> {
+        self.driver.order(self.now, Ticket(1), order)
+    }
+}
+
+fn insulations(events: &[Event]) -> Vec<(f64, bool)> {
+    events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Insulation { resistance, valid, .. } => Some((resistance.as_si(), *valid)),
+            _ => None,
+        })
+        .collect()
+}
+
+fn voltages(events: &[Event]) -> usize {
+    events.iter().filter(|event| matches!(event, Event::Voltage(..))).count()
+}
+
+fn has(events: &[Event], code: &str) -> bool {
+    events.iter().any(|event| matches!(event, Event::Fault { code: found, .. } if *found == code))
+}
+
+fn settled(events: &[Event]) -> Option<Result<Done, Denied>> {
+    events.iter().find_map(|event| match event {
+        Event::Settled(_, result) => Some(result.clone()),
+        _ => None,
+    })
+}
+
+#[test]
+fn settings_are_written_only_where_they_differ() {
+    let mut bench = Bench::new(Settings::default());
+    bench.registers.extend([(3005, 250), (3007, 90), (3026, 0)]);
+    let events = bench.until(|event| *event == Event::Active(true));
+    assert_eq!(bench.writes, [(3007, 100), (3026, 1), (3021, 3)]);
+    assert_eq!(events[0], Event::Online(true));
+    let identified = Event::Identified { model: "isoCHA425HV".into(), firmware: "5.20".into() };
+    assert!(events.contains(&identified), "{events:?}");
+
+    let mut again = Bench::new(Settings::default());
+    again.registers.extend(bench.registers);
+    again.until(|event| *event == Event::Active(true));
+    assert_eq!(again.writes, []);
+}
+
+#[test]
+fn a_setting_that_the_device_refuses_is_a_fault_and_the_rest_goes_on() {
+    let mut bench = Bench::new(Settings::default());
+    bench.refuses = vec![3024];
+    let events = bench.until(|event| *event == Event::Active(true));
+    assert!(has(&events, FAULT_SETTING));
+    assert!(bench.writes.contains(&(3026, 1)));
+}
+
+#[test]
+fn a_device_that_does_not_tell_its_firmware_gets_no_fast_mode() {
+    let mut bench = Bench::new(Settings::default());
+    bench.refuses = vec![9800, 9820];
+    bench.until(|event| *event == Event::Active(true));
+    assert!(bench.writes.iter().all(|(register, _)| *register != 3021));
+}
+
+#[test]
+fn the_insulation_is_told_only_when_the_counter_moved() {
+    let mut bench = Bench::ready();
+    assert_eq!(insulations(&bench.run(Duration::from_secs(5))), [], "nobody knows how old the first one is");
+    bench.count();
+    let counted = bench.now;
+    let events = bench.run(Duration::from_secs(5));
+    let told: Vec<_> = events.iter().filter(|event| matches!(event, Event::Insulation { .. })).collect();
+    let [Event::Insulation { resistance, valid: true, counter: 9, at }] = told[..] else {
+        panic!("{told:?}")
+    };
+    assert_eq!(*resistance, Ohms::new(250_000));
+    assert!(*at >= counted && at.since(counted) < Duration::from_millis(1100), "{at:?} {counted:?}");
+}
+
+#[test]
+fn a_counter_that_stands_still_is_a_fault_until_it_moves() {
+    let mut bench = Bench::ready();
+    let events = bench.run(Duration::from_secs(15));
+    assert!(has(&events, FAULT_STUCK));
+    assert!(voltages(&events) > 100, "the rest goes on");
+    bench.count();
+    assert!(bench.run(Duration::from_secs(2)).contains(&Event::FaultGone(FAULT_STUCK)));
+}
+
+#[test]
+fn a_device_without_a_counter_is_believed_every_second() {
+    let settings = Settings { update_counter: false, ..Settings::default() };
+    let mut bench = Bench::new(settings);
+    bench.until(|event| *event == Event::Active(true));
+    bench.asked.clear();
+    let told = insulations(&bench.run(Duration::from_secs(5)));
+    assert!((4..=6).contains(&told.len()), "{told:?}");
+    assert!(!bench.asked.contains(&Request::Read(COUNTER)));
+}
+
+#[test]
+fn the_least_resistance_that_the_answer_allows_is_told() {
+    for (flags, expected) in [
+        (0x0002, (250_000.0, true)),
+        (0x0042, (0.0, true)),        // smaller than 250 kΩ: it may be none
+        (0x0082, (250_000.0, true)),  // larger
+        (0x00C2, (0.0, false)),       // invalid
+        (0x0202, (250_000.0, false)), // device error
+        (0x4002, (250_000.0, false)), // a test of its own
+        (0x0502, (250_000.0, true)),  // an alarm is a measurement like any other
+    ] {
+        let mut bench = Bench::ready();
+        bench.run(Duration::from_secs(2));
+        bench.channel(1000, 250_000.0, flags);
+        bench.count();
+        let events = bench.run(Duration::from_secs(2));
+        assert_eq!(insulations(&events), [expected], "flags {flags:#06x}");
+        assert_eq!(has(&events, FAULT_DEVICE), flags == 0x0202);
+    }
+}
+
+#[test]
+fn a_resistance_that_is_none_is_not_told() {
+    for (value, flags) in [(f32::NAN, 0x0002), (-5.0, 0x0002), (250_000.0, 0x0004)] {
+        let mut bench = Bench::ready();
+        bench.run(Duration::from_secs(2));
+        bench.channel(1000, value, flags);
+        bench.count();
+        let events = bench.run(Duration::from_secs(2));
+        assert_eq!(insulations(&events), [], "{value} {flags:#06x}");
+        assert!(events.iter().any(|event| matches!(event, Event::BadInput(_))));
+    }
+    let mut bench = Bench::ready();
+    bench.run(Duration::from_secs(2));
+    bench.channel(1000, f32::INFINITY, 0x0082);
+    bench.count();
+    let told = insulations(&bench.run(Duration::from_secs(2)));
+    assert_eq!(told, [(Ohms::MAX.as_si(), true)], "more than any figure");
+}
+
+#[test]
+fn the_voltage_is_told_every_100_ms_and_stamped_when_it_was_asked_for() {
+    let mut bench = Bench::ready();
+    let events = bench.run(Duration::from_secs(10));
+    let times: Vec<_> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Voltage(volts, at) if *volts == Volts::new(400) => Some(*at),
+            _ => None,
+        })
+        .collect();
+    assert!((98..=101).contains(&times.len()), "{}", times.len());
+    assert!(times.windows(2).all(|pair| pair[1].since(pair[0]) <= Duration::from_millis(150)));
+}
+
+#[test]
+fn a_voltage_that_may_be_more_than_told_is_not_told() {
+    for (flags, told) in [(0x0004, true), (0x0044, true), (0x0084, false), (0x00C4, false), (0x0002, false)] {
+        let mut bench = Bench::ready();
+        bench.channel(1008, 400.0, flags);
+        assert_eq!(voltages(&bench.run(Duration::from_secs(1))) > 0, told, "flags {flags:#06x}");
+    }
+}
+
+#[test]
+fn a_self_test_is_over_when_the_device_says_so() {
+    for (error, passes) in [(0x0002, true), (0x0202, false)] {
+        let mut bench = Bench::ready();
+        assert_eq!(bench.order(Order::StartSelfTest), []);
+        let events = bench.exchange();
+        assert_eq!(settled(&events), Some(Ok(Done::Confirmed)));
+        assert_eq!(bench.writes, [(8005, 0x5445)]);
+        bench.channel(1000, 250_000.0, 0x8002);
+        let events = bench.run(Duration::from_secs(8));
+        assert!(!events.iter().any(|event| matches!(event, Event::SelfTestFinished { .. })));
+        bench.channel(1000, 250_000.0, error);
+        let events = bench.run(Duration::from_secs(1));
+        let results: Vec<_> = events
+            .iter()
+            .filter_map(|event| match event {
+                Event::SelfTestFinished { passed, .. } => Some(*passed),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(results, [passes]);
+    }
+}
+
+#[test]
+fn nothing_measured_before_the_end_of_a_self_test_is_told_after_it() {
+    let mut bench = Bench::ready();
+    bench.run(Duration::from_secs(2));
+    bench.order(Order::StartSelfTest);
+    bench.channel(1000, 250_000.0, 0x8002);
+    let mut events = bench.run(Duration::from_secs(2));
+    bench.count();
+    bench.channel(1000, 250_000.0, 0x0002);
+    events.extend(bench.run(Duration::from_secs(5)));
+    assert_eq!(insulations(&events), [], "the counter moved during the test");
+    bench.count();
+    assert_eq!(insulations(&bench.run(Duration::from_secs(2))).len(), 1);
+}
+
+#[test]
+fn a_self_test_that_does_not_end_has_failed_after_30_s() {
+    for (flags, word) in [(0x8002, "end"), (0x0002, "begin")] {
+        let mut bench = Bench::ready();
+        bench.order(Order::StartSelfTest);
+        bench.exchange();
+        let begun = bench.now;
+        bench.channel(1000, 250_000.0, flags);
+        let events = bench.until(|event| matches!(event, Event::SelfTestFinished { .. }));
+        let Some(Event::SelfTestFinished { passed: false, detail, at }) = events.last() else {
+            panic!("{events:?}")
+        };
+        assert!(detail.contains(word), "{detail}");
+        assert!((30.0..30.5).contains(&at.since(begun).as_secs_f64()), "{at:?}");
+    }
+}
+
+#[test]
+fn voltages_to_earth_are_never_read() {
+    let mut bench = Bench::ready();
+    bench.order(Order::StartSelfTest);
+    bench.channel(1000, 250_000.0, 0x8002);
+    bench.run(Duration::from_secs(20));
+    let reads_earth = |request: &Request| match request {
+        Request::Read(block) => block.address < 1024 && block.address + block.count > 1016,
+        Request::Write { .. } => false,
+    };
+    assert!(!bench.asked.iter().any(reads_earth));
+}
+
+#[test]
+fn a_device_lost_in_a_self_test_has_failed_it_and_is_set_up_anew_when_it_is_back() {
+    let mut bench = Bench::ready();
+    bench.order(Order::StartSelfTest);
+    bench.exchange();
+    bench.silent = true;
+    let events = bench.until(|event| *event == Event::Online(false));
+    assert!(events.iter().any(|event| matches!(event, Event::SelfTestFinished { passed: false, .. })));
+    assert_eq!((voltages(&events), insulations(&events)), (0, vec![]));
+    assert!(matches!(settled(&bench.order(Order::StartSelfTest)), Some(Err(Denied::Unavailable(_)))));
+    bench.silent = false;
+    bench.registers.insert(3026, 0);
+    bench.writes.clear();
+    bench.until(|event| *event == Event::Active(true));
+    assert_eq!(bench.writes, [(3026, 1)], "it came back switched off");
+}
+
+#[test]
+fn a_paused_device_tells_nothing_until_it_measures_again() {
+    let mut bench = Bench::ready();
+    bench.run(Duration::from_secs(2));
+    bench.order(Order::SetActive(false));
+    let events = bench.until(|event| *event == Event::Active(false));
+    assert_eq!(settled(&events), Some(Ok(Done::Confirmed)));
+    assert_eq!(bench.writes, [(3026, 0)]);
+    bench.count();
+    let events = bench.run(Duration::from_secs(5));
+    assert_eq!((voltages(&events), insulations(&events)), (0, vec![]));
+    assert!(matches!(settled(&bench.order(Order::StartSelfTest)), Some(Err(Denied::Refused(_)))));
+    bench.order(Order::SetActive(true));
+    bench.until(|event| *event == Event::Active(true));
+    assert_eq!(bench.writes, [(3026, 0), (3026, 1)]);
+    bench.run(Duration::from_secs(2));
+    bench.count();
+    let events = bench.run(Duration::from_secs(2));
+    assert!(voltages(&events) > 10);
+    assert_eq!(insulations(&events).len(), 1);
+}
+
+#[test]
+fn a_device_that_does_not_switch_over_is_not_said_to_have() {
+    let mut bench = Bench::ready();
+    bench.order(Order::SetActive(false));
+    bench.exchange();
+    bench.registers.insert(3026, 1);
+    let events = bench.exchange();
+    assert!(matches!(settled(&events), Some(Err(Denied::Refused(_)))), "{events:?}");
+    assert!(!events.iter().any(|event| matches!(event, Event::Active(_))));
+}
+
+#[test]
+fn orders_that_cannot_be_carried_out_now_are_refused_at_once() {
+    let mut starting = Bench::new(Settings::default());
+    assert!(matches!(settled(&starting.order(Order::StartSelfTest)), Some(Err(Denied::Unavailable(_)))));
+    let mut bench = Bench::ready();
+    assert!(matches!(settled(&bench.order(Order::ReadRegister)), Some(Err(Denied::Refused(_)))));
+    assert_eq!(settled(&bench.order(Order::StartSelfTest)), None);
+    assert_eq!(settled(&bench.order(Order::SetActive(false))), Some(Err(Denied::Busy)));
+    bench.exchange();
+    assert!(matches!(settled(&bench.order(Order::StartSelfTest)), Some(Err(Denied::Refused(_)))));
+}
+
+#[test]
+fn requests_of_the_rhythm_differ_in_length() {
+    let mut lengths = [NAME, VERSIONS, COUNTER, VOLTAGE, INSULATION].map(|block| block.count);
+    lengths.sort_unstable();
+    assert!(lengths.windows(2).all(|pair| pair[0] != pair[1]));
+}
+
+#[derive(Debug, Clone)]
+enum Input {
+    Reply(Vec<u16>),
+    Refused,
+    Silence,
+    Order(Order),
+}
+
+fn input() -> impl Strategy<Value = Input> {
+    prop_oneof![
+        6 => proptest::collection::vec(prop_oneof![any::<u16>(), Just(0), Just(1), Just(0x8002), Just(2)], 12)
+            .prop_map(Input::Reply),
+        1 => Just(Input::Refused),
+        2 => Just(Input::Silence),
+        2 => prop_oneof![
+            Just(Order::StartSelfTest),
+            Just(Order::SetActive(true)),
+            Just(Order::SetActive(false)),
+            Just(Order::ReadRegister)
+        ]
+        .prop_map(Input::Order),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_device_answers_every_order_is_settled_once(
+        inputs in proptest::collection::vec(input(), 1..300)
+    ) {
+        let mut bench = Bench::ready();
+        let mut orders = 0_u64;
+        let mut settled = Vec::new();
+        let note = |events: Vec<Event>, settled: &mut Vec<u64>| {
+            settled.extend(events.iter().filter_map(|event| match event {
+                Event::Settled(ticket, _) => Some(ticket.0),
+                _ => None,
+            }));
+        };
+        for input in inputs {
+            if let Input::Order(order) = input {
+                note(bench.driver.order(bench.now, Ticket(orders), order), &mut settled);
+                orders += 1;
+                continue;
+            }
+            bench.now = bench.now.max(bench.driver.due());
+            let request = bench.driver.request(bench.now);
+            let outcome = match (&input, &request) {
+                (Input::Reply(words), Request::Read(block)) => Ok(words[..usize::from(block.count)].to_vec()),
+                (Input::Reply(_), Request::Write { .. }) => Ok(Vec::new()),
+                (Input::Refused, _) => Err(Failure::Refused(4)),
+                (Input::Silence | Input::Order(_), _) => Err(SILENCE),
+            };
+            let sent = bench.now;
+            bench.now = bench.now + Duration::from_millis(20);
+            note(bench.driver.reply(sent, bench.now, outcome), &mut settled);
+        }
+        // Silence settles what is still open.
+        for _ in 0..8 {
+            bench.now = bench.now.max(bench.driver.due());
+            let _ = bench.driver.request(bench.now);
+            note(bench.driver.reply(bench.now, bench.now, Err(SILENCE)), &mut settled);
+        }
+        settled.sort_unstable();
+        prop_assert_eq!(settled, (0..orders).collect::<Vec<_>>());
+    }
+}

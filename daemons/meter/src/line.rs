@@ -1,0 +1,220 @@
+//! One Modbus line, and the only way to ask something on it.
+//!
+//! RTU matches a reply to its request by slave address and function code alone: a reply that
+//! comes after we gave up would be taken for the answer to the next question. So before every
+//! request the line is listened to and what arrives is thrown away; after a failure that lasts
+//! until it is quiet; an answer of another length than asked for is refused. A Modbus TCP
+//! connection is closed instead, and its late replies with it.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_modbus::Response;
+use tokio_modbus::client::{Client as _, Context, rtu, tcp};
+use tokio_modbus::slave::{Slave, SlaveContext as _};
+use voltry_units::Timestamp;
+
+use crate::model::{Block, Function};
+use crate::port::{Port, Shared};
+use crate::request::{Failure, Request};
+
+/// After a failed request nothing is asked before the line was silent this long. Longer than the
+/// 3.5 characters between two frames at 1200 bit/s, and than the gaps of a slow device.
+const QUIET: Duration = Duration::from_millis(50);
+/// A line that is not silent for this long has a babbler on it: it is opened anew.
+const QUIET_WITHIN: Duration = Duration::from_secs(1);
+/// How long we listen before a request for what nobody waits for.
+const LISTEN: Duration = Duration::from_millis(1);
+
+/// Who is asked, and how patiently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// Slave address on the line, or unit identifier behind a gateway.
+    pub address: u8,
+    /// How long it may take to answer.
+    pub timeout: Duration,
+    /// Rest that it wants after each answer.
+    pub pause: Duration,
+}
+
+/// The owner of a line.
+#[derive(Debug)]
+pub struct Line {
+    port: Port,
+    clock: fn() -> Timestamp,
+    link: Option<Link>,
+    /// Bytes thrown away since the last look.
+    stray: usize,
+    /// No request before this: the pause of the device asked last.
+    rest_until: Instant,
+    /// Whether the last request failed, so that the line must be quiet first.
+    disturbed: bool,
+}
+
+struct Link {
+    wire: Shared,
+    client: Context,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("wire", &self.wire).finish_non_exhaustive()
+    }
+}
+
+impl Line {
+    /// A line on `port`, which is opened at the first request.
+    #[must_use]
+    pub fn new(port: Port, clock: fn() -> Timestamp) -> Self {
+        Self { port, clock, link: None, stray: 0, rest_until: Instant::now(), disturbed: false }
+    }
+
+    /// Asks `peer`, and waits for the answer: the words read, or none for a write. With it the
+    /// instant the request went out, after any rest.
+    ///
+    /// After a failure the line can be used as before.
+    pub async fn exchange(
+        &mut self,
+        peer: Peer,
+        request: &Request,
+    ) -> (Timestamp, Result<Vec<u16>, Failure>) {
+        if let Err(failure) = self.ready(peer).await {
+            return ((self.clock)(), Err(failure));
+        }
+        let rtu = self.port.is_rtu();
+        let link = self.link.as_mut().expect("ready() opened it");
+        link.client.set_slave(Slave(peer.address));
+        let sent = (self.clock)();
+        let answer = timeout(peer.timeout, link.client.call(modbus(request))).await;
+        let result = match answer {
+            Err(_) => Err(Failure::Timeout(peer.timeout)),
+            Ok(Err(error)) => Err(failed(error, peer.timeout)),
+            Ok(Ok(Err(exception))) => Err(Failure::Refused(u8::from(exception))),
+            Ok(Ok(Ok(response))) => answered(request, response),
+        };
+        self.rest_until = Instant::now() + peer.pause;
+        match &result {
+            Ok(_) | Err(Failure::Refused(_)) => {}
+            Err(Failure::Transport(_)) => self.link = None,
+            Err(Failure::Timeout(_) | Failure::Protocol(_)) => {
+                if rtu {
+                    // The client may hold half a frame, or have given up on its stream.
+                    let wire = link.wire.clone();
+                    self.link = Some(Link::rtu(wire));
+                    self.disturbed = true;
+                } else {
+                    self.link = None;
+                }
+            }
+        }
+        (sent, result)
+    }
+
+    /// How many bytes were thrown away since this was last asked.
+    pub fn take_stray(&mut self) -> usize {
+        std::mem::take(&mut self.stray)
+    }
+
+    /// Opens the port if need be, and waits until the line may be used.
+    async fn ready(&mut self, peer: Peer) -> Result<(), Failure> {
+        if self.link.is_none() {
+            let opened = timeout(peer.timeout, self.port.open()).await;
+            let wire = opened
+                .map_err(|_| Failure::Transport(format!("{}: opening takes too long", self.port)))?
+                .map_err(|error| Failure::Transport(format!("{}: {error}", self.port)))?;
+            self.link = Some(if self.port.is_rtu() {
+                Link::rtu(wire)
+            } else {
+                Link { client: tcp::attach(wire.clone()), wire }
+            });
+        }
+        if let Err(error) = self.listen().await {
+            self.link = None;
+            return Err(Failure::Transport(format!("{}: {error}", self.port)));
+        }
+        Ok(())
+    }
+
+    /// Throws away what arrives until the line may be used.
+    async fn listen(&mut self) -> io::Result<()> {
+        let quiet = if self.disturbed { QUIET } else { LISTEN };
+        let start = Instant::now();
+        let mut until = self.rest_until.max(start + quiet);
+        let link = self.link.as_mut().expect("only called with an open link");
+        while let Ok(discarded) = timeout_at(until, link.wire.discard()).await {
+            let discarded = discarded?;
+            if discarded == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.stray = self.stray.saturating_add(discarded);
+            let now = Instant::now();
+            if now - start > QUIET_WITHIN {
+                return Err(io::Error::other("the line does not fall silent"));
+            }
+            until = until.max(now + QUIET);
+        }
+        self.disturbed = false;
+        Ok(())
+    }
+}
+
+impl Link {
+    fn rtu(wire: Shared) -> Self {
+        Self { client: rtu::attach(wire.clone()), wire }
+    }
+}
+
+fn modbus(request: &Request) -> tokio_modbus::Request<'_> {
+    match request {
+        Request::Read(Block { function: Function::HoldingRegisters, address, count }) => {
+            tokio_modbus::Request::ReadHoldingRegisters(*address, *count)
+        }
+        Request::Read(Block { function: Function::InputRegisters, address, count }) => {
+            tokio_modbus::Request::ReadInputRegisters(*address, *count)
+        }
+        Request::Write { address, words } => {
+            tokio_modbus::Request::WriteMultipleRegisters(*address, words.as_slice().into())
+        }
+    }
+}
+
+fn failed(error: tokio_modbus::Error, patience: Duration) -> Failure {
+    match error {
+        tokio_modbus::Error::Protocol(error) => Failure::Protocol(error.to_string()),
+        // The decoder's word for bytes that are no frame.
+        tokio_modbus::Error::Transport(error) if error.kind() == io::ErrorKind::InvalidData => {
+            Failure::Protocol(error.to_string())
+        }
+        tokio_modbus::Error::Transport(error) if error.kind() == io::ErrorKind::TimedOut => {
+            Failure::Timeout(patience)
+        }
+        tokio_modbus::Error::Transport(error) => Failure::Transport(error.to_string()),
+    }
+}
+
+/// Holds an answer to its question.
+#[allow(clippy::wildcard_enum_match_arm)] // tokio-modbus knows many answers; two are asked for.
+fn answered(request: &Request, response: Response) -> Result<Vec<u16>, Failure> {
+    match (request, response) {
+        (
+            Request::Read(block),
+            Response::ReadHoldingRegisters(words) | Response::ReadInputRegisters(words),
+        ) => {
+            if words.len() == usize::from(block.count) {
+                return Ok(words);
+            }
+            Err(Failure::Protocol(format!("{} registers for {}", words.len(), block.count)))
+        }
+        (Request::Write { address, words }, Response::WriteMultipleRegisters(written, count)) => {
+            if *address == written && words.len() == usize::from(count) {
+                return Ok(Vec::new());
+            }
+            Err(Failure::Protocol(format!("{count} registers written at {written}")))
+        }
+        (_, other) => Err(Failure::Protocol(format!("{other:?}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

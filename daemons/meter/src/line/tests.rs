@@ -1,0 +1,244 @@
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use voltry_service::clock;
+
+use super::*;
+
+const PEER: Peer = Peer { address: 3, timeout: Duration::from_millis(100), pause: Duration::from_millis(1) };
+
+fn line() -> (Line, UnboundedSender<DuplexStream>) {
+    let (streams, opened) = unbounded_channel();
+    (Line::new(Port::Test(opened), clock::now), streams)
+}
+
+/// A line that is open, and the device's end of it.
+fn connected() -> (Line, DuplexStream) {
+    let (line, streams) = line();
+    let (ours, device) = duplex(4096);
+    streams.send(ours).unwrap();
+    (line, device)
+}
+
+const fn holding(address: u16, count: u16) -> Request {
+    Request::Read(Block { function: Function::HoldingRegisters, address, count })
+}
+
+/// CRC-16 as the Modbus serial line guide describes it, bit by bit.
+fn crc(bytes: &[u8]) -> [u8; 2] {
+    let mut crc = 0xFFFF_u16;
+    for byte in bytes {
+        crc ^= u16::from(*byte);
+        for _ in 0..8 {
+            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xA001 } else { crc >> 1 };
+        }
+    }
+    crc.to_le_bytes()
+}
+
+fn frame(bytes: &[u8]) -> Vec<u8> {
+    [bytes, &crc(bytes)].concat()
+}
+
+async fn receive(device: &mut DuplexStream, length: usize) -> Vec<u8> {
+    let mut request = vec![0; length];
+    device.read_exact(&mut request).await.unwrap();
+    request
+}
+
+/// Answers one request of 8 bytes with these bytes.
+async fn answer(device: &mut DuplexStream, reply: &[u8]) {
+    receive(device, 8).await;
+    device.write_all(reply).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_register_is_read_in_the_bytes_of_the_vendors_document() {
+    // Bender's own example: what channel 1000 is about; 71, insulation.
+    let (mut line, mut device) = connected();
+    let request = holding(1003, 1);
+    let ((_, result), request) = tokio::join!(line.exchange(PEER, &request), async {
+        let request = receive(&mut device, 8).await;
+        device.write_all(&[0x03, 0x03, 0x02, 0x00, 0x47, 0x81, 0xB6]).await.unwrap();
+        request
+    });
+    assert_eq!(request, [0x03, 0x03, 0x03, 0xEB, 0x00, 0x01, 0xF5, 0x98]);
+    assert_eq!(result, Ok(vec![71]));
+}
+
+#[tokio::test]
+async fn a_single_register_is_written_with_function_16() {
+    let (mut line, mut device) = connected();
+    let request = Request::Write { address: 8005, words: vec![0x5445] };
+    let ((_, result), sent) = tokio::join!(line.exchange(PEER, &request), async {
+        let sent = receive(&mut device, 11).await;
+        device.write_all(&frame(&[3, 0x10, 0x1F, 0x45, 0, 1])).await.unwrap();
+        sent
+    });
+    assert_eq!(sent, frame(&[3, 0x10, 0x1F, 0x45, 0, 1, 2, 0x54, 0x45]));
+    assert_eq!(result, Ok(vec![]));
+}
+
+#[tokio::test]
+async fn a_wrong_checksum_is_silence() {
+    let (mut line, mut device) = connected();
+    let request = holding(1003, 1);
+    let reply = [0x03, 0x03, 0x02, 0x00, 0x47, 0x81, 0xB7];
+    let ((_, result), ()) = tokio::join!(line.exchange(PEER, &request), answer(&mut device, &reply));
+    assert!(result.is_err(), "{result:?}");
+    let good = frame(&[3, 3, 2, 0, 5]);
+    let ((_, result), ()) = tokio::join!(line.exchange(PEER, &request), answer(&mut device, &good));
+    assert_eq!(result, Ok(vec![5]), "the line recovers");
+}
+
+#[tokio::test]
+async fn an_exception_is_a_refusal_and_not_a_silence() {
+    let (mut line, mut device) = connected();
+    let request = holding(7, 1);
+    let reply = frame(&[3, 0x83, 2]);
+    let ((_, result), ()) = tokio::join!(line.exchange(PEER, &request), answer(&mut device, &reply));
+    assert_eq!(result, Err(Failure::Refused(2)));
+}
+
+#[tokio::test]
+async fn a_late_reply_is_not_taken_for_the_next_register() {
+    let (mut line, mut device) = connected();
+    let (first, second) = (holding(1, 1), holding(2, 1));
+    let (_, late) = line.exchange(PEER, &first).await;
+    assert_eq!(late, Err(Failure::Timeout(PEER.timeout)));
+    // Now it comes: same slave, same function, same length, another register.
+    receive(&mut device, 8).await;
+    device.write_all(&frame(&[3, 3, 2, 0xBA, 0xD0])).await.unwrap();
+    let good = frame(&[3, 3, 2, 0, 2]);
+    let ((_, result), ()) = tokio::join!(line.exchange(PEER, &second), answer(&mut device, &good));
+    assert_eq!(result, Ok(vec![2]));
+    assert_eq!(line.take_stray(), 7);
+}
+
+#[tokio::test]
+async fn a_reply_of_another_length_is_refused() {
+    let (mut line, mut device) = connected();
+    let request = holding(1, 2);
+    let reply = frame(&[3, 3, 2, 0, 1]);
+    let ((_, result), ()) = tokio::join!(line.exchange(PEER, &request), answer(&mut device, &reply));
+    assert!(matches!(result, Err(Failure::Protocol(_))), "{result:?}");
+}
+
+#[tokio::test]
+async fn a_reply_of_another_device_is_refused() {
+    let (mut line, mut device) = connected();
+    let request = holding(1, 1);
+    let reply = frame(&[4, 3, 2, 0, 1]);
+    let ((_, result), ()) = tokio::join!(line.exchange(PEER, &request), answer(&mut device, &reply));
+    assert!(matches!(result, Err(Failure::Protocol(_))), "{result:?}");
+}
+
+#[tokio::test]
+async fn a_port_that_went_away_is_opened_again() {
+    let (mut line, streams) = line();
+    let (ours, device) = duplex(4096);
+    streams.send(ours).unwrap();
+    drop(device);
+    let request = holding(1, 1);
+    let (_, gone) = line.exchange(PEER, &request).await;
+    assert!(matches!(gone, Err(Failure::Transport(_))), "{gone:?}");
+    let (ours, mut device) = duplex(4096);
+    streams.send(ours).unwrap();
+    let good = frame(&[3, 3, 2, 0, 9]);
+    let ((_, result), ()) = tokio::join!(line.exchange(PEER, &request), answer(&mut device, &good));
+    assert_eq!(result, Ok(vec![9]));
+}
+
+#[tokio::test]
+async fn a_port_that_cannot_be_opened_is_a_failure_of_the_line() {
+    let port = Port::Serial { device: "/nonexistent/ttyS9".into(), settings: crate::isocha425hv::SERIAL };
+    let (_, result) = Line::new(port, clock::now).exchange(PEER, &holding(1, 1)).await;
+    let Err(Failure::Transport(text)) = result else { panic!("{result:?}") };
+    assert!(text.contains("/nonexistent/ttyS9 at 9600 8E1"), "{text}");
+}
+
+#[tokio::test]
+async fn a_babbling_line_is_given_up_and_opened_anew() {
+    let (mut line, mut device) = connected();
+    let request = holding(1, 1);
+    let babble = async {
+        // Writing fails as soon as the line is closed.
+        while device.write_all(&[0x55; 64]).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let ((_, result), ()) = tokio::join!(line.exchange(PEER, &request), babble);
+    let Err(Failure::Transport(text)) = result else { panic!("{result:?}") };
+    assert!(text.contains("does not fall silent"), "{text}");
+}
+
+#[tokio::test]
+async fn the_pause_that_a_device_wants_is_kept() {
+    let (mut line, mut device) = connected();
+    let peer = Peer { pause: Duration::from_millis(40), ..PEER };
+    let (request, good) = (holding(1, 1), frame(&[3, 3, 2, 0, 9]));
+    let ((_, first), ()) = tokio::join!(line.exchange(peer, &request), answer(&mut device, &good));
+    let answered = clock::now();
+    let ((sent, second), ()) = tokio::join!(line.exchange(peer, &request), answer(&mut device, &good));
+    assert_eq!((first, second), (Ok(vec![9]), Ok(vec![9])));
+    assert!(sent.since(answered) >= Duration::from_millis(38), "{:?}", sent.since(answered));
+}
+
+/// A Modbus TCP frame: transaction, protocol 0, length, then unit and PDU.
+fn mbap(transaction: u16, rest: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(rest.len()).unwrap().to_be_bytes();
+    [&transaction.to_be_bytes()[..], &[0, 0], &length, rest].concat()
+}
+
+#[tokio::test]
+async fn after_a_miss_a_tcp_connection_is_closed_and_its_late_replies_with_it() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let mut line = Line::new(Port::Tcp { address }, clock::now);
+    let request = holding(1, 1);
+    let (_, missed) = line.exchange(PEER, &request).await;
+    assert_eq!(missed, Err(Failure::Timeout(PEER.timeout)));
+    let (mut first, _) = listener.accept().await.unwrap();
+    let mut sent = Vec::new();
+    first.read_to_end(&mut sent).await.unwrap();
+    assert_eq!(sent, mbap(0, &[3, 3, 0, 1, 0, 1]), "one request, then the end");
+    let ((_, result), ()) = tokio::join!(line.exchange(PEER, &request), async {
+        let (mut second, _) = listener.accept().await.unwrap();
+        let mut sent = [0; 12];
+        second.read_exact(&mut sent).await.unwrap();
+        second.write_all(&mbap(0, &[3, 3, 2, 0, 8])).await.unwrap();
+    });
+    assert_eq!(result, Ok(vec![8]));
+}
+
+fn quickly<F: Future>(test: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_bytes_of_a_peer_bring_the_line_down(
+        noise in proptest::collection::vec(any::<u8>(), 0..300),
+        function in prop::sample::select(vec![3_u8, 4, 0x10, 0x11, 0x16, 0x18, 0x2B, 0x83, 0xAB]),
+        sealed in any::<bool>(),
+    ) {
+        // Bytes as they come, or with a slave and function we might believe and a good checksum.
+        let noise = if sealed { frame(&[&[3, function], &noise[..]].concat()) } else { noise };
+        quickly(async {
+            let (mut line, mut device) = connected();
+            let peer = Peer { timeout: Duration::from_millis(10), ..PEER };
+            let request = holding(1, 1);
+            let ((_, result), ()) = tokio::join!(line.exchange(peer, &request), answer(&mut device, &noise));
+            if let Ok(words) = result {
+                assert_eq!(words.len(), 1);
+            }
+            let good = frame(&[3, 3, 2, 0, 9]);
+            let ((_, result), ()) = tokio::join!(line.exchange(PEER, &request), answer(&mut device, &good));
+            assert_eq!(result, Ok(vec![9]), "and works on");
+        });
+    }
+}
