@@ -65,7 +65,7 @@ fn main() -> ExitCode {
     let code = match runtime {
         Ok(runtime) => {
             let code = runtime.block_on(run(options));
-            // Not a drop: that would wait for the thread that reads standard input.
+            // A plain drop would wait for the thread that reads standard input.
             runtime.shutdown_background();
             code
         }
@@ -75,8 +75,7 @@ fn main() -> ExitCode {
         eprintln!("voltry-sim: {error:#}");
         1
     });
-    // Not a return: a thread that reads standard input would be waited for.
-    std::process::exit(code.into())
+    ExitCode::from(code)
 }
 
 async fn run(options: Options) -> anyhow::Result<u8> {

@@ -38,6 +38,8 @@ pub(super) struct Visit<'a> {
     loaded_since: Option<Instant>,
     register_before: f64,
     last_transaction: u64,
+    /// Whether the car got what it came for.
+    charged: bool,
     /// Every fault that the station showed during the visit.
     seen: Vec<SeenFault>,
     last_state: String,
@@ -70,6 +72,7 @@ impl<'a> Visit<'a> {
             loaded_since: None,
             register_before: truth.register,
             last_transaction,
+            charged: false,
             seen: Vec::new(),
             last_state: String::new(),
         };
@@ -127,6 +130,7 @@ impl<'a> Visit<'a> {
                 if truth.cable_voltage < SAFE_V || since.elapsed() > SAFE_LIMIT {
                     // It may be out already: that is one of the faults.
                     if truth.soc >= 0.0 {
+                        self.charged = truth.soc >= self.control.place(self.evse)?.vehicle.target_soc;
                         self.control.unplug(self.evse)?;
                     }
                     self.step = Step::Paying { since: Instant::now() };
@@ -162,6 +166,10 @@ impl<'a> Visit<'a> {
             let record = record.ok_or_else(|| {
                 anyhow!("EVSE {}: the station's book has no record of the visit", self.evse)
             })?;
+            if !self.charged {
+                println!("verdict   the car was not charged: {}", record.end_reason);
+                return Ok(false);
+            }
             return Ok(bill::equals_meter(&record, &delivered));
         };
         Ok(judge_fault(
