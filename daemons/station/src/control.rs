@@ -72,8 +72,12 @@ impl Control {
                     self.brief(number);
                 }
                 self.let_in(number);
+                self.publish();
             }
-            Heard::Faults(faults) => evse.faults = faults,
+            Heard::Faults(faults) => {
+                evse.faults = faults;
+                self.publish();
+            }
             Heard::Live(live) => evse.live = Some(live),
             Heard::Meter(reading) => {
                 if let Ok(register) = WattHours::from_si(reading.energy_import) {
