@@ -269,6 +269,10 @@ impl EnergyPath {
     pub(super) fn clear_faults(&mut self, now: Timestamp) {
         if matches!(self.state, State::Faulted(_)) {
             self.clear(now, |_| true);
+            if self.faults.as_slice().is_empty() && !self.terminating {
+                // At once: a board still in its safe state is no news here, Starting resets it.
+                self.state = State::Starting(Starting::default());
+            }
         }
     }
 
