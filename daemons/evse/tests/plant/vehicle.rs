@@ -80,6 +80,12 @@ impl Vehicle {
         self.wants_stop = false;
     }
 
+    /// As new, and unplugged; its link counts on.
+    pub fn repair(&mut self) {
+        let (counter, attached, phase) = (self.counter, self.attached, self.phase);
+        *self = Self { counter, attached, phase, ..Self::default() };
+    }
+
     pub fn unplug(&mut self) {
         self.pilot = Pilot::A;
         self.contactor = false;

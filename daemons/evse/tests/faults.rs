@@ -1,0 +1,254 @@
+//! Each fault, on a charging vehicle: what it is called, how fast all is off, and the way back.
+
+mod plant;
+
+use std::time::Duration;
+
+use plant::World;
+use voltry_bus::{EvseState, Pilot, PilotOutput};
+use voltry_evse::energy_path::{Action, Command, FaultCode, Input, Reaction, Role};
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+
+/// Nothing flows and the contactors are open.
+fn is_off(world: &World) -> bool {
+    world.devices.current < 5.0 && (!world.devices.contactors || world.devices.welded)
+}
+
+/// Takes every fault away, unplugs, clears, and expects a free EVSE.
+fn recovers(world: &mut World) {
+    let devices = &mut world.devices;
+    (devices.emergency_stop, devices.diode_fault, devices.welded, devices.stuck_open) =
+        (false, false, false, false);
+    (devices.short, devices.meter_stuck, devices.self_test_fails) = (false, false, false);
+    (devices.supply_ignores_off, devices.runaway, devices.cable_lies) = (false, 0.0, 0.0);
+    (devices.hottest, devices.insulation) = (25.0, 2_000_000.0);
+    world.silent.clear();
+    world.stalled = false;
+    (world.permit, world.authorize) = (true, true);
+    world.run(MS(1500));
+    world.vehicle.unplug();
+    world.run(MS(2000));
+    world.feed(Input::ClearFaults);
+    world.until_true(Duration::from_secs(60), "available again", |world| {
+        world.state() == EvseState::Available
+    });
+    assert_eq!(world.path.faults(), []);
+    world.vehicle.repair();
+    world.vehicle.plug();
+    world.until(EvseState::Charging);
+}
+
+/// Breaks a charging EVSE: it is off within the time, by that fault, and recovers.
+fn breaks(code: FaultCode, within: Duration, break_it: impl Fn(&mut World)) {
+    let mut world = World::charging();
+    break_it(&mut world);
+    world.until_true(within, &format!("off after {code:?}"), |world| {
+        is_off(world) && world.path.faults().iter().any(|fault| fault.code == code)
+    });
+    let (first, actions) = &world.faults_reported[0];
+    assert_eq!(first.code, code);
+    if code.reaction() == Reaction::Emergency {
+        let first_three = [Command::SupplyOff, Command::OpenContactors, Command::Pilot(PilotOutput::X1)];
+        assert_eq!(actions[..3], first_three.map(Action::Do), "{code:?}");
+    }
+    world.until_true(MS(2500), "the pilot said so", |world| world.devices.pilot_output == PilotOutput::X1);
+    // What unplugging clears is gone with the plug.
+    world.until_true(Duration::from_secs(10), "settled", |world| {
+        matches!(world.state(), EvseState::Faulted | EvseState::Available)
+    });
+    assert!(world.path.session().is_none_or(|session| session.stop.is_some()));
+    recovers(&mut world);
+}
+
+#[test]
+fn an_emergency_stop_is_off_within_a_board_cycle() {
+    breaks(FaultCode::EmergencyStop, MS(400), |world| world.devices.emergency_stop = true);
+}
+
+#[test]
+fn a_missing_diode_is_an_emergency() {
+    breaks(FaultCode::DiodeFault, MS(400), |world| world.devices.diode_fault = true);
+}
+
+#[test]
+fn a_plug_pulled_under_load_is_an_emergency() {
+    breaks(FaultCode::PilotFault, MS(400), |world| world.vehicle.pilot = Pilot::A);
+}
+
+#[test]
+fn a_vehicle_that_opens_s2_under_load_is_let_go_at_once() {
+    breaks(FaultCode::InvalidVehicleMode, MS(400), |world| world.vehicle.pilot = Pilot::B);
+}
+
+#[test]
+fn falling_insulation_ends_the_session() {
+    breaks(FaultCode::ResistanceFault, MS(2000), |world| world.devices.insulation = 90_000.0);
+}
+
+#[test]
+fn a_hot_connector_ends_the_session() {
+    breaks(FaultCode::CableOverTempStop, MS(1300), |world| world.devices.hottest = 91.0);
+}
+
+#[test]
+fn a_voltage_above_the_vehicles_maximum_is_off_in_half_a_second_and_its_reaction() {
+    breaks(FaultCode::OverVoltage, MS(900), |world| world.devices.cable_lies = 80.0);
+}
+
+#[test]
+fn a_voltage_above_the_class_is_off_with_the_first_sample() {
+    breaks(FaultCode::OverVoltage, MS(350), |world| world.devices.cable_lies = 170.0);
+}
+
+#[test]
+fn two_voltages_that_contradict_each_other_end_the_session() {
+    breaks(FaultCode::VoltageImplausible, MS(6500), |world| world.devices.cable_lies = -80.0);
+}
+
+#[test]
+fn a_supply_that_gives_more_than_asked_is_an_emergency() {
+    breaks(FaultCode::OverCurrent, MS(1000), |world| world.devices.runaway = 60.0);
+}
+
+#[test]
+fn a_vehicle_that_falls_silent_gets_nothing_after_a_second_and_is_left_after_three() {
+    let mut world = World::charging();
+    world.vehicle.mute = true;
+    world.run(MS(1600));
+    assert!(world.devices.current < 1.0, "{} A for a silent vehicle", world.devices.current);
+    breaks(FaultCode::VehicleSilent, MS(4500), |world| world.vehicle.mute = true);
+}
+
+#[test]
+fn a_meter_that_stands_still_ends_the_sale() {
+    breaks(FaultCode::MeterStuck, Duration::from_secs(60), |world| {
+        world.vehicle.soc = 21.0;
+        world.vehicle.enough = 200.0;
+        world.devices.meter_stuck = true;
+    });
+}
+
+#[test]
+fn a_board_in_its_safe_state_is_reset_when_cleared() {
+    breaks(FaultCode::BoardSafeState, MS(400), |world| world.devices.safe_state = true);
+}
+
+#[test]
+fn a_provider_that_leaves_ends_the_session() {
+    for role in Role::ALL.into_iter().filter(|role| *role != Role::EnergyMeter) {
+        let mut world = World::charging();
+        world.silent.push(role);
+        world.feed(Input::Lost(role));
+        world.until_true(MS(1300), "off", is_off);
+        assert_eq!(world.faults_reported[0].0.code, FaultCode::Missing(role));
+        world.feed(Input::Found(role));
+        recovers(&mut world);
+    }
+}
+
+#[test]
+fn a_stream_that_stops_ends_the_session_in_its_time() {
+    let times = [
+        (Role::PowerSupply, MS(1700)),
+        (Role::VoltageMonitor, MS(1700)),
+        (Role::ConnectorIo, MS(1700)),
+        (Role::InsulationMonitor, MS(6500)),
+    ];
+    for (role, within) in times {
+        breaks(FaultCode::Missing(role), within, move |world| world.silent.push(role));
+    }
+}
+
+#[test]
+fn without_its_meter_the_session_ends_in_the_normal_way() {
+    let mut world = World::charging();
+    world.silent.push(Role::EnergyMeter);
+    world.until_true(Duration::from_secs(15), "off", is_off);
+    assert_eq!(world.faults_reported, []);
+    recovers(&mut world);
+}
+
+#[test]
+fn a_permit_that_runs_out_ends_the_session_in_the_normal_way() {
+    let mut world = World::charging();
+    world.permit = false;
+    world.run(Duration::from_secs(28));
+    assert!(world.devices.current > 50.0, "the permit still held");
+    world.until_true(Duration::from_secs(12), "off", is_off);
+    assert_eq!(world.faults_reported, []);
+    recovers(&mut world);
+}
+
+#[test]
+fn a_control_loop_that_stalls_lapses_and_does_not_go_on_when_it_wakes() {
+    let mut world = World::charging();
+    world.stalled = true;
+    world.run(MS(620));
+    assert!(!world.devices.supply_on && !world.devices.contactors, "the leases lapsed");
+    world.stalled = false;
+    world.until(EvseState::Faulted);
+    recovers(&mut world);
+}
+
+#[test]
+fn a_welded_contactor_is_found_when_it_should_open() {
+    let mut world = World::charging();
+    world.devices.welded = true;
+    world.feed(Input::Stop);
+    world.until(EvseState::Faulted);
+    assert!(world.path.faults().iter().any(|fault| fault.code == FaultCode::ContactorFault));
+    world.devices.welded = true;
+    world.feed(Input::ClearFaults);
+    assert!(!world.path.faults().is_empty(), "its cause is still there");
+    recovers(&mut world);
+}
+
+#[test]
+fn a_supply_that_ignores_off_is_parted_from_the_vehicle_after_a_second() {
+    let mut world = World::charging();
+    world.devices.supply_ignores_off = true;
+    world.devices.insulation = 10_000.0;
+    world.until_true(MS(3000), "open", |world| !world.devices.contactors);
+    world.until(EvseState::Faulted);
+    assert!(world.path.faults().iter().any(|fault| fault.code == FaultCode::OutputNotOff));
+    recovers(&mut world);
+}
+
+/// A fault that is there before the session begins to energise.
+fn never_charges(code: FaultCode, break_it: impl Fn(&mut World)) {
+    let mut world = World::available();
+    break_it(&mut world);
+    world.vehicle.plug();
+    world.until(EvseState::Faulted);
+    assert_eq!(world.faults_reported[0].0.code, code);
+    assert!(!world.states.contains(&EvseState::Charging));
+    recovers(&mut world);
+}
+
+#[test]
+fn cable_check_finds_what_is_wrong_before_a_vehicle_is_charged() {
+    never_charges(FaultCode::ShortCircuit, |world| world.devices.short = true);
+    never_charges(FaultCode::ResistanceFault, |world| world.devices.insulation = 60_000.0);
+    never_charges(FaultCode::CableCheckFailure, |world| world.devices.self_test_fails = true);
+    never_charges(FaultCode::CableCheckFailure, |world| world.silent.push(Role::InsulationMonitor));
+    never_charges(FaultCode::ContactorFault, |world| world.devices.stuck_open = true);
+}
+
+#[test]
+fn power_is_refused_to_a_vehicle_that_does_not_wait_for_pre_charge() {
+    never_charges(FaultCode::PreChargeFailure, |world| {
+        world.vehicle.impatient = true;
+        world.devices.capability.voltage_max = voltry_units::Volts::new(420);
+    });
+}
+
+#[test]
+fn a_vehicle_that_cannot_be_served_is_sent_away_before_anything_closes() {
+    let mut world = World::available();
+    world.vehicle.voltage_max = 120.0;
+    world.vehicle.plug();
+    world.until(EvseState::Finished);
+    assert_eq!(world.faults_reported, []);
+    assert!(!world.states.contains(&EvseState::CableCheck));
+}

@@ -1,0 +1,255 @@
+//! What must hold whatever happens, and whenever. The plant checks at every physical step that
+//! contactors never close into a voltage, that nothing is delivered without insulation, and
+//! that no limit is exceeded.
+
+mod plant;
+
+use std::time::Duration;
+
+use plant::World;
+use proptest::prelude::*;
+use voltry_bus::{
+    Authorization, Contactors, EvseState, LinkOutcome, LinkPhase, Lock, Pilot, PilotFault, PilotOutput,
+    Proximity,
+};
+use voltry_evse::energy_path::{
+    Action, Capability, Command, ConnectorIo, EnergyPath, Input, InsulationReading, MeterReading, Permit,
+    Role, SupplyReading, Target, VehicleLimits,
+};
+use voltry_units::{Amps, Celsius, Measured, Ohms, Percent, Timestamp, Volts, WattHours, Watts};
+
+/// What can go wrong, as the plant can play it.
+const TROUBLES: usize = 20;
+
+fn trouble(world: &mut World, which: usize) {
+    let devices = &mut world.devices;
+    match which {
+        0 => devices.emergency_stop = true,
+        1 => devices.diode_fault = true,
+        2 => devices.welded = devices.contactors,
+        3 => devices.stuck_open = true,
+        4 => devices.short = true,
+        5 => devices.insulation = 20_000.0,
+        6 => devices.safe_state = true,
+        7 => devices.cable_lies = 75.0,
+        8 => devices.cable_lies = -75.0,
+        9 => devices.runaway = 40.0,
+        10 => devices.hottest = 100.0,
+        11 => devices.self_test_fails = true,
+        12 => world.vehicle.mute = true,
+        13 => world.vehicle.unplug(),
+        14 => world.vehicle.pilot = Pilot::B,
+        15 => world.permit = false,
+        16 => world.feed(Input::Stop),
+        17 => world.feed(Input::Available(false)),
+        18 => world.vehicle.wants_stop = true,
+        _ => world.silent.push(Role::ALL[which % Role::ALL.len()]),
+    }
+}
+
+/// All is repaired, unplugged and cleared; the EVSE must be free again.
+fn comes_back(world: &mut World) {
+    let fresh = plant::Devices::default();
+    let devices = &mut world.devices;
+    (devices.emergency_stop, devices.diode_fault, devices.welded, devices.stuck_open) =
+        (false, false, false, false);
+    (devices.short, devices.self_test_fails, devices.runaway, devices.cable_lies) = (false, false, 0.0, 0.0);
+    (devices.insulation, devices.hottest) = (fresh.insulation, fresh.hottest);
+    world.silent.clear();
+    world.permit = true;
+    world.vehicle.unplug();
+    world.feed(Input::Available(true));
+    world.run(Duration::from_secs(45));
+    world.feed(Input::ClearFaults);
+    world.until_true(Duration::from_secs(60), "available again", |world| {
+        world.state() == EvseState::Available
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn two_troubles_at_any_moments_end_safe_and_the_way_back_is_open(
+        first in 0..TROUBLES, at in 0_u64..24_000, second in 0..TROUBLES, later in 0_u64..3_000,
+    ) {
+        let mut world = World::available();
+        world.vehicle.plug();
+        world.run(Duration::from_millis(at));
+        trouble(&mut world, first);
+        world.run(Duration::from_millis(later));
+        trouble(&mut world, second);
+        world.run(Duration::from_secs(12));
+        if !world.path.faults().is_empty() {
+            prop_assert!(world.devices.current < 5.0, "{} A with a fault", world.devices.current);
+            prop_assert!(!world.devices.contactors || world.devices.welded);
+        }
+        comes_back(&mut world);
+    }
+
+    #[test]
+    fn no_sequence_of_inputs_panics_or_closes_onto_a_voltage(
+        inputs in prop::collection::vec((any_input(), 0_u64..400), 1..400)
+    ) {
+        let mut path = EnergyPath::new(plant::installation());
+        let mut now = Timestamp::from_micros(1_000_000_000);
+        for role in Role::ALL {
+            let _ = path.step(now, Input::Found(role));
+        }
+        for (make, wait) in inputs {
+            now = now + Duration::from_millis(wait);
+            let input = make.at(now);
+            let actions = path.step(now, input).to_vec();
+            prop_assert!(actions.len() < 32, "{} actions", actions.len());
+            let (cable, supply) = path.measured(now);
+            for action in actions {
+                let Action::Do(command) = action else { continue };
+                match command {
+                    Command::CloseContactors(_) => {
+                        let (cable, supply) = (cable.unwrap(), supply.unwrap().voltage);
+                        prop_assert!(cable.abs() < Volts::new(60) && supply.abs_diff(cable) < Volts::new(20));
+                    }
+                    Command::RenewSupply(_) | Command::RenewContactors(_) => {
+                        prop_assert!(input == Input::Tick, "renewed by {input:?}");
+                        prop_assert!(cable.is_some() && supply.is_some(), "renewed on stale inputs");
+                    }
+                    Command::SetOutput { current, .. } => prop_assert!(current <= Amps::new(200)),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+/// Every stream lost at every half second of a session: off within its time.
+#[test]
+fn a_stream_lost_at_any_step_is_off_within_its_time() {
+    for role in Role::ALL {
+        for at in (0..24_000).step_by(500) {
+            let mut world = World::available();
+            world.vehicle.plug();
+            world.run(Duration::from_millis(at));
+            world.silent.push(role);
+            let within = match role {
+                Role::PowerSupply | Role::VoltageMonitor | Role::ConnectorIo => Duration::from_millis(1_700),
+                Role::InsulationMonitor => Duration::from_secs(45),
+                Role::EnergyMeter => Duration::from_secs(16),
+                // The plant's link has no stream; its loss is a provider's.
+                Role::EvLink => {
+                    world.feed(Input::Lost(role));
+                    Duration::from_millis(1_300)
+                }
+            };
+            world.run(within);
+            assert!(!world.devices.supply_on && world.devices.current < 5.0, "{role:?} lost at {at} ms");
+            assert!(!world.devices.contactors, "{role:?} lost at {at} ms: {}", world.state());
+        }
+    }
+}
+
+/// An input whose times are relative to the moment it arrives.
+#[derive(Debug, Clone)]
+struct Made {
+    input: Input,
+    age: u64,
+}
+
+impl Made {
+    fn at(&self, now: Timestamp) -> Input {
+        let at = now - Duration::from_millis(self.age);
+        match self.input {
+            Input::Supply(reading) => Input::Supply(SupplyReading { at, ..reading }),
+            Input::CableVoltage(voltage) => Input::CableVoltage(Measured::new(voltage.value, at)),
+            Input::Insulation(reading) => Input::Insulation(InsulationReading { at, ..reading }),
+            Input::SelfTest { passed, .. } => Input::SelfTest { passed, at },
+            Input::Io(io) => Input::Io(ConnectorIo { at, ..io }),
+            Input::Meter(reading) => Input::Meter(MeterReading { at, ..reading }),
+            Input::Target(target) => Input::Target(Target { at, ..target }),
+            Input::Permit(permit) => Input::Permit(Permit { until: now + Duration::from_secs(30), ..permit }),
+            other => other,
+        }
+    }
+}
+
+fn any_input() -> impl Strategy<Value = Made> {
+    let at = Timestamp::BOOT;
+    let volts = prop_oneof![4 => -20_000_i64..60_000, 1 => any::<i32>().prop_map(i64::from)]
+        .prop_map(Volts::from_milli);
+    let amps = (-10_000_i64..400_000).prop_map(Amps::from_milli);
+    let phase = prop::sample::select(LinkPhase::ALL.to_vec());
+    let io = (
+        prop::sample::select(vec![
+            Pilot::A,
+            Pilot::B,
+            Pilot::C,
+            Pilot::C,
+            Pilot::C,
+            Pilot::D,
+            Pilot::E,
+            Pilot::F,
+        ]),
+        prop::sample::select(vec![PilotFault::None, PilotFault::None, PilotFault::None, PilotFault::Diode]),
+        prop::sample::select(Contactors::ALL.to_vec()),
+        prop::bool::weighted(0.02),
+        prop::bool::weighted(0.02),
+        -20_i32..110,
+    )
+        .prop_map(move |(pilot, pilot_fault, contactors, emergency_stop, safe_state, celsius)| {
+            Input::Io(ConnectorIo {
+                pilot,
+                pilot_fault,
+                proximity: Proximity::NotUsed,
+                contactors,
+                lock: Lock::NotFitted,
+                emergency_stop,
+                safe_state,
+                hottest: Some(Celsius::new(celsius)),
+                at,
+            })
+        });
+    let capability =
+        (0_i32..200, 300_i32..1000, 0_i32..500, 0_i32..200_000).prop_map(|(low, high, amps, watts)| {
+            Input::Capability(Capability {
+                voltage_min: Volts::new(low),
+                voltage_max: Volts::new(high),
+                current_max: Amps::new(amps),
+                power_max: Watts::new(watts),
+            })
+        });
+    let limits = (prop::option::of(volts.clone()), prop::option::of(amps.clone())).prop_map(
+        |(voltage_max, current_max)| {
+            Input::VehicleLimits(VehicleLimits { voltage_max, current_max, power_max: None })
+        },
+    );
+    let inputs = prop_oneof![
+        8 => Just(Input::Tick),
+        6 => (volts.clone(), amps.clone())
+            .prop_map(move |(voltage, current)| Input::Supply(SupplyReading { voltage, current, at })),
+        6 => volts.clone().prop_map(move |volts| Input::CableVoltage(Measured::new(volts, at))),
+        6 => io,
+        2 => capability,
+        2 => (0_i32..3_000_000, any::<bool>(), 0_u64..9).prop_map(move |(ohms, valid, counter)| {
+            Input::Insulation(InsulationReading { resistance: Ohms::new(ohms), valid, counter, at })
+        }),
+        1 => any::<bool>().prop_map(move |passed| Input::SelfTest { passed, at }),
+        2 => (0_i32..9).prop_map(move |wh| Input::Meter(MeterReading { energy: WattHours::new(wh), at })),
+        4 => (0_u64..40, phase).prop_map(|(counter, phase)| Input::Phase { counter, phase }),
+        2 => (0_u64..40, volts, amps)
+            .prop_map(move |(counter, voltage, current)| Input::Target(Target { counter, voltage, current, at })),
+        2 => limits,
+        1 => (0_i32..100).prop_map(|soc| Input::Soc(Percent::new(soc))),
+        1 => prop::sample::select(PilotOutput::ALL.to_vec()).prop_map(Input::PilotRequest),
+        1 => prop::sample::select(LinkOutcome::ALL.to_vec()).prop_map(Input::LinkEnded),
+        2 => (any::<bool>(), 0_i32..100_000)
+            .prop_map(move |(allowed, watts)| Input::Permit(Permit { allowed, power: Watts::new(watts), until: at })),
+        1 => prop::sample::select(Authorization::ALL.to_vec())
+            .prop_map(|authorization| Input::Authorization { session: 1_000_000_000, authorization }),
+        1 => prop::sample::select(vec![Input::Stop, Input::ClearFaults, Input::Available(true), Input::Available(false)]),
+        1 => prop::sample::select(Role::ALL.to_vec()).prop_map(Input::Found),
+        1 => prop::sample::select(Role::ALL.to_vec()).prop_map(Input::Lost),
+        1 => prop::sample::select(vec![
+            Input::Refused(Command::SupplyOff), Input::Refused(Command::StartSelfTest), Input::Terminate,
+        ]),
+    ];
+    (inputs, 0_u64..400).prop_map(|(input, age)| Made { input, age })
+}
