@@ -1,0 +1,150 @@
+"""A vehicle whose conversation is Josev's EVCC, for voltry-sim's `vehicle.program`.
+
+Usage: josev_vehicle.py FOLDER CHARGE_LOOPS
+
+Josev's stack is as published. What is set here is what a car maker sets: the battery's voltage, the
+current wanted, how long to charge, when S2 and the contactors switch. Its Java codec is warmed
+before the first message, because a CurrentDemandRes must be decoded within 250 ms.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+from iso15118.evcc import Config, EVCCHandler
+from iso15118.evcc.controller.simulator import SimEVController
+from iso15118.evcc.evcc_config import load_from_file
+from iso15118.shared.exificient_exi_codec import ExificientEXICodec
+from iso15118.shared.messages.datatypes import (
+    PVEVMaxCurrentLimit,
+    PVEVMaxVoltageLimit,
+    PVEVTargetCurrent,
+    PVEVTargetVoltage,
+)
+from iso15118.shared.messages.enums import Namespace
+
+CONFIGURATION = {
+    "supportedProtocols": ["ISO_15118_2"],
+    "supportedEnergyServices": ["DC"],
+    "energyTransferMode": "DC_extended",
+    "isCertInstallNeeded": False,
+    "useTls": False,
+}
+CURRENT_A = 40
+WARM_UP_ROUNDS = 50
+
+
+def switch(what):
+    print(what, flush=True)
+
+
+class Vehicle(SimEVController):
+    def __init__(self, config, voltage, soc, loops):
+        super().__init__(config)
+        self.charging_loop_cycles = loops
+        self.loops = 0
+        self.increment = 0.0  # its end is the number of loops, not the state of charge
+        self._soc = soc
+        self.finished = asyncio.Event()
+        parameters = self.dc_ev_charge_params
+        parameters.dc_target_voltage = PVEVTargetVoltage(multiplier=-1, value=round(voltage * 10), unit="V")
+        parameters.dc_target_current = PVEVTargetCurrent(multiplier=0, value=1, unit="A")
+        parameters.dc_max_voltage_limit = PVEVMaxVoltageLimit(multiplier=0, value=450, unit="V")
+        parameters.dc_max_current_limit = PVEVMaxCurrentLimit(multiplier=0, value=CURRENT_A, unit="A")
+        self.battery_voltage = voltage
+
+    async def enable_charging(self, enabled):
+        if not enabled:
+            switch("contactors open")
+        switch("s2 closed" if enabled else "s2 open")
+
+    async def is_precharged(self, present_voltage_evse):
+        # Between two PreChargeReq, as real vehicles take.
+        await asyncio.sleep(0.1)
+        difference = abs(float(present_voltage_evse.get_decimal_value()) - self.battery_voltage)
+        if difference > 10:
+            return False
+        switch("contactors closed")
+        parameters = self.dc_ev_charge_params
+        # Above the battery's own: the current, not the voltage, shall limit.
+        parameters.dc_target_voltage = PVEVTargetVoltage(multiplier=0, value=440, unit="V")
+        parameters.dc_target_current = PVEVTargetCurrent(multiplier=0, value=CURRENT_A, unit="A")
+        return True
+
+    async def continue_charging(self):
+        if self.loops:
+            await asyncio.sleep(0.05)
+        self.loops += 1
+        if self.loops % 50 == 0:
+            print(f"charge loop {self.loops}", flush=True)
+        return await super().continue_charging()
+
+    async def welding_detection_has_finished(self):
+        await asyncio.sleep(0.2)
+        finished = await super().welding_detection_has_finished()
+        if finished:
+            # One second more for SessionStop.
+            asyncio.get_running_loop().call_later(1, self.finished.set)
+        return finished
+
+
+def physical(value, unit):
+    return {"Multiplier": 0, "Unit": unit, "Value": value}
+
+
+STATUS = {"DC_EVSEStatus": {"NotificationMaxDelay": 0, "EVSENotification": "None", "EVSEStatusCode": "EVSE_Ready"}}
+VOLTAGE, CURRENT = physical(400, "V"), physical(40, "A")
+EV_STATUS = {"EVReady": True, "EVErrorCode": "NO_ERROR", "EVRESSSOC": 20}
+WARM_UP = {
+    "CurrentDemandReq": {
+        "DC_EVStatus": EV_STATUS,
+        "EVTargetCurrent": CURRENT,
+        "ChargingComplete": False,
+        "EVTargetVoltage": VOLTAGE,
+    },
+    "CurrentDemandRes": STATUS
+    | {
+        "ResponseCode": "OK",
+        "EVSEPresentVoltage": VOLTAGE,
+        "EVSEPresentCurrent": CURRENT,
+        "EVSECurrentLimitAchieved": False,
+        "EVSEVoltageLimitAchieved": False,
+        "EVSEPowerLimitAchieved": False,
+        "EVSEID": "ZZ00000",
+        "SAScheduleTupleID": 1,
+    },
+}
+
+
+def warm(codec):
+    """Runs the charge loop's messages through the codec, both ways, until Java has compiled it."""
+    for _ in range(WARM_UP_ROUNDS):
+        for name, body in WARM_UP.items():
+            message = {"V2G_Message": {"Header": {"SessionID": "0102030405060708"}, "Body": {name: body}}}
+            exi = codec.encode(json.dumps(message), Namespace.ISO_V2_MSG_DEF)
+            codec.decode(bytes(exi), Namespace.ISO_V2_MSG_DEF)
+
+
+async def main(folder, loops):
+    config = Config()
+    config.load_envs()
+    file = Path(folder) / "evcc.json"
+    file.write_text(json.dumps(CONFIGURATION))
+    evcc = await load_from_file(str(file))
+    codec = ExificientEXICodec()
+    warm(codec)
+    voltage, soc = float(os.environ["VOLTRY_BATTERY_VOLTAGE"]), int(os.environ["VOLTRY_BATTERY_SOC"])
+    vehicle = Vehicle(evcc, voltage, soc, loops)
+    handler = EVCCHandler(evcc_config=evcc, iface=config.iface, exi_codec=codec, ev_controller=vehicle)
+    # The handler runs on after its session; a station that is silent would keep it for minutes.
+    handling = asyncio.create_task(handler.start())
+    done = asyncio.create_task(vehicle.finished.wait())
+    await asyncio.wait([handling, done], timeout=120, return_when="FIRST_COMPLETED")
+    print("finished" if vehicle.finished.is_set() else "gave up", flush=True)
+    codec.gateway.shutdown()
+    os._exit(0 if vehicle.finished.is_set() else 1)
+
+
+asyncio.run(main(sys.argv[1], int(sys.argv[2])))

@@ -1,0 +1,143 @@
+"""The whole station charges a vehicle that nobody here wrote: Josev's EVCC, ISO 15118-2 DC, no TLS.
+
+voltry-sim plays the physical side (battery, S2, the vehicle's contactors) as the vehicle's program
+tells it; every message is between Josev and voltry-secc over a veth pair.
+"""
+
+import asyncio
+import contextlib
+import os
+import re
+import sys
+from pathlib import Path
+
+from conftest import play, program
+from dbus_fast import BusType, Message
+from dbus_fast.aio import MessageBus
+
+VEHICLE = Path(__file__).with_name("josev_vehicle.py")
+CONVERSATION = [
+    "SessionSetup",
+    "ServiceDiscovery",
+    "PaymentServiceSelection",
+    "Authorization",
+    "ChargeParameterDiscovery",
+    "CableCheck",
+    "PreCharge",
+    "PowerDelivery",
+    "CurrentDemand",
+    "PowerDelivery",
+    "WeldingDetection",
+    "SessionStop",
+]
+
+
+class Station:
+    """A running `voltry-sim station`, steered by lines."""
+
+    def __init__(self, process, state):
+        self.process, self.state, self.lines = process, state, []
+
+    async def until(self, pattern):
+        """The first line from now on that matches."""
+        while True:
+            line = (await self.process.stdout.readline()).decode()
+            assert line, "the station ended: " + "".join(self.lines[-20:])
+            self.lines.append(line)
+            if match := re.search(pattern, line):
+                return match
+
+    async def say(self, line):
+        """The station's answer."""
+        self.process.stdin.write(f"{line}\n".encode())
+        return (await self.until(r"^(ok|error) .*"))[0]
+
+    async def status(self):
+        """What is true of EVSE 1."""
+        words = (await self.say("status 1")).split()[1:]
+        return dict(word.split("=") for word in words)
+
+    async def ask(self, member, signature, *body):
+        bus = await MessageBus(bus_address=f"unix:path={self.state}/bus", bus_type=BusType.SYSTEM).connect()
+        reply = await bus.call(
+            Message(
+                destination="org.voltry.Station1",
+                path="/org/voltry/station",
+                interface="org.voltry.Station1",
+                member=member,
+                signature=signature,
+                body=list(body),
+            )
+        )
+        bus.disconnect()
+        assert reply.error_name is None, reply.body
+        return reply.body
+
+    def conversation(self):
+        """The kinds of answers that Josev received, in order."""
+        answers = re.findall(r"(\w+)Res received", "".join(self.lines))
+        kinds = [kind for kind in answers if kind != "supportedAppProtocol"]
+        return [kind for kind, before in zip(kinds, [None, *kinds]) if kind != before]
+
+
+@contextlib.asynccontextmanager
+async def station(tmp_path, loops):
+    topology = tmp_path / "topology.toml"
+    topology.write_text(f"[[evse]]\nvehicle.program = {[sys.executable, str(VEHICLE), str(tmp_path), str(loops)]}\n")
+    state = tmp_path / "state"
+    process = await asyncio.create_subprocess_exec(
+        program("voltry-sim"),
+        "station",
+        *["--topology", topology, "--state", state, "--verbose"],
+        env={**os.environ, "NO_COLOR": "1"},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        limit=1 << 20,
+    )
+    station = Station(process, state)
+    try:
+        await station.until("^ready")
+        yield station
+    finally:
+        # Reads the rest: a station that cannot write does not end.
+        rest, _ = await process.communicate(b"quit\n")
+        station.lines += rest.decode().splitlines(keepends=True)
+        print("".join(line[:250] for line in station.lines if "exi_codec" not in line))
+
+
+def test_an_independent_vehicle_charges_and_is_billed_to_one_count_of_the_meter(tmp_path):
+    async def scenario():
+        async with station(tmp_path, loops=100) as running:
+            before = await running.status()
+            assert await running.say("plug 1") == "ok plugged 1"
+            await running.until("charge loop 50$")
+            during = await running.status()
+            assert (during["state"], during["pilot"], during["contactors"]) == ("charging", "C", "closed")
+            assert 35 < float(during["current"]) < 42
+            await running.until("vehicle's session ended: charged")
+            after = await running.status()
+            assert (after["state"], after["pilot"], after["contactors"]) == ("finished", "B", "open")
+            assert float(after["voltage"]) < 60
+            assert running.conversation() == CONVERSATION
+            [[transaction]] = await running.ask("Transactions", "u", 10)
+            delivered = float(after["register"]) - float(before["register"])
+            assert delivered > 10
+            assert transaction[8] == delivered, transaction
+            assert await running.say("unplug 1") == "ok unplugged 1"
+
+    play(scenario(), 150)
+
+
+def test_an_independent_vehicle_obeys_the_stations_wish_to_stop(tmp_path):
+    async def scenario():
+        async with station(tmp_path, loops=100_000) as running:
+            await running.say("plug 1")
+            await running.until("charge loop 50$")
+            await running.ask("Stop", "u", 1)
+            await running.until("vehicle's session ended: charged")
+            assert running.conversation() == CONVERSATION
+            after = await running.status()
+            assert (after["contactors"], float(after["current"])) == ("open", 0.0)
+
+    play(scenario(), 150)
