@@ -1,0 +1,220 @@
+//! Modules that do what a test tells them, and the slots of a bus, in virtual time.
+
+use std::collections::VecDeque;
+
+use voltry_power_module::{Capability, Conditions, Order, Refusal, Status, infypower};
+use voltry_units::Celsius;
+
+use super::super::*;
+
+const SLOT: Duration = Duration::from_millis(5);
+
+/// A module as the vendor document describes it, with faults to inject.
+pub(super) struct Fake {
+    pub(super) on: bool,
+    pub(super) voltage: Volts,
+    pub(super) current: Amps,
+    pub(super) conditions: Conditions,
+    pub(super) available: Amps,
+    pub(super) walk_in: Option<bool>,
+    pub(super) heard: Timestamp,
+    /// Its answers do not reach us.
+    pub(super) mute: bool,
+    /// Our frames do not reach it.
+    pub(super) deaf: bool,
+    pub(super) delay: Duration,
+    /// Gives this many percent of what it was told.
+    pub(super) percent: i64,
+    pub(super) ignores_off: bool,
+    pub(super) refuses_set: bool,
+}
+
+impl Fake {
+    pub(super) fn new() -> Self {
+        Self {
+            on: true,
+            voltage: Volts::new(400),
+            current: Amps::new(50),
+            conditions: Conditions::NONE,
+            available: Amps::new(100),
+            walk_in: None,
+            heard: Timestamp::BOOT,
+            mute: false,
+            deaf: false,
+            delay: Duration::from_millis(2),
+            percent: 100,
+            ignores_off: false,
+            refuses_set: false,
+        }
+    }
+
+    pub(super) fn delivers(&self) -> Amps {
+        if self.on { self.current.scaled(self.percent, 100) } else { Amps::ZERO }
+    }
+
+    pub(super) fn answer(&mut self, request: Request) -> Option<Reply> {
+        Some(match request {
+            Request::ReadOutput => Reply::Output(Output {
+                voltage: if self.on { self.voltage } else { Volts::ZERO },
+                current: self.delivers(),
+            }),
+            Request::ReadStatus => {
+                let off = if self.on { Conditions::NONE } else { Conditions::NONE.with(Condition::DcOff) };
+                let conditions = self.conditions.iter().fold(off, Conditions::with);
+                Reply::Status(Status { group: 1, inlet: Celsius::new(30), conditions })
+            }
+            Request::ReadCapability => Reply::Capability(Capability {
+                voltage_min: Volts::new(150),
+                voltage_max: Volts::new(1000),
+                current_max: Amps::new(100),
+                power_max: Watts::new(30_000),
+            }),
+            Request::ReadSerial => Reply::Serial("081807123451V1704".into()),
+            Request::ReadAvailable => Reply::Available { external: Volts::ZERO, current: self.available },
+            Request::Switch { on } => {
+                self.on = on || self.on && self.ignores_off;
+                Reply::Done(Order::Switch)
+            }
+            Request::SetOutput { .. } if self.refuses_set => {
+                Reply::Refused { order: Some(Order::SetOutput), why: Refusal::Data }
+            }
+            Request::SetOutput { voltage, current } => {
+                (self.voltage, self.current) = (voltage, current);
+                Reply::Done(Order::SetOutput)
+            }
+            Request::WalkIn { on } => {
+                self.walk_in = Some(on);
+                Reply::Done(Order::WalkIn)
+            }
+            Request::Sleep { on } => {
+                let others = self.conditions.iter().filter(|condition| *condition != Condition::Asleep);
+                self.conditions = others.collect();
+                if on {
+                    self.conditions = self.conditions.with(Condition::Asleep);
+                }
+                Reply::Done(Order::Sleep)
+            }
+            _ => return None,
+        })
+    }
+}
+
+pub(super) struct Bench {
+    pub(super) rack: Rack,
+    pub(super) fakes: BTreeMap<u8, Fake>,
+    pub(super) now: Timestamp,
+    pub(super) on_the_way: VecDeque<(Timestamp, Message)>,
+    pub(super) actions: Vec<Action>,
+    pub(super) sent: Vec<(Timestamp, Destination, Request)>,
+}
+
+pub(super) fn supply(text: &str) -> Supply {
+    let text = format!("[power.supply.1]\nfamily = 'infypower'\nbus = 'main'\n{text}");
+    let config = voltry_service::Config::parse([("voltry.toml", text.as_str())]).unwrap();
+    config.load("power.supply.1").unwrap()
+}
+
+impl Bench {
+    /// Modules 0, 1, …, all delivering 50 A as after a crash of ours; the link just opened.
+    pub(super) fn start(modules: u8, more: &str) -> Self {
+        let addresses: Vec<u8> = (0..modules).collect();
+        Self::with(supply(&format!("modules = {addresses:?}\n{more}")), modules)
+    }
+
+    pub(super) fn with(supply: Supply, modules: u8) -> Self {
+        let now = Timestamp::from_micros(1_000_000_000);
+        let rack = Rack::new("1", supply, now);
+        let fakes = (0..modules).map(|address| (address, Fake { heard: now, ..Fake::new() })).collect();
+        let mut bench =
+            Self { rack, fakes, now, on_the_way: VecDeque::new(), actions: Vec::new(), sent: Vec::new() };
+        bench.input(Input::LinkUp);
+        bench
+    }
+
+    /// Modules that are off and qualified.
+    pub(super) fn ready(modules: u8) -> Self {
+        let mut bench = Self::start(modules, "");
+        bench.run_ms(1000);
+        assert_eq!(bench.rack.state(), voltry_bus::SupplyState::Off);
+        bench
+    }
+
+    /// Modules that share `current` at 200 V.
+    pub(super) fn delivering(modules: u8, current: i32) -> Self {
+        let mut bench = Self::ready(modules);
+        bench.input(Input::Enable);
+        bench.set(1, current);
+        bench.run_ms(1000);
+        assert_eq!(bench.delivered(), Amps::new(current));
+        bench
+    }
+
+    pub(super) fn input(&mut self, input: Input) {
+        let actions = self.rack.step(self.now, input);
+        self.actions.extend(actions);
+    }
+
+    pub(super) fn set(&mut self, sequence: u64, current: i32) {
+        self.input(Input::Set { epoch: 9, sequence, voltage: Volts::new(200), current: Amps::new(current) });
+    }
+
+    pub(super) fn delivered(&self) -> Amps {
+        self.fakes.values().map(Fake::delivers).sum()
+    }
+
+    pub(super) fn run_ms(&mut self, ms: u64) {
+        self.run_checked(ms, |_| ());
+    }
+
+    pub(super) fn run_checked(&mut self, ms: u64, mut check: impl FnMut(&Self)) {
+        let end = self.now + Duration::from_millis(ms);
+        while self.now < end {
+            self.now = self.now + SLOT;
+            for fake in self.fakes.values_mut() {
+                if self.now.since(fake.heard) > infypower::FAMILY.silence_limit {
+                    fake.on = false;
+                }
+            }
+            while self.on_the_way.front().is_some_and(|(at, _)| *at <= self.now) {
+                let (_, message) = self.on_the_way.pop_front().unwrap();
+                self.input(Input::Heard(message));
+            }
+            if let Ok((to, request)) = self.rack.next_request(self.now) {
+                self.sent.push((self.now, to, request));
+                self.deliver(to, request);
+            }
+            self.input(Input::Tick);
+            check(self);
+        }
+    }
+
+    pub(super) fn deliver(&mut self, to: Destination, request: Request) {
+        for (address, fake) in &mut self.fakes {
+            let meant = match to {
+                Destination::Module(meant) => meant == *address,
+                Destination::Group(_) | Destination::All => true,
+            };
+            if !meant || fake.deaf {
+                continue;
+            }
+            fake.heard = self.now;
+            let Some(reply) = fake.answer(request).filter(|_| !fake.mute) else { continue };
+            let message = Message { source: Source::Module(*address), reply };
+            let at = self.now + fake.delay;
+            let place = self.on_the_way.partition_point(|(other, _)| *other <= at);
+            self.on_the_way.insert(place, (at, message));
+        }
+    }
+
+    pub(super) fn fake(&mut self, address: u8) -> &mut Fake {
+        self.fakes.get_mut(&address).unwrap()
+    }
+
+    pub(super) fn faults(&self) -> Vec<String> {
+        self.rack.faults().to_wire().into_iter().map(|fault| fault.code).collect()
+    }
+
+    pub(super) fn current_max(&self) -> f64 {
+        self.rack.capability(self.now).current_max
+    }
+}
