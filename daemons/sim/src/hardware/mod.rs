@@ -60,3 +60,6 @@ pub async fn serve(pty: Pty, mut device: impl Wire) -> io::Result<()> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
