@@ -62,6 +62,7 @@ pub fn unit(state: &Path) -> anyhow::Result<Unit> {
             "--nopidfile".into(),
         ],
         environment: Vec::new(),
+        priority: None,
         watchdog: None,
     })
 }

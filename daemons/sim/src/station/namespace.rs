@@ -22,6 +22,18 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Set in the inner process.
 const MARK: &str = "VOLTRY_SIM_INSIDE";
 
+/// Its value where processes may be given real-time priorities.
+const REAL_TIME: &str = "real-time";
+/// The highest real-time priority inside, and our own there: above every daemon's.
+const REAL_TIME_LIMIT: &str = "--rtprio=30:30";
+const OWN_PRIORITY: &str = "30";
+
+/// Whether the daemons can have the real-time priorities of their units.
+#[must_use]
+pub fn real_time() -> bool {
+    std::env::var_os(MARK).is_some_and(|value| value == REAL_TIME)
+}
+
 /// Whether this process is the inner one.
 #[must_use]
 pub fn inside() -> bool {
@@ -40,13 +52,23 @@ pub async fn enter(forward_input: bool) -> anyhow::Result<u8> {
     // /proc/self/exe, not the first argument: that may have been found by $PATH.
     let program = std::env::current_exe().context("finding this program's own file")?;
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let mut child = Command::new("unshare")
-        .args(flags)
-        .arg("--kill-child=SIGKILL")
-        .arg("--")
-        .arg(program)
-        .args(arguments)
-        .env(MARK, "1")
+    let real_time = real_time_allowed().await;
+    let mut line: Vec<OsString> = Vec::new();
+    if real_time {
+        line.extend(["prlimit", REAL_TIME_LIMIT, "--"].map(OsString::from));
+    }
+    line.push("unshare".into());
+    line.extend(flags.iter().map(OsString::from));
+    line.extend(["--kill-child=SIGKILL", "--"].map(OsString::from));
+    if real_time {
+        // The devices of a real station have processors of their own: they never wait for ours.
+        line.extend(["chrt", "--reset-on-fork", "--rr", OWN_PRIORITY].map(OsString::from));
+    }
+    line.push(program.into());
+    line.extend(arguments);
+    let mut child = Command::new(&line[0])
+        .args(&line[1..])
+        .env(MARK, if real_time { REAL_TIME } else { "plain" })
         .stdin(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
@@ -87,6 +109,17 @@ async fn forward(input: &mut Option<ChildStdin>, line: &str) {
     {
         tracing::debug!(%error, "the simulator no longer reads");
     }
+}
+
+/// Only root can raise the limit; everybody else does with ordinary scheduling.
+async fn real_time_allowed() -> bool {
+    Command::new("prlimit")
+        .args([REAL_TIME_LIMIT, "--", "chrt", "--rr", OWN_PRIORITY, "true"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .await
+        .is_ok_and(|status| status.success())
 }
 
 /// Which namespaces this machine lets us make. A user namespace needs no privilege; some

@@ -42,6 +42,8 @@ pub struct Unit {
     pub arguments: Vec<OsString>,
     /// What it finds in its environment beside ours.
     pub environment: Vec<(String, OsString)>,
+    /// Its real-time priority (`CPUSchedulingPolicy=rr`); `None`: ordinary scheduling.
+    pub priority: Option<u8>,
     /// The longest silence before it counts as hung; `None`: it feeds no watchdog.
     pub watchdog: Option<Duration>,
 }
@@ -228,7 +230,14 @@ impl Keeper {
             .append(true)
             .open(self.places.logs.join(format!("{}.log", self.unit.name)))
             .context("opening its log")?;
-        let mut command = Command::new(&self.unit.program);
+        let mut command = match self.unit.priority {
+            Some(priority) => {
+                let mut command = Command::new("chrt");
+                command.args(["--rr", &priority.to_string()]).arg(&self.unit.program);
+                command
+            }
+            None => Command::new(&self.unit.program),
+        };
         command
             .args(&self.unit.arguments)
             .envs(self.unit.environment.iter().map(|(key, value)| (key, value)))

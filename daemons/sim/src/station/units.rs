@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 
 use super::supervisor::Unit;
 use super::topology::Topology;
-use super::{bus, config};
+use super::{bus, config, namespace};
 
 /// As in the units of `packaging/`.
 const WATCHDOG: Duration = Duration::from_secs(3);
@@ -43,8 +43,19 @@ fn unit(state: &Path, program: &str, instance: Option<&str>) -> anyhow::Result<U
             ("STATE_DIRECTORY".to_owned(), library.into()),
             ("RUNTIME_DIRECTORY".to_owned(), state.join("run").into()),
         ],
+        priority: priority(short).filter(|_| namespace::real_time()),
         watchdog: Some(WATCHDOG),
     })
+}
+
+/// As in the units of `packaging/`.
+fn priority(daemon: &str) -> Option<u8> {
+    match daemon {
+        "board" => Some(25),
+        "evse" | "power" => Some(20),
+        "secc" => Some(15),
+        _ => None,
+    }
 }
 
 /// A daemon beside our own executable, else on `$PATH`.

@@ -136,7 +136,6 @@ async fn charge_again_and_again(
         tracing::info!(vehicle = link.interface, "the vehicle's session ended: {words}");
         doing.send_replace(Doing::Done(words));
         until(|| !inlet.digital()).await;
-        doing.send_replace(Doing::Waiting);
     }
 }
 
