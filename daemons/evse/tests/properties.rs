@@ -2,6 +2,8 @@
 //! contactors never close into a voltage, that nothing is delivered without insulation, and
 //! that no limit is exceeded.
 
+#![allow(clippy::wildcard_enum_match_arm, clippy::too_many_lines)] // one long list of generators
+
 mod plant;
 
 use std::time::Duration;
