@@ -62,7 +62,7 @@ pub fn unit(state: &Path) -> anyhow::Result<Unit> {
             "--nopidfile".into(),
         ],
         environment: Vec::new(),
-        priority: None,
+        scheduling: super::units::scheduling("bus"),
         watchdog: None,
     })
 }

@@ -24,8 +24,7 @@ const MARK: &str = "VOLTRY_SIM_INSIDE";
 
 /// Its value where processes may be given real-time priorities.
 const REAL_TIME: &str = "real-time";
-/// The highest real-time priority inside, and our own there: above every daemon's.
-const REAL_TIME_LIMIT: &str = "--rtprio=30:30";
+/// Our own real-time priority: above every daemon's, since inside it can only be lowered.
 const OWN_PRIORITY: &str = "30";
 
 /// Whether the daemons can have the real-time priorities of their units.
@@ -55,15 +54,13 @@ pub async fn enter(forward_input: bool) -> anyhow::Result<u8> {
     let real_time = real_time_allowed().await;
     let mut line: Vec<OsString> = Vec::new();
     if real_time {
-        line.extend(["prlimit", REAL_TIME_LIMIT, "--"].map(OsString::from));
+        // Given before the namespaces, where root still counts. The devices of a real station
+        // have processors of their own: they never wait for ours.
+        line.extend(["chrt", "--rr", OWN_PRIORITY].map(OsString::from));
     }
     line.push("unshare".into());
     line.extend(flags.iter().map(OsString::from));
     line.extend(["--kill-child=SIGKILL", "--"].map(OsString::from));
-    if real_time {
-        // The devices of a real station have processors of their own: they never wait for ours.
-        line.extend(["chrt", "--reset-on-fork", "--rr", OWN_PRIORITY].map(OsString::from));
-    }
     line.push(program.into());
     line.extend(arguments);
     let mut child = Command::new(&line[0])
@@ -111,15 +108,14 @@ async fn forward(input: &mut Option<ChildStdin>, line: &str) {
     }
 }
 
-/// Only root can raise the limit; everybody else does with ordinary scheduling.
+/// Root usually may; everybody else does with ordinary scheduling.
 async fn real_time_allowed() -> bool {
-    Command::new("prlimit")
-        .args([REAL_TIME_LIMIT, "--", "chrt", "--rr", OWN_PRIORITY, "true"])
+    let probe = Command::new("chrt")
+        .args(["--rr", OWN_PRIORITY, "true"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .status()
-        .await
-        .is_ok_and(|status| status.success())
+        .status();
+    probe.await.is_ok_and(|status| status.success())
 }
 
 /// Which namespaces this machine lets us make. A user namespace needs no privilege; some

@@ -42,10 +42,38 @@ pub struct Unit {
     pub arguments: Vec<OsString>,
     /// What it finds in its environment beside ours.
     pub environment: Vec<(String, OsString)>,
-    /// Its real-time priority (`CPUSchedulingPolicy=rr`); `None`: ordinary scheduling.
-    pub priority: Option<u8>,
+    /// How it is scheduled.
+    pub scheduling: Scheduling,
     /// The longest silence before it counts as hung; `None`: it feeds no watchdog.
     pub watchdog: Option<Duration>,
+}
+
+/// How a process is scheduled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheduling {
+    /// As we are: this machine allows nothing else.
+    Inherited,
+    /// In the ordinary way, although we have a real-time priority.
+    Ordinary,
+    /// `CPUSchedulingPolicy=rr` with this priority.
+    RealTime(u8),
+}
+
+impl Scheduling {
+    /// `chrt` becomes the program, with the same process id.
+    fn command(self, program: &Path) -> Command {
+        let mut command = Command::new(if self == Self::Inherited { program } else { Path::new("chrt") });
+        match self {
+            Self::Inherited => {}
+            Self::Ordinary => {
+                command.args(["--other", "0"]).arg(program);
+            }
+            Self::RealTime(priority) => {
+                command.arg("--rr").arg(priority.to_string()).arg(program);
+            }
+        }
+        command
+    }
 }
 
 /// Where the supervisor keeps things.
@@ -230,14 +258,7 @@ impl Keeper {
             .append(true)
             .open(self.places.logs.join(format!("{}.log", self.unit.name)))
             .context("opening its log")?;
-        let mut command = match self.unit.priority {
-            Some(priority) => {
-                let mut command = Command::new("chrt");
-                command.args(["--rr", &priority.to_string()]).arg(&self.unit.program);
-                command
-            }
-            None => Command::new(&self.unit.program),
-        };
+        let mut command = self.unit.scheduling.command(&self.unit.program);
         command
             .args(&self.unit.arguments)
             .envs(self.unit.environment.iter().map(|(key, value)| (key, value)))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use super::supervisor::Unit;
+use super::supervisor::{Scheduling, Unit};
 use super::topology::Topology;
 use super::{bus, config, namespace};
 
@@ -43,18 +43,21 @@ fn unit(state: &Path, program: &str, instance: Option<&str>) -> anyhow::Result<U
             ("STATE_DIRECTORY".to_owned(), library.into()),
             ("RUNTIME_DIRECTORY".to_owned(), state.join("run").into()),
         ],
-        priority: priority(short).filter(|_| namespace::real_time()),
+        scheduling: scheduling(short),
         watchdog: Some(WATCHDOG),
     })
 }
 
-/// As in the units of `packaging/`.
-fn priority(daemon: &str) -> Option<u8> {
+/// As in the units of `packaging/`; the bus as it is shipped.
+pub(super) fn scheduling(daemon: &str) -> Scheduling {
+    if !namespace::real_time() {
+        return Scheduling::Inherited;
+    }
     match daemon {
-        "board" => Some(25),
-        "evse" | "power" => Some(20),
-        "secc" => Some(15),
-        _ => None,
+        "board" => Scheduling::RealTime(25),
+        "evse" | "power" => Scheduling::RealTime(20),
+        "secc" => Scheduling::RealTime(15),
+        _ => Scheduling::Ordinary,
     }
 }
 
