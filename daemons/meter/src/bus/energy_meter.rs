@@ -153,8 +153,9 @@ impl EnergyMeter1 {
         let ledger = Arc::clone(&self.ledger).lock_owned().await;
         ledger.open.may_start(&transaction)?;
         let reading = self.unsigned().await?;
-        tracing::info!(transaction, energy = reading.energy, "transaction started");
+        let name = transaction.clone();
         on_disk(ledger, move |ledger| ledger.open.start(&transaction)).await?;
+        tracing::info!(transaction = name, energy = reading.energy, "transaction started");
         Ok((reading,))
     }
 
@@ -169,14 +170,14 @@ impl EnergyMeter1 {
         }
         ledger.open.may_stop(&transaction)?;
         let reading = self.unsigned().await?;
-        tracing::info!(transaction, energy = reading.energy, "transaction stopped");
-        let kept = reading.clone();
+        let (name, kept) = (transaction.clone(), reading.clone());
         on_disk(ledger, move |ledger| {
             ledger.open.stop(&transaction)?;
             ledger.stopped = Some((transaction, kept));
             Ok(())
         })
         .await?;
+        tracing::info!(transaction = name, energy = reading.energy, "transaction stopped");
         if !self.unfinished.send_replace(String::new()).is_empty() {
             self.unfinished_changed(&emitter).await?;
         }

@@ -447,9 +447,11 @@ fn input() -> impl Strategy<Value = Input> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn whatever_the_device_answers_every_order_is_settled_once(
-        inputs in proptest::collection::vec(input(), 1..300)
+        inputs in proptest::collection::vec(input(), 1..150)
     ) {
         let mut bench = Bench::ready();
         let mut orders = 0_u64;
