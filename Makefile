@@ -4,6 +4,8 @@
 
 # Options of the demo, as in: make demo ARGS="--evses 2 --fault meter-gone"
 ARGS ?=
+# Inputs for each property of `make fuzz`.
+CASES ?= 20000
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -32,7 +34,6 @@ bench: ## Speed and memory, as one table and target/bench.json
 	@cargo build --workspace --bins --release --locked
 	@cargo run --release --locked -q -p voltry-bench
 
-fuzz: ## Feed each parser with damaged input (SECONDS=60 for each)
+fuzz: ## Damaged input to each parser: its property tests with CASES=20000 each
 	@scripts/install-tools build
-	@scripts/fuzz $(or $(SECONDS),60)
-
+	@PROPTEST_CASES=$(CASES) cargo test --locked --workspace --lib --tests --exclude voltry-system-tests

@@ -16,6 +16,7 @@ from pathlib import Path
 from iso15118.evcc import Config, EVCCHandler
 from iso15118.evcc.controller.simulator import SimEVController
 from iso15118.evcc.evcc_config import load_from_file
+from iso15118.shared.exceptions import SDPFailedError
 from iso15118.shared.exificient_exi_codec import ExificientEXICodec
 from iso15118.shared.messages.datatypes import (
     PVEVMaxCurrentLimit,
@@ -90,6 +91,21 @@ class Vehicle(SimEVController):
         return finished
 
 
+class Handler(EVCCHandler):
+    """Tells when it has given up, which Josev's own only logs."""
+
+    def __init__(self, **arguments):
+        super().__init__(**arguments)
+        self.gave_up = asyncio.Event()
+
+    async def restart_sdp(self, new_sdp_cycle):
+        try:
+            await super().restart_sdp(new_sdp_cycle)
+        except SDPFailedError:
+            self.gave_up.set()
+            raise
+
+
 def physical(value, unit):
     return {"Multiplier": 0, "Unit": unit, "Value": value}
 
@@ -137,11 +153,11 @@ async def main(folder, loops):
     warm(codec)
     voltage, soc = float(os.environ["VOLTRY_BATTERY_VOLTAGE"]), int(os.environ["VOLTRY_BATTERY_SOC"])
     vehicle = Vehicle(evcc, voltage, soc, loops)
-    handler = EVCCHandler(evcc_config=evcc, iface=config.iface, exi_codec=codec, ev_controller=vehicle)
+    handler = Handler(evcc_config=evcc, iface=config.iface, exi_codec=codec, ev_controller=vehicle)
     # The handler runs on after its session; a station that is silent would keep it for minutes.
     handling = asyncio.create_task(handler.start())
-    done = asyncio.create_task(vehicle.finished.wait())
-    await asyncio.wait([handling, done], timeout=120, return_when="FIRST_COMPLETED")
+    ends = [asyncio.create_task(event.wait()) for event in [vehicle.finished, handler.gave_up]]
+    await asyncio.wait([handling, *ends], timeout=120, return_when="FIRST_COMPLETED")
     print("finished" if vehicle.finished.is_set() else "gave up", flush=True)
     codec.gateway.shutdown()
     os._exit(0 if vehicle.finished.is_set() else 1)

@@ -47,6 +47,15 @@ class Station:
             if match := re.search(pattern, line):
                 return match
 
+    async def until_ended(self):
+        """How the vehicle's program says that the session ended."""
+        return (await self.until("vehicle's session ended: (.*) vehicle="))[1]
+
+    async def until_charging(self):
+        """Charging for a while; fails at once if the session ends before."""
+        match = await self.until("charge loop 50$|vehicle's session ended: .*")
+        assert match[0] == "charge loop 50", match[0]
+
     async def say(self, line):
         """The station's answer."""
         self.process.stdin.write(f"{line}\n".encode())
@@ -111,11 +120,11 @@ def test_an_independent_vehicle_charges_and_is_billed_to_one_count_of_the_meter(
         async with station(tmp_path, loops=100) as running:
             before = await running.status()
             assert await running.say("plug 1") == "ok plugged 1"
-            await running.until("charge loop 50$")
+            await running.until_charging()
             during = await running.status()
             assert (during["state"], during["pilot"], during["contactors"]) == ("charging", "C", "closed")
             assert 35 < float(during["current"]) < 42
-            await running.until("vehicle's session ended: charged")
+            assert await running.until_ended() == "charged to its target"
             after = await running.status()
             assert (after["state"], after["pilot"], after["contactors"]) == ("finished", "B", "open")
             assert float(after["voltage"]) < 60
@@ -133,9 +142,9 @@ def test_an_independent_vehicle_obeys_the_stations_wish_to_stop(tmp_path):
     async def scenario():
         async with station(tmp_path, loops=100_000) as running:
             await running.say("plug 1")
-            await running.until("charge loop 50$")
+            await running.until_charging()
             await running.ask("Stop", "u", 1)
-            await running.until("vehicle's session ended: charged")
+            assert await running.until_ended() == "charged to its target"
             assert running.conversation() == CONVERSATION
             after = await running.status()
             assert (after["contactors"], float(after["current"])) == ("open", 0.0)

@@ -133,7 +133,8 @@ def test_what_the_module_says_of_itself_is_what_the_supply_offers(daemon, serial
     async def scenario():
         async with supply(daemon, serial_pair) as (_, power):
             assert await power.get(PATH, SUPPLY, "Capability") == (200, 500, 100, 10_000)
-            [module] = await power.get(PATH, "org.voltry.PowerRack1", "Modules")
+            while not (module := (await power.get(PATH, "org.voltry.PowerRack1", "Modules"))[0])[3]:
+                await asyncio.sleep(0.05)  # updated once a second
             assert (module[1], module[3], module[5], module[9]) == (0, "081807123451V1704", True, 35.0)
 
     play(scenario())
