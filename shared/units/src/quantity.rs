@@ -88,7 +88,11 @@ macro_rules! quantity {
             /// If `denominator` is zero.
             #[must_use]
             pub fn scaled(self, numerator: i64, denominator: i64) -> Self {
-                Self(clamped(i128::from(self.0) * i128::from(numerator) / i128::from(denominator)))
+                // Dividing in 64 bits is several times faster, and nearly always enough.
+                match self.0.checked_mul(numerator).and_then(|product| product.checked_div(denominator)) {
+                    Some(scaled) => Self(scaled),
+                    None => Self(clamped(i128::from(self.0) * i128::from(numerator) / i128::from(denominator))),
+                }
             }
         }
 
@@ -189,7 +193,10 @@ quantity!(
 impl std::ops::Mul<Amps> for Volts {
     type Output = Watts;
     fn mul(self, current: Amps) -> Watts {
-        Watts(clamped(i128::from(self.0) * i128::from(current.0) / 1000))
+        match self.0.checked_mul(current.0) {
+            Some(product) => Watts(product / 1000),
+            None => Watts(clamped(i128::from(self.0) * i128::from(current.0) / 1000)),
+        }
     }
 }
 
@@ -197,7 +204,12 @@ impl Watts {
     /// The current that carries this power at `voltage`; `None` at zero volts.
     #[must_use]
     pub fn at(self, voltage: Volts) -> Option<Amps> {
-        (voltage.0 != 0).then(|| Amps(clamped(i128::from(self.0) * 1000 / i128::from(voltage.0))))
+        (voltage.0 != 0).then(|| {
+            match self.0.checked_mul(1000).and_then(|milli| milli.checked_div(voltage.0)) {
+                Some(current) => Amps(current),
+                None => Amps(clamped(i128::from(self.0) * 1000 / i128::from(voltage.0))),
+            }
+        })
     }
 
     /// The energy of this power over `time`.

@@ -10,7 +10,7 @@ use super::action::{Command, Report};
 use super::outputs::Setpoint;
 use super::pre_charge::PreCharge;
 use super::state::State;
-use super::{EnergyPath, Evidence, FaultCode, Held, Profile, StopReason};
+use super::{EnergyPath, Evidence, FaultCode, Held, Profile, Session, StopReason};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct CableCheck {
@@ -246,7 +246,7 @@ impl EnergyPath {
     /// The vehicle's maximum binds in energy transfer; the insulation is tested above it, where
     /// the supply can.
     pub(super) fn test_voltage(&self) -> Volts {
-        let vehicle = self.session.map_or(Volts::ZERO, |session| session.voltage_max());
+        let vehicle = self.session.as_ref().map_or(Volts::ZERO, Session::voltage_max);
         let ours = self.capability().voltage_max;
         let test = if vehicle <= Volts::new(500) {
             Volts::new(500).min(vehicle + Volts::new(50))

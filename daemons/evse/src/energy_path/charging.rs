@@ -70,7 +70,8 @@ impl EnergyPath {
 
     /// Why delivery may not go on, if the station or the meter says so.
     pub(super) fn permission_ended(&self, now: Timestamp) -> Option<StopReason> {
-        let authorized = self.session.is_some_and(|session| session.authorization == Authorization::Granted);
+        let authorized =
+            self.session.as_ref().is_some_and(|session| session.authorization == Authorization::Granted);
         if !authorized {
             return Some(StopReason::NotAuthorized);
         }
@@ -86,7 +87,8 @@ impl EnergyPath {
     fn wanted(&self, now: Timestamp) -> Setpoint {
         let profile = &self.installation.profile;
         let capability = self.capability();
-        let Some((session, target)) = self.session.and_then(|session| Some((session, session.target?)))
+        let Some((session, target)) =
+            self.session.as_ref().and_then(|session| Some((session, session.target?)))
         else {
             return Setpoint { voltage: capability.voltage_min, current: Amps::ZERO };
         };
@@ -122,7 +124,7 @@ impl EnergyPath {
     fn current_by_power(&self, now: Timestamp, voltage: Volts) -> Amps {
         let cable = self.observed.cable(now, &self.installation.profile).unwrap_or(voltage);
         let at = if cable < self.installation.profile.safe_voltage { voltage } else { cable };
-        let vehicle = self.session.and_then(|session| session.limits.power_max);
+        let vehicle = self.session.as_ref().and_then(|session| session.limits.power_max);
         let offered = self.offer(now).power_max;
         let power = vehicle.map_or(offered, |vehicle| vehicle.min(offered));
         power.at(at).unwrap_or(Amps::ZERO)
@@ -130,7 +132,7 @@ impl EnergyPath {
 
     /// What the vehicle is told of why it gets less than it wants.
     pub(super) fn limited(&self, now: Timestamp, cable: Volts) -> Limited {
-        let Some(target) = self.session.and_then(|session| session.target) else {
+        let Some(target) = self.session.as_ref().and_then(|session| session.target) else {
             return Limited::default();
         };
         let power = self.offer(now).power_max.at(cable).unwrap_or(Amps::MAX);

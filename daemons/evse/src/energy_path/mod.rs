@@ -140,10 +140,12 @@ impl EnergyPath {
     pub fn step(&mut self, now: Timestamp, input: Input) -> &[Action] {
         self.outputs.begin_step();
         let before = self.state.name();
-        let session_before = self.session;
+        let session_before = self.session.as_ref().map(watched);
         self.observe(now, input);
-        self.supervise(now);
-        self.advance(now);
+        if acts_at_once(&input) {
+            self.supervise(now);
+            self.advance(now);
+        }
         if matches!(input, Input::Tick) {
             self.renew_leases(now);
             if self.session.is_some() && self.outputs.is_attached() {
@@ -156,7 +158,7 @@ impl EnergyPath {
         if self.state.name() != before {
             self.outputs.report(Report::State(self.state.name()));
         }
-        if session_changed(session_before, self.session) {
+        if session_before != self.session.as_ref().map(watched) {
             self.outputs.report(Report::Session);
         }
         self.outputs.actions()
@@ -397,12 +399,16 @@ impl EnergyPath {
     }
 }
 
-/// Whether something of the session changed that watchers are told of at once.
-fn session_changed(before: Option<Session>, after: Option<Session>) -> bool {
-    let seen = |session: Session| {
-        (session.id, session.energised_at, session.ended_at, session.authorization, session.stop)
-    };
-    before.map(seen) != after.map(seen)
+/// What changes slowly is acted on with the next tick.
+fn acts_at_once(input: &Input) -> bool {
+    !matches!(input, Input::Capability(_) | Input::Meter(_) | Input::Soc(_) | Input::Permit(_))
+}
+
+/// What watchers are told of at once.
+type Watched = (u64, Option<Timestamp>, Option<Timestamp>, voltry_bus::Authorization, Option<StopReason>);
+
+fn watched(session: &Session) -> Watched {
+    (session.id, session.energised_at, session.ended_at, session.authorization, session.stop)
 }
 
 /// How long a condition has held without a break.

@@ -7,7 +7,7 @@ use voltry_units::{Amps, Timestamp, Volts};
 use super::charging::Charging;
 use super::outputs::Setpoint;
 use super::state::State;
-use super::{EnergyPath, Evidence, FaultCode, Held, Profile, StopReason, Target};
+use super::{EnergyPath, Evidence, FaultCode, Held, Profile, Session, StopReason, Target};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PreCharge {
@@ -69,7 +69,7 @@ impl EnergyPath {
             self.fail(now, FaultCode::PreChargeFailure, late);
             return self.state;
         }
-        let Some(target) = self.session.and_then(|session| session.target) else {
+        let Some(target) = self.session.as_ref().and_then(|session| session.target) else {
             return State::PreCharge(pre_charge);
         };
         if !self.can_serve(target.voltage) {
@@ -86,7 +86,7 @@ impl EnergyPath {
 
     fn can_serve(&self, voltage: Volts) -> bool {
         let capability = self.capability();
-        let vehicle = self.session.map_or(Volts::ZERO, |session| session.voltage_max());
+        let vehicle = self.session.as_ref().map_or(Volts::ZERO, Session::voltage_max);
         (capability.voltage_min..=capability.voltage_max.min(vehicle)).contains(&voltage)
     }
 
@@ -134,8 +134,11 @@ impl EnergyPath {
             return State::Charging(Charging::new(now, self.outputs.setpoint()));
         }
         self.answer(PhaseAnswer::Failed);
-        let target =
-            self.session.and_then(|session| session.target).map_or(Volts::ZERO, |target| target.voltage);
+        let target = self
+            .session
+            .as_ref()
+            .and_then(|session| session.target)
+            .map_or(Volts::ZERO, |target| target.voltage);
         let cable = self.observed.newest_cable().map_or(Volts::ZERO, |cable| cable.value);
         self.fail(now, FaultCode::PreChargeFailure, Evidence::Voltage(cable, target));
         self.state
@@ -149,7 +152,7 @@ impl EnergyPath {
         else {
             return false;
         };
-        let vehicle = self.session.map_or(Volts::ZERO, |session| session.voltage_max());
+        let vehicle = self.session.as_ref().map_or(Volts::ZERO, Session::voltage_max);
         let holds = supply.current >= profile.pre_charge_current.scaled(5, 10)
             && (profile.safe_voltage..=vehicle).contains(&cable)
             && cable.abs_diff(pre_charge.clamp.at) <= Volts::new(5);

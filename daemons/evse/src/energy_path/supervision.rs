@@ -8,7 +8,7 @@ use voltry_units::{Ohms, Timestamp, Volts, WattHours};
 use super::fault::{Evidence, FaultCode};
 use super::profile::class_over_voltage;
 use super::state::State;
-use super::{ConnectorIo, EnergyPath, Held, Role, SupplyReading};
+use super::{ConnectorIo, EnergyPath, Held, Role, Session, SupplyReading};
 
 /// A voltage on an idle connector must last this long to be no leftover of a measurement.
 const IDLE_VOLTAGE: Duration = Duration::from_secs(1);
@@ -193,7 +193,7 @@ impl EnergyPath {
         let profile = &self.installation.profile;
         let supply = self.observed.supply(now, profile).map(|supply| supply.voltage);
         let Some(voltage) = supply.max(self.observed.cable(now, profile)) else { return Ok(()) };
-        let vehicle_max = self.session.map_or(Volts::ZERO, |session| session.voltage_max());
+        let vehicle_max = self.session.as_ref().map_or(Volts::ZERO, Session::voltage_max);
         let class = class_over_voltage(vehicle_max);
         if voltage > class {
             return Err((FaultCode::OverVoltage, Evidence::Voltage(voltage, class)));
@@ -242,14 +242,14 @@ impl EnergyPath {
 
     /// The limit of this session, on the vehicle's maximum voltage.
     pub(super) fn insulation_limit(&self) -> Ohms {
-        let voltage = self.session.map_or(Volts::ZERO, |session| session.voltage_max());
+        let voltage = self.session.as_ref().map_or(Volts::ZERO, Session::voltage_max);
         self.installation.profile.insulation_fault(voltage)
     }
 
     /// The verdict that the vehicle is told.
     pub(super) fn judge_insulation(&mut self, now: Timestamp) {
         let profile = &self.installation.profile;
-        let voltage = self.session.map_or(Volts::ZERO, |session| session.voltage_max());
+        let voltage = self.session.as_ref().map_or(Volts::ZERO, Session::voltage_max);
         self.isolation = match self.observed.insulation(now, profile) {
             None => Isolation::Invalid,
             Some(reading) if reading.resistance < profile.insulation_fault(voltage) => Isolation::Fault,
@@ -288,7 +288,7 @@ impl EnergyPath {
         let lost = self.installation.profile.target_lost;
         let silent = match self.state {
             State::Charging(charging) => {
-                charging.silence(now, self.session.and_then(|session| session.target))
+                charging.silence(now, self.session.as_ref().and_then(|session| session.target))
             }
             State::Starting(_)
             | State::Available

@@ -138,12 +138,13 @@ impl EnergyPath {
             // The conversation is somewhere that this session never was.
             return self.refuse(now, StopReason::Incompatible);
         }
-        let limits_named = self.session.is_some_and(|session| session.limits.voltage_max.is_some());
+        let limits_named = self.session.as_ref().is_some_and(|session| session.limits.voltage_max.is_some());
         if phase == LinkPhase::Parameters && limits_named {
             let until = now + self.installation.profile.parameters_end;
             return State::Parameters(Parameters { until, agreed: false });
         }
-        let pending = self.session.is_some_and(|session| session.authorization == Authorization::Pending);
+        let pending =
+            self.session.as_ref().is_some_and(|session| session.authorization == Authorization::Pending);
         State::Connected(Connected { authorizing: pending && phase == LinkPhase::Authorizing })
     }
 
@@ -181,8 +182,10 @@ impl EnergyPath {
                 if !self.is_compatible() {
                     return self.refuse(now, StopReason::Incompatible);
                 }
-                let granted =
-                    self.session.is_some_and(|session| session.authorization == Authorization::Granted);
+                let granted = self
+                    .session
+                    .as_ref()
+                    .is_some_and(|session| session.authorization == Authorization::Granted);
                 parameters.agreed = granted && self.observed.permit(now).is_some();
                 if parameters.agreed {
                     self.outputs.send_limits(self.offer(now));

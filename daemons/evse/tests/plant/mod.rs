@@ -183,7 +183,9 @@ impl World {
             if speaks(Role::PowerSupply) {
                 let current = Amps::from_si(self.devices.current).unwrap();
                 let voltage = volts(self.devices.module);
-                self.inbox.push(Input::Capability(self.devices.capability));
+                if self.steps.is_multiple_of(100) {
+                    self.inbox.push(Input::Capability(self.devices.capability));
+                }
                 self.inbox.push(Input::Supply(SupplyReading { voltage, current, at }));
             }
             if speaks(Role::VoltageMonitor) {
