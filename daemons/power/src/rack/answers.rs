@@ -7,7 +7,9 @@
 //!
 //! While the oldest question is open for long, no more are asked: either its answer comes late,
 //! and then all come in order, or it never comes. In that case everything is forgotten and a
-//! [`BARRIER`] is asked: nothing counts until its answer shows that all older ones are through.
+//! barrier is asked: nothing counts until its answer shows that all older ones are through. A
+//! barrier not answered in a second is followed by one of another kind, so that answers seconds
+//! late are not taken for the answer to the last one.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -21,8 +23,9 @@ const MOST: usize = 16;
 const PATIENCE: Duration = Duration::from_millis(250);
 /// After this, an answer is not expected any more.
 const LOST: Duration = Duration::from_secs(1);
-/// Rarely asked otherwise.
-pub(super) const BARRIER: Request = Request::ReadCapability;
+/// In turn; none is asked often otherwise.
+const BARRIERS: [Request; 4] =
+    [Request::ReadCapability, Request::ReadSerial, Request::ReadInput, Request::ReadOutputFixed];
 
 /// A question, or an order, and when it was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +38,9 @@ pub(super) struct Asked {
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     open: VecDeque<Asked>,
-    barred: bool,
+    /// The kind of the barrier that is waited for.
+    barrier: Option<Request>,
+    barriers: usize,
 }
 
 impl Answers {
@@ -49,26 +54,32 @@ impl Answers {
 
     /// The question that `reply` answers; `None` for an answer nobody waits for.
     pub(super) fn answered(&mut self, reply: &Reply) -> Option<Asked> {
-        let place = self
-            .open
-            .iter()
-            .position(|asked| (!self.barred || asked.request == BARRIER) && answers(&asked.request, reply))?;
-        self.barred = false;
+        let counts = |asked: &Asked| match self.barrier {
+            Some(barrier) => asked.request == barrier && !matches!(reply, Reply::Refused { .. }),
+            None => true,
+        };
+        let place = self.open.iter().position(|asked| counts(asked) && answers(&asked.request, reply))?;
+        self.barrier = None;
         self.open.drain(..=place).next_back()
     }
 
-    /// Whether `request` may be sent now, if it is a mere question. Orders always may.
-    pub(super) fn may_ask(&mut self, request: Request, now: Timestamp) -> bool {
-        let Some(oldest) = self.open.front() else { return !self.barred || request == BARRIER };
-        let open_for = now.since(oldest.at);
-        if open_for > LOST {
+    /// Time passed: gives up what is not answered any more.
+    pub(super) fn age(&mut self, now: Timestamp) {
+        if self.open.front().is_some_and(|oldest| now.since(oldest.at) > LOST) {
             self.open.clear();
-            self.barred = true;
+            self.barrier = Some(BARRIERS[self.barriers % BARRIERS.len()]);
+            self.barriers += 1;
         }
-        match self.barred {
-            true => request == BARRIER && !self.open.iter().any(|asked| asked.request == BARRIER),
-            false => open_for <= PATIENCE,
-        }
+    }
+
+    /// Whether a mere question may be sent now. Orders always may.
+    pub(super) fn may_ask(&self, now: Timestamp) -> bool {
+        self.barrier.is_none() && self.open.front().is_none_or(|oldest| now.since(oldest.at) <= PATIENCE)
+    }
+
+    /// The barrier to ask now, if one is wanted.
+    pub(super) fn barrier(&self) -> Option<Request> {
+        self.barrier.filter(|barrier| !self.open.iter().any(|asked| asked.request == *barrier))
     }
 
     /// The orders that are not confirmed yet.
@@ -144,20 +155,19 @@ mod tests {
     fn after_a_second_of_silence_nothing_counts_until_the_barrier_is_through() {
         let mut answers = Answers::default();
         answers.ask(Request::ReadOutput, ms(0));
-        assert!(answers.may_ask(Request::ReadOutput, ms(250)));
-        assert!(!answers.may_ask(Request::ReadOutput, ms(251)));
-        assert!(!answers.may_ask(Request::ReadOutput, ms(1001)));
-        assert!(answers.may_ask(BARRIER, ms(1001)));
-        answers.ask(BARRIER, ms(1001));
+        assert!(answers.may_ask(ms(250)));
+        assert!(!answers.may_ask(ms(251)));
+        answers.age(ms(1001));
+        assert!(!answers.may_ask(ms(1001)));
+        assert_eq!(answers.barrier(), Some(Request::ReadCapability));
+        answers.ask(Request::ReadCapability, ms(1001));
+        assert_eq!(answers.barrier(), None, "it is under way");
         assert_eq!(answers.answered(&output()), None, "the first question's answer, very late");
-        let capability = Reply::Capability(voltry_power_module::Capability {
-            voltage_min: Volts::ZERO,
-            voltage_max: Volts::ZERO,
-            current_max: Amps::ZERO,
-            power_max: voltry_units::Watts::ZERO,
-        });
-        assert!(answers.answered(&capability).is_some());
-        assert!(answers.may_ask(Request::ReadOutput, ms(1010)));
+        answers.age(ms(2100));
+        assert_eq!(answers.barrier(), Some(Request::ReadSerial), "of another kind");
+        answers.ask(Request::ReadSerial, ms(2100));
+        assert!(answers.answered(&Reply::Serial(String::new())).is_some());
+        assert!(answers.may_ask(ms(2110)));
     }
 
     #[test]

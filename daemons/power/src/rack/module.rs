@@ -195,14 +195,15 @@ impl Module {
         }
     }
 
-    /// Takes what the module said.
+    /// Takes what the module said. Only answers count as life: what comes a second late, or
+    /// unasked, tells nothing of now.
     pub(super) fn hear(&mut self, reply: &Reply, now: Timestamp) {
+        let Some(asked) = self.answers.answered(reply) else { return };
         self.heard = Some(now);
         match self.phase {
             Phase::Absent | Phase::Silent { .. } => self.found(now),
             Phase::Qualifying | Phase::Ready => {}
         }
-        let Some(asked) = self.answers.answered(reply) else { return };
         match reply {
             Reply::Output(output) | Reply::OutputFixed(output) => {
                 self.output = Some(Measured::new(*output, asked.at));

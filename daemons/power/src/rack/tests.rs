@@ -249,6 +249,23 @@ fn answers_that_come_late_are_dated_by_their_questions() {
 }
 
 #[test]
+fn a_module_that_answers_three_seconds_late_is_out_until_it_answers_in_time() {
+    let mut bench = Bench::delivering(2, 60);
+    bench.fake(0).delay = Duration::from_secs(3);
+    bench.run_ms(3500);
+    assert_eq!(bench.current_max(), 100.0);
+    bench.run_checked(20_000, |bench| {
+        assert_eq!(bench.fakes[&0].delivers(), Amps::ZERO);
+        assert_eq!(bench.current_max(), 100.0);
+        assert!(bench.delivered() <= Amps::new(60));
+    });
+    bench.fake(0).delay = Duration::from_millis(2);
+    bench.run_ms(8000);
+    assert_eq!(bench.current_max(), 200.0);
+    assert_eq!(bench.delivered(), Amps::new(60));
+}
+
+#[test]
 fn a_few_lost_answers_cost_nothing() {
     let mut bench = Bench::delivering(2, 60);
     for _ in 0..20 {
@@ -380,7 +397,7 @@ fn a_lost_link_ends_the_epoch_and_a_new_one_begins_with_off() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     /// Whatever happens to the lines, modules that obey never give more than the largest total of
     /// the time in which a deaf one may still follow an old set-point.

@@ -6,7 +6,6 @@ use voltry_power_module::{Condition, Output, Request};
 use voltry_units::Timestamp;
 
 use super::{Aim, Module, Phase, REFRESH_EVERY, Switch};
-use crate::rack::answers::BARRIER;
 
 const OUTPUT_EVERY: Duration = Duration::from_millis(100);
 const STATUS_EVERY: Duration = Duration::from_millis(250);
@@ -43,12 +42,11 @@ impl Module {
             }
             Phase::Qualifying | Phase::Ready => self.questions(&mut candidates),
         }
-        let answers = &mut self.answers;
-        candidates
-            .retain(|candidate| !is_question(candidate.request) || answers.may_ask(candidate.request, now));
-        if answers.may_ask(BARRIER, now) && !answers.may_ask(Request::ReadStatus, now) {
-            candidates.push(self.every(RETRY_AFTER, BARRIER));
+        self.answers.age(now);
+        if !self.answers.may_ask(now) {
+            candidates.retain(|candidate| !is_question(candidate.request));
         }
+        candidates.extend(self.answers.barrier().map(|barrier| self.every(RETRY_AFTER, barrier)));
         let ready = candidates.iter().filter(|candidate| candidate.due <= now);
         let first = ready.min_by_key(|candidate| (candidate.urgency, candidate.due));
         first.or_else(|| candidates.iter().min_by_key(|candidate| candidate.due)).copied()

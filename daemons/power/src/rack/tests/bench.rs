@@ -52,12 +52,15 @@ impl Fake {
         if self.on { self.current.scaled(self.percent, 100) } else { Amps::ZERO }
     }
 
+    fn output(&self) -> Output {
+        Output { voltage: if self.on { self.voltage } else { Volts::ZERO }, current: self.delivers() }
+    }
+
     pub(super) fn answer(&mut self, request: Request) -> Option<Reply> {
         Some(match request {
-            Request::ReadOutput => Reply::Output(Output {
-                voltage: if self.on { self.voltage } else { Volts::ZERO },
-                current: self.delivers(),
-            }),
+            Request::ReadOutput => Reply::Output(self.output()),
+            Request::ReadOutputFixed => Reply::OutputFixed(self.output()),
+            Request::ReadInput => Reply::Input(voltry_power_module::Input { lines: [Volts::new(400); 3] }),
             Request::ReadStatus => {
                 let off = if self.on { Conditions::NONE } else { Conditions::NONE.with(Condition::DcOff) };
                 let conditions = self.conditions.iter().fold(off, Conditions::with);
