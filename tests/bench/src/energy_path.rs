@@ -1,0 +1,44 @@
+//! How many scripted sessions of 20 minutes the pure energy path steps through in a second.
+
+#[path = "../../../daemons/evse/tests/plant/mod.rs"]
+mod plant;
+
+use std::time::{Duration, Instant};
+
+use plant::World;
+use voltry_bus::EvseState;
+use voltry_evse::energy_path::EnergyPath;
+
+use crate::report::{Report, Target};
+
+const SESSION: Duration = Duration::from_secs(20 * 60);
+const MEASURED: Duration = Duration::from_secs(2);
+
+/// The script is recorded once from the plant of the energy path's own tests: every input that
+/// 20 minutes bring at 100 ms a measurement. Each run replays it on a new energy path.
+pub(crate) fn measure(report: &mut Report) {
+    let mut world = World::with(plant::installation());
+    world.script = Some(Vec::new());
+    for role in voltry_evse::energy_path::Role::ALL {
+        world.feed(voltry_evse::energy_path::Input::Found(role));
+    }
+    world.until(EvseState::Available);
+    world.vehicle.enough = 200.0;
+    world.vehicle.plug();
+    world.run(SESSION);
+    assert_eq!(world.state(), EvseState::Charging, "{:?}", world.path.faults());
+    let script = world.script.take().unwrap_or_default();
+    let begin = Instant::now();
+    let mut sessions = 0_u32;
+    while begin.elapsed() < MEASURED {
+        let mut path = EnergyPath::new(plant::installation());
+        let mut actions = 0_usize;
+        for (now, input) in &script {
+            actions += path.step(*now, *input).len();
+        }
+        assert!(path.state() == EvseState::Charging && actions > 24_000, "the replay took another way");
+        sessions += 1;
+    }
+    let per_second = f64::from(sessions) / begin.elapsed().as_secs_f64();
+    report.add("energy_path_sessions_per_s", per_second, Target::AtLeast(200.0));
+}

@@ -1,0 +1,202 @@
+//! The machine under the benchmark: namespaces, priorities, load, a private bus.
+
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use tokio::process::{Child, Command};
+
+const MARK: &str = "VOLTRY_BENCH_INSIDE";
+/// Above every daemon's: who plays the hardware and the vehicle does not wait for a core.
+const OWN_PRIORITY: u8 = 30;
+
+pub(crate) fn inside() -> bool {
+    std::env::var_os(MARK).is_some()
+}
+
+/// Runs this program in namespaces of its own; when it ends, the kernel ends all that it started.
+pub(crate) async fn enter() -> anyhow::Result<ExitCode> {
+    // Real-time priorities are refused in a user namespace, so root does without.
+    let root: &[&str] = &["--net", "--pid", "--fork"];
+    let user: &[&str] = &["--user", "--map-current-user", "--keep-caps", "--net", "--pid", "--fork"];
+    let flags = if nix::unistd::geteuid().is_root() { root } else { user };
+    let status = Command::new("unshare")
+        .args(flags)
+        .arg("--kill-child=SIGKILL")
+        .arg("--")
+        .arg(std::env::current_exe()?)
+        .args(std::env::args_os().skip(1))
+        .env(MARK, "1")
+        .kill_on_drop(true)
+        .status()
+        .await
+        .context("starting unshare (package util-linux)")?;
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+async fn real_time() -> bool {
+    let probe = Command::new("chrt").args(["--rr", "1", "true"]).stderr(Stdio::null()).status();
+    probe.await.is_ok_and(|status| status.success())
+}
+
+pub(crate) async fn real_time_note() -> &'static str {
+    if real_time().await {
+        "daemons scheduled as their units say: evse rr 20, secc rr 15, the bus ordinary; the player rr 30"
+    } else {
+        "NO real-time priorities on this machine: daemons ran as ordinary processes, unlike in the field"
+    }
+}
+
+/// This process's own scheduling: ahead of all, or ordinary again when dropped.
+#[derive(Debug)]
+pub(crate) struct Ahead(());
+
+impl Ahead {
+    pub(crate) fn of_all() -> Self {
+        change_own(&["--rr", "--pid", &OWN_PRIORITY.to_string()]);
+        Self(())
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        change_own(&["--other", "--pid", "0"]);
+    }
+}
+
+/// Where it is refused, the note of the report says so.
+fn change_own(arguments: &[&str]) {
+    let _ = std::process::Command::new("chrt")
+        .args(arguments)
+        .arg(std::process::id().to_string())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+}
+
+/// A command with the real-time priority of its unit; 0: ordinary.
+pub(crate) async fn scheduled(program: &Path, priority: u8) -> Command {
+    let mut command = if real_time().await {
+        let mut command = Command::new("chrt");
+        let policy = if priority == 0 { "--other" } else { "--rr" };
+        command.args([policy, &priority.to_string()]).arg(program);
+        command
+    } else {
+        Command::new(program)
+    };
+    command.kill_on_drop(true);
+    command
+}
+
+/// A daemon built beside this program.
+pub(crate) fn binary(name: &str) -> anyhow::Result<PathBuf> {
+    let path = std::env::current_exe()?.with_file_name(name);
+    if !path.is_file() {
+        bail!("{} is not there: cargo build --workspace --bins --release", path.display());
+    }
+    Ok(path)
+}
+
+/// One ordinary spinning process a core, until dropped.
+#[derive(Debug)]
+pub(crate) struct Busy(#[allow(dead_code, reason = "held for their end")] Vec<Child>);
+
+impl Busy {
+    pub(crate) async fn every_core() -> anyhow::Result<Self> {
+        let cores = std::thread::available_parallelism()?.get();
+        let mut children = Vec::new();
+        for _ in 0..cores {
+            let mut command = scheduled(Path::new("sh"), 0).await;
+            children.push(command.args(["-c", "while :; do :; done"]).spawn().context("starting load")?);
+        }
+        Ok(Self(children))
+    }
+}
+
+/// A private bus in a folder of its own.
+#[derive(Debug)]
+pub(crate) struct Bus {
+    #[allow(dead_code, reason = "held for its end")]
+    process: Child,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) address: String,
+}
+
+impl Bus {
+    pub(crate) async fn start() -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("voltry-bench").tempdir()?;
+        let address = format!("unix:path={}", folder.path().join("bus").display());
+        let process = scheduled(Path::new("dbus-daemon"), 0)
+            .await
+            .args(["--session", "--nofork", "--nopidfile"])
+            .arg(format!("--address={address}"))
+            .spawn()
+            .context("starting dbus-daemon (package dbus)")?;
+        Ok(Self { process, folder, address })
+    }
+
+    /// A new connection; waits until the bus listens.
+    pub(crate) async fn connect(&self) -> anyhow::Result<zbus::Connection> {
+        let begin = Instant::now();
+        loop {
+            match zbus::connection::Builder::address(self.address.as_str()).build().await {
+                Ok(connection) => return Ok(connection),
+                Err(error) if begin.elapsed() > Duration::from_secs(5) => return Err(error.into()),
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+    }
+
+    /// Starts an instance daemon on this bus with this configuration and priority, and waits
+    /// until its name is there.
+    pub(crate) async fn daemon(
+        &self,
+        program: &str,
+        priority: u8,
+        config: &str,
+        name: &str,
+    ) -> anyhow::Result<Child> {
+        let file = self.folder.path().join(format!("{program}.toml"));
+        std::fs::write(&file, config)?;
+        let log = std::fs::File::create(self.folder.path().join(format!("{program}.log")))?;
+        let child = scheduled(&binary(program)?, priority)
+            .await
+            .arg("--config")
+            .arg(&file)
+            .args(["--log", "warn", "--bus", &self.address, "1"])
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("starting {program}"))?;
+        let bus = zbus::fdo::DBusProxy::new(&self.connect().await?).await?;
+        let begin = Instant::now();
+        while !bus.name_has_owner(name.try_into()?).await? {
+            if begin.elapsed() > Duration::from_secs(10) {
+                let log = std::fs::read_to_string(self.folder.path().join(format!("{program}.log")))?;
+                bail!("{program} did not come up: {log}");
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(child)
+    }
+}
+
+/// A veth pair between the station's end `evse1` and the vehicle's end `ev1`.
+pub(crate) async fn make_link() -> anyhow::Result<()> {
+    let link = "link set lo up
+                link add evse1 type veth peer name ev1
+                link set evse1 addrgenmode none
+                link set ev1 addrgenmode none
+                addr add fe80::1/64 dev evse1 nodad
+                addr add fe80::2/64 dev ev1 nodad
+                link set evse1 up
+                link set ev1 up";
+    for line in link.lines() {
+        let output = Command::new("/usr/sbin/ip").args(line.split_whitespace()).output().await;
+        let output = output.context("starting ip (package iproute2)")?;
+        if !output.status.success() {
+            bail!("ip {}: {}", line.trim(), String::from_utf8_lossy(&output.stderr).trim());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! A whole simulated station of release binaries: how soon it is available, and what its
+//! daemons weigh while one EVSE charges.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout};
+use voltry_bus::{Evse1Proxy, EvseState, names};
+
+use crate::machine::{binary, scheduled};
+use crate::report::{Report, Target, percentile};
+
+const VEHICLE: &str = "[[evse]]\nvehicle = { capacity_wh = 60000.0, soc = 20.0, target_soc = 80.0 }\n";
+
+pub(crate) async fn measure(report: &mut Report, starts: u32) -> anyhow::Result<()> {
+    let mut times = Vec::new();
+    for start in 1..=starts {
+        let (mut station, time) = Station::start().await?;
+        times.push(time.as_secs_f64() * 1e3);
+        if start == starts {
+            weigh(report, &mut station).await?;
+        }
+        station.quit().await?;
+    }
+    report.add("start_to_available_ms", percentile(&mut times, 0.5), Target::AtMost(1000.0));
+    report.note(format!(
+        "start: median of {starts}, from starting voltry-sim, so with making namespaces and hardware; it looks each 20 ms"
+    ));
+    Ok(())
+}
+
+async fn weigh(report: &mut Report, station: &mut Station) -> anyhow::Result<()> {
+    station.charge().await?;
+    let daemons = memory(station.folder.path())?;
+    if daemons.len() < 6 {
+        bail!("only {} daemons found to weigh: {daemons:?}", daemons.len());
+    }
+    report.add("pss_total_mb", daemons.values().sum(), Target::AtMost(60.0));
+    for (daemon, megabytes) in daemons {
+        report.add(format!("pss_{daemon}_mb"), megabytes, Target::None);
+    }
+    Ok(())
+}
+
+struct Station {
+    child: Child,
+    input: ChildStdin,
+    output: Lines<BufReader<ChildStdout>>,
+    folder: tempfile::TempDir,
+}
+
+impl Station {
+    async fn start() -> anyhow::Result<(Self, Duration)> {
+        let folder = tempfile::Builder::new().prefix("voltry-bench").tempdir()?;
+        let topology = folder.path().join("topology.toml");
+        std::fs::write(&topology, VEHICLE)?;
+        let begin = Instant::now();
+        let mut child = scheduled(&binary("voltry-sim")?, 0)
+            .await
+            .args(["station", "--topology"])
+            .arg(&topology)
+            .arg("--state")
+            .arg(folder.path().join("state"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("starting voltry-sim")?;
+        let input = child.stdin.take().context("it was piped")?;
+        let mut output = BufReader::new(child.stdout.take().context("it was piped")?).lines();
+        let line = tokio::time::timeout(Duration::from_secs(60), output.next_line()).await??;
+        let time = begin.elapsed();
+        if line.as_deref() != Some("ready") {
+            bail!("the station did not come up: {line:?}");
+        }
+        Ok((Self { child, input, output, folder }, time))
+    }
+
+    /// Plugs the vehicle in and waits until it charges.
+    async fn charge(&mut self) -> anyhow::Result<()> {
+        self.input.write_all(b"plug 1\n").await?;
+        self.output.next_line().await?;
+        let address = format!("unix:path={}", self.folder.path().join("state/bus").display());
+        let connection = zbus::connection::Builder::address(address.as_str()).build().await?;
+        let evse = Evse1Proxy::builder(&connection)
+            .destination(names::evse(1))
+            .path(names::path("evse", "1"))
+            .cache_properties(zbus::proxy::CacheProperties::No)
+            .build()
+            .await?;
+        let begin = Instant::now();
+        while evse.state().await? != EvseState::Charging {
+            if begin.elapsed() > Duration::from_secs(60) {
+                bail!("it does not charge: {}", evse.state().await?);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        // Past the first seconds, in which buffers still grow.
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        Ok(())
+    }
+
+    async fn quit(mut self) -> anyhow::Result<()> {
+        self.input.write_all(b"quit\n").await?;
+        tokio::time::timeout(Duration::from_secs(20), self.child.wait()).await??;
+        Ok(())
+    }
+}
+
+/// Megabytes of PSS of each daemon of the station with this state folder; all lines of meters
+/// together. By the proportional share, in which pages that daemons share count once.
+fn memory(state: &Path) -> anyhow::Result<BTreeMap<String, f64>> {
+    let mut daemons = BTreeMap::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let process = entry?.path();
+        let Ok(line) = std::fs::read(process.join("cmdline")) else { continue };
+        let line = String::from_utf8_lossy(&line);
+        let program = line.split('\0').next().unwrap_or_default();
+        let name = Path::new(program).file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let Some(daemon) = name.strip_prefix("voltry-").filter(|name| *name != "sim") else { continue };
+        if !line.contains(&state.display().to_string()) {
+            continue;
+        }
+        let rollup = std::fs::read_to_string(process.join("smaps_rollup"))
+            .with_context(|| format!("the memory of {name}"))?;
+        let pss =
+            rollup.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss in smaps_rollup")?;
+        let kilobytes: f64 = pss.trim().trim_end_matches("kB").trim().parse()?;
+        *daemons.entry(daemon.to_owned()).or_insert(0.0) += kilobytes / 1024.0;
+    }
+    Ok(daemons)
+}
