@@ -73,6 +73,7 @@ pub(crate) fn message(command: &Command, bindings: &[(Role, Binding)]) -> zbus::
         Command::OpenContactors => call.with("OpenContactors", &()),
         Command::Pilot(output) => call.with("SetPilot", &(output,)),
         Command::Lock(locked) => call.with("SetLock", &(locked,)),
+        Command::ClearSupply => call.with("ClearFaults", &()),
         Command::ResetBoard => call.with("Reset", &()),
         Command::InsulationActive(active) => call.with("SetActive", &(active,)),
         Command::StartSelfTest => call.with("StartSelfTest", &()),

@@ -48,6 +48,8 @@ pub enum Command {
     Lock(bool),
     /// Leave the board's latched safe state.
     ResetBoard,
+    /// Clear the supply's latched faults whose cause is gone.
+    ClearSupply,
 
     /// Start or pause the insulation monitor.
     InsulationActive(bool),
@@ -122,9 +124,11 @@ impl Command {
     #[must_use]
     pub const fn role(&self) -> Role {
         match self {
-            Self::EnableSupply(_) | Self::SetOutput { .. } | Self::RenewSupply(_) | Self::SupplyOff => {
-                Role::PowerSupply
-            }
+            Self::EnableSupply(_)
+            | Self::SetOutput { .. }
+            | Self::RenewSupply(_)
+            | Self::SupplyOff
+            | Self::ClearSupply => Role::PowerSupply,
             Self::EnableContactors(_)
             | Self::CloseContactors(_)
             | Self::RenewContactors(_)
@@ -158,6 +162,7 @@ impl Command {
             | Self::Pilot(_)
             | Self::Lock(_)
             | Self::ResetBoard
+            | Self::ClearSupply
             | Self::InsulationActive(_)
             | Self::StartSelfTest
             | Self::Attach

@@ -267,6 +267,9 @@ impl EnergyPath {
 
     /// A person clears. What is still wrong stays.
     pub(super) fn clear_faults(&mut self, now: Timestamp) {
+        if !self.outputs.is_live() {
+            self.outputs.send(Command::ClearSupply);
+        }
         if matches!(self.state, State::Faulted(_)) {
             self.clear(now, |_| true);
             if self.faults.as_slice().is_empty() && !self.terminating {

@@ -181,7 +181,8 @@ impl Devices {
                 self.next_sample = now + Duration::from_secs(1);
             }
             Command::StartSelfTest => self.self_test_until = Some(now + Duration::from_secs(4)),
-            Command::Attach
+            Command::ClearSupply
+            | Command::Attach
             | Command::Detach
             | Command::Limits(_)
             | Command::Authorize(_)
