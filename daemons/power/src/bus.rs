@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use voltry_bus::{Applied, DcOutput};
 use voltry_canlink::{CanFrame, CanId, CanLink, CanPort, LinkError, Received};
-use voltry_power_module::{Destination, Family, Malformed, Request};
+use voltry_power_module::{Destination, Family, Malformed, Output, Request};
 use voltry_service::{HolderWatch, LeaseState, RateLimit, clock};
-use voltry_units::Timestamp;
+use voltry_units::{Measured, Timestamp};
 
 use crate::heartbeat::Heartbeat;
 use crate::orders::Orders;
@@ -21,6 +21,9 @@ use crate::supply::{Publisher, Shown};
 /// Between two frames: answers of 1.2 ms at 125 kbit/s come in between, and adapters keep up.
 const GAP: Duration = Duration::from_millis(5);
 const PUBLISH_EVERY: Duration = Duration::from_millis(100);
+/// A round of readings that ended this recently is told at once: waiting for the next signal's
+/// turn would make it a tenth of a second old before anybody sees it.
+const JUST_READ: Duration = Duration::from_millis(50);
 const MODULES_EVERY: Duration = Duration::from_secs(1);
 const REOPEN_FIRST: Duration = Duration::from_millis(100);
 const REOPEN_LAST: Duration = Duration::from_secs(5);
@@ -34,6 +37,9 @@ pub(crate) struct Attached {
     pub(crate) orders: Orders,
     pub(crate) publisher: Publisher,
     pub(crate) sequence: u64,
+    /// What the last output signal was measured at, and when it was sent.
+    pub(crate) told: Timestamp,
+    pub(crate) told_at: Timestamp,
 }
 
 pub(crate) struct Bus {
@@ -271,7 +277,10 @@ impl Bus {
             Ok(message) => {
                 let whose = self.supplies.iter().position(|supply| supply.rack.concerns(&message));
                 match whose {
-                    Some(index) => self.step(index, now, Input::Heard(message)),
+                    Some(index) => {
+                        self.step(index, now, Input::Heard(message));
+                        self.supplies[index].publish_if_just_read(now);
+                    }
                     None => {
                         self.count(pace, now, &format!("{frame:?}: from a module that is not configured"));
                     }
@@ -309,15 +318,31 @@ impl Framed for Family {
 }
 
 impl Attached {
+    fn publish_if_just_read(&mut self, now: Timestamp) {
+        if let Some(output) = self.rack.output(now)
+            && output.at > self.told
+            && now.since(output.at) <= JUST_READ
+        {
+            self.publish_output(output, now);
+        }
+    }
+
+    fn publish_output(&mut self, output: Measured<Output>, now: Timestamp) {
+        self.sequence += 1;
+        (self.told, self.told_at) = (output.at, now);
+        self.publisher.output(DcOutput {
+            sequence: self.sequence,
+            voltage: output.value.voltage.as_si(),
+            current: output.value.current.as_si(),
+            at: output.at.as_micros(),
+        });
+    }
+
     fn publish(&mut self, modules: bool, now: Timestamp) {
-        if let Some(output) = self.rack.output(now) {
-            self.sequence += 1;
-            self.publisher.output(DcOutput {
-                sequence: self.sequence,
-                voltage: output.value.voltage.as_si(),
-                current: output.value.current.as_si(),
-                at: output.at.as_micros(),
-            });
+        if let Some(output) = self.rack.output(now)
+            && now.since(self.told_at) >= PUBLISH_EVERY
+        {
+            self.publish_output(output, now);
         }
         self.publisher.show(Shown {
             capability: self.rack.capability(now),

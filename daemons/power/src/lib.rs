@@ -22,6 +22,7 @@ use anyhow::Context as _;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use voltry_service::{Daemon, HolderWatch, Watchdog, clock};
+use voltry_units::Timestamp;
 
 pub use config::{Settings, Supply, configure, path};
 
@@ -73,5 +74,7 @@ async fn attach(
         .await
         .with_context(|| format!("serving supply {number}"))?;
     let rack = Rack::new(number, supply.clone(), clock::now());
-    Ok(Attached { name: number.to_owned(), rack, orders, publisher, sequence: 0 })
+    let never = Timestamp::default();
+    let name = number.to_owned();
+    Ok(Attached { name, rack, orders, publisher, sequence: 0, told: never, told_at: never })
 }

@@ -1,5 +1,7 @@
 //! What a rack shows of itself.
 
+use std::time::Duration;
+
 use voltry_bus::{DcCapability, SupplyState};
 use voltry_power_module::{Condition, Kind, Output};
 use voltry_service::FaultLog;
@@ -8,11 +10,17 @@ use voltry_units::{Amps, Celsius, Measured, Timestamp, Volts, Watts};
 use super::module::{Module, Phase, Switch};
 use super::{Goal, Rack};
 
+/// Readings further apart are not of one round; modules are read every 100 ms.
+const ROUND: Duration = Duration::from_millis(150);
+
 impl Rack {
     /// What the modules that answer give together: the highest voltage, the sum of currents, and
-    /// the time of the oldest reading. A module whose reading is old is left out, not guessed.
+    /// the time of the oldest reading. A module whose reading is old, or of an earlier round than
+    /// the others', is left out, not guessed: one that falls silent must not make all stale.
     pub(crate) fn output(&self, now: Timestamp) -> Option<Measured<Output>> {
-        let fresh = || self.modules.values().filter_map(|module| module.fresh_output(now));
+        let all = || self.modules.values().filter_map(|module| module.fresh_output(now));
+        let newest = all().map(|output| output.at).max()?;
+        let fresh = || all().filter(|output| newest.since(output.at) <= ROUND);
         let at = fresh().map(|output| output.at).min()?;
         let voltage = fresh().map(|output| output.value.voltage).max()?;
         let current = fresh().map(|output| output.value.current).sum();
