@@ -77,6 +77,8 @@ pub struct Connector {
     queued: Option<Frame>,
     /// The controller was found in the safe state that our own absence caused, and reset.
     own_absence_reset: bool,
+    /// Faults are to be cleared once the controller has left its safe state.
+    clearing: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,6 +125,7 @@ impl Connector {
             inquiry_due: now,
             queued: None,
             own_absence_reset: false,
+            clearing: false,
         }
     }
 
@@ -199,6 +202,7 @@ impl Connector {
         }
         if self.fresh(now).is_some_and(|heard| heard.state.safe_state.is_some()) {
             self.reset_controller(now);
+            self.clearing = true;
         }
         self.faults.clear();
         Ok(())
@@ -315,6 +319,11 @@ impl Connector {
         self.own_absence_reset = true;
         self.publish_due = true;
         self.note_faults(now, &heard);
+        // Only now is it seen which causes the reset has ended.
+        if self.clearing && state.safe_state.is_none() {
+            self.clearing = false;
+            self.faults.clear();
+        }
     }
 
     /// Temperatures alone end neither a start nor a silence: the state is what counts.
