@@ -84,6 +84,11 @@ impl EnergyPath {
         // A board that latched for a reason that we latched too is reset when that is cleared.
         let known = !self.faults.as_slice().is_empty();
         if io.safe_state && !known && !matches!(self.state, State::Starting(_) | State::Faulted(_)) {
+            // What made it latch says more than that it did.
+            pilot_fault(&io)?;
+            if io.proximity == Proximity::Fault {
+                return Err((FaultCode::ProximityFault, Evidence::Seen));
+            }
             return Err((FaultCode::BoardSafeState, Evidence::Seen));
         }
         // A contactor that was told to open and did not: welded, or its feedback is broken.
