@@ -1,7 +1,7 @@
 //! How many scripted sessions of 20 minutes the pure energy path steps through in a second.
 
 #[path = "../../../daemons/evse/tests/plant/mod.rs"]
-mod plant;
+pub(crate) mod plant;
 
 use std::time::{Duration, Instant};
 

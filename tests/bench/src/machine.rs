@@ -133,7 +133,9 @@ impl Bus {
             .arg(format!("--address={address}"))
             .spawn()
             .context("starting dbus-daemon (package dbus)")?;
-        Ok(Self { process, folder, address })
+        let bus = Self { process, folder, address };
+        drop(bus.connect().await?);
+        Ok(bus)
     }
 
     /// A new connection; waits until the bus listens.

@@ -7,6 +7,7 @@
 //! and the bus, not the clock's own wait for a core. `--quick` takes smaller counts.
 
 mod current_demand;
+mod emergency;
 mod energy_path;
 mod machine;
 mod report;
@@ -41,6 +42,8 @@ async fn bench() -> anyhow::Result<ExitCode> {
     energy_path::measure(&mut report);
     current_demand::measure(&mut report, if quick { 1_000 } else { 10_000 }).await?;
     station::measure(&mut report, if quick { 3 } else { 10 }).await?;
+    let runs = std::env::var("BENCH_RUNS").ok().and_then(|runs| runs.parse().ok());
+    emergency::measure(&mut report, runs.unwrap_or(if quick { 5 } else { 100 })).await?;
     report.print();
     report.write().context("writing bench.json")?;
     Ok(if report.all_met() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
