@@ -56,7 +56,7 @@ pub(super) fn scheduling(daemon: &str) -> Scheduling {
     match daemon {
         "board" => Scheduling::RealTime(25),
         "evse" | "power" => Scheduling::RealTime(20),
-        "secc" => Scheduling::RealTime(15),
+        "secc" | "meter" => Scheduling::RealTime(15),
         _ => Scheduling::Ordinary,
     }
 }
