@@ -1,0 +1,270 @@
+//! What breaks, one thing at a time: the EVSE becomes safe in its time, says why, bills what the
+//! meter counted, and serves again once it is mended.
+//!
+//! The faults of one test share a station; between two of them the vehicle is unplugged.
+
+#![allow(clippy::unwrap_used)] // a test fails by panicking
+
+use std::time::Duration;
+
+use voltry_bus::{Device1Proxy, EvseState, Fault, names};
+use voltry_system_tests::{LARGE_CAR, SMALL_CAR, Station};
+use zbus::proxy::CacheProperties;
+
+const RECOVERY: Duration = Duration::from_secs(30);
+/// What an emergency may take, from the fault itself to open contactors.
+const EMERGENCY: Duration = Duration::from_secs(1);
+/// Values are missing after 300 ms; then the output goes to zero and the contactors open within 1 s.
+const STALE: Duration = Duration::from_millis(1_300);
+
+/// How a latched fault goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Clears {
+    /// When the vehicle is unplugged.
+    Unplugged,
+    /// By `ClearFaults` alone.
+    ByCommand,
+}
+
+/// A fault that ends a session.
+struct Ends {
+    fault: &'static str,
+    /// The codes that explain it, at the EVSE or at its connector.
+    codes: &'static [&'static str],
+    /// From the fault to open contactors.
+    within: Duration,
+    clears: Clears,
+}
+
+/// Charges, breaks, and holds the station to everything that must follow.
+async fn ends_safe(station: &mut Station, case: &Ends) {
+    let Ends { fault, codes, within, clears } = *case;
+    println!("{fault}");
+    let before = station.truth(1).await.register;
+    station.charge(1).await;
+    station.tell(&format!("fault {fault} 1")).await;
+    station.assert_safe_within(1, within, within).await;
+    let transaction = station.closed_transaction(RECOVERY).await;
+    station.assert_billed(&transaction, 1, before).await;
+    let unplugged = station.truth(1).await.soc < 0.0;
+    // Without PE the pilot looks like an empty connector, which clears what unplugging clears.
+    if unplugged || fault == "pe-loss" {
+        assert!(codes.contains(&transaction.end_reason.as_str()), "{fault}: {transaction:?}");
+    } else {
+        station.until_state(1, &[EvseState::Faulted], RECOVERY).await;
+        // The vehicle may notice first and break off; then the device says what was wrong.
+        let mut told = station.faults(1).await;
+        told.extend(connector_faults(station).await);
+        let explained = |told: &Fault| codes.contains(&told.code.as_str()) && told.cause.len() > 10;
+        assert!(told.iter().any(explained), "{fault}: none of {codes:?} in {told:?}");
+    }
+    station.tell(&format!("clear {fault} 1")).await;
+    if !unplugged {
+        station.tell("unplug 1").await;
+    }
+    if clears == Clears::ByCommand {
+        clear_until_available(station).await;
+    }
+    if fault == "pilot-diode" {
+        clear_until_available(station).await;
+    }
+    station.until_state(1, &[EvseState::Available], RECOVERY).await;
+}
+
+async fn connector_faults(station: &Station) -> Vec<Fault> {
+    let device = Device1Proxy::builder(station.connection())
+        .destination(names::BOARD)
+        .path(names::path("connector", "1"))
+        .cache_properties(CacheProperties::No)
+        .build()
+        .await
+        .unwrap();
+    device.faults().await.unwrap_or_default()
+}
+
+/// Clearing takes what is already mended; a device may need a moment to see that it is.
+async fn clear_until_available(station: &Station) {
+    let mut tick = tokio::time::interval(Duration::from_millis(500));
+    for _ in 0..60 {
+        tick.tick().await;
+        let _ = station.station().await.clear_faults(1).await;
+        if station.evse(1).await.state().await.is_ok_and(|state| state == EvseState::Available) {
+            return;
+        }
+    }
+    panic!("the faults stay: {:?}", station.faults(1).await);
+}
+
+/// Breaks something that does not stop a session: it charges on, and faster than `least` amperes.
+async fn charges_on(station: &mut Station, fault: &str, least: f64) {
+    println!("{fault}");
+    station.charge(1).await;
+    station.tell(&format!("fault {fault} 1")).await;
+    let register = station.truth(1).await.register;
+    station
+        .until_truth(1, "energy still flows", RECOVERY, |truth| {
+            truth.register > register + 50.0 && truth.current > least
+        })
+        .await;
+    let state = station.evse(1).await.state().await.unwrap();
+    assert_eq!(state, EvseState::Charging, "{fault}: {:?}", station.faults(1).await);
+    station.tell(&format!("clear {fault} 1")).await;
+    station.station().await.stop(1).await.unwrap();
+    station.closed_transaction(RECOVERY).await;
+    station.tell("unplug 1").await;
+    station.until_state(1, &[EvseState::Available], RECOVERY).await;
+}
+
+#[tokio::test]
+async fn what_endangers_somebody_opens_the_contactors_within_a_second() {
+    let mut station = Station::start(LARGE_CAR).await;
+    let ends = |fault, codes, clears| Ends { fault, codes, within: EMERGENCY, clears };
+    for case in [
+        ends("emergency-stop", &["MREC8EmergencyStop"], Clears::ByCommand),
+        ends("pe-loss", &["MREC14PilotFault"], Clears::Unplugged),
+        ends("vehicle-unplugs-under-load", &["MREC14PilotFault", "CommunicationLost"], Clears::Unplugged),
+    ] {
+        ends_safe(&mut station, &case).await;
+    }
+    station.quit().await;
+}
+
+#[tokio::test]
+async fn a_broken_pilot_or_proximity_wire_opens_the_contactors_within_a_second() {
+    let mut station = Station::start(LARGE_CAR).await;
+    let ends = |fault, codes| Ends { fault, codes, within: EMERGENCY, clears: Clears::Unplugged };
+    for case in [
+        ends("pilot-short", &["MREC14PilotFault"]),
+        ends("pilot-diode", &["DiodeFault", "BoardSafeState"]),
+        ends("proximity-open", &["MREC23ProximityFault"]),
+    ] {
+        ends_safe(&mut station, &case).await;
+    }
+    station.quit().await;
+}
+
+#[tokio::test]
+async fn a_device_that_goes_silent_ends_the_session() {
+    let mut station = Station::start(LARGE_CAR).await;
+    let ends = |fault, codes, millis| Ends {
+        fault,
+        codes,
+        within: Duration::from_millis(millis),
+        clears: Clears::Unplugged,
+    };
+    let stale = u64::try_from(STALE.as_millis()).unwrap();
+    for case in [
+        ends("can-silent", &["MREC15PowerLoss"], stale),
+        ends("board-silent", &["ConnectorIoMissing"], stale),
+        ends("wrong-crc", &["ConnectorIoMissing"], stale),
+        ends("imd-gone", &["InsulationMonitorMissing", "VoltageMonitorMissing"], 6_000),
+    ] {
+        ends_safe(&mut station, &case).await;
+    }
+    station.quit().await;
+}
+
+#[tokio::test]
+async fn bad_insulation_and_measurements_that_contradict_each_other_end_the_session() {
+    let mut station = Station::start(LARGE_CAR).await;
+    let ends =
+        |fault, codes, seconds, clears| Ends { fault, codes, within: Duration::from_secs(seconds), clears };
+    for case in [
+        ends("insulation-fault", &["MREC22ResistanceFault"], 5, Clears::Unplugged),
+        ends("insulation-falling", &["MREC22ResistanceFault"], 25, Clears::Unplugged),
+        ends("module-lies", &["VoltageImplausible"], 7, Clears::ByCommand),
+    ] {
+        ends_safe(&mut station, &case).await;
+    }
+    station.quit().await;
+}
+
+#[tokio::test]
+async fn a_meter_that_is_gone_ends_the_session_and_the_book_says_how_old_its_reading_is() {
+    meter_is_missed_after("meter-gone").await;
+}
+
+#[tokio::test]
+async fn a_meter_with_wrong_checksums_is_as_one_that_is_gone() {
+    meter_is_missed_after("meter-wrong-crc").await;
+}
+
+async fn meter_is_missed_after(fault: &str) {
+    let mut station = Station::start(LARGE_CAR).await;
+    let before = station.truth(1).await.register;
+    station.charge(1).await;
+    station.tell(&format!("fault {fault} 1")).await;
+    // Stale after 3 s, then a stop: at 100 A/s at least.
+    let within = Duration::from_secs(6);
+    station.assert_safe_within(1, within, within).await;
+    let transaction = station.closed_transaction(RECOVERY).await;
+    let metered = station.truth(1).await.register - before;
+    assert!(!transaction.note.is_empty() && !transaction.end_reason.is_empty(), "{transaction:?}");
+    assert!(transaction.energy <= metered, "more was billed than the meter counted: {transaction:?}");
+    station.tell(&format!("clear {fault} 1")).await;
+    station.tell("unplug 1").await;
+    clear_until_available(&station).await;
+    station.quit().await;
+}
+
+#[tokio::test]
+async fn a_vehicle_that_falls_silent_ends_its_own_session() {
+    let mut station = Station::start(LARGE_CAR).await;
+    let case = Ends {
+        fault: "vehicle-silent",
+        codes: &["VehicleSilent", "CommunicationLost"],
+        within: Duration::from_secs(6),
+        clears: Clears::Unplugged,
+    };
+    ends_safe(&mut station, &case).await;
+    station.quit().await;
+}
+
+#[tokio::test]
+async fn a_vehicle_that_asks_too_seldom_gets_no_current_between_its_requests() {
+    let mut station = Station::start(LARGE_CAR).await;
+    station.charge(1).await;
+    station.tell("fault vehicle-slow 1").await;
+    station
+        .until_truth(1, "the stale target counts for nothing", RECOVERY, |truth| truth.current < 1.0)
+        .await;
+    station.tell("clear vehicle-slow 1").await;
+    station.quit().await;
+}
+
+#[tokio::test]
+async fn charging_goes_on_over_what_is_no_danger() {
+    let mut station = Station::start(LARGE_CAR).await;
+    for fault in ["vehicle-overasks", "can-garbage", "module-derated"] {
+        charges_on(&mut station, fault, 10.0).await;
+    }
+    station.quit().await;
+}
+
+#[tokio::test]
+async fn one_dead_module_of_three_leaves_the_others_charging() {
+    let mut station = Station::start(LARGE_CAR).await;
+    charges_on(&mut station, "module-dead", 10.0).await;
+    station.quit().await;
+}
+
+#[tokio::test]
+async fn a_session_that_cannot_begin_says_why_and_energises_nothing() {
+    let mut station = Station::start(SMALL_CAR).await;
+    for (fault, codes) in [
+        ("imd-self-test-fails", &["MREC11CableCheckFault"][..]),
+        ("contactor-stuck-open", &["MREC17EVSEContactorFault", "BoardSafeState"]),
+    ] {
+        println!("{fault}");
+        station.tell(&format!("fault {fault} 1")).await;
+        station.tell("plug 1").await;
+        station.until_state(1, &[EvseState::Faulted], RECOVERY).await;
+        let latched = station.faults(1).await;
+        assert!(latched.iter().any(|fault| codes.contains(&fault.code.as_str())), "{fault}: {latched:?}");
+        assert!(!station.truth(1).await.contactors_closed);
+        station.tell(&format!("clear {fault} 1")).await;
+        station.tell("unplug 1").await;
+        clear_until_available(&station).await;
+    }
+    station.quit().await;
+}
