@@ -10,7 +10,7 @@ use voltry_meter::driver::Event;
 use voltry_meter::isocha425hv::{IsoCha425Hv, Settings};
 use voltry_meter::model::Model;
 use voltry_meter::presence::Patience;
-use voltry_meter::request::Failure;
+use voltry_meter::request::{Failure, Request};
 use voltry_units::{Ohms, Timestamp};
 
 static MODELS: LazyLock<Vec<Model>> = LazyLock::new(|| {
@@ -51,14 +51,20 @@ fn monitor(seed: u8, mut data: &[u8]) {
     let mut now = Timestamp::from_micros(1_000_000 + u64::from(seed));
     while let Some((step, rest)) = data.split_first() {
         now = now.max(monitor.due());
-        let _ = monitor.request(now);
-        let count = usize::from(step & 7).min(rest.len() / 2);
-        let (words, rest) = rest.split_at(2 * count);
+        // The line below the driver refuses an answer of another length than was asked for.
+        let count = match monitor.request(now) {
+            Request::Read(block) => usize::from(block.count),
+            Request::Write { .. } => 0,
+        };
+        let (given, rest) = rest.split_at(rest.len().min(2 * count));
         data = rest;
+        let mut words: Vec<u16> =
+            given.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
+        words.resize(count, 0);
         let outcome = match step >> 6 {
             0 => Err(Failure::Refused(*step)),
             1 => Err(Failure::Timeout(Duration::from_millis(300))),
-            _ => Ok(words.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect()),
+            _ => Ok(words),
         };
         let sent = now;
         now = now + Duration::from_millis(10 * u64::from(*step));
