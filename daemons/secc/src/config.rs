@@ -7,6 +7,8 @@ use voltry_service::config::{duration_ms, quantity};
 use voltry_service::{Binding, Config, ConfigError, Problem, Provision};
 use voltry_units::Amps;
 
+use crate::message::Protocol;
+
 /// `[secc.N]`: communication with the vehicle at EVSE N.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,9 +23,17 @@ pub struct Settings {
     /// TCP port on which vehicles connect; 0, the default, takes a free one above 49151.
     #[serde(default)]
     pub port: u16,
+    /// Protocols that are offered; by default all that this station speaks. The vehicle's
+    /// priorities decide among them.
+    #[serde(default = "every_protocol")]
+    pub protocols: Vec<Protocol>,
     /// The station's own times.
     #[serde(default)]
     pub timing: Timing,
+}
+
+fn every_protocol() -> Vec<Protocol> {
+    Protocol::ALL.to_vec()
 }
 
 const fn peak_current_ripple() -> Amps {
@@ -109,6 +119,9 @@ fn problems(settings: &Settings) -> Vec<(&'static str, String)> {
     if !(1..=15).contains(&settings.interface.len()) {
         problems.push(("interface", "an interface's name has 1 to 15 characters".to_owned()));
     }
+    if settings.protocols.is_empty() {
+        problems.push(("protocols", "no protocol, no vehicle: name at least one".to_owned()));
+    }
     if settings.timing.hold > Duration::from_secs(1) {
         problems.push(("timing.hold_ms", "at most 1000: vehicles wait 2 s for an answer".to_owned()));
     }
@@ -133,14 +146,15 @@ mod tests {
         assert_eq!(provision.objects[0].name.as_str(), "org.voltry.Secc.N1");
         assert_eq!(provision.objects[0].path.as_str(), "/org/voltry/ev_link/1");
         assert_eq!(provision.settings.timing.pre_charge, Duration::from_secs(5));
+        assert_eq!(provision.settings.protocols, Protocol::ALL);
     }
 
     #[test]
     fn every_problem_is_told_at_once() {
         let error = configured(
-            "[secc.1]\ninterface = \"\"\nevse_id = \"E1\"\n[secc.1.timing]\nhold_ms = 2000\npower_delivery_ms = 6000",
+            "[secc.1]\ninterface = \"\"\nevse_id = \"E1\"\nprotocols = []\n[secc.1.timing]\nhold_ms = 2000\npower_delivery_ms = 6000",
         )
         .unwrap_err();
-        assert_eq!(error.0.len(), 4, "{error}");
+        assert_eq!(error.0.len(), 5, "{error}");
     }
 }

@@ -306,6 +306,7 @@ impl Link {
         let identity = v2g::Identity {
             evse_id: self.settings.evse_id.clone(),
             peak_current_ripple: self.settings.peak_current_ripple,
+            protocols: self.settings.protocols.clone(),
         };
         // What was meant for a conversation that is over is not meant for this one.
         self.cell.send_modify(Pushed::session_over);

@@ -2,7 +2,29 @@
 //!
 //! DIN 70121 and ISO 15118-2 share these; each brings its own codec in [`crate::v2g`].
 
+use serde::Deserialize;
 use voltry_units::{Amps, Percent, Volts, WattHours, Watts};
+
+/// A protocol that this station speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum Protocol {
+    /// ISO 15118-2:2014.
+    #[serde(rename = "iso15118-2")]
+    Iso2,
+}
+
+impl Protocol {
+    /// All that this station speaks.
+    pub const ALL: [Self; 1] = [Self::Iso2];
+
+    /// The standard's title, as `EvLink1` tells it.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Iso2 => "ISO 15118-2:2014",
+        }
+    }
+}
 
 /// A request of the vehicle.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,13 +57,13 @@ pub enum Request {
     },
     /// Asks whether the insulation test is done.
     CableCheck {
-        /// Its own state.
-        status: EvStatus,
+        /// Its own state, if the message set has it here.
+        status: Option<EvStatus>,
     },
     /// Asks for its battery's voltage on the cable.
     PreCharge {
-        /// Its own state.
-        status: EvStatus,
+        /// Its own state, likewise.
+        status: Option<EvStatus>,
         /// What it wants.
         target: Target,
     },
@@ -54,8 +76,8 @@ pub enum Request {
     },
     /// One round of the charge loop.
     CurrentDemand {
-        /// Its own state.
-        status: EvStatus,
+        /// Its own state, likewise.
+        status: Option<EvStatus>,
         /// What it wants.
         target: Target,
         /// The limits that it repeats or changes here.
@@ -63,8 +85,8 @@ pub enum Request {
     },
     /// Asks for the voltage on the cable, while it opens its own contactors.
     WeldingDetection {
-        /// Its own state.
-        status: EvStatus,
+        /// Its own state, likewise.
+        status: Option<EvStatus>,
     },
     /// Ends the session.
     SessionStop {
@@ -100,12 +122,12 @@ impl Request {
     #[must_use]
     pub const fn status(&self) -> Option<&EvStatus> {
         match self {
-            Self::ChargeParameterDiscovery { dc: Some((_, status)) }
-            | Self::CableCheck { status }
+            Self::ChargeParameterDiscovery { dc: Some((_, status)) } => Some(status),
+            Self::CableCheck { status }
             | Self::PreCharge { status, .. }
+            | Self::PowerDelivery { status, .. }
             | Self::CurrentDemand { status, .. }
-            | Self::WeldingDetection { status } => Some(status),
-            Self::PowerDelivery { status, .. } => status.as_ref(),
+            | Self::WeldingDetection { status } => status.as_ref(),
             Self::SessionSetup { .. }
             | Self::ServiceDiscovery
             | Self::ServiceDetail { .. }

@@ -214,10 +214,10 @@ impl Session {
         while self.held.is_none() && self.stage != Stage::Closed {
             match self.wire.next_message() {
                 Ok(None) => return,
-                Ok(Some(Incoming::Agreed(title))) => {
+                Ok(Some(Incoming::Agreed(protocol))) => {
                     self.stage = Stage::Setup;
                     self.heard = now;
-                    self.events.push_back(Event::Protocol(title));
+                    self.events.push_back(Event::Protocol(protocol.title()));
                 }
                 Ok(Some(Incoming::Request(id, request))) => self.ask(now, &id, request, pushed),
                 Err(error) => return self.cut(now, error),

@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use voltry_bus::{Authorization, EvseStatusCode, Isolation, PhaseAnswer};
 use voltry_secc::config::Timing;
-use voltry_secc::message::{Limited, Limits};
+use voltry_secc::message::{Limited, Limits, Protocol};
 use voltry_secc::pushed::{Present, Pushed};
 use voltry_secc::session::Session;
 use voltry_secc::v2g::{Identity, MAX_PAYLOAD, MAX_PENDING};
@@ -13,7 +13,11 @@ use voltry_units::{Amps, Measured, Timestamp, Volts, Watts};
 
 fuzz_target!(|data: &[u8]| {
     let mut now = Timestamp::from_micros(1_000_000_000);
-    let identity = Identity { evse_id: "DE*VOL*E1".to_owned(), peak_current_ripple: Amps::new(1) };
+    let identity = Identity {
+        evse_id: "DE*VOL*E1".to_owned(),
+        peak_current_ripple: Amps::new(1),
+        protocols: Protocol::ALL.to_vec(),
+    };
     let mut session = Session::open(now, identity, Timing::default(), *b"voltry01", None, 100);
     let mut pushed = pushed(now);
     for piece in data.chunks(64) {

@@ -42,9 +42,9 @@ fn body_request(body: &B) -> Result<Request, WireError> {
         },
         B::AuthorizationReq(_) => Request::Authorization,
         B::ChargeParameterDiscoveryReq(req) => Request::ChargeParameterDiscovery { dc: parameters(req)? },
-        B::CableCheckReq(req) => Request::CableCheck { status: ev_status(&req.dc_ev_status) },
+        B::CableCheckReq(req) => Request::CableCheck { status: Some(ev_status(&req.dc_ev_status)) },
         B::PreChargeReq(req) => Request::PreCharge {
-            status: ev_status(&req.dc_ev_status),
+            status: Some(ev_status(&req.dc_ev_status)),
             target: target(&req.ev_target_voltage, &req.ev_target_current)?,
         },
         B::PowerDeliveryReq(req) => Request::PowerDelivery {
@@ -57,7 +57,7 @@ fn body_request(body: &B) -> Result<Request, WireError> {
             },
         },
         B::CurrentDemandReq(req) => Request::CurrentDemand {
-            status: ev_status(&req.dc_ev_status),
+            status: Some(ev_status(&req.dc_ev_status)),
             target: target(&req.ev_target_voltage, &req.ev_target_current)?,
             limits: EvLimits {
                 voltage: req.ev_maximum_voltage_limit.as_ref().and_then(physical::volts),
@@ -66,7 +66,9 @@ fn body_request(body: &B) -> Result<Request, WireError> {
                 capacity: None,
             },
         },
-        B::WeldingDetectionReq(req) => Request::WeldingDetection { status: ev_status(&req.dc_ev_status) },
+        B::WeldingDetectionReq(req) => {
+            Request::WeldingDetection { status: Some(ev_status(&req.dc_ev_status)) }
+        }
         B::SessionStopReq(req) => {
             Request::SessionStop { pause: req.charging_session == iso2::ChargingSession::Pause }
         }

@@ -18,9 +18,9 @@ use iso15118::exi::ExiError;
 use iso15118::message::{Message, MessageError};
 use iso15118::session::Connection;
 use iso15118::v2gtp::PayloadType;
-use iso15118::{Protocol, Protocols};
+use iso15118::{Protocol as Generation, Protocols};
 
-use crate::message::{Answer, Request};
+use crate::message::{Answer, Protocol, Request};
 
 /// Longest payload taken, bytes. ISO 15118-2 messages without certificates need 400.
 pub const MAX_PAYLOAD: usize = 4096;
@@ -34,13 +34,15 @@ pub struct Identity {
     pub evse_id: String,
     /// EVSEPeakCurrentRipple.
     pub peak_current_ripple: voltry_units::Amps,
+    /// What it speaks; the vehicle's priorities decide among these.
+    pub protocols: Vec<Protocol>,
 }
 
 /// What came in.
 #[derive(Debug)]
 pub enum Incoming {
-    /// The handshake agreed on this protocol; its answer is queued. The protocol's title.
-    Agreed(&'static str),
+    /// The handshake agreed on this protocol; its answer is queued.
+    Agreed(Protocol),
     /// A request, with the session id it carries (up to eight bytes).
     Request(Vec<u8>, Request),
 }
@@ -120,7 +122,9 @@ impl Wire {
     fn tolerate(&mut self, payload: &[u8], error: &MessageError) -> Result<Incoming, WireError> {
         let outside = matches!(error, MessageError::Exi(ExiError::ValueOutOfRange));
         match lenient::power_delivery(payload) {
-            Some((session_id, request)) if outside && self.connection.protocol() == Some(Protocol::Iso2) => {
+            Some((session_id, request))
+                if outside && self.connection.protocol() == Some(Generation::Iso2) =>
+            {
                 tracing::debug!(message = request.name(), %error, "received, and tolerated");
                 self.not_offered = None;
                 Ok(Incoming::Request(session_id, request))
@@ -133,7 +137,10 @@ impl Wire {
         &mut self,
         offer: &iso15118::app_protocol::SupportedAppProtocolReq,
     ) -> Result<Incoming, WireError> {
-        let Some(agreed) = offer.negotiate(Protocols::only(Protocol::Iso2)) else {
+        let ours: Protocols = self.identity.protocols.iter().map(|one| generation(*one)).collect();
+        let Some((agreed, protocol)) =
+            offer.negotiate(ours).and_then(|agreed| Some((agreed, protocol(agreed.protocol)?)))
+        else {
             self.transmit(&Message::AppProtocolRes(Box::new(SupportedAppProtocolRes::reject())))?;
             let names: Vec<_> =
                 offer.app_protocols.iter().map(|entry| entry.protocol_namespace.as_str()).collect();
@@ -142,7 +149,7 @@ impl Wire {
         let accept = SupportedAppProtocolRes::accept(agreed);
         self.transmit(&Message::AppProtocolRes(Box::new(accept)))?;
         self.connection.set_protocol(agreed.protocol);
-        Ok(Incoming::Agreed(agreed.protocol.title()))
+        Ok(Incoming::Agreed(protocol))
     }
 
     /// Queues the answer to the open request.
@@ -178,9 +185,19 @@ impl Wire {
     }
 }
 
+const fn generation(protocol: Protocol) -> Generation {
+    match protocol {
+        Protocol::Iso2 => Generation::Iso2,
+    }
+}
+
+fn protocol(generation: Generation) -> Option<Protocol> {
+    Protocol::ALL.into_iter().find(|one| self::generation(*one) == generation)
+}
+
 /// Decodes; one byte 0x00 too many at the end is cut off (seen from a Tesla).
 fn decode(
-    protocol: Option<Protocol>,
+    protocol: Option<Generation>,
     payload_type: PayloadType,
     payload: &[u8],
 ) -> Result<Message, MessageError> {

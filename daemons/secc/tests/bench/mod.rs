@@ -15,7 +15,7 @@ use iso15118::session::Connection;
 use iso15118::{Protocol, Protocols};
 use voltry_bus::{Authorization, EvseStatusCode, Isolation, LinkPhase, PhaseAnswer};
 use voltry_secc::config::Timing;
-use voltry_secc::message::{Limited, Limits};
+use voltry_secc::message::{self, Limited, Limits};
 use voltry_secc::pushed::{Present, Pushed};
 use voltry_secc::session::{Event, Session};
 use voltry_secc::v2g::Identity;
@@ -39,7 +39,11 @@ impl Bench {
 
     pub(crate) fn resuming(paused: Option<[u8; 8]>) -> Self {
         let now = Timestamp::from_micros(1_000_000_000);
-        let identity = Identity { evse_id: "DE*VOL*E1".to_owned(), peak_current_ripple: Amps::new(1) };
+        let identity = Identity {
+            evse_id: "DE*VOL*E1".to_owned(),
+            peak_current_ripple: Amps::new(1),
+            protocols: message::Protocol::ALL.to_vec(),
+        };
         let mut bench = Self {
             session: Session::open(now, identity, Timing::default(), ID, paused, 100),
             pushed: Pushed {
