@@ -30,8 +30,8 @@ pub(super) fn text(record: &Transaction) -> String {
     let note = if record.note.is_empty() { String::new() } else { format!("\nnote      {}", record.note) };
     format!(
         "record    transaction {} on EVSE {}, {}, {seconds} s, for {}\n\
-         register  {:.2} kWh → {:.2} kWh\n\
-         energy    {:.2} kWh\n\
+         register  {:.3} kWh → {:.3} kWh\n\
+         energy    {:.3} kWh\n\
          ended     {}{note}",
         record.id,
         record.evse,
@@ -57,7 +57,7 @@ pub(super) fn equals_meter(record: &Transaction, delivered: &Delivered) -> bool 
     }
     if delivered.equals(bill) {
         println!(
-            "verdict   the bill ({:.2} kWh) equals the meter ({:.2} kWh) to one count of {} Wh",
+            "verdict   the bill ({:.3} kWh) equals the meter ({:.3} kWh) to one count of {} Wh",
             bill / 1000.0,
             meter / 1000.0,
             delivered.resolution
