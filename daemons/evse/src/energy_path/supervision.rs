@@ -218,12 +218,13 @@ impl EnergyPath {
 
     fn inputs_are_fresh(&self, now: Timestamp) -> Finding {
         let profile = &self.installation.profile;
-        if let Some(role) = self.observed.first_missing(now, profile, false) {
-            return Err((FaultCode::Missing(role), Evidence::NotWithin(profile.reading_stale)));
-        }
+        // Whoever slept finds every value too old: that is not the sources' fault.
         let late = self.last_tick.is_some_and(|last| now.since(last) > profile.step_late);
         if late {
             return Err((FaultCode::ControlStalled, Evidence::NotWithin(profile.step_late)));
+        }
+        if let Some(role) = self.observed.first_missing(now, profile, false) {
+            return Err((FaultCode::Missing(role), Evidence::NotWithin(profile.reading_stale)));
         }
         Ok(())
     }
