@@ -199,6 +199,19 @@ mod tests {
     }
 
     #[test]
+    fn orders_that_the_control_loop_does_not_take_are_answered_busy() {
+        let (orders, mut inbox) = mpsc::channel(MAX_ORDERS);
+        let (_publish, published) = watch::channel(Published::default());
+        let evse = Evse1 { orders, published };
+        for _ in 0..MAX_ORDERS {
+            assert_eq!(evse.set_available(true), Ok(()));
+        }
+        assert!(matches!(evse.set_available(true), Err(Error::Busy(_))));
+        inbox.try_recv().unwrap();
+        assert_eq!(evse.set_available(true), Ok(()));
+    }
+
+    #[test]
     fn a_permit_that_means_nothing_is_refused() {
         let now = Timestamp::from_micros(50_000_000);
         for bad in [

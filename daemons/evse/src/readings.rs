@@ -2,7 +2,7 @@
 
 use voltry_bus as bus;
 use voltry_units::{Amps, Celsius, Measured, Ohms, OutOfRange, Percent, Timestamp, Volts, WattHours, Watts};
-use zbus::Message;
+use zbus::{Message, OwnedVariant};
 
 use crate::energy_path::{
     Capability, ConnectorIo, Input, InsulationReading, MeterReading, Role, SupplyReading, Target,
@@ -20,7 +20,7 @@ pub(crate) enum Refused {
     FromTheFuture { by_micros: u64 },
     #[error("sequence {sequence} after {last}")]
     OutOfOrder { sequence: u64, last: u64 },
-    #[error("a vehicle can't name {0} V or A below zero")]
+    #[error("{0} is below zero")]
     Negative(f64),
 }
 
@@ -180,13 +180,14 @@ fn connector_io(state: &bus::ConnectorState, at: Timestamp) -> Result<ConnectorI
     })
 }
 
-/// A supply's capability.
-pub(crate) fn capability(told: &bus::DcCapability) -> Result<Capability, OutOfRange> {
+/// A supply's capability. Refused as a whole: what it said last holds.
+pub(crate) fn capability(told: OwnedVariant) -> Result<Capability, Refused> {
+    let told = bus::DcCapability::try_from(told)?;
     Ok(Capability {
-        voltage_min: Volts::from_si(told.voltage_min)?,
-        voltage_max: Volts::from_si(told.voltage_max)?,
-        current_max: Amps::from_si(told.current_max)?,
-        power_max: Watts::from_si(told.power_max)?,
+        voltage_min: Volts::from_si(not_negative(told.voltage_min)?)?,
+        voltage_max: Volts::from_si(not_negative(told.voltage_max)?)?,
+        current_max: Amps::from_si(not_negative(told.current_max)?)?,
+        power_max: Watts::from_si(not_negative(told.power_max)?)?,
     })
 }
 

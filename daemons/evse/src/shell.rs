@@ -17,7 +17,7 @@ use crate::commands::{self, Asked, Unanswered};
 use crate::config::Settings;
 use crate::energy_path::{Action, EnergyPath, Input, Report, Role, StopReason};
 use crate::evse1::{self, Order, Published};
-use crate::readings::{self, Sequences};
+use crate::readings::{self, Refused, Sequences};
 use crate::roles::{Roles, changed_properties, interface};
 
 /// The control step.
@@ -55,7 +55,7 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
         live_told: Timestamp::BOOT,
         station_words: None,
         protocol: String::new(),
-        bad_input: RateLimit::new(),
+        bad_input: [const { RateLimit::new() }; Role::ALL.len()],
         refusals: RateLimit::new(),
     };
     for input in present {
@@ -88,7 +88,8 @@ struct Shell {
     /// Why station asked for the stop, in its words.
     station_words: Option<String>,
     protocol: String,
-    bad_input: RateLimit,
+    /// By role, so that one that talks nonsense does not hide another.
+    bad_input: [RateLimit; Role::ALL.len()],
     refusals: RateLimit,
 }
 
@@ -255,11 +256,15 @@ impl Shell {
             Ok(Some(input)) => self.take(input).await,
             Ok(None) => Ok(()),
             Err(error) => {
-                if let Some(count) = self.bad_input.count(now) {
-                    tracing::warn!(count, role = role.words(), member = member.as_str(), %error, "input refused");
-                }
+                self.refuse(role, member.as_str(), &error);
                 Ok(())
             }
+        }
+    }
+
+    fn refuse(&mut self, role: Role, member: &str, error: &Refused) {
+        if let Some(count) = self.bad_input[role as usize].count(clock::now()) {
+            tracing::warn!(count, role = role.words(), member, %error, "input refused");
         }
     }
 
@@ -283,11 +288,15 @@ impl Shell {
             Asked::Command(_) => Ok(()),
             Asked::Capability => match message.body().deserialize() {
                 Ok(value) => self.take_capability(value).await,
-                Err(_) => Ok(()),
+                Err(error) => {
+                    self.refuse(Role::PowerSupply, "Capability", &error.into());
+                    Ok(())
+                }
             },
             Asked::Protocol => {
-                if let Ok(value) = message.body().deserialize() {
-                    self.take_protocol(value);
+                match message.body().deserialize() {
+                    Ok(value) => self.take_protocol(value),
+                    Err(error) => self.refuse(Role::EvLink, "Protocol", &error.into()),
                 }
                 Ok(())
             }
@@ -295,17 +304,22 @@ impl Shell {
     }
 
     async fn take_capability(&mut self, value: OwnedVariant) -> anyhow::Result<()> {
-        let told = DcCapability::try_from(value).ok();
-        match told.and_then(|told| readings::capability(&told).ok()) {
-            Some(capability) => self.take(Input::Capability(capability)).await,
-            None => Ok(()),
+        match readings::capability(value) {
+            Ok(capability) => self.take(Input::Capability(capability)).await,
+            Err(error) => {
+                self.refuse(Role::PowerSupply, "Capability", &error);
+                Ok(())
+            }
         }
     }
 
     fn take_protocol(&mut self, value: OwnedVariant) {
-        if let Ok(protocol) = String::try_from(value) {
-            self.protocol = protocol;
-            self.tell(clock::now());
+        match String::try_from(value) {
+            Ok(protocol) => {
+                self.protocol = protocol;
+                self.tell(clock::now());
+            }
+            Err(error) => self.refuse(Role::EvLink, "Protocol", &error.into()),
         }
     }
 
