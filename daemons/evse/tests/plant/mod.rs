@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)] // as in any test
 
 mod devices;
+pub mod player;
 mod vehicle;
 
 use std::time::Duration;
