@@ -134,25 +134,30 @@ WARM_UP = {
 }
 
 
-def warm(codec):
-    """Runs the charge loop's messages through the codec, both ways, until Java has compiled it."""
+def charge_loop():
+    """The charge loop's messages, with the namespace of each."""
+    for name, body in WARM_UP.items():
+        message = {"V2G_Message": {"Header": {"SessionID": "0102030405060708"}, "Body": {name: body}}}
+        yield message, Namespace.ISO_V2_MSG_DEF
+
+
+def warm(codec, messages):
+    """Runs messages through the codec, both ways, until Java has compiled it."""
     for _ in range(WARM_UP_ROUNDS):
-        for name, body in WARM_UP.items():
-            message = {"V2G_Message": {"Header": {"SessionID": "0102030405060708"}, "Body": {name: body}}}
-            exi = codec.encode(json.dumps(message), Namespace.ISO_V2_MSG_DEF)
-            codec.decode(bytes(exi), Namespace.ISO_V2_MSG_DEF)
+        for message, namespace in messages():
+            codec.decode(bytes(codec.encode(json.dumps(message), namespace)), namespace)
 
 
-async def main(folder, loops):
+async def main(folder, loops, configuration=CONFIGURATION, kind=Vehicle, messages=charge_loop):
     config = Config()
     config.load_envs()
     file = Path(folder) / "evcc.json"
-    file.write_text(json.dumps(CONFIGURATION))
+    file.write_text(json.dumps(configuration))
     evcc = await load_from_file(str(file))
     codec = ExificientEXICodec()
-    warm(codec)
+    warm(codec, messages)
     voltage, soc = float(os.environ["VOLTRY_BATTERY_VOLTAGE"]), int(os.environ["VOLTRY_BATTERY_SOC"])
-    vehicle = Vehicle(evcc, voltage, soc, loops)
+    vehicle = kind(evcc, voltage, soc, loops)
     handler = Handler(evcc_config=evcc, iface=config.iface, exi_codec=codec, ev_controller=vehicle)
     # The handler runs on after its session; a station that is silent would keep it for minutes.
     handling = asyncio.create_task(handler.start())
@@ -163,4 +168,5 @@ async def main(folder, loops):
     os._exit(0 if vehicle.finished.is_set() else 1)
 
 
-asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], int(sys.argv[2])))

@@ -1,4 +1,4 @@
-"""The whole station charges a vehicle that nobody here wrote: Josev's EVCC, ISO 15118-2 DC, no TLS.
+"""The whole station charges a vehicle that nobody here wrote: Josev's EVCC, in ISO 15118-2 and -20, no TLS.
 
 voltry-sim plays the physical side (battery, S2, the vehicle's contactors) as the vehicle's program
 tells it; every message is between Josev and voltry-secc over a veth pair.
@@ -11,11 +11,13 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
 from conftest import play, program
 from dbus_fast import BusType, Message
 from dbus_fast.aio import MessageBus
 
 VEHICLE = Path(__file__).with_name("josev_vehicle.py")
+ISO20_VEHICLE = Path(__file__).with_name("josev_iso20_vehicle.py")
 # Real hardware does not wait for our processor: where root may say so, nor does the simulated one.
 # The vehicle's Java compiler must not take it from the hardware.
 FIRST_IN_LINE, AFTERWARDS = (["chrt", "--rr", "30"], ["chrt", "--other", "0"]) if os.geteuid() == 0 else ([], [])
@@ -31,6 +33,23 @@ CONVERSATION = [
     "CurrentDemand",
     "PowerDelivery",
     "WeldingDetection",
+    "SessionStop",
+]
+ISO20_CONVERSATION = [
+    "SessionSetup",
+    "AuthorizationSetup",
+    "Authorization",
+    "ServiceDiscovery",
+    "ServiceDetail",
+    "ServiceSelection",
+    "DC_ChargeParameterDiscovery",
+    "ScheduleExchange",
+    "DC_CableCheck",
+    "DC_PreCharge",
+    "PowerDelivery",
+    "DC_ChargeLoop",
+    "PowerDelivery",
+    "DC_WeldingDetection",
     "SessionStop",
 ]
 
@@ -93,10 +112,10 @@ class Station:
 
 
 @contextlib.asynccontextmanager
-async def station(tmp_path, loops):
+async def station(tmp_path, loops, vehicle=VEHICLE, options=(), config=""):
     topology = tmp_path / "topology.toml"
-    vehicle = [*AFTERWARDS, sys.executable, str(VEHICLE), str(tmp_path), str(loops)]
-    topology.write_text(f"[[evse]]\nvehicle.program = {vehicle}\n")
+    command = [*AFTERWARDS, sys.executable, str(vehicle), str(tmp_path), str(loops), *options]
+    topology.write_text(f"[[evse]]\nvehicle.program = {command}\n{config}")
     state = tmp_path / "state"
     process = await asyncio.create_subprocess_exec(
         *FIRST_IN_LINE,
@@ -153,5 +172,28 @@ def test_an_independent_vehicle_obeys_the_stations_wish_to_stop(tmp_path):
             assert running.conversation() == CONVERSATION
             after = await running.status()
             assert (after["contactors"], float(after["current"])) == ("open", 0.0)
+
+    play(scenario(), 150)
+
+
+# The other two pairs have been seen too; half a minute each is too much for every run.
+@pytest.mark.parametrize(("service", "mode"), [("DC", "scheduled"), ("DC_BPT", "dynamic")])
+def test_an_independent_vehicle_charges_in_iso_15118_20(tmp_path, service, mode):
+    config = f'[config.secc.1]\nprotocols = ["iso15118-20"]\ncontrol_modes = ["{mode}"]\n'
+
+    async def scenario():
+        async with station(tmp_path, 100, ISO20_VEHICLE, [service], config) as running:
+            before = await running.status()
+            await running.say("plug 1")
+            await running.until_charging()
+            during = await running.status()
+            assert (during["state"], during["contactors"]) == ("charging", "closed")
+            assert 35 < float(during["current"]) < 42
+            assert await running.until_ended() == "charged to its target"
+            assert running.conversation() == ISO20_CONVERSATION
+            after = await running.status()
+            assert (after["state"], after["contactors"]) == ("finished", "open")
+            [[transaction]] = await running.ask("Transactions", "u", 10)
+            assert transaction[8] == float(after["register"]) - float(before["register"]), transaction
 
     play(scenario(), 150)

@@ -7,7 +7,7 @@ use voltry_service::config::{duration_ms, quantity};
 use voltry_service::{Binding, Config, ConfigError, Problem, Provision};
 use voltry_units::Amps;
 
-use crate::message::Protocol;
+use crate::message::{ControlMode, Protocol};
 
 /// `[secc.N]`: communication with the vehicle at EVSE N.
 #[derive(Debug, Clone, Deserialize)]
@@ -23,17 +23,25 @@ pub struct Settings {
     /// TCP port on which vehicles connect; 0, the default, takes a free one above 49151.
     #[serde(default)]
     pub port: u16,
-    /// Protocols that are offered; by default all that this station speaks. The vehicle's
-    /// priorities decide among them.
-    #[serde(default = "every_protocol")]
+    /// Protocols that are offered; the vehicle's priorities decide among them. By default all
+    /// but ISO 15118-20, which is to run over TLS 1.3 only.
+    #[serde(default = "default_protocols")]
     pub protocols: Vec<Protocol>,
+    /// How ISO 15118-20 sessions are controlled, the preferred mode first; most vehicles take
+    /// the first.
+    #[serde(default = "both_modes")]
+    pub control_modes: Vec<ControlMode>,
     /// The station's own times.
     #[serde(default)]
     pub timing: Timing,
 }
 
-fn every_protocol() -> Vec<Protocol> {
-    Protocol::ALL.to_vec()
+fn default_protocols() -> Vec<Protocol> {
+    Protocol::ALL.into_iter().filter(|protocol| *protocol != Protocol::Iso20).collect()
+}
+
+fn both_modes() -> Vec<ControlMode> {
+    ControlMode::ALL.to_vec()
 }
 
 const fn peak_current_ripple() -> Amps {
@@ -51,6 +59,9 @@ pub struct Timing {
     /// The vehicle's longest silence between an answer and its next request.
     #[serde(rename = "sequence_ms", deserialize_with = "duration_ms")]
     pub sequence: Duration,
+    /// The same within the charge loop of ISO 15118-20 (tables 216 and 217).
+    #[serde(rename = "charge_loop_ms", deserialize_with = "duration_ms")]
+    pub charge_loop: Duration,
     /// Waiting for authorization. Drivers need longer than the 55 s of the standard; many
     /// vehicles wait for 60 s only.
     #[serde(rename = "authorization_ms", deserialize_with = "duration_ms")]
@@ -78,6 +89,7 @@ impl Default for Timing {
         Self {
             setup: Duration::from_secs(18),
             sequence: Duration::from_secs(60),
+            charge_loop: Duration::from_millis(500),
             authorization: Duration::from_secs(55),
             ongoing: Duration::from_secs(55),
             cable_check: Duration::from_secs(38),
@@ -122,6 +134,9 @@ fn problems(settings: &Settings) -> Vec<(&'static str, String)> {
     if settings.protocols.is_empty() {
         problems.push(("protocols", "no protocol, no vehicle: name at least one".to_owned()));
     }
+    if settings.control_modes.is_empty() || settings.control_modes.len() > ControlMode::ALL.len() {
+        problems.push(("control_modes", "\"scheduled\", \"dynamic\", or both".to_owned()));
+    }
     if settings.timing.hold > Duration::from_secs(1) {
         problems.push(("timing.hold_ms", "at most 1000: vehicles wait 2 s for an answer".to_owned()));
     }
@@ -146,7 +161,7 @@ mod tests {
         assert_eq!(provision.objects[0].name.as_str(), "org.voltry.Secc.N1");
         assert_eq!(provision.objects[0].path.as_str(), "/org/voltry/ev_link/1");
         assert_eq!(provision.settings.timing.pre_charge, Duration::from_secs(5));
-        assert_eq!(provision.settings.protocols, Protocol::ALL);
+        assert_eq!(provision.settings.protocols, [Protocol::Iso2]);
     }
 
     #[test]

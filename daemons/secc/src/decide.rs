@@ -7,7 +7,7 @@ use voltry_bus::{Authorization, EvseStatusCode, Isolation, PhaseAnswer};
 use voltry_units::{Amps, Timestamp, Volts};
 
 use crate::config::Timing;
-use crate::message::{Body, Code, Limited, Processing, Progress, Request, Status};
+use crate::message::{Body, Code, Limited, Processing, Progress, Protocol, Request, Status};
 use crate::order::Stage;
 use crate::pushed::{PRESENT_MAX_AGE, Present, Pushed};
 use crate::v2g::WireError;
@@ -17,6 +17,8 @@ use crate::v2g::WireError;
 pub struct Question<'a> {
     /// The request.
     pub request: &'a Request,
+    /// The protocol that was agreed.
+    pub protocol: Protocol,
     /// The stage it led to.
     pub stage: Stage,
     /// That phase's counter.
@@ -131,17 +133,24 @@ impl Question<'_> {
             return Verdict::Fail(Code::Failed, Cause::Aborted(Arc::clone(reason)));
         }
         match self.request {
-            Request::SessionSetup { .. } | Request::ServiceDiscovery | Request::SessionStop { .. } => {
-                Verdict::Say(Processing::Finished)
-            }
-            Request::ServiceDetail { service_id: 1 } => Verdict::Say(Processing::Finished),
-            Request::ServiceDetail { .. } => Verdict::Fail(
+            Request::SessionSetup { .. }
+            | Request::AuthorizationSetup
+            | Request::ServiceDiscovery
+            | Request::ServiceDetail { offered: true, .. }
+            | Request::ServiceSelection { offered: true }
+            | Request::SessionStop { .. } => Verdict::Say(Processing::Finished),
+            Request::ServiceDetail { offered: false, .. } => Verdict::Fail(
                 Code::FailedServiceIdInvalid,
                 Cause::NotOffered("a service that is not offered"),
+            ),
+            Request::ServiceSelection { offered: false } => Verdict::Fail(
+                Code::FailedNoChargeServiceSelected,
+                Cause::NotOffered("a service or parameters that are not offered"),
             ),
             Request::PaymentServiceSelection { contract, charging } => payment(*contract, *charging),
             Request::Authorization => self.authorization(),
             Request::ChargeParameterDiscovery { dc } => self.parameters(dc.is_some()),
+            Request::ScheduleExchange => self.agreement(),
             Request::CableCheck { .. } => self.looped(Code::Failed, self.timing.cable_check),
             Request::PreCharge { .. } => self.pre_charge(),
             Request::PowerDelivery { progress, .. } => self.power_delivery(*progress),
@@ -162,16 +171,21 @@ impl Question<'_> {
         if !dc {
             return Verdict::Fail(Code::FailedWrongEnergyTransferMode, Cause::NotOffered("AC"));
         }
-        // While the current flows evse is not asked: the limits are what they are.
-        let verdict = if self.stage == Stage::Renegotiating {
-            Verdict::Say(Processing::Finished)
-        } else {
-            self.looped(Code::FailedWrongChargeParameter, self.timing.ongoing)
-        };
         match (self.pushed.limits, self.due) {
             (None, false) => Verdict::Wait,
             (None, true) => Verdict::Fail(Code::Failed, Cause::NoLimits),
-            (Some(_), _) => verdict,
+            // The schedule exchange that follows waits for evse.
+            (Some(_), _) if self.protocol == Protocol::Iso20 => Verdict::Say(Processing::Finished),
+            (Some(_), _) => self.agreement(),
+        }
+    }
+
+    /// While the current flows evse is not asked: the limits are what they are.
+    fn agreement(&self) -> Verdict {
+        if self.stage == Stage::Renegotiating {
+            Verdict::Say(Processing::Finished)
+        } else {
+            self.looped(Code::FailedWrongChargeParameter, self.timing.ongoing)
         }
     }
 
@@ -188,7 +202,8 @@ impl Question<'_> {
     fn power_delivery(&self, progress: Progress) -> Verdict {
         match (progress, self.stage) {
             // Back from a renegotiation, or into it: the current flows all the while.
-            (Progress::Renegotiate, _) | (Progress::Start, Stage::Charging) => {
+            (Progress::Preparing | Progress::Renegotiate | Progress::Standby, _)
+            | (Progress::Start, Stage::Charging) => {
                 return Verdict::Say(Processing::Finished);
             }
             (Progress::Start | Progress::Stop, _) => {}
@@ -251,7 +266,12 @@ impl Question<'_> {
         match self.request {
             Request::SessionSetup { .. } => Body::SessionSetup,
             Request::ServiceDiscovery => Body::ServiceDiscovery,
-            Request::ServiceDetail { service_id } => Body::ServiceDetail { service_id: *service_id },
+            Request::AuthorizationSetup => Body::AuthorizationSetup,
+            Request::ServiceDetail { service_id, .. } => Body::ServiceDetail { service_id: *service_id },
+            Request::ServiceSelection { .. } => Body::ServiceSelection,
+            Request::ScheduleExchange => {
+                Body::ScheduleExchange { processing, limits: self.pushed.limits.unwrap_or_default() }
+            }
             Request::PaymentServiceSelection { .. } => Body::PaymentServiceSelection,
             Request::Authorization => Body::Authorization { processing },
             Request::ChargeParameterDiscovery { .. } => Body::ChargeParameterDiscovery {

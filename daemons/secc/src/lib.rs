@@ -18,7 +18,7 @@
 //! and a push older than 300 ms is refused instead of repeated.
 //!
 //! To come, and where: SLAC as `slac/` before discovery; TLS as a stream of [`link`]'s;
-//! DIN 70121 and ISO 15118-20 as codecs beside `v2g/iso2.rs`.
+//! DIN 70121 as a codec beside `v2g/iso2.rs` and `v2g/iso20/`.
 
 pub mod bus;
 pub mod config;

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::io::{self, Read as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use tokio::io::AsyncReadExt as _;
@@ -307,12 +307,14 @@ impl Link {
             evse_id: self.settings.evse_id.clone(),
             peak_current_ripple: self.settings.peak_current_ripple,
             protocols: self.settings.protocols.clone(),
+            control_modes: self.settings.control_modes.clone(),
         };
         // What was meant for a conversation that is over is not meant for this one.
         self.cell.send_modify(Pushed::session_over);
         tracing::info!("vehicle connected");
-        let session =
-            Session::open(now, identity, self.settings.timing.clone(), id, self.paused, self.counter);
+        let unix_seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let timing = self.settings.timing.clone();
+        let session = Session::open(now, unix_seconds, identity, timing, id, self.paused, self.counter);
         self.conversation = Some(Conversation { stream, session });
         Ok(())
     }

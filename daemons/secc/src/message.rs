@@ -1,6 +1,6 @@
 //! What a vehicle asks and what it is answered, without a protocol's encoding.
 //!
-//! DIN 70121 and ISO 15118-2 share these; each brings its own codec in [`crate::v2g`].
+//! ISO 15118-2 and -20 share these; each brings its own codec in [`crate::v2g`].
 
 use serde::Deserialize;
 use voltry_units::{Amps, Percent, Volts, WattHours, Watts};
@@ -11,19 +11,38 @@ pub enum Protocol {
     /// ISO 15118-2:2014.
     #[serde(rename = "iso15118-2")]
     Iso2,
+    /// ISO 15118-20:2022.
+    #[serde(rename = "iso15118-20")]
+    Iso20,
 }
 
 impl Protocol {
     /// All that this station speaks.
-    pub const ALL: [Self; 1] = [Self::Iso2];
+    pub const ALL: [Self; 2] = [Self::Iso20, Self::Iso2];
 
     /// The standard's title, as `EvLink1` tells it.
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
             Self::Iso2 => "ISO 15118-2:2014",
+            Self::Iso20 => "ISO 15118-20:2022",
         }
     }
+}
+
+/// Who sets the power in an ISO 15118-20 session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ControlMode {
+    /// The vehicle, within a schedule that was agreed.
+    Scheduled,
+    /// The station, within the vehicle's limits.
+    Dynamic,
+}
+
+impl ControlMode {
+    /// Both, the preferred one first.
+    pub const ALL: [Self; 2] = [Self::Scheduled, Self::Dynamic];
 }
 
 /// A request of the vehicle.
@@ -31,15 +50,25 @@ impl Protocol {
 pub enum Request {
     /// Opens the session.
     SessionSetup {
-        /// The EVCC's MAC address, six bytes; some vehicles draw it anew for each session.
+        /// What the EVCC calls itself: its MAC address, six bytes, which some vehicles draw anew
+        /// for each session; in ISO 15118-20 the characters of its id.
         evcc_id: Vec<u8>,
     },
     /// Asks what is offered.
     ServiceDiscovery,
+    /// Asks how it may be authorized (ISO 15118-20).
+    AuthorizationSetup,
     /// Asks for the details of one service.
     ServiceDetail {
-        /// The service's identifier; 1 is charging.
+        /// The service's identifier.
         service_id: u16,
+        /// Whether this station has it.
+        offered: bool,
+    },
+    /// Chooses the service (ISO 15118-20).
+    ServiceSelection {
+        /// Whether this station has it, with these parameters.
+        offered: bool,
     },
     /// Chooses the payment and the services.
     PaymentServiceSelection {
@@ -53,8 +82,10 @@ pub enum Request {
     /// Names its limits, and asks for ours.
     ChargeParameterDiscovery {
         /// `None`: the vehicle wants AC.
-        dc: Option<(EvLimits, EvStatus)>,
+        dc: Option<(EvLimits, Option<EvStatus>)>,
     },
+    /// Agrees on the schedule, or on dynamic control (ISO 15118-20).
+    ScheduleExchange,
     /// Asks whether the insulation test is done.
     CableCheck {
         /// Its own state, if the message set has it here.
@@ -104,7 +135,10 @@ impl Request {
         match self {
             Self::SessionSetup { .. } => "SessionSetupReq",
             Self::ServiceDiscovery => "ServiceDiscoveryReq",
+            Self::AuthorizationSetup => "AuthorizationSetupReq",
             Self::ServiceDetail { .. } => "ServiceDetailReq",
+            Self::ServiceSelection { .. } => "ServiceSelectionReq",
+            Self::ScheduleExchange => "ScheduleExchangeReq",
             Self::PaymentServiceSelection { .. } => "PaymentServiceSelectionReq",
             Self::Authorization => "AuthorizationReq",
             Self::ChargeParameterDiscovery { .. } => "ChargeParameterDiscoveryReq",
@@ -122,18 +156,21 @@ impl Request {
     #[must_use]
     pub const fn status(&self) -> Option<&EvStatus> {
         match self {
-            Self::ChargeParameterDiscovery { dc: Some((_, status)) } => Some(status),
-            Self::CableCheck { status }
+            Self::ChargeParameterDiscovery { dc: Some((_, status)) }
+            | Self::CableCheck { status }
             | Self::PreCharge { status, .. }
             | Self::PowerDelivery { status, .. }
             | Self::CurrentDemand { status, .. }
             | Self::WeldingDetection { status } => status.as_ref(),
             Self::SessionSetup { .. }
+            | Self::AuthorizationSetup
             | Self::ServiceDiscovery
             | Self::ServiceDetail { .. }
+            | Self::ServiceSelection { .. }
             | Self::PaymentServiceSelection { .. }
             | Self::Authorization
             | Self::ChargeParameterDiscovery { dc: None }
+            | Self::ScheduleExchange
             | Self::SessionStop { .. }
             | Self::NotOffered(_) => None,
         }
@@ -143,12 +180,16 @@ impl Request {
 /// ChargeProgress of a PowerDeliveryReq.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
+    /// Deliver, but not yet: the vehicle asks again (ISO 15118-20).
+    Preparing,
     /// Deliver.
     Start,
     /// Stop delivering.
     Stop,
     /// Agree on limits again, without stopping.
     Renegotiate,
+    /// Rest without ending the session (ISO 15118-20).
+    Standby,
 }
 
 /// What a vehicle wants on the cable.
@@ -213,6 +254,7 @@ pub enum Code {
     Ok,
     OkNewSessionEstablished,
     OkOldSessionJoined,
+    WarningStandbyNotAllowed,
     Failed,
     FailedSequenceError,
     FailedServiceIdInvalid,
@@ -229,7 +271,10 @@ impl Code {
     #[must_use]
     pub const fn is_failure(self) -> bool {
         match self {
-            Self::Ok | Self::OkNewSessionEstablished | Self::OkOldSessionJoined => false,
+            Self::Ok
+            | Self::OkNewSessionEstablished
+            | Self::OkOldSessionJoined
+            | Self::WarningStandbyNotAllowed => false,
             Self::Failed
             | Self::FailedSequenceError
             | Self::FailedServiceIdInvalid
@@ -248,10 +293,12 @@ impl Code {
 #[expect(missing_docs, reason = "the standard's messages and elements")]
 pub enum Body {
     SessionSetup,
+    AuthorizationSetup,
     ServiceDiscovery,
     ServiceDetail {
         service_id: u16,
     },
+    ServiceSelection,
     PaymentServiceSelection,
     Authorization {
         processing: Processing,
@@ -259,6 +306,10 @@ pub enum Body {
     ChargeParameterDiscovery {
         processing: Processing,
         status: Status,
+        limits: Limits,
+    },
+    ScheduleExchange {
+        processing: Processing,
         limits: Limits,
     },
     CableCheck {

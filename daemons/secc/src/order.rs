@@ -1,10 +1,13 @@
-//! Which request may follow which (ISO 15118-2, 8.8.4, DC with external payment).
+//! Which request may follow which (ISO 15118-2, 8.8.4; ISO 15118-20, 8.6; DC with external payment).
 //!
 //! ```text
-//! Handshake ─▶ Setup ─▶ Services ─▶ Selected ─▶ Authorizing ─▶ Parameters ─▶ CableCheck
+//! -2:  Handshake ─▶ Setup ─▶ Services ─▶ Selected ─▶ Authorizing ─▶ Parameters ─▶ CableCheck
 //!                                                                                │
 //!      WeldingDetection ◀─ PowerOff ◀─ Charging ◀─ PowerOn ◀──────────────── PreCharge
 //!              └───────────────┴──▶ Stopping          (Charging ⇄ Renegotiating)
+//!
+//! -20: Handshake ─▶ Setup ─▶ Identified ─▶ AuthorizationOffered ─▶ Authorizing ─▶ Services
+//!                                     ─▶ Selected ─▶ Parameters, and on as above
 //! ```
 //! SessionStop leads to Stopping from everywhere after Setup, and PowerDelivery(Stop) to
 //! PowerOff from Parameters on: vehicles give up in either way, and one that is refused then
@@ -12,7 +15,7 @@
 
 use voltry_bus::LinkPhase;
 
-use crate::message::{Progress, Request};
+use crate::message::{Progress, Protocol, Request};
 
 /// Where a conversation stands, by the request that was last accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,9 +24,13 @@ pub enum Stage {
     Handshake,
     /// A protocol is agreed, no session.
     Setup,
-    /// A session; services are being chosen.
+    /// A session; nothing is agreed (ISO 15118-20).
+    Identified,
+    /// The ways to be authorized are told (ISO 15118-20).
+    AuthorizationOffered,
+    /// Services are being chosen.
     Services,
-    /// Payment and services are chosen.
+    /// Services, and in -2 the payment, are chosen.
     Selected,
     /// Asking for authorization.
     Authorizing {
@@ -63,7 +70,15 @@ pub enum Stage {
 impl Stage {
     /// The stage that `request` leads to; `None`: out of order.
     #[must_use]
-    pub const fn after(self, request: &Request) -> Option<Self> {
+    pub fn after(self, request: &Request, protocol: Protocol) -> Option<Self> {
+        let agreed = match protocol {
+            Protocol::Iso2 => self.towards_parameters_in_iso2(request),
+            Protocol::Iso20 => self.towards_parameters_in_iso20(request),
+        };
+        agreed.or_else(|| self.after_parameters(request))
+    }
+
+    const fn towards_parameters_in_iso2(self, request: &Request) -> Option<Self> {
         use Request as R;
         use Stage as S;
         Some(match (self, request) {
@@ -76,13 +91,47 @@ impl Stage {
                 S::Parameters { agreed: false }
             }
             (S::Parameters { agreed }, R::ChargeParameterDiscovery { .. }) => S::Parameters { agreed },
+            // Whatever the table does not name is out of order.
+            _ => return None,
+        })
+    }
+
+    const fn towards_parameters_in_iso20(self, request: &Request) -> Option<Self> {
+        use Request as R;
+        use Stage as S;
+        Some(match (self, request) {
+            (S::Setup, R::SessionSetup { .. }) => S::Identified,
+            (S::Identified, R::AuthorizationSetup) => S::AuthorizationOffered,
+            (S::AuthorizationOffered, R::Authorization) => S::Authorizing { granted: false },
+            (S::Authorizing { granted }, R::Authorization) => S::Authorizing { granted },
+            (S::Authorizing { granted: true }, R::ServiceDiscovery)
+            | (S::Services, R::ServiceDiscovery | R::ServiceDetail { .. }) => S::Services,
+            (S::Services, R::ServiceSelection { .. }) => S::Selected,
+            (S::Selected | S::Parameters { .. }, R::ChargeParameterDiscovery { .. }) => {
+                S::Parameters { agreed: false }
+            }
+            (S::Parameters { agreed }, R::ScheduleExchange) => S::Parameters { agreed },
+            // As above.
+            _ => return None,
+        })
+    }
+
+    const fn after_parameters(self, request: &Request) -> Option<Self> {
+        use Request as R;
+        use Stage as S;
+        Some(match (self, request) {
             (S::Parameters { agreed: true }, R::CableCheck { .. }) => S::CableCheck { passed: false },
             (S::CableCheck { passed }, R::CableCheck { .. }) => S::CableCheck { passed },
             (S::CableCheck { passed: true } | S::PreCharge, R::PreCharge { .. }) => S::PreCharge,
+            (S::PreCharge, R::PowerDelivery { progress: Progress::Preparing, .. }) => S::PreCharge,
             (S::PreCharge, R::PowerDelivery { progress: Progress::Start, .. }) => S::PowerOn,
-            (S::Charging, R::CurrentDemand { .. }) => S::Charging,
+            (S::Charging, R::CurrentDemand { .. } | R::PowerDelivery { progress: Progress::Standby, .. }) => {
+                S::Charging
+            }
             (S::Charging, R::PowerDelivery { progress: Progress::Renegotiate, .. })
-            | (S::Renegotiating, R::ChargeParameterDiscovery { .. }) => S::Renegotiating,
+            | (S::Renegotiating, R::ChargeParameterDiscovery { .. } | R::ScheduleExchange) => {
+                S::Renegotiating
+            }
             (S::Renegotiating, R::PowerDelivery { progress: Progress::Start, .. }) => S::Charging,
             (
                 S::Parameters { .. }
@@ -95,7 +144,9 @@ impl Stage {
             ) => S::PowerOff,
             (S::PowerOff | S::WeldingDetection, R::WeldingDetection { .. }) => S::WeldingDetection,
             (
-                S::Services
+                S::Identified
+                | S::AuthorizationOffered
+                | S::Services
                 | S::Selected
                 | S::Authorizing { .. }
                 | S::Parameters { .. }
@@ -107,7 +158,7 @@ impl Stage {
                 | S::WeldingDetection,
                 R::SessionStop { .. },
             ) => S::Stopping,
-            // Whatever the table does not name is out of order.
+            // As above.
             _ => return None,
         })
     }
@@ -117,7 +168,9 @@ impl Stage {
     pub const fn phase(self) -> Option<LinkPhase> {
         match self {
             Self::Handshake | Self::Setup | Self::Failed | Self::Closed => None,
-            Self::Services | Self::Selected => Some(LinkPhase::Connected),
+            Self::Identified | Self::AuthorizationOffered | Self::Services | Self::Selected => {
+                Some(LinkPhase::Connected)
+            }
             Self::Authorizing { .. } => Some(LinkPhase::Authorizing),
             Self::Parameters { .. } => Some(LinkPhase::Parameters),
             Self::CableCheck { .. } => Some(LinkPhase::CableCheck),

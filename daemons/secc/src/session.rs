@@ -17,7 +17,7 @@ use voltry_units::Timestamp;
 
 use crate::config::Timing;
 use crate::decide::{Cause, Question, Verdict};
-use crate::message::{Answer, Code, EvLimits, EvStatus, Processing, Progress, Request, Target};
+use crate::message::{Answer, Code, EvLimits, EvStatus, Processing, Progress, Protocol, Request, Target};
 use crate::order::Stage;
 use crate::pushed::Pushed;
 use crate::v2g::{Identity, Incoming, Wire, WireError};
@@ -63,6 +63,9 @@ struct Held {
 pub struct Session {
     timing: Timing,
     wire: Wire,
+    protocol: Protocol,
+    /// When the conversation began, and what the time of day was then.
+    opened: (Timestamp, u64),
     id: [u8; 8],
     /// The id of a session that was paused, which this vehicle may resume.
     paused: Option<[u8; 8]>,
@@ -83,10 +86,11 @@ pub struct Session {
 
 impl Session {
     /// A vehicle connected. `id` must be unpredictable and not zero; `counter` is the phase
-    /// counter so far; `paused` the session it may resume.
+    /// counter so far; `paused` the session it may resume; `unix_seconds` the time of day.
     #[must_use]
     pub fn open(
         now: Timestamp,
+        unix_seconds: u64,
         identity: Identity,
         timing: Timing,
         id: [u8; 8],
@@ -98,6 +102,8 @@ impl Session {
             quiet_limit: timing.setup,
             timing,
             wire: Wire::new(identity),
+            protocol: Protocol::Iso2,
+            opened: (now, unix_seconds),
             id,
             paused,
             stage: Stage::Handshake,
@@ -216,6 +222,7 @@ impl Session {
                 Ok(None) => return,
                 Ok(Some(Incoming::Agreed(protocol))) => {
                     self.stage = Stage::Setup;
+                    self.protocol = protocol;
                     self.heard = now;
                     self.events.push_back(Event::Protocol(protocol.title()));
                 }
@@ -234,7 +241,7 @@ impl Session {
             let cause = Cause::UnknownSession(request.name());
             return self.refuse(now, &request, Code::FailedUnknownSession, cause, pushed);
         }
-        let Some(stage) = self.stage.after(&request) else {
+        let Some(stage) = self.stage.after(&request, self.protocol) else {
             let cause = if let Request::NotOffered(name) = request {
                 Cause::NotOffered(name)
             } else {
@@ -259,12 +266,15 @@ impl Session {
         match request {
             Request::Authorization
             | Request::ChargeParameterDiscovery { .. }
+            | Request::ScheduleExchange
             | Request::CableCheck { .. } => self.timing.hold,
             Request::PreCharge { .. } | Request::WeldingDetection { .. } => FRESH,
             Request::PowerDelivery { .. } => self.timing.power_delivery,
             Request::SessionSetup { .. }
+            | Request::AuthorizationSetup
             | Request::ServiceDiscovery
             | Request::ServiceDetail { .. }
+            | Request::ServiceSelection { .. }
             | Request::PaymentServiceSelection { .. }
             | Request::CurrentDemand { .. }
             | Request::SessionStop { .. }
@@ -300,11 +310,14 @@ impl Session {
                 self.events.push_back(Event::Target(*target));
                 EvLimits::default()
             }
-            Request::ServiceDiscovery
+            Request::AuthorizationSetup
+            | Request::ServiceDiscovery
             | Request::ServiceDetail { .. }
+            | Request::ServiceSelection { .. }
             | Request::PaymentServiceSelection { .. }
             | Request::Authorization
             | Request::ChargeParameterDiscovery { dc: None }
+            | Request::ScheduleExchange
             | Request::CableCheck { .. }
             | Request::PowerDelivery { .. }
             | Request::WeldingDetection { .. }
@@ -340,6 +353,7 @@ impl Session {
     ) -> Question<'a> {
         Question {
             request,
+            protocol: self.protocol,
             stage: self.stage,
             counter: self.counter,
             since: self.since,
@@ -359,11 +373,7 @@ impl Session {
             Verdict::Wait => self.held = Some(held),
             Verdict::Say(processing) => {
                 let body = question.body(processing, false);
-                let code = match (matches!(held.request, Request::SessionSetup { .. }), self.paused) {
-                    (true, Some(_)) => Code::OkOldSessionJoined,
-                    (true, None) => Code::OkNewSessionEstablished,
-                    (false, _) => Code::Ok,
-                };
+                let code = self.code(&held.request);
                 if self.send(now, &Answer { code, body }) {
                     self.proceed(now, &held.request, processing);
                 }
@@ -372,14 +382,32 @@ impl Session {
         }
     }
 
+    /// The code of an answer without failure.
+    fn code(&self, request: &Request) -> Code {
+        let standby = matches!(request, Request::PowerDelivery { progress: Progress::Standby, .. });
+        match (matches!(request, Request::SessionSetup { .. }), self.paused) {
+            (true, Some(_)) => Code::OkOldSessionJoined,
+            (true, None) => Code::OkNewSessionEstablished,
+            (false, _) if standby => Code::WarningStandbyNotAllowed,
+            (false, _) => Code::Ok,
+        }
+    }
+
     /// What an answer without failure opens.
     fn proceed(&mut self, now: Timestamp, request: &Request, processing: Processing) {
-        self.quiet_limit = self.timing.sequence;
+        let in_loop = matches!(request, Request::CurrentDemand { .. });
+        self.quiet_limit = match self.protocol {
+            Protocol::Iso20 if in_loop => self.timing.charge_loop,
+            Protocol::Iso20 | Protocol::Iso2 => self.timing.sequence,
+        };
         self.quiet_until = now + self.quiet_limit;
         match (request, self.stage) {
             (_, Stage::Authorizing { .. }) if processing == Processing::Finished => {
                 self.stage = Stage::Authorizing { granted: true };
             }
+            // In -20 the schedule exchange ends what the parameters began.
+            (Request::ChargeParameterDiscovery { .. }, Stage::Parameters { .. })
+                if self.protocol == Protocol::Iso20 => {}
             (_, Stage::Parameters { .. }) if processing == Processing::Finished => {
                 self.stage = Stage::Parameters { agreed: true };
             }
@@ -425,7 +453,8 @@ impl Session {
 
     /// Queues an answer; false if that was impossible and the connection is cut.
     fn send(&mut self, now: Timestamp, answer: &Answer) -> bool {
-        match self.wire.send(self.id, answer) {
+        let (opened, unix_seconds) = self.opened;
+        match self.wire.send(self.id, unix_seconds + now.since(opened).as_secs(), answer) {
             Ok(()) => true,
             Err(error) => {
                 self.cut(now, error);

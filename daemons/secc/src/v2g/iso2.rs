@@ -14,6 +14,8 @@ use crate::message::{
     Answer, Body, Code, EvLimits, EvStatus, Limits, Processing, Progress, Request, Status, Target,
 };
 
+/// The service of charging.
+const CHARGING: u16 = 1;
 /// The one schedule offered: SAScheduleTupleID, for 24 hours.
 const SCHEDULE: u8 = 1;
 const SCHEDULE_SECONDS: u32 = 86_400;
@@ -35,10 +37,12 @@ fn body_request(body: &B) -> Result<Request, WireError> {
     Ok(match body {
         B::SessionSetupReq(req) => Request::SessionSetup { evcc_id: req.evcc_id.clone() },
         B::ServiceDiscoveryReq(_) => Request::ServiceDiscovery,
-        B::ServiceDetailReq(req) => Request::ServiceDetail { service_id: req.service_id },
+        B::ServiceDetailReq(req) => {
+            Request::ServiceDetail { service_id: req.service_id, offered: req.service_id == CHARGING }
+        }
         B::PaymentServiceSelectionReq(req) => Request::PaymentServiceSelection {
             contract: req.selected_payment_option == iso2::PaymentOption::Contract,
-            charging: req.selected_service_list.selected_service.iter().any(|s| s.service_id == 1),
+            charging: req.selected_service_list.selected_service.iter().any(|s| s.service_id == CHARGING),
         },
         B::AuthorizationReq(_) => Request::Authorization,
         B::ChargeParameterDiscoveryReq(req) => Request::ChargeParameterDiscovery { dc: parameters(req)? },
@@ -91,7 +95,9 @@ pub(super) const fn progress(progress: iso2::ChargeProgress) -> Progress {
 
 /// The DC parameters. Of the vehicle's limits only those the energy path needs must make
 /// sense; a power or a capacity that does not is taken as not told.
-fn parameters(req: &iso2::ChargeParameterDiscoveryReq) -> Result<Option<(EvLimits, EvStatus)>, WireError> {
+type Parameters = Option<(EvLimits, Option<EvStatus>)>;
+
+fn parameters(req: &iso2::ChargeParameterDiscoveryReq) -> Result<Parameters, WireError> {
     use EnergyTransferMode as M;
     match req.requested_energy_transfer_mode {
         M::DCCore | M::DCExtended | M::DCComboCore | M::DCUnique => {}
@@ -106,7 +112,7 @@ fn parameters(req: &iso2::ChargeParameterDiscoveryReq) -> Result<Option<(EvLimit
         power: dc.ev_maximum_power_limit.as_ref().and_then(physical::watts),
         capacity: dc.ev_energy_capacity.as_ref().and_then(physical::watt_hours),
     };
-    Ok(Some((limits, ev_status(&dc.dc_ev_status))))
+    Ok(Some((limits, Some(ev_status(&dc.dc_ev_status)))))
 }
 
 fn target(voltage: &iso2::PhysicalValue, current: &iso2::PhysicalValue) -> Result<Target, WireError> {
@@ -193,6 +199,7 @@ pub(super) fn answer(
         }),
         Body::SessionStop => B::SessionStopRes(iso2::SessionStopRes { response_code }),
         Body::NotOffered => return refusal(not_offered?, session_id, response_code),
+        Body::AuthorizationSetup | Body::ServiceSelection | Body::ScheduleExchange { .. } => return None,
     };
     Some(whole(session_id, body))
 }
@@ -217,7 +224,7 @@ fn service_discovery(response_code: ResponseCode) -> iso2::ServiceDiscoveryRes {
             payment_option: vec![iso2::PaymentOption::ExternalPayment],
         },
         charge_service: iso2::ChargeService {
-            service_id: 1,
+            service_id: CHARGING,
             service_name: None,
             service_category: iso2::ServiceCategory::EVCharging,
             service_scope: None,
@@ -336,7 +343,8 @@ const fn response_code(code: Code) -> ResponseCode {
         Code::Ok => ResponseCode::OK,
         Code::OkNewSessionEstablished => ResponseCode::OKNewSessionEstablished,
         Code::OkOldSessionJoined => ResponseCode::OKOldSessionJoined,
-        Code::Failed => ResponseCode::FAILED,
+        // Standby is a word of ISO 15118-20 alone.
+        Code::Failed | Code::WarningStandbyNotAllowed => ResponseCode::FAILED,
         Code::FailedSequenceError => ResponseCode::FAILEDSequenceError,
         Code::FailedServiceIdInvalid => ResponseCode::FAILEDServiceIDInvalid,
         Code::FailedUnknownSession => ResponseCode::FAILEDUnknownSession,

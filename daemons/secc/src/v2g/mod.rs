@@ -5,10 +5,11 @@
 //! the time of PreCharge, and refuses a PowerDelivery(Stop) before the charge loop, with
 //! which vehicles give up. The order of messages is [`crate::order`]'s instead.
 //!
-//! `din.rs` and `iso20.rs` will stand beside [`iso2`]; [`Wire::next_message`] chooses by what the
+//! `din.rs` will stand beside [`iso2`] and [`iso20`]; [`Wire::next_message`] chooses by what the
 //! handshake agreed.
 
 mod iso2;
+mod iso20;
 mod lenient;
 mod physical;
 pub mod sdp;
@@ -18,9 +19,9 @@ use iso15118::exi::ExiError;
 use iso15118::message::{Message, MessageError};
 use iso15118::session::Connection;
 use iso15118::v2gtp::PayloadType;
-use iso15118::{Protocol as Generation, Protocols};
+use iso15118::{Iso20Set, Protocol as Generation, Protocols};
 
-use crate::message::{Answer, Protocol, Request};
+use crate::message::{Answer, ControlMode, Protocol, Request};
 
 /// Longest payload taken, bytes. ISO 15118-2 messages without certificates need 400.
 pub const MAX_PAYLOAD: usize = 4096;
@@ -36,6 +37,8 @@ pub struct Identity {
     pub peak_current_ripple: voltry_units::Amps,
     /// What it speaks; the vehicle's priorities decide among these.
     pub protocols: Vec<Protocol>,
+    /// How ISO 15118-20 sessions are controlled, the preferred mode first.
+    pub control_modes: Vec<ControlMode>,
 }
 
 /// What came in.
@@ -72,13 +75,20 @@ pub struct Wire {
     /// The open request, as it came, if it is one that this station has no answer to: its
     /// refusal is built from it.
     not_offered: Option<Message>,
+    /// What the answer to the open request takes from it.
+    form: iso20::Form,
 }
 
 impl Wire {
     /// A fresh connection.
     #[must_use]
     pub fn new(identity: Identity) -> Self {
-        Self { connection: Connection::with_limits(MAX_PAYLOAD, MAX_PENDING), identity, not_offered: None }
+        Self {
+            connection: Connection::with_limits(MAX_PAYLOAD, MAX_PENDING),
+            identity,
+            not_offered: None,
+            form: iso20::Form::default(),
+        }
     }
 
     /// Takes bytes, at any boundary.
@@ -113,7 +123,13 @@ impl Wire {
         if let Message::AppProtocolReq(offer) = &message {
             return self.agree(offer);
         }
-        let (session_id, request) = iso2::request(&message)?;
+        let (session_id, request) = if self.connection.protocol() == Some(Generation::Iso20) {
+            let (session_id, request, form) = iso20::request(&message, &self.identity)?;
+            self.form = form;
+            (session_id, request)
+        } else {
+            iso2::request(&message)?
+        };
         self.not_offered = matches!(request, Request::NotOffered(_)).then_some(message);
         Ok(Incoming::Request(session_id, request))
     }
@@ -138,8 +154,9 @@ impl Wire {
         offer: &iso15118::app_protocol::SupportedAppProtocolReq,
     ) -> Result<Incoming, WireError> {
         let ours: Protocols = self.identity.protocols.iter().map(|one| generation(*one)).collect();
-        let Some((agreed, protocol)) =
-            offer.negotiate(ours).and_then(|agreed| Some((agreed, protocol(agreed.protocol)?)))
+        let Some((agreed, protocol)) = offer
+            .negotiate_with(ours, &[Iso20Set::Dc])
+            .and_then(|agreed| Some((agreed, protocol(agreed.protocol)?)))
         else {
             self.transmit(&Message::AppProtocolRes(Box::new(SupportedAppProtocolRes::reject())))?;
             let names: Vec<_> =
@@ -152,14 +169,20 @@ impl Wire {
         Ok(Incoming::Agreed(protocol))
     }
 
-    /// Queues the answer to the open request.
+    /// Queues the answer to the open request, stamped with the time of day where the message
+    /// set stamps.
     ///
     /// # Errors
     /// [`WireError::Codec`] if a value of the answer does not fit the schema.
-    pub fn send(&mut self, session_id: [u8; 8], answer: &Answer) -> Result<(), WireError> {
+    pub fn send(&mut self, session_id: [u8; 8], unix_seconds: u64, answer: &Answer) -> Result<(), WireError> {
         let not_offered = self.not_offered.take();
-        let message = iso2::answer(not_offered.as_ref(), session_id, &self.identity, answer)
-            .ok_or(WireError::NotARequest("a request without an answer"))?;
+        let (open, identity) = (not_offered.as_ref(), &self.identity);
+        let message = if self.connection.protocol() == Some(Generation::Iso20) {
+            iso20::answer(open, self.form, session_id, unix_seconds, identity, answer)
+        } else {
+            iso2::answer(open, session_id, identity, answer)
+        };
+        let message = message.ok_or(WireError::NotARequest("a request without an answer"))?;
         tracing::debug!(message = message.name(), code = ?answer.code, "answered");
         self.transmit(&message)
     }
@@ -188,6 +211,7 @@ impl Wire {
 const fn generation(protocol: Protocol) -> Generation {
     match protocol {
         Protocol::Iso2 => Generation::Iso2,
+        Protocol::Iso20 => Generation::Iso20,
     }
 }
 

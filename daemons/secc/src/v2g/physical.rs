@@ -1,6 +1,8 @@
-//! PhysicalValue of ISO 15118-2: a 16-bit number, a power of ten from -3 to 3, and a unit.
+//! PhysicalValue of ISO 15118-2: a 16-bit number, a power of ten from -3 to 3, and a unit; and
+//! RationalNumber of ISO 15118-20, where the element says the unit and the power is any.
 
 use iso15118::iso2::{PhysicalValue, UnitSymbol};
+pub(super) use iso15118::iso20::common::RationalNumber as Rational;
 use voltry_units::{Amps, Volts, WattHours, Watts};
 
 /// Thousandths of the unit, if the value is in this unit.
@@ -31,22 +33,78 @@ read! {
 
 /// A measurement, to the nearest tenth where it fits.
 pub(super) fn measured(milli: i64, unit: UnitSymbol) -> PhysicalValue {
-    scale(milli, unit, |milli, step| (milli + (step / 2) * milli.signum()) / step)
+    let (multiplier, value) = scale(milli, nearest);
+    PhysicalValue { multiplier, unit, value }
 }
 
 /// A limit: rounded down, for we never offer more than there is.
 pub(super) fn limit(milli: i64, unit: UnitSymbol) -> PhysicalValue {
-    scale(milli, unit, i64::div_euclid)
+    let (multiplier, value) = scale(milli, i64::div_euclid);
+    PhysicalValue { multiplier, unit, value }
 }
 
-fn scale(milli: i64, unit: UnitSymbol, divide: impl Fn(i64, i64) -> i64) -> PhysicalValue {
+/// A quantity that a RationalNumber can stand for.
+pub(super) trait Quantity: Copy + PartialOrd {
+    /// The range of sense: zero and the largest.
+    const RANGE: (Self, Self);
+    fn from_milli(milli: i64) -> Self;
+    fn as_milli(self) -> i64;
+}
+
+macro_rules! quantities {
+    ($($quantity:ident)+) => {
+        $(impl Quantity for $quantity {
+            const RANGE: (Self, Self) = (Self::ZERO, Self::MAX);
+            fn from_milli(milli: i64) -> Self {
+                Self::from_milli(milli)
+            }
+            fn as_milli(self) -> i64 {
+                self.as_milli()
+            }
+        })+
+    };
+}
+
+quantities!(Volts Amps Watts);
+
+/// The quantity, unless it is negative or beyond all sense.
+pub(super) fn rational<Q: Quantity>(value: &Rational) -> Option<Q> {
+    let power = i32::from(value.exponent) + 3;
+    let number = i64::from(value.value);
+    let milli = match u32::try_from(power) {
+        // Beyond a billion units nothing makes sense, and 10^12 still fits.
+        Ok(power @ 0..=12) => number * 10_i64.pow(power),
+        Ok(_) => (number == 0).then_some(0)?,
+        Err(_) => number / 10_i64.checked_pow(power.unsigned_abs()).unwrap_or(i64::MAX),
+    };
+    let (least, most) = (Q::RANGE.0.as_milli(), Q::RANGE.1.as_milli());
+    (least..=most).contains(&milli).then(|| Q::from_milli(milli))
+}
+
+/// A measurement, to the nearest tenth where it fits.
+pub(super) fn rational_measured(quantity: impl Quantity) -> Rational {
+    let (exponent, value) = scale(quantity.as_milli(), nearest);
+    Rational { exponent, value }
+}
+
+/// A limit: rounded down, for we never offer more than there is.
+pub(super) fn rational_limit(quantity: impl Quantity) -> Rational {
+    let (exponent, value) = scale(quantity.as_milli(), i64::div_euclid);
+    Rational { exponent, value }
+}
+
+const fn nearest(milli: i64, step: i64) -> i64 {
+    (milli + (step / 2) * milli.signum()) / step
+}
+
+/// Power of ten and number, in the finest step that fits.
+fn scale(milli: i64, divide: impl Fn(i64, i64) -> i64) -> (i8, i16) {
     for (multiplier, step) in [(-1, 100), (0, 1_000), (1, 10_000), (2, 100_000), (3, 1_000_000)] {
         if let Ok(value) = i16::try_from(divide(milli, step)) {
-            return PhysicalValue { multiplier, unit, value };
+            return (multiplier, value);
         }
     }
-    let value = if milli < 0 { i16::MIN } else { i16::MAX };
-    PhysicalValue { multiplier: 3, unit, value }
+    (3, if milli < 0 { i16::MIN } else { i16::MAX })
 }
 
 #[cfg(test)]
@@ -64,6 +122,20 @@ mod tests {
         assert_eq!(volts(&value(-1, UnitSymbol::A, 4030)), None);
         assert_eq!(volts(&value(0, UnitSymbol::V, -1)), None);
         assert_eq!(watts(&value(3, UnitSymbol::W, 60)), Some(Watts::new(60_000)));
+    }
+
+    #[test]
+    fn a_rational_number_of_any_power_is_read_or_is_none() {
+        let read = |exponent, value| rational::<Volts>(&Rational { exponent, value });
+        assert_eq!(read(-1, 4030), Some(Volts::new(403)));
+        assert_eq!(read(0, 403), Some(Volts::new(403)));
+        assert_eq!(read(-3, 1), Some(Volts::from_milli(1)));
+        assert_eq!(read(-4, 25), Some(Volts::from_milli(2)));
+        assert_eq!(read(-128, 32_767), Some(Volts::ZERO));
+        assert_eq!(read(127, 0), Some(Volts::ZERO));
+        for (exponent, value) in [(127, 1), (9, 32_767), (10, 1), (0, -1), (3, 32_767)] {
+            assert_eq!(read(exponent, value), None, "{value}e{exponent}");
+        }
     }
 
     #[test]

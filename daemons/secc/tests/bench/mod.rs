@@ -22,6 +22,7 @@ use voltry_secc::v2g::Identity;
 use voltry_units::{Amps, Measured, Timestamp, Volts, Watts};
 
 pub(crate) const ID: [u8; 8] = *b"voltry01";
+pub(crate) const UNIX_SECONDS: u64 = 1_800_000_000;
 
 pub(crate) struct Bench {
     pub(crate) session: Session,
@@ -43,9 +44,10 @@ impl Bench {
             evse_id: "DE*VOL*E1".to_owned(),
             peak_current_ripple: Amps::new(1),
             protocols: message::Protocol::ALL.to_vec(),
+            control_modes: message::ControlMode::ALL.to_vec(),
         };
         let mut bench = Self {
-            session: Session::open(now, identity, Timing::default(), ID, paused, 100),
+            session: Session::open(now, UNIX_SECONDS, identity, Timing::default(), ID, paused, 100),
             pushed: Pushed {
                 attached: Some(1),
                 limits: Some(Limits {

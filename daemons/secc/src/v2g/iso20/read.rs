@@ -1,0 +1,201 @@
+//! Requests.
+
+use iso15118::iso20::common;
+use iso15118::iso20::dc::{
+    self, DCChargeLoopReqChoice as LoopReq, DCChargeParameterDiscoveryReqChoice as ParameterReq,
+};
+use iso15118::iso20::messages::{self, ChargeProgress, ChargingSession};
+use iso15118::message::Message;
+use voltry_units::{Amps, Percent, Volts};
+
+use super::{Form, parameter_sets};
+use crate::message::{EvLimits, EvStatus, Progress, Request, Target};
+use crate::v2g::physical::{self, Rational};
+use crate::v2g::{Identity, WireError};
+
+/// Reads a request, the session id it carries and the form of its answer.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the codec's enum: whatever is no request is refused")]
+pub(in crate::v2g) fn request(
+    message: &Message,
+    identity: &Identity,
+) -> Result<(Vec<u8>, Request, Form), WireError> {
+    let (header, (request, form)) = match message {
+        Message::Iso20(document) => (document.header(), (main_request(document, identity)?, Form::default())),
+        Message::Iso20Dc(document) => (document.header(), dc_request(document)?),
+        other => return Err(WireError::NotARequest(other.name())),
+    };
+    let header = header.ok_or(WireError::NotARequest(message.name()))?;
+    Ok((header.session_id.clone(), request, form.of(message)))
+}
+
+impl Form {
+    /// A schedule exchange is a message of the common set, and has a form all the same.
+    fn of(self, message: &Message) -> Self {
+        let dynamic = matches!(message, Message::Iso20(document) if matches!(&**document,
+            messages::Document::ScheduleExchangeReq(req)
+                if matches!(req.choice, messages::ScheduleExchangeReqChoice::DynamicSEReqControlMode(_))));
+        Self { dynamic: self.dynamic || dynamic, ..self }
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the codec's enum: whatever is no request is refused")]
+fn main_request(document: &messages::Document, identity: &Identity) -> Result<Request, WireError> {
+    use messages::Document as D;
+    Ok(match document {
+        D::SessionSetupReq(req) => Request::SessionSetup { evcc_id: req.evcc_id.clone().into_bytes() },
+        D::AuthorizationSetupReq(_) => Request::AuthorizationSetup,
+        D::AuthorizationReq(req) => match req.choice {
+            messages::AuthorizationReqChoice::EIMAReqAuthorizationMode(_) => Request::Authorization,
+            messages::AuthorizationReqChoice::PnCAReqAuthorizationMode(_) => {
+                Request::NotOffered("AuthorizationReq(PnC)")
+            }
+        },
+        D::ServiceDiscoveryReq(_) => Request::ServiceDiscovery,
+        D::ServiceDetailReq(req) => Request::ServiceDetail {
+            service_id: req.service_id,
+            offered: parameter_sets(req.service_id, identity).is_some(),
+        },
+        D::ServiceSelectionReq(req) => {
+            let chosen = &req.selected_energy_transfer_service;
+            let sets = parameter_sets(chosen.service_id, identity).unwrap_or_default();
+            Request::ServiceSelection {
+                offered: sets.iter().any(|set| set.parameter_set_id == chosen.parameter_set_id),
+            }
+        }
+        D::ScheduleExchangeReq(_) => Request::ScheduleExchange,
+        D::PowerDeliveryReq(req) => Request::PowerDelivery { progress: progress(req), status: None },
+        D::SessionStopReq(req) => match req.charging_session {
+            ChargingSession::Pause => Request::SessionStop { pause: true },
+            ChargingSession::Terminate => Request::SessionStop { pause: false },
+            ChargingSession::ServiceRenegotiation => Request::NotOffered(SERVICE_RENEGOTIATION),
+        },
+        D::CertificateInstallationReq(_)
+        | D::MeteringConfirmationReq(_)
+        | D::VehicleCheckInReq(_)
+        | D::VehicleCheckOutReq(_) => Request::NotOffered(document.name()),
+        other => return Err(WireError::NotARequest(other.name())),
+    })
+}
+
+const SERVICE_RENEGOTIATION: &str = "SessionStopReq(ServiceRenegotiation)";
+
+/// A start with EVProcessing = Ongoing asks to wait; some vehicles repeat it many times.
+fn progress(req: &messages::PowerDeliveryReq) -> Progress {
+    match req.charge_progress {
+        ChargeProgress::Start if req.ev_processing != common::Processing::Finished => Progress::Preparing,
+        ChargeProgress::Start => Progress::Start,
+        ChargeProgress::Stop => Progress::Stop,
+        ChargeProgress::Standby => Progress::Standby,
+        ChargeProgress::ScheduleRenegotiation => Progress::Renegotiate,
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the codec's enum: whatever is no request is refused")]
+fn dc_request(document: &dc::Document) -> Result<(Request, Form), WireError> {
+    use dc::Document as D;
+    let plain = |request| (request, Form::default());
+    Ok(match document {
+        D::DCChargeParameterDiscoveryReq(req) => parameters(req)?,
+        D::DCCableCheckReq(_) => plain(Request::CableCheck { status: None }),
+        // It names no current: evse takes that of its profile.
+        D::DCPreChargeReq(req) => plain(Request::PreCharge {
+            status: None,
+            target: Target { voltage: volts(&req.ev_target_voltage)?, current: Amps::ZERO },
+        }),
+        D::DCChargeLoopReq(req) => charge_loop(req)?,
+        D::DCWeldingDetectionReq(_) => plain(Request::WeldingDetection { status: None }),
+        other => return Err(WireError::NotARequest(other.name())),
+    })
+}
+
+fn parameters(req: &dc::DCChargeParameterDiscoveryReq) -> Result<(Request, Form), WireError> {
+    let (voltage, current, power, bidirectional) = match &req.choice {
+        ParameterReq::DCCPDReqEnergyTransferMode(dc) => {
+            (&dc.ev_maximum_voltage, &dc.ev_maximum_charge_current, &dc.ev_maximum_charge_power, false)
+        }
+        ParameterReq::BPTDCCPDReqEnergyTransferMode(dc) => {
+            (&dc.ev_maximum_voltage, &dc.ev_maximum_charge_current, &dc.ev_maximum_charge_power, true)
+        }
+    };
+    let limits = EvLimits {
+        voltage: Some(volts(voltage)?),
+        current: Some(amps(current)?),
+        power: physical::rational(power),
+        capacity: None,
+    };
+    let request = Request::ChargeParameterDiscovery { dc: Some((limits, None)) };
+    Ok((request, Form { bidirectional, dynamic: false }))
+}
+
+/// Under scheduled control the vehicle names a target; under dynamic control it names how much
+/// it can take, and takes what it gets.
+fn charge_loop(req: &dc::DCChargeLoopReq) -> Result<(Request, Form), WireError> {
+    struct Wish<'a> {
+        target: Option<(&'a Rational, &'a Rational)>,
+        voltage: Option<&'a Rational>,
+        current: Option<&'a Rational>,
+        power: Option<&'a Rational>,
+    }
+    macro_rules! scheduled {
+        ($mode:ident) => {
+            Wish {
+                target: Some((&$mode.ev_target_voltage, &$mode.ev_target_current)),
+                voltage: $mode.ev_maximum_voltage.as_ref(),
+                current: $mode.ev_maximum_charge_current.as_ref(),
+                power: $mode.ev_maximum_charge_power.as_ref(),
+            }
+        };
+    }
+    macro_rules! dynamic {
+        ($mode:ident) => {
+            Wish {
+                target: None,
+                voltage: Some(&$mode.ev_maximum_voltage),
+                current: Some(&$mode.ev_maximum_charge_current),
+                power: Some(&$mode.ev_maximum_charge_power),
+            }
+        };
+    }
+    let (wish, bidirectional) = match &req.choice {
+        LoopReq::ScheduledDCCLReqControlMode(mode) => (scheduled!(mode), false),
+        LoopReq::BPTScheduledDCCLReqControlMode(mode) => (scheduled!(mode), true),
+        LoopReq::DynamicDCCLReqControlMode(mode) => (dynamic!(mode), false),
+        LoopReq::BPTDynamicDCCLReqControlMode(mode) => (dynamic!(mode), true),
+        LoopReq::CLReqControlMode(_) => {
+            return Err(WireError::Codec("a charge loop without a control mode".to_owned()));
+        }
+    };
+    let limits = EvLimits {
+        voltage: wish.voltage.and_then(physical::rational),
+        current: wish.current.and_then(physical::rational),
+        power: wish.power.and_then(physical::rational),
+        capacity: None,
+    };
+    let target = match wish.target {
+        Some((voltage, current)) => Target { voltage: volts(voltage)?, current: amps(current)? },
+        None => most(&limits, volts(&req.ev_present_voltage)?)?,
+    };
+    let soc = req.display_parameters.as_ref().and_then(|display| display.present_soc);
+    let status =
+        soc.map(|soc| EvStatus { soc: Percent::new(i32::from(soc.min(100))), ready: true, error: "" });
+    let form = Form { bidirectional, dynamic: wish.target.is_none() };
+    Ok((Request::CurrentDemand { status, target, limits }, form))
+}
+
+/// The most that a vehicle under dynamic control takes: its maximum voltage bounds, its current
+/// and its power at the battery's voltage set.
+fn most(limits: &EvLimits, battery: Volts) -> Result<Target, WireError> {
+    let (Some(voltage), Some(current), Some(power)) = (limits.voltage, limits.current, limits.power) else {
+        return Err(WireError::Codec("a limit of the vehicle is no possible value".to_owned()));
+    };
+    let by_power = power.at(battery).unwrap_or(current);
+    Ok(Target { voltage, current: current.min(by_power) })
+}
+
+fn volts(value: &Rational) -> Result<Volts, WireError> {
+    physical::rational(value).ok_or_else(|| WireError::Codec("a voltage is no possible value".to_owned()))
+}
+
+fn amps(value: &Rational) -> Result<Amps, WireError> {
+    physical::rational(value).ok_or_else(|| WireError::Codec("a current is no possible value".to_owned()))
+}

@@ -1,0 +1,362 @@
+//! Answers.
+
+use iso15118::iso20::common::{self, EvseNotification, MessageHeader, ResponseCode};
+use iso15118::iso20::dc::{
+    self, DCChargeLoopResChoice as LoopRes, DCChargeParameterDiscoveryResChoice as ParameterRes,
+};
+use iso15118::iso20::messages;
+use iso15118::message::Message;
+use voltry_units::Watts;
+
+use super::{DC, DC_BPT, Form, parameter_sets};
+use crate::message::{Answer, Body, Code, Limits, Processing, Status};
+use crate::v2g::{Identity, physical};
+
+/// The one schedule offered, for 24 hours.
+const SCHEDULE: u32 = 1;
+const SCHEDULE_SECONDS: u32 = 86_400;
+
+/// The answer as a message. `open` is the request that it answers, where that is one that this
+/// station does not offer; `unix_seconds` stamps it.
+pub(in crate::v2g) fn answer(
+    open: Option<&Message>,
+    form: Form,
+    session_id: [u8; 8],
+    unix_seconds: u64,
+    identity: &Identity,
+    answer: &Answer,
+) -> Option<Message> {
+    let response_code = response_code(answer.code);
+    let header = MessageHeader { session_id: session_id.to_vec(), time_stamp: unix_seconds, signature: None };
+    if answer.body == Body::NotOffered {
+        return refusal(open?, header, response_code);
+    }
+    let main = match &answer.body {
+        Body::SessionSetup => messages::Document::SessionSetupRes(messages::SessionSetupRes {
+            header,
+            response_code,
+            evse_id: identity.evse_id.clone(),
+        }),
+        Body::AuthorizationSetup => {
+            messages::Document::AuthorizationSetupRes(messages::AuthorizationSetupRes {
+                header,
+                response_code,
+                authorization_services: vec![messages::Authorization::EIM],
+                certificate_installation_service: false,
+                choice: messages::AuthorizationSetupResChoice::EIMASResAuthorizationMode(
+                    messages::EIMASResAuthorizationMode,
+                ),
+            })
+        }
+        Body::Authorization { processing } => {
+            messages::Document::AuthorizationRes(messages::AuthorizationRes {
+                header,
+                response_code,
+                evse_processing: evse_processing(*processing),
+            })
+        }
+        Body::ServiceDiscovery => {
+            messages::Document::ServiceDiscoveryRes(service_discovery(header, response_code))
+        }
+        Body::ServiceDetail { service_id } => {
+            messages::Document::ServiceDetailRes(messages::ServiceDetailRes {
+                header,
+                response_code,
+                service_id: *service_id,
+                // A refusal too must name one set.
+                service_parameter_list: messages::ServiceParameterList {
+                    parameter_set: parameter_sets(*service_id, identity)
+                        .unwrap_or_else(|| vec![messages::ParameterSet::minimal()]),
+                },
+            })
+        }
+        Body::ServiceSelection => {
+            messages::Document::ServiceSelectionRes(messages::ServiceSelectionRes { header, response_code })
+        }
+        Body::ScheduleExchange { processing, limits } => messages::Document::ScheduleExchangeRes(
+            schedule_exchange(header, response_code, form, *processing, limits, unix_seconds),
+        ),
+        Body::PowerDelivery { status } => messages::Document::PowerDeliveryRes(messages::PowerDeliveryRes {
+            header,
+            response_code,
+            evse_status: evse_status(*status),
+        }),
+        Body::SessionStop => {
+            messages::Document::SessionStopRes(messages::SessionStopRes { header, response_code })
+        }
+        body @ (Body::ChargeParameterDiscovery { .. }
+        | Body::CableCheck { .. }
+        | Body::PreCharge { .. }
+        | Body::CurrentDemand { .. }
+        | Body::WeldingDetection { .. }) => return dc_answer(header, response_code, form, body),
+        Body::PaymentServiceSelection | Body::NotOffered => return None,
+    };
+    Some(Message::Iso20(Box::new(main)))
+}
+
+fn refusal(open: &Message, header: MessageHeader, code: ResponseCode) -> Option<Message> {
+    let renegotiation = matches!(open, Message::Iso20(document)
+        if matches!(&**document, messages::Document::SessionStopReq(_)));
+    let code = if renegotiation { ResponseCode::FAILEDNoServiceRenegotiationSupported } else { code };
+    let mut refusal = open.refusal(code as u8)?;
+    if let Message::Iso20(document) = &mut refusal {
+        *document.header_mut()? = header;
+    }
+    Some(refusal)
+}
+
+fn service_discovery(header: MessageHeader, response_code: ResponseCode) -> messages::ServiceDiscoveryRes {
+    let service = |service_id| messages::Service { service_id, free_service: false };
+    messages::ServiceDiscoveryRes {
+        header,
+        response_code,
+        service_renegotiation_supported: false,
+        energy_transfer_service_list: messages::ServiceList { service: vec![service(DC), service(DC_BPT)] },
+        vas_list: None,
+    }
+}
+
+fn schedule_exchange(
+    header: MessageHeader,
+    response_code: ResponseCode,
+    form: Form,
+    processing: Processing,
+    limits: &Limits,
+    unix_seconds: u64,
+) -> messages::ScheduleExchangeRes {
+    use messages::ScheduleExchangeResChoice as C;
+    let choice = if form.dynamic {
+        C::DynamicSEResControlMode(messages::DynamicSEResControlMode {
+            departure_time: None,
+            minimum_soc: None,
+            target_soc: None,
+            choice: None,
+        })
+    } else {
+        let entry = messages::PowerScheduleEntry {
+            duration: SCHEDULE_SECONDS,
+            power: physical::rational_limit(limits.power_max),
+            power_l2: None,
+            power_l3: None,
+        };
+        C::ScheduledSEResControlMode(messages::ScheduledSEResControlMode {
+            schedule_tuple: vec![messages::ScheduleTuple {
+                schedule_tuple_id: SCHEDULE,
+                charging_schedule: messages::ChargingSchedule {
+                    power_schedule: messages::PowerSchedule {
+                        time_anchor: unix_seconds,
+                        available_energy: None,
+                        power_tolerance: None,
+                        power_schedule_entries: messages::PowerScheduleEntryList {
+                            power_schedule_entry: vec![entry],
+                        },
+                    },
+                    choice: Some(messages::ChargingScheduleChoice::PriceLevelSchedule(one_price(
+                        unix_seconds,
+                    ))),
+                },
+                discharging_schedule: None,
+            }],
+        })
+    };
+    messages::ScheduleExchangeRes {
+        header,
+        response_code,
+        evse_processing: evse_processing(processing),
+        go_to_pause: None,
+        choice,
+    }
+}
+
+/// The same level for as long as the schedule goes.
+fn one_price(unix_seconds: u64) -> messages::PriceLevelSchedule {
+    messages::PriceLevelSchedule {
+        id: None,
+        time_anchor: unix_seconds,
+        price_schedule_id: SCHEDULE,
+        price_schedule_description: None,
+        number_of_price_levels: 1,
+        price_level_schedule_entries: messages::PriceLevelScheduleEntryList {
+            price_level_schedule_entry: vec![messages::PriceLevelScheduleEntry {
+                duration: SCHEDULE_SECONDS,
+                price_level: 0,
+            }],
+        },
+    }
+}
+
+fn dc_answer(header: MessageHeader, response_code: ResponseCode, form: Form, body: &Body) -> Option<Message> {
+    use dc::Document as D;
+    let document = match body {
+        Body::ChargeParameterDiscovery { limits, .. } => {
+            D::DCChargeParameterDiscoveryRes(dc::DCChargeParameterDiscoveryRes {
+                header,
+                response_code,
+                choice: offer(form, limits),
+            })
+        }
+        Body::CableCheck { processing, .. } => D::DCCableCheckRes(dc::DCCableCheckRes {
+            header,
+            response_code,
+            evse_processing: evse_processing(*processing),
+        }),
+        Body::PreCharge { voltage, .. } => D::DCPreChargeRes(dc::DCPreChargeRes {
+            header,
+            response_code,
+            evse_present_voltage: physical::rational_measured(*voltage),
+        }),
+        Body::CurrentDemand { status, voltage, current, limited, limits } => {
+            D::DCChargeLoopRes(dc::DCChargeLoopRes {
+                header,
+                response_code,
+                evse_status: evse_status(*status),
+                meter_info: None,
+                receipt: None,
+                evse_present_current: physical::rational_measured(*current),
+                evse_present_voltage: physical::rational_measured(*voltage),
+                evse_power_limit_achieved: limited.power,
+                evse_current_limit_achieved: limited.current,
+                evse_voltage_limit_achieved: limited.voltage,
+                choice: loop_limits(form, &limits.unwrap_or_default()),
+            })
+        }
+        Body::WeldingDetection { voltage, .. } => D::DCWeldingDetectionRes(dc::DCWeldingDetectionRes {
+            header,
+            response_code,
+            evse_present_voltage: physical::rational_measured(*voltage),
+        }),
+        // Of the common set.
+        Body::SessionSetup
+        | Body::AuthorizationSetup
+        | Body::ServiceDiscovery
+        | Body::ServiceDetail { .. }
+        | Body::ServiceSelection
+        | Body::PaymentServiceSelection
+        | Body::Authorization { .. }
+        | Body::ScheduleExchange { .. }
+        | Body::PowerDelivery { .. }
+        | Body::SessionStop
+        | Body::NotOffered => return None,
+    };
+    Some(Message::Iso20Dc(Box::new(document)))
+}
+
+/// Our limits. What a vehicle may feed back is nothing: the power path does not take it yet.
+fn offer(form: Form, limits: &Limits) -> ParameterRes {
+    let nothing = || physical::rational_limit(Watts::ZERO);
+    let power = physical::rational_limit(limits.power_max);
+    let current = physical::rational_limit(limits.current_max);
+    let current_min = physical::rational_measured(limits.current_min);
+    let voltage = physical::rational_limit(limits.voltage_max);
+    let voltage_min = physical::rational_measured(limits.voltage_min);
+    if form.bidirectional {
+        ParameterRes::BPTDCCPDResEnergyTransferMode(dc::BPTDCCPDResEnergyTransferMode {
+            evse_maximum_charge_power: power,
+            evse_minimum_charge_power: nothing(),
+            evse_maximum_charge_current: current,
+            evse_minimum_charge_current: current_min,
+            evse_maximum_voltage: voltage,
+            evse_minimum_voltage: voltage_min,
+            evse_power_ramp_limitation: None,
+            evse_maximum_discharge_power: nothing(),
+            evse_minimum_discharge_power: nothing(),
+            evse_maximum_discharge_current: nothing(),
+            evse_minimum_discharge_current: nothing(),
+        })
+    } else {
+        ParameterRes::DCCPDResEnergyTransferMode(dc::DCCPDResEnergyTransferMode {
+            evse_maximum_charge_power: power,
+            evse_minimum_charge_power: nothing(),
+            evse_maximum_charge_current: current,
+            evse_minimum_charge_current: current_min,
+            evse_maximum_voltage: voltage,
+            evse_minimum_voltage: voltage_min,
+            evse_power_ramp_limitation: None,
+        })
+    }
+}
+
+fn loop_limits(form: Form, limits: &Limits) -> LoopRes {
+    let nothing = || physical::rational_limit(Watts::ZERO);
+    let power = physical::rational_limit(limits.power_max);
+    let current = physical::rational_limit(limits.current_max);
+    let voltage = physical::rational_limit(limits.voltage_max);
+    let voltage_min = physical::rational_measured(limits.voltage_min);
+    match (form.bidirectional, form.dynamic) {
+        (false, false) => LoopRes::ScheduledDCCLResControlMode(dc::ScheduledDCCLResControlMode {
+            evse_maximum_charge_power: Some(power),
+            evse_minimum_charge_power: Some(nothing()),
+            evse_maximum_charge_current: Some(current),
+            evse_maximum_voltage: Some(voltage),
+        }),
+        (false, true) => LoopRes::DynamicDCCLResControlMode(dc::DynamicDCCLResControlMode {
+            departure_time: None,
+            minimum_soc: None,
+            target_soc: None,
+            ack_max_delay: None,
+            evse_maximum_charge_power: power,
+            evse_minimum_charge_power: nothing(),
+            evse_maximum_charge_current: current,
+            evse_maximum_voltage: voltage,
+        }),
+        (true, false) => LoopRes::BPTScheduledDCCLResControlMode(dc::BPTScheduledDCCLResControlMode {
+            evse_maximum_charge_power: Some(power),
+            evse_minimum_charge_power: Some(nothing()),
+            evse_maximum_charge_current: Some(current),
+            evse_maximum_voltage: Some(voltage),
+            evse_maximum_discharge_power: Some(nothing()),
+            evse_minimum_discharge_power: Some(nothing()),
+            evse_maximum_discharge_current: Some(nothing()),
+            evse_minimum_voltage: Some(voltage_min),
+        }),
+        (true, true) => LoopRes::BPTDynamicDCCLResControlMode(dc::BPTDynamicDCCLResControlMode {
+            departure_time: None,
+            minimum_soc: None,
+            target_soc: None,
+            ack_max_delay: None,
+            evse_maximum_charge_power: power,
+            evse_minimum_charge_power: nothing(),
+            evse_maximum_charge_current: current,
+            evse_maximum_voltage: voltage,
+            evse_maximum_discharge_power: nothing(),
+            evse_minimum_discharge_power: nothing(),
+            evse_maximum_discharge_current: nothing(),
+            evse_minimum_voltage: voltage_min,
+        }),
+    }
+}
+
+/// Told only when the vehicle has something to do.
+fn evse_status(status: Status) -> Option<common::EVSEStatus> {
+    status.stop.then_some(common::EVSEStatus {
+        notification_max_delay: 0,
+        evse_notification: EvseNotification::Terminate,
+    })
+}
+
+const fn evse_processing(processing: Processing) -> common::Processing {
+    match processing {
+        Processing::Ongoing => common::Processing::Ongoing,
+        Processing::WaitingForCustomer => common::Processing::OngoingWaitingForCustomerInteraction,
+        Processing::Finished => common::Processing::Finished,
+    }
+}
+
+const fn response_code(code: Code) -> ResponseCode {
+    match code {
+        Code::Ok => ResponseCode::OK,
+        Code::OkNewSessionEstablished => ResponseCode::OKNewSessionEstablished,
+        Code::OkOldSessionJoined => ResponseCode::OKOldSessionJoined,
+        Code::WarningStandbyNotAllowed => ResponseCode::WARNINGStandbyNotAllowed,
+        Code::Failed => ResponseCode::FAILED,
+        Code::FailedSequenceError => ResponseCode::FAILEDSequenceError,
+        Code::FailedServiceIdInvalid => ResponseCode::FAILEDServiceIDInvalid,
+        Code::FailedUnknownSession => ResponseCode::FAILEDUnknownSession,
+        Code::FailedPaymentSelectionInvalid => ResponseCode::FAILEDServiceSelectionInvalid,
+        Code::FailedNoChargeServiceSelected => ResponseCode::FAILEDNoEnergyTransferServiceSelected,
+        Code::FailedWrongChargeParameter | Code::FailedWrongEnergyTransferMode => {
+            ResponseCode::FAILEDWrongChargeParameter
+        }
+        Code::FailedPowerDeliveryNotApplied => ResponseCode::FAILEDPowerDeliveryNotApplied,
+    }
+}

@@ -1,0 +1,496 @@
+//! An ISO 15118-20 conversation, message by message, under a virtual clock. The vehicle's side is
+//! the codec crate's; `tests/interop` has one that nobody here wrote.
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod bench;
+
+use std::time::Duration;
+
+use bench::{Bench, ID};
+use iso15118::app_protocol::SupportedAppProtocolReq;
+use iso15118::iso20::common::{
+    DisplayParameters, EvseNotification, MessageHeader, Processing, RationalNumber, ResponseCode,
+};
+use iso15118::iso20::dc::{self, Document as Dc};
+use iso15118::iso20::messages::{self, Document as Main};
+use iso15118::message::Message;
+use iso15118::{Protocol, Protocols};
+use voltry_bus::{Authorization, LinkOutcome, LinkPhase, PhaseAnswer};
+use voltry_secc::message::{EvLimits, Target};
+use voltry_secc::session::Event;
+use voltry_units::{Amps, Percent, Volts, Watts};
+
+/// A vehicle in ISO 15118-20 beside the bench's station.
+struct Vehicle {
+    bench: Bench,
+    id: Vec<u8>,
+}
+
+impl Vehicle {
+    fn new() -> Self {
+        let mut bench = Bench::new();
+        let offer = SupportedAppProtocolReq::advertising(Protocols::only(Protocol::Iso20));
+        bench.vehicle.send(&Message::AppProtocolReq(Box::new(offer))).unwrap();
+        bench.flush();
+        assert!(matches!(bench.vehicle.next_message().unwrap(), Some(Message::AppProtocolRes(_))));
+        bench.vehicle.set_protocol(Protocol::Iso20);
+        Self { bench, id: vec![0; 8] }
+    }
+
+    fn header(&self) -> MessageHeader {
+        MessageHeader { session_id: self.id.clone(), time_stamp: bench::UNIX_SECONDS, signature: None }
+    }
+
+    fn send(&mut self, message: &Message) {
+        self.bench.vehicle.send(message).unwrap();
+        self.bench.flush();
+    }
+
+    fn heard(&mut self) -> Option<Message> {
+        self.bench.vehicle.next_message().unwrap()
+    }
+
+    fn main(&mut self, document: impl FnOnce(MessageHeader) -> Main) -> Main {
+        self.send_main(document);
+        self.heard_main().expect("an answer at once")
+    }
+
+    fn send_main(&mut self, document: impl FnOnce(MessageHeader) -> Main) {
+        let document = document(self.header());
+        self.send(&Message::Iso20(Box::new(document)));
+    }
+
+    fn heard_main(&mut self) -> Option<Main> {
+        match self.heard()? {
+            Message::Iso20(document) => Some(*document),
+            other => panic!("{}", other.name()),
+        }
+    }
+
+    fn send_dc(&mut self, document: impl FnOnce(MessageHeader) -> Dc) {
+        let document = document(self.header());
+        self.send(&Message::Iso20Dc(Box::new(document)));
+    }
+
+    fn dc(&mut self, document: impl FnOnce(MessageHeader) -> Dc) -> Dc {
+        self.send_dc(document);
+        self.heard_dc().expect("an answer at once")
+    }
+
+    fn heard_dc(&mut self) -> Option<Dc> {
+        match self.heard()? {
+            Message::Iso20Dc(document) => Some(*document),
+            other => panic!("{}", other.name()),
+        }
+    }
+
+    /// To a service that is chosen.
+    fn reach_selected(&mut self, service_id: u16) {
+        let Main::SessionSetupRes(setup) = self.main(session_setup) else { panic!() };
+        assert_eq!(setup.response_code, ResponseCode::OKNewSessionEstablished);
+        assert_eq!(setup.header.session_id, ID);
+        assert_eq!(setup.header.time_stamp, bench::UNIX_SECONDS);
+        self.id = setup.header.session_id;
+        let Main::AuthorizationSetupRes(offered) = self.main(authorization_setup) else { panic!() };
+        assert_eq!(offered.authorization_services, [messages::Authorization::EIM]);
+        self.bench.pushed.authorization = Authorization::Granted;
+        let Main::AuthorizationRes(granted) = self.main(authorization) else { panic!() };
+        assert_eq!(granted.evse_processing, Processing::Finished);
+        let Main::ServiceDiscoveryRes(services) = self.main(service_discovery) else { panic!() };
+        let ids: Vec<_> =
+            services.energy_transfer_service_list.service.iter().map(|service| service.service_id).collect();
+        assert_eq!(ids, [2, 6]);
+        let detail =
+            self.main(|header| Main::ServiceDetailReq(messages::ServiceDetailReq { header, service_id }));
+        let Main::ServiceDetailRes(detail) = detail else { panic!() };
+        assert_eq!(detail.response_code, ResponseCode::OK);
+        assert_eq!(detail.service_parameter_list.parameter_set.len(), 2);
+        let Main::ServiceSelectionRes(selected) = self.main(|header| selection(header, service_id, 1)) else {
+            panic!()
+        };
+        assert_eq!(selected.response_code, ResponseCode::OK);
+    }
+
+    fn reach_charging(&mut self, dynamic: bool) {
+        self.reach_selected(2);
+        let Dc::DCChargeParameterDiscoveryRes(parameters) = self.dc(parameters) else { panic!() };
+        assert_eq!(parameters.response_code, ResponseCode::OK);
+        assert_eq!(self.bench.phase(), Some(LinkPhase::Parameters));
+        self.send_main(|header| schedule_exchange(header, dynamic));
+        self.bench.answer(PhaseAnswer::Finished);
+        let Some(Main::ScheduleExchangeRes(schedule)) = self.heard_main() else { panic!() };
+        assert_eq!(
+            (schedule.response_code, schedule.evse_processing),
+            (ResponseCode::OK, Processing::Finished)
+        );
+        self.send_dc(|header| Dc::DCCableCheckReq(dc::DCCableCheckReq { header }));
+        self.bench.answer(PhaseAnswer::Finished);
+        let Some(Dc::DCCableCheckRes(check)) = self.heard_dc() else { panic!() };
+        assert_eq!(check.evse_processing, Processing::Finished);
+        self.bench.present(380, 0);
+        let Dc::DCPreChargeRes(pre_charge) = self.dc(pre_charge) else { panic!() };
+        assert_eq!(pre_charge.evse_present_voltage, number(-1, 3800));
+        let preparing = self.main(|header| power_delivery(header, Processing::Ongoing, START));
+        let Main::PowerDeliveryRes(preparing) = preparing else { panic!() };
+        assert_eq!(preparing.response_code, ResponseCode::OK);
+        assert_eq!(self.bench.phase(), Some(LinkPhase::PreCharge), "not before the vehicle has finished");
+        self.send_main(|header| power_delivery(header, Processing::Finished, START));
+        assert_eq!(self.bench.phase(), Some(LinkPhase::PowerOn));
+        self.bench.answer(PhaseAnswer::Finished);
+        let Some(Main::PowerDeliveryRes(delivery)) = self.heard_main() else { panic!() };
+        assert_eq!(delivery.response_code, ResponseCode::OK);
+        assert_eq!(self.bench.phase(), Some(LinkPhase::Charging));
+    }
+
+    fn charge_loop(&mut self, choice: dc::DCChargeLoopReqChoice) -> dc::DCChargeLoopRes {
+        let display = DisplayParameters { present_soc: Some(42), ..DisplayParameters::minimal() };
+        let answer = self.dc(|header| {
+            Dc::DCChargeLoopReq(dc::DCChargeLoopReq {
+                header,
+                display_parameters: Some(display),
+                meter_info_requested: false,
+                ev_present_voltage: number(0, 400),
+                choice,
+            })
+        });
+        let Dc::DCChargeLoopRes(answer) = answer else { panic!() };
+        answer
+    }
+
+    fn newest_target(&self) -> Target {
+        let target = |event: &Event| if let Event::Target(target) = event { Some(*target) } else { None };
+        self.bench.events.iter().rev().find_map(target).unwrap()
+    }
+}
+
+const START: messages::ChargeProgress = messages::ChargeProgress::Start;
+
+const fn number(exponent: i8, value: i16) -> RationalNumber {
+    RationalNumber { exponent, value }
+}
+
+fn session_setup(header: MessageHeader) -> Main {
+    Main::SessionSetupReq(messages::SessionSetupReq { header, evcc_id: "WMIV1234567890ABCDEX".to_owned() })
+}
+
+fn authorization_setup(header: MessageHeader) -> Main {
+    Main::AuthorizationSetupReq(messages::AuthorizationSetupReq { header })
+}
+
+fn authorization(header: MessageHeader) -> Main {
+    Main::AuthorizationReq(messages::AuthorizationReq {
+        header,
+        selected_authorization_service: messages::Authorization::EIM,
+        choice: messages::AuthorizationReqChoice::EIMAReqAuthorizationMode(
+            messages::EIMAReqAuthorizationMode,
+        ),
+    })
+}
+
+fn service_discovery(header: MessageHeader) -> Main {
+    Main::ServiceDiscoveryReq(messages::ServiceDiscoveryReq { header, supported_service_i_ds: None })
+}
+
+fn selection(header: MessageHeader, service_id: u16, parameter_set_id: u16) -> Main {
+    Main::ServiceSelectionReq(messages::ServiceSelectionReq {
+        header,
+        selected_energy_transfer_service: messages::SelectedService { service_id, parameter_set_id },
+        selected_vas_list: None,
+    })
+}
+
+fn parameters(header: MessageHeader) -> Dc {
+    Dc::DCChargeParameterDiscoveryReq(dc::DCChargeParameterDiscoveryReq {
+        header,
+        choice: dc::DCChargeParameterDiscoveryReqChoice::DCCPDReqEnergyTransferMode(
+            dc::DCCPDReqEnergyTransferMode {
+                ev_maximum_charge_power: number(3, 150),
+                ev_minimum_charge_power: number(0, 0),
+                ev_maximum_charge_current: number(0, 300),
+                ev_minimum_charge_current: number(0, 0),
+                ev_maximum_voltage: number(0, 450),
+                ev_minimum_voltage: number(0, 300),
+                target_soc: None,
+            },
+        ),
+    })
+}
+
+fn bidirectional_parameters(header: MessageHeader) -> Dc {
+    Dc::DCChargeParameterDiscoveryReq(dc::DCChargeParameterDiscoveryReq {
+        header,
+        choice: dc::DCChargeParameterDiscoveryReqChoice::BPTDCCPDReqEnergyTransferMode(
+            dc::BPTDCCPDReqEnergyTransferMode {
+                ev_maximum_charge_power: number(3, 150),
+                ev_maximum_charge_current: number(0, 300),
+                ev_maximum_voltage: number(0, 450),
+                ev_maximum_discharge_power: number(3, 11),
+                ..dc::BPTDCCPDReqEnergyTransferMode::minimal()
+            },
+        ),
+    })
+}
+
+fn schedule_exchange(header: MessageHeader, dynamic: bool) -> Main {
+    use messages::ScheduleExchangeReqChoice as C;
+    let choice = if dynamic {
+        C::DynamicSEReqControlMode(messages::DynamicSEReqControlMode::minimal())
+    } else {
+        C::ScheduledSEReqControlMode(messages::ScheduledSEReqControlMode::minimal())
+    };
+    Main::ScheduleExchangeReq(messages::ScheduleExchangeReq {
+        header,
+        maximum_supporting_points: 1024,
+        choice,
+    })
+}
+
+fn pre_charge(header: MessageHeader) -> Dc {
+    Dc::DCPreChargeReq(dc::DCPreChargeReq {
+        header,
+        ev_processing: Processing::Ongoing,
+        ev_present_voltage: number(0, 380),
+        ev_target_voltage: number(0, 380),
+    })
+}
+
+fn power_delivery(
+    header: MessageHeader,
+    ev_processing: Processing,
+    charge_progress: messages::ChargeProgress,
+) -> Main {
+    Main::PowerDeliveryReq(messages::PowerDeliveryReq {
+        header,
+        ev_processing,
+        charge_progress,
+        ev_power_profile: None,
+        bpt_channel_selection: None,
+    })
+}
+
+fn scheduled() -> dc::DCChargeLoopReqChoice {
+    dc::DCChargeLoopReqChoice::ScheduledDCCLReqControlMode(dc::ScheduledDCCLReqControlMode {
+        ev_target_current: number(-1, 1255),
+        ev_target_voltage: number(0, 400),
+        ..dc::ScheduledDCCLReqControlMode::minimal()
+    })
+}
+
+fn dynamic(current: i16, kilowatts: i16) -> dc::DCChargeLoopReqChoice {
+    dc::DCChargeLoopReqChoice::DynamicDCCLReqControlMode(dc::DynamicDCCLReqControlMode {
+        ev_maximum_charge_power: number(3, kilowatts),
+        ev_maximum_charge_current: number(0, current),
+        ev_maximum_voltage: number(0, 450),
+        ..dc::DynamicDCCLReqControlMode::minimal()
+    })
+}
+
+fn session_stop(header: MessageHeader, charging_session: messages::ChargingSession) -> Main {
+    Main::SessionStopReq(messages::SessionStopReq {
+        header,
+        charging_session,
+        ev_termination_code: None,
+        ev_termination_explanation: None,
+    })
+}
+
+#[test]
+fn a_scheduled_session_runs_from_handshake_to_goodbye_in_evses_phases() {
+    let mut vehicle = Vehicle::new();
+    assert_eq!(vehicle.bench.events, [Event::Protocol("ISO 15118-20:2022")]);
+    vehicle.reach_charging(false);
+    vehicle.bench.present(400, 120);
+    let answer = vehicle.charge_loop(scheduled());
+    assert_eq!(answer.response_code, ResponseCode::OK);
+    assert_eq!(answer.evse_present_current, number(-1, 1200));
+    assert_eq!(answer.evse_status, None);
+    assert!(matches!(answer.choice, dc::DCChargeLoopResChoice::ScheduledDCCLResControlMode(_)));
+    let expected = Target { voltage: Volts::new(400), current: Amps::from_milli(125_500) };
+    assert_eq!(vehicle.newest_target(), expected);
+    let soc = |event: &Event| matches!(event, Event::Status(status) if status.soc == Percent::new(42));
+    assert!(vehicle.bench.events.iter().any(soc));
+    let limits = EvLimits {
+        voltage: Some(Volts::new(450)),
+        current: Some(Amps::new(300)),
+        power: Some(Watts::new(150_000)),
+        capacity: None,
+    };
+    assert!(vehicle.bench.events.contains(&Event::Limits(limits)));
+
+    vehicle.send_main(|header| power_delivery(header, Processing::Finished, messages::ChargeProgress::Stop));
+    vehicle.bench.answer(PhaseAnswer::Finished);
+    assert!(matches!(vehicle.heard_main(), Some(Main::PowerDeliveryRes(_))));
+    let welding = vehicle.dc(|header| {
+        Dc::DCWeldingDetectionReq(dc::DCWeldingDetectionReq { header, ev_processing: Processing::Finished })
+    });
+    assert!(matches!(welding, Dc::DCWeldingDetectionRes(_)));
+    let stop = vehicle.main(|header| session_stop(header, messages::ChargingSession::Terminate));
+    let Main::SessionStopRes(stop) = stop else { panic!() };
+    assert_eq!(stop.response_code, ResponseCode::OK);
+    assert!(vehicle.bench.session.is_closed());
+    assert!(vehicle.bench.events.contains(&Event::Ended(LinkOutcome::Normal, None)));
+    let phases: Vec<_> = vehicle
+        .bench
+        .events
+        .iter()
+        .filter_map(|event| if let Event::Phase { phase, .. } = event { Some(*phase) } else { None })
+        .collect();
+    assert_eq!(
+        phases,
+        [
+            LinkPhase::Connected,
+            LinkPhase::Authorizing,
+            LinkPhase::Connected,
+            LinkPhase::Parameters,
+            LinkPhase::CableCheck,
+            LinkPhase::PreCharge,
+            LinkPhase::PowerOn,
+            LinkPhase::Charging,
+            LinkPhase::PowerOff,
+            LinkPhase::WeldingDetection,
+            LinkPhase::Stopping,
+        ]
+    );
+}
+
+#[test]
+fn under_dynamic_control_a_vehicle_gets_the_most_that_its_limits_allow() {
+    let mut vehicle = Vehicle::new();
+    vehicle.reach_charging(true);
+    let answer = vehicle.charge_loop(dynamic(300, 60));
+    assert!(matches!(answer.choice, dc::DCChargeLoopResChoice::DynamicDCCLResControlMode(_)));
+    // 60 kW at the battery's 400 V.
+    assert_eq!(vehicle.newest_target(), Target { voltage: Volts::new(450), current: Amps::new(150) });
+    vehicle.charge_loop(dynamic(100, 60));
+    assert_eq!(vehicle.newest_target().current, Amps::new(100));
+}
+
+#[test]
+fn a_bidirectional_session_is_offered_no_discharge() {
+    let mut vehicle = Vehicle::new();
+    vehicle.reach_selected(6);
+    let Dc::DCChargeParameterDiscoveryRes(answer) = vehicle.dc(bidirectional_parameters) else { panic!() };
+    let dc::DCChargeParameterDiscoveryResChoice::BPTDCCPDResEnergyTransferMode(offer) = answer.choice else {
+        panic!("not of the request's type")
+    };
+    assert_eq!(offer.evse_maximum_discharge_power.value, 0);
+    assert_eq!(offer.evse_maximum_charge_current, number(-1, 2000));
+}
+
+#[test]
+fn the_schedule_waits_for_evse_and_fails_with_it() {
+    let mut vehicle = Vehicle::new();
+    vehicle.reach_selected(2);
+    vehicle.dc(parameters);
+    vehicle.send_main(|header| schedule_exchange(header, false));
+    assert!(vehicle.heard().is_none(), "answered before evse had a chance");
+    vehicle.bench.pass(Duration::from_millis(150), true);
+    let Some(Main::ScheduleExchangeRes(answer)) = vehicle.heard_main() else { panic!() };
+    assert_eq!(answer.evse_processing, Processing::Ongoing);
+    vehicle.send_main(|header| schedule_exchange(header, false));
+    vehicle.bench.answer(PhaseAnswer::Failed);
+    let Some(Main::ScheduleExchangeRes(answer)) = vehicle.heard_main() else { panic!() };
+    assert_eq!(answer.response_code, ResponseCode::FAILEDWrongChargeParameter);
+}
+
+#[test]
+fn a_request_out_of_order_is_a_sequence_error() {
+    let mut vehicle = Vehicle::new();
+    let Main::SessionSetupRes(setup) = vehicle.main(session_setup) else { panic!() };
+    vehicle.id = setup.header.session_id;
+    // Authorization comes before the services, unlike in -2.
+    let Main::ServiceDiscoveryRes(answer) = vehicle.main(service_discovery) else { panic!() };
+    assert_eq!(answer.response_code, ResponseCode::FAILEDSequenceError);
+}
+
+#[test]
+fn a_service_or_parameters_that_are_not_offered_are_refused_by_their_codes() {
+    let mut vehicle = Vehicle::new();
+    vehicle.reach_selected(2);
+    let Main::ServiceSelectionRes(answer) = vehicle.main(|header| selection(header, 2, 1)) else { panic!() };
+    assert_eq!(answer.response_code, ResponseCode::FAILEDSequenceError, "chosen already");
+    for (service, set) in [(1, 1), (2, 3), (6, 0)] {
+        let mut vehicle = Vehicle::new();
+        let Main::SessionSetupRes(setup) = vehicle.main(session_setup) else { panic!() };
+        vehicle.id = setup.header.session_id;
+        vehicle.main(authorization_setup);
+        vehicle.bench.pushed.authorization = Authorization::Granted;
+        vehicle.main(authorization);
+        vehicle.main(service_discovery);
+        let answer = vehicle.main(|header| selection(header, service, set));
+        let Main::ServiceSelectionRes(answer) = answer else { panic!() };
+        assert_eq!(
+            answer.response_code,
+            ResponseCode::FAILEDNoEnergyTransferServiceSelected,
+            "{service}/{set}"
+        );
+    }
+}
+
+#[test]
+fn what_is_not_offered_is_refused_in_its_own_words() {
+    let mut vehicle = Vehicle::new();
+    vehicle.reach_charging(false);
+    let standby = vehicle
+        .main(|header| power_delivery(header, Processing::Finished, messages::ChargeProgress::Standby));
+    let Main::PowerDeliveryRes(standby) = standby else { panic!() };
+    assert_eq!(standby.response_code, ResponseCode::WARNINGStandbyNotAllowed);
+    assert_eq!(vehicle.charge_loop(scheduled()).response_code, ResponseCode::OK, "a warning ends nothing");
+    let stop = vehicle.main(|header| session_stop(header, messages::ChargingSession::ServiceRenegotiation));
+    let Main::SessionStopRes(stop) = stop else { panic!() };
+    assert_eq!(stop.response_code, ResponseCode::FAILEDNoServiceRenegotiationSupported);
+}
+
+#[test]
+fn schedules_are_renegotiated_while_the_current_flows() {
+    let mut vehicle = Vehicle::new();
+    vehicle.reach_charging(false);
+    let renegotiate = messages::ChargeProgress::ScheduleRenegotiation;
+    let answer = vehicle.main(|header| power_delivery(header, Processing::Finished, renegotiate));
+    assert!(matches!(answer, Main::PowerDeliveryRes(_)));
+    let Main::ScheduleExchangeRes(schedule) = vehicle.main(|header| schedule_exchange(header, false)) else {
+        panic!()
+    };
+    assert_eq!(schedule.evse_processing, Processing::Finished);
+    let answer = vehicle.main(|header| power_delivery(header, Processing::Finished, START));
+    let Main::PowerDeliveryRes(answer) = answer else { panic!() };
+    assert_eq!(answer.response_code, ResponseCode::OK);
+    assert_eq!(vehicle.bench.phase(), Some(LinkPhase::Charging));
+    assert_eq!(vehicle.charge_loop(scheduled()).response_code, ResponseCode::OK);
+}
+
+#[test]
+fn a_wish_to_stop_is_told_in_the_charge_loop() {
+    let mut vehicle = Vehicle::new();
+    vehicle.reach_charging(false);
+    vehicle.bench.push(|pushed| pushed.stop = Some("station".into()));
+    let status = vehicle.charge_loop(scheduled()).evse_status.unwrap();
+    assert_eq!(status.evse_notification, EvseNotification::Terminate);
+}
+
+#[test]
+fn in_the_charge_loop_half_a_second_of_silence_ends_the_session() {
+    let mut vehicle = Vehicle::new();
+    vehicle.reach_charging(false);
+    vehicle.charge_loop(scheduled());
+    vehicle.bench.pass(Duration::from_millis(450), true);
+    assert!(!vehicle.bench.session.is_closed());
+    vehicle.bench.pass(Duration::from_millis(100), true);
+    assert!(vehicle.bench.session.is_closed());
+}
+
+#[test]
+fn a_vehicle_of_another_message_set_falls_back_to_its_next_protocol() {
+    let mut bench = Bench::new();
+    let mut offer =
+        SupportedAppProtocolReq::advertising(Protocols::only(Protocol::Iso20).with(Protocol::Iso2));
+    offer.app_protocols[0].protocol_namespace = "urn:iso:std:iso:15118:-20:AC".into();
+    bench.vehicle.send(&Message::AppProtocolReq(Box::new(offer))).unwrap();
+    bench.flush();
+    assert_eq!(bench.events, [Event::Protocol("ISO 15118-2:2014")]);
+}
