@@ -1,0 +1,177 @@
+//! Recorded messages of real vehicles and stations, with the content that another codec, of
+//! which no part is in this one, read from them.
+//!
+//! Bytes: EVerest/logfiles, Apache License 2.0. A few stand here. All of them are compared where
+//! the team's data is present: in the folder that `VOLTRY_DATA` names, else in `shared/data`
+//! beside the project.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use voltry_din70121::{ExiDocument as _, ExiError, V2gMessage};
+
+const RECORDED: [(&str, &str); 11] = [
+    (
+        "809a004011d01bb197332d328000",
+        r#"{"Header": {"SessionID": "00"}, "Body": {"SessionSetupReq": {"EVCCID": "EC65CCCB4CA0"}}}"#,
+    ),
+    (
+        "809a0200f37ffd9f7677acd1e0203d1114a9413960a914c4c8ccd0d4a8c480",
+        r#"{"Header": {"SessionID": "03CDFFF67DD9DEB3"}, "Body": {"SessionSetupRes":
+            {"ResponseCode": "OK_NewSessionEstablished", "EVSEID": "44452A504E582A4531323334352A31"}}}"#,
+    ),
+    (
+        "809a0200f37ffd9f7677acd1a00120024100c4",
+        r#"{"Header": {"SessionID": "03CDFFF67DD9DEB3"}, "Body": {"ServiceDiscoveryRes":
+            {"ResponseCode": "OK", "PaymentOptions": {"PaymentOption": ["ExternalPayment"]},
+            "ChargeService": {"ServiceTag": {"ServiceID": 1, "ServiceCategory": "EVCharging"},
+            "FreeService": false, "EnergyTransferType": "DC_extended"}}}}"#,
+    ),
+    (
+        "809a0200f37ffd9f7677acd1b2001280",
+        r#"{"Header": {"SessionID": "03CDFFF67DD9DEB3"}, "Body": {"ServicePaymentSelectionReq":
+            {"SelectedPaymentOption": "ExternalPayment", "SelectedServiceList": {"SelectedService": [{"ServiceID": 1}]}}}}"#,
+    ),
+    (
+        "809a0200f37ffd9f7677acd0719000000ac04061104e04070a8c30102050961f13205000",
+        r#"{"Header": {"SessionID": "03CDFFF67DD9DEB3"}, "Body": {"ChargeParameterDiscoveryReq":
+            {"EVRequestedEnergyTransferType": "DC_extended", "DC_EVChargeParameter": {
+            "DC_EVStatus": {"EVReady": false, "EVCabinConditioning": false, "EVRESSConditioning": false,
+            "EVErrorCode": "NO_ERROR", "EVRESSSOC": 86},
+            "EVMaximumCurrentLimit": {"Multiplier": -1, "Unit": "A", "Value": 5000},
+            "EVMaximumPowerLimit": {"Multiplier": 1, "Unit": "W", "Value": 25000},
+            "EVMaximumVoltageLimit": {"Multiplier": -1, "Unit": "V", "Value": 3990},
+            "FullSOC": 100, "BulkSOC": 80}}}}"#,
+    ),
+    (
+        "809a0200f37ffd9f7677acd080000004002000040518282b08055000800000818620980c1c2b080081424138080c0000814220380406014040600003090904e000",
+        r#"{"Header": {"SessionID": "03CDFFF67DD9DEB3"}, "Body": {"ChargeParameterDiscoveryRes":
+            {"ResponseCode": "OK", "EVSEProcessing": "Finished", "SAScheduleList": {"SAScheduleTuple":
+            [{"SAScheduleTupleID": 1, "PMaxSchedule": {"PMaxScheduleID": 1, "PMaxScheduleEntry":
+            [{"RelativeTimeInterval": {"start": 0, "duration": 86400}, "PMax": 4140}]}}]},
+            "DC_EVSEChargeParameter": {"DC_EVSEStatus": {"EVSEIsolationStatus": "Invalid",
+            "EVSEStatusCode": "EVSE_Ready", "NotificationMaxDelay": 0, "EVSENotification": "None"},
+            "EVSEMaximumCurrentLimit": {"Multiplier": -2, "Unit": "A", "Value": 2500},
+            "EVSEMaximumPowerLimit": {"Multiplier": 0, "Unit": "W", "Value": 4140},
+            "EVSEMaximumVoltageLimit": {"Multiplier": -1, "Unit": "V", "Value": 10000},
+            "EVSEMinimumCurrentLimit": {"Multiplier": -1, "Unit": "A", "Value": 0},
+            "EVSEMinimumVoltageLimit": {"Multiplier": -1, "Unit": "V", "Value": 1800},
+            "EVSECurrentRegulationTolerance": {"Multiplier": -1, "Unit": "A", "Value": 10},
+            "EVSEPeakCurrentRipple": {"Multiplier": -1, "Unit": "A", "Value": 0},
+            "EVSEEnergyToBeDelivered": {"Multiplier": 0, "Unit": "Wh", "Value": 10000}}}}}"#,
+    ),
+    (
+        "809a021b927fd3fef7fa1f513200040002b080414014400000",
+        r#"{"Header": {"SessionID": "6E49FF4FFBDFE87D"}, "Body": {"PowerDeliveryReq":
+            {"ReadyToChargeState": true, "ChargingProfile": {"SAScheduleTupleID": 1, "ProfileEntry":
+            [{"ChargingProfileEntryStart": 0, "ChargingProfileEntryMaxPower": 4140}]},
+            "DC_EVPowerDeliveryParameter": {"DC_EVStatus": {"EVReady": true, "EVErrorCode": "NO_ERROR", "EVRESSSOC": 81},
+            "BulkChargingComplete": false, "ChargingComplete": false}}}}"#,
+    ),
+    (
+        "809a0200f37ffd9f7677acd0d100000ac040603c010284b0f804061104e04070a8c30104008080000404000040a16a3c00",
+        r#"{"Header": {"SessionID": "03CDFFF67DD9DEB3"}, "Body": {"CurrentDemandReq":
+            {"DC_EVStatus": {"EVReady": true, "EVCabinConditioning": false, "EVRESSConditioning": false,
+            "EVErrorCode": "NO_ERROR", "EVRESSSOC": 86},
+            "EVTargetCurrent": {"Multiplier": -1, "Unit": "A", "Value": 30},
+            "EVMaximumVoltageLimit": {"Multiplier": -1, "Unit": "V", "Value": 3990},
+            "EVMaximumCurrentLimit": {"Multiplier": -1, "Unit": "A", "Value": 5000},
+            "EVMaximumPowerLimit": {"Multiplier": 1, "Unit": "W", "Value": 25000},
+            "BulkChargingComplete": true, "ChargingComplete": false,
+            "RemainingTimeToFullSoC": {"Multiplier": -1, "Unit": "s", "Value": 0},
+            "RemainingTimeToBulkSoC": {"Multiplier": -1, "Unit": "s", "Value": 0},
+            "EVTargetVoltage": {"Multiplier": -1, "Unit": "V", "Value": 3893}}}}"#,
+    ),
+    (
+        "809a0200f37ffd9f7677acd0e00040800001028760e01018000000040a1209c01030d208018385610000",
+        r#"{"Header": {"SessionID": "03CDFFF67DD9DEB3"}, "Body": {"CurrentDemandRes": {"ResponseCode": "OK",
+            "DC_EVSEStatus": {"EVSEIsolationStatus": "Valid", "EVSEStatusCode": "EVSE_Ready",
+            "NotificationMaxDelay": 0, "EVSENotification": "None"},
+            "EVSEPresentVoltage": {"Multiplier": -1, "Unit": "V", "Value": 3692},
+            "EVSEPresentCurrent": {"Multiplier": -1, "Unit": "A", "Value": 0},
+            "EVSECurrentLimitAchieved": false, "EVSEVoltageLimitAchieved": false, "EVSEPowerLimitAchieved": false,
+            "EVSEMaximumVoltageLimit": {"Multiplier": -1, "Unit": "V", "Value": 10000},
+            "EVSEMaximumCurrentLimit": {"Multiplier": -2, "Unit": "A", "Value": 1106},
+            "EVSEMaximumPowerLimit": {"Multiplier": 0, "Unit": "W", "Value": 4140}}}}"#,
+    ),
+    (
+        "809a0200f37ffd9f7677acd1f0",
+        r#"{"Header": {"SessionID": "03CDFFF67DD9DEB3"}, "Body": {"SessionStopReq": {}}}"#,
+    ),
+    (
+        "809a0224d99d042aecd6b14001929b2b9b9b4b7b729ba37b82932b893903737ba1030b1b1b2b83a32b21034b71039ba30ba329021b0b13632a1b432b1b58a00a00",
+        r#"{"Header": {"SessionID": "93667410ABB35AC5", "Notification": {"FaultCode": "ParsingError",
+            "FaultMsg": "SessionStopReq' not accepted in state CableCheck"}},
+            "Body": {"SessionStopRes": {"ResponseCode": "FAILED_SequenceError"}}}"#,
+    ),
+];
+
+#[test]
+fn recorded_messages_are_read_as_another_codec_reads_them_and_written_to_the_same_bytes() {
+    for (hex, content) in RECORDED {
+        let content: Value = serde_json::from_str(content).unwrap();
+        compare(hex, &json!({ "V2G_Message": content })).unwrap();
+    }
+}
+
+/// Recorded from a Tesla Model Y.
+#[test]
+fn a_byte_behind_the_message_is_an_error_that_says_so() {
+    let payload = bytes("809a02264c2a8c360bc16ed0b800");
+    assert_eq!(V2gMessage::from_bytes(&payload), Err(ExiError::TrailingData));
+    assert!(V2gMessage::from_bytes(&payload[..payload.len() - 1]).is_ok());
+}
+
+#[test]
+fn all_recorded_messages_are_read_as_another_codec_reads_them_and_written_to_the_same_bytes() {
+    let file = data().join("v2g-messages/din.jsonl");
+    let Ok(text) = std::fs::read_to_string(&file) else {
+        println!("skipped: there is no {}", file.display());
+        return;
+    };
+    let mut compared = BTreeMap::<String, usize>::new();
+    let mut failed = Vec::new();
+    let mut trailing = 0;
+    for line in text.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let hex = line["hex"].as_str().unwrap();
+        let content = &line["decoded"];
+        let name = content["V2G_Message"]["Body"].as_object().unwrap().keys().next().unwrap();
+        let result = match compare(hex, content) {
+            Err(error) if error.starts_with("TrailingData") && hex.ends_with("00") => {
+                trailing += 1;
+                compare(&hex[..hex.len() - 2], content)
+            }
+            result => result,
+        };
+        *compared.entry(name.clone()).or_default() += 1;
+        failed.extend(result.err().map(|error| format!("{}: {name} {hex}: {error}", line["car"])));
+    }
+    let total: usize = compared.values().sum();
+    println!("{total} messages, {trailing} with one byte 0x00 too many: {compared:?}");
+    assert!(total > 2000 && compared.len() == 22, "the data is not whole");
+    assert_eq!(failed, [""; 0]);
+}
+
+fn data() -> PathBuf {
+    std::env::var_os("VOLTRY_DATA")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from)
+}
+
+fn compare(hex: &str, content: &Value) -> Result<(), String> {
+    let payload = bytes(hex);
+    let message = V2gMessage::from_bytes(&payload).map_err(|error| format!("{error:?}"))?;
+    let read = json!({ "V2G_Message": message });
+    if read != *content {
+        return Err(format!("read as {read}"));
+    }
+    let written = message.to_vec().map_err(|error| format!("{error:?}"))?;
+    if written == payload { Ok(()) } else { Err(format!("written as {written:02x?}")) }
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()).collect()
+}
