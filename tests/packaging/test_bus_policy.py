@@ -19,13 +19,15 @@ from dbus_fast.auth import AuthExternal
 
 ROOT = Path(__file__).resolve().parents[2]
 POLICY = ROOT / "dbus/org.voltry.conf"
+# Of a maker's daemon that takes a role without a change to ours.
+OEM_POLICY = ROOT / "docs/com.example.Guard1.conf"
 DISTRIBUTION = Path("/usr/share/dbus-1/system.conf")
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to wear several users' credentials")
 
 DAEMONS = ["evse", "station", "power", "meter", "board", "secc", "ocpp", "ui"]
 UIDS = {f"voltry-{name}": 61000 + number for number, name in enumerate(DAEMONS)}
-UIDS |= {"technician": 61100, "stranger": 61101, "root": 0}
+UIDS |= {"technician": 61100, "stranger": 61101, "oem-guard": 61102, "root": 0}
 GROUPS = {"voltry-daemon": 61200, "voltry": 61201}
 NAMES = {
     "voltry-evse": "org.voltry.Evse.N1",
@@ -36,6 +38,7 @@ NAMES = {
     "voltry-secc": "org.voltry.Secc.N1",
     "voltry-ocpp": "org.voltry.Ocpp1",
     "voltry-ui": "org.voltry.Ui1",
+    "oem-guard": "com.example.Guard1",
 }
 ASK_STATION = {"voltry-ocpp", "voltry-ui", "technician", "root"}
 # Interface: who provides it, who may call it.
@@ -46,6 +49,7 @@ CONTRACT = {
     "EvLink1": ({"voltry-secc"}, {"voltry-evse"}),
     "Evse1": ({"voltry-evse"}, {"voltry-station"}),
     "InsulationMonitor1": ({"voltry-power", "voltry-meter"}, {"voltry-evse"}),
+    "OverVoltageMonitor1": ({"oem-guard"}, {"voltry-evse"}),
     "PowerRack1": ({"voltry-power"}, {"technician", "root"}),
     "PowerSupply1": ({"voltry-power"}, {"voltry-evse"}),
     "Session1": ({"voltry-station"}, set()),
@@ -70,7 +74,8 @@ def broker_configuration(socket):
     for tag in ["fork", "user", "pidfile", "listen", "servicehelper", "servicedir", "includedir", "include"]:
         text = re.sub(rf"<{tag}\b[^>]*?(/>|>[^<]*</{tag}>)", "", text)
     text = text.replace("<standard_system_servicedirs/>", "").replace("<syslog/>", "")
-    return text.replace("</busconfig>", f"<listen>unix:path={socket}</listen><include>{POLICY}</include></busconfig>")
+    include = "".join(f"<include>{policy}</include>" for policy in [POLICY, OEM_POLICY])
+    return text.replace("</busconfig>", f"<listen>unix:path={socket}</listen>{include}</busconfig>")
 
 
 def groups_of(user):
@@ -201,7 +206,11 @@ def test_energising_methods_are_open_to_evse_alone(broker):
         ("voltry-power", "PowerSupply1", "Enable"),
         ("voltry-power", "PowerSupply1", "SetOutput"),
         ("voltry-power", "PowerSupply1", "RenewLease"),
+        ("voltry-board", "ConnectorIo1", "Enable"),
         ("voltry-board", "ConnectorIo1", "CloseContactors"),
+        ("voltry-board", "ConnectorIo1", "RenewLease"),
+        ("oem-guard", "OverVoltageMonitor1", "Arm"),
+        ("oem-guard", "OverVoltageMonitor1", "Disarm"),
     ]
 
     async def scenario(clients):

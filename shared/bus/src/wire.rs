@@ -123,6 +123,23 @@ pub struct VoltageReading {
     pub at: u64,
 }
 
+/// What an over-voltage monitor does.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Type)]
+pub struct OverVoltageState {
+    /// Rises by one a message.
+    pub sequence: u64,
+    /// Whether it watches.
+    pub armed: bool,
+    /// Volts: the limit it watches, or watched last.
+    pub limit: f64,
+    /// Whether it has tripped; latched until reset.
+    pub tripped: bool,
+    /// Volts that it measures; once it has tripped, those that made it.
+    pub voltage: f64,
+    /// When the device said so.
+    pub at: u64,
+}
+
 /// What an energy meter measures.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Type)]
 pub struct MeterReading {
