@@ -29,6 +29,11 @@ struct Table {
     power_supply: Binding,
     /// Who plays `VoltageMonitor1`: not the power supply's own measurement.
     voltage_monitor: Binding,
+    /// Who plays `OverVoltageMonitor1`.
+    over_voltage_monitor: Option<Binding>,
+    /// Instead of one: the hardware ends an over-voltage within 10 ms without being told anything.
+    #[serde(default)]
+    over_voltage_by_hardware: bool,
     /// Who plays `InsulationMonitor1`.
     insulation_monitor: Binding,
     /// Who plays `ConnectorIo1`.
@@ -97,6 +102,9 @@ pub fn configure(config: &Config, instance: &str) -> Result<Provision<Settings>,
     if written.voltage_monitor == written.power_supply {
         wrong("voltage_monitor", "must not be the power supply: it measures the other side".to_owned());
     }
+    if let Some((key, message)) = over_voltage_problem(&written) {
+        wrong(key, message);
+    }
     let Some(profile) = profile.filter(|_| problems.is_empty()) else {
         return Err(ConfigError(problems));
     };
@@ -108,9 +116,10 @@ pub fn configure(config: &Config, instance: &str) -> Result<Provision<Settings>,
         current_max: written.current_max,
         has_lock: written.lock,
         meter_required: written.meter_required,
+        over_voltage_monitor: written.over_voltage_monitor.is_some(),
         monitor_measures_voltage: same_device(&written.insulation_monitor, &written.voltage_monitor),
     };
-    let roles = vec![
+    let mut roles = vec![
         (Role::PowerSupply, written.power_supply),
         (Role::VoltageMonitor, written.voltage_monitor),
         (Role::InsulationMonitor, written.insulation_monitor),
@@ -118,8 +127,29 @@ pub fn configure(config: &Config, instance: &str) -> Result<Provision<Settings>,
         (Role::EnergyMeter, written.energy_meter),
         (Role::EvLink, written.ev_link),
     ];
+    roles.extend(written.over_voltage_monitor.map(|binding| (Role::OverVoltageMonitor, binding)));
     let settings = Settings { number, installation, roles };
     Ok(Provision { tables: vec![table], objects: vec![object], settings })
+}
+
+/// Somebody acts on over-voltage within 10 ms, and it is said who.
+fn over_voltage_problem(written: &Table) -> Option<(&'static str, String)> {
+    let obliged = Profile::obliges_to_over_voltage_monitor(&written.profile);
+    match (&written.over_voltage_monitor, written.over_voltage_by_hardware) {
+        (None, false) if obliged => Some((
+            "profile",
+            format!(
+                "{} obliges to a hardware over-voltage monitor: bind over_voltage_monitor, or write \
+                 over_voltage_by_hardware = true where the hardware acts within 10 ms by itself (docs/safety.md)",
+                written.profile
+            ),
+        )),
+        (Some(_), true) => Some((
+            "over_voltage_by_hardware",
+            "either the hardware acts by itself, or over_voltage_monitor tells it when".to_owned(),
+        )),
+        (None, _) | (Some(_), false) => None,
+    }
 }
 
 /// One device may play several roles: at one object, or at objects of the same name under
@@ -140,6 +170,7 @@ voltage_max = 1000
 current_max = 200
 power_supply = { name = "org.voltry.Power1", path = "/org/voltry/power_supply/1" }
 voltage_monitor = { name = "org.voltry.Board1", path = "/org/voltry/voltage_monitor/1" }
+over_voltage_monitor = { name = "com.example.Guard", path = "/com/example/guard/1" }
 insulation_monitor = { name = "org.voltry.Meter.imd", path = "/org/voltry/insulation_monitor/imd" }
 connector_io = { name = "org.voltry.Board1", path = "/org/voltry/connector/1" }
 energy_meter = { name = "org.voltry.Meter.dc", path = "/org/voltry/energy_meter/dc" }
@@ -164,7 +195,23 @@ ev_link = { name = "org.voltry.Secc.N1", path = "/org/voltry/ev_link/1" }
         let text = format!("{GOOD}[evse.1.limits]\nsafe_voltage = 61\ninsulation_min = 90000\n");
         let error = configured(&text).unwrap_err();
         assert_eq!(error.0.len(), 2, "{error}");
-        assert!(error.to_string().contains("voltry.toml:13: safe_voltage"), "{error}");
+        assert!(error.to_string().contains("voltry.toml:14: safe_voltage"), "{error}");
+    }
+
+    #[test]
+    fn where_the_edition_obliges_somebody_must_act_on_over_voltage() {
+        let line = GOOD.lines().find(|line| line.starts_with("over_voltage_monitor")).unwrap();
+        let none = GOOD.replace(line, "");
+        for edition in ["iec61851-23-2023", "mcs"] {
+            let error = configured(&none.replace("iec61851-23-2023", edition)).unwrap_err().to_string();
+            assert!(error.contains("voltry.toml:3") && error.contains("over_voltage_by_hardware"), "{error}");
+        }
+        let by_itself = configured(&GOOD.replace(line, "over_voltage_by_hardware = true")).unwrap();
+        assert!(!by_itself.settings.installation.over_voltage_monitor);
+        assert!(by_itself.settings.roles.iter().all(|(role, _)| *role != Role::OverVoltageMonitor));
+        assert!(configured(&none.replace("-2023", "-2014")).is_ok(), "that edition leaves it open");
+        let both = configured(&format!("{GOOD}over_voltage_by_hardware = true\n")).unwrap_err();
+        assert!(both.to_string().contains("either"), "{both}");
     }
 
     #[test]

@@ -5,8 +5,8 @@ use voltry_units::{Amps, Celsius, Measured, Ohms, OutOfRange, Percent, Timestamp
 use zbus::{Message, OwnedVariant};
 
 use crate::energy_path::{
-    Capability, ConnectorIo, Input, InsulationReading, MeterReading, Role, SupplyReading, Target,
-    VehicleLimits,
+    Capability, ConnectorIo, Input, InsulationReading, MeterReading, OverVoltageReading, Role, SupplyReading,
+    Target, VehicleLimits,
 };
 
 /// Why a message is not taken for a measurement.
@@ -73,6 +73,18 @@ pub(crate) fn input(
             let voltage = Measured::new(Volts::from_si(reading.voltage)?, past(reading.at)?);
             sequences.take(role, reading.sequence)?;
             Input::CableVoltage(voltage)
+        }
+        (Role::OverVoltageMonitor, "State") => {
+            let told: bus::OverVoltageState = body.deserialize()?;
+            let reading = OverVoltageReading {
+                armed: told.armed,
+                limit: Volts::from_si(told.limit)?,
+                tripped: told.tripped,
+                voltage: Volts::from_si(told.voltage)?,
+                at: past(told.at)?,
+            };
+            sequences.take(role, told.sequence)?;
+            Input::OverVoltage(reading)
         }
         (Role::InsulationMonitor, "Insulation") => {
             let told: bus::InsulationReading = body.deserialize()?;

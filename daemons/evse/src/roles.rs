@@ -14,6 +14,7 @@ pub(crate) const fn interface(role: Role) -> &'static str {
     match role {
         Role::PowerSupply => "org.voltry.PowerSupply1",
         Role::VoltageMonitor => "org.voltry.VoltageMonitor1",
+        Role::OverVoltageMonitor => "org.voltry.OverVoltageMonitor1",
         Role::InsulationMonitor => "org.voltry.InsulationMonitor1",
         Role::ConnectorIo => "org.voltry.ConnectorIo1",
         Role::EnergyMeter => "org.voltry.EnergyMeter1",

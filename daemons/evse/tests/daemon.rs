@@ -74,6 +74,28 @@ async fn a_voltage_monitor_that_leaves_ends_the_session() {
 }
 
 #[tokio::test]
+async fn an_over_voltage_monitor_that_leaves_ends_the_session() {
+    leaves(Role::OverVoltageMonitor, "OverVoltageMonitorMissing").await;
+}
+
+#[tokio::test]
+async fn an_over_voltage_monitor_is_armed_for_the_vehicles_class_and_its_trip_is_told() {
+    let mut rig = Rig::charging().await;
+    let guard = &rig.player.devices.guard;
+    assert_eq!((guard.armed, guard.limit.as_si()), (true, 550.0), "a vehicle of 450 V");
+    rig.player.devices.surge = 600.0;
+    rig.until(EvseState::Faulted).await;
+    let faults = rig.faults().await;
+    assert_eq!(faults[0].code, "MREC5OverVoltage");
+    assert!(faults[0].cause.contains("monitor tripped at 600.0 V, limit 550.0 V"), "{faults:?}");
+    rig.player.devices.surge = 0.0;
+    rig.recovers().await;
+    rig.station.stop("enough").await.unwrap();
+    rig.until(EvseState::Finished).await;
+    assert!(!rig.player.devices.guard.armed, "nothing is left to watch");
+}
+
+#[tokio::test]
 async fn an_insulation_monitor_that_leaves_ends_the_session() {
     leaves(Role::InsulationMonitor, "InsulationMonitorMissing").await;
 }
@@ -172,6 +194,10 @@ async fn nonsense(rig: &mut Rig) {
         player.changed(Role::PowerSupply, "Capability", capability.into()).await.unwrap();
     }
     let (sequence, at) = (u64::MAX, now);
+    for (limit, voltage) in [(f64::NAN, 400.0), (550.0, f64::INFINITY)] {
+        let state = bus::OverVoltageState { sequence, armed: false, limit, tripped: true, voltage, at };
+        player.signal(Role::OverVoltageMonitor, "State", &(state,)).await.unwrap();
+    }
     for resistance in [f64::NAN, f64::INFINITY, -1.0] {
         let reading = bus::InsulationReading { sequence, resistance, valid: true, counter: 1, at };
         player.signal(Role::InsulationMonitor, "Insulation", &(reading,)).await.unwrap();

@@ -15,13 +15,13 @@ use voltry_bus::{
     Proximity,
 };
 use voltry_evse::energy_path::{
-    Action, Capability, Command, ConnectorIo, EnergyPath, Input, InsulationReading, MeterReading, Permit,
-    Role, SupplyReading, Target, VehicleLimits,
+    Action, Capability, Command, ConnectorIo, EnergyPath, Input, InsulationReading, MeterReading,
+    OverVoltageReading, Permit, Role, SupplyReading, Target, VehicleLimits,
 };
 use voltry_units::{Amps, Celsius, Measured, Ohms, Percent, Timestamp, Volts, WattHours, Watts};
 
 /// What can go wrong, as the plant can play it.
-const TROUBLES: usize = 20;
+const TROUBLES: usize = 23 + Role::ALL.len();
 
 fn trouble(world: &mut World, which: usize) {
     let devices = &mut world.devices;
@@ -45,7 +45,11 @@ fn trouble(world: &mut World, which: usize) {
         16 => world.feed(Input::Stop),
         17 => world.feed(Input::Available(false)),
         18 => world.vehicle.wants_stop = true,
-        _ => world.silent.push(Role::ALL[which % Role::ALL.len()]),
+        19 => (devices.guard.broken, devices.guard.armed) = (true, false),
+        20 => devices.guard.refuses = true,
+        21 => devices.surge = 600.0,
+        22 => devices.guard.tripped = true,
+        which => world.silent.push(Role::ALL[which - 23]),
     }
 }
 
@@ -56,6 +60,7 @@ fn comes_back(world: &mut World) {
     (devices.emergency_stop, devices.diode_fault, devices.welded, devices.stuck_open) =
         (false, false, false, false);
     (devices.short, devices.self_test_fails, devices.runaway, devices.cable_lies) = (false, false, 0.0, 0.0);
+    (devices.guard.broken, devices.guard.refuses, devices.surge) = (false, false, 0.0);
     (devices.insulation, devices.hottest) = (fresh.insulation, fresh.hottest);
     world.silent.clear();
     world.permit = true;
@@ -98,14 +103,25 @@ proptest! {
         for role in Role::ALL {
             let _ = path.step(now, Input::Found(role));
         }
+        let mut guard: Option<OverVoltageReading> = None;
         for (make, wait) in inputs {
             now = now + Duration::from_millis(wait);
             let input = make.at(now);
+            match input {
+                // As the path takes it: not older than what it has.
+                Input::OverVoltage(reading) if guard.is_none_or(|old| reading.at >= old.at) => guard = Some(reading),
+                Input::Lost(Role::OverVoltageMonitor) => guard = None,
+                _ => {}
+            }
+            let watches = guard.is_some_and(|guard| {
+                guard.armed && !guard.tripped && now.since(guard.at) <= Duration::from_millis(300)
+            });
             let actions = path.step(now, input).to_vec();
             prop_assert!(actions.len() < 32, "{} actions", actions.len());
             let (cable, supply) = path.measured(now);
             for action in actions {
                 let Action::Do(command) = action else { continue };
+                prop_assert!(command.epoch().is_none() || watches, "{command:?} unguarded");
                 match command {
                     Command::CloseContactors(_) => {
                         let (cable, supply) = (cable.unwrap(), supply.unwrap().voltage);
@@ -133,7 +149,9 @@ fn a_stream_lost_at_any_step_is_off_within_its_time() {
             world.run(Duration::from_millis(at));
             world.silent.push(role);
             let within = match role {
-                Role::PowerSupply | Role::VoltageMonitor | Role::ConnectorIo => Duration::from_millis(1_700),
+                Role::PowerSupply | Role::VoltageMonitor | Role::OverVoltageMonitor | Role::ConnectorIo => {
+                    Duration::from_millis(1_700)
+                }
                 Role::InsulationMonitor => Duration::from_secs(45),
                 Role::EnergyMeter => Duration::from_secs(16),
                 // The plant's link has no stream; its loss is a provider's.
@@ -162,6 +180,7 @@ impl Made {
         match self.input {
             Input::Supply(reading) => Input::Supply(SupplyReading { at, ..reading }),
             Input::CableVoltage(voltage) => Input::CableVoltage(Measured::new(voltage.value, at)),
+            Input::OverVoltage(reading) => Input::OverVoltage(OverVoltageReading { at, ..reading }),
             Input::Insulation(reading) => Input::Insulation(InsulationReading { at, ..reading }),
             Input::SelfTest { passed, .. } => Input::SelfTest { passed, at },
             Input::Io(io) => Input::Io(ConnectorIo { at, ..io }),
@@ -229,6 +248,11 @@ fn any_input() -> impl Strategy<Value = Made> {
             .prop_map(move |(voltage, current)| Input::Supply(SupplyReading { voltage, current, at })),
         6 => volts.clone().prop_map(move |volts| Input::CableVoltage(Measured::new(volts, at))),
         6 => io,
+        4 => (prop::bool::weighted(0.9), prop::sample::select(vec![550, 825, 1100]), prop::bool::weighted(0.02))
+            .prop_map(move |(armed, limit, tripped)| {
+                let (limit, voltage) = (Volts::new(limit), Volts::ZERO);
+                Input::OverVoltage(OverVoltageReading { armed, limit, tripped, voltage, at })
+            }),
         2 => capability,
         2 => (0_i32..3_000_000, any::<bool>(), 0_u64..9).prop_map(move |(ohms, valid, counter)| {
             Input::Insulation(InsulationReading { resistance: Ohms::new(ohms), valid, counter, at })

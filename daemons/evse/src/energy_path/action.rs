@@ -51,6 +51,13 @@ pub enum Command {
     /// Clear the supply's latched faults whose cause is gone.
     ClearSupply,
 
+    /// Watch for voltages above this limit.
+    ArmOverVoltage(Volts),
+    /// Watch no longer.
+    DisarmOverVoltage,
+    /// Leave the over-voltage monitor's latched trip.
+    ResetOverVoltage,
+
     /// Start or pause the insulation monitor.
     InsulationActive(bool),
     /// Start its self-test.
@@ -136,6 +143,9 @@ impl Command {
             | Self::Pilot(_)
             | Self::Lock(_)
             | Self::ResetBoard => Role::ConnectorIo,
+            Self::ArmOverVoltage(_) | Self::DisarmOverVoltage | Self::ResetOverVoltage => {
+                Role::OverVoltageMonitor
+            }
             Self::InsulationActive(_) | Self::StartSelfTest => Role::InsulationMonitor,
             Self::Attach
             | Self::Detach
@@ -163,6 +173,9 @@ impl Command {
             | Self::Lock(_)
             | Self::ResetBoard
             | Self::ClearSupply
+            | Self::ArmOverVoltage(_)
+            | Self::DisarmOverVoltage
+            | Self::ResetOverVoltage
             | Self::InsulationActive(_)
             | Self::StartSelfTest
             | Self::Attach

@@ -87,6 +87,8 @@ impl EnergyPath {
             Ok(step) if step == check.step && now >= deadline => {
                 let code = if self.is_unlocked(now) {
                     FaultCode::ConnectorLockFailure
+                } else if !self.is_guarded(now) {
+                    FaultCode::NotGuarded
                 } else {
                     Self::late(check.step)
                 };
@@ -206,6 +208,7 @@ impl EnergyPath {
 
     fn close_if_safe(&mut self, now: Timestamp) -> Option<Step> {
         self.answer(PhaseAnswer::Ongoing);
+        self.arm_guard(now);
         let profile = &self.installation.profile;
         let io = self.observed.io(now, profile)?;
         let supply = self.observed.supply(now, profile)?;
@@ -215,7 +218,11 @@ impl EnergyPath {
             && !self.is_unlocked(now)
             && self.observed.voltages_safe(now, profile)
             && supply.voltage.abs_diff(cable) < profile.contactor_difference
-            && self.observed.first_missing(now, profile, self.installation.meter_required).is_none();
+            && self.is_guarded(now)
+            && self
+                .observed
+                .first_missing(now, &self.installation, self.installation.meter_required)
+                .is_none();
         if !ready {
             return None;
         }

@@ -27,6 +27,8 @@ pub enum FaultCode {
     OverCurrent,
     /// MREC5: above the vehicle's maximum, or above the class voltage.
     OverVoltage,
+    /// The over-voltage monitor is not armed as it was told.
+    NotGuarded,
     /// MREC22: insulation below the limit.
     ResistanceFault,
     /// MREC11: CableCheck could not be done in its time, or the self-test failed.
@@ -92,6 +94,7 @@ impl FaultCode {
             Self::ContactorFault => "MREC17EVSEContactorFault",
             Self::OverCurrent => "MREC4OverCurrentFailure",
             Self::OverVoltage => "MREC5OverVoltage",
+            Self::NotGuarded => "OverVoltageMonitorNotArmed",
             Self::ResistanceFault => "MREC22ResistanceFault",
             Self::CableCheckFailure => "MREC11CableCheckFault",
             Self::ShortCircuit => "ShortCircuit",
@@ -108,12 +111,14 @@ impl FaultCode {
             Self::ControlStalled => "ControlStalled",
             Self::Missing(Role::PowerSupply) => "MREC15PowerLoss",
             Self::Missing(Role::VoltageMonitor) => "VoltageMonitorMissing",
+            Self::Missing(Role::OverVoltageMonitor) => "OverVoltageMonitorMissing",
             Self::Missing(Role::InsulationMonitor) => "InsulationMonitorMissing",
             Self::Missing(Role::ConnectorIo) => "ConnectorIoMissing",
             Self::Missing(Role::EnergyMeter) => "EnergyMeterMissing",
             Self::Missing(Role::EvLink) => "EvLinkMissing",
             Self::Refused(Role::PowerSupply) => "PowerSupplyRefused",
             Self::Refused(Role::VoltageMonitor) => "VoltageMonitorRefused",
+            Self::Refused(Role::OverVoltageMonitor) => "OverVoltageMonitorRefused",
             Self::Refused(Role::InsulationMonitor) => "InsulationMonitorRefused",
             Self::Refused(Role::ConnectorIo) => "ConnectorIoRefused",
             Self::Refused(Role::EnergyMeter) => "EnergyMeterRefused",
@@ -135,6 +140,7 @@ impl FaultCode {
             }
             Self::OverCurrent => "more current flowed than was set",
             Self::OverVoltage => "the voltage was above the vehicle's maximum, or its class",
+            Self::NotGuarded => "the over-voltage monitor is not armed as it was told",
             Self::ResistanceFault => "the insulation resistance is below the limit",
             Self::CableCheckFailure => "the insulation test could not be done",
             Self::ShortCircuit => "the test voltage collapsed: the cable or the inlet is shorted",
@@ -157,6 +163,9 @@ impl FaultCode {
             Self::ControlStalled => "this daemon was held up for so long that its leases had lapsed",
             Self::Missing(Role::PowerSupply) => "the power supply is gone, or its values are too old",
             Self::Missing(Role::VoltageMonitor) => "the cable-side voltage is gone, or too old",
+            Self::Missing(Role::OverVoltageMonitor) => {
+                "the over-voltage monitor is gone, or its state is too old"
+            }
             Self::Missing(Role::InsulationMonitor) => {
                 "the insulation monitor is gone, or its values are too old"
             }
@@ -166,6 +175,9 @@ impl FaultCode {
             Self::Refused(Role::PowerSupply) => "the power supply refused a command; the journal says why",
             Self::Refused(Role::VoltageMonitor) => {
                 "the voltage monitor refused a command; the journal says why"
+            }
+            Self::Refused(Role::OverVoltageMonitor) => {
+                "the over-voltage monitor refused a command; the journal says why"
             }
             Self::Refused(Role::InsulationMonitor) => {
                 "the insulation monitor refused a command; the journal says why"
@@ -189,7 +201,8 @@ impl FaultCode {
             | Self::OverCurrent
             | Self::OverVoltage
             | Self::BoardSafeState => Reaction::Emergency,
-            Self::ResistanceFault
+            Self::NotGuarded
+            | Self::ResistanceFault
             | Self::CableCheckFailure
             | Self::ShortCircuit
             | Self::PreChargeFailure
@@ -225,6 +238,7 @@ impl FaultCode {
             | Self::DiodeFault
             | Self::InvalidVehicleMode
             | Self::ProximityFault
+            | Self::NotGuarded
             | Self::ResistanceFault
             | Self::CableCheckFailure
             | Self::ShortCircuit
@@ -247,6 +261,8 @@ pub enum Evidence {
     Seen,
     /// A voltage against its limit.
     Voltage(Volts, Volts),
+    /// The voltage at which the over-voltage monitor tripped, against the limit it was set.
+    Tripped(Volts, Volts),
     /// A current against its limit.
     Current(Amps, Amps),
     /// An insulation resistance against its limit.
@@ -268,6 +284,9 @@ impl fmt::Display for Evidence {
         match self {
             Self::Seen => f.write_str("seen"),
             Self::Voltage(measured, limit) => write!(f, "{measured:.1}, limit {limit:.1}"),
+            Self::Tripped(measured, limit) => {
+                write!(f, "the over-voltage monitor tripped at {measured:.1}, limit {limit:.1}")
+            }
             Self::Current(measured, limit) => write!(f, "{measured:.1}, limit {limit:.1}"),
             Self::Resistance(measured, limit) => write!(f, "{measured:.0}, limit {limit:.0}"),
             Self::Temperature(measured, limit) => write!(f, "{measured:.1}, limit {limit:.1}"),
@@ -297,6 +316,7 @@ impl Fault {
         match self.evidence {
             Evidence::Seen => self.code.words().to_owned(),
             measured @ (Evidence::Voltage(..)
+            | Evidence::Tripped(..)
             | Evidence::Current(..)
             | Evidence::Resistance(..)
             | Evidence::Temperature(..)

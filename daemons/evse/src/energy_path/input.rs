@@ -20,6 +20,8 @@ pub enum Input {
     Capability(Capability),
     /// The voltage on the cable side, by a source other than the supply.
     CableVoltage(Measured<Volts>),
+    /// What the over-voltage monitor does.
+    OverVoltage(OverVoltageReading),
     /// A finished insulation measurement.
     Insulation(InsulationReading),
     /// The insulation monitor's self-test ended.
@@ -85,6 +87,8 @@ pub enum Role {
     PowerSupply,
     /// The cable-side voltage.
     VoltageMonitor,
+    /// The hardware that acts on over-voltage; not bound where it needs nothing of us.
+    OverVoltageMonitor,
     /// The insulation monitor.
     InsulationMonitor,
     /// The connector's wires.
@@ -97,9 +101,10 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::PowerSupply,
         Self::VoltageMonitor,
+        Self::OverVoltageMonitor,
         Self::InsulationMonitor,
         Self::ConnectorIo,
         Self::EnergyMeter,
@@ -112,6 +117,7 @@ impl Role {
         match self {
             Self::PowerSupply => "power supply",
             Self::VoltageMonitor => "voltage monitor",
+            Self::OverVoltageMonitor => "over-voltage monitor",
             Self::InsulationMonitor => "insulation monitor",
             Self::ConnectorIo => "connector I/O",
             Self::EnergyMeter => "energy meter",
@@ -142,6 +148,21 @@ pub struct Capability {
     pub current_max: Amps,
     /// The highest power.
     pub power_max: Watts,
+}
+
+/// What the over-voltage monitor does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OverVoltageReading {
+    /// It watches.
+    pub armed: bool,
+    /// The limit that it watches.
+    pub limit: Volts,
+    /// It has tripped, and latched.
+    pub tripped: bool,
+    /// What it measures; once it has tripped, what made it.
+    pub voltage: Volts,
+    /// When the device said so.
+    pub at: Timestamp,
 }
 
 /// A finished insulation measurement.

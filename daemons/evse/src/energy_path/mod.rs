@@ -45,6 +45,7 @@ mod action;
 mod cable_check;
 mod charging;
 mod fault;
+mod guard;
 mod input;
 mod observed;
 mod outputs;
@@ -65,8 +66,8 @@ use voltry_units::{Amps, Timestamp, Volts};
 pub use action::{Action, Command, Present, Report};
 pub use fault::{ClearedBy, Evidence, Fault, FaultCode, Reaction};
 pub use input::{
-    Capability, ConnectorIo, Input, InsulationReading, MeterReading, Permit, Role, SupplyReading, Target,
-    VehicleLimits,
+    Capability, ConnectorIo, Input, InsulationReading, MeterReading, OverVoltageReading, Permit, Role,
+    SupplyReading, Target, VehicleLimits,
 };
 pub use profile::{NotSafer, Overrides, Profile, class_over_voltage};
 pub use session::{Session, StopReason};
@@ -92,6 +93,15 @@ pub struct Installation {
     pub meter_required: bool,
     /// The insulation monitor also measures the cable's voltage: it is never paused.
     pub monitor_measures_voltage: bool,
+    /// An over-voltage monitor is bound: nothing is energised unless it is armed.
+    pub over_voltage_monitor: bool,
+}
+
+impl Installation {
+    /// Whether this role is played here. All are but one, which may act by its hardware alone.
+    fn has(&self, role: Role) -> bool {
+        role != Role::OverVoltageMonitor || self.over_voltage_monitor
+    }
 }
 
 /// The energy path of one EVSE.
@@ -141,10 +151,12 @@ impl EnergyPath {
         self.outputs.begin_step();
         let before = self.state.name();
         let session_before = self.session.as_ref().map(watched);
+        let at_once = self.acts_at_once(&input);
         self.observe(now, input);
-        if acts_at_once(&input) {
+        if at_once {
             self.supervise(now);
             self.advance(now);
+            self.release_guard(now);
         }
         if matches!(input, Input::Tick) {
             self.renew_leases(now);
@@ -217,6 +229,14 @@ impl EnergyPath {
             .min_by_key(|(at, _)| *at)
     }
 
+    /// What changes slowly, or says nothing new, is acted on with the next tick.
+    fn acts_at_once(&self, input: &Input) -> bool {
+        if let Input::OverVoltage(reading) = input {
+            return self.observed.is_news(*reading);
+        }
+        !matches!(input, Input::Capability(_) | Input::Meter(_) | Input::Soc(_) | Input::Permit(_))
+    }
+
     fn observe(&mut self, now: Timestamp, input: Input) {
         match input {
             Input::Tick => {}
@@ -226,6 +246,7 @@ impl EnergyPath {
             }
             Input::Capability(capability) => self.observed.see_capability(capability),
             Input::CableVoltage(voltage) => self.observed.see_cable(voltage, now),
+            Input::OverVoltage(reading) => self.observed.see_over_voltage(reading, now),
             Input::Insulation(reading) => self.observed.see_insulation(reading, now),
             Input::SelfTest { passed, at } => self.observed.self_test = Some((passed, at)),
             Input::Io(io) => self.observed.see_io(io, now),
@@ -262,6 +283,9 @@ impl EnergyPath {
             Input::Found(role) => {
                 self.observed.found(role);
                 self.outputs.forget_commanded();
+                if role == Role::OverVoltageMonitor {
+                    self.outputs.forget_guard();
+                }
                 if let State::Starting(starting) = &mut self.state {
                     starting.command_again();
                 }
@@ -319,7 +343,8 @@ impl EnergyPath {
         // What is being switched off may say that it already is.
         let ending = matches!(self.state, State::Starting(_) | State::Shutdown(_) | State::Faulted(_));
         let self_test = command == Command::StartSelfTest && matches!(self.state, State::CableCheck(_));
-        if !ending && (self_test || self.outputs.concerns_open_epoch(&command)) {
+        let arming = matches!(command, Command::ArmOverVoltage(limit) if self.outputs.guard().is_some_and(|guard| guard.limit == limit));
+        if !ending && (self_test || arming || self.outputs.concerns_open_epoch(&command)) {
             self.fail(now, FaultCode::Refused(command.role()), Evidence::Seen);
         } else {
             self.outputs.report(Report::CommandRefused(command));
@@ -331,8 +356,7 @@ impl EnergyPath {
         if !self.outputs.is_live() {
             return;
         }
-        let profile = &self.installation.profile;
-        if self.observed.first_missing(now, profile, false).is_none() {
+        if self.observed.first_missing(now, &self.installation, false).is_none() {
             self.outputs.renew(now);
         }
     }
@@ -397,11 +421,6 @@ impl EnergyPath {
     fn link_phase(&self) -> LinkPhase {
         self.observed.link.phase
     }
-}
-
-/// What changes slowly is acted on with the next tick.
-fn acts_at_once(input: &Input) -> bool {
-    !matches!(input, Input::Capability(_) | Input::Meter(_) | Input::Soc(_) | Input::Permit(_))
 }
 
 /// What watchers are told of at once.

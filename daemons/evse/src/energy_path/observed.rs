@@ -3,7 +3,10 @@
 use voltry_bus::{Contactors, LinkPhase, Pilot};
 use voltry_units::{Measured, Timestamp, Volts};
 
-use super::{Capability, ConnectorIo, InsulationReading, MeterReading, Permit, Profile, Role, SupplyReading};
+use super::{
+    Capability, ConnectorIo, Installation, InsulationReading, MeterReading, OverVoltageReading, Permit,
+    Profile, Role, SupplyReading,
+};
 
 /// What is known. A value is used only through a method that asks for its age.
 #[derive(Debug, Clone, Default)]
@@ -11,6 +14,7 @@ pub(super) struct Observed {
     supply: Option<SupplyReading>,
     capability: Capability,
     cable: Option<Measured<Volts>>,
+    over_voltage: Option<OverVoltageReading>,
     insulation: Option<InsulationReading>,
     /// The last self-test: passed, and when.
     pub(super) self_test: Option<(bool, Timestamp)>,
@@ -53,6 +57,7 @@ impl Observed {
                 self.capability = Capability::default();
             }
             Role::VoltageMonitor => self.cable = None,
+            Role::OverVoltageMonitor => self.over_voltage = None,
             Role::InsulationMonitor => {
                 self.insulation = None;
                 self.self_test = None;
@@ -81,6 +86,19 @@ impl Observed {
         if in_order(voltage.at, self.cable.map(|old| old.at), now) {
             self.cable = Some(voltage);
         }
+    }
+
+    pub(super) fn see_over_voltage(&mut self, reading: OverVoltageReading, now: Timestamp) {
+        if in_order(reading.at, self.over_voltage.map(|old| old.at), now) {
+            self.over_voltage = Some(reading);
+        }
+    }
+
+    /// Whether the over-voltage monitor says anything but what it said before.
+    pub(super) fn is_news(&self, reading: OverVoltageReading) -> bool {
+        self.over_voltage.is_none_or(|old| {
+            (old.armed, old.limit, old.tripped) != (reading.armed, reading.limit, reading.tripped)
+        })
     }
 
     /// A value that the device does not vouch for, or that its counter calls old, is none.
@@ -112,6 +130,10 @@ impl Observed {
 
     pub(super) fn cable(&self, now: Timestamp, profile: &Profile) -> Option<Volts> {
         self.cable.and_then(|cable| cable.fresh(now, profile.reading_stale).copied())
+    }
+
+    pub(super) fn over_voltage(&self, now: Timestamp, profile: &Profile) -> Option<OverVoltageReading> {
+        self.over_voltage.filter(|reading| now.since(reading.at) <= profile.reading_stale)
     }
 
     /// The cable's voltage with its time, whatever its age.
@@ -164,19 +186,21 @@ impl Observed {
     pub(super) fn first_missing(
         &self,
         now: Timestamp,
-        profile: &Profile,
+        installation: &Installation,
         meter_wanted: bool,
     ) -> Option<Role> {
+        let profile = &installation.profile;
         let stale = |role| match role {
             Role::PowerSupply => self.supply(now, profile).is_none(),
             Role::VoltageMonitor => self.cable(now, profile).is_none(),
+            Role::OverVoltageMonitor => self.over_voltage(now, profile).is_none(),
             Role::ConnectorIo => self.io(now, profile).is_none(),
             Role::EnergyMeter => self.meter(now, profile).is_none(),
             Role::InsulationMonitor | Role::EvLink => false,
         };
         Role::ALL
             .into_iter()
-            .filter(|role| meter_wanted || *role != Role::EnergyMeter)
+            .filter(|role| installation.has(*role) && (meter_wanted || *role != Role::EnergyMeter))
             .find(|role| !self.is_present(*role) || stale(*role))
     }
 }

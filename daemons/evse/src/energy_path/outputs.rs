@@ -33,6 +33,13 @@ pub(super) struct Setpoint {
     pub(super) current: Amps,
 }
 
+/// What the over-voltage monitor was told to watch, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Guard {
+    pub(super) limit: Volts,
+    pub(super) since: Timestamp,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Outputs {
     actions: Vec<Action>,
@@ -47,6 +54,9 @@ pub(super) struct Outputs {
     pilot: Option<PilotOutput>,
     locked: Option<bool>,
     insulation_active: Option<bool>,
+    guard: Option<Guard>,
+    /// The over-voltage monitor was told that it need not watch.
+    disarmed: bool,
     attached: bool,
     limits: Option<Capability>,
 }
@@ -192,6 +202,33 @@ impl Outputs {
             self.insulation_active = Some(active);
             self.send(Command::InsulationActive(active));
         }
+    }
+
+    /// Arms the over-voltage monitor, if it is not told this limit yet.
+    pub(super) fn arm_guard(&mut self, now: Timestamp, limit: Volts) {
+        if self.guard.is_none_or(|guard| guard.limit != limit) {
+            self.guard = Some(Guard { limit, since: now });
+            self.disarmed = false;
+            self.send(Command::ArmOverVoltage(limit));
+        }
+    }
+
+    pub(super) fn disarm_guard(&mut self) {
+        if !self.disarmed {
+            self.guard = None;
+            self.disarmed = true;
+            self.send(Command::DisarmOverVoltage);
+        }
+    }
+
+    /// Another over-voltage monitor, or one that was reset: what it watches is unknown.
+    pub(super) fn forget_guard(&mut self) {
+        self.guard = None;
+        self.disarmed = false;
+    }
+
+    pub(super) fn guard(&self) -> Option<Guard> {
+        self.guard
     }
 
     /// Sends the offer if it is another one.

@@ -260,6 +260,13 @@ impl Profile {
         }
     }
 
+    /// Whether the profile of this name obliges to hardware that acts on over-voltage by the
+    /// vehicle's class. The 2014 edition leaves the means open.
+    #[must_use]
+    pub fn obliges_to_over_voltage_monitor(name: &str) -> bool {
+        name != "iec61851-23-2014"
+    }
+
     /// The insulation below which a session on up to `voltage` must end.
     #[must_use]
     pub fn insulation_fault(&self, voltage: Volts) -> Ohms {

@@ -12,8 +12,8 @@ use super::{EnergyPath, StopReason};
 
 /// As long as measurements don't confirm a safe state, it is commanded again this often.
 const COMMAND_AGAIN: Duration = Duration::from_secs(1);
-/// A board has left its safe state within this time of its reset.
-const BOARD_RESET: Duration = Duration::from_secs(2);
+/// A board has left its safe state, and an over-voltage monitor its trip, within this time of a reset.
+const RESET_TIME: Duration = Duration::from_secs(2);
 /// And is not reset more often than this.
 const BOARD_RESET_AGAIN: Duration = Duration::from_secs(10);
 /// With this little left of the time for it, the pilot is driven even under current.
@@ -24,6 +24,8 @@ const PILOT_RESERVE: Duration = Duration::from_millis(200);
 pub(super) struct Starting {
     commanded: Option<Timestamp>,
     board_reset: Option<Timestamp>,
+    /// When a person had the over-voltage monitor's trip reset.
+    guard_reset: Option<Timestamp>,
     /// Since when a voltage is measured that must not be there.
     voltage_since: Option<Timestamp>,
 }
@@ -89,13 +91,21 @@ impl EnergyPath {
                 self.outputs.send(Command::ResetBoard);
                 now
             });
-            if now.since(reset) >= BOARD_RESET {
+            if now.since(reset) >= RESET_TIME {
                 self.fail(now, FaultCode::BoardSafeState, Evidence::Seen);
                 return self.state;
             }
             return State::Starting(starting);
         }
         starting.board_reset = None;
+        // Only a person resets a trip: it stays one also through a restart of this process.
+        if let Some(trip) = self.guard_trip(now) {
+            if starting.guard_reset.is_none_or(|reset| now.since(reset) >= RESET_TIME) {
+                self.fail(now, FaultCode::OverVoltage, trip);
+                return self.state;
+            }
+            return State::Starting(starting);
+        }
         if let Some(evidence) = self.voltage_that_should_not_be(now) {
             // A vehicle that was charging when the last process died needs its time to let go.
             let since = *starting.voltage_since.get_or_insert(now);
@@ -107,7 +117,8 @@ impl EnergyPath {
         }
         starting.voltage_since = None;
         let profile = &self.installation.profile;
-        let all_here = self.observed.first_missing(now, profile, self.installation.meter_required).is_none();
+        let all_here =
+            self.observed.first_missing(now, &self.installation, self.installation.meter_required).is_none();
         if all_here && self.observed.confirmed_safe(now, profile) && !self.terminating {
             if !self.faults.as_slice().is_empty() {
                 return State::Faulted(Faulted::new(now));
@@ -271,10 +282,15 @@ impl EnergyPath {
             self.outputs.send(Command::ClearSupply);
         }
         if matches!(self.state, State::Faulted(_)) {
+            let guard_reset = self.guard_trip(now).map(|_| now);
+            if guard_reset.is_some() {
+                self.outputs.send(Command::ResetOverVoltage);
+                self.outputs.forget_guard();
+            }
             self.clear(now, |_| true);
             if self.faults.as_slice().is_empty() && !self.terminating {
                 // At once: a board still in its safe state is no news here, Starting resets it.
-                self.state = State::Starting(Starting::default());
+                self.state = State::Starting(Starting { guard_reset, ..Starting::default() });
             }
         }
     }
@@ -310,12 +326,14 @@ impl EnergyPath {
                 super::Role::InsulationMonitor | super::Role::EvLink => !self.observed.is_present(role),
                 super::Role::PowerSupply => self.observed.supply(now, profile).is_none(),
                 super::Role::VoltageMonitor => self.observed.cable(now, profile).is_none(),
+                super::Role::OverVoltageMonitor => self.observed.over_voltage(now, profile).is_none(),
                 super::Role::ConnectorIo => io.is_none(),
                 super::Role::EnergyMeter => self.observed.meter(now, profile).is_none(),
             },
             FaultCode::InvalidVehicleMode
             | FaultCode::OverCurrent
             | FaultCode::OverVoltage
+            | FaultCode::NotGuarded
             | FaultCode::ResistanceFault
             | FaultCode::CableCheckFailure
             | FaultCode::ShortCircuit

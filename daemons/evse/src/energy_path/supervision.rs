@@ -6,7 +6,6 @@ use voltry_bus::{Contactors, Isolation, Pilot, PilotFault, Proximity};
 use voltry_units::{Ohms, Timestamp, Volts, WattHours};
 
 use super::fault::{Evidence, FaultCode};
-use super::profile::class_over_voltage;
 use super::state::State;
 use super::{ConnectorIo, EnergyPath, Held, Role, Session, SupplyReading};
 
@@ -61,7 +60,7 @@ impl Supervision {
     }
 }
 
-type Finding = Result<(), (FaultCode, Evidence)>;
+pub(super) type Finding = Result<(), (FaultCode, Evidence)>;
 
 impl EnergyPath {
     /// Applies every rule; the first that fails decides. Emergencies are asked first.
@@ -81,6 +80,7 @@ impl EnergyPath {
         if io.emergency_stop {
             return Err((FaultCode::EmergencyStop, Evidence::Seen));
         }
+        self.guard_tripped(now)?;
         // A board that latched for a reason that we latched too is reset when that is cleared.
         let known = !self.faults.as_slice().is_empty();
         if io.safe_state && !known && !matches!(self.state, State::Starting(_) | State::Faulted(_)) {
@@ -137,6 +137,7 @@ impl EnergyPath {
         self.over_current(now)?;
         self.over_voltage(now)?;
         self.inputs_are_fresh(now)?;
+        self.guard_holds(now)?;
         self.insulation_holds(now)?;
         self.voltages_agree(now)?;
         self.not_too_hot(now)?;
@@ -199,7 +200,7 @@ impl EnergyPath {
         let supply = self.observed.supply(now, profile).map(|supply| supply.voltage);
         let Some(voltage) = supply.max(self.observed.cable(now, profile)) else { return Ok(()) };
         let vehicle_max = self.session.as_ref().map_or(Volts::ZERO, Session::voltage_max);
-        let class = class_over_voltage(vehicle_max);
+        let class = self.class_limit();
         if voltage > class {
             return Err((FaultCode::OverVoltage, Evidence::Voltage(voltage, class)));
         }
@@ -223,7 +224,7 @@ impl EnergyPath {
         if late {
             return Err((FaultCode::ControlStalled, Evidence::NotWithin(profile.step_late)));
         }
-        if let Some(role) = self.observed.first_missing(now, profile, false) {
+        if let Some(role) = self.observed.first_missing(now, &self.installation, false) {
             return Err((FaultCode::Missing(role), Evidence::NotWithin(profile.reading_stale)));
         }
         Ok(())

@@ -51,8 +51,9 @@ impl EnergyPath {
         let meter = self.installation.meter_required;
         let gone = Role::ALL
             .into_iter()
+            .filter(|role| self.installation.has(*role))
             .any(|role| (meter || role != Role::EnergyMeter) && !self.observed.is_present(role));
-        let stale = self.observed.first_missing(now, &self.installation.profile, meter).is_some();
+        let stale = self.observed.first_missing(now, &self.installation, meter).is_some();
         self.supervision.blind.for_at_least(PATIENCE, stale, now) || gone
     }
 

@@ -7,7 +7,7 @@ use voltry_evse::energy_path::{Capability, Command, ConnectorIo, Input, Insulati
 use voltry_service::Stamp;
 use voltry_units::{Amps, Celsius, Ohms, Timestamp, Volts, Watts};
 
-use super::Vehicle;
+use super::{Guard, Vehicle};
 
 const LEASE: Duration = Duration::from_millis(500);
 const TOO_OLD: Duration = Duration::from_millis(100);
@@ -34,6 +34,7 @@ pub struct Devices {
     pub locked: bool,
     pub hottest: f64,
     pub has_lock: bool,
+    pub guard: Guard,
     // What can break.
     pub emergency_stop: bool,
     pub welded: bool,
@@ -46,6 +47,8 @@ pub struct Devices {
     pub supply_ignores_off: bool,
     pub meter_stuck: bool,
     pub runaway: f64,
+    /// Volts that a broken module drives onto both sides.
+    pub surge: f64,
     pub resets: u32,
     supply: Lease,
     board: Lease,
@@ -110,6 +113,7 @@ impl Default for Devices {
             locked: false,
             hottest: 25.0,
             has_lock: false,
+            guard: Guard::default(),
             emergency_stop: false,
             welded: false,
             stuck_open: false,
@@ -121,6 +125,7 @@ impl Default for Devices {
             supply_ignores_off: false,
             meter_stuck: false,
             runaway: 0.0,
+            surge: 0.0,
             resets: 0,
             supply: Lease::default(),
             board: Lease::default(),
@@ -176,6 +181,9 @@ impl Devices {
                 self.resets += 1;
                 self.safe_state = self.emergency_stop || self.diode_fault;
             }
+            Command::ArmOverVoltage(_) | Command::DisarmOverVoltage | Command::ResetOverVoltage => {
+                return self.guard.obey(command, self.cable);
+            }
             Command::InsulationActive(active) => {
                 self.insulation_active = active;
                 self.next_sample = now + Duration::from_secs(1);
@@ -208,7 +216,15 @@ impl Devices {
         if self.supply.until.is_some_and(|until| now > until) {
             self.supply_off();
         }
-        if self.board.until.is_some_and(|until| now > until) || self.emergency_stop || self.safe_state {
+        let tripped = self.guard.watch(self.cable);
+        if tripped {
+            self.supply_off();
+        }
+        if self.board.until.is_some_and(|until| now > until)
+            || self.emergency_stop
+            || self.safe_state
+            || tripped
+        {
             self.board.until = None;
             self.board_closed = false;
         }
@@ -254,6 +270,9 @@ impl Devices {
             };
         } else {
             self.module = bleed(self.module);
+        }
+        if self.supply_on {
+            self.module = self.module.max(self.surge);
         }
         self.cable = if self.contactors {
             self.module

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)] // as in any test
 
 mod devices;
+mod guard;
 pub mod player;
 mod vehicle;
 
@@ -14,11 +15,12 @@ use std::time::Duration;
 use voltry_bus::{Authorization, EvseState};
 use voltry_evse::energy_path::{
     Action, Command, EnergyPath, Fault, Input, Installation, MeterReading, Permit, Profile, Report, Role,
-    SupplyReading,
+    SupplyReading, class_over_voltage,
 };
 use voltry_units::{Amps, Measured, Timestamp, Volts, WattHours, Watts};
 
 pub use devices::Devices;
+pub use guard::Guard;
 pub use vehicle::Vehicle;
 
 /// One physical step.
@@ -32,6 +34,7 @@ pub fn installation() -> Installation {
         has_lock: false,
         meter_required: true,
         monitor_measures_voltage: false,
+        over_voltage_monitor: true,
     }
 }
 
@@ -47,6 +50,8 @@ pub struct World {
     pub authorize: bool,
     pub permit: bool,
     pub share: Watts,
+    /// An over-voltage monitor is bound.
+    pub guarded: bool,
     /// Every input, in order, where a test wants them.
     pub script: Option<Vec<(Timestamp, Input)>>,
     /// The actions of the step in which a fault was reported, with it.
@@ -62,6 +67,7 @@ impl World {
     }
 
     pub fn with(installation: Installation) -> Self {
+        let guarded = installation.over_voltage_monitor;
         let mut world = Self {
             now: Timestamp::from_micros(100_000_000),
             path: EnergyPath::new(installation),
@@ -72,13 +78,18 @@ impl World {
             authorize: true,
             permit: true,
             share: Watts::new(150_000),
+            guarded,
             script: None,
             faults_reported: Vec::new(),
             states: Vec::new(),
             inbox: Vec::new(),
             steps: 0,
         };
-        world.inbox.extend(Role::ALL.map(Input::Found));
+        let played = |role: &Role| guarded || *role != Role::OverVoltageMonitor;
+        world.inbox.extend(Role::ALL.into_iter().filter(played).map(Input::Found));
+        if !guarded {
+            world.silent.push(Role::OverVoltageMonitor);
+        }
         world
     }
 
@@ -193,6 +204,9 @@ impl World {
                 let cable = volts(self.devices.cable + self.devices.cable_lies);
                 self.inbox.push(Input::CableVoltage(Measured::new(cable, at)));
             }
+            if speaks(Role::OverVoltageMonitor) {
+                self.inbox.push(Input::OverVoltage(self.devices.guard.reading(self.devices.cable, at)));
+            }
             if speaks(Role::ConnectorIo) {
                 self.inbox.push(Input::Io(self.devices.io(&self.vehicle, at)));
             }
@@ -242,6 +256,19 @@ impl World {
             }
             if let Action::Do(Command::CloseContactors(_)) = action {
                 assert!(self.devices.module < 60.0 && self.devices.cable < 60.0, "closing onto a voltage");
+                let class = class_over_voltage(Volts::from_si(self.vehicle.voltage_max).unwrap());
+                let armed = self.devices.guard.armed.then_some(self.devices.guard.limit);
+                assert!(!self.guarded || armed == Some(class), "closing unguarded: {armed:?}");
+            }
+            if let Action::Do(Command::ArmOverVoltage(_) | Command::DisarmOverVoltage) = action {
+                assert!(self.guarded, "there is no over-voltage monitor");
+            }
+            if let Action::Do(Command::DisarmOverVoltage) = action {
+                let devices = &self.devices;
+                assert!(
+                    !devices.contactors && devices.cable < 60.0 && devices.module < 60.0,
+                    "disarmed too soon"
+                );
             }
         }
     }
@@ -251,6 +278,10 @@ impl World {
         let devices = &self.devices;
         assert!(devices.closed_into < 20.0, "contactors closed into {} V", devices.closed_into);
         let delivering = devices.supply_on && devices.contactors && devices.set_current > 0.0;
+        let guard = &devices.guard;
+        if self.guarded && delivering && !guard.broken && !self.stalled {
+            assert!(guard.armed && !guard.tripped, "energised without a guard in {}", self.state());
+        }
         let testing = self.path.state() == EvseState::CableCheck;
         if delivering && !testing && !self.stalled && !devices.supply_ignores_off {
             assert!(devices.insulation_told >= 100_000.0, "energised at {} ohms", devices.insulation_told);

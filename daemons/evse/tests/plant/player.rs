@@ -47,6 +47,7 @@ pub fn path(role: Role) -> String {
     let name = match role {
         Role::PowerSupply => "power_supply",
         Role::VoltageMonitor => "voltage_monitor",
+        Role::OverVoltageMonitor => "over_voltage_monitor",
         Role::InsulationMonitor => "insulation_monitor",
         Role::ConnectorIo => "connector",
         Role::EnergyMeter => "energy_meter",
@@ -59,6 +60,7 @@ fn interface(role: Role) -> &'static str {
     match role {
         Role::PowerSupply => "org.voltry.PowerSupply1",
         Role::VoltageMonitor => "org.voltry.VoltageMonitor1",
+        Role::OverVoltageMonitor => "org.voltry.OverVoltageMonitor1",
         Role::InsulationMonitor => "org.voltry.InsulationMonitor1",
         Role::ConnectorIo => "org.voltry.ConnectorIo1",
         Role::EnergyMeter => "org.voltry.EnergyMeter1",
@@ -74,6 +76,7 @@ pub fn configuration(name: impl Fn(Role) -> String) -> String {
         let key = match role {
             Role::PowerSupply => "power_supply",
             Role::VoltageMonitor => "voltage_monitor",
+            Role::OverVoltageMonitor => "over_voltage_monitor",
             Role::InsulationMonitor => "insulation_monitor",
             Role::ConnectorIo => "connector_io",
             Role::EnergyMeter => "energy_meter",
@@ -242,6 +245,7 @@ impl Player {
         self.stream(Role::PowerSupply, "Output", &(output,)).await?;
         let cable = bus::VoltageReading { sequence, voltage: self.devices.cable, at };
         self.stream(Role::VoltageMonitor, "Voltage", &(cable,)).await?;
+        self.tell_guard().await?;
         self.tell_io().await?;
         if self.insulation_active {
             self.counter += 1;
@@ -279,6 +283,21 @@ impl Player {
             at: now.as_micros(),
         };
         self.stream(Role::ConnectorIo, "Io", &(state,)).await
+    }
+
+    /// What the over-voltage monitor does now.
+    async fn tell_guard(&mut self) -> anyhow::Result<()> {
+        let now = clock::now();
+        let told = self.devices.guard.reading(self.devices.cable, now);
+        let state = bus::OverVoltageState {
+            sequence: self.next(),
+            armed: told.armed,
+            limit: told.limit.as_si(),
+            tripped: told.tripped,
+            voltage: told.voltage.as_si(),
+            at: now.as_micros(),
+        };
+        self.stream(Role::OverVoltageMonitor, "State", &(state,)).await
     }
 
     async fn tell_link(&self, input: Input, now: Timestamp) -> anyhow::Result<()> {
@@ -399,6 +418,13 @@ fn command(interface: &str, member: &str, message: &Message) -> anyhow::Result<O
         "Off" => Command::SupplyOff,
         "OpenContactors" => Command::OpenContactors,
         "SetPilot" => Command::Pilot(body.deserialize()?),
+        "Arm" => {
+            let (limit,) = body.deserialize()?;
+            Command::ArmOverVoltage(Volts::from_si(limit)?)
+        }
+        "Disarm" => Command::DisarmOverVoltage,
+        "Reset" if interface == "org.voltry.OverVoltageMonitor1" => Command::ResetOverVoltage,
+        "Reset" => Command::ResetBoard,
         "SetActive" => Command::InsulationActive(body.deserialize()?),
         "StartSelfTest" => Command::StartSelfTest,
         "Attach" => Command::Attach,

@@ -110,6 +110,8 @@ voltage_max = {VOLTAGE_MAX}
 current_max = {CURRENT_MAX}
 power_supply = {supply}
 voltage_monitor = {monitor}
+# The simulated modules never give more volts than they are set to: there is nothing to act on.
+over_voltage_by_hardware = true
 insulation_monitor = {monitor}
 connector_io = {connector}
 energy_meter = {meter}
