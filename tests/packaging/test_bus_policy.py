@@ -54,6 +54,7 @@ CONTRACT = {
     "PowerSupply1": ({"voltry-power"}, {"voltry-evse"}),
     "Session1": ({"voltry-station"}, set()),
     "Station1": ({"voltry-station"}, ASK_STATION),
+    "V2gLog1": ({"voltry-secc"}, {"technician", "root"}),
     "VoltageMonitor1": ({"voltry-board", "voltry-meter"}, set()),
     "Sim1": (set(), set()),  # never on a station's bus
 }
@@ -289,10 +290,12 @@ def test_a_name_is_owned_by_its_daemon_alone(broker):
 
 def test_signals_come_from_their_providers_alone(broker):
     async def scenario(clients):
-        listener = clients["voltry-evse"]
-        await listener.call("org.freedesktop.DBus", "org.freedesktop.DBus", "AddMatch", "s", ["type='signal'"])
+        for listener in [clients["voltry-evse"], clients["technician"]]:
+            await listener.call("org.freedesktop.DBus", "org.freedesktop.DBus", "AddMatch", "s", ["type='signal'"])
         for interface, member in members("signal"):
             providers, _ = CONTRACT[interface.removeprefix("org.voltry.")]
+            # What vehicles say of themselves reaches technicians alone.
+            listener = clients["technician" if interface == "org.voltry.V2gLog1" else "voltry-evse"]
             for user, client in clients.items():
                 if user == listener.user:
                     continue
@@ -310,16 +313,21 @@ async def round_trip(sender, receiver):
     await receiver.call("org.freedesktop.DBus", "org.freedesktop.DBus", "GetId")
 
 
-def test_what_was_charged_is_not_broadcast_to_strangers(broker):
+@pytest.mark.parametrize(
+    ("sender", "signal"),
+    [
+        ("voltry-station", ("org.voltry.Station1", "TransactionEnded")),
+        ("voltry-secc", ("org.voltry.V2gLog1", "Message")),
+    ],
+)
+def test_what_was_charged_and_said_is_not_broadcast_to_strangers(broker, sender, signal):
     async def scenario(clients):
         for user in ["stranger", "technician"]:
-            match = ["type='signal',sender='org.voltry.Station1'"]
-            await clients[user].call("org.freedesktop.DBus", "org.freedesktop.DBus", "AddMatch", "s", match)
-        signal = ("org.voltry.Station1", "TransactionEnded")
-        station = clients["voltry-station"]
-        await station.bus.send(Message.new_signal("/org/voltry/station", *signal))
-        await round_trip(station, clients["stranger"])
-        await round_trip(station, clients["technician"])
+            await clients[user].call("org.freedesktop.DBus", "org.freedesktop.DBus", "AddMatch", "s", ["type='signal'"])
+        provider = clients[sender]
+        await provider.bus.send(Message.new_signal("/org/voltry/x/1", *signal))
+        await round_trip(provider, clients["stranger"])
+        await round_trip(provider, clients["technician"])
         assert signal in clients["technician"].signals
         assert signal not in clients["stranger"].signals
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use voltry_bus::{Authorization, EvseStatusCode, Isolation, PhaseAnswer};
+use voltry_bus::{Authorization, EvseStatusCode, Isolation, LinkPhase, PhaseAnswer};
 use voltry_units::{Amps, Timestamp, Volts};
 
 use crate::config::Timing;
@@ -100,6 +100,27 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Who ended the conversation, where, and why, in one sentence. `phase`: none before a
+    /// session was set up.
+    #[must_use]
+    pub fn sentence(&self, phase: Option<LinkPhase>) -> String {
+        let phase = phase.map_or_else(|| "the handshake".to_owned(), |phase| phase.to_string());
+        match self {
+            // Their own words say who.
+            Self::Silent(_) | Self::Disconnected(_) => format!("in {phase} {self}"),
+            Self::Wire(_)
+            | Self::Order { .. }
+            | Self::UnknownSession(_)
+            | Self::NotOffered(_)
+            | Self::NotAuthorized
+            | Self::Refused(_)
+            | Self::Aborted(_)
+            | Self::Overdue { .. }
+            | Self::Stale(_)
+            | Self::NoLimits => format!("the station ended it in {phase}: {self}"),
+        }
+    }
+
     /// The kind alone, to count by.
     #[must_use]
     pub const fn kind(&self) -> &'static str {

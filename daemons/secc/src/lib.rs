@@ -12,6 +12,7 @@
 //! - [`decide`]: what a request is answered. Pure.
 //! - [`session`]: one conversation: bytes, time and pushes in; bytes and events out. No I/O.
 //! - [`pushed`]: the newest values from evse, the only source of answers.
+//! - [`transcript`]: what was said, bounded; [`v2g_log`] serves it.
 //! - [`link`], [`net`]: sockets. [`bus`]: D-Bus.
 //!
 //! An answer never waits on the bus: evse pushes, the newest push is what the vehicle hears,
@@ -29,4 +30,6 @@ pub mod net;
 pub mod order;
 pub mod pushed;
 pub mod session;
+pub mod transcript;
 pub mod v2g;
+pub mod v2g_log;

@@ -29,6 +29,7 @@ use crate::net::{LinkLocal, Ports, Throttle};
 use crate::pushed::Pushed;
 use crate::session::{Event, Session};
 use crate::v2g::{self, sdp};
+use crate::v2g_log::V2gLog;
 
 /// How often the interface is looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -47,8 +48,9 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     let path = voltry_bus::names::path("ev_link", daemon.instance());
     let device = Device::serve(daemon.connection(), &path, Identity::default()).await?;
     let (publisher, pushed) = bus::serve(daemon.connection(), &path).await?;
+    let log = V2gLog::serve(daemon.connection(), &path).await?;
     let number = daemon.instance().parse().context("the instance is an EVSE's number")?;
-    let mut link = Link::new(settings, device, publisher, pushed);
+    let mut link = Link::new(settings, device, publisher, pushed, log);
     link.look(now());
     daemon.claim(&voltry_bus::names::secc(number)).await?;
     daemon.ready();
@@ -87,6 +89,9 @@ pub struct Link {
     device: Device,
     faults: FaultLog,
     publisher: Publisher,
+    log: V2gLog,
+    /// The phase of the conversation; none before its session.
+    phase: Option<LinkPhase>,
     cell: Arc<watch::Sender<Pushed>>,
     pushed: watch::Receiver<Pushed>,
     attached: Option<u64>,
@@ -110,6 +115,7 @@ impl Link {
         device: Device,
         publisher: Publisher,
         cell: Arc<watch::Sender<Pushed>>,
+        log: V2gLog,
     ) -> Self {
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -118,6 +124,8 @@ impl Link {
             device,
             faults: FaultLog::new(),
             publisher,
+            log,
+            phase: None,
             pushed: cell.subscribe(),
             cell,
             attached: None,
@@ -312,9 +320,11 @@ impl Link {
         // What was meant for a conversation that is over is not meant for this one.
         self.cell.send_modify(Pushed::session_over);
         tracing::info!("vehicle connected");
-        let unix_seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.log.begin(now, i64::try_from(unix.as_micros()).unwrap_or(i64::MAX));
+        self.phase = None;
         let timing = self.settings.timing.clone();
-        let session = Session::open(now, unix_seconds, identity, timing, id, self.paused, self.counter);
+        let session = Session::open(now, unix.as_secs(), identity, timing, id, self.paused, self.counter);
         self.conversation = Some(Conversation { stream, session });
         Ok(())
     }
@@ -349,6 +359,8 @@ impl Link {
         if !bytes.is_empty() && conversation.stream.try_write(&bytes).ok() != Some(bytes.len()) {
             conversation.session.disconnected(now, "the vehicle does not read its answers");
         }
+        let said = conversation.session.take_said();
+        self.log.note(now, said).await.context("telling who follows")?;
         while let Some(event) = self.conversation.as_mut().and_then(|talk| talk.session.poll_event()) {
             self.tell(now, event).await?;
         }
@@ -361,18 +373,29 @@ impl Link {
     async fn tell(&mut self, now: Timestamp, event: Event) -> anyhow::Result<()> {
         let Some(conversation) = &self.conversation else { return Ok(()) };
         match &event {
-            Event::Phase { phase, .. } => tracing::info!(%phase, "entered"),
-            Event::Protocol(title) => tracing::info!(protocol = title, "agreed"),
+            Event::Phase { phase, .. } => {
+                self.phase = Some(*phase);
+                tracing::info!(%phase, "entered");
+            }
+            Event::Protocol(title) => {
+                self.log.agreed(title);
+                tracing::info!(protocol = title, "agreed");
+            }
             Event::Target(_) | Event::Limits(_) | Event::Status(_) => {}
             Event::Ended(outcome, cause) => {
                 self.counter = conversation.session.counter();
                 self.paused =
                     (*outcome == LinkOutcome::Paused).then(|| conversation.session.id()).or(self.paused);
                 match cause {
-                    None => tracing::info!(%outcome, "conversation ended"),
+                    None => {
+                        let how = if *outcome == LinkOutcome::Paused { "paused" } else { "ended" };
+                        self.log.ended(format!("the vehicle {how} it with SessionStop"));
+                        tracing::info!(%outcome, "conversation ended");
+                    }
                     Some(cause) => {
-                        let (kind, cause) = (cause.kind(), cause.to_string());
-                        self.complain(now, kind, &cause);
+                        let (kind, sentence) = (cause.kind(), cause.sentence(self.phase));
+                        self.complain(now, kind, &sentence);
+                        self.log.ended(sentence);
                     }
                 }
                 self.publisher.publish(now, event).await?;

@@ -20,6 +20,7 @@ use crate::decide::{Cause, Question, Verdict};
 use crate::message::{Answer, Code, EvLimits, EvStatus, Processing, Progress, Protocol, Request, Target};
 use crate::order::Stage;
 use crate::pushed::Pushed;
+use crate::transcript::Said;
 use crate::v2g::{Identity, Incoming, Wire, WireError};
 
 /// After a failure: how long the vehicle has to say goodbye.
@@ -174,6 +175,12 @@ impl Session {
     #[must_use]
     pub fn take_transmit(&mut self) -> Vec<u8> {
         self.wire.take_transmit()
+    }
+
+    /// What was heard and said since the last call, for the log.
+    #[must_use]
+    pub fn take_said(&mut self) -> Vec<Said> {
+        self.wire.take_said()
     }
 
     /// What to tell evse.

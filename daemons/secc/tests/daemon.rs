@@ -22,10 +22,12 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::Mutex;
 use voltry_bus::{
     Authorization, EvLink1Proxy, EvseLimits, EvseStatusCode, Isolation, LinkPhase, PhaseAnswer, Present,
+    V2gLog1Proxy,
 };
 use voltry_secc::bus;
 use voltry_secc::config::configure;
 use voltry_secc::link::Link;
+use voltry_secc::v2g_log::V2gLog;
 use voltry_service::clock::now;
 use voltry_service::{Config, Device, Identity};
 
@@ -76,7 +78,8 @@ async fn with_daemon<F: Future<Output = ()>>(scenario: impl FnOnce(EvLink1Proxy<
     let settings = configure(&Config::parse([("voltry.toml", text)]).unwrap(), "1").unwrap().settings;
     let device = Device::serve(&server, PATH, Identity::default()).await.unwrap();
     let (publisher, cell) = bus::serve(&server, PATH).await.unwrap();
-    let mut link = Link::new(settings, device, publisher, cell);
+    let log = V2gLog::serve(&server, PATH).await.unwrap();
+    let mut link = Link::new(settings, device, publisher, cell, log);
     link.look(now());
     let proxy = EvLink1Proxy::builder(&client)
         .destination(NAME)
@@ -227,11 +230,57 @@ async fn what_is_served_is_the_contract() {
     server.request_name(NAME).await.unwrap();
     let _device = Device::serve(&server, PATH, Identity::default()).await.unwrap();
     let _served = bus::serve(&server, PATH).await.unwrap();
+    let _log = V2gLog::serve(&server, PATH).await.unwrap();
     let peer =
         zbus::fdo::IntrospectableProxy::builder(&client).destination(NAME).path(PATH).build().await.unwrap();
     let xml = peer.introspect().await.unwrap();
-    let roles = ["org.voltry.EvLink1", "org.voltry.Device1"];
+    let roles = ["org.voltry.EvLink1", "org.voltry.V2gLog1", "org.voltry.Device1"];
     assert_eq!(voltry_bus::contract::check_served(&xml, &roles), Ok(()));
+}
+
+#[tokio::test]
+async fn what_was_said_can_be_followed_and_read_afterwards() {
+    with_daemon(|evse| async move {
+        let log = V2gLog1Proxy::builder(evse.inner().connection())
+            .destination(NAME)
+            .path(PATH)
+            .build()
+            .await
+            .unwrap();
+        attach(&evse).await;
+        assert_eq!(log.conversations().await.unwrap(), []);
+        for bad in [0, 601, u32::MAX] {
+            assert!(log.follow(bad).await.is_err(), "{bad}");
+        }
+        log.follow(60).await.unwrap();
+        let mut live = log.receive_message().await.unwrap();
+        let mut vehicle = Vehicle::connect().await;
+        vehicle.charge().await;
+        vehicle.ok(current_demand()).await;
+        vehicle.stream.shutdown().await.unwrap();
+        until(&evse, LinkPhase::Listening).await;
+
+        let [conversation] = &log.conversations().await.unwrap()[..] else { panic!("not one") };
+        assert_eq!(conversation.protocol, "ISO 15118-2:2014");
+        assert_eq!(conversation.ended, "in charging the connection ended: the vehicle closed it");
+        let messages = log.read(conversation.began).await.unwrap();
+        let names: Vec<_> = messages.iter().map(|message| message.name.as_str()).collect();
+        assert_eq!(
+            names[..4],
+            ["supportedAppProtocolReq", "supportedAppProtocolRes", "SessionSetupReq", "SessionSetupRes"]
+        );
+        assert_eq!(names[names.len() - 2..], ["CurrentDemandReq", "CurrentDemandRes"]);
+        for (number, message) in messages.iter().enumerate() {
+            assert_eq!(message.by_vehicle, number % 2 == 0, "{}", message.name);
+            assert_eq!(message.payload_type, 0x8001);
+            let signal = live.next().await.unwrap();
+            assert_eq!(signal.args().unwrap().message(), message);
+        }
+        let demand = &messages[messages.len() - 2];
+        assert!(demand.text.contains("ev_target_current"), "{}", demand.text);
+        assert!(log.read(conversation.began + 1).await.is_err());
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -57,6 +57,36 @@ pub struct DcCapability {
     pub power_max: f64,
 }
 
+/// A conversation between station and vehicle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct V2gConversation {
+    /// When the vehicle connected, microseconds of Unix time; its name for `Read`.
+    pub began: i64,
+    /// The protocol that was agreed; empty: none.
+    pub protocol: String,
+    /// Who ended it, in which phase, and why, in one sentence; empty while it goes on.
+    pub ended: String,
+    /// Messages between the first and the newest that were not kept.
+    pub left_out: u64,
+}
+
+/// One V2G message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct V2gMessage {
+    /// When it was heard or said, microseconds of Unix time.
+    pub time: i64,
+    /// The vehicle said it.
+    pub by_vehicle: bool,
+    /// Its name in the standard; empty if it could not be decoded.
+    pub name: String,
+    /// Its content, for a person; why it could not be decoded.
+    pub text: String,
+    /// The V2GTP payload type.
+    pub payload_type: u16,
+    /// The payload as it was on the wire.
+    pub payload: Vec<u8>,
+}
+
 /// One power module, for the technician.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type, Variant, OwnedVariant)]
 pub struct Module {

@@ -22,6 +22,7 @@ use iso15118::v2gtp::PayloadType;
 use iso15118::{Iso20Set, Protocol as Generation, Protocols};
 
 use crate::message::{Answer, ControlMode, Protocol, Request};
+use crate::transcript::Said;
 
 /// Longest payload taken, bytes. ISO 15118-2 messages without certificates need 400.
 pub const MAX_PAYLOAD: usize = 4096;
@@ -77,6 +78,8 @@ pub struct Wire {
     not_offered: Option<Message>,
     /// What the answer to the open request takes from it.
     form: iso20::Form,
+    /// For the log, in the order of the wire. At most what one call takes in and gives out.
+    said: Vec<Said>,
 }
 
 impl Wire {
@@ -88,6 +91,7 @@ impl Wire {
             identity,
             not_offered: None,
             form: iso20::Form::default(),
+            said: Vec::new(),
         }
     }
 
@@ -105,7 +109,7 @@ impl Wire {
     /// The stream is no conversation; see [`WireError`].
     pub fn next_message(&mut self) -> Result<Option<Incoming>, WireError> {
         while let Some((payload_type, payload)) = self.connection.next_frame() {
-            tracing::trace!(payload = %hex(&payload), "received");
+            self.log(true, payload_type, &payload);
             match decode(self.connection.protocol(), payload_type, &payload) {
                 Ok(message) => return self.sort(message).map(Some),
                 // [V2G2-800]: a payload type that is not ours is skipped.
@@ -188,17 +192,32 @@ impl Wire {
     }
 
     fn transmit(&mut self, message: &Message) -> Result<(), WireError> {
-        self.connection.send(message).map_err(|error| WireError::Codec(error.to_string()))
+        let codec = |error: &dyn std::fmt::Display| WireError::Codec(error.to_string());
+        let (payload_type, payload) = message.encode().map_err(|error| codec(&error))?;
+        self.connection.send_frame(payload_type, &payload).map_err(|error| codec(&error))?;
+        self.log(false, payload_type, &payload);
+        Ok(())
+    }
+
+    fn log(&mut self, by_vehicle: bool, payload_type: PayloadType, payload: &[u8]) {
+        self.said.push(Said {
+            by_vehicle,
+            protocol: self.connection.protocol().and_then(protocol),
+            payload_type: payload_type.as_u16(),
+            payload: payload.to_vec(),
+        });
     }
 
     /// Takes what is to be written.
     #[must_use]
     pub fn take_transmit(&mut self) -> Vec<u8> {
-        let bytes = self.connection.take_transmit();
-        if !bytes.is_empty() {
-            tracing::trace!(frame = %hex(&bytes), "sent");
-        }
-        bytes
+        self.connection.take_transmit()
+    }
+
+    /// Takes what was heard and said since the last call.
+    #[must_use]
+    pub fn take_said(&mut self) -> Vec<Said> {
+        std::mem::take(&mut self.said)
     }
 
     /// Bytes and frames held, for the tests of its bounds.
@@ -234,9 +253,34 @@ fn decode(
     }
 }
 
-/// Bytes as hexadecimal digits, written only when someone reads the trace.
-fn hex(bytes: &[u8]) -> impl std::fmt::Display + '_ {
-    std::fmt::from_fn(move |f| bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")))
+/// A message's name and its content, for a person.
+#[must_use]
+pub fn describe(said: &Said) -> (String, String) {
+    let payload_type = PayloadType::from_u16(said.payload_type);
+    match decode(said.protocol.map(generation), payload_type, &said.payload) {
+        Ok(message) => (message.name().to_owned(), content(&message)),
+        Err(error) => (String::new(), format!("undecodable: {error}")),
+    }
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the codec's enum: whatever has no body of its own is shown whole"
+)]
+fn content(message: &Message) -> String {
+    match message {
+        Message::Iso2(document) => match &**document {
+            iso15118::iso2::Document::V2GMessage(whole) => {
+                whole.body.choice.as_ref().map_or_else(String::new, |body| format!("{body:?}"))
+            }
+            other => format!("{other:?}"),
+        },
+        Message::Iso20(document) => format!("{document:?}"),
+        Message::Iso20Dc(document) => format!("{document:?}"),
+        Message::AppProtocolReq(offer) => format!("{offer:?}"),
+        Message::AppProtocolRes(answer) => format!("{answer:?}"),
+        other => format!("{other:?}"),
+    }
 }
 
 #[cfg(test)]
