@@ -149,8 +149,8 @@ fn link_input(member: &str, message: &Message, now: Timestamp) -> Result<Option<
             Input::Soc(Percent::from_si(state.soc)?)
         }
         "PilotRequest" => {
-            let (_phase, output): (u64, bus::PilotOutput) = body.deserialize()?;
-            Input::PilotRequest(output)
+            let (phase, output): (u64, bus::PilotOutput) = body.deserialize()?;
+            Input::PilotRequest { counter: phase, output }
         }
         "Ended" => {
             let end: bus::LinkEnd = body.deserialize()?;

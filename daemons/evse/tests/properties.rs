@@ -264,7 +264,8 @@ fn any_input() -> impl Strategy<Value = Made> {
             .prop_map(move |(counter, voltage, current)| Input::Target(Target { counter, voltage, current, at })),
         2 => limits,
         1 => (0_i32..100).prop_map(|soc| Input::Soc(Percent::new(soc))),
-        1 => prop::sample::select(PilotOutput::ALL.to_vec()).prop_map(Input::PilotRequest),
+        1 => (0_u64..40, prop::sample::select(PilotOutput::ALL.to_vec()))
+            .prop_map(|(counter, output)| Input::PilotRequest { counter, output }),
         1 => prop::sample::select(LinkOutcome::ALL.to_vec()).prop_map(Input::LinkEnded),
         2 => (any::<bool>(), 0_i32..100_000)
             .prop_map(move |(allowed, watts)| Input::Permit(Permit { allowed, power: Watts::new(watts), until: at })),

@@ -5,8 +5,8 @@ mod plant;
 use std::time::Duration;
 
 use plant::World;
-use voltry_bus::EvseState;
-use voltry_evse::energy_path::StopReason;
+use voltry_bus::{EvseState, PilotOutput};
+use voltry_evse::energy_path::{Input, StopReason};
 
 #[test]
 fn a_vehicle_charges_and_leaves_and_the_next_may_come() {
@@ -61,4 +61,32 @@ fn nothing_is_delivered_before_the_driver_is_authorized() {
     assert!(!world.devices.contactors);
     world.authorize = true;
     world.until(EvseState::Charging);
+}
+
+#[test]
+fn a_link_may_start_the_vehicle_anew_by_its_pilot_until_something_is_energised() {
+    let mut world = World::available();
+    world.authorize = false;
+    world.vehicle.plug();
+    world.until(EvseState::Authorizing);
+    let session = world.path.session().unwrap().id;
+    let ask = |world: &mut World, late: u64, output| {
+        let counter = world.vehicle.counter() - late;
+        world.feed(Input::PilotRequest { counter, output });
+        world.devices.pilot_output
+    };
+    assert_eq!(
+        ask(&mut world, 1, PilotOutput::F),
+        PilotOutput::Digital,
+        "it was asked in a phase that is over"
+    );
+    assert_eq!(ask(&mut world, 0, PilotOutput::F), PilotOutput::F);
+    world.run(Duration::from_millis(4500));
+    assert_eq!(world.state(), EvseState::Authorizing, "a vehicle whose pilot we hold at F is not gone");
+    assert_eq!(ask(&mut world, 0, PilotOutput::Digital), PilotOutput::Digital);
+    world.authorize = true;
+    world.until(EvseState::Charging);
+    assert_eq!(world.path.session().unwrap().id, session);
+    assert_eq!(ask(&mut world, 0, PilotOutput::F), PilotOutput::Digital, "while charging");
+    assert_eq!(world.path.faults(), []);
 }

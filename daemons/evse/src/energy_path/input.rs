@@ -50,7 +50,12 @@ pub enum Input {
     /// The vehicle's state of charge.
     Soc(Percent),
     /// The conversation wants a pilot state.
-    PilotRequest(PilotOutput),
+    PilotRequest {
+        /// The phase it was asked in; of another phase it is dropped.
+        counter: u64,
+        /// The state.
+        output: PilotOutput,
+    },
     /// The conversation ended.
     LinkEnded(LinkOutcome),
 

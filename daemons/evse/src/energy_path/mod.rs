@@ -271,7 +271,10 @@ impl EnergyPath {
                     session.soc = Some(soc);
                 }
             }
-            Input::PilotRequest(output) => self.grant_pilot(output),
+            Input::PilotRequest { counter, output } if counter == self.observed.link.counter => {
+                self.grant_pilot(output);
+            }
+            Input::PilotRequest { .. } => {}
             Input::LinkEnded(outcome) => self.link_ended(now, outcome),
             Input::Permit(permit) => self.observed.permit = Some(permit),
             Input::Authorization { session, authorization } => self.authorize(session, authorization),

@@ -134,6 +134,11 @@ impl Vehicle {
         inbox.push(Input::Phase { counter: self.counter, phase });
     }
 
+    /// The counter of the phase it is in.
+    pub fn counter(&self) -> u64 {
+        self.counter
+    }
+
     fn answered(&self, answer: PhaseAnswer) -> bool {
         self.answer == Some((self.counter, answer))
     }
