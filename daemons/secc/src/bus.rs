@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::sync::watch;
 use voltry_bus::{
-    Authorization, Error, EvseLimits, LinkEnd, LinkPhase, PhaseAnswer, PhaseEntry, PilotOutput,
-    VehicleLimits, VehicleState,
+    Authorization, Error, EvseLimits, LinkEnd, LinkPhase, PhaseAnswer, PhaseEntry, PilotOutput, Powerline,
+    PowerlineState, VehicleLimits, VehicleState,
 };
 use voltry_units::{Amps, Measured, Timestamp, Volts, WattHours, Watts};
 use zbus::object_server::SignalEmitter;
@@ -29,7 +29,16 @@ const REASON_MAX: usize = 200;
 struct Told {
     phase: LinkPhase,
     protocol: &'static str,
+    powerline: Powerline,
 }
+
+const NO_MODEM: Powerline = Powerline {
+    state: PowerlineState::NoModem,
+    vehicle: String::new(),
+    attenuation: 0.0,
+    matched_at: 0,
+    retries: 0,
+};
 
 /// The served object.
 #[derive(Debug, Clone)]
@@ -58,7 +67,8 @@ pub async fn serve(
     path: &str,
 ) -> zbus::Result<(Publisher, Arc<watch::Sender<Pushed>>)> {
     let pushed = Arc::new(watch::Sender::new(Pushed::default()));
-    let (told, receiver) = watch::channel(Told { phase: LinkPhase::Detached, protocol: "" });
+    let (told, receiver) =
+        watch::channel(Told { phase: LinkPhase::Detached, protocol: "", powerline: NO_MODEM });
     let object = EvLink1 { pushed: Arc::clone(&pushed), told: receiver };
     connection.object_server().at(path, object.clone()).await?;
     let emitter = SignalEmitter::new(connection, path.to_owned())?;
@@ -162,6 +172,11 @@ impl EvLink1 {
     fn protocol(&self) -> &str {
         self.told.borrow().protocol
     }
+
+    #[zbus(property)]
+    fn powerline(&self) -> Powerline {
+        self.told.borrow().powerline.clone()
+    }
 }
 
 fn cut(reason: &str) -> Arc<str> {
@@ -178,6 +193,36 @@ impl Publisher {
             .await
             .context("the bus takes no signals")?
             .context("telling evse")
+    }
+
+    /// Asks evse for a pilot state.
+    ///
+    /// # Errors
+    /// The bus is lost.
+    pub async fn request_pilot(&mut self, output: PilotOutput) -> anyhow::Result<()> {
+        tokio::time::timeout(BUS_LOST, EvLink1::pilot_request(&self.emitter, self.counter, output))
+            .await
+            .context("the bus takes no signals")?
+            .context("asking evse for a pilot state")
+    }
+
+    /// Shows the powerline link, if it is another than was shown.
+    ///
+    /// # Errors
+    /// The bus is lost.
+    pub async fn show_powerline(&mut self, powerline: Powerline) -> anyhow::Result<()> {
+        let changed = self.told.send_if_modified(|told| {
+            let changed = told.powerline != powerline;
+            told.powerline = powerline;
+            changed
+        });
+        if !changed {
+            return Ok(());
+        }
+        tokio::time::timeout(BUS_LOST, self.object.powerline_changed(&self.emitter))
+            .await
+            .context("the bus takes no signals")?
+            .context("showing the powerline link")
     }
 
     async fn emit(&mut self, at: u64, event: Event) -> zbus::Result<()> {

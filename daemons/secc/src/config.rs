@@ -8,6 +8,7 @@ use voltry_service::{Binding, Config, ConfigError, Problem, Provision};
 use voltry_units::Amps;
 
 use crate::message::{ControlMode, Protocol};
+use crate::slac::Matching;
 
 /// `[secc.N]`: communication with the vehicle at EVSE N.
 #[derive(Debug, Clone, Deserialize)]
@@ -31,6 +32,9 @@ pub struct Settings {
     /// the first.
     #[serde(default = "both_modes")]
     pub control_modes: Vec<ControlMode>,
+    /// The powerline modem behind the interface. Without this table Ethernet leads straight to
+    /// the vehicle, and nothing is matched.
+    pub slac: Option<Matching>,
     /// The station's own times.
     #[serde(default)]
     pub timing: Timing,
@@ -137,6 +141,17 @@ fn problems(settings: &Settings) -> Vec<(&'static str, String)> {
     if settings.control_modes.is_empty() || settings.control_modes.len() > ControlMode::ALL.len() {
         problems.push(("control_modes", "\"scheduled\", \"dynamic\", or both".to_owned()));
     }
+    if let Some(matching) = &settings.slac {
+        if !(-30..=30).contains(&matching.attenuation_offset_db) {
+            problems.push(("slac.attenuation_offset_db", "between -30 and 30 dB".to_owned()));
+        }
+        if !(1..=50).contains(&matching.init.as_secs()) {
+            problems.push(("slac.init_ms", "between 1000 and 50000: vehicles give up after 50 s".to_owned()));
+        }
+        if matching.retries > 10 {
+            problems.push(("slac.retries", "at most 10".to_owned()));
+        }
+    }
     if settings.timing.hold > Duration::from_secs(1) {
         problems.push(("timing.hold_ms", "at most 1000: vehicles wait 2 s for an answer".to_owned()));
     }
@@ -162,6 +177,23 @@ mod tests {
         assert_eq!(provision.objects[0].path.as_str(), "/org/voltry/ev_link/1");
         assert_eq!(provision.settings.timing.pre_charge, Duration::from_secs(5));
         assert_eq!(provision.settings.protocols, [Protocol::Iso2]);
+    }
+
+    #[test]
+    fn a_modem_is_named_and_the_rest_has_defaults() {
+        let table = |slac: &str| format!("[secc.1]\ninterface = \"qca0\"\nevse_id = \"DE*VOL*E1\"\n{slac}");
+        assert!(configured(&table("")).unwrap().settings.slac.is_none());
+        let slac = configured(&table("slac = { modem = \"qca7000\" }")).unwrap().settings.slac.unwrap();
+        assert_eq!((slac.attenuation_offset_db, slac.init, slac.retries), (0, Duration::from_secs(40), 2));
+        for wrong in [
+            "slac = { modem = \"qca9000\" }",
+            "slac = { attenuation_offset_db = 10 }",
+            "slac = { modem = \"cg5317\", attenuation_offset_db = 31 }",
+            "slac = { modem = \"cg5317\", init_ms = 60000 }",
+            "slac = { modem = \"cg5317\", retries = 11 }",
+        ] {
+            assert!(configured(&table(wrong)).is_err(), "{wrong}");
+        }
     }
 
     #[test]

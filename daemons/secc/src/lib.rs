@@ -1,7 +1,8 @@
 //! ISO 15118 communication with the vehicle: one daemon an EVSE.
 //!
 //! ```text
-//!   vehicle ◀─ UDP ─▶ discovery (SDP) ┐
+//!   vehicle ◀─ PLC ─▶ matching (SLAC) ┐
+//!   vehicle ◀─ UDP ─▶ discovery (SDP) ┤
 //!   vehicle ◀─ TCP ─▶ session ────────┼─▶ events ─▶ signals of EvLink1 ─▶ evse
 //!                        ▲            │
 //!                     pushed ◀────────┴── methods of EvLink1 ◀─────────── evse
@@ -12,13 +13,15 @@
 //! - [`decide`]: what a request is answered. Pure.
 //! - [`session`]: one conversation: bytes, time and pushes in; bytes and events out. No I/O.
 //! - [`pushed`]: the newest values from evse, the only source of answers.
+//! - [`slac`]: which vehicle is at this cable, over a powerline modem. Frames and time in, frames
+//!   and events out; [`slac::shell`] is its socket.
 //! - [`transcript`]: what was said, bounded; [`v2g_log`] serves it.
 //! - [`link`], [`net`]: sockets. [`bus`]: D-Bus.
 //!
 //! An answer never waits on the bus: evse pushes, the newest push is what the vehicle hears,
 //! and a push older than 300 ms is refused instead of repeated.
 //!
-//! To come, and where: SLAC as `slac/` before discovery; TLS as a stream of [`link`]'s;
+//! To come, and where: TLS as a stream of [`link`]'s;
 //! DIN 70121 as a codec beside `v2g/iso2.rs` and `v2g/iso20/`.
 
 pub mod bus;
@@ -30,6 +33,14 @@ pub mod net;
 pub mod order;
 pub mod pushed;
 pub mod session;
+pub mod slac;
 pub mod transcript;
 pub mod v2g;
 pub mod v2g_log;
+
+/// Bytes that nobody can guess.
+fn random<const N: usize>() -> std::io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut bytes)?;
+    Ok(bytes)
+}

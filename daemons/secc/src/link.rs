@@ -1,14 +1,14 @@
 //! The daemon's one task: sockets, time and pushes go in, answers and signals come out.
 //!
 //! ```text
-//! no interface ─▶ bound ─▶ (attached) answering discovery ─▶ connected ─▶ listening again
+//! no interface ─▶ bound ─▶ (attached, matched) answering discovery ─▶ connected ─▶ listening again
 //! ```
 //! The vehicle's answer is written before anything is told to evse, both in the same wake-up.
 //! Nothing here waits for the vehicle to read: an answer that does not fit into the socket's
 //! buffer ends the connection.
 
 use std::collections::HashMap;
-use std::io::{self, Read as _};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -28,6 +28,8 @@ use crate::config::Settings;
 use crate::net::{LinkLocal, Ports, Throttle};
 use crate::pushed::Pushed;
 use crate::session::{Event, Session};
+use crate::slac::shell::Powerline;
+use crate::slac::{self, wire};
 use crate::v2g::{self, sdp};
 use crate::v2g_log::V2gLog;
 
@@ -39,6 +41,10 @@ const DISCOVERY_RATE: u32 = 20;
 const CONNECTION_RATE: u32 = 5;
 /// The fault while there is nothing to listen on.
 const NO_LINK: &str = "NoVehicleLink";
+/// The fault while the modem does not answer.
+const MODEM_SILENT: &str = "ModemSilent";
+/// The fault from a vehicle that could not be matched until the next one whose link is up.
+const UNMATCHED: &str = "VehicleUnmatched";
 
 /// Serves the vehicle's communication until the daemon has to end.
 ///
@@ -46,7 +52,7 @@ const NO_LINK: &str = "NoVehicleLink";
 /// The bus is lost.
 pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     let path = voltry_bus::names::path("ev_link", daemon.instance());
-    let device = Device::serve(daemon.connection(), &path, Identity::default()).await?;
+    let device = Device::serve(daemon.connection(), &path, modem(&settings, None)).await?;
     let (publisher, pushed) = bus::serve(daemon.connection(), &path).await?;
     let log = V2gLog::serve(daemon.connection(), &path).await?;
     let number = daemon.instance().parse().context("the instance is an EVSE's number")?;
@@ -68,10 +74,23 @@ struct Conversation {
     session: Session,
 }
 
+/// The modem as a device, once it has said its address.
+fn modem(settings: &Settings, address: Option<wire::Mac>) -> Identity {
+    let Some(matching) = &settings.slac else { return Identity::default() };
+    let (vendor, model) = matching.modem.maker_and_model();
+    Identity {
+        vendor: vendor.to_owned(),
+        model: model.to_owned(),
+        serial: address.map(|address| wire::spelled(address).to_string()).unwrap_or_default(),
+        ..Identity::default()
+    }
+}
+
 /// What woke the task.
 #[derive(Debug)]
 enum Wake {
     Look,
+    Powerline(io::Result<()>),
     Datagram(usize, SocketAddr),
     Connection(TcpStream),
     Bytes(usize),
@@ -95,6 +114,7 @@ pub struct Link {
     cell: Arc<watch::Sender<Pushed>>,
     pushed: watch::Receiver<Pushed>,
     attached: Option<u64>,
+    powerline: Option<Powerline>,
     ports: Option<Ports>,
     conversation: Option<Conversation>,
     counter: u64,
@@ -129,6 +149,7 @@ impl Link {
             pushed: cell.subscribe(),
             cell,
             attached: None,
+            powerline: None,
             ports: None,
             conversation: None,
             // Rises across restarts of this daemon too, so that no old push fits a new phase.
@@ -159,11 +180,16 @@ impl Link {
     /// Waits for whatever comes first. Each branch can be dropped without loss.
     async fn wake(&mut self) -> Wake {
         let ports = self.ports.as_ref();
+        let powerline = self.powerline.as_mut();
         let deadline = self.conversation.as_ref().and_then(|conversation| conversation.session.deadline());
         let deadline = deadline.map(|at| Instant::now() + at.since(now()));
         let (stream_buffer, datagram_buffer) = self.buffer.split_at_mut(1984);
         tokio::select! {
             _ = self.looks.tick() => Wake::Look,
+            turned = async { match powerline {
+                Some(powerline) => powerline.turn().await,
+                None => std::future::pending().await,
+            } } => Wake::Powerline(turned),
             changed = self.pushed.changed() => match changed {
                 Ok(()) => Wake::Pushed,
                 // The cell lives as long as this link.
@@ -200,7 +226,12 @@ impl Link {
 
     async fn handle(&mut self, now: Timestamp, wake: Wake) -> anyhow::Result<()> {
         match wake {
-            Wake::Look => self.look(now),
+            Wake::Look => {
+                self.look(now);
+                return self.matching(now).await;
+            }
+            Wake::Powerline(Ok(())) => return self.matching(now).await,
+            Wake::Powerline(Err(error)) => self.powerline_broke(now, &error),
             Wake::Datagram(length, from) => self.discovered(now, length, from),
             Wake::Connection(stream) => return self.connected(now, stream).await,
             Wake::Trouble(what, error) => {
@@ -227,30 +258,95 @@ impl Link {
         Ok(())
     }
 
-    /// Binds the sockets once the interface has an address, and again when that changes.
+    /// Opens the sockets once the interface is there and has an address, and again when that
+    /// changes.
     pub fn look(&mut self, now: Timestamp) {
+        match self.open(now) {
+            Ok(()) => {
+                self.faults.remove(NO_LINK);
+                self.device.set_faults(&self.faults);
+                self.device.set_online(!self.faults.contains(MODEM_SILENT));
+            }
+            Err(cause) => self.lose_link(now, &cause),
+        }
+    }
+
+    fn open(&mut self, now: Timestamp) -> Result<(), String> {
+        let interface = &self.settings.interface;
+        if let Some(matching) = self.settings.slac.clone().filter(|_| self.powerline.is_none()) {
+            let mut powerline = Powerline::open(interface, matching)
+                .and_then(|mut powerline| {
+                    self.attached.map_or(Ok(()), |_| powerline.attach(now)).map(|()| powerline)
+                })
+                .map_err(|error| format!("matching on {interface}: {error}"))?;
+            powerline.set_engaged(self.conversation.is_some());
+            self.powerline = Some(powerline);
+        }
         let bound = self.ports.as_ref().map(|ports| ports.link);
-        let link = LinkLocal::of(&self.settings.interface, bound);
+        let link = LinkLocal::of(interface, bound);
         if bound != link {
             self.ports = None;
         }
-        let Some(link) = link else {
-            let cause = format!("interface {} has no link-local address", self.settings.interface);
-            self.lose_link(now, &cause);
-            return;
-        };
-        if self.ports.is_some() {
-            return;
+        let link = link.ok_or_else(|| format!("interface {interface} has no link-local address"))?;
+        if self.ports.is_none() {
+            let ports = Ports::open(interface, link, self.settings.port)
+                .map_err(|error| format!("binding to {interface}: {error}"))?;
+            tracing::info!(interface, address = %ports.address, "listening for vehicles");
+            self.ports = Some(ports);
         }
-        match Ports::open(&self.settings.interface, link, self.settings.port) {
-            Ok(ports) => {
-                tracing::info!(interface = self.settings.interface, address = %ports.address, "listening for vehicles");
-                self.ports = Some(ports);
-                self.faults.remove(NO_LINK);
-                self.device.set_faults(&self.faults);
-                self.device.set_online(true);
+        Ok(())
+    }
+
+    /// The next look opens it anew.
+    fn powerline_broke(&mut self, now: Timestamp, error: &io::Error) {
+        self.powerline = None;
+        let cause = format!("matching on {}: {error}", self.settings.interface);
+        self.lose_link(now, &cause);
+    }
+
+    /// Heeds what the matching came to.
+    async fn matching(&mut self, now: Timestamp) -> anyhow::Result<()> {
+        while let Some(event) = self.powerline.as_mut().and_then(Powerline::poll_event) {
+            match event {
+                slac::Event::Pilot(output) => self.publisher.request_pilot(output).await?,
+                slac::Event::LinkLost(_) => self.disconnect("the powerline link was lost").await?,
+                slac::Event::LinkUp(..) => self.mended(UNMATCHED),
+                slac::Event::ModemReady(address) => {
+                    self.device.set_identity(modem(&self.settings, Some(address)));
+                    self.mended(MODEM_SILENT);
+                }
+                slac::Event::ModemSilent => {
+                    let cause = format!("the modem at {} does not answer", self.settings.interface);
+                    self.broken(now, MODEM_SILENT, &cause);
+                }
+                slac::Event::Unmatched(cause, None) => self.broken(now, UNMATCHED, &cause.to_string()),
+                slac::Event::Unmatched(_, Some(_))
+                | slac::Event::LinkNotTold
+                | slac::Event::Measured { .. }
+                | slac::Event::NotMeasured(_)
+                | slac::Event::Farther { .. }
+                | slac::Event::Busy(_)
+                | slac::Event::Matched { .. } => {}
             }
-            Err(error) => self.lose_link(now, &format!("binding to {}: {error}", self.settings.interface)),
+        }
+        match self.powerline.as_ref().map(Powerline::shown) {
+            Some(shown) => self.publisher.show_powerline(shown).await,
+            None => Ok(()),
+        }
+    }
+
+    fn broken(&mut self, now: Timestamp, code: &'static str, cause: &str) {
+        self.faults.remove(code);
+        self.faults.raise(code, cause, now);
+        self.device.set_faults(&self.faults);
+        self.device.set_online(!self.faults.contains(MODEM_SILENT));
+        self.complain(now, code, cause);
+    }
+
+    fn mended(&mut self, code: &'static str) {
+        if self.faults.remove(code) {
+            self.device.set_faults(&self.faults);
+            self.device.set_online(!self.faults.contains(MODEM_SILENT) && !self.faults.contains(NO_LINK));
         }
     }
 
@@ -271,6 +367,8 @@ impl Link {
             Some("no vehicle is attached")
         } else if !on_link {
             Some("it came from another link")
+        } else if self.powerline.as_mut().is_some_and(|powerline| !powerline.heard_data(now)) {
+            Some("no vehicle is matched")
         } else {
             (!self.discoveries.pass(now)).then_some("there are too many")
         };
@@ -297,6 +395,8 @@ impl Link {
             Some("no vehicle is attached")
         } else if busy {
             Some("another one is alive")
+        } else if self.powerline.as_mut().is_some_and(|powerline| !powerline.heard_data(now)) {
+            Some("no vehicle is matched")
         } else {
             (!self.connections.pass(now)).then_some("there are too many")
         };
@@ -326,6 +426,7 @@ impl Link {
         let timing = self.settings.timing.clone();
         let session = Session::open(now, unix.as_secs(), identity, timing, id, self.paused, self.counter);
         self.conversation = Some(Conversation { stream, session });
+        self.engage(true);
         Ok(())
     }
 
@@ -335,8 +436,17 @@ impl Link {
         if attached != self.attached {
             self.disconnect("evse detached the vehicle").await?;
             self.paused = None;
-            self.attached = attached;
-            return self.at_rest(now).await;
+            let before = std::mem::replace(&mut self.attached, attached);
+            self.at_rest(now).await?;
+            if let Some(powerline) = &mut self.powerline {
+                // Also between two vehicles: each has a key of its own.
+                let detached = before.map_or(Ok(()), |_| powerline.detach(now));
+                if let Err(error) = detached.and_then(|()| attached.map_or(Ok(()), |_| powerline.attach(now)))
+                {
+                    self.powerline_broke(now, &error);
+                }
+            }
+            return self.matching(now).await;
         }
         if let Some(conversation) = &mut self.conversation {
             conversation.session.update(now, &self.pushed.borrow());
@@ -366,6 +476,7 @@ impl Link {
         }
         if self.conversation.as_ref().is_some_and(|conversation| conversation.session.is_closed()) {
             self.conversation = None;
+            self.engage(false);
         }
         Ok(())
     }
@@ -415,6 +526,12 @@ impl Link {
         self.publisher.publish(now, Event::Protocol("")).await
     }
 
+    fn engage(&mut self, engaged: bool) {
+        if let Some(powerline) = &mut self.powerline {
+            powerline.set_engaged(engaged);
+        }
+    }
+
     /// Counts what went wrong, and logs each kind once a minute.
     fn complain(&mut self, now: Timestamp, kind: &'static str, cause: &str) {
         if let Some(count) = self.complaints.entry(kind).or_default().count(now) {
@@ -425,8 +542,7 @@ impl Link {
 
 /// Eight bytes that nobody can guess.
 fn session_id() -> io::Result<[u8; 8]> {
-    let mut id = [0; 8];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut id)?;
+    let mut id: [u8; 8] = crate::random()?;
     // [V2G2-750]: never zero.
     id[0] |= 1;
     Ok(id)

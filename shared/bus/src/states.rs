@@ -132,6 +132,28 @@ words! {
 }
 
 words! {
+    /// Where the powerline link to the vehicle stands (ISO 15118-3).
+    PowerlineState {
+        /// No modem is configured: Ethernet leads to the vehicle.
+        NoModem = "no-modem",
+        /// The modem does not answer.
+        ModemSilent = "modem-silent",
+        /// No vehicle is attached.
+        Idle = "idle",
+        /// The vehicle at the cable's end is looked for.
+        Matching = "matching",
+        /// The pilot is in state E or F, to start the vehicle anew.
+        Reinitialising = "reinitialising",
+        /// No match, and starting anew was given up; a vehicle that asks is still answered.
+        Unmatched = "unmatched",
+        /// A vehicle has the key and joins the network.
+        Joining = "joining",
+        /// The link is up.
+        Up = "up",
+    }
+}
+
+words! {
     /// The proximity contact.
     Proximity {
         /// This connector has none (a tethered cable).

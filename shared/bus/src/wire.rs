@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use zbus::{OwnedVariant, Type, Variant};
 
 use crate::{
-    Contactors, EvseStatusCode, Isolation, LinkOutcome, LinkPhase, Lock, Pilot, PilotFault, Proximity,
+    Contactors, EvseStatusCode, Isolation, LinkOutcome, LinkPhase, Lock, Pilot, PilotFault, PowerlineState,
+    Proximity,
 };
 
 /// A fault that is present or latched. Doubles as a property's element.
@@ -336,6 +337,21 @@ pub struct LinkEnd {
     pub detail: String,
     /// When.
     pub at: u64,
+}
+
+/// The powerline link to the vehicle, for whoever looks for a fault.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type, Variant, OwnedVariant)]
+pub struct Powerline {
+    /// Where it stands.
+    pub state: PowerlineState,
+    /// The Ethernet address of the vehicle that was matched last; empty if none was.
+    pub vehicle: String,
+    /// At what attenuation, dB.
+    pub attenuation: f64,
+    /// When; 0 if none was.
+    pub matched_at: u64,
+    /// How often the attached vehicle was started anew by its pilot.
+    pub retries: u32,
 }
 
 /// Leave to deliver.

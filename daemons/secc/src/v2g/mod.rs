@@ -1,5 +1,6 @@
 //! V2GTP framing, the protocol handshake and the EXI codecs. The only module that names the
-//! `iso15118` crate, so that a fork of it or a successor is a change of this folder.
+//! `iso15118` crate, so that a fork of it or a successor is a change of this folder (and, for the
+//! layouts of SLAC's messages, of `slac/wire.rs`).
 //!
 //! The crate's station engine is not used: it closes on whatever its decoder refuses, fixes
 //! the time of PreCharge, and refuses a PowerDelivery(Stop) before the charge loop, with
@@ -288,7 +289,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn no_other_module_names_the_codec_crate() {
+    fn no_module_but_this_and_that_of_slac_frames_names_the_codec_crate() {
         fn sources(folder: &Path, into: &mut Vec<std::path::PathBuf>) {
             for entry in std::fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
@@ -298,7 +299,10 @@ mod tests {
         let mut files = Vec::new();
         sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
         assert!(files.len() > 10);
-        for file in files.iter().filter(|file| !file.components().any(|part| part.as_os_str() == "v2g")) {
+        let may = |file: &Path| {
+            file.components().any(|part| part.as_os_str() == "v2g") || file.ends_with("slac/wire.rs")
+        };
+        for file in files.iter().filter(|file| !may(file)) {
             let text = std::fs::read_to_string(file).unwrap();
             assert!(!text.contains("iso15118::"), "{}", file.display());
         }

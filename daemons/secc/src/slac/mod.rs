@@ -1,0 +1,653 @@
+//! SLAC: which vehicle is at the other end of this cable (ISO 15118-3), and the powerline network
+//! that is shared with it alone.
+//!
+//! ```text
+//!            attach                     CM_SLAC_MATCH.CNF             link up
+//!   Idle ─────────────▶ Matching ─────────────────────────▶ Joining ─────────▶ Linked
+//!    ▲                   ▲  │ no match in 40 s                 │ 12 s            │ link lost
+//!    │ detach,           │  ▼                                  │                 │
+//!    └─ from anywhere   Reinitialising ◀───────────────────────┴─────────────────┘
+//!                       (pilot E/F for 4 s, then 5 % again; a new key)
+//! ```
+//! Frames and time go in; frames, events and the next deadline come out. No I/O, no clock, and no
+//! randomness: when [`Slac::wants_key`], draw twenty bytes and give them to [`Slac::renew_key`].
+//! Call [`Slac::timeout`] at [`Slac::deadline`]; after each call take [`Slac::take_transmit`] and
+//! [`Slac::poll_event`] until they are empty.
+//!
+//! **Which vehicle.** All powerline modems in a car park hear each other a little. The vehicle
+//! chooses the station that heard it best; the station holds it to that: the key goes only to the
+//! vehicle with the lowest attenuation of all that were heard in the last ten seconds, and not
+//! before those that are still sounding were measured, or 180 ms have passed. A nearer vehicle
+//! takes the place of one that was matched wrongly, under a new key, unless a conversation runs;
+//! so does one as near as the matched one if that has not begun to talk within ten seconds: it is
+//! probably the same, since some draw a new address for each run.
+//!
+//! **Whom to believe.** Nothing on this medium is authenticated. Attenuation counts only from the
+//! modem that confirmed our key. Everything that a frame can make us keep is bounded.
+
+mod attenuation;
+mod key;
+mod modem;
+mod run;
+pub mod shell;
+mod socket;
+pub mod wire;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use serde::Deserialize;
+use voltry_bus::{PilotOutput, PowerlineState};
+use voltry_service::config::duration_ms;
+use voltry_units::Timestamp;
+
+use crate::net::Throttle;
+use attenuation::overall_tenths;
+use key::Key;
+use modem::{Modem, News};
+use run::{Run, Runs, Stage};
+use wire::{JOIN, Mac, MatchReq, Message, ModemKind, Received, RunId, SESSION, STEP_EF, StationId, Writer};
+
+/// State E or F lasts this long: T_step_EF, and what the way to the pilot may take away from it.
+const EF: Duration = STEP_EF.saturating_add(Duration::from_millis(500));
+/// How long a vehicle that chose us waits while others are measured; it waits 200 ms for an answer.
+const DECISION: Duration = Duration::from_millis(180);
+/// Tenths of a dB within which two vehicles may be one. Between cables of one station it is more.
+const AS_NEAR: u16 = 60;
+/// Requests that are answered without being kept, a second. Vehicles send some.
+const REQUEST_RATE: u32 = 20;
+/// Frames that wait for the socket; each frame received makes at most one.
+const TRANSMIT_MAX: usize = 32;
+/// Events that wait to be taken.
+const EVENTS_MAX: usize = 64;
+
+/// `[secc.N] slac`: the modem, and how matching is done.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Matching {
+    /// The modem: `qca7000` (QCA7005 too), `cg5317` or `generic`.
+    pub modem: ModemKind,
+    /// dB taken off each attenuation before it is reported: what the station's own wiring between
+    /// modem and connector adds. -30 to 30.
+    #[serde(default)]
+    pub attenuation_offset_db: i8,
+    /// From 5 % on the pilot to the match (TT_EVSE_SLAC_init, 20 to 50 s); then the vehicle is
+    /// started anew by its pilot. Milliseconds.
+    #[serde(rename = "init_ms", default = "init", deserialize_with = "duration_ms")]
+    pub init: Duration,
+    /// How often the vehicle is started anew before that is given up.
+    #[serde(default = "retries")]
+    pub retries: u32,
+}
+
+const fn init() -> Duration {
+    Duration::from_secs(40)
+}
+
+const fn retries() -> u32 {
+    2
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The modem took a key.
+    ModemReady(Mac),
+    /// The modem does not answer. Told once, until it does.
+    ModemSilent,
+    /// The modem answers, but never on its link.
+    LinkNotTold,
+    /// A vehicle's sounds were measured and reported.
+    Measured {
+        /// Which.
+        vehicle: Mac,
+        /// Its run.
+        run: RunId,
+        /// Tenths of a dB.
+        attenuation: u16,
+        /// Over how many sounds.
+        sounds: u8,
+    },
+    /// A vehicle sounded, and the modem measured nothing.
+    NotMeasured(Mac),
+    /// A vehicle asked for the key that is not the nearest.
+    Farther {
+        /// Which.
+        vehicle: Mac,
+        /// Tenths of a dB.
+        attenuation: u16,
+        /// The nearer one, and its tenths of a dB.
+        nearer: (Mac, u16),
+    },
+    /// A vehicle asked for the key while another one has it.
+    Busy(Mac),
+    /// A vehicle got the key.
+    Matched {
+        /// Which.
+        vehicle: Mac,
+        /// Tenths of a dB.
+        attenuation: u16,
+    },
+    /// The link to the matched vehicle is there, so long after the pilot offered it.
+    LinkUp(Mac, Duration),
+    /// The link to a vehicle is gone, or goes to a nearer one.
+    LinkLost(Mac),
+    /// No match, or no link. The vehicle is started anew by its pilot for the given time, or,
+    /// with `None`, no more.
+    Unmatched(Cause, Option<u32>),
+    /// The pilot is to be driven so.
+    Pilot(PilotOutput),
+}
+
+/// Why there is no link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Cause {
+    /// Nobody sent CM_SLAC_PARM.REQ.
+    #[error("no vehicle was heard on the powerline")]
+    Unheard,
+    /// Vehicles were heard, none asked for the key.
+    #[error("a vehicle was heard and did not choose this station")]
+    NotChosen,
+    /// The vehicle has the key, and is not in the network.
+    #[error("the vehicle was given the key and did not join the network")]
+    NotJoined,
+    /// The link was there.
+    #[error("the powerline link was lost")]
+    LinkLost,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// No vehicle is attached.
+    Idle,
+    /// Nobody has the key.
+    Matching {
+        /// Someone asked for a run.
+        heard: bool,
+        /// `None`: starting anew was given up.
+        until: Option<Timestamp>,
+    },
+    /// The pilot is in E or F.
+    Reinitialising { until: Timestamp },
+    /// A vehicle has the key.
+    Joining { vehicle: Mac, since: Timestamp },
+    /// A vehicle has the key and is in the network.
+    Linked { vehicle: Mac, since: Timestamp },
+}
+
+/// The matching of one EVSE.
+#[derive(Debug)]
+pub struct Slac {
+    matching: Matching,
+    writer: Writer,
+    modem: Modem,
+    phase: Phase,
+    /// When the pilot last began to offer communication.
+    offered_at: Timestamp,
+    tries: u32,
+    engaged: bool,
+    runs: Runs,
+    requests: Throttle,
+    transmit: VecDeque<Vec<u8>>,
+    events: VecDeque<Event>,
+}
+
+impl Slac {
+    /// With the station's own address; no vehicle attached, no key set.
+    #[must_use]
+    pub fn new(matching: Matching, station: Mac) -> Self {
+        Self {
+            modem: Modem::new(matching.modem),
+            matching,
+            writer: Writer { station },
+            phase: Phase::Idle,
+            offered_at: Timestamp::BOOT,
+            tries: 0,
+            engaged: false,
+            runs: Runs::default(),
+            requests: Throttle::new(REQUEST_RATE),
+            transmit: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// A vehicle is plugged in and its pilot offers communication.
+    pub fn attach(&mut self, now: Timestamp) {
+        if self.phase == Phase::Idle {
+            self.tries = 0;
+            self.begin(now);
+        }
+    }
+
+    /// The vehicle is gone, or must not talk: it is put out of the network.
+    pub fn detach(&mut self) {
+        self.phase = Phase::Idle;
+        self.runs.clear();
+        self.engaged = false;
+        self.modem.want_key();
+    }
+
+    /// A conversation runs over the link, or none does: while it does, nobody else gets the key.
+    pub fn set_engaged(&mut self, engaged: bool) {
+        self.engaged = engaged;
+    }
+
+    /// Whether a new key is to be drawn.
+    #[must_use]
+    pub fn wants_key(&self) -> bool {
+        self.modem.wants_key()
+    }
+
+    /// Sets a new key, made of bytes that nobody can guess.
+    pub fn renew_key(&mut self, now: Timestamp, random: [u8; 20]) {
+        let frames = self.modem.set_key(now, Key::new(random), &self.writer);
+        self.send(frames);
+    }
+
+    /// Whether a vehicle is matched and its link is up.
+    #[must_use]
+    pub fn is_linked(&self) -> bool {
+        matches!(self.phase, Phase::Linked { .. })
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn state(&self) -> PowerlineState {
+        if self.modem.is_silent() {
+            return PowerlineState::ModemSilent;
+        }
+        match self.phase {
+            Phase::Idle => PowerlineState::Idle,
+            Phase::Matching { until: Some(_), .. } => PowerlineState::Matching,
+            Phase::Matching { until: None, .. } => PowerlineState::Unmatched,
+            Phase::Reinitialising { .. } => PowerlineState::Reinitialising,
+            Phase::Joining { .. } => PowerlineState::Joining,
+            Phase::Linked { .. } => PowerlineState::Up,
+        }
+    }
+
+    /// How often this vehicle was started anew, or would have been.
+    #[must_use]
+    pub const fn retries(&self) -> u32 {
+        self.tries
+    }
+
+    /// A vehicle's datagram came over the network. Only who has the key is in it: so the link is
+    /// up, whatever the modem says, or has not said yet.
+    pub fn heard_data(&mut self, now: Timestamp) {
+        if let Phase::Joining { vehicle, .. } = self.phase {
+            self.linked(now, vehicle);
+        }
+    }
+
+    /// How many vehicles' runs are kept, and how many frames wait: for the tests of their bounds.
+    #[must_use]
+    pub fn held(&self) -> (usize, usize) {
+        (self.runs.len(), self.transmit.len())
+    }
+
+    /// The next frame to send.
+    pub fn take_transmit(&mut self) -> Option<Vec<u8>> {
+        self.transmit.pop_front()
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When to call [`Self::timeout`] at the latest.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Timestamp> {
+        let phase = match self.phase {
+            Phase::Idle | Phase::Linked { .. } => None,
+            Phase::Matching { until, .. } => until.map(|until| self.put_off(until)),
+            Phase::Reinitialising { until } => Some(until),
+            Phase::Joining { since, .. } => Some(since + JOIN),
+        };
+        let runs = self.runs.iter().filter_map(Run::deadline);
+        runs.chain(phase).chain(self.modem.deadline()).min()
+    }
+
+    /// A frame came. What is of no use is dropped.
+    ///
+    /// # Errors
+    /// Why it is of no use, for whoever counts.
+    pub fn receive(&mut self, now: Timestamp, frame: &[u8]) -> Result<(), wire::Unusable> {
+        let Received { source, message } = wire::parse(frame)?;
+        match message {
+            Message::KeySet { nonce, result } => {
+                let news = self.modem.key_set(now, source, nonce, result);
+                self.heed(now, news);
+                self.decide(now);
+            }
+            Message::LinkStatus { up } => {
+                let news = self.modem.link_status(source, up);
+                self.heed(now, news);
+            }
+            Message::Profile { vehicle, groups } => {
+                if self.is_listening() && self.modem.is(source) {
+                    self.measured(now, vehicle, &groups);
+                }
+            }
+            Message::ParmReq(_)
+            | Message::StartAttenChar { .. }
+            | Message::Sound { .. }
+            | Message::AttenCharRsp { .. }
+            | Message::MatchReq(_)
+            | Message::ValidateReq => {
+                // Without a key there is nothing that a match could give.
+                if self.is_listening()
+                    && (self.modem.key().is_some() || matches!(message, Message::MatchReq(_)))
+                {
+                    self.vehicle_says(now, source, message);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Time has passed.
+    pub fn timeout(&mut self, now: Timestamp) {
+        let (frames, news) = self.modem.timeout(now, &self.writer);
+        self.send(frames);
+        self.heed(now, news);
+        for vehicle in self.runs.due(now) {
+            self.run_due(now, vehicle);
+        }
+        self.decide(now);
+        match self.phase {
+            Phase::Matching { heard, until: Some(until) } if now >= self.put_off(until) => {
+                self.reinitialise(now, if heard { Cause::NotChosen } else { Cause::Unheard });
+            }
+            Phase::Reinitialising { until } if now >= until => {
+                self.tell(Event::Pilot(PilotOutput::Digital));
+                self.begin(now);
+            }
+            Phase::Joining { since, .. } if now >= since + JOIN => self.reinitialise(now, Cause::NotJoined),
+            Phase::Idle
+            | Phase::Matching { .. }
+            | Phase::Reinitialising { .. }
+            | Phase::Joining { .. }
+            | Phase::Linked { .. } => {}
+        }
+    }
+
+    fn is_listening(&self) -> bool {
+        match self.phase {
+            Phase::Matching { .. } | Phase::Joining { .. } | Phase::Linked { .. } => true,
+            Phase::Idle | Phase::Reinitialising { .. } => false,
+        }
+    }
+
+    /// A run under way is not cut off, for as long as a run may take.
+    fn put_off(&self, until: Timestamp) -> Timestamp {
+        let ends = self.runs.iter().filter_map(|run| match &run.stage {
+            Stage::Sounding { until, .. } | Stage::Reported { until, .. } => Some(*until),
+            Stage::Chosen { decide_by, .. } => Some(*decide_by),
+            Stage::Matched { .. } => None,
+        });
+        ends.max().map_or(until, |end| end.clamp(until, until + SESSION))
+    }
+
+    fn begin(&mut self, now: Timestamp) {
+        self.offered_at = now;
+        self.phase = Phase::Matching { heard: false, until: Some(now + self.matching.init) };
+    }
+
+    fn vehicle_says(&mut self, now: Timestamp, vehicle: Mac, message: Message) {
+        match message {
+            Message::ParmReq(run) => {
+                if let Phase::Matching { heard, .. } = &mut self.phase {
+                    *heard = true;
+                }
+                if self.requests.pass(now) {
+                    self.send([self.writer.parm_cnf(vehicle, run)]);
+                }
+            }
+            Message::StartAttenChar { run, sounds } => {
+                if !self.runs.start(now, vehicle, run, sounds) {
+                    tracing::debug!(vehicle = %wire::spelled(vehicle), "too many matching runs at once");
+                }
+            }
+            Message::Sound { run, sender } => {
+                if let Some(Run { stage: Stage::Sounding { sounds, sender: name, .. }, .. }) =
+                    self.runs.named(vehicle, run)
+                {
+                    *sounds = sounds.saturating_add(1);
+                    *name = sender;
+                    self.report_if_complete(now, vehicle);
+                }
+            }
+            Message::AttenCharRsp { run, result } => {
+                if let Some(Run { stage: Stage::Reported { repeat, .. }, .. }) = self.runs.named(vehicle, run)
+                {
+                    *repeat = None;
+                    if result != 0 {
+                        self.runs.remove(vehicle);
+                    }
+                }
+            }
+            Message::MatchReq(request) if request.station() == self.writer.station => {
+                self.asked_for_key(now, vehicle, request);
+            }
+            Message::ValidateReq => {
+                if self.requests.pass(now) {
+                    self.send([self.writer.validate_cnf(vehicle)]);
+                }
+            }
+            Message::MatchReq(_)
+            | Message::KeySet { .. }
+            | Message::LinkStatus { .. }
+            | Message::Profile { .. } => {}
+        }
+    }
+
+    fn measured(&mut self, now: Timestamp, vehicle: Mac, groups: &wire::Groups) {
+        if let Some(Run { stage: Stage::Sounding { profiles, .. }, .. }) = self.runs.of(vehicle) {
+            profiles.add(groups);
+            self.report_if_complete(now, vehicle);
+        }
+    }
+
+    fn report_if_complete(&mut self, now: Timestamp, vehicle: Mac) {
+        if let Some(Run { stage: Stage::Sounding { expected, sounds, profiles, .. }, .. }) =
+            self.runs.of(vehicle)
+            && *sounds >= *expected
+            && profiles.count() >= *expected
+        {
+            self.report(now, vehicle);
+        }
+    }
+
+    /// Tells a vehicle how well it was heard, by what there is.
+    fn report(&mut self, now: Timestamp, vehicle: Mac) {
+        let writer = self.writer;
+        let offset = self.matching.attenuation_offset_db;
+        let Some(run) = self.runs.of(vehicle) else { return };
+        let Stage::Sounding { sounds, sender, profiles, .. } = &run.stage else { return };
+        let Some(groups) = profiles.mean(offset) else {
+            let heard = *sounds > 0;
+            self.runs.remove(vehicle);
+            if heard {
+                self.tell(Event::NotMeasured(vehicle));
+            }
+            return;
+        };
+        let (id, sender, sounds): (RunId, StationId, u8) = (run.id, *sender, profiles.count());
+        let report = writer.atten_char_ind(vehicle, id, sender, sounds, &groups);
+        let attenuation = overall_tenths(&groups);
+        run.stage = Run::reported(now, attenuation, report.clone());
+        self.send([report]);
+        self.tell(Event::Measured { vehicle, run: id, attenuation, sounds });
+        self.decide(now);
+    }
+
+    fn run_due(&mut self, now: Timestamp, vehicle: Mac) {
+        let Some(run) = self.runs.of(vehicle) else { return };
+        match &mut run.stage {
+            Stage::Sounding { .. } => self.report(now, vehicle),
+            Stage::Reported { until, .. } if now >= *until => self.runs.remove(vehicle),
+            Stage::Reported { repeat, report, .. } => {
+                *repeat = match *repeat {
+                    Some((_, left)) if left > 1 => Some((now + run::REPORT_AGAIN, left - 1)),
+                    Some(_) | None => None,
+                };
+                let report = report.clone();
+                self.send([report]);
+            }
+            // Decided by `decide`, which the timeout calls next.
+            Stage::Chosen { .. } | Stage::Matched { .. } => {}
+        }
+    }
+
+    fn asked_for_key(&mut self, now: Timestamp, vehicle: Mac, request: MatchReq) {
+        let Some(run) = self.runs.named(vehicle, request.run()) else { return };
+        match &run.stage {
+            // Who was not measured gets no key.
+            Stage::Sounding { .. } => {}
+            Stage::Reported { attenuation, .. } | Stage::Chosen { attenuation, .. } => {
+                let attenuation = *attenuation;
+                run.stage = Stage::Chosen { attenuation, request, decide_by: now + DECISION };
+                self.decide(now);
+            }
+            Stage::Matched { confirmation, .. } => {
+                let confirmation = confirmation.clone();
+                if self.requests.pass(now) {
+                    self.send([confirmation]);
+                }
+            }
+        }
+    }
+
+    /// Answers who asked for the key, as soon as it is known whether it is theirs.
+    fn decide(&mut self, now: Timestamp) {
+        let chosen: Vec<_> = self
+            .runs
+            .iter()
+            .filter_map(|run| match run.stage {
+                Stage::Chosen { attenuation, request, decide_by } => {
+                    Some((run.vehicle, attenuation, request, now >= decide_by))
+                }
+                Stage::Sounding { .. } | Stage::Reported { .. } | Stage::Matched { .. } => None,
+            })
+            .collect();
+        for (vehicle, attenuation, request, at_last) in chosen {
+            let key = self.modem.key();
+            if let Some(nearer) = self.runs.nearer(vehicle, attenuation) {
+                self.not_matched(now, vehicle, attenuation);
+                self.tell(Event::Farther { vehicle, attenuation, nearer });
+            } else if key.is_none() || (self.runs.is_another_sounding(vehicle) && !at_last) {
+                if at_last {
+                    self.not_matched(now, vehicle, attenuation);
+                }
+            } else if let Some(key) = key {
+                self.hand_over(now, vehicle, attenuation, request, key);
+            }
+        }
+    }
+
+    fn hand_over(&mut self, now: Timestamp, vehicle: Mac, attenuation: u16, request: MatchReq, key: Key) {
+        if let Phase::Joining { vehicle: holder, since } | Phase::Linked { vehicle: holder, since } =
+            self.phase
+            && holder != vehicle
+        {
+            let held_at = self.runs.of(holder).and_then(|run| run.attenuation()).unwrap_or(0);
+            let silent = now >= since + SESSION;
+            let takes = attenuation < held_at || (silent && attenuation <= held_at + AS_NEAR);
+            if self.engaged || !takes {
+                self.not_matched(now, vehicle, attenuation);
+                self.tell(Event::Busy(vehicle));
+            } else {
+                // The key changes hands only anew: this vehicle waits for the next one.
+                if silent {
+                    self.runs.remove(holder);
+                } else {
+                    self.not_matched(now, holder, held_at);
+                }
+                self.tell(Event::LinkLost(holder));
+                self.begin(now);
+                self.modem.want_key();
+            }
+            return;
+        }
+        let confirmation = self.writer.match_cnf(vehicle, &request, key.nmk, key.nid);
+        if let Some(run) = self.runs.of(vehicle) {
+            run.stage = Stage::Matched { attenuation, confirmation: confirmation.clone() };
+        }
+        self.send([confirmation]);
+        self.tell(Event::Matched { vehicle, attenuation });
+        self.phase = Phase::Joining { vehicle, since: now };
+        let news = self.modem.watch_link(now);
+        self.heed(now, news);
+    }
+
+    /// A vehicle that has no key stays measured.
+    fn not_matched(&mut self, now: Timestamp, vehicle: Mac, attenuation: u16) {
+        if let Some(run) = self.runs.of(vehicle) {
+            run.stage =
+                Stage::Reported { until: now + SESSION, attenuation, report: Vec::new(), repeat: None };
+        }
+    }
+
+    fn heed(&mut self, now: Timestamp, news: Option<News>) {
+        match (news, self.phase) {
+            (Some(News::Ready(mac)), _) => self.tell(Event::ModemReady(mac)),
+            (Some(News::LinkNotTold), phase) => {
+                self.tell(Event::LinkNotTold);
+                if let Phase::Joining { vehicle, .. } = phase {
+                    self.linked(now, vehicle);
+                }
+            }
+            (Some(News::LinkUp), Phase::Joining { vehicle, .. }) => self.linked(now, vehicle),
+            (Some(News::LinkDown), Phase::Linked { .. }) => self.reinitialise(now, Cause::LinkLost),
+            (Some(News::Silent), phase) => {
+                self.tell(Event::ModemSilent);
+                if matches!(phase, Phase::Linked { .. }) {
+                    self.reinitialise(now, Cause::LinkLost);
+                }
+            }
+            (Some(News::LinkUp | News::LinkDown) | None, _) => {}
+        }
+    }
+
+    fn linked(&mut self, now: Timestamp, vehicle: Mac) {
+        self.phase = Phase::Linked { vehicle, since: now };
+        self.tries = 0;
+        self.modem.keep_link(now);
+        self.tell(Event::LinkUp(vehicle, now.since(self.offered_at)));
+    }
+
+    /// Starts the vehicle anew by its pilot, under a new key, or gives that up.
+    fn reinitialise(&mut self, now: Timestamp, cause: Cause) {
+        if let Phase::Joining { vehicle, .. } | Phase::Linked { vehicle, .. } = self.phase {
+            self.tell(Event::LinkLost(vehicle));
+        }
+        self.runs.clear();
+        self.engaged = false;
+        self.modem.want_key();
+        self.tries += 1;
+        if self.tries > self.matching.retries {
+            self.phase = Phase::Matching { heard: false, until: None };
+            self.tell(Event::Unmatched(cause, None));
+        } else {
+            self.phase = Phase::Reinitialising { until: now + EF };
+            self.tell(Event::Unmatched(cause, Some(self.tries)));
+            self.tell(Event::Pilot(PilotOutput::F));
+        }
+    }
+
+    fn send(&mut self, frames: impl IntoIterator<Item = Vec<u8>>) {
+        for frame in frames {
+            if self.transmit.len() < TRANSMIT_MAX {
+                self.transmit.push_back(frame);
+            }
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        if self.events.len() < EVENTS_MAX {
+            self.events.push_back(event);
+        }
+    }
+}

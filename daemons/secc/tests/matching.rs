@@ -1,0 +1,482 @@
+//! SLAC under virtual time: what must be matched is, and nothing else.
+
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "tests")]
+
+#[path = "slac/mod.rs"]
+mod world;
+
+use std::time::Duration;
+
+use iso15118::slac::{AttenCharRsp, Mmtype, Mmv, SlacMatchReq, SlacParmReq, StartAttenCharInd};
+use voltry_bus::{PilotOutput, PowerlineState};
+use voltry_secc::slac::wire::{Mac, ModemKind};
+use voltry_secc::slac::{Cause, Event};
+use world::{MODEM, Modem, STATION, Vehicle, World, frame, matching, profile};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn parm_req(from: Mac, run: [u8; 8]) -> Vec<u8> {
+    let mut payload = [0; SlacParmReq::LEN];
+    SlacParmReq { run_id: run }.encode(&mut payload).unwrap();
+    frame([0xff; 6], from, Mmv::Av1_1, Mmtype::SlacParmReq, &payload)
+}
+
+fn start_atten(from: Mac, run: [u8; 8]) -> Vec<u8> {
+    let mut payload = [0; StartAttenCharInd::LEN];
+    let ind =
+        StartAttenCharInd { num_sounds: 10, timeout: 6, resp_type: 1, forwarding_sta: from, run_id: run };
+    ind.encode(&mut payload).unwrap();
+    frame([0xff; 6], from, Mmv::Av1_1, Mmtype::StartAttenCharInd, &payload)
+}
+
+fn atten_char_rsp(from: Mac, run: [u8; 8]) -> Vec<u8> {
+    let mut payload = [0; AttenCharRsp::LEN];
+    let rsp =
+        AttenCharRsp { source_address: from, run_id: run, source_id: [0; 17], resp_id: [0; 17], result: 0 };
+    rsp.encode(&mut payload).unwrap();
+    frame(STATION, from, Mmv::Av1_1, Mmtype::AttenCharRsp, &payload)
+}
+
+fn match_req(from: Mac, run: [u8; 8]) -> Vec<u8> {
+    let mut payload = [0; SlacMatchReq::LEN];
+    let request =
+        SlacMatchReq { pev_id: [0; 17], pev_mac: from, evse_id: [0; 17], evse_mac: STATION, run_id: run };
+    request.encode(&mut payload).unwrap();
+    frame(STATION, from, Mmv::Av1_1, Mmtype::SlacMatchReq, &payload)
+}
+
+fn is_up(world: &World) -> bool {
+    world.slac.state() == PowerlineState::Up
+}
+
+/// Matched, and the modem says that the link is up.
+fn linked(db: u8) -> World {
+    let mut world = World::attached();
+    world.start(Vehicle::new(1, db));
+    world.until(3 * SECOND, "a match", |world| world.vehicles[0].key.is_some());
+    world.modem.link = true;
+    world.until(SECOND, "a link", is_up);
+    world
+}
+
+#[test]
+fn a_vehicle_gets_the_modems_key_and_the_link_comes_up() {
+    let mut world = World::attached();
+    world.start(Vehicle::new(1, 30));
+    let took = world.until(3 * SECOND, "a match", |world| world.vehicles[0].key.is_some());
+    // It waits 200 ms for stations, sounds for 520, and 200 after the last report it heard.
+    assert!(took < Duration::from_millis(1200), "{took:?}");
+    assert_eq!(world.vehicles[0].key, Some(world.key()));
+    assert_eq!(world.slac.state(), PowerlineState::Joining);
+    assert!(!world.slac.is_linked(), "the modem has not said so");
+    world.modem.link = true;
+    world.until(SECOND / 2, "a link", is_up);
+    let measured = |event: &Event| matches!(event, Event::Measured { attenuation: 300, sounds: 10, .. });
+    assert!(world.saw(measured), "{:?}", world.events);
+}
+
+#[test]
+fn every_kind_of_modem_tells_its_link_in_its_own_words() {
+    for kind in [ModemKind::Qca7000, ModemKind::Cg5317, ModemKind::Generic] {
+        let mut world = World::new(kind);
+        world.slac.attach(world.now);
+        world.start(Vehicle::new(1, 30));
+        world.until(3 * SECOND, "a match", |world| world.vehicles[0].key.is_some());
+        world.run(SECOND);
+        assert_eq!(is_up(&world), kind == ModemKind::Generic, "{kind:?}");
+        world.modem.link = true;
+        world.until(SECOND, "a link", is_up);
+    }
+}
+
+#[test]
+fn a_modem_that_takes_the_key_says_zero_or_one() {
+    for result in [0, 1] {
+        let mut world = World::new(ModemKind::Qca7000);
+        world.modem.result = result;
+        world.slac.detach();
+        world.run(SECOND / 10);
+        assert!(world.saw(|event| *event == Event::ModemReady(MODEM)));
+    }
+}
+
+#[test]
+fn each_vehicle_has_a_key_of_its_own() {
+    let mut world = linked(30);
+    let first = world.key();
+    world.slac.detach();
+    world.run(SECOND / 10);
+    assert_ne!(world.key(), first, "whoever had it is out of the network");
+    assert_eq!(world.slac.state(), PowerlineState::Idle);
+    world.slac.attach(world.now);
+    world.start(Vehicle::new(2, 30));
+    world.until(3 * SECOND, "a match", |world| world.vehicles[1].key.is_some());
+    assert_eq!(world.vehicles[1].key, Some(world.key()));
+}
+
+#[test]
+fn nobody_is_answered_while_no_vehicle_is_attached_or_the_modem_has_no_key() {
+    let mut world = World::new(ModemKind::Qca7000);
+    world.inject(&parm_req([2; 6], [0; 8]));
+    assert_eq!(world.count(Mmtype::SlacParmCnf), 0, "nobody is attached");
+    world.modem.answers = false;
+    world.slac.detach();
+    world.slac.attach(world.now);
+    world.run(SECOND / 10);
+    world.inject(&parm_req([2; 6], [0; 8]));
+    assert_eq!(world.count(Mmtype::SlacParmCnf), 0, "no key is set");
+    world.modem.answers = true;
+    world.run(2 * SECOND);
+    world.inject(&parm_req([2; 6], [0; 8]));
+    assert_eq!(world.count(Mmtype::SlacParmCnf), 1);
+}
+
+/// RunIDs as real vehicles send them: zeros from one, a constant text from another.
+#[test]
+fn of_two_vehicles_with_the_same_run_id_the_nearer_one_is_matched() {
+    for first in [25, 60] {
+        for delay in [0, 20, 150, 300] {
+            let mut world = World::attached();
+            world.start(Vehicle::with_run(1, first, [0; 8]));
+            world.run(Duration::from_millis(delay));
+            world.start(Vehicle::with_run(2, 85 - first, [0; 8]));
+            let near = usize::from(first == 60);
+            world.until(4 * SECOND, "a match", |world| world.vehicles[near].key == Some(world.key()));
+            world.modem.link = true;
+            world.until(SECOND, "a link", is_up);
+            let far = &world.vehicles[1 - near];
+            assert_ne!(far.key, Some(world.key()), "{first} dB first, the other {delay} ms later");
+        }
+    }
+}
+
+#[test]
+fn a_nearer_vehicle_takes_the_place_of_one_that_was_matched_wrongly_under_a_new_key() {
+    let mut world = linked(60);
+    let wrong = world.key();
+    let mut near = Vehicle::new(2, 30);
+    near.persistent = true;
+    world.start(near);
+    world.until(4 * SECOND, "a match", |world| world.vehicles[1].key.is_some());
+    assert_ne!(world.key(), wrong);
+    assert_eq!(world.vehicles[1].key, Some(world.key()));
+    assert!(world.saw(|event| matches!(event, Event::LinkLost([.., 1]))));
+}
+
+#[test]
+fn who_talks_is_not_disturbed_by_a_nearer_vehicle() {
+    let mut world = linked(60);
+    let key = world.key();
+    world.slac.set_engaged(true);
+    world.start(Vehicle::new(2, 30));
+    world.run(15 * SECOND);
+    assert_eq!((world.vehicles[1].key, world.key()), (None, key));
+    assert!(world.saw(|event| matches!(event, Event::Busy([.., 2]))) && is_up(&world));
+}
+
+/// Volkswagen's draw a new address for each run.
+#[test]
+fn a_vehicle_that_comes_back_under_another_address_is_matched() {
+    for db in [29, 31, 36] {
+        let mut world = linked(30);
+        let key = world.key();
+        world.run(11 * SECOND);
+        world.start(Vehicle::new(2, db));
+        world.until(4 * SECOND, "a match", |world| world.vehicles[1].key.is_some());
+        assert_ne!(world.key(), key);
+        assert_eq!(world.vehicles[1].key, Some(world.key()));
+    }
+}
+
+#[test]
+fn a_farther_vehicle_is_never_matched_beside_a_linked_one() {
+    let mut world = linked(30);
+    world.start(Vehicle::new(2, 60));
+    world.run(15 * SECOND);
+    assert_eq!(world.vehicles[1].key, None);
+    assert!(is_up(&world));
+}
+
+#[test]
+fn a_linked_vehicle_may_match_again() {
+    let mut world = linked(30);
+    world.start(Vehicle::with_run(1, 30, [9; 8]));
+    world.until(3 * SECOND, "a match", |world| world.vehicles[1].key == Some(world.key()));
+    world.until(SECOND, "a link", is_up);
+}
+
+#[test]
+fn any_one_lost_frame_costs_at_most_a_repetition() {
+    let mut lossless = World::attached();
+    lossless.start(Vehicle::new(1, 30));
+    let mut slowest = Duration::ZERO;
+    for lost in 1..40 {
+        let mut world = World::attached();
+        world.loses = Box::new(move |number, _| number == lost);
+        let mut vehicle = Vehicle::new(1, 30);
+        vehicle.persistent = true;
+        world.start(vehicle);
+        let took = world.until(20 * SECOND, "a match", |world| world.vehicles[0].key.is_some());
+        slowest = slowest.max(took);
+    }
+    println!("slowest match with one frame lost: {slowest:?}");
+}
+
+#[test]
+fn a_report_that_nobody_answers_is_repeated_twice() {
+    let mut world = World::attached();
+    world.loses = Box::new(|_, bytes| bytes[15..17] == [0x6e, 0x60]);
+    world.start(Vehicle::new(1, 30));
+    world.run(3 * SECOND);
+    assert_eq!(world.count(Mmtype::AttenCharInd), 3);
+}
+
+#[test]
+fn a_report_that_was_answered_is_not_repeated() {
+    let mut world = World::attached();
+    world.start(Vehicle::new(1, 30));
+    world.until(3 * SECOND, "a report", |world| world.count(Mmtype::AttenCharInd) == 1);
+    let (vehicle, run) = (world.vehicles[0].mac, world.vehicles[0].run);
+    world.inject(&atten_char_rsp(vehicle, run));
+    world.run(2 * SECOND);
+    assert_eq!(world.count(Mmtype::AttenCharInd), 1);
+}
+
+#[test]
+fn a_vehicle_that_never_answers_a_report_is_matched_all_the_same() {
+    let mut world = World::attached();
+    world.loses = Box::new(|_, bytes| bytes[15..17] == [0x6f, 0x60]);
+    world.start(Vehicle::new(1, 30));
+    world.until(3 * SECOND, "a match without CM_ATTEN_CHAR.RSP", |world| world.vehicles[0].key.is_some());
+}
+
+#[test]
+fn a_lost_confirmation_of_the_match_is_repeated_when_asked_again() {
+    let mut world = World::attached();
+    world.loses = Box::new(|_, bytes| bytes[15..17] == [0x7d, 0x60]);
+    world.start(Vehicle::new(1, 30));
+    world.until(3 * SECOND, "a match", |world| world.slac.state() == PowerlineState::Joining);
+    world.run(SECOND);
+    for _ in 0..3 {
+        world.inject(&match_req([0x02, 0xee, 0, 0, 0, 1], [1; 8]));
+    }
+    let confirmations: Vec<_> = world
+        .sent
+        .iter()
+        .filter(|(_, frame)| frame[15..17] == [0x7d, 0x60])
+        .map(|(_, frame)| frame)
+        .collect();
+    assert_eq!(confirmations.len(), 4);
+    assert!(confirmations.iter().all(|frame| *frame == confirmations[0]));
+}
+
+#[test]
+fn a_request_for_parameters_is_answered_in_the_middle_of_a_run_and_after_it() {
+    let mut world = World::attached();
+    world.start(Vehicle::new(1, 30));
+    world.run(SECOND / 2);
+    let (vehicle, run) = (world.vehicles[0].mac, world.vehicles[0].run);
+    world.inject(&parm_req(vehicle, run));
+    assert_eq!(world.count(Mmtype::SlacParmCnf), 2);
+    world.until(3 * SECOND, "a match", |world| world.vehicles[0].key.is_some());
+    world.inject(&parm_req(vehicle, run));
+    assert_eq!(world.count(Mmtype::SlacParmCnf), 3);
+}
+
+#[test]
+fn lost_sounds_are_reported_by_those_that_came() {
+    let mut world = World::attached();
+    let mut sounds = 0;
+    world.loses = Box::new(move |_, bytes| {
+        sounds += usize::from(bytes[15..17] == [0x76, 0x60]);
+        bytes[15..17] == [0x76, 0x60] && sounds % 3 == 0
+    });
+    world.start(Vehicle::new(1, 30));
+    world.until(3 * SECOND, "a match", |world| world.vehicles[0].key.is_some());
+    assert!(world.saw(|event| matches!(event, Event::Measured { sounds: 7, attenuation: 300, .. })));
+}
+
+#[test]
+fn a_modem_that_measures_nothing_is_told_of_and_nothing_is_invented() {
+    let mut world = World::attached();
+    world.modem.measures = false;
+    world.start(Vehicle::new(1, 30));
+    world.run(3 * SECOND);
+    assert_eq!(world.count(Mmtype::AttenCharInd), 0);
+    assert!(world.saw(|event| matches!(event, Event::NotMeasured([.., 1]))));
+}
+
+#[test]
+fn attenuation_counts_only_from_our_own_modem() {
+    let mut world = World::attached();
+    world.modem.measures = false;
+    world.start(Vehicle::new(1, 30));
+    for _ in 0..10 {
+        world.run(SECOND / 20);
+        let (vehicle, stranger) = (world.vehicles[0].mac, [0x00, 0x01, 0x87, 0, 0, 0x66]);
+        world.inject(&profile(stranger, vehicle, 1));
+        world.inject(&profile(vehicle, vehicle, 1));
+    }
+    world.run(3 * SECOND);
+    assert_eq!(world.count(Mmtype::AttenCharInd), 0);
+}
+
+#[test]
+fn the_stations_own_wiring_is_taken_off() {
+    let mut world = World::with(voltry_secc::slac::Matching {
+        attenuation_offset_db: 10,
+        ..matching(ModemKind::Qca7000)
+    });
+    world.slac.attach(world.now);
+    world.start(Vehicle::new(1, 30));
+    world.until(3 * SECOND, "a match", |world| world.vehicles[0].key.is_some());
+    assert!(world.saw(|event| matches!(event, Event::Matched { attenuation: 200, .. })));
+}
+
+#[test]
+fn a_vehicle_that_was_not_measured_gets_no_key() {
+    let mut world = World::attached();
+    let vehicle = [2; 6];
+    world.inject(&match_req(vehicle, [5; 8]));
+    world.inject(&start_atten(vehicle, [5; 8]));
+    world.inject(&match_req(vehicle, [5; 8]));
+    world.run(2 * SECOND);
+    world.inject(&match_req(vehicle, [5; 8]));
+    assert_eq!(world.count(Mmtype::SlacMatchCnf), 0);
+}
+
+#[test]
+fn a_request_to_another_station_is_not_ours_to_answer() {
+    let mut world = World::attached();
+    world.start(Vehicle::new(1, 30));
+    world.until(SECOND, "a report", |world| world.count(Mmtype::AttenCharInd) == 1);
+    let mut request = match_req(world.vehicles[0].mac, world.vehicles[0].run);
+    // evse_mac: after header (19), types (2), length (2), PEV ID (17), PEV MAC (6), EVSE ID (17).
+    request[63] ^= 1;
+    world.inject(&request);
+    assert_eq!(world.count(Mmtype::SlacMatchCnf), 0);
+}
+
+#[test]
+fn a_vehicle_that_says_nothing_is_started_anew_by_its_pilot_twice_and_then_left_alone() {
+    let mut world = World::attached();
+    let start = world.now;
+    world.run(200 * SECOND);
+    let pilots: Vec<_> = world
+        .events
+        .iter()
+        .filter_map(|(at, event)| match event {
+            Event::Pilot(output) => Some((at.since(start).as_millis() / 100, *output)),
+            _ => None,
+        })
+        .collect();
+    let (f, digital) = (PilotOutput::F, PilotOutput::Digital);
+    assert_eq!(pilots, [(400, f), (445, digital), (845, f), (890, digital)]);
+    assert!(world.saw(|event| *event == Event::Unmatched(Cause::Unheard, None)));
+    assert_eq!((world.slac.state(), world.slac.retries()), (PowerlineState::Unmatched, 3));
+    world.start(Vehicle::new(1, 30));
+    world.until(3 * SECOND, "a match", |world| world.vehicles[0].key.is_some());
+}
+
+#[test]
+fn a_run_under_way_is_not_cut_off_by_the_pilot() {
+    let mut world = World::attached();
+    world.run(Duration::from_millis(39_700));
+    world.start(Vehicle::new(1, 30));
+    world.until(3 * SECOND, "a match", |world| world.vehicles[0].key.is_some());
+    assert!(!world.saw(|event| matches!(event, Event::Pilot(_))));
+}
+
+#[test]
+fn a_vehicle_that_does_not_join_is_started_anew_under_another_key() {
+    let mut world = World::attached();
+    world.start(Vehicle::new(1, 30));
+    world.until(3 * SECOND, "a match", |world| world.vehicles[0].key.is_some());
+    let key = world.key();
+    let took =
+        world.until(20 * SECOND, "state F", |world| world.saw(|event| matches!(event, Event::Pilot(_))));
+    assert!(took.abs_diff(12 * SECOND) < SECOND / 10, "{took:?}");
+    assert!(world.saw(|event| *event == Event::Unmatched(Cause::NotJoined, Some(1))));
+    world.run(SECOND);
+    assert_ne!(world.key(), key);
+}
+
+#[test]
+fn a_vehicles_datagram_proves_the_link_before_the_modem_does() {
+    let mut world = World::attached();
+    world.slac.heard_data(world.now);
+    assert!(!world.slac.is_linked(), "nobody has the key");
+    world.start(Vehicle::new(1, 30));
+    world.until(3 * SECOND, "a match", |world| world.vehicles[0].key.is_some());
+    world.slac.heard_data(world.now);
+    assert!(world.slac.is_linked());
+}
+
+#[test]
+fn a_link_is_lost_when_the_modem_says_so_twice() {
+    let mut world = linked(30);
+    world.modem.link = false;
+    world.run(Duration::from_millis(1500));
+    assert!(is_up(&world), "once is not enough");
+    world.until(2 * SECOND, "a lost link", |world| {
+        world.saw(|event| matches!(event, Event::LinkLost([.., 1])))
+    });
+    assert_eq!(world.slac.state(), PowerlineState::Reinitialising);
+}
+
+#[test]
+fn a_silent_modem_is_told_of_once_and_asked_on() {
+    let mut world = World::new(ModemKind::Qca7000);
+    world.modem.answers = false;
+    world.slac.detach();
+    world.run(30 * SECOND);
+    let told = world.events.iter().filter(|(_, event)| *event == Event::ModemSilent).count();
+    assert_eq!((told, world.slac.state()), (1, PowerlineState::ModemSilent));
+    world.modem.answers = true;
+    world.run(2 * SECOND);
+    assert_eq!(world.slac.state(), PowerlineState::Idle);
+}
+
+#[test]
+fn a_modem_that_started_anew_is_given_a_key_again() {
+    let mut world = World::new(ModemKind::Qca7000);
+    world.run(6 * SECOND);
+    let keys = world.modem.keys.len();
+    world.modem.answers = false;
+    world.run(30 * SECOND);
+    assert!(world.saw(|event| *event == Event::ModemSilent));
+    world.modem.answers = true;
+    world.run(2 * SECOND);
+    assert_eq!(world.modem.keys.len(), keys + 1);
+}
+
+#[test]
+fn a_modem_that_never_tells_its_link_does_not_keep_a_vehicle_waiting() {
+    let modem = Modem { tells_link: false, ..Modem::default() };
+    let mut world = World::with_modem(matching(ModemKind::Qca7000), modem);
+    world.slac.attach(world.now);
+    world.start(Vehicle::new(1, 30));
+    world.until(4 * SECOND, "a link", is_up);
+    assert!(world.saw(|event| *event == Event::LinkNotTold));
+    world.run(60 * SECOND);
+    assert!(is_up(&world));
+}
+
+#[test]
+fn a_flood_is_answered_at_its_rate_and_the_vehicle_is_matched_all_the_same() {
+    let mut world = World::attached();
+    for number in 0..2000_u16 {
+        let [high, low] = number.to_be_bytes();
+        world.inject(&start_atten([2, 0xaa, 0, 0, high, low], [0; 8]));
+    }
+    assert!(world.slac.held().0 <= 16, "{:?}", world.slac.held());
+    world.start(Vehicle::new(1, 30));
+    world.until(4 * SECOND, "a match", |world| world.vehicles[0].key.is_some());
+    world.run(SECOND);
+    let before = world.count(Mmtype::SlacParmCnf);
+    for number in 0..2000_u16 {
+        let [high, low] = number.to_be_bytes();
+        world.inject(&parm_req([2, 0xaa, 0, 0, high, low], [0; 8]));
+    }
+    assert_eq!(world.count(Mmtype::SlacParmCnf) - before, 20);
+}
