@@ -44,8 +44,9 @@ def bus(tmp_path):
 class Daemon:
     """One of our daemons, running on the test's bus, and this test's own connection beside it."""
 
-    def __init__(self, name, bus_name, connection, log):
+    def __init__(self, name, bus_name, connection, log, process):
         self.name, self.bus_name, self.connection, self.log = name, bus_name, connection, log
+        self.process = process
         self.signals = asyncio.Queue()
         connection.add_message_handler(self.on_message)
 
@@ -82,10 +83,13 @@ class Daemon:
 
 @pytest.fixture
 def daemon(bus, tmp_path):
-    """daemon(PROGRAM, BUS_NAME, TOML, *ARGUMENTS): an async context with the daemon up and named."""
+    """daemon(PROGRAM, BUS_NAME, TOML, *ARGUMENTS): an async context with the daemon up and named.
+
+    `within` is a command that starts it, as one that makes a network for it.
+    """
 
     @contextlib.asynccontextmanager
-    async def run(name, bus_name, configuration, *arguments):
+    async def run(name, bus_name, configuration, *arguments, within=()):
         folder = tmp_path / "config"
         folder.mkdir(exist_ok=True)
         (folder / "voltry.toml").write_text(configuration)
@@ -93,12 +97,13 @@ def daemon(bus, tmp_path):
         log_path = tmp_path / f"{name}.log"
         with log_path.open("w") as log:
             process = subprocess.Popen(
-                [program(name), "--config", folder, *arguments],
+                [*within, program(name), "--config", folder, *arguments],
                 env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": bus},
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        peer = Daemon(name, bus_name, connection, log_path)
+        peer = Daemon(name, bus_name, connection, log_path, process)
         try:
             await bus_call(connection, "AddMatch", "s", "type='signal'")
             await until_named(connection, bus_name, process, log_path)
