@@ -41,6 +41,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Sessions,
     },
+    /// Show what station and vehicle said to each other, live or afterwards
+    V2g {
+        #[command(subcommand)]
+        command: V2g,
+    },
     /// Present an id token, as the card reader does; one that started a session ends it
     Authorize {
         /// The card's number
@@ -109,6 +114,39 @@ pub(crate) enum Sessions {
     Show {
         /// Its number in the book
         id: u64,
+        /// Instead, what station and vehicle said to each other
+        #[arg(long)]
+        v2g: bool,
+        /// Instead, write that as a capture which Wireshark opens
+        #[arg(long, value_name = "FILE", requires = "v2g")]
+        pcap: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum V2g {
+    /// The conversations that are remembered, and how each ended
+    List,
+    /// One conversation, message by message, decoded
+    Show {
+        /// The EVSE
+        #[arg(default_value_t = 1)]
+        evse: u32,
+        /// Which one: 1 is the newest
+        #[arg(long, short = 'n', default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+        number: u32,
+        /// Instead, write a capture which Wireshark opens
+        #[arg(long, value_name = "FILE")]
+        pcap: Option<PathBuf>,
+    },
+    /// Every message as it is said, until Ctrl-C
+    Follow {
+        /// The EVSE
+        #[arg(default_value_t = 1)]
+        evse: u32,
+        /// Also write a capture which Wireshark opens
+        #[arg(long, value_name = "FILE")]
+        pcap: Option<PathBuf>,
     },
 }
 

@@ -9,10 +9,12 @@ mod config_check;
 mod devices;
 mod outcome;
 mod output;
+mod pcap;
 mod sessions;
 mod sim;
 mod station;
 mod status;
+mod v2g;
 
 use std::process::ExitCode;
 
@@ -24,6 +26,7 @@ use outcome::{Failure, Outcome};
 /// Runs the command line.
 #[must_use]
 pub fn main() -> ExitCode {
+    end_quietly_without_a_reader();
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -33,6 +36,18 @@ pub fn main() -> ExitCode {
         Ok(outcome) => outcome.into(),
         Err(failure) => failure.report(),
     }
+}
+
+/// `voltryctl … | head` closes the pipe early, which `println!` takes for a reason to panic.
+fn end_quietly_without_a_reader() {
+    let others = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let text = info.payload_as_str().unwrap_or_default();
+        if text.starts_with("failed printing to stdout") {
+            std::process::exit(1);
+        }
+        others(info);
+    }));
 }
 
 async fn run(cli: Cli) -> Result<Outcome, Failure> {
@@ -50,6 +65,7 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Config { command } => return config_check::run(command, json).await,
         Command::Status { .. }
         | Command::Sessions { .. }
+        | Command::V2g { .. }
         | Command::Authorize { .. }
         | Command::Stop { .. }
         | Command::Available { .. }
@@ -62,6 +78,7 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
     match cli.command {
         Command::Status { evse, watch } => status::run(&connection, evse, watch, json).await,
         Command::Sessions { command } => sessions::run(&connection, command, json).await,
+        Command::V2g { command } => v2g::run(&connection, command, json).await,
         Command::Authorize { token, evse } => station::authorize(&connection, &token, evse, json).await,
         Command::Stop { evse } => station::stop(&connection, evse).await,
         Command::Available { evse, no } => station::available(&connection, evse, !no).await,

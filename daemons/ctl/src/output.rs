@@ -45,6 +45,14 @@ pub(crate) fn time(unix_micros: i64) -> String {
     }
 }
 
+/// Microseconds of Unix time as local time of day, to the millisecond.
+pub(crate) fn clock_time(unix_micros: i64) -> String {
+    match jiff::Timestamp::from_microsecond(unix_micros) {
+        Ok(time) => time.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%H:%M:%S%.3f").to_string(),
+        Err(_) => "–".to_owned(),
+    }
+}
+
 /// How long ago a `CLOCK_BOOTTIME` microsecond was.
 pub(crate) fn ago(at: u64) -> String {
     let seconds = voltry_service::clock::now().since(voltry_units::Timestamp::from_micros(at)).as_secs();

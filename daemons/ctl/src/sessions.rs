@@ -6,7 +6,7 @@ use zbus::Connection;
 use crate::cli::Sessions;
 use crate::outcome::{Failure, Outcome};
 use crate::output::{json as print_json, kilowatt_hours, table, time};
-use crate::station;
+use crate::{station, v2g};
 
 pub(crate) async fn run(connection: &Connection, command: Sessions, json: bool) -> Result<Outcome, Failure> {
     let station = station::proxy(connection).await?;
@@ -19,9 +19,11 @@ pub(crate) async fn run(connection: &Connection, command: Sessions, json: bool) 
                 list(&transactions);
             }
         }
-        Sessions::Show { id } => {
+        Sessions::Show { id, v2g, pcap } => {
             let (transaction, events) = station.transaction(id).await?;
-            if json {
+            if v2g {
+                v2g::of_transaction(connection, &transaction, pcap.as_deref(), json).await?;
+            } else if json {
                 print_json(&serde_json::json!({ "transaction": transaction, "events": events }))?;
             } else {
                 show(&transaction);

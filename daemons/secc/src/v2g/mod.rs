@@ -259,7 +259,12 @@ fn decode(
 pub fn describe(said: &Said) -> (String, String) {
     let payload_type = PayloadType::from_u16(said.payload_type);
     match decode(said.protocol.map(generation), payload_type, &said.payload) {
-        Ok(message) => (message.name().to_owned(), content(&message)),
+        Ok(message) => {
+            let content = content(&message);
+            // The types around it say the name again.
+            let fields = content.find('{').map_or("", |start| content[start..].trim_end_matches(')'));
+            (message.name().to_owned(), fields.to_owned())
+        }
         Err(error) => (String::new(), format!("undecodable: {error}")),
     }
 }

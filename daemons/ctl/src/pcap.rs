@@ -1,0 +1,124 @@
+//! A V2G conversation as a packet capture that Wireshark opens.
+//!
+//! Only what was said is real: V2GTP frames. The Ethernet, IPv6 and TCP around them are made up,
+//! from the vehicle (fe80::2, port 50000) to the station (fe80::1, port 15118) and back.
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::Path;
+use std::time::Duration;
+
+use etherparse::PacketBuilder;
+use pcap_file::pcap::{PcapPacket, PcapWriter};
+use voltry_bus::V2gMessage;
+
+use crate::outcome::Failure;
+
+const STATION: ([u8; 6], [u8; 16], u16) = ([2, 0, 0, 0, 0, 1], link_local(1), 15_118);
+const VEHICLE: ([u8; 6], [u8; 16], u16) = ([2, 0, 0, 0, 0, 2], link_local(2), 50_000);
+const HOP_LIMIT: u8 = 64;
+const WINDOW: u16 = u16::MAX;
+/// A V2GTP header: version, its complement, payload type, length.
+const HEADER: usize = 8;
+/// More would need several segments; no V2G message is near it.
+const PAYLOAD_MAX: usize = 60_000;
+
+const fn link_local(host: u8) -> [u8; 16] {
+    [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, host]
+}
+
+/// A capture that grows message by message.
+pub(crate) struct Capture {
+    writer: PcapWriter<BufWriter<File>>,
+    /// The next sequence number of station and vehicle.
+    next: [u32; 2],
+}
+
+impl Capture {
+    /// Makes the file, or empties it.
+    pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
+        let failed = |error: String| Failure::Other(format!("{}: {error}", path.display()));
+        let file = File::create(path).map_err(|error| failed(error.to_string()))?;
+        let writer = PcapWriter::new(BufWriter::new(file)).map_err(|error| failed(error.to_string()))?;
+        Ok(Self { writer, next: [1, 1] })
+    }
+
+    /// Adds one message.
+    pub(crate) fn add(&mut self, message: &V2gMessage) -> Result<(), Failure> {
+        let packet = self.packet(message)?;
+        let length = u32::try_from(packet.len()).unwrap_or(u32::MAX);
+        let time = Duration::from_micros(u64::try_from(message.time).unwrap_or(0));
+        self.writer
+            .write_packet(&PcapPacket::new_owned(time, length, packet))
+            .map(|_| ())
+            .map_err(|error| Failure::Other(format!("the capture: {error}")))
+    }
+
+    fn packet(&mut self, message: &V2gMessage) -> Result<Vec<u8>, Failure> {
+        let (from, to) = if message.by_vehicle { (VEHICLE, STATION) } else { (STATION, VEHICLE) };
+        let (me, other) = (usize::from(message.by_vehicle), usize::from(!message.by_vehicle));
+        let payload = &message.payload[..message.payload.len().min(PAYLOAD_MAX)];
+        let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        let mut frame = Vec::with_capacity(HEADER + payload.len());
+        frame.extend([0x01, 0xfe]);
+        frame.extend(message.payload_type.to_be_bytes());
+        frame.extend(length.to_be_bytes());
+        frame.extend(payload);
+        let builder = PacketBuilder::ethernet2(from.0, to.0)
+            .ipv6(from.1, to.1, HOP_LIMIT)
+            .tcp(from.2, to.2, self.next[me], WINDOW)
+            .ack(self.next[other])
+            .psh();
+        let mut packet = Vec::with_capacity(builder.size(frame.len()));
+        builder
+            .write(&mut packet, &frame)
+            .map_err(|error| Failure::Other(format!("the capture: {error}")))?;
+        self.next[me] = self.next[me].wrapping_add(u32::try_from(frame.len()).unwrap_or(0));
+        Ok(packet)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use etherparse::{SlicedPacket, TransportSlice};
+    use pcap_file::pcap::PcapReader;
+
+    use super::*;
+
+    fn message(by_vehicle: bool, payload: &[u8]) -> V2gMessage {
+        V2gMessage {
+            time: 1_700_000_000_123_456,
+            by_vehicle,
+            name: String::new(),
+            text: String::new(),
+            payload_type: 0x8001,
+            payload: payload.to_vec(),
+        }
+    }
+
+    #[test]
+    fn another_reader_finds_one_tcp_stream_of_v2gtp_frames() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("talk.pcap");
+        let mut capture = Capture::create(&path).unwrap();
+        for message in [message(true, b"abc"), message(false, b"de"), message(true, b"f")] {
+            capture.add(&message).unwrap();
+        }
+        drop(capture);
+        let mut reader = PcapReader::new(File::open(&path).unwrap()).unwrap();
+        let mut streams = [Vec::new(), Vec::new()];
+        let mut expected = [1, 1];
+        while let Some(packet) = reader.next_packet() {
+            let packet = packet.unwrap();
+            assert_eq!(packet.timestamp, Duration::from_micros(1_700_000_000_123_456));
+            let sliced = SlicedPacket::from_ethernet(&packet.data).unwrap();
+            let Some(TransportSlice::Tcp(tcp)) = sliced.transport else { panic!("no TCP") };
+            let direction = usize::from(tcp.destination_port() == 15_118);
+            assert_eq!(tcp.sequence_number(), expected[direction]);
+            expected[direction] += u32::try_from(tcp.payload().len()).unwrap();
+            streams[direction].extend_from_slice(tcp.payload());
+        }
+        assert_eq!(streams[1], b"\x01\xfe\x80\x01\0\0\0\x03abc\x01\xfe\x80\x01\0\0\0\x01f");
+        assert_eq!(streams[0], b"\x01\xfe\x80\x01\0\0\0\x02de");
+    }
+}
