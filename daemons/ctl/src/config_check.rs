@@ -6,7 +6,10 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 use voltry_service::{Binding, Config};
@@ -14,6 +17,11 @@ use voltry_service::{Binding, Config};
 use crate::cli;
 use crate::outcome::{Failure, Outcome};
 use crate::output;
+
+/// No part of a station, though their names look so where all was built in one folder.
+const NO_DAEMONS: [&str; 2] = ["voltry-sim", "voltry-bench"];
+/// A daemon that has not answered by then does something else than checking.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// What a daemon answers.
 #[derive(Debug, Default, Deserialize)]
@@ -40,8 +48,10 @@ pub(crate) async fn run(command: cli::Config, json: bool) -> Result<Outcome, Fai
     match Config::read(config.as_deref()) {
         Ok(merged) => {
             let mut all = Check::default();
-            for daemon in installed(&folder)? {
-                match ask(&daemon, config.as_deref()).await {
+            let daemons = installed(&folder)?;
+            let answers = join_all(daemons.iter().map(|daemon| ask(daemon, config.as_deref()))).await;
+            for (daemon, answer) in daemons.iter().zip(answers) {
+                match answer {
                     Ok(mut check) => {
                         all.tables.append(&mut check.tables);
                         all.objects.append(&mut check.objects);
@@ -76,8 +86,9 @@ fn installed(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            // A simulator is no part of a station; a name with a dot is a build's by-product.
-            name.starts_with("voltry-") && name != "voltry-sim" && !name.contains('.') && path.is_file()
+            // A name with a dot is a build's by-product.
+            let daemon = name.starts_with("voltry-") && !NO_DAEMONS.contains(&name.as_ref());
+            daemon && !name.contains('.') && path.is_file()
         })
         .collect();
     daemons.sort();
@@ -89,11 +100,16 @@ fn installed(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 
 async fn ask(daemon: &Path, config: Option<&Path>) -> Result<Check, String> {
     let mut command = Command::new(daemon);
-    command.args(["--check-config", "--json"]).kill_on_drop(true);
+    command.args(["--check-config", "--json"]).stdin(Stdio::null()).kill_on_drop(true);
     if let Some(config) = config {
         command.arg("--config").arg(config);
     }
-    let output = command.output().await.map_err(|error| format!("{}: {error}", daemon.display()))?;
+    let output = tokio::time::timeout(ANSWER, command.output())
+        .await
+        .map_err(|_| {
+            format!("{} does not answer --check-config within {} s", daemon.display(), ANSWER.as_secs())
+        })?
+        .map_err(|error| format!("{}: {error}", daemon.display()))?;
     serde_json::from_slice(&output.stdout).map_err(|error| {
         let said = String::from_utf8_lossy(&output.stderr);
         format!(
