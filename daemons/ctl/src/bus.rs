@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use zbus::fdo::{DBusProxy, IntrospectableProxy};
 use zbus::names::OwnedWellKnownName;
 use zbus::{Connection, OwnedObjectPath};
@@ -9,7 +10,7 @@ use zbus::{Connection, OwnedObjectPath};
 use crate::outcome::Failure;
 
 /// How long any call may take before the command says that nobody answers.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Objects below `/org/voltry` are three levels down; this bounds the walk whatever is served.
 const DEPTH: usize = 6;
@@ -20,11 +21,15 @@ pub(crate) async fn connect(address: Option<&str>) -> Result<Connection, Failure
         Some(address) => zbus::connection::Builder::address(address),
         None => zbus::connection::Builder::system(),
     };
-    builder.method_timeout(TIMEOUT).build().await.map_err(|error| {
-        Failure::Unreachable(format!(
-            "no bus: {error}. Is this the station? For a simulated one give --bus ADDRESS, as `voltry-sim station` prints it"
-        ))
-    })
+    let connecting = tokio::time::timeout(TIMEOUT, builder.method_timeout(TIMEOUT).build());
+    let error = match connecting.await {
+        Ok(Ok(connection)) => return Ok(connection),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("it does not answer within {} s", TIMEOUT.as_secs()),
+    };
+    Err(Failure::NoBus(format!(
+        "no bus: {error}. Is this the station? For a simulated one give --bus ADDRESS, as `voltry-sim station` prints it"
+    )))
 }
 
 /// An object and the interfaces it has.
@@ -35,9 +40,29 @@ pub(crate) struct Object {
     pub(crate) interfaces: Vec<String>,
 }
 
-/// Every object of every `org.voltry` name on the bus, ours or an OEM's, in order.
-pub(crate) async fn objects(connection: &Connection) -> Result<Vec<Object>, Failure> {
-    let mut names: Vec<OwnedWellKnownName> = DBusProxy::new(connection)
+/// What stands on the bus.
+#[derive(Debug, Default)]
+pub(crate) struct Walk {
+    /// Every object of every `org.voltry` name, ours or an OEM's, in order of their paths.
+    pub(crate) objects: Vec<Object>,
+    /// Names whose daemon does not answer.
+    pub(crate) silent: Vec<String>,
+}
+
+impl Walk {
+    /// What was listed is not everything.
+    pub(crate) fn is_whole(&self) -> Result<(), Failure> {
+        if self.silent.is_empty() {
+            return Ok(());
+        }
+        let names = self.silent.join(", ");
+        Err(Failure::Unreachable(format!("{names} does not answer: this is not everything")))
+    }
+}
+
+/// Walks over the bus. One that hangs holds up nobody else.
+pub(crate) async fn walk(connection: &Connection) -> Result<Walk, Failure> {
+    let names: Vec<OwnedWellKnownName> = DBusProxy::new(connection)
         .await?
         .list_names()
         .await
@@ -46,21 +71,35 @@ pub(crate) async fn objects(connection: &Connection) -> Result<Vec<Object>, Fail
         .filter_map(|name| OwnedWellKnownName::try_from(name.to_string()).ok())
         .filter(|name| name.starts_with("org.voltry."))
         .collect();
-    names.sort();
-    let mut found = Vec::new();
-    for name in names {
-        let mut level = vec!["/org/voltry".to_owned()];
-        for _ in 0..DEPTH {
-            let mut below = Vec::new();
-            for path in level {
-                // A daemon that just left, or denies reading, has nothing to show.
-                let Ok(object) = object(connection, &name, &path, &mut below).await else { continue };
-                if !object.interfaces.is_empty() {
-                    found.push(object);
-                }
-            }
-            level = below;
+    let mut walk = Walk::default();
+    let found = join_all(names.iter().map(|name| objects(connection, name))).await;
+    for (name, found) in names.iter().zip(found) {
+        match found {
+            Ok(mut objects) => walk.objects.append(&mut objects),
+            Err(Failure::Unreachable(_)) => walk.silent.push(name.to_string()),
+            // It left meanwhile, or denies reading: it has nothing to show.
+            Err(Failure::Refused(_) | Failure::Other(_)) => {}
+            Err(failure @ Failure::NoBus(_)) => return Err(failure),
         }
+    }
+    walk.objects.sort_by(|one, other| one.path.cmp(&other.path));
+    walk.silent.sort();
+    Ok(walk)
+}
+
+/// The objects of one name.
+async fn objects(connection: &Connection, name: &OwnedWellKnownName) -> Result<Vec<Object>, Failure> {
+    let mut found = Vec::new();
+    let mut level = vec!["/org/voltry".to_owned()];
+    for _ in 0..DEPTH {
+        let mut below = Vec::new();
+        for path in level {
+            let object = object(connection, name, &path, &mut below).await?;
+            if !object.interfaces.is_empty() {
+                found.push(object);
+            }
+        }
+        level = below;
     }
     Ok(found)
 }

@@ -4,22 +4,125 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+/// What holds for every command.
+const ABOUT_ALL: &str = "\
+EXIT CODES
+  0  done
+  1  the station refused, or something failed
+  2  the command line is wrong
+  3  the station, or a daemon of it, does not answer
+  4  the answer is bad news: there are faults, or the configuration has errors
+
+JSON
+  With --json a command that shows something prints one line of JSON; its own --help says what is
+  in it. Quantities are SI: V, A, W, Wh, °C. Keys may be added, and are never changed or removed.
+  A command that only acts prints nothing. Failures are told in words on standard error.
+
+EXAMPLES
+  voltryctl status --watch
+  voltryctl authorize 04A1B2C3D4 --evse 1
+  voltryctl faults list
+  voltryctl sessions show 17
+  voltryctl status --json | jq '.[] | select(.state == \"faulted\").evse'
+  voltryctl completions bash > /etc/bash_completion.d/voltryctl";
+
+const STATUS: &str = "\
+STATES
+  starting, available, connected, authorizing, parameters, cable-check, pre-charge, charging,
+  stopping, finished (still plugged in), error-shutdown, emergency, faulted, unavailable,
+  absent (its daemon is not on the bus)
+
+JSON
+  An array with an object an EVSE, in order of their numbers: evse, state, available (in service),
+  authorized, voltage, current, share (W that it may take), energy (Wh of the session), soc
+  (percent; below 0: not told), transaction (0: none), faults ([{code, cause, at}], at in
+  microseconds since boot). With --watch an array a line, every second.";
+
+const SESSIONS: &str = "\
+JSON
+  An array of transactions: id, evse, identity (masked; empty: free), state (open, closed), started
+  and ended (microseconds of Unix time; ended 0: it goes on), register_start and register_end (Wh
+  of the meter's register), energy (Wh), end_reason, note.";
+
+const SESSION: &str = "\
+JSON
+  {transaction, events}: the transaction as in `sessions list`, and its events in order: number,
+  time (microseconds of Unix time), kind, register (Wh), detail.";
+
+const CONVERSATIONS: &str = "\
+JSON
+  An array: evse, began (microseconds of Unix time), protocol (empty: none was agreed), ended (in
+  words; empty: it goes on), left_out (messages that were not kept).";
+
+const CONVERSATION: &str = "\
+JSON
+  {conversation, messages}: the conversation with began, protocol, ended and left_out as in
+  `v2g list`; its messages in order: time (microseconds of Unix time), by_vehicle, name, text,
+  payload_type (of V2GTP), payload (its bytes as numbers).";
+
+const FOLLOW: &str = "\
+JSON
+  A message a line, as in `v2g show`.";
+
+const AUTHORIZE: &str = "\
+Exit code 1 if the token is refused.
+
+JSON
+  {evse, outcome}: outcome is granted, refused, stopped (its session ends) or remembered (for the
+  next vehicle plugged in; evse is 0).";
+
+const FAULTS: &str = "\
+Exit code 4 if there are faults; 3 if there are none, but some daemon does not answer.
+
+JSON
+  An array of the devices that have faults, as in `devices`.";
+
+const CLEAR: &str = "\
+Exit code 4 if some stay. A trip of an over-voltage monitor, and a latched board, are reset with it.
+
+JSON
+  An array of the faults that stay: code, cause, at (microseconds since boot).";
+
+const DEVICES: &str = "\
+Exit code 3 if some daemon is on the bus and does not answer; what answers is shown all the same.
+
+JSON
+  An array of devices: object, vendor, model, serial, firmware (each empty where the device does
+  not tell), online, faults ([{code, cause, at}], at in microseconds since boot).";
+
+const MODULES: &str = "\
+JSON
+  An array of modules: bus, address, group, serial, state, online, voltage, current, available (A
+  that it could give now), temperature (°C at its inlet), alarms, at (microseconds since boot when
+  it was last heard; 0: never).";
+
+const CHECK: &str = "\
+Exit code 4 if there are errors. Every program voltry-* in the folder is asked, an OEM's as well.
+
+JSON
+  {daemons, errors}: who was asked, and each error in words with file and line.";
+
+const FAULT_LIST: &str = "\
+JSON
+  An array: name, breaks, seen.";
+
+const SWIPE: &str = "\
+JSON
+  {outcome}, as of `authorize`.";
+
+const TRUTH: &str = "\
+JSON
+  {module_voltage, cable_voltage, current, contactors_closed, soc (percent), register (Wh of the
+  simulated meter), resolution (Wh of one count), pilot, at (microseconds since boot)}.";
+
 /// Look at a Voltry charging station, and tell it what to do.
 #[derive(Debug, Parser)]
-#[command(
-    name = "voltryctl",
-    version,
-    about,
-    after_help = "EXIT CODES\n  0  done\n  1  the station refused, or something failed\n  2  the command line is wrong\n  \
-                  3  the station, or a daemon of it, does not answer\n  4  the answer is bad news: there are faults, \
-                  or the configuration has errors\n\nEXAMPLES\n  voltryctl status --watch\n  voltryctl authorize \
-                  04A1B2C3D4 --evse 1\n  voltryctl faults list\n  voltryctl sessions show 17"
-)]
+#[command(name = "voltryctl", version, arg_required_else_help = true, after_help = ABOUT_ALL)]
 pub(crate) struct Cli {
     /// The bus's address, instead of the system bus
-    #[arg(long, global = true, value_name = "ADDRESS", env = "VOLTRY_BUS")]
+    #[arg(long, global = true, value_name = "ADDRESS", env = "VOLTRY_BUS", hide_env_values = true)]
     pub(crate) bus: Option<String>,
-    /// Print JSON
+    /// Print JSON, for scripts
     #[arg(long, global = true)]
     pub(crate) json: bool,
     #[command(subcommand)]
@@ -29,6 +132,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Show what each EVSE does, and what is wrong
+    #[command(after_help = STATUS)]
     Status {
         /// Only this EVSE
         evse: Option<u32>,
@@ -47,6 +151,7 @@ pub(crate) enum Command {
         command: V2g,
     },
     /// Present an id token, as the card reader does; one that started a session ends it
+    #[command(after_help = AUTHORIZE)]
     Authorize {
         /// The card's number
         token: String,
@@ -73,8 +178,10 @@ pub(crate) enum Command {
         command: Faults,
     },
     /// Show every device: what it is, and whether it answers
+    #[command(after_help = DEVICES)]
     Devices,
     /// Show the power modules
+    #[command(after_help = MODULES)]
     Modules {
         #[command(subcommand)]
         command: Option<Modules>,
@@ -105,12 +212,14 @@ pub(crate) enum Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Sessions {
     /// The newest transactions, newest first
+    #[command(after_help = SESSIONS)]
     List {
         /// At most so many
         #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
     },
     /// One transaction with its events
+    #[command(after_help = SESSION)]
     Show {
         /// Its number in the book
         id: u64,
@@ -126,8 +235,10 @@ pub(crate) enum Sessions {
 #[derive(Debug, Subcommand)]
 pub(crate) enum V2g {
     /// The conversations that are remembered, and how each ended
+    #[command(after_help = CONVERSATIONS)]
     List,
     /// One conversation, message by message, decoded
+    #[command(after_help = CONVERSATION)]
     Show {
         /// The EVSE
         #[arg(default_value_t = 1)]
@@ -140,6 +251,7 @@ pub(crate) enum V2g {
         pcap: Option<PathBuf>,
     },
     /// Every message as it is said, until Ctrl-C
+    #[command(after_help = FOLLOW)]
     Follow {
         /// The EVSE
         #[arg(default_value_t = 1)]
@@ -153,8 +265,10 @@ pub(crate) enum V2g {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Faults {
     /// Every fault, present or latched; exit code 4 if there are any
+    #[command(after_help = FAULTS)]
     List,
     /// Clear the latched faults of an EVSE whose cause is gone; exit code 4 if some stay
+    #[command(after_help = CLEAR)]
     Clear {
         /// The EVSE
         evse: u32,
@@ -165,8 +279,10 @@ pub(crate) enum Faults {
 pub(crate) enum Modules {
     /// Make the lamp of a module blink, to find it in the rack
     Identify {
+        // Not `bus`: to clap that would be the global option's value.
         /// The bus, as `voltryctl modules` names it
-        bus: String,
+        #[arg(value_name = "BUS")]
+        line: String,
         /// The address on that bus
         address: u32,
         /// Stop blinking
@@ -178,6 +294,7 @@ pub(crate) enum Modules {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Config {
     /// Have every installed daemon check its part; exit code 4 if there are errors
+    #[command(after_help = CHECK)]
     Check {
         /// Check this file, or this folder's voltry.toml and voltry.d
         #[arg(long, value_name = "FILE_OR_DIR")]
@@ -203,6 +320,7 @@ pub(crate) enum Sim {
         evse: u32,
     },
     /// Hold a card to the reader
+    #[command(after_help = SWIPE)]
     Swipe {
         /// The card's number
         token: String,
@@ -216,6 +334,7 @@ pub(crate) enum Sim {
         command: SimFault,
     },
     /// Show what is physically true, whatever the daemons believe
+    #[command(after_help = TRUTH)]
     Truth {
         /// The EVSE
         #[arg(default_value_t = 1)]
@@ -226,6 +345,7 @@ pub(crate) enum Sim {
 #[derive(Debug, Subcommand)]
 pub(crate) enum SimFault {
     /// Every fault: what breaks, and what a technician then sees
+    #[command(after_help = FAULT_LIST)]
     List,
     /// Break it
     Set {

@@ -2,11 +2,11 @@
 //! ours or an OEM's.
 
 use serde::Serialize;
-use voltry_bus::{Device1Proxy, Fault, Module, PowerRack1Proxy};
+use voltry_bus::{Device1Proxy, Fault, Module, PowerRack1Proxy, names};
 use zbus::Connection;
 use zbus::proxy::CacheProperties;
 
-use crate::bus::{Object, objects};
+use crate::bus::{Object, Walk, walk};
 use crate::cli::{Faults, Modules};
 use crate::outcome::{Failure, Outcome};
 use crate::output::{ago, json as print_json, table};
@@ -23,41 +23,63 @@ struct Device {
     faults: Vec<Fault>,
 }
 
-async fn devices(connection: &Connection) -> Result<Vec<Device>, Failure> {
+/// Every device that answers; who does not is in the walk.
+async fn devices(connection: &Connection) -> Result<(Vec<Device>, Walk), Failure> {
+    let mut walk = walk(connection).await?;
     let mut devices = Vec::new();
-    for object in having(connection, "org.voltry.Device1").await? {
-        let proxy = Device1Proxy::builder(connection)
-            .destination(object.name.clone())
-            .path(object.path.clone())
-            .cache_properties(CacheProperties::No)
-            .build()
-            .await?;
-        devices.push(Device {
-            object: object.path.trim_start_matches("/org/voltry/").to_owned(),
-            vendor: proxy.vendor().await?,
-            model: proxy.model().await?,
-            serial: proxy.serial().await?,
-            firmware: proxy.firmware().await?,
-            online: proxy.online().await?,
-            faults: proxy.faults().await?,
-        });
+    for object in having(&walk, "org.voltry.Device1") {
+        match device(connection, &object).await {
+            Ok(device) => devices.push(device),
+            Err(Failure::Unreachable(_)) => walk.silent.push(object.name.to_string()),
+            Err(failure) => return Err(failure),
+        }
     }
     if devices.is_empty() {
         return Err(Failure::Unreachable("no device is on the bus: is the station running?".to_owned()));
     }
-    Ok(devices)
+    Ok((devices, walk))
 }
 
-async fn having(connection: &Connection, interface: &str) -> Result<Vec<Object>, Failure> {
-    let mut objects = objects(connection).await?;
-    objects.retain(|object| object.interfaces.iter().any(|name| name == interface));
-    Ok(objects)
+async fn device(connection: &Connection, object: &Object) -> Result<Device, Failure> {
+    let proxy = Device1Proxy::builder(connection)
+        .destination(object.name.clone())
+        .path(object.path.clone())
+        .cache_properties(CacheProperties::No)
+        .build()
+        .await?;
+    Ok(Device {
+        object: object.path.trim_start_matches("/org/voltry/").to_owned(),
+        vendor: proxy.vendor().await?,
+        model: proxy.model().await?,
+        serial: proxy.serial().await?,
+        firmware: proxy.firmware().await?,
+        online: proxy.online().await?,
+        faults: proxy.faults().await?,
+    })
+}
+
+fn having(walk: &Walk, interface: &str) -> Vec<Object> {
+    let has = |object: &&Object| object.interfaces.iter().any(|name| name == interface);
+    walk.objects.iter().filter(has).cloned().collect()
+}
+
+/// The EVSEs that station knows and whose daemon is away: what they have latched can't be told.
+async fn absent(connection: &Connection) -> Result<Vec<String>, Failure> {
+    match station::proxy(connection).await?.evses().await.map_err(Failure::from) {
+        Ok(evses) => {
+            let absent = evses.iter().filter(|status| status.state == "absent");
+            Ok(absent.map(|status| names::evse(status.evse)).collect())
+        }
+        Err(Failure::Unreachable(_)) => Ok(vec![names::STATION.to_owned()]),
+        Err(failure) => Err(failure),
+    }
 }
 
 pub(crate) async fn list(connection: &Connection, json: bool) -> Result<Outcome, Failure> {
-    let devices = devices(connection).await?;
+    let (devices, walk) = devices(connection).await?;
     if json {
         print_json(&devices)?;
+        walk.is_whole()?;
         return Ok(Outcome::Done);
     }
     let mut rows = table(["DEVICE", "ANSWERS", "MAKER AND MODEL", "SERIAL", "FIRMWARE", "FAULTS"]);
@@ -72,18 +94,20 @@ pub(crate) async fn list(connection: &Connection, json: bool) -> Result<Outcome,
         ]);
     }
     println!("{rows}");
+    walk.is_whole()?;
     Ok(Outcome::Done)
 }
 
 pub(crate) async fn faults(connection: &Connection, command: Faults, json: bool) -> Result<Outcome, Failure> {
     match command {
         Faults::List => {
-            let mut devices = devices(connection).await?;
+            let (mut devices, mut walk) = devices(connection).await?;
+            walk.silent.append(&mut absent(connection).await?);
             devices.retain(|device| !device.faults.is_empty());
             if json {
                 print_json(&devices)?;
             } else if devices.is_empty() {
-                println!("no faults");
+                println!("no faults{}", if walk.silent.is_empty() { "" } else { " of those that answer" });
             } else {
                 let mut rows = table(["DEVICE", "FAULT", "SINCE", "CAUSE"]);
                 for device in &devices {
@@ -98,7 +122,13 @@ pub(crate) async fn faults(connection: &Connection, command: Faults, json: bool)
                 }
                 println!("{rows}");
             }
-            Ok(if devices.is_empty() { Outcome::Done } else { Outcome::BadNews })
+            if devices.is_empty() {
+                return walk.is_whole().map(|()| Outcome::Done);
+            }
+            if let Err(part) = walk.is_whole() {
+                eprintln!("voltryctl: {part}");
+            }
+            Ok(Outcome::BadNews)
         }
         Faults::Clear { evse } => {
             let remaining = station::proxy(connection).await?.clear_faults(evse).await?;
@@ -107,6 +137,9 @@ pub(crate) async fn faults(connection: &Connection, command: Faults, json: bool)
             } else {
                 for fault in &remaining {
                     println!("stays: {}: {}", fault.code, fault.cause);
+                }
+                if remaining.is_empty() {
+                    println!("EVSE {evse}: no fault is left");
                 }
             }
             Ok(if remaining.is_empty() { Outcome::Done } else { Outcome::BadNews })
@@ -119,8 +152,10 @@ pub(crate) async fn modules(
     command: Option<Modules>,
     json: bool,
 ) -> Result<Outcome, Failure> {
-    let racks = having(connection, "org.voltry.PowerRack1").await?;
+    let walk = walk(connection).await?;
+    let racks = having(&walk, "org.voltry.PowerRack1");
     if racks.is_empty() {
+        walk.is_whole()?;
         return Err(Failure::Unreachable(
             "no power supply is on the bus: is voltry-power running?".to_owned(),
         ));
@@ -134,9 +169,12 @@ pub(crate) async fn modules(
             .build()
             .await?;
         let modules = proxy.modules().await?;
-        if let Some(Modules::Identify { bus, address, off }) = &command {
-            if modules.iter().any(|module| module.bus == *bus && module.address == *address) {
-                proxy.identify(bus, *address, !off).await?;
+        if let Some(Modules::Identify { line, address, off }) = &command {
+            if modules.iter().any(|module| module.bus == *line && module.address == *address) {
+                proxy.identify(line, *address, !off).await?;
+                if !json {
+                    println!("module {address} on {line} {}", if *off { "blinks no more" } else { "blinks" });
+                }
                 return Ok(Outcome::Done);
             }
             continue;
@@ -144,14 +182,15 @@ pub(crate) async fn modules(
         let supply = rack.path.rsplit('/').next().unwrap_or_default().to_owned();
         shown.extend(modules.into_iter().map(|module| (supply.clone(), module)));
     }
-    if let Some(Modules::Identify { bus, address, .. }) = command {
-        return Err(Failure::Refused(format!("no module {address} was seen on {bus}")));
+    if let Some(Modules::Identify { line, address, .. }) = command {
+        return Err(Failure::Refused(format!("no module {address} was seen on {line}")));
     }
     if json {
         print_json(&shown.iter().map(|(_, module)| module).collect::<Vec<_>>())?;
-        return Ok(Outcome::Done);
+    } else {
+        print_modules(&shown);
     }
-    print_modules(&shown);
+    walk.is_whole()?;
     Ok(Outcome::Done)
 }
 

@@ -53,8 +53,11 @@ pub(crate) fn clock_time(unix_micros: i64) -> String {
     }
 }
 
-/// How long ago a `CLOCK_BOOTTIME` microsecond was.
+/// How long ago a `CLOCK_BOOTTIME` microsecond was; never for 0.
 pub(crate) fn ago(at: u64) -> String {
+    if at == 0 {
+        return "never".to_owned();
+    }
     let seconds = voltry_service::clock::now().since(voltry_units::Timestamp::from_micros(at)).as_secs();
     match seconds {
         0..60 => format!("{seconds} s ago"),
@@ -72,6 +75,6 @@ mod tests {
         assert_eq!(kilowatts(71_340.0), "71.3 kW");
         assert_eq!(kilowatt_hours(1_204.0), "1.204 kWh");
         assert_eq!(percent(-1.0), "–");
-        assert_eq!(time(0), "–");
+        assert_eq!((time(0).as_str(), ago(0).as_str()), ("–", "never"));
     }
 }

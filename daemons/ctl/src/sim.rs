@@ -15,7 +15,11 @@ pub(crate) async fn run(connection: &Connection, command: Sim, json: bool) -> Re
         Sim::Unplug { evse } => sim.unplug(evse).await?,
         Sim::Swipe { token, evse } => {
             let outcome = sim.swipe(&token, evse).await?;
-            println!("{outcome}");
+            if json {
+                print_json(&serde_json::json!({ "outcome": outcome }))?;
+            } else {
+                println!("{outcome}");
+            }
         }
         Sim::Fault { command } => match command {
             SimFault::List => {

@@ -43,8 +43,11 @@ pub(crate) async fn authorize(
     Ok(Outcome::Done)
 }
 
-pub(crate) async fn stop(connection: &Connection, evse: u32) -> Result<Outcome, Failure> {
+pub(crate) async fn stop(connection: &Connection, evse: u32, json: bool) -> Result<Outcome, Failure> {
     proxy(connection).await?.stop(evse).await?;
+    if !json {
+        println!("EVSE {evse}: whatever runs there is being ended");
+    }
     Ok(Outcome::Done)
 }
 
@@ -52,7 +55,11 @@ pub(crate) async fn available(
     connection: &Connection,
     evse: u32,
     available: bool,
+    json: bool,
 ) -> Result<Outcome, Failure> {
     proxy(connection).await?.set_available(evse, available).await?;
+    if !json {
+        println!("EVSE {evse}: {} service", if available { "in" } else { "out of" });
+    }
     Ok(Outcome::Done)
 }

@@ -23,12 +23,12 @@ pub(crate) async fn run(
         tick.tick().await;
         let shown = read(&station, evse).await;
         match shown {
-            Ok(statuses) if json => print_json(&statuses)?,
-            Ok(statuses) => {
+            Ok((_, statuses)) if json => print_json(&statuses)?,
+            Ok((name, statuses)) => {
                 if watch && std::io::stdout().is_terminal() {
                     print!("\x1b[H\x1b[2J");
                 }
-                print!("{}", text(&station.name().await?, &statuses));
+                print!("{}", text(&name, &statuses));
                 let _ = std::io::stdout().flush();
             }
             // While watching, a station that restarts is news, not the end.
@@ -41,7 +41,8 @@ pub(crate) async fn run(
     }
 }
 
-async fn read(station: &Station1Proxy<'_>, evse: Option<u32>) -> Result<Vec<EvseStatus>, Failure> {
+/// The station's name, and its EVSEs.
+async fn read(station: &Station1Proxy<'_>, evse: Option<u32>) -> Result<(String, Vec<EvseStatus>), Failure> {
     let mut statuses = station.evses().await?;
     if let Some(evse) = evse {
         statuses.retain(|status| status.evse == evse);
@@ -49,7 +50,7 @@ async fn read(station: &Station1Proxy<'_>, evse: Option<u32>) -> Result<Vec<Evse
             return Err(Failure::Refused(format!("there is no EVSE {evse}")));
         }
     }
-    Ok(statuses)
+    Ok((station.name().await?, statuses))
 }
 
 fn text(name: &str, statuses: &[EvseStatus]) -> String {

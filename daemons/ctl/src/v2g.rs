@@ -10,7 +10,7 @@ use voltry_bus::{Transaction, V2gConversation, V2gLog1Proxy, V2gMessage};
 use zbus::Connection;
 use zbus::proxy::CacheProperties;
 
-use crate::bus::objects;
+use crate::bus::walk;
 use crate::cli::V2g;
 use crate::outcome::{Failure, Outcome};
 use crate::output::{clock_time, json as print_json, table, time};
@@ -189,7 +189,8 @@ async fn log_of(connection: &Connection, evse: u32) -> Result<V2gLog1Proxy<'stat
 /// Every log on the bus, ours or an OEM's, by the name of its link: the EVSE's number.
 async fn logs(connection: &Connection) -> Result<Vec<(String, V2gLog1Proxy<'static>)>, Failure> {
     let mut logs = Vec::new();
-    for object in objects(connection).await? {
+    let walk = walk(connection).await?;
+    for object in walk.objects.iter().cloned() {
         if !object.interfaces.iter().any(|name| name == "org.voltry.V2gLog1") {
             continue;
         }
@@ -203,6 +204,7 @@ async fn logs(connection: &Connection) -> Result<Vec<(String, V2gLog1Proxy<'stat
         logs.push((evse, proxy));
     }
     if logs.is_empty() {
+        walk.is_whole()?;
         return Err(Failure::Unreachable("no communication daemon is on the bus".to_owned()));
     }
     Ok(logs)
