@@ -9,6 +9,7 @@ use voltry_units::Amps;
 
 use crate::message::{ControlMode, Protocol};
 use crate::slac::Matching;
+use crate::tls;
 
 /// `[secc.N]`: communication with the vehicle at EVSE N.
 #[derive(Debug, Clone, Deserialize)]
@@ -35,6 +36,9 @@ pub struct Settings {
     /// The powerline modem behind the interface. Without this table Ethernet leads straight to
     /// the vehicle, and nothing is matched.
     pub slac: Option<Matching>,
+    /// TLS; without this table there is none.
+    #[serde(default)]
+    pub tls: tls::Settings,
     /// The station's own times.
     #[serde(default)]
     pub timing: Timing,
@@ -57,7 +61,10 @@ const fn peak_current_ripple() -> Amps {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Timing {
-    /// From the connection to SessionSetupReq.
+    /// From the connection to the end of the TLS handshake. Slow controllers were seen to take 3 s.
+    #[serde(rename = "tls_handshake_ms", deserialize_with = "duration_ms")]
+    pub tls_handshake: Duration,
+    /// From the connection to SessionSetupReq, the handshake included.
     #[serde(rename = "setup_ms", deserialize_with = "duration_ms")]
     pub setup: Duration,
     /// The vehicle's longest silence between an answer and its next request.
@@ -91,6 +98,7 @@ pub struct Timing {
 impl Default for Timing {
     fn default() -> Self {
         Self {
+            tls_handshake: Duration::from_secs(10),
             setup: Duration::from_secs(18),
             sequence: Duration::from_secs(60),
             charge_loop: Duration::from_millis(500),
@@ -127,6 +135,20 @@ pub fn configure(config: &Config, instance: &str) -> Result<Provision<Settings>,
     Ok(Provision { tables: vec![table], objects: vec![object], settings })
 }
 
+/// What the files of `[secc.INSTANCE.tls]` have that will not work: for `--check-config`. The daemon
+/// itself starts all the same, and says it then; a vehicle may charge without TLS.
+#[must_use]
+pub fn audit(config: &Config, instance: &str, settings: &Settings) -> Vec<Problem> {
+    if settings.tls.mode == tls::Mode::Off {
+        return Vec::new();
+    }
+    tls::check(&settings.tls)
+        .into_iter()
+        .filter(|finding| !finding.warning)
+        .map(|finding| config.problem(&format!("secc.{instance}.tls.{}", finding.key), finding.problem))
+        .collect()
+}
+
 fn problems(settings: &Settings) -> Vec<(&'static str, String)> {
     let mut problems = Vec::new();
     if !(7..=37).contains(&settings.evse_id.chars().count()) {
@@ -151,6 +173,9 @@ fn problems(settings: &Settings) -> Vec<(&'static str, String)> {
         if matching.retries > 10 {
             problems.push(("slac.retries", "at most 10".to_owned()));
         }
+    }
+    if settings.tls.mode != tls::Mode::Off && settings.tls.certificates.is_empty() {
+        problems.push(("tls.mode", "TLS needs the station's own certificate in tls.certificates".to_owned()));
     }
     if settings.timing.hold > Duration::from_secs(1) {
         problems.push(("timing.hold_ms", "at most 1000: vehicles wait 2 s for an answer".to_owned()));

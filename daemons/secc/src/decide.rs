@@ -94,6 +94,9 @@ pub enum Cause {
     /// The vehicle fell silent.
     #[error("the vehicle sent nothing for {} s", .0.as_secs_f64())]
     Silent(Duration),
+    /// There was no TLS, or none where there must be.
+    #[error("{0}")]
+    Tls(String),
     /// The connection ended before SessionStop.
     #[error("the connection ended: {0}")]
     Disconnected(&'static str),
@@ -107,7 +110,7 @@ impl Cause {
         let phase = phase.map_or_else(|| "the handshake".to_owned(), |phase| phase.to_string());
         match self {
             // Their own words say who.
-            Self::Silent(_) | Self::Disconnected(_) => format!("in {phase} {self}"),
+            Self::Silent(_) | Self::Tls(_) | Self::Disconnected(_) => format!("in {phase} {self}"),
             Self::Wire(_)
             | Self::Order { .. }
             | Self::UnknownSession(_)
@@ -139,6 +142,7 @@ impl Cause {
             Self::Stale(_) => "stale",
             Self::NoLimits => "no limits",
             Self::Silent(_) => "silent",
+            Self::Tls(_) => "TLS",
             Self::Disconnected(_) => "disconnected",
         }
     }

@@ -16,13 +16,12 @@
 //! - [`slac`]: which vehicle is at this cable, over a powerline modem. Frames and time in, frames
 //!   and events out; [`slac::shell`] is its socket.
 //! - [`transcript`]: what was said, bounded; [`v2g_log`] serves it.
-//! - [`link`], [`net`]: sockets. [`bus`]: D-Bus.
+//! - [`link`], [`net`], [`transport`]: sockets; [`tls`]: what is spoken on them. [`bus`]: D-Bus.
 //!
 //! An answer never waits on the bus: evse pushes, the newest push is what the vehicle hears,
 //! and a push older than 300 ms is refused instead of repeated.
 //!
-//! To come, and where: TLS as a stream of [`link`]'s;
-//! DIN 70121 as a codec beside `v2g/iso2.rs` and `v2g/iso20/`.
+//! To come, and where: DIN 70121 as a codec beside `v2g/iso2.rs` and `v2g/iso20/`.
 
 pub mod bus;
 pub mod config;
@@ -34,7 +33,9 @@ pub mod order;
 pub mod pushed;
 pub mod session;
 pub mod slac;
+pub mod tls;
 pub mod transcript;
+pub mod transport;
 pub mod v2g;
 pub mod v2g_log;
 

@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
@@ -24,12 +23,14 @@ use voltry_service::{Daemon, Device, FaultLog, Identity, RateLimit, Watchdog};
 use voltry_units::Timestamp;
 
 use crate::bus::{self, Publisher};
-use crate::config::Settings;
+use crate::config::{Settings, Timing};
 use crate::net::{LinkLocal, Ports, Throttle};
 use crate::pushed::Pushed;
 use crate::session::{Event, Session};
 use crate::slac::shell::Powerline;
 use crate::slac::{self, wire};
+use crate::tls::{self, Acceptor, Mode};
+use crate::transport::{Arrival, Transport};
 use crate::v2g::{self, sdp};
 use crate::v2g_log::V2gLog;
 
@@ -45,6 +46,8 @@ const NO_LINK: &str = "NoVehicleLink";
 const MODEM_SILENT: &str = "ModemSilent";
 /// The fault from a vehicle that could not be matched until the next one whose link is up.
 const UNMATCHED: &str = "VehicleUnmatched";
+/// The fault while TLS is configured and there can be none.
+const NO_CERTIFICATE: &str = "StationCertificateUnusable";
 
 /// Serves the vehicle's communication until the daemon has to end.
 ///
@@ -57,6 +60,7 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     let log = V2gLog::serve(daemon.connection(), &path).await?;
     let number = daemon.instance().parse().context("the instance is an EVSE's number")?;
     let mut link = Link::new(settings, device, publisher, pushed, log);
+    link.load_certificates(now());
     link.look(now());
     daemon.claim(&voltry_bus::names::secc(number)).await?;
     daemon.ready();
@@ -70,7 +74,7 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
 /// One vehicle's connection.
 #[derive(Debug)]
 struct Conversation {
-    stream: TcpStream,
+    transport: Transport,
     session: Session,
 }
 
@@ -86,6 +90,21 @@ fn modem(settings: &Settings, address: Option<wire::Mac>) -> Identity {
     }
 }
 
+impl Conversation {
+    fn deadline(&self) -> Option<Timestamp> {
+        self.transport.deadline().into_iter().chain(self.session.deadline()).min()
+    }
+
+    fn timeout(&mut self, now: Timestamp, pushed: &Pushed, timing: &Timing) {
+        if self.transport.deadline().is_some_and(|until| now >= until) {
+            let seconds = timing.tls_handshake.as_secs_f64();
+            self.session.refused(now, format!("the TLS handshake was not done within {seconds} s"));
+        } else {
+            self.session.timeout(now, pushed);
+        }
+    }
+}
+
 /// What woke the task.
 #[derive(Debug)]
 enum Wake {
@@ -93,8 +112,7 @@ enum Wake {
     Powerline(io::Result<()>),
     Datagram(usize, SocketAddr),
     Connection(TcpStream),
-    Bytes(usize),
-    Gone(&'static str),
+    Arrival(Arrival),
     Pushed,
     Deadline,
     /// An error of a listening socket, as from a datagram that could not be delivered.
@@ -115,6 +133,7 @@ pub struct Link {
     pushed: watch::Receiver<Pushed>,
     attached: Option<u64>,
     powerline: Option<Powerline>,
+    acceptor: Option<Acceptor>,
     ports: Option<Ports>,
     conversation: Option<Conversation>,
     counter: u64,
@@ -150,6 +169,7 @@ impl Link {
             cell,
             attached: None,
             powerline: None,
+            acceptor: None,
             ports: None,
             conversation: None,
             // Rises across restarts of this daemon too, so that no old push fits a new phase.
@@ -181,7 +201,7 @@ impl Link {
     async fn wake(&mut self) -> Wake {
         let ports = self.ports.as_ref();
         let powerline = self.powerline.as_mut();
-        let deadline = self.conversation.as_ref().and_then(|conversation| conversation.session.deadline());
+        let deadline = self.conversation.as_ref().and_then(Conversation::deadline);
         let deadline = deadline.map(|at| Instant::now() + at.since(now()));
         let (stream_buffer, datagram_buffer) = self.buffer.split_at_mut(1984);
         tokio::select! {
@@ -195,14 +215,10 @@ impl Link {
                 // The cell lives as long as this link.
                 Err(_) => std::future::pending().await,
             },
-            read = async { match &mut self.conversation {
-                Some(conversation) => conversation.stream.read(stream_buffer).await,
+            arrival = async { match &mut self.conversation {
+                Some(conversation) => conversation.transport.next(stream_buffer).await,
                 None => std::future::pending().await,
-            } } => match read {
-                Ok(0) => Wake::Gone("the vehicle closed it"),
-                Ok(length) => Wake::Bytes(length),
-                Err(_) => Wake::Gone("the vehicle reset it, or the link broke"),
-            },
+            } } => Wake::Arrival(arrival),
             () = async { match deadline {
                 Some(at) => tokio::time::sleep_until(at).await,
                 None => std::future::pending().await,
@@ -240,22 +256,67 @@ impl Link {
                 self.ports = None;
             }
             Wake::Pushed => return self.pushed(now).await,
-            Wake::Gone(why) => return self.disconnect(why).await,
-            Wake::Bytes(length) => {
-                if let Some(conversation) = &mut self.conversation {
-                    let pushed = self.pushed.borrow();
-                    conversation.session.receive(now, &self.buffer[..length], &pushed);
-                }
+            Wake::Arrival(arrival) => {
+                self.arrived(now, arrival);
                 return self.flush(now).await;
             }
             Wake::Deadline => {
                 if let Some(conversation) = &mut self.conversation {
-                    conversation.session.timeout(now, &self.pushed.borrow());
+                    conversation.timeout(now, &self.pushed.borrow(), &self.settings.timing);
                 }
                 return self.flush(now).await;
             }
         }
         Ok(())
+    }
+
+    fn arrived(&mut self, now: Timestamp, arrival: Arrival) {
+        let Some(Conversation { session, .. }) = &mut self.conversation else { return };
+        match arrival {
+            Arrival::Bytes(length) => session.receive(now, &self.buffer[..length], &self.pushed.borrow()),
+            Arrival::Secured(secured) => {
+                let version = if secured.tls13 { "1.3" } else { "1.2" };
+                tracing::info!(version, suite = secured.suite, vehicle = secured.vehicle, "TLS");
+                session.secured(now);
+            }
+            Arrival::Refused(why) => session.refused(now, why),
+            Arrival::Gone(why) => session.disconnected(now, why),
+        }
+    }
+
+    /// Reads the station's certificates, now and for each vehicle that is plugged in: renewed ones
+    /// are used from then on. Those that cannot be read leave the ones in use.
+    pub fn load_certificates(&mut self, now: Timestamp) {
+        if self.settings.tls.mode == Mode::Off {
+            return;
+        }
+        let mut unusable = None;
+        for finding in tls::check(&self.settings.tls) {
+            let kind = if finding.warning { "a certificate expires soon" } else { "unusable certificate" };
+            self.complain(now, kind, &finding.problem);
+            if !finding.warning {
+                unusable.get_or_insert(finding.problem);
+            }
+        }
+        match Acceptor::load(&self.settings.tls) {
+            Ok(acceptor) => self.acceptor = Some(acceptor),
+            Err(problem) => {
+                unusable.get_or_insert(problem);
+            }
+        }
+        match unusable {
+            Some(problem) => self.faults.raise(NO_CERTIFICATE, problem, now),
+            None => self.faults.remove(NO_CERTIFICATE),
+        };
+        self.device.set_faults(&self.faults);
+    }
+
+    /// What vehicles are told of TLS: as configured, as far as there are certificates.
+    const fn tls(&self) -> Mode {
+        match (self.settings.tls.mode, &self.acceptor) {
+            (Mode::Allowed, None) => Mode::Off,
+            (mode, _) => mode,
+        }
     }
 
     /// Opens the sockets once the interface is there and has an address, and again when that
@@ -377,7 +438,7 @@ impl Link {
         }
         // A longer datagram than any request was cut to the buffer, and is refused.
         let datagram = &self.buffer[1984..1984 + length];
-        match sdp::answer(datagram, ports.address) {
+        match sdp::answer(datagram, ports.address, self.tls()) {
             Ok(answer) => {
                 tracing::debug!(%from, "discovery answered");
                 if let Err(error) = ports.discovery.try_send_to(&answer, from) {
@@ -425,7 +486,10 @@ impl Link {
         self.phase = None;
         let timing = self.settings.timing.clone();
         let session = Session::open(now, unix.as_secs(), identity, timing, id, self.paused, self.counter);
-        self.conversation = Some(Conversation { stream, session });
+        let handshake_until = now + self.settings.timing.tls_handshake;
+        let required = self.tls() == Mode::Required;
+        let transport = Transport::new(stream, self.acceptor.clone(), required, handshake_until);
+        self.conversation = Some(Conversation { transport, session });
         self.engage(true);
         Ok(())
     }
@@ -437,6 +501,9 @@ impl Link {
             self.disconnect("evse detached the vehicle").await?;
             self.paused = None;
             let before = std::mem::replace(&mut self.attached, attached);
+            if attached.is_some() {
+                self.load_certificates(now);
+            }
             self.at_rest(now).await?;
             if let Some(powerline) = &mut self.powerline {
                 // Also between two vehicles: each has a key of its own.
@@ -466,7 +533,7 @@ impl Link {
     async fn flush(&mut self, now: Timestamp) -> anyhow::Result<()> {
         let Some(conversation) = &mut self.conversation else { return Ok(()) };
         let bytes = conversation.session.take_transmit();
-        if !bytes.is_empty() && conversation.stream.try_write(&bytes).ok() != Some(bytes.len()) {
+        if !bytes.is_empty() && conversation.transport.write_now(&bytes).is_err() {
             conversation.session.disconnected(now, "the vehicle does not read its answers");
         }
         let said = conversation.session.take_said();
@@ -474,8 +541,8 @@ impl Link {
         while let Some(event) = self.conversation.as_mut().and_then(|talk| talk.session.poll_event()) {
             self.tell(now, event).await?;
         }
-        if self.conversation.as_ref().is_some_and(|conversation| conversation.session.is_closed()) {
-            self.conversation = None;
+        if let Some(mut conversation) = self.conversation.take_if(|one| one.session.is_closed()) {
+            conversation.transport.close();
             self.engage(false);
         }
         Ok(())

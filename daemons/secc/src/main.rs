@@ -11,5 +11,5 @@ fn main() -> ExitCode {
         about: "ISO 15118 communication with the vehicle",
         instances: Some("secc"),
     }
-    .main(config::configure, link::run)
+    .main_with_audit(config::configure, config::audit, link::run)
 }

@@ -161,6 +161,18 @@ impl Session {
         }
     }
 
+    /// The TLS handshake is done; the vehicle speaks next.
+    pub fn secured(&mut self, now: Timestamp) {
+        self.heard = now;
+    }
+
+    /// There is no TLS handshake to speak after.
+    pub fn refused(&mut self, now: Timestamp, why: String) {
+        if self.stage != Stage::Closed {
+            self.end(now, Stage::Closed, LinkOutcome::Failed, Some(Cause::Tls(why)));
+        }
+    }
+
     /// When [`Self::timeout`] is to be called.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {

@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "tests")]
 
 mod bench;
+mod pki;
+#[path = "daemon/tls.rs"]
+mod tls;
 
 use std::future::Future;
 use std::io::{BufRead as _, BufReader};
@@ -17,7 +20,7 @@ use iso15118::message::Message;
 use iso15118::sdp;
 use iso15118::session::Connection as V2g;
 use iso15118::{Protocol, Protocols};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::Mutex;
 use voltry_bus::{
@@ -68,18 +71,26 @@ impl Drop for Bus {
     }
 }
 
-/// Runs a scenario against the daemon's task, with an evse that grants everything at once.
 async fn with_daemon<F: Future<Output = ()>>(scenario: impl FnOnce(EvLink1Proxy<'static>) -> F) {
+    with_daemon_of("[secc.1]\ninterface = \"lo\"\nevse_id = \"DE*VOL*E1\"", scenario).await;
+}
+
+/// Runs a scenario against the daemon's task of this configuration, with an evse that grants
+/// everything at once.
+async fn with_daemon_of<F: Future<Output = ()>>(
+    text: &str,
+    scenario: impl FnOnce(EvLink1Proxy<'static>) -> F,
+) {
     let _alone = ALONE.lock().await;
     let bus = Bus::start();
     let (server, client) = (bus.connect().await, bus.connect().await);
     server.request_name(NAME).await.unwrap();
-    let text = "[secc.1]\ninterface = \"lo\"\nevse_id = \"DE*VOL*E1\"";
     let settings = configure(&Config::parse([("voltry.toml", text)]).unwrap(), "1").unwrap().settings;
     let device = Device::serve(&server, PATH, Identity::default()).await.unwrap();
     let (publisher, cell) = bus::serve(&server, PATH).await.unwrap();
     let log = V2gLog::serve(&server, PATH).await.unwrap();
     let mut link = Link::new(settings, device, publisher, cell, log);
+    link.load_certificates(now());
     link.look(now());
     let proxy = EvLink1Proxy::builder(&client)
         .destination(NAME)
@@ -146,17 +157,25 @@ async fn until(evse: &EvLink1Proxy<'_>, phase: LinkPhase) {
     }
 }
 
+/// A stream of bytes, protected or not.
+trait Stream: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
+
 struct Vehicle {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     v2g: V2g,
     id: Vec<u8>,
 }
 
 impl Vehicle {
     async fn discover() -> Option<sdp::Response> {
+        Self::discover_by(sdp::Request::PLAIN).await
+    }
+
+    async fn discover_by(request: sdp::Request) -> Option<sdp::Response> {
         let socket = UdpSocket::bind("[::1]:0").await.unwrap();
         let mut frame = [0; 64];
-        let length = sdp::Request::PLAIN.write_frame(&mut frame, false).unwrap();
+        let length = request.write_frame(&mut frame, false).unwrap();
         socket.send_to(&frame[..length], "[::1]:15118").await.unwrap();
         let mut answer = [0; 64];
         let received = tokio::time::timeout(Duration::from_millis(250), socket.recv(&mut answer)).await;
@@ -168,7 +187,7 @@ impl Vehicle {
         let station = Self::discover().await.expect("discovery is answered");
         let stream = TcpStream::connect((station.ipv6(), station.port)).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, v2g: V2g::new(), id: vec![0; 8] }
+        Self { stream: Box::new(stream), v2g: V2g::new(), id: vec![0; 8] }
     }
 
     async fn set_up(&mut self) {

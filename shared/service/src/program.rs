@@ -91,12 +91,26 @@ impl Program {
     where
         F: Future<Output = anyhow::Result<()>>,
     {
+        self.main_with_audit(configure, |_, _, _| Vec::new(), run)
+    }
+
+    /// Like [`Self::main`]; `audit` finds what a check should tell, but must not keep the daemon
+    /// from starting, as a certificate that expired. Only `--check-config` asks it.
+    pub fn main_with_audit<T, F>(
+        self,
+        configure: impl Fn(&Config, &str) -> Result<Provision<T>, ConfigError>,
+        audit: impl Fn(&Config, &str, &T) -> Vec<Problem>,
+        run: impl FnOnce(T, Daemon) -> F,
+    ) -> ExitCode
+    where
+        F: Future<Output = anyhow::Result<()>>,
+    {
         let matches = self.command().get_matches();
         let options = Options::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         let instance = instance(&matches).unwrap_or_default();
         let config = Config::read(options.config.as_deref());
         if options.check_config {
-            return self.check(config, &instance, options.json, configure);
+            return self.check(config, &instance, options.json, configure, audit);
         }
         let provision = match config.and_then(|config| configure(&config, &instance)) {
             Ok(provision) => provision,
@@ -136,6 +150,7 @@ impl Program {
         instance: &str,
         json: bool,
         configure: impl Fn(&Config, &str) -> Result<Provision<T>, ConfigError>,
+        audit: impl Fn(&Config, &str, &T) -> Vec<Problem>,
     ) -> ExitCode {
         let mut check = Check::default();
         match config {
@@ -143,6 +158,7 @@ impl Program {
                 for instance in self.checked_instances(&config, instance) {
                     match configure(&config, &instance) {
                         Ok(mut provision) => {
+                            check.errors.append(&mut audit(&config, &instance, &provision.settings));
                             check.tables.append(&mut provision.tables);
                             check.objects.append(&mut provision.objects);
                         }
