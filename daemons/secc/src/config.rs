@@ -86,7 +86,7 @@ pub struct Timing {
     /// PreCharge, from its first request.
     #[serde(rename = "pre_charge_ms", deserialize_with = "duration_ms")]
     pub pre_charge: Duration,
-    /// PowerDelivery, from request to answer.
+    /// PowerDelivery, from request to answer; in DIN 70121 at most 1500.
     #[serde(rename = "power_delivery_ms", deserialize_with = "duration_ms")]
     pub power_delivery: Duration,
     /// How long a request of a repeated phase is held before it is answered "ongoing": spares
@@ -108,6 +108,18 @@ impl Default for Timing {
             pre_charge: Duration::from_secs(5),
             power_delivery: Duration::from_millis(4500),
             hold: Duration::from_millis(100),
+        }
+    }
+}
+
+impl Timing {
+    /// PowerDelivery, from request to answer: in DIN 70121 a vehicle waits 2 s, as for any other
+    /// answer.
+    #[must_use]
+    pub fn power_delivery_in(&self, protocol: Protocol) -> Duration {
+        match protocol {
+            Protocol::Din => self.power_delivery.min(Duration::from_millis(1500)),
+            Protocol::Iso2 | Protocol::Iso20 => self.power_delivery,
         }
     }
 }
@@ -201,7 +213,7 @@ mod tests {
         assert_eq!(provision.objects[0].name.as_str(), "org.voltry.Secc.N1");
         assert_eq!(provision.objects[0].path.as_str(), "/org/voltry/ev_link/1");
         assert_eq!(provision.settings.timing.pre_charge, Duration::from_secs(5));
-        assert_eq!(provision.settings.protocols, [Protocol::Iso2]);
+        assert_eq!(provision.settings.protocols, [Protocol::Iso2, Protocol::Din]);
     }
 
     #[test]

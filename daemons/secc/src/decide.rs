@@ -234,10 +234,11 @@ impl Question<'_> {
             (Progress::Start | Progress::Stop, _) => {}
         }
         let code = Code::FailedPowerDeliveryNotApplied;
+        let limit = self.timing.power_delivery_in(self.protocol);
         match self.pushed.answer(self.counter) {
             PhaseAnswer::Finished => Verdict::Say(Processing::Finished),
             PhaseAnswer::Failed => Verdict::Fail(code, Cause::Refused(self.request.name())),
-            PhaseAnswer::Ongoing if self.due => Verdict::Fail(code, self.overdue(self.timing.power_delivery)),
+            PhaseAnswer::Ongoing if self.due => Verdict::Fail(code, self.overdue(limit)),
             PhaseAnswer::Ongoing => Verdict::Wait,
         }
     }

@@ -20,8 +20,6 @@
 //!
 //! An answer never waits on the bus: evse pushes, the newest push is what the vehicle hears,
 //! and a push older than 300 ms is refused instead of repeated.
-//!
-//! To come, and where: DIN 70121 as a codec beside `v2g/iso2.rs` and `v2g/iso20/`.
 
 pub mod bus;
 pub mod config;

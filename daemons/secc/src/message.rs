@@ -1,6 +1,6 @@
 //! What a vehicle asks and what it is answered, without a protocol's encoding.
 //!
-//! ISO 15118-2 and -20 share these; each brings its own codec in [`crate::v2g`].
+//! DIN 70121, ISO 15118-2 and -20 share these; each brings its own codec in [`crate::v2g`].
 
 use serde::Deserialize;
 use voltry_units::{Amps, Percent, Volts, WattHours, Watts};
@@ -8,6 +8,9 @@ use voltry_units::{Amps, Percent, Volts, WattHours, Watts};
 /// A protocol that this station speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub enum Protocol {
+    /// DIN SPEC 70121:2014.
+    #[serde(rename = "din70121")]
+    Din,
     /// ISO 15118-2:2014.
     #[serde(rename = "iso15118-2")]
     Iso2,
@@ -18,12 +21,13 @@ pub enum Protocol {
 
 impl Protocol {
     /// All that this station speaks.
-    pub const ALL: [Self; 2] = [Self::Iso20, Self::Iso2];
+    pub const ALL: [Self; 3] = [Self::Iso20, Self::Iso2, Self::Din];
 
     /// The standard's title, as `EvLink1` tells it.
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
+            Self::Din => "DIN SPEC 70121:2014",
             Self::Iso2 => "ISO 15118-2:2014",
             Self::Iso20 => "ISO 15118-20:2022",
         }
@@ -50,7 +54,7 @@ impl ControlMode {
 pub enum Request {
     /// Opens the session.
     SessionSetup {
-        /// What the EVCC calls itself: its MAC address, six bytes, which some vehicles draw anew
+        /// What the EVCC calls itself: its MAC address, six bytes (in DIN 70121 perhaps eight), which some vehicles draw anew
         /// for each session; in ISO 15118-20 the characters of its id.
         evcc_id: Vec<u8>,
     },

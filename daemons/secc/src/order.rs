@@ -1,4 +1,5 @@
-//! Which request may follow which (ISO 15118-2, 8.8.4; ISO 15118-20, 8.6; DC with external payment).
+//! Which request may follow which (ISO 15118-2, 8.8.4; ISO 15118-20, 8.6; DIN 70121, whose order is
+//! that of -2; DC with external payment).
 //!
 //! ```text
 //! -2:  Handshake ─▶ Setup ─▶ Services ─▶ Selected ─▶ Authorizing ─▶ Parameters ─▶ CableCheck
@@ -16,6 +17,7 @@
 use voltry_bus::LinkPhase;
 
 use crate::message::{Progress, Protocol, Request};
+use crate::v2g::Tolerance;
 
 /// Where a conversation stands, by the request that was last accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +74,7 @@ impl Stage {
     #[must_use]
     pub fn after(self, request: &Request, protocol: Protocol) -> Option<Self> {
         let agreed = match protocol {
-            Protocol::Iso2 => self.towards_parameters_in_iso2(request),
+            Protocol::Din | Protocol::Iso2 => self.towards_parameters_in_iso2(request),
             Protocol::Iso20 => self.towards_parameters_in_iso20(request),
         };
         agreed.or_else(|| self.after_parameters(request))
@@ -161,6 +163,22 @@ impl Stage {
             // As above.
             _ => return None,
         })
+    }
+
+    /// What the standards refuse here and this table takes.
+    #[must_use]
+    pub const fn tolerates(self, request: &Request) -> Option<Tolerance> {
+        match (self, request) {
+            (
+                Self::Parameters { .. } | Self::CableCheck { .. } | Self::PreCharge,
+                Request::PowerDelivery { progress: Progress::Stop, .. },
+            ) => Some(Tolerance::EarlyStop),
+            (
+                Self::CableCheck { .. } | Self::PreCharge | Self::Charging | Self::Renegotiating,
+                Request::SessionStop { .. },
+            ) => Some(Tolerance::EarlyGoodbye),
+            _ => None,
+        }
     }
 
     /// The phase that evse is told; `None`: none of its business yet, or over.

@@ -273,6 +273,9 @@ impl Session {
         } else if self.stage == Stage::Setup {
             self.paused = None;
         }
+        if let Some(tolerance) = self.stage.tolerates(&request) {
+            tolerance.note(request.name());
+        }
         self.enter(now, stage);
         self.note(now, &request);
         let until = now + self.hold(&request);
@@ -288,7 +291,7 @@ impl Session {
             | Request::ScheduleExchange
             | Request::CableCheck { .. } => self.timing.hold,
             Request::PreCharge { .. } | Request::WeldingDetection { .. } => FRESH,
-            Request::PowerDelivery { .. } => self.timing.power_delivery,
+            Request::PowerDelivery { .. } => self.timing.power_delivery_in(self.protocol),
             Request::SessionSetup { .. }
             | Request::AuthorizationSetup
             | Request::ServiceDiscovery
@@ -417,7 +420,7 @@ impl Session {
         let in_loop = matches!(request, Request::CurrentDemand { .. });
         self.quiet_limit = match self.protocol {
             Protocol::Iso20 if in_loop => self.timing.charge_loop,
-            Protocol::Iso20 | Protocol::Iso2 => self.timing.sequence,
+            Protocol::Din | Protocol::Iso2 | Protocol::Iso20 => self.timing.sequence,
         };
         self.quiet_until = now + self.quiet_limit;
         match (request, self.stage) {

@@ -16,7 +16,7 @@ use iso15118::message::Message;
 use iso15118::session::Connection;
 use voltry_bus::{Authorization, EvseStatusCode, Isolation, LinkOutcome, LinkPhase, PhaseAnswer};
 use voltry_secc::decide::Cause;
-use voltry_secc::message::Target;
+use voltry_secc::message::{Protocol, Target};
 use voltry_secc::session::Event;
 use voltry_units::{Amps, Volts};
 
@@ -112,8 +112,8 @@ fn unknown_protocols_are_skipped_and_the_vehicles_schema_id_comes_back() {
     let offer = SupportedAppProtocolReq {
         app_protocols: vec![
             entry("urn:tesla:din:2018:MsgDef", 0, 1),
-            entry("urn:din:70121:2012:MsgDef", 1, 2),
-            entry("urn:iso:15118:2:2013:MsgDef", 20, 7),
+            entry("urn:din:70121:2012:MsgDef", 1, 7),
+            entry("urn:iso:15118:2:2013:MsgDef", 20, 2),
         ],
     };
     bench.vehicle.send(&Message::AppProtocolReq(Box::new(offer))).unwrap();
@@ -125,7 +125,7 @@ fn unknown_protocols_are_skipped_and_the_vehicles_schema_id_comes_back() {
 
 #[test]
 fn a_vehicle_with_no_protocol_of_ours_is_told_so() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::speaking(&[Protocol::Iso2]);
     let offer = SupportedAppProtocolReq {
         app_protocols: vec![AppProtocol {
             protocol_namespace: "urn:din:70121:2012:MsgDef".to_owned(),

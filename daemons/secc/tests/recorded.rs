@@ -1,7 +1,9 @@
-//! Real vehicles' recorded ISO 15118-2 requests against a session that grants everything.
+//! Real vehicles' recorded requests, in DIN 70121 and ISO 15118-2, against a session that grants
+//! everything.
 //!
-//! Reads the team's shared data, if present: `VOLTRY_DATA` names the folder, which holds
-//! `cars/MAKE/CAPTURE.jsonl`. Says so and passes where it is absent.
+//! Reads the team's shared data, if present: in the folder that `VOLTRY_DATA` names, else in
+//! `shared/data` beside the project; it holds `cars/MAKE/CAPTURE.jsonl`. Says so and passes where
+//! it is absent.
 
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "tests")]
 
@@ -14,14 +16,17 @@ use std::time::Duration;
 use bench::*;
 use iso15118::iso2;
 use iso15118::message::Message;
+use iso15118::session;
 use iso15118::v2gtp::PayloadType;
-use iso15118::{Protocol, session};
 use voltry_bus::{Authorization, LinkOutcome, PhaseAnswer};
+use voltry_secc::message::Protocol;
 use voltry_secc::session::Event;
 
 /// One recorded connection: the vehicle's payloads in order.
 struct Recorded {
     name: String,
+    /// What the recorded station agreed to.
+    protocol: Protocol,
     payloads: Vec<Vec<u8>>,
 }
 
@@ -39,23 +44,28 @@ enum End {
 
 #[test]
 fn recorded_vehicles_reach_the_end_of_their_sessions() {
-    let Some(folder) = std::env::var_os("VOLTRY_DATA").map(PathBuf::from) else {
-        println!("skipped: VOLTRY_DATA does not name the team's shared data");
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    let cars = std::env::var_os("VOLTRY_DATA").map_or(beside, PathBuf::from).join("cars");
+    if !cars.is_dir() {
+        println!("skipped: there is no {}", cars.display());
         return;
-    };
-    let mut ends = BTreeMap::<End, usize>::new();
+    }
+    let mut ends = BTreeMap::<(&str, End), usize>::new();
     let mut failed = Vec::new();
     let mut requests = 0;
-    for recorded in recordings(&folder.join("cars")) {
+    for recorded in recordings(&cars) {
         let (end, cause) = replay(&recorded);
         requests += recorded.payloads.len();
-        *ends.entry(end).or_default() += 1;
+        *ends.entry((recorded.protocol.title(), end)).or_default() += 1;
         if end == End::Failed {
             failed.push(format!("{}: {cause}", recorded.name));
         }
     }
     println!("{requests} requests in {} sessions: {ends:?}", ends.values().sum::<usize>());
-    assert!(ends.get(&End::Stopped).is_some_and(|stopped| *stopped > 10), "too few recordings: {ends:?}");
+    for (protocol, least) in [(Protocol::Din, 10), (Protocol::Iso2, 11)] {
+        let stopped = ends.get(&(protocol.title(), End::Stopped)).copied().unwrap_or_default();
+        assert!(stopped >= least, "too few recordings: {ends:?}");
+    }
     assert!(failed.is_empty(), "{failed:#?}");
 }
 
@@ -67,24 +77,31 @@ fn recordings(cars: &Path) -> Vec<Recorded> {
             let mut streams = BTreeMap::<u64, Recorded>::new();
             for line in text.lines() {
                 let line: serde_json::Value = serde_json::from_str(line).unwrap();
-                let protocol = line["proto"].as_str().unwrap_or_default();
-                if line["layer"] != "v2g"
-                    || line["sender"] != "vehicle"
-                    || !["sap", "iso2"].contains(&protocol)
-                {
+                if line["layer"] != "v2g" || line["sender"] != "vehicle" {
                     continue;
                 }
+                let protocol = match line["proto"].as_str() {
+                    Some("sap") => None,
+                    Some("din") => Some(Protocol::Din),
+                    Some("iso2") => Some(Protocol::Iso2),
+                    _ => continue,
+                };
                 let stream = line["stream"].as_u64().unwrap();
                 let name = format!(
                     "{}/{} #{stream}",
                     make.file_name().unwrap().display(),
                     file.file_stem().unwrap().display()
                 );
-                let recorded = streams.entry(stream).or_insert(Recorded { name, payloads: Vec::new() });
+                let recorded = streams.entry(stream).or_insert(Recorded {
+                    name,
+                    protocol: Protocol::Iso2,
+                    payloads: Vec::new(),
+                });
+                recorded.protocol = protocol.unwrap_or(recorded.protocol);
                 recorded.payloads.push(bytes(line["hex"].as_str().unwrap()));
             }
-            // A capture that starts in the midst of a session has no handshake; one of another
-            // protocol nothing else.
+            // A capture that starts in the midst of a session has no handshake; one that ends
+            // with it has nothing else.
             found.extend(
                 streams.into_values().filter(|one| one.payloads.len() > 1 && is_handshake(&one.payloads[0])),
             );
@@ -108,7 +125,7 @@ fn is_handshake(payload: &[u8]) -> bool {
 }
 
 fn replay(recorded: &Recorded) -> (End, String) {
-    let mut bench = Bench::new();
+    let mut bench = Bench::speaking(&[recorded.protocol]);
     bench.pushed.authorization = Authorization::Granted;
     for (at, payload) in recorded.payloads.iter().enumerate() {
         bench.now = bench.now + Duration::from_millis(10);
@@ -120,11 +137,7 @@ fn replay(recorded: &Recorded) -> (End, String) {
         if let Some(end) = ended(&bench, at, payload.len()) {
             return end;
         }
-        let answer = bench.vehicle.next_message().unwrap();
-        if at == 0 {
-            assert!(matches!(answer, Some(Message::AppProtocolRes(_))));
-            bench.vehicle.set_protocol(Protocol::Iso2);
-        } else if answer.is_none() {
+        if bench.vehicle.next_frame().is_none() {
             return (End::Failed, format!("request {at} got no answer"));
         }
     }
@@ -169,6 +182,7 @@ fn the_session_id_stands_where_the_replay_writes_it() {
     };
     let document = Message::Iso2(Box::new(iso2::Document::V2GMessage(message)));
     let (payload_type, payload) = document.encode().unwrap();
-    let other = Message::decode(Some(Protocol::Iso2), payload_type, &under_id(&payload, ID)).unwrap();
+    let other =
+        Message::decode(Some(iso15118::Protocol::Iso2), payload_type, &under_id(&payload, ID)).unwrap();
     assert_eq!(other.session_id(), Some(session::SessionId::new(ID)));
 }

@@ -1,27 +1,31 @@
 //! V2GTP framing, the protocol handshake and the EXI codecs. The only module that names the
 //! `iso15118` crate, so that a fork of it or a successor is a change of this folder (and, for the
-//! layouts of SLAC's messages, of `slac/wire.rs`).
+//! layouts of SLAC's messages, of `slac/wire.rs`), and the `voltry_din70121` crate.
 //!
 //! The crate's station engine is not used: it closes on whatever its decoder refuses, fixes
 //! the time of PreCharge, and refuses a PowerDelivery(Stop) before the charge loop, with
 //! which vehicles give up. The order of messages is [`crate::order`]'s instead.
 //!
-//! `din.rs` will stand beside [`iso2`] and [`iso20`]; [`Wire::next_message`] chooses by what the
-//! handshake agreed.
+//! One codec a protocol: [`din`], [`iso2`], [`iso20`]; [`Wire::next_message`] chooses by what the
+//! handshake agreed. What vehicles get wrong and may: [`Tolerance`].
 
+mod din;
 mod iso2;
 mod iso20;
 mod lenient;
 mod physical;
 pub mod sdp;
+mod tolerance;
 
-use iso15118::app_protocol::SupportedAppProtocolRes;
-use iso15118::exi::ExiError;
+use iso15118::app_protocol::{SupportedAppProtocolReq, SupportedAppProtocolRes};
+use iso15118::exi::{ExiDocument as _, ExiError};
 use iso15118::message::{Message, MessageError};
 use iso15118::session::Connection;
 use iso15118::v2gtp::PayloadType;
 use iso15118::{Iso20Set, Protocol as Generation, Protocols};
+use voltry_din70121::V2gMessage;
 
+pub use self::tolerance::Tolerance;
 use crate::message::{Answer, ControlMode, Protocol, Request};
 use crate::transcript::Said;
 
@@ -69,6 +73,24 @@ pub enum WireError {
     NoCommonProtocol(String),
 }
 
+/// A message of any protocol.
+#[derive(Debug)]
+enum Envelope {
+    Iso(Message),
+    Din(Box<V2gMessage>),
+}
+
+impl Envelope {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Iso(message) => message.name(),
+            Self::Din(message) => {
+                message.body.element.as_ref().map_or("an empty body", |body| body.element())
+            }
+        }
+    }
+}
+
 /// One connection's bytes, both ways.
 #[derive(Debug)]
 pub struct Wire {
@@ -76,7 +98,7 @@ pub struct Wire {
     identity: Identity,
     /// The open request, as it came, if it is one that this station has no answer to: its
     /// refusal is built from it.
-    not_offered: Option<Message>,
+    not_offered: Option<Envelope>,
     /// What the answer to the open request takes from it.
     form: iso20::Form,
     /// For the log, in the order of the wire. At most what one call takes in and gives out.
@@ -112,7 +134,12 @@ impl Wire {
         while let Some((payload_type, payload)) = self.connection.next_frame() {
             self.log(true, payload_type, &payload);
             match decode(self.connection.protocol(), payload_type, &payload) {
-                Ok(message) => return self.sort(message).map(Some),
+                Ok((message, tolerance)) => {
+                    if let Some(tolerance) = tolerance {
+                        tolerance.note(message.name());
+                    }
+                    return self.sort(message).map(Some);
+                }
                 // [V2G2-800]: a payload type that is not ours is skipped.
                 Err(MessageError::NotAMessage(_) | MessageError::NotForThisSession { .. }) => {
                     tracing::debug!(payload_type = payload_type.as_u16(), "frame skipped");
@@ -123,17 +150,17 @@ impl Wire {
         Ok(None)
     }
 
-    fn sort(&mut self, message: Message) -> Result<Incoming, WireError> {
+    fn sort(&mut self, message: Envelope) -> Result<Incoming, WireError> {
         tracing::debug!(message = message.name(), "received");
-        if let Message::AppProtocolReq(offer) = &message {
-            return self.agree(offer);
-        }
-        let (session_id, request) = if self.connection.protocol() == Some(Generation::Iso20) {
-            let (session_id, request, form) = iso20::request(&message, &self.identity)?;
-            self.form = form;
-            (session_id, request)
-        } else {
-            iso2::request(&message)?
+        let (session_id, request) = match &message {
+            Envelope::Iso(Message::AppProtocolReq(offer)) => return self.agree(offer),
+            Envelope::Iso(message) if self.connection.protocol() == Some(Generation::Iso20) => {
+                let (session_id, request, form) = iso20::request(message, &self.identity)?;
+                self.form = form;
+                (session_id, request)
+            }
+            Envelope::Iso(message) => iso2::request(message)?,
+            Envelope::Din(message) => din::request(message)?,
         };
         self.not_offered = matches!(request, Request::NotOffered(_)).then_some(message);
         Ok(Incoming::Request(session_id, request))
@@ -146,7 +173,7 @@ impl Wire {
             Some((session_id, request))
                 if outside && self.connection.protocol() == Some(Generation::Iso2) =>
             {
-                tracing::debug!(message = request.name(), %error, "received, and tolerated");
+                Tolerance::ChargingProfile.note(request.name());
                 self.not_offered = None;
                 Ok(Incoming::Request(session_id, request))
             }
@@ -154,22 +181,20 @@ impl Wire {
         }
     }
 
-    fn agree(
-        &mut self,
-        offer: &iso15118::app_protocol::SupportedAppProtocolReq,
-    ) -> Result<Incoming, WireError> {
+    fn agree(&mut self, offer: &SupportedAppProtocolReq) -> Result<Incoming, WireError> {
         let ours: Protocols = self.identity.protocols.iter().map(|one| generation(*one)).collect();
         let Some((agreed, protocol)) = offer
             .negotiate_with(ours, &[Iso20Set::Dc])
             .and_then(|agreed| Some((agreed, protocol(agreed.protocol)?)))
         else {
-            self.transmit(&Message::AppProtocolRes(Box::new(SupportedAppProtocolRes::reject())))?;
+            let reject = SupportedAppProtocolRes::reject();
+            self.transmit(&Envelope::Iso(Message::AppProtocolRes(Box::new(reject))))?;
             let names: Vec<_> =
                 offer.app_protocols.iter().map(|entry| entry.protocol_namespace.as_str()).collect();
             return Err(WireError::NoCommonProtocol(names.join(", ")));
         };
         let accept = SupportedAppProtocolRes::accept(agreed);
-        self.transmit(&Message::AppProtocolRes(Box::new(accept)))?;
+        self.transmit(&Envelope::Iso(Message::AppProtocolRes(Box::new(accept))))?;
         self.connection.set_protocol(agreed.protocol);
         Ok(Incoming::Agreed(protocol))
     }
@@ -180,21 +205,34 @@ impl Wire {
     /// # Errors
     /// [`WireError::Codec`] if a value of the answer does not fit the schema.
     pub fn send(&mut self, session_id: [u8; 8], unix_seconds: u64, answer: &Answer) -> Result<(), WireError> {
-        let not_offered = self.not_offered.take();
-        let (open, identity) = (not_offered.as_ref(), &self.identity);
-        let message = if self.connection.protocol() == Some(Generation::Iso20) {
-            iso20::answer(open, self.form, session_id, unix_seconds, identity, answer)
-        } else {
-            iso2::answer(open, session_id, identity, answer)
+        let (din, iso) = match self.not_offered.take() {
+            Some(Envelope::Din(message)) => (Some(message), None),
+            Some(Envelope::Iso(message)) => (None, Some(message)),
+            None => (None, None),
+        };
+        let identity = &self.identity;
+        let message = match self.connection.protocol() {
+            Some(Generation::Din70121) => din::answer(din.as_deref(), session_id, identity, answer)
+                .map(|message| Envelope::Din(Box::new(message))),
+            Some(Generation::Iso20) => {
+                iso20::answer(iso.as_ref(), self.form, session_id, unix_seconds, identity, answer)
+                    .map(Envelope::Iso)
+            }
+            _ => iso2::answer(iso.as_ref(), session_id, identity, answer).map(Envelope::Iso),
         };
         let message = message.ok_or(WireError::NotARequest("a request without an answer"))?;
         tracing::debug!(message = message.name(), code = ?answer.code, "answered");
         self.transmit(&message)
     }
 
-    fn transmit(&mut self, message: &Message) -> Result<(), WireError> {
+    fn transmit(&mut self, message: &Envelope) -> Result<(), WireError> {
         let codec = |error: &dyn std::fmt::Display| WireError::Codec(error.to_string());
-        let (payload_type, payload) = message.encode().map_err(|error| codec(&error))?;
+        let (payload_type, payload) = match message {
+            Envelope::Iso(message) => message.encode().map_err(|error| codec(&error))?,
+            Envelope::Din(message) => {
+                (PayloadType::ExiEncodedV2gMessage, message.to_vec().map_err(|error| codec(&error))?)
+            }
+        };
         self.connection.send_frame(payload_type, &payload).map_err(|error| codec(&error))?;
         self.log(false, payload_type, &payload);
         Ok(())
@@ -230,6 +268,7 @@ impl Wire {
 
 const fn generation(protocol: Protocol) -> Generation {
     match protocol {
+        Protocol::Din => Generation::Din70121,
         Protocol::Iso2 => Generation::Iso2,
         Protocol::Iso20 => Generation::Iso20,
     }
@@ -239,18 +278,34 @@ fn protocol(generation: Generation) -> Option<Protocol> {
     Protocol::ALL.into_iter().find(|one| self::generation(*one) == generation)
 }
 
-/// Decodes; one byte 0x00 too many at the end is cut off (seen from a Tesla).
+/// Decodes, one byte too many at the end or not.
 fn decode(
     protocol: Option<Generation>,
     payload_type: PayloadType,
     payload: &[u8],
-) -> Result<Message, MessageError> {
-    match Message::decode(protocol, payload_type, payload) {
+) -> Result<(Envelope, Option<Tolerance>), MessageError> {
+    match decode_whole(protocol, payload_type, payload) {
         Err(error @ MessageError::Exi(ExiError::TrailingData)) => match payload {
-            [head @ .., 0] => Message::decode(protocol, payload_type, head).map_err(|_| error),
+            [head @ .., 0] => {
+                let message = decode_whole(protocol, payload_type, head).map_err(|_| error)?;
+                Ok((message, Some(Tolerance::TrailingByte)))
+            }
             _ => Err(error),
         },
-        decoded => decoded,
+        decoded => decoded.map(|message| (message, None)),
+    }
+}
+
+fn decode_whole(
+    protocol: Option<Generation>,
+    payload_type: PayloadType,
+    payload: &[u8],
+) -> Result<Envelope, MessageError> {
+    match (protocol, payload_type) {
+        (Some(Generation::Din70121), PayloadType::ExiEncodedV2gMessage) => V2gMessage::from_bytes(payload)
+            .map(|message| Envelope::Din(Box::new(message)))
+            .map_err(MessageError::Exi),
+        _ => Message::decode(protocol, payload_type, payload).map(Envelope::Iso),
     }
 }
 
@@ -259,7 +314,7 @@ fn decode(
 pub fn describe(said: &Said) -> (String, String) {
     let payload_type = PayloadType::from_u16(said.payload_type);
     match decode(said.protocol.map(generation), payload_type, &said.payload) {
-        Ok(message) => {
+        Ok((message, _)) => {
             let content = content(&message);
             // The types around it say the name again.
             let fields = content.find('{').map_or("", |start| content[start..].trim_end_matches(')'));
@@ -273,7 +328,13 @@ pub fn describe(said: &Said) -> (String, String) {
     clippy::wildcard_enum_match_arm,
     reason = "the codec's enum: whatever has no body of its own is shown whole"
 )]
-fn content(message: &Message) -> String {
+fn content(message: &Envelope) -> String {
+    let message = match message {
+        Envelope::Iso(message) => message,
+        Envelope::Din(message) => {
+            return message.body.element.as_ref().map_or_else(String::new, |body| format!("{body:?}"));
+        }
+    };
     match message {
         Message::Iso2(document) => match &**document {
             iso15118::iso2::Document::V2GMessage(whole) => {
@@ -294,7 +355,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn no_module_but_this_and_that_of_slac_frames_names_the_codec_crate() {
+    fn no_module_but_this_and_that_of_slac_frames_names_the_codec_crates() {
         fn sources(folder: &Path, into: &mut Vec<std::path::PathBuf>) {
             for entry in std::fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
@@ -309,7 +370,9 @@ mod tests {
         };
         for file in files.iter().filter(|file| !may(file)) {
             let text = std::fs::read_to_string(file).unwrap();
-            assert!(!text.contains("iso15118::"), "{}", file.display());
+            for codec in ["iso15118::", "voltry_din70121"] {
+                assert!(!text.contains(codec), "{} names {codec}", file.display());
+            }
         }
     }
 }

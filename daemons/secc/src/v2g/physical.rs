@@ -1,5 +1,6 @@
 //! PhysicalValue of ISO 15118-2: a 16-bit number, a power of ten from -3 to 3, and a unit; and
-//! RationalNumber of ISO 15118-20, where the element says the unit and the power is any.
+//! RationalNumber of ISO 15118-20, where the element says the unit and the power is any. What
+//! DIN 70121 has between the two is read and written as the latter.
 
 use iso15118::iso2::{PhysicalValue, UnitSymbol};
 pub(super) use iso15118::iso20::common::RationalNumber as Rational;
@@ -65,7 +66,7 @@ macro_rules! quantities {
     };
 }
 
-quantities!(Volts Amps Watts);
+quantities!(Volts Amps Watts WattHours);
 
 /// The quantity, unless it is negative or beyond all sense.
 pub(super) fn rational<Q: Quantity>(value: &Rational) -> Option<Q> {

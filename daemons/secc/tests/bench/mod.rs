@@ -39,11 +39,20 @@ impl Bench {
     }
 
     pub(crate) fn resuming(paused: Option<[u8; 8]>) -> Self {
+        Self::with(paused, &message::Protocol::ALL)
+    }
+
+    /// A station that speaks these alone.
+    pub(crate) fn speaking(protocols: &[message::Protocol]) -> Self {
+        Self::with(None, protocols)
+    }
+
+    fn with(paused: Option<[u8; 8]>, protocols: &[message::Protocol]) -> Self {
         let now = Timestamp::from_micros(1_000_000_000);
         let identity = Identity {
             evse_id: "DE*VOL*E1".to_owned(),
             peak_current_ripple: Amps::new(1),
-            protocols: message::Protocol::ALL.to_vec(),
+            protocols: protocols.to_vec(),
             control_modes: message::ControlMode::ALL.to_vec(),
         };
         let mut bench = Self {

@@ -1,0 +1,635 @@
+//! A DIN 70121 conversation, message by message, under a virtual clock.
+//!
+//! Requests in hexadecimal are recorded from the vehicle that the test names (EVerest/logfiles,
+//! Apache License 2.0); only the session id is ours.
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod bench;
+
+use std::time::Duration;
+
+use bench::{Bench, ID};
+use iso15118::message::Message;
+use iso15118::v2gtp::PayloadType;
+use voltry_bus::{Authorization, LinkOutcome, LinkPhase, PhaseAnswer};
+use voltry_din70121::{
+    self as din, BodyElement as B, DcEvseStatusCode, EvseNotification, EvseProcessing, ExiDocument as _,
+    IsolationLevel, Multiplier, PhysicalValue, ResponseCode, Unit, V2gMessage,
+};
+use voltry_secc::decide::Cause;
+use voltry_secc::message::{EvLimits, Target};
+use voltry_secc::session::Event;
+use voltry_units::{Amps, Volts, WattHours, Watts};
+
+const TESLA_OFFER: &str = "8000dbab9371d3234b71d1b981899189d191818991d26b9b3a232b30020000040401b75726e3a7465736c613a64696e3a323031383a4d736744656600001c0100080";
+const SERES_OFFER: &str = "8000dbab9371d3234b71d1b981899189d191818991d26b9b3a232b30020000280001d75726e3a69736f3a31353131383a323a323031333a4d73674465660040000a00880";
+const AUDI_OFFER: &str = "8000dbab9371d3234b71d1b981899189d191818991d26b9b3a232b30020000040401d75726e3a69736f3a31353131383a323a323031333a4d73674465660040000000080";
+
+/// A vehicle beside the bench's station.
+struct Vehicle {
+    bench: Bench,
+    id: Vec<u8>,
+}
+
+impl Vehicle {
+    fn new() -> Self {
+        Self::offering(TESLA_OFFER).0
+    }
+
+    /// A vehicle that made this offer, and which of its schemas was agreed on.
+    fn offering(offer: &str) -> (Self, Option<u8>) {
+        let mut vehicle = Self { bench: Bench::new(), id: vec![0] };
+        vehicle.send_payload(&bytes(offer));
+        let Some(Message::AppProtocolRes(agreed)) = vehicle.bench.vehicle.next_message().unwrap() else {
+            panic!()
+        };
+        (vehicle, agreed.schema_id)
+    }
+
+    fn send_payload(&mut self, payload: &[u8]) {
+        self.bench.vehicle.send_frame(PayloadType::ExiEncodedV2gMessage, payload).unwrap();
+        self.bench.flush();
+    }
+
+    /// Sends a recorded request under our session id.
+    fn send_recorded(&mut self, hex: &str) {
+        self.send_payload(&under_id(&bytes(hex), ID));
+    }
+
+    fn send(&mut self, body: impl Into<B>) {
+        let payload = V2gMessage::new(&self.id, body).to_vec().unwrap();
+        self.send_payload(&payload);
+    }
+
+    /// The next answer that arrived.
+    fn heard(&mut self) -> Option<B> {
+        let (payload_type, payload) = self.bench.vehicle.next_frame()?;
+        assert_eq!(payload_type, PayloadType::ExiEncodedV2gMessage);
+        let message = V2gMessage::from_bytes(&payload).unwrap();
+        self.id = message.header.session_id.0;
+        message.body.element
+    }
+
+    fn ask(&mut self, body: impl Into<B>) -> B {
+        self.send(body);
+        self.heard().expect("an answer at once")
+    }
+
+    /// Asks what evse has to grant.
+    fn granted(&mut self, body: impl Into<B>) -> B {
+        self.send(body);
+        assert_eq!(self.heard(), None, "evse has not answered");
+        self.bench.answer(PhaseAnswer::Finished);
+        self.heard().expect("an answer")
+    }
+
+    fn reach_services(&mut self) {
+        let B::SessionSetupRes(setup) = self.ask(session_setup(&[2, 0, 0, 0, 0, 1])) else { panic!() };
+        assert_eq!(setup.response_code, ResponseCode::OkNewSessionEstablished);
+        assert_eq!(setup.evse_id.0, b"DE*VOL*E1");
+        assert_eq!(self.id, ID);
+    }
+
+    fn reach_selected(&mut self) {
+        self.reach_services();
+        let B::ServiceDiscoveryRes(services) = self.ask(service_discovery()) else { panic!() };
+        assert_eq!(services.payment_options.payment_option, [din::PaymentOption::ExternalPayment]);
+        assert_eq!(services.charge_service.service_tag.service_id, 1);
+        let selected = self.ask(selection(din::PaymentOption::ExternalPayment, 1));
+        assert_eq!(code(&selected), ResponseCode::Ok);
+    }
+
+    fn reach_parameters(&mut self) {
+        self.reach_selected();
+        self.bench.pushed.authorization = Authorization::Granted;
+        let B::ContractAuthenticationRes(granted) = self.ask(authentication()) else { panic!() };
+        assert_eq!(granted.evse_processing, EvseProcessing::Finished);
+    }
+
+    fn reach_cable_check(&mut self) {
+        self.reach_parameters();
+        let answer = self.granted(parameters());
+        assert_eq!(code(&answer), ResponseCode::Ok);
+    }
+
+    fn reach_pre_charge(&mut self) {
+        self.reach_cable_check();
+        let B::CableCheckRes(check) = self.granted(cable_check()) else { panic!() };
+        assert_eq!(
+            (check.response_code, check.evse_processing),
+            (ResponseCode::Ok, EvseProcessing::Finished)
+        );
+        assert_eq!(check.dc_evse_status.evse_isolation_status, Some(IsolationLevel::Valid));
+    }
+
+    fn reach_charging(&mut self) {
+        self.reach_pre_charge();
+        let B::PreChargeRes(pre_charge) = self.ask(pre_charge()) else { panic!() };
+        assert_eq!(pre_charge.evse_present_voltage, value(-1, Unit::Volts, 4000));
+        let answer = self.granted(power_delivery(true));
+        assert_eq!(code(&answer), ResponseCode::Ok);
+        assert_eq!(self.bench.phase(), Some(LinkPhase::Charging));
+    }
+
+    fn ended(&self) -> Option<(LinkOutcome, Option<&'static str>)> {
+        let mut ends = self.bench.events.iter().filter_map(|event| match event {
+            Event::Ended(outcome, cause) => Some((*outcome, cause.as_ref().map(Cause::kind))),
+            _ => None,
+        });
+        let end = ends.next();
+        assert_eq!(ends.next(), None, "it ended twice");
+        end
+    }
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()).collect()
+}
+
+/// The payload under another session id. It need not be one that our codec can write.
+fn under_id(payload: &[u8], id: [u8; 8]) -> Vec<u8> {
+    let mut payload = payload.to_vec();
+    assert_eq!((payload[2] << 2) | (payload[3] >> 6), 8, "a session id of eight bytes");
+    // It begins at the 26th bit.
+    for (at, byte) in id.into_iter().enumerate() {
+        payload[3 + at] = payload[3 + at] & 0xc0 | byte >> 2;
+        payload[4 + at] = payload[4 + at] & 0x3f | byte << 6;
+    }
+    payload
+}
+
+fn session_setup(evcc_id: &[u8]) -> din::SessionSetupReq {
+    din::SessionSetupReq { evcc_id: din::HexBinary(evcc_id.to_vec()) }
+}
+
+fn service_discovery() -> din::ServiceDiscoveryReq {
+    din::ServiceDiscoveryReq { service_scope: None, service_category: None }
+}
+
+fn selection(payment: din::PaymentOption, service_id: u16) -> din::ServicePaymentSelectionReq {
+    din::ServicePaymentSelectionReq {
+        selected_payment_option: payment,
+        selected_service_list: din::SelectedServiceList {
+            selected_service: vec![din::SelectedService { service_id, parameter_set_id: None }],
+        },
+    }
+}
+
+fn authentication() -> din::ContractAuthenticationReq {
+    din::ContractAuthenticationReq { id: None, gen_challenge: None }
+}
+
+fn ev_status() -> din::DcEvStatus {
+    din::DcEvStatus {
+        ev_ready: true,
+        ev_cabin_conditioning: None,
+        ev_ress_conditioning: None,
+        ev_error_code: din::DcEvErrorCode::NoError,
+        ev_ress_soc: din::Percent(20),
+    }
+}
+
+fn value(multiplier: i8, unit: Unit, value: i16) -> PhysicalValue {
+    PhysicalValue { multiplier: Multiplier(multiplier), unit: Some(unit), value }
+}
+
+fn parameters() -> din::ChargeParameterDiscoveryReq {
+    din::ChargeParameterDiscoveryReq {
+        ev_requested_energy_transfer_type: din::EvRequestedEnergyTransferType::DcExtended,
+        ev_charge_parameter: din::EvChargeParameter::Dc(din::DcEvChargeParameter {
+            dc_ev_status: ev_status(),
+            ev_maximum_current_limit: value(0, Unit::Amperes, 150),
+            ev_maximum_power_limit: Some(value(3, Unit::Watts, 60)),
+            ev_maximum_voltage_limit: value(-1, Unit::Volts, 4100),
+            ev_energy_capacity: Some(value(0, Unit::WattHours, 2000)),
+            ev_energy_request: None,
+            full_soc: None,
+            bulk_soc: None,
+        }),
+    }
+}
+
+fn cable_check() -> din::CableCheckReq {
+    din::CableCheckReq { dc_ev_status: ev_status() }
+}
+
+fn pre_charge() -> din::PreChargeReq {
+    din::PreChargeReq {
+        dc_ev_status: ev_status(),
+        ev_target_voltage: value(-1, Unit::Volts, 3805),
+        ev_target_current: value(0, Unit::Amperes, 2),
+    }
+}
+
+fn power_delivery(ready_to_charge_state: bool) -> din::PowerDeliveryReq {
+    din::PowerDeliveryReq {
+        ready_to_charge_state,
+        charging_profile: None,
+        ev_power_delivery_parameter: Some(din::EvPowerDeliveryParameter::Dc(
+            din::DcEvPowerDeliveryParameter {
+                dc_ev_status: ev_status(),
+                bulk_charging_complete: None,
+                charging_complete: false,
+            },
+        )),
+    }
+}
+
+fn current_demand() -> din::CurrentDemandReq {
+    din::CurrentDemandReq {
+        dc_ev_status: ev_status(),
+        ev_target_current: value(-1, Unit::Amperes, 1255),
+        ev_maximum_voltage_limit: None,
+        ev_maximum_current_limit: None,
+        ev_maximum_power_limit: None,
+        bulk_charging_complete: None,
+        charging_complete: false,
+        remaining_time_to_full_soc: None,
+        remaining_time_to_bulk_soc: None,
+        // Without a unit: that of the element.
+        ev_target_voltage: PhysicalValue { multiplier: Multiplier(0), unit: None, value: 400 },
+    }
+}
+
+fn welding_detection() -> din::WeldingDetectionReq {
+    din::WeldingDetectionReq { dc_ev_status: ev_status() }
+}
+
+fn code(answer: &B) -> ResponseCode {
+    match answer {
+        B::SessionSetupRes(res) => res.response_code,
+        B::ServiceDetailRes(res) => res.response_code,
+        B::ServicePaymentSelectionRes(res) => res.response_code,
+        B::ContractAuthenticationRes(res) => res.response_code,
+        B::ChargeParameterDiscoveryRes(res) => res.response_code,
+        B::CableCheckRes(res) => res.response_code,
+        B::PreChargeRes(res) => res.response_code,
+        B::PowerDeliveryRes(res) => res.response_code,
+        B::CurrentDemandRes(res) => res.response_code,
+        B::WeldingDetectionRes(res) => res.response_code,
+        B::SessionStopRes(res) => res.response_code,
+        B::PaymentDetailsRes(res) => res.response_code,
+        B::CertificateInstallationRes(res) => res.response_code,
+        B::CertificateUpdateRes(res) => res.response_code,
+        B::MeteringReceiptRes(res) => res.response_code,
+        B::ChargingStatusRes(res) => res.response_code,
+        other => panic!("{}", other.element()),
+    }
+}
+
+#[test]
+fn the_vehicles_priorities_decide_and_its_schema_id_comes_back() {
+    let (din, iso) = ("DIN SPEC 70121:2014", "ISO 15118-2:2014");
+    for (offer, schema_id, protocol) in [(TESLA_OFFER, 1, din), (SERES_OFFER, 10, din), (AUDI_OFFER, 0, iso)]
+    {
+        let (vehicle, agreed) = Vehicle::offering(offer);
+        assert_eq!(agreed, Some(schema_id));
+        assert_eq!(vehicle.bench.events, [Event::Protocol(protocol)]);
+    }
+}
+
+#[test]
+fn a_whole_session_enters_the_same_phases_as_in_iso_15118_2() {
+    let mut vehicle = Vehicle::new();
+    vehicle.reach_charging();
+    let B::CurrentDemandRes(round) = vehicle.ask(current_demand()) else { panic!() };
+    assert_eq!(round.response_code, ResponseCode::Ok);
+    assert_eq!(round.evse_present_voltage, value(-1, Unit::Volts, 4000));
+    assert_eq!(round.evse_maximum_current_limit, Some(value(-1, Unit::Amperes, 2000)));
+    assert_eq!(round.evse_maximum_power_limit, Some(value(1, Unit::Watts, 6000)));
+    let target = Target { voltage: Volts::new(400), current: Amps::from_milli(125_500) };
+    assert!(vehicle.bench.events.contains(&Event::Target(target)));
+    let limits = EvLimits {
+        voltage: Some(Volts::new(410)),
+        current: Some(Amps::new(150)),
+        power: Some(Watts::new(60_000)),
+        capacity: Some(WattHours::new(2000)),
+    };
+    assert!(vehicle.bench.events.contains(&Event::Limits(limits)));
+    let stopped = vehicle.granted(power_delivery(false));
+    assert_eq!(code(&stopped), ResponseCode::Ok);
+    assert_eq!(code(&vehicle.ask(welding_detection())), ResponseCode::Ok);
+    assert_eq!(code(&vehicle.ask(welding_detection())), ResponseCode::Ok);
+    assert_eq!(code(&vehicle.ask(din::SessionStopReq {})), ResponseCode::Ok);
+    assert_eq!(vehicle.ended(), Some((LinkOutcome::Normal, None)));
+    use LinkPhase as P;
+    let phases: Vec<_> = vehicle
+        .bench
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Phase { phase, .. } => Some(*phase),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        phases,
+        [
+            P::Connected,
+            P::Authorizing,
+            P::Parameters,
+            P::CableCheck,
+            P::PreCharge,
+            P::PowerOn,
+            P::Charging,
+            P::PowerOff,
+            P::WeldingDetection,
+            P::Stopping
+        ]
+    );
+}
+
+#[test]
+fn the_parameters_are_answered_with_a_schedule_also_while_evse_decides() {
+    let mut vehicle = Vehicle::new();
+    vehicle.reach_parameters();
+    vehicle.send(parameters());
+    vehicle.bench.pass(Duration::from_millis(100), true);
+    let Some(B::ChargeParameterDiscoveryRes(ongoing)) = vehicle.heard() else { panic!() };
+    assert_eq!(ongoing.evse_processing, EvseProcessing::Ongoing);
+    let B::ChargeParameterDiscoveryRes(agreed) = vehicle.granted(parameters()) else { panic!() };
+    assert_eq!(agreed.evse_processing, EvseProcessing::Finished);
+    for answer in [ongoing, agreed] {
+        let din::SaSchedules::List(schedules) = &answer.sa_schedules;
+        let schedule = &schedules.sa_schedule_tuple[0].p_max_schedule.p_max_schedule_entry[0];
+        assert_eq!(schedule.p_max, din::PMax(32_767), "of 60 kW what the type can hold");
+        let din::EvseChargeParameter::Dc(dc) = &answer.evse_charge_parameter else { panic!() };
+        assert_eq!(dc.evse_maximum_power_limit, Some(value(1, Unit::Watts, 6000)));
+        assert_eq!(dc.evse_maximum_voltage_limit, value(-1, Unit::Volts, 10_000));
+        assert_eq!(dc.evse_minimum_voltage_limit, value(-1, Unit::Volts, 1500));
+    }
+}
+
+#[test]
+fn service_detail_may_be_asked_for_and_is_refused_for_what_is_not_offered() {
+    let mut vehicle = Vehicle::new();
+    vehicle.reach_services();
+    vehicle.ask(service_discovery());
+    let B::ServiceDetailRes(detail) = vehicle.ask(din::ServiceDetailReq { service_id: 1 }) else { panic!() };
+    assert_eq!((detail.response_code, detail.service_id), (ResponseCode::Ok, 1));
+    assert_eq!(
+        code(&vehicle.ask(din::ServiceDetailReq { service_id: 2 })),
+        ResponseCode::FailedServiceIdInvalid
+    );
+    assert_eq!(vehicle.ended(), Some((LinkOutcome::Failed, Some("not offered"))));
+}
+
+#[test]
+fn what_is_not_offered_is_refused_in_the_words_of_this_standard() {
+    type Reach = fn(&mut Vehicle);
+    let ac = din::ChargeParameterDiscoveryReq {
+        ev_requested_energy_transfer_type: din::EvRequestedEnergyTransferType::AcThreePhaseCore,
+        ..parameters()
+    };
+    let cases: [(Reach, B, ResponseCode); 3] = [
+        (
+            Vehicle::reach_services,
+            selection(din::PaymentOption::Contract, 1).into(),
+            ResponseCode::FailedPaymentSelectionInvalid,
+        ),
+        (
+            Vehicle::reach_services,
+            selection(din::PaymentOption::ExternalPayment, 3).into(),
+            ResponseCode::FailedServiceSelectionInvalid,
+        ),
+        (Vehicle::reach_parameters, ac.into(), ResponseCode::FailedWrongEnergyTransferType),
+    ];
+    for (reach, request, refusal) in cases {
+        let mut vehicle = Vehicle::new();
+        reach(&mut vehicle);
+        assert_eq!(code(&vehicle.ask(request)), refusal);
+        assert_eq!(vehicle.ended(), Some((LinkOutcome::Failed, Some("not offered"))));
+    }
+}
+
+#[test]
+fn a_message_that_dc_charging_has_no_use_for_is_refused_by_its_own_response() {
+    let chain =
+        din::CertificateChain { certificate: din::Base64Binary(vec![1; 600]), sub_certificates: None };
+    let roots =
+        din::ListOfRootCertificateIds { root_certificate_id: vec![din::Text("CN=V2G Root".to_owned())] };
+    let meter = din::MeterInfo {
+        meter_id: din::Text("1".to_owned()),
+        meter_reading: None,
+        sig_meter_reading: None,
+        meter_status: None,
+        t_meter: None,
+    };
+    let requests: [B; 5] = [
+        din::PaymentDetailsReq {
+            contract_id: din::Text("DEABC123456789".to_owned()),
+            contract_signature_cert_chain: chain.clone(),
+        }
+        .into(),
+        din::CertificateInstallationReq {
+            id: None,
+            oem_provisioning_cert: din::Base64Binary(vec![2; 600]),
+            list_of_root_certificate_ids: roots.clone(),
+            dh_params: din::Base64Binary(vec![3; 65]),
+        }
+        .into(),
+        din::CertificateUpdateReq {
+            id: None,
+            contract_signature_cert_chain: chain,
+            contract_id: din::Text("DEABC123456789".to_owned()),
+            list_of_root_certificate_ids: roots,
+            dh_params: din::Base64Binary(vec![3; 65]),
+        }
+        .into(),
+        din::MeteringReceiptReq {
+            id: None,
+            session_id: din::HexBinary(ID.to_vec()),
+            sa_schedule_tuple_id: None,
+            meter_info: meter,
+        }
+        .into(),
+        din::ChargingStatusReq {}.into(),
+    ];
+    for request in requests {
+        let mut vehicle = Vehicle::new();
+        vehicle.reach_selected();
+        let expected = request.element().replace("Req", "Res");
+        let answer = vehicle.ask(request);
+        assert_eq!((answer.element(), code(&answer)), (expected.as_str(), ResponseCode::FailedSequenceError));
+        assert_eq!(vehicle.ended(), Some((LinkOutcome::Failed, Some("not offered"))));
+    }
+}
+
+#[test]
+fn a_driver_who_takes_time_is_waited_for_and_teslas_trailing_byte_does_not_matter() {
+    let mut vehicle = Vehicle::new();
+    vehicle.reach_selected();
+    for _ in 0..20 {
+        // Tesla Model Y.
+        vehicle.send_recorded("809a02264c2a8c360bc16ed0b800");
+        vehicle.bench.pass(Duration::from_millis(100), true);
+        let Some(B::ContractAuthenticationRes(wait)) = vehicle.heard() else { panic!() };
+        assert_eq!((wait.response_code, wait.evse_processing), (ResponseCode::Ok, EvseProcessing::Ongoing));
+    }
+    vehicle.bench.pushed.authorization = Authorization::Granted;
+    vehicle.send_recorded("809a020a90e5737f5ff75e90b800");
+    let Some(B::ContractAuthenticationRes(granted)) = vehicle.heard() else { panic!() };
+    assert_eq!(granted.evse_processing, EvseProcessing::Finished);
+    assert_eq!(vehicle.ended(), None);
+}
+
+#[test]
+fn a_session_id_of_any_length_opens_a_new_session() {
+    for id in [vec![], vec![0], vec![0; 6], vec![0; 8], vec![0x5e; 8]] {
+        let mut vehicle = Vehicle::new();
+        vehicle.id = id;
+        vehicle.reach_services();
+    }
+    // BMW iX: one byte, which is zero. Hyundai Kona: eight of them.
+    for recorded in ["809a004011d01bb197332d328000", "809a02000000000000000011d01b803b8400937400"] {
+        let mut vehicle = Vehicle::new();
+        vehicle.send_payload(&bytes(recorded));
+        assert_eq!(code(&vehicle.heard().unwrap()), ResponseCode::OkNewSessionEstablished);
+        assert_eq!(vehicle.id, ID);
+    }
+}
+
+#[test]
+fn an_evcc_id_of_eight_bytes_is_taken() {
+    let mut vehicle = Vehicle::new();
+    let answer = vehicle.ask(session_setup(&[0, 0, 2, 0, 0, 0, 0, 1]));
+    assert_eq!(code(&answer), ResponseCode::OkNewSessionEstablished);
+}
+
+#[test]
+fn another_session_id_is_refused_once_there_is_one() {
+    let mut vehicle = Vehicle::new();
+    vehicle.reach_services();
+    vehicle.id = vec![0; 8];
+    let B::ServiceDiscoveryRes(refused) = vehicle.ask(service_discovery()) else { panic!() };
+    assert_eq!(refused.response_code, ResponseCode::FailedUnknownSession);
+    assert_eq!(vehicle.ended(), Some((LinkOutcome::Failed, Some("unknown session"))));
+}
+
+#[test]
+fn a_vehicle_that_is_not_ready_yet_gets_its_parameters() {
+    let mut vehicle = Vehicle::new();
+    vehicle.reach_parameters();
+    // BMW iX: EVReady is false, 399 V, 500 A, 250 kW.
+    vehicle.send_recorded("809a0200f37ffd9f7677acd0719000000ac04061104e04070a8c30102050961f13205000");
+    vehicle.bench.answer(PhaseAnswer::Finished);
+    assert_eq!(code(&vehicle.heard().unwrap()), ResponseCode::Ok);
+    let limits = EvLimits {
+        voltage: Some(Volts::new(399)),
+        current: Some(Amps::new(500)),
+        power: Some(Watts::new(250_000)),
+        capacity: None,
+    };
+    assert!(vehicle.bench.events.contains(&Event::Limits(limits)));
+}
+
+#[test]
+fn a_charging_profile_is_taken_as_it_is() {
+    let mut vehicle = Vehicle::new();
+    vehicle.reach_pre_charge();
+    vehicle.ask(pre_charge());
+    // Seres 3.
+    vehicle.send_recorded("809a021b927fd3fef7fa1f513200040002b080414014400000");
+    vehicle.bench.answer(PhaseAnswer::Finished);
+    assert_eq!(code(&vehicle.heard().unwrap()), ResponseCode::Ok);
+}
+
+#[test]
+fn a_vehicle_may_say_goodbye_in_any_phase() {
+    type Reach = fn(&mut Vehicle);
+    let phases: [Reach; 7] = [
+        Vehicle::reach_services,
+        Vehicle::reach_selected,
+        Vehicle::reach_parameters,
+        Vehicle::reach_cable_check,
+        |vehicle| {
+            vehicle.reach_cable_check();
+            vehicle.send(cable_check());
+            vehicle.bench.pass(Duration::from_millis(100), true);
+            vehicle.heard().unwrap();
+        },
+        Vehicle::reach_pre_charge,
+        Vehicle::reach_charging,
+    ];
+    for reach in phases {
+        let mut vehicle = Vehicle::new();
+        reach(&mut vehicle);
+        // BMW iX.
+        vehicle.send_recorded("809a0200f37ffd9f7677acd1f0");
+        assert_eq!(code(&vehicle.heard().unwrap()), ResponseCode::Ok);
+        assert_eq!(vehicle.ended(), Some((LinkOutcome::Normal, None)));
+        assert!(vehicle.bench.session.is_closed());
+    }
+}
+
+#[test]
+fn a_vehicle_that_gives_up_before_the_delivery_may_stop_it() {
+    type Reach = fn(&mut Vehicle);
+    let phases: [Reach; 3] =
+        [Vehicle::reach_parameters, Vehicle::reach_cable_check, Vehicle::reach_pre_charge];
+    for reach in phases {
+        let mut vehicle = Vehicle::new();
+        reach(&mut vehicle);
+        if vehicle.bench.phase() == Some(LinkPhase::Authorizing) {
+            vehicle.granted(parameters());
+        }
+        assert_eq!(code(&vehicle.granted(power_delivery(false))), ResponseCode::Ok);
+        assert_eq!(vehicle.bench.phase(), Some(LinkPhase::PowerOff));
+    }
+}
+
+#[test]
+fn the_delivery_is_not_renegotiated() {
+    let mut vehicle = Vehicle::new();
+    vehicle.reach_charging();
+    assert_eq!(code(&vehicle.ask(power_delivery(true))), ResponseCode::FailedSequenceError);
+}
+
+#[test]
+fn power_delivery_is_answered_before_the_vehicle_gives_up_after_two_seconds() {
+    let mut vehicle = Vehicle::new();
+    vehicle.reach_pre_charge();
+    vehicle.ask(pre_charge());
+    vehicle.send(power_delivery(true));
+    vehicle.bench.pass(Duration::from_millis(1499), true);
+    assert_eq!(vehicle.heard(), None);
+    vehicle.bench.pass(Duration::from_millis(1), true);
+    assert_eq!(code(&vehicle.heard().unwrap()), ResponseCode::FailedPowerDeliveryNotApplied);
+    assert_eq!(vehicle.ended(), Some((LinkOutcome::Failed, Some("overdue"))));
+}
+
+#[test]
+fn present_values_that_are_old_are_not_told() {
+    let mut vehicle = Vehicle::new();
+    vehicle.reach_charging();
+    vehicle.bench.now = vehicle.bench.now + Duration::from_millis(301);
+    let B::CurrentDemandRes(refused) = vehicle.ask(current_demand()) else { panic!() };
+    assert_eq!(refused.response_code, ResponseCode::Failed);
+    assert_eq!(refused.dc_evse_status.evse_status_code, DcEvseStatusCode::Malfunction);
+    assert_eq!(refused.evse_present_voltage, value(-1, Unit::Volts, 0));
+}
+
+#[test]
+fn a_stop_from_the_station_is_a_notification() {
+    let mut vehicle = Vehicle::new();
+    vehicle.reach_charging();
+    vehicle.bench.push(|pushed| pushed.stop = Some("the driver stopped".into()));
+    let B::CurrentDemandRes(round) = vehicle.ask(current_demand()) else { panic!() };
+    assert_eq!(round.response_code, ResponseCode::Ok);
+    assert_eq!(round.dc_evse_status.evse_notification, EvseNotification::StopCharging);
+    assert_eq!(round.dc_evse_status.evse_status_code, DcEvseStatusCode::Shutdown);
+}
+
+#[test]
+fn a_message_of_another_protocol_ends_the_conversation() {
+    let mut vehicle = Vehicle::new();
+    // The same request in ISO 15118-2.
+    vehicle.send_payload(&bytes("809800400d1806ec65cccb4ca0"));
+    assert_eq!(vehicle.heard(), None);
+    assert_eq!(vehicle.ended(), Some((LinkOutcome::Failed, Some("codec"))));
+}
