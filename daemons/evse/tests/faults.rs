@@ -5,8 +5,10 @@ mod plant;
 use std::time::Duration;
 
 use plant::World;
-use voltry_bus::{EvseState, Pilot, PilotOutput};
-use voltry_evse::energy_path::{Action, Command, Evidence, FaultCode, Input, Reaction, Role, VehicleLimits};
+use voltry_bus::{EvseState, LinkOutcome, Pilot, PilotOutput};
+use voltry_evse::energy_path::{
+    Action, Command, Evidence, FaultCode, Input, Reaction, Role, StopReason, VehicleLimits,
+};
 use voltry_units::Volts;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -71,6 +73,48 @@ fn an_emergency_stop_is_off_within_a_board_cycle() {
 #[test]
 fn a_missing_diode_is_an_emergency() {
     breaks(FaultCode::DiodeFault, MS(400), |world| world.devices.diode_fault = true);
+}
+
+/// Breaks the conversation of a charging EVSE, and `wire` after so long; how the session is then
+/// said to have ended, and what is latched.
+fn broken_off(wire_after: Duration, wire: impl Fn(&mut World)) -> (StopReason, Vec<FaultCode>) {
+    let mut world = World::charging();
+    world.feed(Input::LinkEnded(LinkOutcome::Lost));
+    assert_eq!(world.state(), EvseState::ErrorShutdown);
+    world.run(wire_after);
+    let session = *world.path.session().unwrap();
+    assert!(!world.devices.supply_on, "the name is waited for, the output is not");
+    assert!(wire_after > MS(300) || session.ended_at.is_none(), "the book would miss the cause");
+    wire(&mut world);
+    world.until_true(MS(1300), "over", |world| {
+        world.path.session().is_some_and(|session| session.ended_at.is_some())
+    });
+    let faults = world.path.faults().iter().map(|fault| fault.code).collect();
+    (world.path.session().unwrap().stop.unwrap(), faults)
+}
+
+#[test]
+fn a_wire_that_broke_is_the_cause_of_a_conversation_that_broke_off_with_it() {
+    let diode = broken_off(MS(120), |world| world.devices.diode_fault = true);
+    assert_eq!(diode, (StopReason::Fault(FaultCode::DiodeFault), vec![FaultCode::DiodeFault]));
+}
+
+#[test]
+fn a_plug_pulled_by_force_is_the_cause_though_the_link_ends_first() {
+    let mut world = World::charging();
+    world.feed(Input::LinkEnded(LinkOutcome::Lost));
+    world.vehicle.pilot = Pilot::A;
+    world.until_true(MS(300), "named", |world| world.faults_reported.len() == 2);
+    assert_eq!(world.path.session().unwrap().stop, Some(StopReason::Fault(FaultCode::PilotFault)));
+    world.until(EvseState::Available);
+}
+
+#[test]
+fn a_conversation_that_breaks_off_by_itself_is_its_own_cause() {
+    let lost = FaultCode::CommunicationLost;
+    assert_eq!(broken_off(MS(120), |_| ()), (StopReason::Fault(lost), vec![lost]));
+    let (reason, faults) = broken_off(MS(450), |world| world.devices.diode_fault = true);
+    assert_eq!((reason, faults[0]), (StopReason::Fault(lost), lost), "too late to be the cause");
 }
 
 #[test]

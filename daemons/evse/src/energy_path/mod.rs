@@ -408,6 +408,7 @@ impl EnergyPath {
     fn fail(&mut self, now: Timestamp, code: FaultCode, evidence: Evidence) {
         let fault = Fault { code, at: now, evidence };
         if self.faults.latch(fault) {
+            self.explain_broken_conversation(code);
             self.outputs.report(Report::Fault(fault));
             self.shut_down(now, Some(code), code.reaction());
         }

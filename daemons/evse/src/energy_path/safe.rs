@@ -8,6 +8,7 @@ use voltry_units::Timestamp;
 use super::action::{Command, Report};
 use super::fault::{ClearedBy, Evidence, Fault, FaultCode, Reaction};
 use super::state::State;
+use super::supervision::pilot_fault;
 use super::{EnergyPath, StopReason};
 
 /// As long as measurements don't confirm a safe state, it is commanded again this often.
@@ -37,6 +38,9 @@ pub(super) struct Shutdown {
     since: Timestamp,
     until: Timestamp,
     opened: bool,
+    /// Until then what the wires show may turn out to be the cause of a broken conversation.
+    /// Only the name waits for it; everything is off without delay.
+    named_at: Option<Timestamp>,
 }
 
 /// Off, with latched faults.
@@ -65,7 +69,15 @@ impl Starting {
 
 impl Shutdown {
     pub(super) fn deadline(&self) -> (Timestamp, &'static str) {
-        (self.until, "everything is off")
+        match self.named_at {
+            Some(named_at) => (named_at, "the cause is named"),
+            None => (self.until, "everything is off"),
+        }
+    }
+
+    /// Whether a more telling cause may still show.
+    pub(super) fn is_unnamed(&self) -> bool {
+        self.named_at.is_some()
     }
 }
 
@@ -196,8 +208,41 @@ impl EnergyPath {
             }
         }
         self.stop_asked = None;
-        let until = now + self.installation.profile.discharge;
-        self.state = State::Shutdown(Shutdown { emergency, since: now, until, opened });
+        let profile = &self.installation.profile;
+        let until = now + profile.discharge;
+        // A vehicle sees a broken wire as soon as the board does, and its link ends at once.
+        let named_at = (code == Some(FaultCode::CommunicationLost)).then(|| now + profile.reading_stale);
+        self.state = State::Shutdown(Shutdown { emergency, since: now, until, opened, named_at });
+    }
+
+    /// What the wires show while the cause of a broken conversation is looked for.
+    fn cause_on_the_wires(&self, now: Timestamp) -> Option<(FaultCode, Evidence)> {
+        let io = self.observed.io(now, &self.installation.profile)?;
+        if let Err(cause) = pilot_fault(&io) {
+            return Some(cause);
+        }
+        match (io.pilot, io.proximity) {
+            (Pilot::A, _) => Some((FaultCode::PilotFault, Evidence::Pilot(io.pilot))),
+            (_, Proximity::Absent | Proximity::Released | Proximity::Fault) => {
+                Some((FaultCode::ProximityFault, Evidence::Seen))
+            }
+            (_, Proximity::NotUsed | Proximity::Latched) => None,
+        }
+    }
+
+    /// A fault that explains why the conversation broke off takes its place, also in the book.
+    pub(super) fn explain_broken_conversation(&mut self, code: FaultCode) {
+        let unnamed = matches!(self.state, State::Shutdown(shutdown) if shutdown.is_unnamed());
+        let consequence = FaultCode::CommunicationLost;
+        if !unnamed || code == consequence {
+            return;
+        }
+        self.faults.retain(|fault| fault.code != consequence);
+        if let Some(session) = self.session.as_mut()
+            && session.stop == Some(StopReason::Fault(consequence))
+        {
+            session.stop = Some(StopReason::Fault(code));
+        }
     }
 
     pub(super) fn shutting_down(&mut self, now: Timestamp, mut shutdown: Shutdown) -> State {
@@ -216,8 +261,16 @@ impl EnergyPath {
         if shutdown.opened || pilot_due {
             self.outputs.set_pilot(PilotOutput::X1);
         }
+        if shutdown.is_unnamed()
+            && let Some((code, evidence)) = self.cause_on_the_wires(now)
+        {
+            self.fail(now, code, evidence);
+            return self.state;
+        }
+        shutdown.named_at = shutdown.named_at.filter(|named_at| now < *named_at);
         let profile = &self.installation.profile;
-        if shutdown.opened && self.observed.confirmed_safe(now, profile) || now >= shutdown.until {
+        let off = shutdown.opened && self.observed.confirmed_safe(now, profile);
+        if off && !shutdown.is_unnamed() || now >= shutdown.until {
             self.judge_shutdown(now);
             self.pause_insulation_monitor();
             return State::Faulted(Faulted::new(now));

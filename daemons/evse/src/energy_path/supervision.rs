@@ -333,7 +333,7 @@ impl Supervision {
     }
 }
 
-fn pilot_fault(io: &ConnectorIo) -> Finding {
+pub(super) fn pilot_fault(io: &ConnectorIo) -> Finding {
     match io.pilot_fault {
         PilotFault::None => Ok(()),
         PilotFault::Diode => Err((FaultCode::DiodeFault, Evidence::Pilot(io.pilot))),

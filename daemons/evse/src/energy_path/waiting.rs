@@ -259,15 +259,8 @@ impl EnergyPath {
             | State::CableCheck(_)
             | State::PreCharge(_)
             | State::Charging(_)
-            | State::Stopping(_)
-            | State::Shutdown(_) => {
-                let io = self.observed.io(now, &self.installation.profile);
-                let opened_at = self.outputs.opened_at();
-                !self.outputs.is_live()
-                    && io.is_some_and(|io| {
-                        io.contactors == Contactors::Open && opened_at.is_none_or(|since| io.at >= since)
-                    })
-            }
+            | State::Stopping(_) => self.is_off(now),
+            State::Shutdown(shutdown) => !shutdown.is_unnamed() && self.is_off(now),
         };
         if let Some(session) = self.session.as_mut()
             && session.stop.is_some()
@@ -275,6 +268,16 @@ impl EnergyPath {
         {
             session.ended_at.get_or_insert(now);
         }
+    }
+
+    /// Nothing is commanded that energises, and the contactors are open by their feedback.
+    fn is_off(&self, now: Timestamp) -> bool {
+        let io = self.observed.io(now, &self.installation.profile);
+        let opened_at = self.outputs.opened_at();
+        !self.outputs.is_live()
+            && io.is_some_and(|io| {
+                io.contactors == Contactors::Open && opened_at.is_none_or(|since| io.at >= since)
+            })
     }
 
     pub(super) fn finished(&mut self, now: Timestamp, mut finished: Finished) -> State {
