@@ -88,13 +88,25 @@ fn proxy(out: &mut String, table: &mut String, interface: Node<'_, '_>, name: &s
                 "property" => {
                     assert_eq!(member.attribute("access"), Some("read"), "{place}: no property is writable");
                     let rust = recorded_type(table, member, &place, file);
-                    format!("{attributes}\n#[zbus(property)]\nfn {function}(&self) -> zbus::Result<{rust}>;")
+                    let emits = emits_changed(member);
+                    format!(
+                        "{attributes}\n#[zbus(property(emits_changed_signal = {emits:?}))]\nfn {function}(&self) -> zbus::Result<{rust}>;"
+                    )
                 }
                 other => panic!("{}: <{other}> in {name}", file.display()),
             },
         );
     }
     push(out, "}");
+}
+
+/// Whether a property's changes are told, as its annotation says; `true` without one.
+fn emits_changed<'a>(property: Node<'a, '_>) -> &'a str {
+    property
+        .children()
+        .find(|node| node.attribute("name") == Some("org.freedesktop.DBus.Property.EmitsChangedSignal"))
+        .and_then(|annotation| annotation.attribute("value"))
+        .unwrap_or("true")
 }
 
 fn method(table: &mut String, member: Node<'_, '_>, function: &str, place: &str, file: &Path) -> String {

@@ -106,7 +106,7 @@ impl Station1 {
         env!("CARGO_PKG_VERSION")
     }
 
-    #[zbus(property)]
+    #[zbus(property(emits_changed_signal = "const"))]
     fn power_limit(&self) -> f64 {
         self.power_limit
     }

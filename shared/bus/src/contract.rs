@@ -6,10 +6,12 @@ include!(concat!(env!("OUT_DIR"), "/interfaces.rs"));
 #[cfg(test)]
 include!(concat!(env!("OUT_DIR"), "/arguments.rs"));
 
+const EMITS_CHANGED: &str = "org.freedesktop.DBus.Property.EmitsChangedSignal";
+
 /// Compares an object's introspection with the contract, for each of `interfaces`.
 ///
-/// Members and their argument types must be the same, in any order; documentation, argument
-/// names and annotations do not count.
+/// Members, their argument types, and whether a property's changes are told must be the same, in
+/// any order; documentation, argument names and other annotations do not count.
 ///
 /// # Errors
 /// The first difference, in words.
@@ -59,7 +61,13 @@ fn members(document: &Document<'_>, interface: &str) -> Option<Vec<String>> {
                 match kind {
                     "property" => {
                         let access = member.attribute("access").unwrap_or_default();
-                        format!("property {name} {} {access}", member.attribute("type").unwrap_or_default())
+                        let emits = member
+                            .children()
+                            .find(|child| child.attribute("name") == Some(EMITS_CHANGED))
+                            .and_then(|annotation| annotation.attribute("value"))
+                            .unwrap_or("true");
+                        let signature = member.attribute("type").unwrap_or_default();
+                        format!("property {name} {signature} {access}, changes told: {emits}")
                     }
                     _ => format!("{kind} {name}({}) -> ({})", types(&member, "in"), types(&member, "out")),
                 }
@@ -81,6 +89,8 @@ fn types(member: &Node<'_, '_>, direction: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
     #[test]
@@ -89,6 +99,62 @@ mod tests {
         assert!(arguments.len() > 100, "only {} arguments were compared", arguments.len());
         for (place, in_xml, in_rust) in arguments {
             assert_eq!(in_xml, in_rust, "{place}");
+        }
+    }
+
+    /// `struct` and `words!` of the source, each with its fields or words in order.
+    fn described() -> HashMap<&'static str, Vec<&'static str>> {
+        let mut described = HashMap::new();
+        let (mut name, mut names) = ("", Vec::new());
+        for line in include_str!("wire.rs").lines().chain(include_str!("states.rs").lines()) {
+            let code = line.trim();
+            if let Some(opened) = code.strip_suffix(" {") {
+                let opened = opened.trim_start_matches("pub struct ");
+                (name, names) = (opened, Vec::new());
+            } else if let Some((field, _)) = code.strip_prefix("pub ").and_then(|code| code.split_once(": "))
+            {
+                names.push(field);
+            } else if let Some((_, word)) = code.split_once(" = \"").filter(|_| line.starts_with("        "))
+            {
+                names.push(word.trim_end_matches("\","));
+            } else if code == "}" && !names.is_empty() {
+                described.insert(name, std::mem::take(&mut names));
+            }
+        }
+        described
+    }
+
+    #[test]
+    fn every_field_and_word_is_explained_in_the_xml_of_each_interface() {
+        let described = described();
+        assert!(described["DcOutput"] == ["sequence", "voltage", "current", "at"]);
+        assert!(described["PilotOutput"] == ["x1", "digital", "f"]);
+        for (name, xml) in INTERFACES {
+            let document = parse(xml).unwrap();
+            let comments: Vec<String> = document
+                .descendants()
+                .filter(roxmltree::Node::is_comment)
+                .map(|comment| {
+                    comment.text().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+                })
+                .collect();
+            let annotated =
+                document.descendants().filter(|node| node.attribute("name") == Some("org.voltry.Rust"));
+            for rust in annotated.filter_map(|node| node.attribute("value")) {
+                let rust = rust.trim_start_matches("Vec<").trim_end_matches('>');
+                let fields = &described[rust];
+                let explains = |comment: &String| {
+                    let mut rest = comment.as_str();
+                    fields.iter().all(|field| match rest.split_once(&format!("{field}: ")) {
+                        Some((_, after)) => {
+                            rest = after;
+                            true
+                        }
+                        None => false,
+                    })
+                };
+                assert!(comments.iter().any(explains), "{name}: no comment explains {fields:?} of {rust}");
+            }
         }
     }
 
@@ -111,6 +177,13 @@ mod tests {
         assert!(check_served(&without, &[name]).unwrap_err().contains("Vendor"));
         let changed = xml.replacen("name=\"Online\" type=\"b\"", "name=\"Online\" type=\"s\"", 1);
         assert!(check_served(&changed, &[name]).unwrap_err().contains("Online"));
+        let silent = xml.replacen(
+            "<property name=\"Online\" type=\"b\" access=\"read\"/>",
+            "<property name=\"Online\" type=\"b\" access=\"read\"><annotation \
+             name=\"org.freedesktop.DBus.Property.EmitsChangedSignal\" value=\"false\"/></property>",
+            1,
+        );
+        assert!(check_served(&silent, &[name]).unwrap_err().contains("Online"));
         let added = xml.replacen("</interface>", "<method name=\"Extra\"/></interface>", 1);
         assert!(check_served(&added, &[name]).unwrap_err().contains("Extra"));
     }

@@ -189,12 +189,12 @@ impl EnergyMeter1 {
         self.unfinished.borrow().clone()
     }
 
-    #[zbus(property)]
+    #[zbus(property(emits_changed_signal = "const"))]
     fn public_key(&self) -> String {
         String::new()
     }
 
-    #[zbus(property)]
+    #[zbus(property(emits_changed_signal = "const"))]
     fn resolution(&self) -> f64 {
         self.resolution
     }
