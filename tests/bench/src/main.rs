@@ -6,6 +6,7 @@
 //! process, which plays vehicle and providers, one above them: what is measured is the daemon
 //! and the bus, not the clock's own wait for a core. `--quick` takes smaller counts.
 
+mod codec;
 mod current_demand;
 mod emergency;
 mod energy_path;
@@ -39,6 +40,7 @@ async fn bench() -> anyhow::Result<ExitCode> {
     let quick = std::env::args().any(|argument| argument == "--quick");
     let mut report = Report::new();
     report.note(machine::real_time_note().await);
+    codec::measure(&mut report);
     energy_path::measure(&mut report);
     current_demand::measure(&mut report, if quick { 1_000 } else { 10_000 }).await?;
     station::measure(&mut report, if quick { 3 } else { 10 }).await?;
