@@ -1,4 +1,5 @@
-"""The whole station charges a vehicle that nobody here wrote: Josev's EVCC, in ISO 15118-2 and -20, no TLS.
+"""The whole station charges a vehicle that nobody here wrote: Josev's EVCC, in DIN 70121,
+ISO 15118-2 and -20, no TLS.
 
 voltry-sim plays the physical side (battery, S2, the vehicle's contactors) as the vehicle's program
 tells it; every message is between Josev and voltry-secc over a veth pair.
@@ -17,6 +18,7 @@ from dbus_fast import BusType, Message
 from dbus_fast.aio import MessageBus
 
 VEHICLE = Path(__file__).with_name("josev_vehicle.py")
+DIN_VEHICLE = Path(__file__).with_name("josev_din_vehicle.py")
 ISO20_VEHICLE = Path(__file__).with_name("josev_iso20_vehicle.py")
 # Real hardware does not wait for our processor: where root may say so, nor does the simulated one.
 # The vehicle's Java compiler must not take it from the hardware.
@@ -34,6 +36,10 @@ CONVERSATION = [
     "PowerDelivery",
     "WeldingDetection",
     "SessionStop",
+]
+DIN_CONVERSATION = [
+    {"PaymentServiceSelection": "ServicePaymentSelection", "Authorization": "ContractAuthentication"}.get(kind, kind)
+    for kind in CONVERSATION
 ]
 ISO20_CONVERSATION = [
     "SessionSetup",
@@ -172,6 +178,25 @@ def test_an_independent_vehicle_obeys_the_stations_wish_to_stop(tmp_path):
             assert running.conversation() == CONVERSATION
             after = await running.status()
             assert (after["contactors"], float(after["current"])) == ("open", 0.0)
+
+    play(scenario(), 150)
+
+
+def test_an_independent_vehicle_charges_in_din_70121(tmp_path):
+    async def scenario():
+        async with station(tmp_path, 100, DIN_VEHICLE) as running:
+            before = await running.status()
+            await running.say("plug 1")
+            await running.until_charging()
+            during = await running.status()
+            assert (during["state"], during["contactors"]) == ("charging", "closed")
+            assert 35 < float(during["current"]) < 42
+            assert await running.until_ended() == "charged to its target"
+            assert running.conversation() == DIN_CONVERSATION
+            after = await running.status()
+            assert (after["state"], after["contactors"]) == ("finished", "open")
+            [[transaction]] = await running.ask("Transactions", "u", 10)
+            assert transaction[8] == float(after["register"]) - float(before["register"]), transaction
 
     play(scenario(), 150)
 
