@@ -67,10 +67,15 @@ impl EnergyPath {
         }
     }
 
-    /// Disarms when nothing is energised, the contactors are open and no voltage is left.
+    /// Disarms when nothing is energised, the contactors are open by feedback from after the command
+    /// to open, and no voltage is left.
     pub(super) fn release_guard(&mut self, now: Timestamp) {
+        let io = self.observed.io(now, &self.installation.profile);
+        let opened_at = self.outputs.opened_at();
+        let seen_since = io.is_some_and(|io| opened_at.is_none_or(|opened| io.at > opened));
         if self.observed.is_present(super::Role::OverVoltageMonitor)
             && !matches!(self.state, State::CableCheck(_))
+            && seen_since
             && self.is_confirmed_safe(now)
         {
             self.outputs.disarm_guard();
