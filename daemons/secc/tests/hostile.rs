@@ -71,6 +71,17 @@ fn request(which: u8) -> B {
     }
 }
 
+/// Any request, or (`None`) the next of a session: one wrong request ends the conversation, and
+/// what is wrong deep in it would never be reached by chance.
+fn next_or_any() -> impl Strategy<Value = Option<u8>> {
+    prop::option::weighted(0.1, any::<u8>())
+}
+
+/// What evse does about a request: nothing, an authorization, a grant, or a delay.
+fn push() -> impl Strategy<Value = u8> {
+    prop_oneof![1 => Just(0), 3 => Just(1), 6 => Just(2), 1 => Just(3)]
+}
+
 proptest! {
     #[test]
     fn arbitrary_bytes_never_panic_and_never_pile_up(
@@ -121,11 +132,15 @@ proptest! {
     /// Whatever the order of requests, evse is told of charging only after it granted each step,
     /// and every request is answered exactly once or ends the conversation.
     #[test]
-    fn no_order_of_requests_skips_a_grant(order in prop::collection::vec((any::<u8>(), 0_u8..4), 1..40)) {
+    fn no_order_of_requests_skips_a_grant(
+        order in prop::collection::vec((next_or_any(), push()), 1..40),
+    ) {
         let mut bench = Bench::new();
         bench.handshake();
-        let mut granted = [false; 4];
+        let mut granted = [false; 3];
+        let mut next = 0..12;
         for (which, push) in order {
+            let Some(which) = which.or_else(|| next.next()) else { break };
             if bench.session.is_closed() { break }
             bench.present(400, 0);
             bench.send(request(which));
@@ -141,6 +156,7 @@ proptest! {
                         _ => None,
                     };
                     if let Some(step) = step { granted[step] = true }
+                    bench.pushed.authorization = Authorization::Granted;
                     bench.answer(PhaseAnswer::Finished);
                 }
                 _ => bench.answer(PhaseAnswer::Ongoing),
