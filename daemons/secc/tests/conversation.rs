@@ -14,6 +14,7 @@ use iso15118::iso2::{
 };
 use iso15118::message::Message;
 use iso15118::session::Connection;
+use iso15118::v2gtp::PayloadType;
 use voltry_bus::{Authorization, EvseStatusCode, Isolation, LinkOutcome, LinkPhase, PhaseAnswer};
 use voltry_secc::decide::Cause;
 use voltry_secc::message::{Protocol, Target};
@@ -145,6 +146,22 @@ fn a_vehicle_with_no_protocol_of_ours_is_told_so() {
 
 #[test]
 fn a_session_id_of_any_length_opens_a_new_session() {
+    // Recorded (EVerest/logfiles, Apache License 2.0) from a Subaru Solterra: no byte. VW ID.3: one.
+    // Seres 3: six zeros. Kia EV6: eight. Audi Q4: that of a session long past.
+    for recorded in [
+        "80980011d0180301652003fc00",
+        "8098004011d01801f7e820c45c00",
+        "80980180000000000011d018507ee8401bd000",
+        "809802000000000000000011d018139df803ce6000",
+        "8098022bfbb6f3fefbdffed1d01801f7e821f21400",
+    ] {
+        let mut bench = Bench::new();
+        bench.handshake();
+        bench.vehicle.send_frame(PayloadType::ExiEncodedV2gMessage, &din::bytes(recorded)).unwrap();
+        bench.flush();
+        assert_eq!(code(&bench.heard().unwrap()), ResponseCode::OKNewSessionEstablished);
+        assert_eq!(bench.id, ID);
+    }
     for id in [vec![], vec![0], vec![0; 6], vec![0; 8], vec![9; 8]] {
         let mut bench = Bench::resuming(Some(*b"elsewhen"));
         bench.handshake();

@@ -3,6 +3,7 @@
 
 use alloc::vec::Vec;
 
+use iso15118::exi::{Decoder, Encoder};
 use proptest::prelude::*;
 
 use super::*;
@@ -65,6 +66,21 @@ fn a_value_outside_the_schema_is_read_but_not_written() {
         Err(ExiError::ValueTooLong),
         "a session id of nine bytes"
     );
+}
+
+/// Its 17 bits do not fit the schema's type of power.
+#[test]
+fn a_charging_profile_above_the_schemas_power_is_read() {
+    let watts = 50_000_i32;
+    let mut bytes = [0; 8];
+    let mut e = Encoder::new(&mut bytes);
+    watts.encode(&mut e, context("ChargingProfileEntryMaxPower")).unwrap();
+    let length = e.finish().unwrap();
+    let mut d = Decoder::new(&bytes[..length]);
+    let read = PMax::decode(&mut d, 0, context("ChargingProfileEntryMaxPower")).unwrap();
+    assert_eq!(read, PMax(watts));
+    let mut e = Encoder::new(&mut bytes);
+    assert_eq!(read.encode(&mut e, context("ChargingProfileEntryMaxPower")), Err(ExiError::ValueOutOfRange));
 }
 
 #[test]

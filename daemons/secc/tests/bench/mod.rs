@@ -6,6 +6,8 @@
     reason = "a test's bench, of which each uses a part"
 )]
 
+pub(crate) mod din;
+
 use std::time::Duration;
 
 use iso15118::app_protocol::SupportedAppProtocolReq;
