@@ -1,7 +1,8 @@
 //! Recorded messages of real vehicles and stations, with the content that another codec, of
 //! which no part is in this one, read from them.
 //!
-//! Bytes: EVerest/logfiles, Apache License 2.0. A few stand here. All of them are compared where
+//! Bytes: EVerest/logfiles, Apache License 2.0. A few stand here, beside some
+//! of kinds that were never recorded. All recorded ones are compared where
 //! the team's data is present: in the folder that `VOLTRY_DATA` names, else in `shared/data`
 //! beside the project.
 
@@ -109,9 +110,87 @@ const RECORDED: [(&str, &str); 11] = [
     ),
 ];
 
+/// Of what nobody was recorded saying: arbitrary messages, for which EXIficient writes these bytes
+/// and reads this.
+const BY_EXIFICIENT: [(&str, &str); 11] = [
+    ("809a0078d090", r#"{"Body": {"ChargingStatusReq": {}}, "Header": {"SessionID": "E3"}}"#),
+    (
+        "809a015712e0d32f90a1800ebd38686ebc40500117f037f1608200",
+        r#"{"Body": {"ChargingStatusRes": {"AC_EVSEStatus": {"EVSENotification": "ReNegotiation",
+            "NotificationMaxDelay": 1097842879, "PowerSwitchClosed": false, "RCD": true},
+            "EVSEID": "AF4E1A", "ReceiptRequired": false,
+            "ResponseCode": "FAILED_NoCertificateAvailable", "SAScheduleTupleID": -30907}},
+            "Header": {"SessionID": "5C4B834CBE"}}"#,
+    ),
+    (
+        "809a012acb69aa90f4026a40a7173626e746e786b263af4048",
+        r#"{"Body": {"MeteringReceiptReq": {"MeterInfo": {"MeterID": "qsbntnxk",
+            "MeterStatus": -24207}, "SessionID": "35"}}, "Header": {"SessionID": "AB2DA6AA"}}"#,
+    ),
+    (
+        "809a006651000111cd7fdfaa042000",
+        r#"{"Body": {"MeteringReceiptRes": {"AC_EVSEStatus": {"EVSENotification": "ReNegotiation",
+            "NotificationMaxDelay": 716955622, "PowerSwitchClosed": true, "RCD": true},
+            "ResponseCode": "OK"}}, "Header": {"SessionID": "99"}}"#,
+    ),
+    (
+        "809a0093fb1120600dcc62e6f0a4b820b3b201c0",
+        r#"{"Body": {"PaymentDetailsRes": {"DateTimeNow": -545278697067810188, "GenChallenge": "s",
+            "ResponseCode": "OK_CertificateExpiresSoon"}}, "Header": {"SessionID": "4FEC"}}"#,
+    ),
+    (
+        "809a0059117367500400",
+        r#"{"Body": {"ServiceDetailReq": {"ServiceID": 27225}}, "Header": {"SessionID": "64"}}"#,
+    ),
+    (
+        "809a00802dd181a2b698080c0ee808067566737332da002b9b5b78c213ea080400b79706279777969766d2a0962646b6c62756c140",
+        r#"{"Body": {"ServiceDetailRes": {"ResponseCode": "FAILED_CertChainError", "ServiceID": 37677,
+            "ServiceParameterList": {"ParameterSet": [{"Parameter": [{"Name": "ufss",
+            "ValueType": "int", "byteValue": 90}, {"Name": "sko", "ValueType": "byte",
+            "physicalValue": {"Multiplier": 1, "Value": 16762}}, {"Name": "ypbywyivm",
+            "ValueType": "short", "stringValue": "bdklbul"}], "ParameterSetID": -28290}]}}},
+            "Header": {"SessionID": "00B7"}}"#,
+    ),
+    (
+        "809a00ee71d251a001000843f8019248700b43f20910",
+        r#"{"Body": {"ServiceDiscoveryRes": {"ChargeService": {"EnergyTransferType": "AC_single_DC_core",
+            "FreeService": true, "ServiceTag": {"ServiceCategory": "Internet", "ServiceID": 63495}},
+            "PaymentOptions": {"PaymentOption": ["ExternalPayment", "Contract", "Contract"]},
+            "ResponseCode": "OK", "ServiceList": {"Service": [{"FreeService": true,
+            "ServiceTag": {"ServiceCategory": "EVCharging", "ServiceID": 8116}}]}}},
+            "Header": {"SessionID": "B9C749"}}"#,
+    ),
+    (
+        "809a005691400000b9f6aec0030000",
+        r#"{"Body": {"PowerDeliveryRes": {"AC_EVSEStatus": {"EVSENotification": "None",
+            "NotificationMaxDelay": 940292921, "PowerSwitchClosed": false, "RCD": false},
+            "ResponseCode": "OK"}}, "Header": {"SessionID": "5A"}}"#,
+    ),
+    (
+        "809a0076107003c2fb2bb0243128d2c189d5c402045a2830105278c68080",
+        r#"{"Body": {"ChargeParameterDiscoveryReq": {"AC_EVChargeParameter": {"DepartureTime": 2643631984,
+            "EAmount": {"Multiplier": 3, "Value": 9635}, "EVMaxCurrent": {"Multiplier": -1,
+            "Value": -16803}, "EVMaxVoltage": {"Multiplier": 3, "Value": 29034},
+            "EVMinCurrent": {"Multiplier": 2, "Value": 18161}},
+            "EVRequestedEnergyTransferType": "AC_single_phase_core"}}, "Header": {"SessionID": "D8"}}"#,
+    ),
+    (
+        "809a00956dd081a00768d81688004df6e6d80591542401b18bf37010460880a8023eaabce7c200005f2e90105071ce3e022da4c00800",
+        r#"{"Body": {"ChargeParameterDiscoveryRes": {"AC_EVSEChargeParameter": {"AC_EVSEStatus": {"EVSENotification": "None",
+            "NotificationMaxDelay": 2214385018, "PowerSwitchClosed": false, "RCD": true},
+            "EVSEMaxCurrent": {"Multiplier": 2, "Unit": "W", "Value": -8015},
+            "EVSEMaxVoltage": {"Multiplier": -3, "Value": -29939}, "EVSEMinCurrent": {"Multiplier": -1,
+            "Value": -19509}}, "EVSEProcessing": "Finished", "ResponseCode": "FAILED_CertChainError",
+            "SAScheduleList": {"SAScheduleTuple": [{"PMaxSchedule": {"PMaxScheduleEntry": [{"PMax": 2346,
+            "RelativeTimeInterval": {"start": 3054728859}}, {"PMax": 2113,
+            "RelativeTimeInterval": {"start": 2266915544}}], "PMaxScheduleID": 8244},
+            "SAScheduleTupleID": -7003}]}}}, "Header": {"SessionID": "55B7"}}"#,
+    ),
+];
+
 #[test]
-fn recorded_messages_are_read_as_another_codec_reads_them_and_written_to_the_same_bytes() {
-    for (hex, content) in RECORDED {
+fn messages_are_read_as_another_codec_reads_them_and_written_to_the_same_bytes() {
+    for (hex, content) in RECORDED.into_iter().chain(BY_EXIFICIENT) {
         let content: Value = serde_json::from_str(content).unwrap();
         compare(hex, &json!({ "V2G_Message": content })).unwrap();
     }
