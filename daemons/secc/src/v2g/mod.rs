@@ -6,7 +6,7 @@
 //! the time of PreCharge, and refuses a PowerDelivery(Stop) before the charge loop, with
 //! which vehicles give up. The order of messages is [`crate::order`]'s instead.
 //!
-//! One codec a protocol: [`din`], [`iso2`], [`iso20`]; [`Wire::next_message`] chooses by what the
+//! One codec a protocol: `din`, `iso2`, `iso20`; [`Wire::next_message`] chooses by what the
 //! handshake agreed. What vehicles get wrong and may: [`Tolerance`].
 
 mod din;
