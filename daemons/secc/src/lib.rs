@@ -19,7 +19,8 @@
 //! - [`link`], [`net`], [`transport`]: sockets; [`tls`]: what is spoken on them. [`bus`]: D-Bus.
 //!
 //! An answer never waits on the bus: evse pushes, the newest push is what the vehicle hears,
-//! and a push older than 300 ms is refused instead of repeated.
+//! and a push older than 300 ms is refused instead of repeated, once a fresher one has had a moment
+//! to come.
 
 pub mod bus;
 pub mod config;

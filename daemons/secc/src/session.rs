@@ -27,6 +27,9 @@ use crate::v2g::{Identity, Incoming, Wire, WireError};
 const GOODBYE: Duration = Duration::from_secs(5);
 /// How long PreCharge and WeldingDetection wait for fresh present values; vehicles wait 2 s.
 const FRESH: Duration = Duration::from_secs(1);
+/// The same in the charge loop, where vehicles wait 250 ms: a push that is late by less ends no
+/// session.
+const FRESH_IN_LOOP: Duration = Duration::from_millis(100);
 /// What the vehicle says of itself is passed on no more often.
 const STATUS_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -291,6 +294,7 @@ impl Session {
             | Request::ScheduleExchange
             | Request::CableCheck { .. } => self.timing.hold,
             Request::PreCharge { .. } | Request::WeldingDetection { .. } => FRESH,
+            Request::CurrentDemand { .. } => FRESH_IN_LOOP,
             Request::PowerDelivery { .. } => self.timing.power_delivery_in(self.protocol),
             Request::SessionSetup { .. }
             | Request::AuthorizationSetup
@@ -298,7 +302,6 @@ impl Session {
             | Request::ServiceDetail { .. }
             | Request::ServiceSelection { .. }
             | Request::PaymentServiceSelection { .. }
-            | Request::CurrentDemand { .. }
             | Request::SessionStop { .. }
             | Request::NotOffered(_) => Duration::ZERO,
         }

@@ -361,7 +361,9 @@ fn present_values_that_are_old_are_not_told() {
     let mut vehicle = Vehicle::new();
     vehicle.reach_charging();
     vehicle.bench.now = vehicle.bench.now + Duration::from_millis(301);
-    let B::CurrentDemandRes(refused) = vehicle.ask(current_demand()) else { panic!() };
+    vehicle.send(current_demand());
+    vehicle.bench.pass(Duration::from_millis(100), false);
+    let Some(B::CurrentDemandRes(refused)) = vehicle.heard() else { panic!() };
     assert_eq!(refused.response_code, ResponseCode::Failed);
     assert_eq!(refused.dc_evse_status.evse_status_code, DcEvseStatusCode::Malfunction);
     assert_eq!(refused.evse_present_voltage, value(-1, Unit::Volts, 0));
