@@ -3,8 +3,9 @@
 //! The program runs in the simulator's network namespace and finds in its environment
 //! `NETWORK_INTERFACE` (the vehicle's end of the cable's data link), `VOLTRY_BATTERY_VOLTAGE`
 //! (volts) and `VOLTRY_BATTERY_SOC` (percent). With lines on its standard output it switches what
-//! a vehicle switches: `s2 closed`, `s2 open`, `contactors closed`, `contactors open`. Other lines
-//! are shown in the log. It ends when the session has ended; its exit code is the outcome.
+//! a vehicle switches: `s2 closed`, `s2 open`, `contactors closed`, `contactors open`; and with
+//! `battery 395.2` it says what voltage its battery has from now on, whatever its charge. Other
+//! lines are shown in the log. It ends when the session has ended; its exit code is the outcome.
 
 use std::process::Stdio;
 
@@ -79,8 +80,16 @@ fn obey(inlet: &Inlet, line: &str) {
         "s2 open" => inlet.set_s2(false),
         "contactors closed" => inlet.set_contactors(true),
         "contactors open" => inlet.set_contactors(false),
-        other => tracing::info!("the vehicle says: {other}"),
+        other => match other.strip_prefix("battery ").and_then(battery_voltage) {
+            Some(volts) => inlet.set_battery_voltage(volts),
+            None => tracing::info!("the vehicle says: {other}"),
+        },
     }
+}
+
+/// Volts that a traction battery may have.
+fn battery_voltage(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|volts| (0.0..=1500.0).contains(volts))
 }
 
 #[cfg(test)]
@@ -104,6 +113,17 @@ mod tests {
         obey(&inlet, "s2 sesame");
         obey(&inlet, "contactors open");
         assert_eq!((vehicle(&inlet).pilot_load, vehicle(&inlet).contactors_closed), (PilotLoad::C, false));
+    }
+
+    #[test]
+    fn the_battery_has_the_voltage_that_the_program_names() {
+        let inlet = plugged_in();
+        obey(&inlet, "battery 395.2");
+        assert!((inlet.battery_voltage() - 395.2).abs() < 1e-9);
+        for nonsense in ["battery NaN", "battery -1", "battery 9999", "battery", "battery flat"] {
+            obey(&inlet, nonsense);
+            assert!((inlet.battery_voltage() - 395.2).abs() < 1e-9, "{nonsense}");
+        }
     }
 
     #[tokio::test]

@@ -61,6 +61,16 @@ impl Inlet {
         self.0.with(|circuit| circuit.vehicle().map_or(0.0, |vehicle| vehicle.battery.open_circuit_v()))
     }
 
+    /// Sets that voltage, at any charge.
+    pub(super) fn set_battery_voltage(&self, volts: f64) {
+        self.0.with(|circuit| {
+            if let Some(vehicle) = circuit.vehicle_mut() {
+                vehicle.battery.empty_v = volts;
+                vehicle.battery.full_v = volts;
+            }
+        });
+    }
+
     /// State of charge, percent.
     pub(super) fn soc(&self) -> f64 {
         self.0.with(|circuit| circuit.vehicle().map_or(0.0, |vehicle: &Vehicle| vehicle.battery.soc * 100.0))
