@@ -5,24 +5,20 @@ voltry-sim plays the physical side (battery, S2, the vehicle's contactors) as th
 tells it; every message is between Josev and voltry-secc over a veth pair.
 """
 
-import asyncio
 import contextlib
-import os
 import re
 import sys
 from pathlib import Path
 
 import pytest
-from conftest import play, program
+from conftest import play
 from dbus_fast import BusType, Message
 from dbus_fast.aio import MessageBus
+from station import AFTERWARDS, Station, station_of
 
 VEHICLE = Path(__file__).with_name("josev_vehicle.py")
 DIN_VEHICLE = Path(__file__).with_name("josev_din_vehicle.py")
 ISO20_VEHICLE = Path(__file__).with_name("josev_iso20_vehicle.py")
-# Real hardware does not wait for our processor: where root may say so, nor does the simulated one.
-# The vehicle's Java compiler must not take it from the hardware.
-FIRST_IN_LINE, AFTERWARDS = (["chrt", "--rr", "30"], ["chrt", "--other", "0"]) if os.geteuid() == 0 else ([], [])
 CONVERSATION = [
     "SessionSetup",
     "ServiceDiscovery",
@@ -60,20 +56,8 @@ ISO20_CONVERSATION = [
 ]
 
 
-class Station:
-    """A running `voltry-sim station`, steered by lines."""
-
-    def __init__(self, process, state):
-        self.process, self.state, self.lines = process, state, []
-
-    async def until(self, pattern):
-        """The first line from now on that matches."""
-        while True:
-            line = (await self.process.stdout.readline()).decode()
-            assert line, "the station ended: " + "".join(self.lines[-20:])
-            self.lines.append(line)
-            if match := re.search(pattern, line):
-                return match
+class JosevStation(Station):
+    """A station whose vehicle is Josev's."""
 
     async def until_ended(self):
         """How the vehicle's program says that the session ended."""
@@ -83,16 +67,6 @@ class Station:
         """Charging for a while; fails at once if the session ends before."""
         match = await self.until("charge loop 50$|vehicle's session ended: .*")
         assert match[0] == "charge loop 50", match[0]
-
-    async def say(self, line):
-        """The station's answer."""
-        self.process.stdin.write(f"{line}\n".encode())
-        return (await self.until(r"^(ok|error) .*"))[0]
-
-    async def status(self):
-        """What is true of EVSE 1."""
-        words = (await self.say("status 1")).split()[1:]
-        return dict(word.split("=") for word in words)
 
     async def ask(self, member, signature, *body):
         bus = await MessageBus(bus_address=f"unix:path={self.state}/bus", bus_type=BusType.SYSTEM).connect()
@@ -119,30 +93,14 @@ class Station:
 
 @contextlib.asynccontextmanager
 async def station(tmp_path, loops, vehicle=VEHICLE, options=(), config=""):
-    topology = tmp_path / "topology.toml"
     command = [*AFTERWARDS, sys.executable, str(vehicle), str(tmp_path), str(loops), *options]
-    topology.write_text(f"[[evse]]\nvehicle.program = {command}\n{config}")
-    state = tmp_path / "state"
-    process = await asyncio.create_subprocess_exec(
-        *FIRST_IN_LINE,
-        program("voltry-sim"),
-        "station",
-        *["--topology", topology, "--state", state, "--verbose"],
-        env={**os.environ, "NO_COLOR": "1"},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        limit=1 << 20,
-    )
-    station = Station(process, state)
     try:
-        await station.until("^ready")
-        yield station
+        topology = f"[[evse]]\nvehicle.program = {command}\n{config}"
+        async with station_of(tmp_path, topology, JosevStation) as josev:
+            yield josev
     finally:
-        # Reads the rest: a station that cannot write does not end.
-        rest, _ = await process.communicate(b"quit\n")
-        station.lines += rest.decode().splitlines(keepends=True)
-        print("".join(line[:250] for line in station.lines if "exi_codec" not in line))
+        log = (tmp_path / "station.log").read_text().splitlines()
+        print("\n".join(line[:250] for line in log if "exi_codec" not in line))
 
 
 def test_an_independent_vehicle_charges_and_is_billed_to_one_count_of_the_meter(tmp_path):
