@@ -96,6 +96,23 @@ fn a_set_point_is_sent_again_at_least_every_second() {
 }
 
 #[test]
+fn a_set_point_that_never_rests_does_not_keep_the_readings_away() {
+    let mut bench = Bench::delivering(5, 90);
+    for (sequence, round) in (2..).zip(0_i64..3000) {
+        // Up and down again, then ever lower: both are sent before ordinary readings.
+        let tenths = if round < 1500 { 900 + round % 2 } else { 2400 - round };
+        let (voltage, current) = (Volts::new(200), Amps::from_milli(tenths * 100));
+        bench.input(Input::Set { epoch: 9, sequence, voltage, current });
+        bench.run_ms(1);
+        let output = bench.rack.output(bench.now).unwrap();
+        let age = bench.now.since(output.at);
+        assert!(age <= Duration::from_millis(250), "{age:?} old in round {round}");
+    }
+    bench.run_ms(200);
+    assert!(bench.delivered() < Amps::new(1), "the last set-point counts: {}", bench.delivered());
+}
+
+#[test]
 fn limits_of_the_configuration_bind() {
     let mut bench = Bench::start(2, "current_max = 50.0\npower_max = 8000.0");
     bench.run_ms(1000);

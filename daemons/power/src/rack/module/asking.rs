@@ -8,6 +8,7 @@ use voltry_units::Timestamp;
 use super::{Aim, Module, Phase, REFRESH_EVERY, Switch};
 
 const OUTPUT_EVERY: Duration = Duration::from_millis(100);
+const OUTPUT_LATE: Duration = Duration::from_millis(50);
 const STATUS_EVERY: Duration = Duration::from_millis(250);
 const AVAILABLE_EVERY: Duration = Duration::from_secs(1);
 const RETRY_AFTER: Duration = Duration::from_millis(100);
@@ -26,6 +27,9 @@ pub(in crate::rack) struct Candidate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::rack) enum Urgency {
     Off,
+    /// A reading that is late: set-points that change faster than the bus carries them would keep
+    /// it away for ever, and what flows would no longer be known.
+    Overdue,
     Lower,
     Raise,
     Poll,
@@ -40,7 +44,7 @@ impl Module {
             Phase::Absent | Phase::Silent { .. } => {
                 candidates.push(self.every(SEARCH_EVERY, Request::ReadStatus));
             }
-            Phase::Qualifying | Phase::Ready => self.questions(&mut candidates),
+            Phase::Qualifying | Phase::Ready => self.questions(now, &mut candidates),
         }
         self.answers.age(now);
         if !self.answers.may_ask(now) {
@@ -104,8 +108,10 @@ impl Module {
         Candidate { urgency, ..self.every(wait, request) }
     }
 
-    fn questions(&self, candidates: &mut Vec<Candidate>) {
-        candidates.push(self.every(OUTPUT_EVERY, Request::ReadOutput));
+    fn questions(&self, now: Timestamp, candidates: &mut Vec<Candidate>) {
+        let output = self.every(OUTPUT_EVERY, Request::ReadOutput);
+        let overdue = now >= output.due + OUTPUT_LATE;
+        candidates.push(if overdue { Candidate { urgency: Urgency::Overdue, ..output } } else { output });
         candidates.push(self.every(STATUS_EVERY, Request::ReadStatus));
         candidates.push(self.every(AVAILABLE_EVERY, Request::ReadAvailable));
         if self.capability.is_none() {
