@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use plant::World;
 use voltry_bus::{EvseState, PilotOutput};
-use voltry_evse::energy_path::{Input, StopReason};
+use voltry_evse::energy_path::{FaultCode, Input, StopReason};
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
 
 #[test]
 fn a_vehicle_charges_and_leaves_and_the_next_may_come() {
@@ -38,6 +40,30 @@ fn a_vehicle_charges_and_leaves_and_the_next_may_come() {
             EvseState::Stopping,
         ]
     );
+}
+
+#[test]
+fn a_vehicle_that_does_not_know_its_battery_at_first_is_waited_for_with_nothing_on_the_cable() {
+    let mut world = World::available();
+    world.vehicle.undecided = MS(1000);
+    world.vehicle.plug();
+    world.until(EvseState::PreCharge);
+    for _ in 0..90 {
+        world.run(MS(10));
+        assert!(world.devices.cable < 60.0, "{} V", world.devices.cable);
+    }
+    world.until(EvseState::Charging);
+    assert_eq!(world.faults_reported, []);
+}
+
+#[test]
+fn a_vehicle_that_never_says_its_battery_is_refused_in_the_time_for_pre_charge() {
+    let mut world = World::available();
+    world.vehicle.undecided = MS(60_000);
+    world.vehicle.plug();
+    world.until(EvseState::Faulted);
+    assert_eq!(world.faults_reported[0].0.code, FaultCode::PreChargeFailure);
+    assert!(!world.states.contains(&EvseState::Charging));
 }
 
 #[test]

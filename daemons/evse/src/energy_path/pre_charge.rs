@@ -72,6 +72,11 @@ impl EnergyPath {
         let Some(target) = self.session.as_ref().and_then(|session| session.target) else {
             return State::PreCharge(pre_charge);
         };
+        if target.voltage == Volts::ZERO {
+            // It does not know its battery's voltage yet, and says so at first (seen from a Seres 3).
+            self.hold_back(now, &mut pre_charge);
+            return State::PreCharge(pre_charge);
+        }
         if !self.can_serve(target.voltage) {
             return self.refuse(now, StopReason::Incompatible);
         }
@@ -82,6 +87,17 @@ impl EnergyPath {
             return self.state;
         }
         State::PreCharge(pre_charge)
+    }
+
+    /// Nothing is brought up, and what was, gets no more current.
+    fn hold_back(&mut self, now: Timestamp, pre_charge: &mut PreCharge) {
+        pre_charge.met = false;
+        if let Some(setpoint) = self.outputs.setpoint() {
+            self.outputs.set_output(now, Setpoint { current: Amps::ZERO, ..setpoint });
+        }
+        if self.link_phase() == LinkPhase::PreCharge {
+            self.answer(PhaseAnswer::Ongoing);
+        }
     }
 
     fn can_serve(&self, voltage: Volts) -> bool {

@@ -34,6 +34,8 @@ pub struct Vehicle {
     pub enough: f64,
     /// Never closes its contactor's way: asks for power whatever the voltage.
     pub impatient: bool,
+    /// Asks PreCharge for 0 V so long, because it does not know its battery's voltage yet.
+    pub undecided: Duration,
     pub wants_stop: bool,
     pub unplug_when_done: bool,
     pub told: Option<Present>,
@@ -60,6 +62,7 @@ impl Default for Vehicle {
             mute: false,
             enough: 99.0,
             impatient: false,
+            undecided: Duration::ZERO,
             wants_stop: false,
             unplug_when_done: true,
             told: None,
@@ -224,7 +227,8 @@ impl Vehicle {
             return;
         }
         if self.ticks.is_multiple_of(10) && !self.mute {
-            inbox.push(self.target(wanted, 2.0, now));
+            let decided = now.since(self.entered) >= self.undecided;
+            inbox.push(self.target(if decided { wanted } else { 0.0 }, 2.0, now));
         }
         let told = self.told.filter(|told| told.counter == self.counter);
         let near = told.is_some_and(|told| (told.voltage.as_si() - wanted).abs() < 15.0);
