@@ -30,7 +30,7 @@ const FRESH: Duration = Duration::from_secs(1);
 /// The same in the charge loop, where vehicles wait 250 ms: a push that is late by less ends no
 /// session.
 const FRESH_IN_LOOP: Duration = Duration::from_millis(100);
-/// What the vehicle says of itself is passed on no more often.
+/// What the vehicle says of itself is passed on no more often, nor is a target that stays.
 const STATUS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What evse is to be told.
@@ -85,6 +85,8 @@ pub struct Session {
     heard: Timestamp,
     limits: EvLimits,
     status: Option<(EvStatus, Timestamp)>,
+    /// The target that was told last, in which phase, and when.
+    target: Option<(Target, u64, Timestamp)>,
     events: VecDeque<Event>,
 }
 
@@ -118,6 +120,7 @@ impl Session {
             heard: now,
             limits: EvLimits::default(),
             status: None,
+            target: None,
             events: VecDeque::new(),
         }
     }
@@ -328,11 +331,11 @@ impl Session {
             }
             Request::ChargeParameterDiscovery { dc: Some((limits, _)) } => *limits,
             Request::CurrentDemand { target, limits, .. } => {
-                self.events.push_back(Event::Target(*target));
+                self.note_target(now, *target);
                 *limits
             }
             Request::PreCharge { target, .. } => {
-                self.events.push_back(Event::Target(*target));
+                self.note_target(now, *target);
                 EvLimits::default()
             }
             Request::AuthorizationSetup
@@ -355,6 +358,18 @@ impl Session {
             self.events.push_back(Event::Limits(limits));
         }
         self.note_status(now, request.status());
+    }
+
+    /// A target that changes is told at once; one that stays, only so often that it is known to
+    /// be young. A vehicle that asks without pause would keep the bus busy for everybody.
+    fn note_target(&mut self, now: Timestamp, target: Target) {
+        let known = self.target.is_some_and(|(told, counter, at)| {
+            told == target && counter == self.counter && now.since(at) < STATUS_INTERVAL
+        });
+        if !known {
+            self.target = Some((target, self.counter, now));
+            self.events.push_back(Event::Target(target));
+        }
     }
 
     fn note_status(&mut self, now: Timestamp, status: Option<&EvStatus>) {

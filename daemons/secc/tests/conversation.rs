@@ -90,14 +90,25 @@ fn a_whole_session_goes_through_every_phase_in_order() {
 }
 
 #[test]
-fn the_target_of_every_round_is_told_with_its_answer() {
+fn a_target_is_told_at_once_when_it_changes_and_ten_times_a_second_when_it_stays() {
     let mut bench = Bench::new();
     bench.reach_charging();
     bench.events.clear();
-    bench.ok(current_demand());
-    bench.ok(current_demand());
-    let target = Target { voltage: Volts::new(400), current: Amps::from_milli(125_500) };
-    assert_eq!(bench.events, [Event::Target(target), Event::Target(target)]);
+    let at = |milli_amps| {
+        Event::Target(Target { voltage: Volts::new(400), current: Amps::from_milli(milli_amps) })
+    };
+    for _ in 0..10 {
+        bench.ok(current_demand());
+    }
+    let B::CurrentDemandReq(mut lower) = current_demand() else { panic!() };
+    lower.ev_target_current = value(-1, UnitSymbol::A, 100);
+    bench.ok(B::CurrentDemandReq(lower.clone()));
+    assert_eq!(bench.events, [at(125_500), at(10_000)]);
+    for _ in 0..10 {
+        bench.pass(Duration::from_millis(20), true);
+        bench.ok(B::CurrentDemandReq(lower.clone()));
+    }
+    assert_eq!(bench.events[2..], [at(10_000), at(10_000)], "200 ms later");
 }
 
 #[test]

@@ -303,7 +303,7 @@ async fn what_was_said_can_be_followed_and_read_afterwards() {
 }
 
 #[tokio::test]
-async fn a_vehicle_charges_and_evse_hears_of_every_target() {
+async fn a_vehicle_charges_and_evse_hears_of_every_new_target() {
     with_daemon(|evse| async move {
         let mut targets = evse.receive_target().await.unwrap();
         let mut ends = evse.receive_ended().await.unwrap();
@@ -311,13 +311,19 @@ async fn a_vehicle_charges_and_evse_hears_of_every_target() {
         let mut vehicle = Vehicle::connect().await;
         vehicle.charge().await;
         assert_eq!(evse.protocol().await.unwrap(), "ISO 15118-2:2014");
-        for _ in 0..20 {
-            let B::CurrentDemandRes(answer) = vehicle.ok(current_demand()).await else { panic!() };
+        for amps in 0..20 {
+            let B::CurrentDemandReq(mut request) = current_demand() else { panic!() };
+            request.ev_target_current = value(0, iso2::UnitSymbol::A, amps);
+            let B::CurrentDemandRes(answer) = vehicle.ok(B::CurrentDemandReq(request)).await else {
+                panic!()
+            };
             assert_eq!(answer.evse_present_current, value(-1, iso2::UnitSymbol::A, 1000));
         }
-        for _ in 0..21 {
+        let pre_charge = targets.next().await.unwrap();
+        assert!(pre_charge.args().unwrap().target().voltage > 370.0);
+        for amps in 0..20 {
             let target = targets.next().await.unwrap();
-            assert!(target.args().unwrap().target().voltage > 380.0);
+            assert_eq!(target.args().unwrap().target().current, f64::from(amps));
         }
         vehicle.ok(power_delivery(ChargeProgress::Stop)).await;
         vehicle.ok(welding_detection()).await;
