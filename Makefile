@@ -1,9 +1,11 @@
 # `make help` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help build demo check test bench fuzz
+.PHONY: help build demo check test bench fuzz cars
 
 # Options of the demo, as in: make demo ARGS="--evses 2 --fault meter-gone"
 ARGS ?=
+# Where the recordings are that `make cars` plays, and its options: ARGS="--pace recorded --only bmw".
+CAPTURES ?= ../shared/data/cars
 # Inputs for each property of `make fuzz`.
 CASES ?= 20000
 
@@ -37,3 +39,8 @@ bench: ## Speed and memory, as one table and target/bench.json
 fuzz: ## Damaged input to each parser: its property tests with CASES=20000 each
 	@scripts/install-tools build
 	@PROPTEST_CASES=$(CASES) cargo test --locked --workspace --lib --tests --exclude voltry-system-tests
+
+cars: ## Recorded cars drive again (CAPTURES=DIR; ARGS="--pace recorded --only NAME --keep FILE")
+	@scripts/install-tools test
+	@cargo build -q --workspace --bins --locked
+	@.venv/bin/python tests/interop/cars.py $(CAPTURES) $(ARGS)

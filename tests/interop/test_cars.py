@@ -1,0 +1,148 @@
+"""Recorded cars drive: the shortest complete recording of each protocol against a running station, and what
+the player is made of against an independent codec's reading. `make cars` plays every recording.
+
+The recordings are no part of this project; where they are not beside it, this says that it skipped.
+"""
+
+import asyncio
+import json
+import types
+
+import capture
+import cars
+import exi_fields
+import pytest
+from conftest import ROOT
+from exi_fields import ISO2
+
+DATA = ROOT.parent / "shared" / "data"
+recorded = pytest.mark.skipif(not DATA.is_dir(), reason=f"no recordings in {DATA}")
+# A request of a VW ID.3 (EVerest/logfiles, Apache-2.0): SessionSetupReq with a session id of one octet.
+SESSION_SETUP = bytes.fromhex("8098004011d01801f7e821f21400")
+OURS = bytes.fromhex("a1b2c3d4e5f60718")
+
+
+def read_by_another_codec(protocol):
+    """Payloads and what the EXIficient codec read, where it read them."""
+    with (DATA / "v2g-messages" / f"{protocol}.jsonl").open() as lines:
+        entries = [json.loads(line) for line in lines]
+    return [(bytes.fromhex(entry["hex"]), entry["decoded"]) for entry in entries if entry["decoded"]]
+
+
+def disagreements(ours, theirs):
+    """Fields that were read otherwise; numbers for what is not named here count as read."""
+    if isinstance(ours, dict):
+        return [wrong for name, value in ours.items() for wrong in disagreements(value, theirs.get(name, "absent"))]
+    if isinstance(ours, bytes):
+        return [] if ours.hex().upper() == theirs else [(ours, theirs)]
+    named = isinstance(theirs, str) and not isinstance(ours, str) and theirs != "absent"
+    return [] if ours == theirs or named else [(ours, theirs)]
+
+
+@recorded
+@pytest.mark.parametrize("protocol", ["din", "iso2"])
+def test_what_is_read_of_a_message_is_what_another_codec_reads(protocol):
+    read = 0
+    for payload, theirs in read_by_another_codec(protocol):
+        whole = theirs["V2G_Message"]
+        try:
+            ours = exi_fields.message(payload)
+        except exi_fields.Unreadable as error:
+            assert "signature" in str(error), (payload.hex(), error)
+            continue
+        [(name, body)] = whole["Body"].items()
+        assert (ours.name, ours.session_id.hex().upper()) == (name, whole["Header"]["SessionID"])
+        assert disagreements(ours.fields, body) == [], payload.hex()
+        read += 1
+    assert read > 2500
+
+
+@recorded
+def test_what_is_read_of_a_handshake_is_what_another_codec_reads():
+    for payload, theirs in read_by_another_codec("sap"):
+        if request := theirs.get("supportedAppProtocolReq"):
+            offered = {entry["SchemaID"]: entry["ProtocolNamespace"] for entry in request["AppProtocol"]}
+            assert exi_fields.offered(payload) == offered
+        else:
+            response = theirs["supportedAppProtocolRes"]
+            assert exi_fields.negotiated(payload) == (response["ResponseCode"], response.get("SchemaID"))
+
+
+def test_a_session_id_of_another_length_leaves_the_rest_as_it_was():
+    changed = exi_fields.with_session_id(SESSION_SETUP, OURS)
+    before, after = exi_fields.message(SESSION_SETUP), exi_fields.message(changed)
+    assert (before.session_id, after.session_id) == (b"\0", OURS)
+    assert (after.name, after.fields) == (before.name, before.fields)
+    for there in [b"", b"\7", OURS]:
+        assert exi_fields.with_session_id(exi_fields.with_session_id(SESSION_SETUP, there), b"\0") == SESSION_SETUP
+
+
+@recorded
+@pytest.mark.parametrize("protocol", ["din", "iso2"])
+def test_only_the_session_id_changes_in_a_recorded_message(protocol):
+    for payload, theirs in read_by_another_codec(protocol):
+        own = bytes.fromhex(theirs["V2G_Message"]["Header"]["SessionID"])
+        changed = exi_fields.with_session_id(payload, OURS)
+        assert changed != payload
+        assert len(changed) - len(payload) == len(OURS) - len(own)
+        assert exi_fields.with_session_id(changed, own) == payload
+
+
+def conversation(*kinds, refusal=None):
+    exchanges = [types.SimpleNamespace(kind=kind) for kind in kinds]
+    return types.SimpleNamespace(exchanges=exchanges, refusal=lambda _spoken: refusal)
+
+
+WENT_WELL = {"refused": None, "ended": None, "stop_asked": False}
+SAFE = {"state": "finished", "voltage": "0.0", "contactors": "open"}
+AC = ("ChargeParameterDiscovery", "FAILED_WrongEnergyTransferMode")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "after", "refusal", "words"),
+    [
+        ({}, {}, None, None),
+        ({"refused": ["PreCharge", "FAILED"]}, {}, None, "FAILED at PreCharge"),
+        ({"ended": "CableCheck: no answer in 2 s"}, {}, None, "no answer in 2 s"),
+        ({"stop_asked": True}, {}, None, "asked to stop"),
+        ({}, {"state": "faulted"}, None, "no clean end: faulted"),
+        ({}, {"contactors": "closed"}, None, "not safe"),
+        ({}, {"voltage": "61.0"}, None, "not safe"),
+        ({"refused": list(AC)}, {"state": "connected"}, AC, None),
+        ({}, {}, AC, "not refused instead of"),
+        ({"refused": ["CableCheck", "FAILED"]}, {}, AC, "FAILED at CableCheck instead of"),
+    ],
+)
+def test_a_session_that_falls_short_is_told_and_another_is_not(outcome, after, refusal, words):
+    whole = conversation("SessionSetup", "SessionStop", refusal=refusal)
+    judgement = cars.judge(whole, ISO2, WENT_WELL | outcome, SAFE | after)
+    assert judgement.short == (words is not None), judgement
+    assert (words or "") in judgement.words
+
+
+def complete(file):
+    """How many requests a capture has, if it is one direct-current session to its end."""
+    visits = capture.visits(file)
+    if len(visits) != 1 or len(visits[0].conversations) != 1:
+        return None
+    [whole] = visits[0].conversations
+    ends = whole.exchanges and whole.exchanges[-1].kind == "SessionStop"
+    return len(whole.exchanges) if ends and whole.refusal(visits[0].spoken) is None else None
+
+
+def shortest(protocol):
+    """A capture of this protocol, as car and file."""
+    found = []
+    for car, file in capture.captures(DATA / "cars"):
+        if (requests := complete(file)) and capture.visits(file)[0].spoken == protocol:
+            found.append((requests, car, file))
+    return min(found)[1:]
+
+
+@recorded
+def test_the_shortest_complete_recording_of_each_protocol_drives_to_its_end(tmp_path):
+    files = [shortest(protocol) for protocol in cars.SPOKEN]
+    rows = asyncio.run(asyncio.wait_for(cars.drive(files, tmp_path, "fast"), 150))
+    print(cars.table(rows), (tmp_path / "station.log").read_text(), sep="\n")
+    assert [row.verdict for row in rows] == ["to the end"] * len(files)
+    assert not any(row.short for row in rows)
