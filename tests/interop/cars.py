@@ -28,6 +28,8 @@ SPOKEN = {DIN: "din70121", ISO2: "iso15118-2"}
 # How long a played visit may take beyond what was recorded, seconds.
 VISIT_LIMIT = 240
 SETTLED_LIMIT = 20
+# A charge loop this long has current, however slowly it rises.
+CURRENT_AFTER_S = 2
 AT_REST = {"finished", "faulted", "connected", "available"}
 COLUMNS = ["car", "capture", "protocol", "recorded to", "played to", "current", "verdict"]
 MARKERS = "<!-- cars: begin -->\n", "<!-- cars: end -->"
@@ -41,7 +43,7 @@ class Row:
     recorded: str = "–"
     played: str = "–"
     current: str = "–"
-    verdict: str = "nothing to play: no conversation from its start"
+    verdict: str = "not played: no conversation from its start"
     short: bool = False
     log: list[str] = dataclasses.field(default_factory=list)
 
@@ -70,10 +72,18 @@ def judge(conversation, spoken, outcome, after):
         return Judgement(True, "falls short: {1} at {0}".format(*refused))
     if outcome["stop_asked"]:
         return Judgement(True, "falls short: the station asked to stop")
+    if outcome["charge_loop_s"] > CURRENT_AFTER_S and wanted_current(conversation) > 2 and outcome["current_a"] < 1:
+        return Judgement(True, "falls short: no current flowed")
     stopped = bool(conversation.exchanges) and conversation.exchanges[-1].kind == "SessionStop"
     if stopped and after["state"] != "finished":
         return Judgement(True, f"no clean end: {after['state']}")
     return Judgement(False, "to the end" if stopped else "as far as recorded, then silence")
+
+
+def wanted_current(conversation):
+    """The most that the vehicle asked for, amperes."""
+    asked = (one.asked for one in conversation.exchanges if one.kind == "CurrentDemand" and one.asked)
+    return max((capture.physical(message.fields["EVTargetCurrent"]) for message in asked), default=0)
 
 
 def reached(phases):
@@ -212,7 +222,9 @@ def main():
     short = [row for row in rows if row.short]
     for row in short:
         print(f"{row.car} {row.capture}: {row.verdict}", *row.log, sep="\n    ")
-    print(f"{len(rows) - len(short)} captures went as far as they should, {len(short)} fell short")
+    unplayed = sum(row.verdict.startswith("not played") for row in rows)
+    whole = len(rows) - len(short) - unplayed
+    print(f"{whole} captures went as far as they should, {len(short)} fell short, {unplayed} cannot be played")
     if options.keep:
         keep(rows, options.keep)
     return 1 if short else 0

@@ -238,7 +238,8 @@ class Session:
     def battery_before_charging(self, exchange):
         """Volts. A vehicle asks PreCharge for its battery's voltage; else it is the first that was measured."""
         target = capture.physical(exchange.asked.fields.get("EVTargetVoltage")) or 0.0
-        measured = (one.battery[0] for one in self.conversation.exchanges if one.kind == "CurrentDemand" and one.battery)
+        loop = (one for one in self.conversation.exchanges if one.kind == "CurrentDemand")
+        measured = (one.battery[0] for one in loop if one.battery)
         return target if target >= capture.BATTERY_LEAST_V else next(measured, target)
 
     def afterwards(self, name):

@@ -89,11 +89,12 @@ def test_only_the_session_id_changes_in_a_recorded_message(protocol):
 
 
 def conversation(*kinds, refusal=None):
-    exchanges = [types.SimpleNamespace(kind=kind) for kind in kinds]
+    target = types.SimpleNamespace(fields={"EVTargetCurrent": {"Multiplier": 0, "Value": 25}})
+    exchanges = [types.SimpleNamespace(kind=kind, asked=target) for kind in kinds]
     return types.SimpleNamespace(exchanges=exchanges, refusal=lambda _spoken: refusal)
 
 
-WENT_WELL = {"refused": None, "ended": None, "stop_asked": False}
+WENT_WELL = {"refused": None, "ended": None, "stop_asked": False, "charge_loop_s": 0.5, "current_a": 0.0}
 SAFE = {"state": "finished", "voltage": "0.0", "contactors": "open"}
 AC = ("ChargeParameterDiscovery", "FAILED_WrongEnergyTransferMode")
 
@@ -105,6 +106,8 @@ AC = ("ChargeParameterDiscovery", "FAILED_WrongEnergyTransferMode")
         ({"refused": ["PreCharge", "FAILED"]}, {}, None, "FAILED at PreCharge"),
         ({"ended": "CableCheck: no answer in 2 s"}, {}, None, "no answer in 2 s"),
         ({"stop_asked": True}, {}, None, "asked to stop"),
+        ({"charge_loop_s": 3.0}, {}, None, "no current flowed"),
+        ({"charge_loop_s": 3.0, "current_a": 24.5}, {}, None, None),
         ({}, {"state": "faulted"}, None, "no clean end: faulted"),
         ({}, {"contactors": "closed"}, None, "not safe"),
         ({}, {"voltage": "61.0"}, None, "not safe"),
@@ -114,7 +117,7 @@ AC = ("ChargeParameterDiscovery", "FAILED_WrongEnergyTransferMode")
     ],
 )
 def test_a_session_that_falls_short_is_told_and_another_is_not(outcome, after, refusal, words):
-    whole = conversation("SessionSetup", "SessionStop", refusal=refusal)
+    whole = conversation("SessionSetup", "CurrentDemand", "SessionStop", refusal=refusal)
     judgement = cars.judge(whole, ISO2, WENT_WELL | outcome, SAFE | after)
     assert judgement.short == (words is not None), judgement
     assert (words or "") in judgement.words
