@@ -218,6 +218,8 @@ class Session:
             phase = Phase(name, len(exchanges))
             self.outcome.phases.append(phase)
             await self.play_phase(phase, exchanges)
+            # What this station made needless took no time here.
+            self.last_recorded = exchanges[-1].answered_at or exchanges[-1].at
             if self.outcome.refused:
                 return await self.say_goodbye()
             self.afterwards(name)
@@ -253,11 +255,12 @@ class Session:
         switch("contactors open")
 
     async def play_phase(self, phase, exchanges):
-        began = time.monotonic()
+        began = None
         while True:
             exchange = exchanges[min(phase.asked, len(exchanges) - 1)]
             await self.wait(exchange, phase.asked >= len(exchanges))
             asked_at = time.monotonic()
+            began = began or asked_at
             answer = await self.ask(exchange)
             phase.asked += 1
             phase.slowest_s = max(phase.slowest_s, time.monotonic() - asked_at)
