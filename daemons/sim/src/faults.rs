@@ -68,6 +68,12 @@ pub enum Fault {
     VehicleWrongOrder,
     /// The vehicle takes just longer than allowed between its messages.
     VehicleSlow,
+    /// The powerline modem of the EVSE does not answer.
+    ModemSilent,
+    /// The vehicle never begins to match.
+    VehicleNeverMatches,
+    /// A vehicle at the next cable is heard on this one, and wants to match here.
+    PowerlineCrosstalk,
 }
 
 /// A fault as `voltryctl sim fault list` explains it.
@@ -151,7 +157,7 @@ macro_rules! fault {
 
 /// Every fault, in the order of [`Fault`].
 #[rustfmt::skip]
-pub const TABLE: [Description; 32] = [
+pub const TABLE: [Description; 35] = [
     fault!(ModuleDead, "module-dead",
         "the first power module loses its supply: no output, no answer on CAN",
         "`voltryctl modules` shows it lost after some seconds; the session goes on with what the others can give, or stops if there are none", false),
@@ -248,6 +254,15 @@ pub const TABLE: [Description; 32] = [
     fault!(VehicleSlow, "vehicle-slow",
         "the vehicle leaves more than a second between its charging requests",
         "each target is stale after a second: the current falls to zero until the next request, and the session goes on in pulses", false),
+    fault!(ModemSilent, "modem-silent",
+        "the powerline modem of the EVSE answers no question and measures nothing",
+        "ModemSilent at the link, some seconds after the next key was due; vehicles stay connected and are started anew by the pilot in vain, until VehicleUnmatched", false),
+    fault!(VehicleNeverMatches, "vehicle-never-matches",
+        "nothing of the vehicle arrives on the powerline: its modem is broken, or it only charges with alternating current",
+        "after 40 s the pilot goes to F for 4.5 s, twice; then VehicleUnmatched at the link, \"no vehicle was heard on the powerline\"", false),
+    fault!(PowerlineCrosstalk, "powerline-crosstalk",
+        "a vehicle at the next cable, whose own station is dead, is heard here 27 dB weaker and wants to match",
+        "the journal of voltry-secc: \"no match\" for the farther vehicle; the one that is plugged in charges", false),
 ];
 
 #[cfg(test)]

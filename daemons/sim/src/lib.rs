@@ -5,5 +5,6 @@ pub mod electrical;
 pub mod faults;
 pub mod foreground;
 pub mod hardware;
+pub mod powerline;
 pub mod station;
 pub mod vehicle;

@@ -54,7 +54,7 @@ fn text(topology: &Topology, state: &Path) -> String {
     let mut text = String::new();
     station(&mut text, topology, state).expect("writing to a string");
     for (evse, parts) in topology.evses() {
-        one_evse(&mut text, evse, parts.modules, state).expect("writing to a string");
+        one_evse(&mut text, evse, parts.modules, topology.powerline, state).expect("writing to a string");
     }
     text
 }
@@ -73,7 +73,7 @@ fn station(text: &mut String, topology: &Topology, state: &Path) -> std::fmt::Re
     modbus(text, state, &grid_line(), "energy-meter", "carlo-gavazzi-em580", METER_UNIT)
 }
 
-fn one_evse(text: &mut String, evse: u32, modules: usize, state: &Path) -> std::fmt::Result {
+fn one_evse(text: &mut String, evse: u32, modules: usize, powerline: bool, state: &Path) -> std::fmt::Result {
     let number = evse.to_string();
     let (dc, imd) = (dc_line(evse), imd_line(evse));
     let addresses: Vec<usize> = (0..modules).collect();
@@ -103,6 +103,7 @@ device = {mcu:?}
 [secc.{evse}]
 interface = "{interface}"
 evse_id = "DE*VOL*E{evse}"
+{slac}
 
 [evse.{evse}]
 profile = "iec61851-23-2023"
@@ -124,6 +125,7 @@ ev_link = {link}
         link = binding(&names::secc(evse), "ev_link", &number),
         can = device("can"),
         interface = network::station_end(evse),
+        slac = if powerline { "slac = { modem = \"qca7000\" }" } else { "" },
     )
 }
 

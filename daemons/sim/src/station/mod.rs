@@ -34,6 +34,7 @@ use voltry_bus::{Evse1Proxy, EvseState, names};
 use zbus::proxy::CacheProperties;
 
 use crate::electrical::{Circuit, SharedCircuit};
+use crate::powerline::Powerline;
 use crate::vehicle::{self, Doing, Link};
 use control::{Control, Place};
 use supervisor::{Places, Supervised};
@@ -212,7 +213,20 @@ async fn build_world(
         wiring::attach(evse, &circuit, &dev, world)?;
         circuits.push(circuit.clone());
         let (doing_in, doing) = watch::channel(Doing::Away);
-        let link = Link { interface: network::vehicle_end(evse), evcc_id: topology.evcc_id(evse) };
+        let interface = network::vehicle_end(evse);
+        let powerline = if topology.powerline {
+            let (powerline, cable) = Powerline::build(&interface, circuit.clone())
+                .with_context(|| format!("opening {interface} for raw frames"))?;
+            world.spawn(async move {
+                if let Err(error) = cable.run().await {
+                    tracing::error!(evse, %error, "the simulated powerline stopped");
+                }
+            });
+            Some(powerline)
+        } else {
+            None
+        };
+        let link = Link { interface, evcc_id: topology.evcc_id(evse), powerline };
         world.spawn(vehicle::drive(circuit.clone(), parts.vehicle.clone(), link, doing_in));
         let place = Place { circuit, vehicle: parts.vehicle.clone(), doing };
         places.insert(evse, place);

@@ -23,6 +23,8 @@ pub struct Topology {
     pub free: bool,
     /// The local list of tokens.
     pub tokens: Vec<String>,
+    /// Whether vehicles are matched over powerline modems; else Ethernet leads straight to them.
+    pub powerline: bool,
     /// How many EVSEs; those that `evse` does not describe are as its defaults.
     pub evses: u32,
     /// The EVSEs one by one, in order.
@@ -48,6 +50,7 @@ impl Default for Topology {
             power_limit: 0.0,
             free: true,
             tokens: Vec::new(),
+            powerline: true,
             evses: 1,
             evse: Vec::new(),
             config: toml::Table::new(),

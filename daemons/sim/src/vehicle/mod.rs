@@ -2,9 +2,9 @@
 //! is behind it (S2, contactors, a charge strategy). Its battery is in the electrical model.
 //!
 //! ```text
-//! plugged ─▶ wait for 5 % duty ─▶ SDP, TCP, session (session.rs) ─▶ wait for replug, or for the
-//!                  ▲                                                 pilot to start anew ──┐
-//!                  └───────────────────────────────────────────────────────────────────────┘
+//! plugged ─▶ wait for 5 % duty ─▶ SLAC ─▶ SDP, TCP, session (session.rs) ─▶ wait for replug, or
+//!                  ▲                                                 for the pilot to start anew ──┐
+//!                  └──────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //! Pulling the plug at any time drops the conversation where it stands.
 
@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::electrical::{Battery, SharedCircuit, Vehicle};
+use crate::powerline::Powerline;
 use inlet::Inlet;
 
 /// How often the vehicle looks at its pilot and plug.
@@ -86,6 +87,8 @@ pub struct Link {
     pub interface: String,
     /// Its EVCCID, the modem's MAC address.
     pub evcc_id: [u8; 6],
+    /// The powerline, if the interface is no plain Ethernet.
+    pub powerline: Option<Powerline>,
 }
 
 /// What the vehicle is doing, in words, for whoever watches.
@@ -125,6 +128,18 @@ async fn charge_again_and_again(
     loop {
         until(|| inlet.digital()).await;
         doing.send_replace(Doing::Talking);
+        // The vehicle's modem stays in the station's network until the pilot no longer offers it.
+        let _joined = match &link.powerline {
+            None => None,
+            Some(powerline) => tokio::select! {
+                joined = powerline.join(link.evcc_id) => Some(joined),
+                () = until(|| !inlet.digital()) => {
+                    tracing::info!(vehicle = link.interface, "the vehicle was not matched");
+                    doing.send_replace(Doing::Waiting);
+                    continue;
+                }
+            },
+        };
         let words = if config.program.is_empty() {
             match session::charge(inlet, config, link).await {
                 Ok(end) => end.to_string(),
