@@ -236,6 +236,13 @@ impl Station {
         assert!(transaction.energy > 0.0, "nothing was billed: {transaction:?}");
     }
 
+    /// What a daemon said so far, as `secc-1`.
+    #[must_use]
+    pub fn log(&self, daemon: &str) -> String {
+        let file = self.folder.path().join(format!("state/log/{daemon}.log"));
+        std::fs::read_to_string(file).unwrap()
+    }
+
     /// Ends the station and waits for it.
     pub async fn quit(mut self) {
         let _ = self.input.write_all(b"quit\n").await;

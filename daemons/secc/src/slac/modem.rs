@@ -21,7 +21,7 @@ const JOINING: Duration = Duration::from_millis(100);
 /// … while a vehicle is linked, or while it is unknown whether the modem knows the question.
 const LINKED: Duration = Duration::from_secs(1);
 /// … else: only to see that the modem is there.
-const AT_REST: Duration = Duration::from_secs(5);
+const AT_REST: Duration = Duration::from_secs(2);
 
 /// What a modem's message, or its silence, came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
