@@ -2,7 +2,9 @@
 //! ours or an OEM's.
 
 use serde::Serialize;
-use voltry_bus::{Device1Proxy, Fault, Module, PowerRack1Proxy, names};
+use voltry_bus::{
+    Device1Proxy, EvLink1Proxy, Fault, Module, PowerRack1Proxy, Powerline, PowerlineState, names,
+};
 use zbus::Connection;
 use zbus::proxy::CacheProperties;
 
@@ -21,6 +23,9 @@ struct Device {
     firmware: String,
     online: bool,
     faults: Vec<Fault>,
+    /// Of a link to vehicles over a powerline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    powerline: Option<Powerline>,
 }
 
 /// Every device that answers; who does not is in the walk.
@@ -55,7 +60,23 @@ async fn device(connection: &Connection, object: &Object) -> Result<Device, Fail
         firmware: proxy.firmware().await?,
         online: proxy.online().await?,
         faults: proxy.faults().await?,
+        powerline: powerline(connection, object).await?,
     })
+}
+
+async fn powerline(connection: &Connection, object: &Object) -> Result<Option<Powerline>, Failure> {
+    if !object.interfaces.iter().any(|name| name == "org.voltry.EvLink1") {
+        return Ok(None);
+    }
+    let proxy = EvLink1Proxy::builder(connection)
+        .destination(object.name.clone())
+        .path(object.path.clone())
+        .cache_properties(CacheProperties::No)
+        .build()
+        .await?;
+    // An OEM's link may be older than this property.
+    let powerline = proxy.powerline().await.ok();
+    Ok(powerline.filter(|powerline| powerline.state != PowerlineState::NoModem))
 }
 
 fn having(walk: &Walk, interface: &str) -> Vec<Object> {
@@ -83,7 +104,20 @@ pub(crate) async fn list(connection: &Connection, json: bool) -> Result<Outcome,
         return Ok(Outcome::Done);
     }
     let mut rows = table(["DEVICE", "ANSWERS", "MAKER AND MODEL", "SERIAL", "FIRMWARE", "FAULTS"]);
+    let mut links = table(["POWERLINE", "STATE", "LAST MATCH", "ATTENUATION", "WHEN", "STARTED ANEW"]);
     for device in devices {
+        if let Some(powerline) = &device.powerline {
+            let matched = powerline.matched_at > 0;
+            let (db, when) = (format!("{:.1} dB", powerline.attenuation), ago(powerline.matched_at));
+            links.add_row([
+                device.object.clone(),
+                powerline.state.to_string(),
+                if matched { powerline.vehicle.clone() } else { "–".to_owned() },
+                if matched { db } else { String::new() },
+                if matched { when } else { String::new() },
+                powerline.retries.to_string(),
+            ]);
+        }
         rows.add_row([
             device.object,
             if device.online { "yes" } else { "NO" }.to_owned(),
@@ -94,6 +128,9 @@ pub(crate) async fn list(connection: &Connection, json: bool) -> Result<Outcome,
         ]);
     }
     println!("{rows}");
+    if !links.is_empty() {
+        println!("{links}");
+    }
     walk.is_whole()?;
     Ok(Outcome::Done)
 }
