@@ -248,8 +248,15 @@ impl Link {
             }
             Wake::Powerline(Ok(())) => return self.matching(now).await,
             Wake::Powerline(Err(error)) => self.powerline_broke(now, &error),
-            Wake::Datagram(length, from) => self.discovered(now, length, from),
-            Wake::Connection(stream) => return self.connected(now, stream).await,
+            // What a vehicle sends may be the proof that its link is up.
+            Wake::Datagram(length, from) => {
+                self.discovered(now, length, from);
+                return self.matching(now).await;
+            }
+            Wake::Connection(stream) => {
+                self.connected(now, stream).await?;
+                return self.matching(now).await;
+            }
             Wake::Trouble(what, error) => {
                 self.complain(now, what, &error.to_string());
                 // A broken listener would wake us without end; the next look binds anew.

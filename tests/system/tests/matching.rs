@@ -66,6 +66,11 @@ async fn a_vehicle_is_matched_before_it_talks_and_put_out_when_it_is_unplugged()
     assert_eq!((shown.vehicle.as_str(), shown.retries), ("02:56:4f:4c:54:01", 0));
     assert!((18.0..=48.0).contains(&shown.attenuation), "{shown:?}");
     station.until_state(1, &[EvseState::Charging], CHARGING).await;
+    let log = station.log("secc-1");
+    let line = |text: &str| log.find(text).unwrap_or_else(|| panic!("no {text:?} in {log}"));
+    assert!(line("new key set") < line("vehicle measured"));
+    assert!(line("matched vehicle") < line("powerline link up"));
+    assert!(line("powerline link up") < line("vehicle connected"), "it talked before it was let in: {log}");
     station.tell("unplug 1").await;
     until_powerline(&station, PowerlineState::Idle, LINKED).await;
     station.quit().await;

@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd as _;
 
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::{LinkAddr, bind};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::UdpSocket;
 
 use super::wire::{ETHERTYPE, FRAME_MAX, Mac};
@@ -13,8 +13,8 @@ use super::wire::{ETHERTYPE, FRAME_MAX, Mac};
 /// Whole Ethernet frames of the management EtherType, to and from one interface.
 #[derive(Debug)]
 pub(super) struct RawSocket {
-    /// Not UDP: tokio has no packet socket, and of this type nothing is used but recv(2), send(2)
-    /// and readiness, which are the same for both.
+    /// Not UDP: tokio has no packet socket, and of this type nothing is used but recv(2) and
+    /// readiness, which are the same for both.
     socket: UdpSocket,
     /// The interface's address.
     pub(super) address: Mac,
@@ -49,7 +49,8 @@ impl RawSocket {
     /// # Errors
     /// It does not.
     pub(super) fn send(&self, frame: &[u8]) -> io::Result<()> {
-        self.socket.try_send(frame).map(drop)
+        // Not by tokio, to which a socket just opened is not yet ready: the first key would wait.
+        SockRef::from(&self.socket).send(frame).map(drop)
     }
 }
 

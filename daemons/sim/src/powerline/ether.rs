@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd as _;
 
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::{LinkAddr, bind};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::UdpSocket;
 
 /// HomePlug management messages.
@@ -13,8 +13,8 @@ const ETHERTYPE: u16 = 0x88e1;
 /// Longer ones are no management messages.
 pub(super) const FRAME_MAX: usize = 512;
 
-/// A packet socket. Tokio has none, so that it goes as a UDP socket, of which only recv(2), send(2)
-/// and readiness are used.
+/// A packet socket. Tokio has none, so that it goes as a UDP socket, of which only recv(2) and
+/// readiness are used.
 pub(super) struct RawSocket(UdpSocket);
 
 impl RawSocket {
@@ -30,7 +30,7 @@ impl RawSocket {
     }
 
     pub(super) fn send(&self, frame: &[u8]) -> io::Result<()> {
-        self.0.try_send(frame).map(drop)
+        SockRef::from(&self.0).send(frame).map(drop)
     }
 }
 

@@ -1,6 +1,7 @@
 //! A vehicle whose conversation is somebody else's program: a foreign EVCC against our station.
 //!
-//! The program runs in the simulator's network namespace and finds in its environment
+//! The program is started once the simulated vehicle is matched (SLAC), where the topology has a
+//! powerline. It runs in the simulator's network namespace and finds in its environment
 //! `NETWORK_INTERFACE` (the vehicle's end of the cable's data link), `VOLTRY_BATTERY_VOLTAGE`
 //! (volts) and `VOLTRY_BATTERY_SOC` (percent). With lines on its standard output it switches what
 //! a vehicle switches: `s2 closed`, `s2 open`, `contactors closed`, `contactors open`; and with
