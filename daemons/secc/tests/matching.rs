@@ -7,7 +7,7 @@ mod world;
 
 use std::time::Duration;
 
-use iso15118::slac::{AttenCharRsp, Mmtype, Mmv, SlacMatchReq, SlacParmReq, StartAttenCharInd};
+use iso15118::slac::{AttenCharRsp, Mmtype, Mmv, MnbcSoundInd, SlacMatchReq, SlacParmReq, StartAttenCharInd};
 use voltry_bus::{PilotOutput, PowerlineState};
 use voltry_secc::slac::wire::{Mac, ModemKind};
 use voltry_secc::slac::{Cause, Event};
@@ -44,6 +44,24 @@ fn match_req(from: Mac, run: [u8; 8]) -> Vec<u8> {
     request.encode(&mut payload).unwrap();
     frame(STATION, from, Mmv::Av1_1, Mmtype::SlacMatchReq, &payload)
 }
+
+fn sound(from: Mac, run: [u8; 8]) -> Vec<u8> {
+    let mut payload = [0; MnbcSoundInd::LEN];
+    let ind = MnbcSoundInd { sender_id: [0; 17], remaining_sound_count: 0, run_id: run, random: [7; 16] };
+    ind.encode(&mut payload).unwrap();
+    frame([0xff; 6], from, Mmv::Av1_1, Mmtype::MnbcSoundInd, &payload)
+}
+
+/// A vehicle sounds so often, and the modem hears it so weakly.
+fn sounds(world: &mut World, from: Mac, run: [u8; 8], times: usize, db: u8) {
+    for _ in 0..times {
+        world.inject(&sound(from, run));
+        world.inject(&profile(MODEM, from, db));
+    }
+}
+
+const NEAR: Mac = [2, 0xaa, 0, 0, 0, 1];
+const FAR: Mac = [2, 0xaa, 0, 0, 0, 2];
 
 fn is_up(world: &World) -> bool {
     world.slac.state() == PowerlineState::Up
@@ -148,6 +166,63 @@ fn of_two_vehicles_with_the_same_run_id_the_nearer_one_is_matched() {
             assert_ne!(far.key, Some(world.key()), "{first} dB first, the other {delay} ms later");
         }
     }
+}
+
+#[test]
+fn a_farther_vehicle_gets_no_key_even_if_the_nearer_one_never_asks() {
+    let mut world = World::attached();
+    for (vehicle, db) in [(FAR, 60), (NEAR, 30)] {
+        world.inject(&start_atten(vehicle, [0; 8]));
+        sounds(&mut world, vehicle, [0; 8], 10, db);
+    }
+    for _ in 0..5 {
+        world.inject(&match_req(FAR, [0; 8]));
+        world.run(SECOND / 5);
+    }
+    assert_eq!(world.count(Mmtype::SlacMatchCnf), 0);
+    assert!(world.saw(|event| matches!(event, Event::Farther { vehicle: FAR, nearer: (NEAR, 300), .. })));
+    // Eleven seconds after it was measured the nearer one has plainly chosen another station.
+    world.run(11 * SECOND);
+    world.inject(&start_atten(FAR, [1; 8]));
+    sounds(&mut world, FAR, [1; 8], 10, 60);
+    world.inject(&match_req(FAR, [1; 8]));
+    assert_eq!(world.count(Mmtype::SlacMatchCnf), 1);
+}
+
+#[test]
+fn who_asks_waits_until_others_are_measured_but_not_longer_than_a_vehicle_waits() {
+    for near_is_measured in [true, false] {
+        let mut world = World::attached();
+        world.inject(&start_atten(FAR, [1; 8]));
+        sounds(&mut world, FAR, [1; 8], 10, 60);
+        world.inject(&start_atten(NEAR, [2; 8]));
+        sounds(&mut world, NEAR, [2; 8], 9, 30);
+        world.inject(&match_req(FAR, [1; 8]));
+        world.run(Duration::from_millis(170));
+        assert_eq!(world.count(Mmtype::SlacMatchCnf), 0, "the other one is still sounding");
+        if near_is_measured {
+            sounds(&mut world, NEAR, [2; 8], 1, 30);
+        }
+        world.run(Duration::from_millis(20));
+        assert_eq!(world.count(Mmtype::SlacMatchCnf), usize::from(!near_is_measured));
+    }
+}
+
+#[test]
+fn a_message_counts_for_the_run_that_it_names() {
+    let mut world = World::attached();
+    world.inject(&start_atten(NEAR, [2; 8]));
+    for _ in 0..10 {
+        world.inject(&sound(NEAR, [1; 8]));
+    }
+    sounds(&mut world, NEAR, [2; 8], 10, 30);
+    world.inject(&atten_char_rsp(NEAR, [1; 8]));
+    world.inject(&match_req(NEAR, [1; 8]));
+    assert_eq!((world.count(Mmtype::AttenCharInd), world.count(Mmtype::SlacMatchCnf)), (1, 0));
+    world.run(SECOND / 2);
+    assert_eq!(world.count(Mmtype::AttenCharInd), 3, "an answer in another run is none");
+    world.inject(&match_req(NEAR, [2; 8]));
+    assert_eq!(world.count(Mmtype::SlacMatchCnf), 1);
 }
 
 #[test]
