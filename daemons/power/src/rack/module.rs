@@ -179,11 +179,17 @@ impl Module {
         self.ceiling
     }
 
-    /// What it can give at `voltage`. A module that is off, or has just switched on, does not say
-    /// how far it is derated; then what it is rated for counts.
+    /// What it can give up to `voltage`. A module that is off, or has just switched on, does not
+    /// say how far it is derated; then what it is rated for counts. Its power limits at the
+    /// voltage that it has: a battery holds that below its set-point for most of a charge.
     pub(super) fn limit(&self, voltage: Volts, now: Timestamp) -> Amps {
         let Some(capability) = self.capability else { return Amps::ZERO };
-        let by_power = capability.power_max.at(voltage).unwrap_or(capability.current_max);
+        let held = match self.switch {
+            Switch::On { .. } => self.fresh_output(now).map(|output| output.value.voltage),
+            Switch::Off | Switch::TurningOn { .. } | Switch::TurningOff { .. } => None,
+        };
+        let at = held.map_or(voltage, |held| held.min(voltage));
+        let by_power = capability.power_max.at(at).unwrap_or(capability.current_max);
         let rated = capability.current_max.min(by_power);
         match (self.switch, self.available) {
             (Switch::On { since }, Some(available)) if now.since(since) > SETTLES_IN => {

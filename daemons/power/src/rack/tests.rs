@@ -77,6 +77,18 @@ fn a_current_is_shared_evenly_and_confirmed_once() {
 }
 
 #[test]
+fn power_limits_a_module_at_the_voltage_that_the_battery_holds() {
+    let mut bench = Bench::ready(2);
+    bench.fakes.values_mut().for_each(|fake| fake.battery = Some(Volts::new(375)));
+    bench.input(Input::Enable);
+    let (voltage, current) = (Volts::new(450), Amps::new(150));
+    bench.input(Input::Set { epoch: 9, sequence: 1, voltage, current });
+    bench.run_ms(2000);
+    // 30 kW each: 66.7 A at the set-point's 450 V, 80 A at the battery's 375 V.
+    assert_eq!(bench.delivered(), Amps::new(150));
+}
+
+#[test]
 fn a_set_point_is_sent_again_at_least_every_second() {
     let mut bench = Bench::delivering(2, 40);
     bench.sent.clear();

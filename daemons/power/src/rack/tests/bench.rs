@@ -27,6 +27,8 @@ pub(super) struct Fake {
     pub(super) percent: i64,
     pub(super) ignores_off: bool,
     pub(super) refuses_set: bool,
+    /// A battery holds the output at this voltage.
+    pub(super) battery: Option<Volts>,
 }
 
 impl Fake {
@@ -45,6 +47,7 @@ impl Fake {
             percent: 100,
             ignores_off: false,
             refuses_set: false,
+            battery: None,
         }
     }
 
@@ -53,7 +56,8 @@ impl Fake {
     }
 
     fn output(&self) -> Output {
-        Output { voltage: if self.on { self.voltage } else { Volts::ZERO }, current: self.delivers() }
+        let voltage = self.battery.unwrap_or(if self.on { self.voltage } else { Volts::ZERO });
+        Output { voltage, current: self.delivers() }
     }
 
     pub(super) fn answer(&mut self, request: Request) -> Option<Reply> {
