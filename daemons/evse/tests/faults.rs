@@ -26,6 +26,7 @@ fn recovers(world: &mut World) {
     (devices.emergency_stop, devices.diode_fault, devices.welded, devices.stuck_open) =
         (false, false, false, false);
     (devices.short, devices.meter_stuck, devices.self_test_fails) = (false, false, false);
+    devices.modules_tripped = false;
     (devices.guard.broken, devices.guard.refuses, devices.surge) = (false, false, 0.0);
     (devices.supply_ignores_off, devices.runaway, devices.cable_lies) = (false, 0.0, 0.0);
     (devices.hottest, devices.insulation) = (25.0, 2_000_000.0);
@@ -137,6 +138,51 @@ fn falling_insulation_ends_the_session() {
 #[test]
 fn a_hot_connector_ends_the_session() {
     breaks(FaultCode::CableOverTempStop, MS(1300), |world| world.devices.hottest = 91.0);
+}
+
+#[test]
+fn a_hot_connector_is_the_cause_though_the_board_latches_first() {
+    breaks(FaultCode::CableOverTempStop, MS(1300), |world| {
+        (world.devices.hottest, world.devices.safe_state) = (85.1, true);
+    });
+}
+
+#[test]
+fn modules_that_all_fail_end_the_session() {
+    breaks(FaultCode::SupplyFailed, MS(2500), |world| world.devices.modules_tripped = true);
+}
+
+#[test]
+fn a_voltage_that_collapses_while_charging_is_a_short_circuit() {
+    breaks(FaultCode::ShortCircuit, MS(1800), |world| world.devices.cable_lies = -350.0);
+}
+
+#[test]
+fn insulation_that_could_not_be_tested_for_want_of_voltage_was_not_tested() {
+    for after in [0, 200, 600, 1_000, 3_000, 5_500] {
+        let mut world = World::available();
+        world.vehicle.plug();
+        world.until(EvseState::CableCheck);
+        world.run(MS(after));
+        world.devices.modules_tripped = true;
+        world.until(EvseState::Faulted);
+        assert!(!world.states.contains(&EvseState::PreCharge), "after {after} ms");
+        let code = world.path.faults()[0].code;
+        assert!(matches!(code, FaultCode::SupplyFailed | FaultCode::CableCheckFailure), "{code:?}");
+    }
+}
+
+#[test]
+fn an_evse_whose_supply_can_give_nothing_is_not_available_until_it_can() {
+    let mut world = World::available();
+    world.devices.modules_tripped = true;
+    world.until(EvseState::Faulted);
+    assert_eq!(world.path.faults()[0].code, FaultCode::SupplyFailed);
+    world.run(Duration::from_secs(60));
+    assert_eq!(world.state(), EvseState::Faulted);
+    // As after a mains failure: nobody need come.
+    world.devices.modules_tripped = false;
+    world.until(EvseState::Available);
 }
 
 #[test]

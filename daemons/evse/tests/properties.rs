@@ -21,7 +21,7 @@ use voltry_evse::energy_path::{
 use voltry_units::{Amps, Celsius, Measured, Ohms, Percent, Timestamp, Volts, WattHours, Watts};
 
 /// What can go wrong, as the plant can play it.
-const TROUBLES: usize = 23 + Role::ALL.len();
+const TROUBLES: usize = 24 + Role::ALL.len();
 
 fn trouble(world: &mut World, which: usize) {
     let devices = &mut world.devices;
@@ -49,7 +49,8 @@ fn trouble(world: &mut World, which: usize) {
         20 => devices.guard.refuses = true,
         21 => devices.surge = 600.0,
         22 => devices.guard.tripped = true,
-        which => world.silent.push(Role::ALL[which - 23]),
+        23 => devices.modules_tripped = true,
+        which => world.silent.push(Role::ALL[which - 24]),
     }
 }
 
@@ -60,6 +61,7 @@ fn comes_back(world: &mut World) {
     (devices.emergency_stop, devices.diode_fault, devices.welded, devices.stuck_open) =
         (false, false, false, false);
     (devices.short, devices.self_test_fails, devices.runaway, devices.cable_lies) = (false, false, 0.0, 0.0);
+    devices.modules_tripped = false;
     (devices.guard.broken, devices.guard.refuses, devices.surge) = (false, false, 0.0);
     (devices.insulation, devices.hottest) = (fresh.insulation, fresh.hottest);
     world.silent.clear();

@@ -14,6 +14,9 @@ use super::{EnergyPath, Evidence, FaultCode, Held, Profile, Session, StopReason}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct CableCheck {
+    /// The voltage to test with: what the supply could give when the check began. It does not
+    /// follow a supply that fails under way, or nothing would be tested.
+    test: Volts,
     began: Timestamp,
     end: Timestamp,
     slow_told: bool,
@@ -39,13 +42,19 @@ enum Step {
 }
 
 impl CableCheck {
-    pub(super) fn new(now: Timestamp, profile: &Profile) -> Self {
+    pub(super) fn new(now: Timestamp, profile: &Profile, test: Volts) -> Self {
         Self {
+            test,
             began: now,
             end: now + profile.cable_check_end,
             slow_told: false,
             step: Step::Discharged { until: now + profile.cable_check_discharged },
         }
+    }
+
+    /// The voltage that the cable is tested with.
+    pub(super) fn test(&self) -> Volts {
+        self.test
     }
 
     pub(super) fn deadline(&self) -> (Timestamp, &'static str) {
@@ -83,7 +92,7 @@ impl EnergyPath {
             self.outputs.report(Report::CableCheckSlow);
         }
         let (deadline, _) = check.deadline();
-        match self.cable_check_step(now, check.step) {
+        match self.cable_check_step(now, check.step, check.test) {
             Ok(step) if step == check.step && now >= deadline => {
                 let code = if self.is_unlocked(now) {
                     FaultCode::ConnectorLockFailure
@@ -155,13 +164,17 @@ impl EnergyPath {
         self.state
     }
 
-    fn cable_check_step(&mut self, now: Timestamp, step: Step) -> Result<Step, (FaultCode, Evidence)> {
+    fn cable_check_step(
+        &mut self,
+        now: Timestamp,
+        step: Step,
+        test: Volts,
+    ) -> Result<Step, (FaultCode, Evidence)> {
         match step {
-            Step::Discharged { .. } => Ok(self.close_if_safe(now).unwrap_or(step)),
-            Step::Closing { .. } => Ok(self.raise_if_closed(now).unwrap_or(step)),
+            Step::Discharged { .. } => Ok(self.close_if_safe(now, test).unwrap_or(step)),
+            Step::Closing { .. } => Ok(self.raise_if_closed(now, test).unwrap_or(step)),
             Step::Raising { until, mut collapsed } => {
-                self.watch_for_short(now, &mut collapsed)?;
-                let test = self.test_voltage();
+                self.watch_for_short(now, test, &mut collapsed)?;
                 let stands = self
                     .observed
                     .cable(now, &self.installation.profile)
@@ -174,7 +187,7 @@ impl EnergyPath {
                 Ok(Step::SelfTest { started: now, collapsed: Held::default() })
             }
             Step::SelfTest { started, mut collapsed } => {
-                self.watch_for_short(now, &mut collapsed)?;
+                self.watch_for_short(now, test, &mut collapsed)?;
                 match self.observed.self_test {
                     Some((true, at)) if at >= started => Ok(Step::Samples {
                         left: self.installation.profile.insulation_samples,
@@ -192,8 +205,8 @@ impl EnergyPath {
                 }
             }
             Step::Samples { left, counter, after, mut collapsed } => {
-                self.watch_for_short(now, &mut collapsed)?;
-                self.count_sample(now, left, counter, after, collapsed)
+                self.watch_for_short(now, test, &mut collapsed)?;
+                self.count_sample(now, Step::Samples { left, counter, after, collapsed }, test)
             }
             Step::Off { .. } => {
                 if !self.observed.voltages_safe(now, &self.installation.profile) {
@@ -206,7 +219,7 @@ impl EnergyPath {
         }
     }
 
-    fn close_if_safe(&mut self, now: Timestamp) -> Option<Step> {
+    fn close_if_safe(&mut self, now: Timestamp, test: Volts) -> Option<Step> {
         self.answer(PhaseAnswer::Ongoing);
         self.arm_guard(now);
         let profile = &self.installation.profile;
@@ -216,6 +229,7 @@ impl EnergyPath {
         let ready = matches!(io.pilot, Pilot::C | Pilot::D)
             && io.contactors == Contactors::Open
             && !self.is_unlocked(now)
+            && test >= profile.safe_voltage
             && self.observed.voltages_safe(now, profile)
             && supply.voltage.abs_diff(cable) < profile.contactor_difference
             && self.is_guarded(now)
@@ -230,7 +244,7 @@ impl EnergyPath {
         Some(Step::Closing { until: now + profile.contactor_time })
     }
 
-    fn raise_if_closed(&mut self, now: Timestamp) -> Option<Step> {
+    fn raise_if_closed(&mut self, now: Timestamp, test: Volts) -> Option<Step> {
         let profile = &self.installation.profile;
         let io = self.observed.io(now, profile)?;
         // Feedback from before the command says nothing about it.
@@ -246,7 +260,7 @@ impl EnergyPath {
             session.register_start = session.register_start.or(session.register);
         }
         self.outputs.enable_supply(now);
-        self.outputs.set_output(now, Setpoint { voltage: self.test_voltage(), current });
+        self.outputs.set_output(now, Setpoint { voltage: test, current });
         Some(Step::Raising { until, collapsed: Held::default() })
     }
 
@@ -264,14 +278,19 @@ impl EnergyPath {
     }
 
     /// In current limit and below nine tenths of the test voltage: something draws it.
-    fn watch_for_short(&self, now: Timestamp, collapsed: &mut Held) -> Result<(), (FaultCode, Evidence)> {
+    fn watch_for_short(
+        &self,
+        now: Timestamp,
+        test: Volts,
+        collapsed: &mut Held,
+    ) -> Result<(), (FaultCode, Evidence)> {
         let profile = &self.installation.profile;
         let (Some(cable), Some(supply)) =
             (self.observed.cable(now, profile), self.observed.supply(now, profile))
         else {
             return Ok(());
         };
-        let limit = self.test_voltage().scaled(9, 10);
+        let limit = test.scaled(9, 10);
         let limited = supply.current >= profile.cable_check_current.scaled(9, 10);
         if collapsed.for_at_least(profile.short_circuit_time, limited && cable < limit, now) {
             return Err((FaultCode::ShortCircuit, Evidence::Voltage(cable, limit)));
@@ -282,13 +301,11 @@ impl EnergyPath {
     fn count_sample(
         &mut self,
         now: Timestamp,
-        left: u32,
-        counter: Option<u64>,
-        after: Timestamp,
-        collapsed: Held,
+        waiting: Step,
+        test: Volts,
     ) -> Result<Step, (FaultCode, Evidence)> {
+        let Step::Samples { left, counter, after, collapsed } = waiting else { return Ok(waiting) };
         let profile = &self.installation.profile;
-        let waiting = Step::Samples { left, counter, after, collapsed };
         let Some(reading) = self.observed.insulation(now, profile) else { return Ok(waiting) };
         if reading.at <= after || counter == Some(reading.counter) {
             return Ok(waiting);
@@ -298,8 +315,7 @@ impl EnergyPath {
             return Err((FaultCode::ResistanceFault, Evidence::Resistance(reading.resistance, limit)));
         }
         // A value of a voltage that does not stand proves nothing.
-        let test = self.test_voltage().scaled(9, 10);
-        if self.observed.cable(now, profile).is_none_or(|cable| cable < test) {
+        if self.observed.cable(now, profile).is_none_or(|cable| cable < test.scaled(9, 10)) {
             return Ok(Step::Samples { left, counter: Some(reading.counter), after, collapsed });
         }
         if left > 1 {

@@ -93,7 +93,7 @@ impl EnergyPath {
             return Setpoint { voltage: capability.voltage_min, current: Amps::ZERO };
         };
         let held = self.outputs.setpoint().map_or(capability.voltage_min, |setpoint| setpoint.voltage);
-        if now.since(target.at) > profile.target_pause {
+        if now.since(target.at) > profile.target_pause || self.is_supply_unable() {
             return Setpoint { voltage: held, current: Amps::ZERO };
         }
         let voltage = target.voltage.min(session.voltage_max()).min(capability.voltage_max);

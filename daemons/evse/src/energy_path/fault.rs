@@ -47,6 +47,8 @@ pub enum FaultCode {
     ConnectorLockFailure,
     /// The supply did not end its output.
     OutputNotOff,
+    /// The supply can give nothing.
+    SupplyFailed,
     /// The register stands still while energy flows.
     MeterStuck,
     /// The vehicle asks for nothing any more.
@@ -104,6 +106,7 @@ impl FaultCode {
             Self::CableOverTempStop => "MREC19CableOverTempStop",
             Self::ConnectorLockFailure => "MREC1ConnectorLockFailure",
             Self::OutputNotOff => "OutputNotOff",
+            Self::SupplyFailed => "PowerSupplyFailed",
             Self::MeterStuck => "MeterStuck",
             Self::VehicleSilent => "VehicleSilent",
             Self::CommunicationLost => "CommunicationLost",
@@ -143,7 +146,7 @@ impl FaultCode {
             Self::NotGuarded => "the over-voltage monitor is not armed as it was told",
             Self::ResistanceFault => "the insulation resistance is below the limit",
             Self::CableCheckFailure => "the insulation test could not be done",
-            Self::ShortCircuit => "the test voltage collapsed: the cable or the inlet is shorted",
+            Self::ShortCircuit => "the voltage collapsed: the cable or the inlet is shorted",
             Self::PreChargeFailure => "the cable did not reach the battery's voltage",
             Self::VoltageImplausible => {
                 "the voltages on the two sides of closed contactors contradict each other"
@@ -152,6 +155,9 @@ impl FaultCode {
             Self::CableOverTempStop => "connector or cable is too hot",
             Self::ConnectorLockFailure => "the plug's lock did not lock",
             Self::OutputNotOff => "the power modules did not end their output",
+            Self::SupplyFailed => {
+                "the power supply can give nothing; what its modules report is in `voltryctl faults list`"
+            }
             Self::MeterStuck => "the meter's register stands still while energy flows",
             Self::VehicleSilent => "the vehicle asks for nothing any more",
             Self::CommunicationLost => {
@@ -211,6 +217,7 @@ impl FaultCode {
             | Self::CableOverTempStop
             | Self::ConnectorLockFailure
             | Self::OutputNotOff
+            | Self::SupplyFailed
             | Self::MeterStuck
             | Self::VehicleSilent
             | Self::CommunicationLost
@@ -245,6 +252,7 @@ impl FaultCode {
             | Self::PreChargeFailure
             | Self::CableOverTempStop
             | Self::ConnectorLockFailure
+            | Self::SupplyFailed
             | Self::VehicleSilent
             | Self::CommunicationLost
             | Self::ControlStalled

@@ -8,7 +8,7 @@ use voltry_units::Timestamp;
 use super::action::{Command, Report};
 use super::fault::{ClearedBy, Evidence, Fault, FaultCode, Reaction};
 use super::state::State;
-use super::supervision::pilot_fault;
+use super::supervision::{UNABLE_IDLE, pilot_fault};
 use super::{EnergyPath, StopReason};
 
 /// As long as measurements don't confirm a safe state, it is commanded again this often.
@@ -135,8 +135,14 @@ impl EnergyPath {
             if !self.faults.as_slice().is_empty() {
                 return State::Faulted(Faulted::new(now));
             }
-            self.outputs.set_lock_if(self.installation.has_lock, false);
-            return State::Available;
+            if let Err((code, evidence)) = self.supply_is_able(now, UNABLE_IDLE) {
+                self.fail(now, code, evidence);
+                return self.state;
+            }
+            if !self.is_supply_unable() {
+                self.outputs.set_lock_if(self.installation.has_lock, false);
+                return State::Available;
+            }
         }
         State::Starting(starting)
     }
@@ -372,6 +378,7 @@ impl EnergyPath {
             FaultCode::CableOverTempStop => {
                 io.is_none_or(|io| io.hottest.is_some_and(|hottest| hottest >= profile.connector_warm))
             }
+            FaultCode::SupplyFailed => self.is_supply_unable(),
             FaultCode::ConnectorVoltageHigh | FaultCode::OutputNotOff => {
                 !self.observed.voltages_safe(now, profile)
             }

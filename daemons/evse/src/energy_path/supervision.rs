@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use voltry_bus::{Contactors, Isolation, Pilot, PilotFault, Proximity};
-use voltry_units::{Ohms, Timestamp, Volts, WattHours};
+use voltry_units::{Amps, Ohms, Timestamp, Volts, WattHours, Watts};
 
 use super::fault::{Evidence, FaultCode};
 use super::state::State;
@@ -11,6 +11,10 @@ use super::{ConnectorIo, EnergyPath, Held, Role, Session, SupplyReading};
 
 /// A voltage on an idle connector must last this long to be no leftover of a measurement.
 const IDLE_VOLTAGE: Duration = Duration::from_secs(1);
+/// Without anything to give for so long a session is over: modules come and go in less.
+const UNABLE: Duration = Duration::from_secs(1);
+/// Modules take some seconds to be found and to qualify, after a start as after the mains came back.
+pub(super) const UNABLE_IDLE: Duration = Duration::from_secs(8);
 /// This much energy by our own reckoning moves the register of any meter that works.
 const REGISTER_MOVES: WattHours = WattHours::new(500);
 
@@ -23,6 +27,8 @@ pub(super) struct Supervision {
     spread: Held,
     idle_voltage: Held,
     not_open: Held,
+    unable: Held,
+    collapsed: Held,
     /// Watt-milliseconds since the register last moved.
     unregistered: i64,
     last_supply: Option<SupplyReading>,
@@ -56,7 +62,14 @@ impl Supervision {
 
     fn reset(&mut self) {
         let (last_supply, register) = (self.last_supply, self.register);
-        *self = Self { last_supply, register, blind: self.blind, not_open: self.not_open, ..Self::default() };
+        *self = Self {
+            last_supply,
+            register,
+            blind: self.blind,
+            not_open: self.not_open,
+            unable: self.unable,
+            ..Self::default()
+        };
     }
 }
 
@@ -89,6 +102,12 @@ impl EnergyPath {
             if io.proximity == Proximity::Fault {
                 return Err((FaultCode::ProximityFault, Evidence::Seen));
             }
+            if let Some(hot) = io.hottest.filter(|hottest| *hottest >= profile.connector_warm) {
+                return Err((
+                    FaultCode::CableOverTempStop,
+                    Evidence::Temperature(hot, profile.connector_warm),
+                ));
+            }
             return Err((FaultCode::BoardSafeState, Evidence::Seen));
         }
         // A contactor that was told to open and did not: welded, or its feedback is broken.
@@ -118,6 +137,10 @@ impl EnergyPath {
         if watched && let Some(io) = io {
             pilot_fault(&io)?;
         }
+        if watched && !matches!(self.state, State::Finished(_)) {
+            self.supply_is_able(now, UNABLE_IDLE)?;
+        }
+        let profile = &self.installation.profile;
         let limit = profile.safe_voltage;
         let voltage = self.observed.cable(now, profile).filter(|cable| watched && cable.abs() >= limit);
         if self.supervision.idle_voltage.for_at_least(IDLE_VOLTAGE, voltage.is_some(), now) {
@@ -138,6 +161,8 @@ impl EnergyPath {
         self.over_voltage(now)?;
         self.inputs_are_fresh(now)?;
         self.guard_holds(now)?;
+        self.output_stands(now)?;
+        self.supply_is_able(now, UNABLE)?;
         self.insulation_holds(now)?;
         self.voltages_agree(now)?;
         self.not_too_hot(now)?;
@@ -205,8 +230,8 @@ impl EnergyPath {
             return Err((FaultCode::OverVoltage, Evidence::Voltage(voltage, class)));
         }
         // CableCheck tests above the vehicle's maximum, within its class.
-        let limit = if matches!(self.state, State::CableCheck(_)) {
-            self.test_voltage().scaled(105, 100)
+        let limit = if let State::CableCheck(check) = self.state {
+            check.test().scaled(105, 100)
         } else {
             vehicle_max.scaled(102, 100).max(profile.safe_voltage)
         };
@@ -215,6 +240,33 @@ impl EnergyPath {
             return Err((FaultCode::OverVoltage, Evidence::Voltage(voltage, limit)));
         }
         Ok(())
+    }
+
+    /// A battery on the cable holds its voltage. Where there is none, it has parted from the cable
+    /// or is shorted; modules may trip on a short before their current has told.
+    fn output_stands(&mut self, now: Timestamp) -> Finding {
+        let profile = &self.installation.profile;
+        let limit = profile.safe_voltage;
+        let cable = self.observed.cable(now, profile);
+        let flat = matches!(self.state, State::Charging(_)) && cable.is_some_and(|cable| cable < limit);
+        if self.supervision.collapsed.for_at_least(profile.short_circuit_time, flat, now) {
+            return Err((FaultCode::ShortCircuit, Evidence::Voltage(cable.unwrap_or(limit), limit)));
+        }
+        Ok(())
+    }
+
+    /// A supply that can give nothing any more: its modules failed, or lost the mains.
+    pub(super) fn supply_is_able(&mut self, now: Timestamp, time: Duration) -> Finding {
+        let unable = self.is_supply_unable();
+        if self.supervision.unable.for_at_least(time, unable, now) {
+            return Err((FaultCode::SupplyFailed, Evidence::NotWithin(time)));
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_supply_unable(&self) -> bool {
+        let capability = self.observed.capability();
+        capability.current_max <= Amps::ZERO || capability.power_max <= Watts::ZERO
     }
 
     fn inputs_are_fresh(&self, now: Timestamp) -> Finding {

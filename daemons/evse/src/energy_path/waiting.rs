@@ -200,7 +200,7 @@ impl EnergyPath {
             }
             LinkPhase::CableCheck if parameters.agreed => {
                 self.outputs.set_insulation_active(true);
-                State::CableCheck(CableCheck::new(now, &self.installation.profile))
+                State::CableCheck(CableCheck::new(now, &self.installation.profile, self.test_voltage()))
             }
             LinkPhase::CableCheck
             | LinkPhase::PreCharge

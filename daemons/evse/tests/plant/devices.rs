@@ -45,6 +45,8 @@ pub struct Devices {
     pub cable_lies: f64,
     pub self_test_fails: bool,
     pub supply_ignores_off: bool,
+    /// Every module has protected itself: no output, and none to be had.
+    pub modules_tripped: bool,
     pub meter_stuck: bool,
     pub runaway: f64,
     /// Volts that a broken module drives onto both sides.
@@ -123,6 +125,7 @@ impl Default for Devices {
             cable_lies: 0.0,
             self_test_fails: false,
             supply_ignores_off: false,
+            modules_tripped: false,
             meter_stuck: false,
             runaway: 0.0,
             surge: 0.0,
@@ -210,6 +213,11 @@ impl Devices {
         }
     }
 
+    /// What the supply says that it can give.
+    pub fn able(&self) -> Capability {
+        if self.modules_tripped { Capability::default() } else { self.capability }
+    }
+
     /// One physical step.
     pub fn flow(&mut self, time: Duration, now: Timestamp, vehicle: &Vehicle) {
         let seconds = time.as_secs_f64();
@@ -234,7 +242,7 @@ impl Devices {
         }
         self.contactors = closed;
         let battery = (self.contactors && vehicle.contactor).then_some(vehicle.battery());
-        let wanted = if !self.supply_on {
+        let wanted = if !self.supply_on || self.modules_tripped {
             0.0
         } else if let Some(battery) = battery {
             ((self.set_voltage - battery) / 0.05).clamp(0.0, self.set_current) + self.runaway
@@ -261,7 +269,7 @@ impl Devices {
             self.module = battery + self.current * 0.05;
         } else if self.short && self.contactors {
             self.module = self.current * 10.0;
-        } else if self.supply_on {
+        } else if self.supply_on && !self.modules_tripped {
             let rise = if self.set_current > 0.0 { 1500.0 * seconds } else { 0.0 };
             self.module = if self.module > self.set_voltage {
                 bleed(self.module).max(self.set_voltage)

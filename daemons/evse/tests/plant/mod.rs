@@ -196,7 +196,7 @@ impl World {
                 let current = Amps::from_si(self.devices.current).unwrap();
                 let voltage = volts(self.devices.module);
                 if self.steps.is_multiple_of(100) {
-                    self.inbox.push(Input::Capability(self.devices.capability));
+                    self.inbox.push(Input::Capability(self.devices.able()));
                 }
                 self.inbox.push(Input::Supply(SupplyReading { voltage, current, at }));
             }

@@ -113,7 +113,8 @@ impl Rack {
             online: module.answers(),
             voltage: output.map_or(Volts::ZERO, |output| output.voltage).as_si(),
             current: output.map_or(Amps::ZERO, |output| output.current).as_si(),
-            available: if module.answers() { module.limit(Volts::ZERO, now).as_si() } else { 0.0 },
+            available: if module.phase == Phase::Ready { module.limit(Volts::ZERO, now) } else { Amps::ZERO }
+                .as_si(),
             temperature: status.map_or(Celsius::ZERO, |status| status.inlet).as_si(),
             alarms,
             at: module.heard.unwrap_or_default().as_micros(),
