@@ -103,6 +103,15 @@ fn a_wire_that_broke_is_the_cause_of_a_conversation_that_broke_off_with_it() {
 }
 
 #[test]
+fn a_board_that_latches_for_heat_is_the_cause_of_a_conversation_that_broke_off_with_it() {
+    let hot = broken_off(MS(120), |world| {
+        (world.devices.hottest, world.devices.safe_state) = (85.1, true);
+    });
+    let code = FaultCode::CableOverTempStop;
+    assert_eq!(hot, (StopReason::Fault(code), vec![code]));
+}
+
+#[test]
 fn a_plug_pulled_by_force_is_the_cause_though_the_link_ends_first() {
     let mut world = World::charging();
     world.feed(Input::LinkEnded(LinkOutcome::Lost));

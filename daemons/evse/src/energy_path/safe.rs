@@ -8,7 +8,7 @@ use voltry_units::Timestamp;
 use super::action::{Command, Report};
 use super::fault::{ClearedBy, Evidence, Fault, FaultCode, Reaction};
 use super::state::State;
-use super::supervision::{UNABLE_IDLE, pilot_fault};
+use super::supervision::{UNABLE_IDLE, latched_by_heat, pilot_fault};
 use super::{EnergyPath, StopReason};
 
 /// As long as measurements don't confirm a safe state, it is commanded again this often.
@@ -224,7 +224,8 @@ impl EnergyPath {
     /// What the wires show while the cause of a broken conversation is looked for.
     fn cause_on_the_wires(&self, now: Timestamp) -> Option<(FaultCode, Evidence)> {
         let io = self.observed.io(now, &self.installation.profile)?;
-        if let Err(cause) = pilot_fault(&io) {
+        let profile = &self.installation.profile;
+        if let Err(cause) = pilot_fault(&io).and_then(|()| latched_by_heat(&io, profile.connector_warm)) {
             return Some(cause);
         }
         match (io.pilot, io.proximity) {
@@ -271,6 +272,9 @@ impl EnergyPath {
             && let Some((code, evidence)) = self.cause_on_the_wires(now)
         {
             self.fail(now, code, evidence);
+            if let State::Shutdown(shutdown) = &mut self.state {
+                shutdown.named_at = None;
+            }
             return self.state;
         }
         shutdown.named_at = shutdown.named_at.filter(|named_at| now < *named_at);

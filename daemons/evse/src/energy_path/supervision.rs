@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use voltry_bus::{Contactors, Isolation, Pilot, PilotFault, Proximity};
-use voltry_units::{Amps, Ohms, Timestamp, Volts, WattHours, Watts};
+use voltry_units::{Amps, Celsius, Ohms, Timestamp, Volts, WattHours, Watts};
 
 use super::fault::{Evidence, FaultCode};
 use super::state::State;
@@ -102,12 +102,7 @@ impl EnergyPath {
             if io.proximity == Proximity::Fault {
                 return Err((FaultCode::ProximityFault, Evidence::Seen));
             }
-            if let Some(hot) = io.hottest.filter(|hottest| *hottest >= profile.connector_warm) {
-                return Err((
-                    FaultCode::CableOverTempStop,
-                    Evidence::Temperature(hot, profile.connector_warm),
-                ));
-            }
+            latched_by_heat(&io, profile.connector_warm)?;
             return Err((FaultCode::BoardSafeState, Evidence::Seen));
         }
         // A contactor that was told to open and did not: welded, or its feedback is broken.
@@ -259,7 +254,7 @@ impl EnergyPath {
     pub(super) fn supply_is_able(&mut self, now: Timestamp, time: Duration) -> Finding {
         let unable = self.is_supply_unable();
         if self.supervision.unable.for_at_least(time, unable, now) {
-            return Err((FaultCode::SupplyFailed, Evidence::NotWithin(time)));
+            return Err((FaultCode::SupplyFailed, Evidence::Seen));
         }
         Ok(())
     }
@@ -382,6 +377,14 @@ impl Supervision {
             self.reset();
             self.idle_voltage = idle_voltage;
         }
+    }
+}
+
+/// A board in its safe state whose connector is warm latched for that.
+pub(super) fn latched_by_heat(io: &ConnectorIo, warm: Celsius) -> Finding {
+    match io.hottest.filter(|hottest| io.safe_state && *hottest >= warm) {
+        Some(hottest) => Err((FaultCode::CableOverTempStop, Evidence::Temperature(hottest, warm))),
+        None => Ok(()),
     }
 }
 
