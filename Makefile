@@ -6,7 +6,8 @@
 ARGS ?=
 # Where the recordings are that `make cars` plays, and its options: ARGS="--pace recorded --only bmw".
 CAPTURES ?= ../shared/data/cars
-# Inputs for each property of `make fuzz`.
+# How long `make fuzz` feeds each parser, and the inputs for each property after that.
+SECONDS ?= 60
 CASES ?= 20000
 
 help: ## This list
@@ -36,8 +37,9 @@ bench: ## Speed and memory, as one table and target/bench.json
 	@cargo build --workspace --bins --release --locked
 	@cargo run --release --locked -q -p voltry-bench
 
-fuzz: ## Damaged input to each parser: its property tests with CASES=20000 each
+fuzz: ## Damaged input to each parser: fuzzed for SECONDS each, then its properties with CASES inputs
 	@scripts/install-tools build
+	@scripts/fuzz $(SECONDS)
 	@PROPTEST_CASES=$(CASES) cargo test --locked --workspace --lib --tests --exclude voltry-system-tests
 
 cars: ## Recorded cars drive again (CAPTURES=DIR; ARGS="--pace recorded --only NAME --keep FILE")

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use voltry_bus::{
-    Device1Proxy, Evse1Proxy, EvseState, Fault, Sim1Proxy, SimTruth, Station1Proxy, Transaction, names,
+    Device1Proxy, Evse1Proxy, EvseState, Fault, Sim1Proxy, SimTruth, Station1Proxy, Transaction,
+    V2gLog1Proxy, names,
 };
 use zbus::proxy::CacheProperties;
 
@@ -137,6 +138,41 @@ impl Station {
             .await
             .unwrap();
         sim.truth(evse).await.unwrap()
+    }
+
+    /// The names of the faults that the simulator knows.
+    pub async fn fault_names(&self) -> Vec<String> {
+        let sim = Sim1Proxy::builder(&self.connection)
+            .destination(names::SIM)
+            .path(names::SIM_PATH)
+            .build()
+            .await
+            .unwrap();
+        sim.faults().await.unwrap().into_iter().map(|fault| fault.name).collect()
+    }
+
+    /// Waits until the newest conversation with a vehicle has ended; returns how.
+    pub async fn until_v2g_ended(&self, evse: u32, limit: Duration) -> String {
+        let log = V2gLog1Proxy::builder(&self.connection)
+            .destination(names::secc(evse))
+            .path(names::path("ev_link", &evse.to_string()))
+            .cache_properties(CacheProperties::No)
+            .build()
+            .await
+            .unwrap();
+        let kept = log.conversations().await.unwrap().len();
+        let started = Instant::now();
+        let mut tick = tokio::time::interval(LOOK);
+        loop {
+            tick.tick().await;
+            let conversations = log.conversations().await.unwrap();
+            if let Some(newest) = conversations.get(kept..).and_then(<[_]>::last)
+                && !newest.ended.is_empty()
+            {
+                return newest.ended.clone();
+            }
+            assert!(started.elapsed() < limit, "no conversation ended within {limit:?}: {conversations:?}");
+        }
     }
 
     /// Waits until an EVSE is in one of these states.

@@ -122,7 +122,7 @@ async fn what_endangers_somebody_opens_the_contactors_within_a_second() {
     for case in [
         ends("emergency-stop", &["MREC8EmergencyStop"], Clears::ByCommand),
         ends("pe-loss", &["MREC14PilotFault"], Clears::Unplugged),
-        ends("vehicle-unplugs-under-load", &["MREC14PilotFault", "CommunicationLost"], Clears::Unplugged),
+        ends("vehicle-unplugs-under-load", &["MREC14PilotFault"], Clears::Unplugged),
     ] {
         ends_safe(&mut station, &case).await;
     }
@@ -135,7 +135,7 @@ async fn a_broken_pilot_or_proximity_wire_opens_the_contactors_within_a_second()
     let ends = |fault, codes| Ends { fault, codes, within: EMERGENCY, clears: Clears::Unplugged };
     for case in [
         ends("pilot-short", &["MREC14PilotFault"]),
-        ends("pilot-diode", &["DiodeFault", "BoardSafeState"]),
+        ends("pilot-diode", &["DiodeFault"]),
         ends("proximity-open", &["MREC23ProximityFault"]),
     ] {
         ends_safe(&mut station, &case).await;
@@ -157,7 +157,7 @@ async fn a_device_that_goes_silent_ends_the_session() {
         ends("can-silent", &["MREC15PowerLoss"], stale),
         ends("board-silent", &["ConnectorIoMissing"], stale),
         ends("wrong-crc", &["ConnectorIoMissing"], stale),
-        ends("imd-gone", &["InsulationMonitorMissing", "VoltageMonitorMissing"], 6_000),
+        ends("imd-gone", &["VoltageMonitorMissing"], stale),
     ] {
         ends_safe(&mut station, &case).await;
     }
@@ -212,7 +212,7 @@ async fn a_vehicle_that_falls_silent_ends_its_own_session() {
     let mut station = Station::start(LARGE_CAR).await;
     let case = Ends {
         fault: "vehicle-silent",
-        codes: &["VehicleSilent", "CommunicationLost"],
+        codes: &["VehicleSilent"],
         within: Duration::from_secs(6),
         clears: Clears::Unplugged,
     };
@@ -235,7 +235,7 @@ async fn a_vehicle_that_asks_too_seldom_gets_no_current_between_its_requests() {
 #[tokio::test]
 async fn charging_goes_on_over_what_is_no_danger() {
     let mut station = Station::start(LARGE_CAR).await;
-    for fault in ["vehicle-overasks", "can-garbage", "module-derated"] {
+    for fault in ["vehicle-overasks", "can-garbage", "module-derated", "module-late", "module-overtemp"] {
         charges_on(&mut station, fault, 10.0).await;
     }
     station.quit().await;
@@ -245,6 +245,105 @@ async fn charging_goes_on_over_what_is_no_danger() {
 async fn one_dead_module_of_three_leaves_the_others_charging() {
     let mut station = Station::start(LARGE_CAR).await;
     charges_on(&mut station, "module-dead", 10.0).await;
+    station.quit().await;
+}
+
+#[tokio::test]
+async fn a_supply_that_fails_whole_ends_the_session_and_a_short_is_called_one() {
+    let mut station = Station::start(LARGE_CAR).await;
+    let ends =
+        |fault, codes, millis, clears| Ends { fault, codes, within: Duration::from_millis(millis), clears };
+    for case in [
+        // Modules say it within a quarter of a second; without any for 1 s the session is over.
+        ends("module-bleeder", &["PowerSupplyFailed"], 2_500, Clears::ByCommand),
+        ends("output-short", &["ShortCircuit"], 2_000, Clears::ByCommand),
+    ] {
+        ends_safe(&mut station, &case).await;
+    }
+    station.quit().await;
+}
+
+#[tokio::test]
+async fn a_hot_connector_gets_less_and_then_nothing() {
+    let mut station = Station::start(LARGE_CAR).await;
+    let case = Ends {
+        fault: "connector-hot",
+        codes: &["MREC19CableOverTempStop"],
+        // Some seconds to heat up, of which the last are derated.
+        within: Duration::from_secs(15),
+        clears: Clears::ByCommand,
+    };
+    ends_safe(&mut station, &case).await;
+    station.quit().await;
+}
+
+#[tokio::test]
+async fn a_meter_that_stands_still_ends_the_sale() {
+    let mut station = Station::start(LARGE_CAR).await;
+    let case = Ends {
+        fault: "meter-stuck",
+        codes: &["MeterStuck"],
+        // 500 Wh by our own reckoning, at 72 kW.
+        within: Duration::from_secs(32),
+        clears: Clears::ByCommand,
+    };
+    ends_safe(&mut station, &case).await;
+    station.quit().await;
+}
+
+#[tokio::test]
+async fn welded_contactors_are_found_when_they_should_open() {
+    let mut station = Station::start(LARGE_CAR).await;
+    let before = station.truth(1).await.register;
+    station.charge(1).await;
+    station.tell("fault contactor-welded 1").await;
+    station.station().await.stop(1).await.unwrap();
+    station.until_state(1, &[EvseState::Faulted], RECOVERY).await;
+    let latched = station.faults(1).await;
+    assert!(latched.iter().any(|fault| fault.code == "MREC17EVSEContactorFault"), "{latched:?}");
+    let truth = station.truth(1).await;
+    assert!(truth.contactors_closed && truth.current < 1.0, "{truth:?}");
+    let transaction = station.closed_transaction(RECOVERY).await;
+    station.assert_billed(&transaction, 1, before).await;
+    station.tell("clear contactor-welded 1").await;
+    station.tell("unplug 1").await;
+    clear_until_available(&station).await;
+    station.quit().await;
+}
+
+#[tokio::test]
+async fn a_vehicle_that_breaks_the_order_or_never_ends_pre_charge_gets_nothing() {
+    let mut station = Station::start(LARGE_CAR).await;
+    for fault in ["vehicle-wrong-order", "vehicle-no-precharge-end"] {
+        println!("{fault}");
+        station.tell(&format!("fault {fault} 1")).await;
+        station.tell("plug 1").await;
+        let ended = station.until_v2g_ended(1, RECOVERY).await;
+        assert!(ended.starts_with("the station ended it in "), "{fault}: {ended}");
+        station.until_truth(1, "nothing is closed", RECOVERY, |truth| !truth.contactors_closed).await;
+        assert!(station.truth(1).await.current < 1.0);
+        station.tell(&format!("clear {fault} 1")).await;
+        station.tell("unplug 1").await;
+        station.until_state(1, &[EvseState::Available], RECOVERY).await;
+        let transaction = station.closed_transaction(RECOVERY).await;
+        assert!(!transaction.end_reason.is_empty() && transaction.energy.abs() < 0.5, "{transaction:?}");
+    }
+    station.quit().await;
+}
+
+/// The next fault of the table must not go without a test: its name stands in one of these files.
+#[tokio::test]
+async fn every_fault_of_the_simulator_is_tried() {
+    let station = Station::start(SMALL_CAR).await;
+    let tests = [include_str!("faults.rs"), include_str!("matching.rs")].concat();
+    let listed = station.fault_names().await;
+    assert!(listed.len() >= 35, "{listed:?}");
+    for name in listed {
+        assert!(
+            tests.contains(&format!("\"{name}\"")) || tests.contains(&format!("fault {name} ")),
+            "{name}"
+        );
+    }
     station.quit().await;
 }
 
