@@ -5,7 +5,7 @@
 # Options of the demo, as in: make demo ARGS="--evses 2 --fault meter-gone"
 ARGS ?=
 # Where the recordings are that `make cars` plays, and its options: ARGS="--pace recorded --only bmw".
-CAPTURES ?= ../shared/data/cars
+CAPTURES ?=
 # How long `make fuzz` feeds each parser, and the inputs for each property after that.
 SECONDS ?= 60
 CASES ?= 20000
@@ -45,4 +45,5 @@ fuzz: ## Damaged input to each parser: fuzzed for SECONDS each, then its propert
 cars: ## Recorded cars drive again (CAPTURES=DIR; ARGS="--pace recorded --only NAME --keep FILE")
 	@scripts/install-tools test
 	@cargo build -q --workspace --bins --locked
+	@test -n "$(CAPTURES)" || { echo "where are the recordings? make cars CAPTURES=DIR" >&2; exit 2; }
 	@.venv/bin/python tests/interop/cars.py $(CAPTURES) $(ARGS)
