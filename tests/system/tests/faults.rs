@@ -135,7 +135,7 @@ async fn a_broken_pilot_or_proximity_wire_opens_the_contactors_within_a_second()
     let ends = |fault, codes| Ends { fault, codes, within: EMERGENCY, clears: Clears::Unplugged };
     for case in [
         ends("pilot-short", &["MREC14PilotFault"]),
-        ends("pilot-diode", &["DiodeFault"]),
+        ends("pilot-diode", &["DiodeFault", "BoardSafeState"]),
         ends("proximity-open", &["MREC23ProximityFault"]),
     ] {
         ends_safe(&mut station, &case).await;
