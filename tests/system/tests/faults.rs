@@ -280,14 +280,20 @@ async fn a_hot_connector_gets_less_and_then_nothing() {
 #[tokio::test]
 async fn a_meter_that_stands_still_ends_the_sale() {
     let mut station = Station::start(LARGE_CAR).await;
-    let case = Ends {
-        fault: "meter-stuck",
-        codes: &["MeterStuck"],
-        // 500 Wh by our own reckoning, at 72 kW.
-        within: Duration::from_secs(32),
-        clears: Clears::ByCommand,
-    };
-    ends_safe(&mut station, &case).await;
+    let before = station.truth(1).await.register;
+    station.charge(1).await;
+    station.tell("fault meter-stuck 1").await;
+    // 500 Wh by our own reckoning, at 72 kW.
+    let within = Duration::from_secs(32);
+    station.assert_safe_within(1, within, within).await;
+    let transaction = station.closed_transaction(RECOVERY).await;
+    assert_eq!(transaction.end_reason, "MeterStuck", "{transaction:?}");
+    // What the meter has not counted is not sold.
+    let delivered = station.truth(1).await.register - before;
+    assert!(transaction.energy > 0.0 && transaction.energy < delivered - 400.0, "{transaction:?}");
+    station.tell("clear meter-stuck 1").await;
+    station.tell("unplug 1").await;
+    clear_until_available(&station).await;
     station.quit().await;
 }
 
