@@ -238,6 +238,8 @@ impl Player {
     }
 
     async fn measure(&mut self, now: Timestamp) -> anyhow::Result<()> {
+        // Its hardware is faster than any sampled voltage.
+        self.tell_guard().await?;
         let at = now.as_micros();
         let sequence = self.next();
         let (voltage, current) = (self.devices.module, self.devices.current);
@@ -245,7 +247,6 @@ impl Player {
         self.stream(Role::PowerSupply, "Output", &(output,)).await?;
         let cable = bus::VoltageReading { sequence, voltage: self.devices.cable, at };
         self.stream(Role::VoltageMonitor, "Voltage", &(cable,)).await?;
-        self.tell_guard().await?;
         self.tell_io().await?;
         if self.insulation_active {
             self.counter += 1;
