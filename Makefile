@@ -32,10 +32,10 @@ test: ## Everything that must pass before a change lands
 	@scripts/check
 	@scripts/run-tests
 
-bench: ## Speed and memory, as one table and target/bench.json
+bench: ## Speed and memory, as one table and target/bench.json (ARGS="--quick", or parts by name)
 	@scripts/install-tools build
 	@cargo build --workspace --bins --release --locked
-	@cargo run --release --locked -q -p voltry-bench
+	@cargo run --release --locked -q -p voltry-bench -- $(ARGS)
 
 fuzz: ## Damaged input to each parser: fuzzed for SECONDS each, then its properties with CASES inputs
 	@scripts/install-tools build

@@ -12,7 +12,7 @@ use voltry_bus::{
 use voltry_service::clock;
 
 use crate::machine::{self, Ahead, Bus, Busy};
-use crate::report::{Report, Target, percentile};
+use crate::report::{Report, percentile};
 use crate::vehicle::Vehicle;
 
 /// As in the unit of secc.
@@ -36,15 +36,9 @@ pub(crate) async fn measure(report: &mut Report, rounds: u32) -> anyhow::Result<
         ended = play_evse(&evse) => { ended?; anyhow::bail!("the link's signals ended") }
         measured = both(&evse, rounds) => measured?,
     };
-    for (name, mut samples, targets) in [
-        ("idle", idle, [Target::None, Target::AtMost(5.0), Target::None]),
-        ("busy", busy, [Target::None, Target::AtMost(10.0), Target::AtMost(25.0)]),
-    ] {
-        for ((figure, share), target) in
-            [("p50", 0.5), ("p99", 0.99), ("p999", 0.999)].into_iter().zip(targets)
-        {
-            let value = percentile(&mut samples, share);
-            report.add(format!("current_demand_{figure}_{name}_ms"), value, target);
+    for (name, mut samples) in [("idle", idle), ("busy", busy)] {
+        for (figure, share) in [("p50", 0.5), ("p99", 0.99), ("p999", 0.999)] {
+            report.add(format!("current_demand_{figure}_{name}_ms"), percentile(&mut samples, share));
         }
     }
     report.note(format!("CurrentDemand: {rounds} rounds each, 0 to 4 ms apart"));

@@ -15,14 +15,23 @@ pub(crate) fn inside() -> bool {
     std::env::var_os(MARK).is_some()
 }
 
+/// Real-time priorities are refused in a user namespace, so root does without.
+fn flags() -> &'static [&'static str] {
+    if nix::unistd::geteuid().is_root() {
+        &["--net", "--pid", "--fork"]
+    } else {
+        &["--user", "--map-current-user", "--keep-caps", "--net", "--pid", "--fork"]
+    }
+}
+
+pub(crate) async fn namespaces_allowed() -> bool {
+    succeeds(Command::new("unshare").args(flags()).arg("true")).await
+}
+
 /// Runs this program in namespaces of its own; when it ends, the kernel ends all that it started.
 pub(crate) async fn enter() -> anyhow::Result<ExitCode> {
-    // Real-time priorities are refused in a user namespace, so root does without.
-    let root: &[&str] = &["--net", "--pid", "--fork"];
-    let user: &[&str] = &["--user", "--map-current-user", "--keep-caps", "--net", "--pid", "--fork"];
-    let flags = if nix::unistd::geteuid().is_root() { root } else { user };
     let status = Command::new("unshare")
-        .args(flags)
+        .args(flags())
         .arg("--kill-child=SIGKILL")
         .arg("--")
         .arg(std::env::current_exe()?)
@@ -35,17 +44,16 @@ pub(crate) async fn enter() -> anyhow::Result<ExitCode> {
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-async fn real_time() -> bool {
-    let probe = Command::new("chrt").args(["--rr", "1", "true"]).stderr(Stdio::null()).status();
-    probe.await.is_ok_and(|status| status.success())
+/// What the busy figures are measured under.
+pub(crate) const SCHEDULING: &str = "busy: one ordinary spinning process a core; daemons scheduled as their units \
+say, the bus as it is shipped; this program, which plays vehicle and devices, rr 30";
+
+pub(crate) async fn real_time() -> bool {
+    succeeds(Command::new("chrt").args(["--rr", "1", "true"])).await
 }
 
-pub(crate) async fn real_time_note() -> &'static str {
-    if real_time().await {
-        "daemons scheduled as their units say: evse rr 20, secc rr 15, the bus ordinary; the player rr 30"
-    } else {
-        "NO real-time priorities on this machine: daemons ran as ordinary processes, unlike in the field"
-    }
+async fn succeeds(probe: &mut Command) -> bool {
+    probe.stderr(Stdio::null()).status().await.is_ok_and(|status| status.success())
 }
 
 /// This process's own scheduling: ahead of all, or ordinary again when dropped.
@@ -65,7 +73,7 @@ impl Drop for Ahead {
     }
 }
 
-/// Where it is refused, the note of the report says so.
+/// Where it is refused, the parts that need it are not measured.
 fn change_own(arguments: &[&str]) {
     let _ = std::process::Command::new("chrt")
         .args(arguments)

@@ -21,6 +21,9 @@ use super::{Devices, Vehicle};
 pub const STEP: Duration = Duration::from_millis(10);
 /// Steps from one measurement to the next.
 const MEASURED_EVERY: u64 = 5;
+/// In a hurry the plant does so many steps, and measures, in this real time.
+const HURRIED_STEPS: u32 = 10;
+const HURRIED_STEP: Duration = Duration::from_millis(2);
 /// Steps from one permit to the next.
 const PERMITTED_EVERY: u64 = 100;
 
@@ -34,12 +37,16 @@ pub struct Player {
     pub deaf: Vec<Role>,
     /// Roles that refuse every call.
     pub refusing: Vec<Role>,
+    /// The plant and the vehicle run faster than real time; evse does not.
+    pub hurry: bool,
     seats: Vec<(Role, Connection)>,
     calls: SelectAll<MessageStream>,
     sequence: u64,
     counter: u64,
     insulation_active: bool,
     ticks: u64,
+    /// The vehicle's own clock.
+    vehicle_time: Timestamp,
 }
 
 /// The object that plays a role.
@@ -98,12 +105,14 @@ impl Player {
             silent: Vec::new(),
             deaf: Vec::new(),
             refusing: Vec::new(),
+            hurry: false,
             seats: Vec::new(),
             calls: SelectAll::new(),
             sequence: 0,
             counter: 0,
             insulation_active: false,
             ticks: 0,
+            vehicle_time: clock::now(),
         }
     }
 
@@ -135,13 +144,13 @@ impl Player {
                 let session = station.session().await?.id;
                 station.set_authorization(session, bus::Authorization::Granted).await?;
             }
-            for _ in 0..MEASURED_EVERY {
+            for _ in 0..if self.hurry { 1 } else { MEASURED_EVERY } {
                 self.play(station).await?;
             }
         }
     }
 
-    /// One hundredth of a second: hears what was commanded, then tells what is so.
+    /// One step: hears what was commanded, then tells what is so.
     pub async fn play(&mut self, station: &Evse1Proxy<'_>) -> anyhow::Result<()> {
         if self.ticks.is_multiple_of(PERMITTED_EVERY) {
             station.set_permit(permit()).await?;
@@ -151,19 +160,23 @@ impl Player {
 
     /// As [`Self::play`], without a station.
     pub async fn play_unattended(&mut self) -> anyhow::Result<()> {
-        let end = tokio::time::Instant::now() + STEP;
+        let (time, steps) = if self.hurry { (HURRIED_STEP, HURRIED_STEPS) } else { (STEP, 1) };
+        let end = tokio::time::Instant::now() + time;
         while let Ok((_, call)) = tokio::time::timeout_at(end, self.call()).await {
             self.answer(&call).await?;
         }
         let now = clock::now();
         self.ticks += 1;
-        self.devices.flow(STEP, now, &self.vehicle);
         let mut inbox = Vec::new();
-        self.vehicle.act(now, &self.devices, &mut inbox);
+        for _ in 0..steps {
+            self.devices.flow(STEP, now, &self.vehicle);
+            self.vehicle_time = self.vehicle_time + STEP;
+            self.vehicle.act(self.vehicle_time, &self.devices, &mut inbox);
+        }
         for input in inbox {
             self.tell_link(input, now).await?;
         }
-        if self.ticks.is_multiple_of(MEASURED_EVERY) {
+        if self.hurry || self.ticks.is_multiple_of(MEASURED_EVERY) {
             self.measure(now).await?;
         }
         Ok(())
