@@ -121,6 +121,12 @@ impl EvLink1 {
 
     fn set_present(&self, present: voltry_bus::Present) -> Result<(), Error> {
         let at = Timestamp::from_micros(present.at);
+        let now = voltry_service::clock::now();
+        if at > now {
+            // It would stay fresh until then.
+            let by = at.since(now).as_micros();
+            return Err(Error::FromTheFuture(format!("stamped {by} µs later than now")));
+        }
         let present = Present {
             phase: present.phase,
             voltage: Volts::from_si(present.voltage)?,

@@ -441,6 +441,21 @@ async fn values_that_are_none_are_refused_at_the_bus() {
         assert!(matches!(evse.set_limits(bad).await, Err(voltry_bus::Error::OutOfRange(_))));
         let bad = EvseLimits { voltage_min: 10.0, ..EvseLimits::default() };
         assert!(matches!(evse.set_limits(bad).await, Err(voltry_bus::Error::OutOfRange(_))));
+        let mut present = Present {
+            phase: 1,
+            voltage: f64::NAN,
+            current: 0.0,
+            isolation: Isolation::Valid,
+            status: EvseStatusCode::Ready,
+            voltage_limited: false,
+            current_limited: false,
+            power_limited: false,
+            at: 1,
+        };
+        assert!(matches!(evse.set_present(present).await, Err(voltry_bus::Error::OutOfRange(_))));
+        (present.voltage, present.at) = (400.0, now().as_micros() + 60_000_000);
+        let future = evse.set_present(present).await;
+        assert!(matches!(future, Err(voltry_bus::Error::FromTheFuture(_))), "it would stay fresh");
     })
     .await;
 }
