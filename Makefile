@@ -38,7 +38,7 @@ bench: ## Speed and memory, as one table and target/bench.json (ARGS="--quick", 
 	@cargo run --release --locked -q -p voltry-bench -- $(ARGS)
 
 fuzz: ## Damaged input to each parser: fuzzed for SECONDS each, then its properties with CASES inputs
-	@scripts/install-tools build
+	@scripts/install-tools fuzz
 	@scripts/fuzz $(SECONDS)
 	@PROPTEST_CASES=$(CASES) cargo test --locked --workspace --lib --tests --exclude voltry-system-tests
 
