@@ -47,7 +47,7 @@ impl Bus {
     }
 
     async fn connect(&self) -> Connection {
-        zbus::connection::Builder::address(self.address.as_str()).build().await.unwrap()
+        voltry_service::connect(Some(&self.address)).await.unwrap()
     }
 
     /// Runs `voltryctl`, with the arguments parted by spaces.

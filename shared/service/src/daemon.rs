@@ -28,16 +28,11 @@ pub enum Stop {
 }
 
 impl Daemon {
-    /// Connects to `bus` (an address), or to the system bus (`$DBUS_SYSTEM_BUS_ADDRESS`, else
-    /// its usual socket), and listens for SIGTERM and SIGINT.
+    /// Connects to `bus` (an address), or to the system bus, and listens for SIGTERM and SIGINT.
     pub(crate) async fn start(bus: Option<&str>, instance: &str) -> anyhow::Result<Self> {
         let terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
         let interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-        let builder = match bus {
-            Some(address) => zbus::connection::Builder::address(address),
-            None => zbus::connection::Builder::system(),
-        };
-        let connection = builder.build().await.context("connecting to the bus")?;
+        let connection = crate::connect(bus).await.context("connecting to the bus")?;
         let (sender, stop) = watch::channel(None);
         tokio::spawn(end(connection.clone(), terminate, interrupt, sender));
         Ok(Self { connection, instance: instance.to_owned(), stop })

@@ -10,6 +10,7 @@
 
 pub mod clock;
 pub mod config;
+mod connection;
 mod daemon;
 mod device;
 mod faults;
@@ -19,6 +20,7 @@ mod program;
 mod rate_limit;
 
 pub use config::{Binding, Config, ConfigError, Problem};
+pub use connection::connect;
 pub use daemon::{Daemon, Stop, Watchdog};
 pub use device::{Device, Identity};
 pub use faults::FaultLog;

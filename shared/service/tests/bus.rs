@@ -10,7 +10,6 @@ use futures_util::StreamExt as _;
 use voltry_bus::{Device1Proxy, contract};
 use voltry_service::{Device, FaultLog, HolderWatch, Identity, clock};
 use zbus::Connection;
-use zbus::connection::Builder;
 
 /// A `dbus-daemon` of our own; it ends with the test.
 struct Bus {
@@ -31,7 +30,7 @@ impl Bus {
     }
 
     async fn connect(&self) -> Connection {
-        Builder::address(self.address.as_str()).build().await.unwrap()
+        voltry_service::connect(Some(&self.address)).await.unwrap()
     }
 }
 

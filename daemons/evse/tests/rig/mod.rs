@@ -270,5 +270,5 @@ fn bus() -> (Process, String) {
 }
 
 async fn connect(address: &str) -> Connection {
-    zbus::connection::Builder::address(address).build().await.unwrap()
+    voltry_service::connect(Some(address)).await.unwrap()
 }
