@@ -86,7 +86,7 @@ pub struct Timing {
     /// PreCharge, from its first request.
     #[serde(rename = "pre_charge_ms", deserialize_with = "duration_ms")]
     pub pre_charge: Duration,
-    /// PowerDelivery, from request to answer; in DIN 70121 at most 1500.
+    /// PowerDelivery, from request to answer; in DIN 70121 and ISO 15118-20 at most 1500.
     #[serde(rename = "power_delivery_ms", deserialize_with = "duration_ms")]
     pub power_delivery: Duration,
     /// How long a request of a repeated phase is held before it is answered "ongoing": spares
@@ -113,13 +113,13 @@ impl Default for Timing {
 }
 
 impl Timing {
-    /// PowerDelivery, from request to answer: in DIN 70121 a vehicle waits 2 s, as for any other
-    /// answer.
+    /// PowerDelivery, from request to answer: in DIN 70121 and ISO 15118-20 there are vehicles that
+    /// wait 2 s, as for any other answer.
     #[must_use]
     pub fn power_delivery_in(&self, protocol: Protocol) -> Duration {
         match protocol {
-            Protocol::Din => self.power_delivery.min(Duration::from_millis(1500)),
-            Protocol::Iso2 | Protocol::Iso20 => self.power_delivery,
+            Protocol::Din | Protocol::Iso20 => self.power_delivery.min(Duration::from_millis(1500)),
+            Protocol::Iso2 => self.power_delivery,
         }
     }
 }

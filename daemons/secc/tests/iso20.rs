@@ -117,6 +117,15 @@ impl Vehicle {
     }
 
     fn reach_charging(&mut self, dynamic: bool) {
+        self.reach_power_on(dynamic);
+        self.bench.answer(PhaseAnswer::Finished);
+        let Some(Main::PowerDeliveryRes(delivery)) = self.heard_main() else { panic!() };
+        assert_eq!(delivery.response_code, ResponseCode::OK);
+        assert_eq!(self.bench.phase(), Some(LinkPhase::Charging));
+    }
+
+    /// To a PowerDeliveryReq(Start) that evse has not answered.
+    fn reach_power_on(&mut self, dynamic: bool) {
         self.reach_selected(2);
         let Dc::DCChargeParameterDiscoveryRes(parameters) = self.dc(parameters) else { panic!() };
         assert_eq!(parameters.response_code, ResponseCode::OK);
@@ -141,10 +150,6 @@ impl Vehicle {
         assert_eq!(self.bench.phase(), Some(LinkPhase::PreCharge), "not before the vehicle has finished");
         self.send_main(|header| power_delivery(header, Processing::Finished, START));
         assert_eq!(self.bench.phase(), Some(LinkPhase::PowerOn));
-        self.bench.answer(PhaseAnswer::Finished);
-        let Some(Main::PowerDeliveryRes(delivery)) = self.heard_main() else { panic!() };
-        assert_eq!(delivery.response_code, ResponseCode::OK);
-        assert_eq!(self.bench.phase(), Some(LinkPhase::Charging));
     }
 
     fn charge_loop(&mut self, choice: dc::DCChargeLoopReqChoice) -> dc::DCChargeLoopRes {
@@ -396,6 +401,17 @@ fn the_schedule_waits_for_evse_and_fails_with_it() {
     vehicle.bench.answer(PhaseAnswer::Failed);
     let Some(Main::ScheduleExchangeRes(answer)) = vehicle.heard_main() else { panic!() };
     assert_eq!(answer.response_code, ResponseCode::FAILEDWrongChargeParameter);
+}
+
+#[test]
+fn a_delivery_that_evse_does_not_grant_is_refused_before_the_vehicle_has_waited_two_seconds() {
+    let mut vehicle = Vehicle::new();
+    vehicle.reach_power_on(false);
+    vehicle.bench.pass(Duration::from_millis(1450), true);
+    assert!(vehicle.heard().is_none(), "evse may take 1.5 s");
+    vehicle.bench.pass(Duration::from_millis(100), true);
+    let Some(Main::PowerDeliveryRes(answer)) = vehicle.heard_main() else { panic!() };
+    assert_eq!(answer.response_code, ResponseCode::FAILEDPowerDeliveryNotApplied);
 }
 
 #[test]
