@@ -7,7 +7,7 @@ use voltry_service::config::{duration_ms, quantity};
 use voltry_service::{Binding, Config, ConfigError, Problem, Provision};
 use voltry_units::Amps;
 
-use crate::message::{ControlMode, Protocol};
+use crate::message::{ControlMode, Protocol, Service};
 use crate::slac::Matching;
 use crate::tls;
 
@@ -33,6 +33,11 @@ pub struct Settings {
     /// the first.
     #[serde(default = "both_modes")]
     pub control_modes: Vec<ControlMode>,
+    /// Energy transfers of ISO 15118-20 that are offered: `dc` and `dc-bpt` for a combo plug, `mcs`
+    /// and `mcs-bpt` for an MCS plug. Nothing is ever taken back from a vehicle: the two for
+    /// bidirectional vehicles are offered with discharge limits of zero.
+    #[serde(default = "combo_plug")]
+    pub services: Vec<Service>,
     /// The powerline modem behind the interface. Without this table Ethernet leads straight to
     /// the vehicle, and nothing is matched.
     pub slac: Option<Matching>,
@@ -50,6 +55,10 @@ fn default_protocols() -> Vec<Protocol> {
 
 fn both_modes() -> Vec<ControlMode> {
     ControlMode::ALL.to_vec()
+}
+
+fn combo_plug() -> Vec<Service> {
+    vec![Service::Dc, Service::DcBpt]
 }
 
 const fn peak_current_ripple() -> Amps {
@@ -175,6 +184,10 @@ fn problems(settings: &Settings) -> Vec<(&'static str, String)> {
     if settings.control_modes.is_empty() || settings.control_modes.len() > ControlMode::ALL.len() {
         problems.push(("control_modes", "\"scheduled\", \"dynamic\", or both".to_owned()));
     }
+    if settings.services.is_empty() || settings.services.len() > 4 {
+        problems
+            .push(("services", "\"dc\", \"dc-bpt\", \"mcs\", \"mcs-bpt\": at least one of them".to_owned()));
+    }
     if let Some(matching) = &settings.slac {
         if !(-30..=30).contains(&matching.attenuation_offset_db) {
             problems.push(("slac.attenuation_offset_db", "between -30 and 30 dB".to_owned()));
@@ -236,9 +249,9 @@ mod tests {
     #[test]
     fn every_problem_is_told_at_once() {
         let error = configured(
-            "[secc.1]\ninterface = \"\"\nevse_id = \"E1\"\nprotocols = []\n[secc.1.timing]\nhold_ms = 2000\npower_delivery_ms = 6000",
+            "[secc.1]\ninterface = \"\"\nevse_id = \"E1\"\nprotocols = []\nservices = []\n[secc.1.timing]\nhold_ms = 2000\npower_delivery_ms = 6000",
         )
         .unwrap_err();
-        assert_eq!(error.0.len(), 5, "{error}");
+        assert_eq!(error.0.len(), 6, "{error}");
     }
 }

@@ -484,6 +484,7 @@ impl Link {
             peak_current_ripple: self.settings.peak_current_ripple,
             protocols: self.settings.protocols.clone(),
             control_modes: self.settings.control_modes.clone(),
+            services: self.settings.services.clone(),
         };
         // What was meant for a conversation that is over is not meant for this one.
         self.cell.send_modify(Pushed::session_over);

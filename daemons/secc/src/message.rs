@@ -49,6 +49,20 @@ impl ControlMode {
     pub const ALL: [Self; 2] = [Self::Scheduled, Self::Dynamic];
 }
 
+/// An energy transfer of ISO 15118-20 that runs the DC messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Service {
+    /// DC, by a combo plug.
+    Dc,
+    /// The same for vehicles that can feed back.
+    DcBpt,
+    /// The Megawatt Charging System (amendment 1).
+    Mcs,
+    /// The same for vehicles that can feed back.
+    McsBpt,
+}
+
 /// A request of the vehicle.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Request {

@@ -21,7 +21,7 @@ use iso15118::iso20::messages::{self, Document as Main};
 use iso15118::message::Message;
 use iso15118::{Protocol, Protocols};
 use voltry_bus::{Authorization, LinkOutcome, LinkPhase, PhaseAnswer};
-use voltry_secc::message::{EvLimits, Target};
+use voltry_secc::message::{EvLimits, Service, Target};
 use voltry_secc::session::Event;
 use voltry_units::{Amps, Percent, Volts, Watts};
 
@@ -33,7 +33,10 @@ struct Vehicle {
 
 impl Vehicle {
     fn new() -> Self {
-        let mut bench = Bench::new();
+        Self::at(Bench::new())
+    }
+
+    fn at(mut bench: Bench) -> Self {
         let offer = SupportedAppProtocolReq::advertising(Protocols::only(Protocol::Iso20));
         bench.vehicle.send(&Message::AppProtocolReq(Box::new(offer))).unwrap();
         bench.flush();
@@ -89,8 +92,8 @@ impl Vehicle {
         }
     }
 
-    /// To a service that is chosen.
-    fn reach_selected(&mut self, service_id: u16) {
+    /// To services that are offered: those.
+    fn reach_services(&mut self) -> messages::ServiceDiscoveryRes {
         let Main::SessionSetupRes(setup) = self.main(session_setup) else { panic!() };
         assert_eq!(setup.response_code, ResponseCode::OKNewSessionEstablished);
         assert_eq!(setup.header.session_id, ID);
@@ -102,9 +105,19 @@ impl Vehicle {
         let Main::AuthorizationRes(granted) = self.main(authorization) else { panic!() };
         assert_eq!(granted.evse_processing, Processing::Finished);
         let Main::ServiceDiscoveryRes(services) = self.main(service_discovery) else { panic!() };
+        services
+    }
+
+    /// To a service that is chosen.
+    fn reach_selected(&mut self, service_id: u16) {
+        self.reach_selected_of(service_id, &[2, 6]);
+    }
+
+    fn reach_selected_of(&mut self, service_id: u16, offered: &[u16]) {
+        let services = self.reach_services();
         let ids: Vec<_> =
             services.energy_transfer_service_list.service.iter().map(|service| service.service_id).collect();
-        assert_eq!(ids, [2, 6]);
+        assert_eq!(ids, offered);
         let detail =
             self.main(|header| Main::ServiceDetailReq(messages::ServiceDetailReq { header, service_id }));
         let Main::ServiceDetailRes(detail) = detail else { panic!() };
@@ -127,6 +140,10 @@ impl Vehicle {
     /// To a PowerDeliveryReq(Start) that evse has not answered.
     fn reach_power_on(&mut self, dynamic: bool) {
         self.reach_selected(2);
+        self.reach_power_on_from_selected(dynamic);
+    }
+
+    fn reach_power_on_from_selected(&mut self, dynamic: bool) {
         let Dc::DCChargeParameterDiscoveryRes(parameters) = self.dc(parameters) else { panic!() };
         assert_eq!(parameters.response_code, ResponseCode::OK);
         assert_eq!(self.bench.phase(), Some(LinkPhase::Parameters));
@@ -385,6 +402,40 @@ fn a_bidirectional_session_is_offered_no_discharge() {
     };
     assert_eq!(offer.evse_maximum_discharge_power.value, 0);
     assert_eq!(offer.evse_maximum_charge_current, number(-1, 2000));
+}
+
+#[test]
+fn a_plug_of_mcs_is_offered_its_own_service_and_charges_by_the_messages_of_dc() {
+    let mut vehicle = Vehicle::at(Bench::offering(&[Service::Mcs, Service::McsBpt]));
+    vehicle.reach_selected_of(8, &[8, 9]);
+    vehicle.reach_power_on_from_selected(true);
+    vehicle.bench.answer(PhaseAnswer::Finished);
+    assert!(matches!(vehicle.heard_main(), Some(Main::PowerDeliveryRes(_))));
+    assert_eq!(vehicle.charge_loop(dynamic(300, 60)).response_code, ResponseCode::OK);
+}
+
+#[test]
+fn the_connector_of_a_parameter_set_is_that_of_its_service() {
+    for (service, id, expected) in [(Service::Dc, 2, 2), (Service::Mcs, 8, 1), (Service::McsBpt, 9, 1)] {
+        let mut vehicle = Vehicle::at(Bench::offering(&[service]));
+        vehicle.reach_services();
+        let detail = vehicle
+            .main(|header| Main::ServiceDetailReq(messages::ServiceDetailReq { header, service_id: id }));
+        let Main::ServiceDetailRes(detail) = detail else { panic!() };
+        let set = &detail.service_parameter_list.parameter_set[0];
+        let connector = set.parameter.iter().find(|parameter| parameter.name == "Connector").unwrap();
+        assert_eq!(connector.choice, messages::ParameterChoice::IntValue(expected), "{service:?}");
+    }
+}
+
+#[test]
+fn a_service_of_another_plug_is_not_there() {
+    let mut vehicle = Vehicle::new();
+    vehicle.reach_services();
+    let detail =
+        vehicle.main(|header| Main::ServiceDetailReq(messages::ServiceDetailReq { header, service_id: 8 }));
+    let Main::ServiceDetailRes(detail) = detail else { panic!() };
+    assert_eq!(detail.response_code, ResponseCode::FAILEDServiceIDInvalid);
 }
 
 #[test]

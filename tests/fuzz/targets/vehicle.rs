@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use voltry_bus::{Authorization, EvseStatusCode, Isolation, PhaseAnswer};
 use voltry_secc::config::Timing;
-use voltry_secc::message::{ControlMode, Limited, Limits, Protocol};
+use voltry_secc::message::{ControlMode, Limited, Limits, Protocol, Service};
 use voltry_secc::pushed::{Present, Pushed};
 use voltry_secc::session::Session;
 use voltry_secc::v2g::{Identity, MAX_PAYLOAD, MAX_PENDING};
@@ -18,6 +18,7 @@ fuzz_target!(|data: &[u8]| {
         peak_current_ripple: Amps::new(1),
         protocols: Protocol::ALL.to_vec(),
         control_modes: ControlMode::ALL.to_vec(),
+        services: vec![Service::Dc, Service::DcBpt, Service::Mcs],
     };
     let mut session = Session::open(now, 1_800_000_000, identity, Timing::default(), *b"voltry01", None, 100);
     let mut pushed = pushed(now);

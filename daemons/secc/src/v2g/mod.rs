@@ -26,7 +26,7 @@ use iso15118::{Iso20Set, Protocol as Generation, Protocols};
 use voltry_din70121::V2gMessage;
 
 pub use self::tolerance::Tolerance;
-use crate::message::{Answer, ControlMode, Protocol, Request};
+use crate::message::{Answer, ControlMode, Protocol, Request, Service};
 use crate::transcript::Said;
 
 /// Longest payload taken, bytes. ISO 15118-2 messages without certificates need 400.
@@ -45,6 +45,8 @@ pub struct Identity {
     pub protocols: Vec<Protocol>,
     /// How ISO 15118-20 sessions are controlled, the preferred mode first.
     pub control_modes: Vec<ControlMode>,
+    /// Energy transfers that are offered in ISO 15118-20.
+    pub services: Vec<Service>,
 }
 
 /// What came in.

@@ -24,6 +24,7 @@ use voltry_secc::v2g::Identity;
 use voltry_units::{Amps, Measured, Timestamp, Volts, Watts};
 
 pub(crate) const ID: [u8; 8] = *b"voltry01";
+const COMBO_PLUG: &[message::Service] = &[message::Service::Dc, message::Service::DcBpt];
 pub(crate) const UNIX_SECONDS: u64 = 1_800_000_000;
 
 pub(crate) struct Bench {
@@ -41,21 +42,27 @@ impl Bench {
     }
 
     pub(crate) fn resuming(paused: Option<[u8; 8]>) -> Self {
-        Self::with(paused, &message::Protocol::ALL)
+        Self::with(paused, &message::Protocol::ALL, COMBO_PLUG)
     }
 
     /// A station that speaks these alone.
     pub(crate) fn speaking(protocols: &[message::Protocol]) -> Self {
-        Self::with(None, protocols)
+        Self::with(None, protocols, COMBO_PLUG)
     }
 
-    fn with(paused: Option<[u8; 8]>, protocols: &[message::Protocol]) -> Self {
+    /// A station that offers these energy transfers of ISO 15118-20.
+    pub(crate) fn offering(services: &[message::Service]) -> Self {
+        Self::with(None, &message::Protocol::ALL, services)
+    }
+
+    fn with(paused: Option<[u8; 8]>, protocols: &[message::Protocol], services: &[message::Service]) -> Self {
         let now = Timestamp::from_micros(1_000_000_000);
         let identity = Identity {
             evse_id: "DE*VOL*E1".to_owned(),
             peak_current_ripple: Amps::new(1),
             protocols: protocols.to_vec(),
             control_modes: message::ControlMode::ALL.to_vec(),
+            services: services.to_vec(),
         };
         let mut bench = Self {
             session: Session::open(now, UNIX_SECONDS, identity, Timing::default(), ID, paused, 100),

@@ -1,5 +1,5 @@
-//! ISO 15118-20:2022, DC and bidirectional DC, scheduled and dynamic control, with external
-//! payment: its messages read into [`crate::message::Request`] ([`request`]), and written from
+//! ISO 15118-20:2022 with amendment 1: DC, bidirectional DC and MCS, which runs the messages of DC;
+//! scheduled and dynamic control, with external payment: its messages read into [`crate::message::Request`] ([`request`]), and written from
 //! [`crate::message::Answer`] ([`answer`]).
 //!
 //! Some answers take their form from the open request: a parameter or charge-loop response has
@@ -11,16 +11,14 @@ mod write;
 use iso15118::iso20::messages::{Parameter, ParameterChoice, ParameterSet};
 
 use super::Identity;
-use crate::message::ControlMode;
+use crate::message::{ControlMode, Service};
 
 pub(super) use read::request;
 pub(super) use write::answer;
 
-/// Service identifiers of table 204.
-const DC: u16 = 2;
-const DC_BPT: u16 = 6;
-/// Connector of table 207: the extended pins of a combo plug.
+/// Connector of table 207: the extended pins of a combo plug; of amendment 1: the plug of MCS.
 const CONNECTOR_EXTENDED: i32 = 2;
+const CONNECTOR_MCS: i32 = 1;
 /// MobilityNeedsMode: the vehicle says what it needs.
 const NEEDS_FROM_VEHICLE: i32 = 1;
 /// Pricing. A schedule has price levels, and one alone: some vehicles refuse it without any.
@@ -37,12 +35,24 @@ pub(super) struct Form {
     dynamic: bool,
 }
 
+/// ServiceID (table 204 and amendment 1).
+const fn id(service: Service) -> u16 {
+    match service {
+        Service::Dc => 2,
+        Service::DcBpt => 6,
+        Service::Mcs => 8,
+        Service::McsBpt => 9,
+    }
+}
+
 /// The parameter sets of a service, the preferred control mode first; none: it is not offered.
-fn parameter_sets(service: u16, identity: &Identity) -> Option<Vec<ParameterSet>> {
-    let bidirectional = match service {
-        DC => false,
-        DC_BPT => true,
-        _ => return None,
+fn parameter_sets(service_id: u16, identity: &Identity) -> Option<Vec<ParameterSet>> {
+    let service = identity.services.iter().copied().find(|service| id(*service) == service_id)?;
+    let (connector, bidirectional) = match service {
+        Service::Dc => (CONNECTOR_EXTENDED, false),
+        Service::DcBpt => (CONNECTOR_EXTENDED, true),
+        Service::Mcs => (CONNECTOR_MCS, false),
+        Service::McsBpt => (CONNECTOR_MCS, true),
     };
     let number =
         |name: &str, value| Parameter { name: name.to_owned(), choice: ParameterChoice::IntValue(value) };
@@ -52,7 +62,7 @@ fn parameter_sets(service: u16, identity: &Identity) -> Option<Vec<ParameterSet>
             ControlMode::Dynamic => (2, NO_PRICES),
         };
         let mut parameter = vec![
-            number("Connector", CONNECTOR_EXTENDED),
+            number("Connector", connector),
             number("ControlMode", mode),
             number("MobilityNeedsMode", NEEDS_FROM_VEHICLE),
             number("Pricing", pricing),

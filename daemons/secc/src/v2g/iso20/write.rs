@@ -8,7 +8,7 @@ use iso15118::iso20::messages;
 use iso15118::message::Message;
 use voltry_units::Watts;
 
-use super::{DC, DC_BPT, Form, parameter_sets};
+use super::{Form, id, parameter_sets};
 use crate::message::{Answer, Body, Code, Limits, Processing, Status};
 use crate::v2g::{Identity, physical};
 
@@ -56,7 +56,7 @@ pub(in crate::v2g) fn answer(
             })
         }
         Body::ServiceDiscovery => {
-            messages::Document::ServiceDiscoveryRes(service_discovery(header, response_code))
+            messages::Document::ServiceDiscoveryRes(service_discovery(header, response_code, identity))
         }
         Body::ServiceDetail { service_id } => {
             messages::Document::ServiceDetailRes(messages::ServiceDetailRes {
@@ -105,13 +105,18 @@ fn refusal(open: &Message, header: MessageHeader, code: ResponseCode) -> Option<
     Some(refusal)
 }
 
-fn service_discovery(header: MessageHeader, response_code: ResponseCode) -> messages::ServiceDiscoveryRes {
-    let service = |service_id| messages::Service { service_id, free_service: false };
+fn service_discovery(
+    header: MessageHeader,
+    response_code: ResponseCode,
+    identity: &Identity,
+) -> messages::ServiceDiscoveryRes {
+    let offered = identity.services.iter();
+    let service = offered.map(|service| messages::Service { service_id: id(*service), free_service: false });
     messages::ServiceDiscoveryRes {
         header,
         response_code,
         service_renegotiation_supported: false,
-        energy_transfer_service_list: messages::ServiceList { service: vec![service(DC), service(DC_BPT)] },
+        energy_transfer_service_list: messages::ServiceList { service: service.collect() },
         vas_list: None,
     }
 }
