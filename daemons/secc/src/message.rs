@@ -272,7 +272,6 @@ pub enum Code {
     Ok,
     OkNewSessionEstablished,
     OkOldSessionJoined,
-    WarningStandbyNotAllowed,
     Failed,
     FailedSequenceError,
     FailedServiceIdInvalid,
@@ -289,10 +288,7 @@ impl Code {
     #[must_use]
     pub const fn is_failure(self) -> bool {
         match self {
-            Self::Ok
-            | Self::OkNewSessionEstablished
-            | Self::OkOldSessionJoined
-            | Self::WarningStandbyNotAllowed => false,
+            Self::Ok | Self::OkNewSessionEstablished | Self::OkOldSessionJoined => false,
             Self::Failed
             | Self::FailedSequenceError
             | Self::FailedServiceIdInvalid

@@ -5,7 +5,7 @@
 //! -2:  Handshake ─▶ Setup ─▶ Services ─▶ Selected ─▶ Authorizing ─▶ Parameters ─▶ CableCheck
 //!                                                                                │
 //!      WeldingDetection ◀─ PowerOff ◀─ Charging ◀─ PowerOn ◀──────────────── PreCharge
-//!              └───────────────┴──▶ Stopping          (Charging ⇄ Renegotiating)
+//!              └───────────────┴──▶ Stopping          (Charging ⇄ Renegotiating, Standby)
 //!
 //! -20: Handshake ─▶ Setup ─▶ Identified ─▶ AuthorizationOffered ─▶ Authorizing ─▶ Services
 //!                                     ─▶ Selected ─▶ Parameters, and on as above
@@ -57,6 +57,9 @@ pub enum Stage {
     Charging,
     /// Limits are agreed on again, while the current flows.
     Renegotiating,
+    /// The vehicle rests at no current, its contactors and ours closed (ISO 15118-20). It may go on
+    /// with the charge loop, where it hears of us.
+    Standby,
     /// PowerDelivery(Stop) came.
     PowerOff,
     /// The vehicle opens its contactors.
@@ -127,20 +130,26 @@ impl Stage {
             (S::CableCheck { passed: true } | S::PreCharge, R::PreCharge { .. }) => S::PreCharge,
             (S::PreCharge, R::PowerDelivery { progress: Progress::Preparing, .. }) => S::PreCharge,
             (S::PreCharge, R::PowerDelivery { progress: Progress::Start, .. }) => S::PowerOn,
-            (S::Charging, R::CurrentDemand { .. } | R::PowerDelivery { progress: Progress::Standby, .. }) => {
-                S::Charging
-            }
-            (S::Charging, R::PowerDelivery { progress: Progress::Renegotiate, .. })
+            (S::Charging, R::CurrentDemand { .. }) => S::Charging,
+            (S::Charging | S::Standby, R::PowerDelivery { progress: Progress::Standby, .. })
+            | (
+                S::Standby,
+                R::CurrentDemand { .. } | R::PowerDelivery { progress: Progress::Preparing, .. },
+            ) => S::Standby,
+            (S::Charging | S::Standby, R::PowerDelivery { progress: Progress::Renegotiate, .. })
             | (S::Renegotiating, R::ChargeParameterDiscovery { .. } | R::ScheduleExchange) => {
                 S::Renegotiating
             }
-            (S::Renegotiating, R::PowerDelivery { progress: Progress::Start, .. }) => S::Charging,
+            (S::Renegotiating | S::Standby, R::PowerDelivery { progress: Progress::Start, .. }) => {
+                S::Charging
+            }
             (
                 S::Parameters { .. }
                 | S::CableCheck { .. }
                 | S::PreCharge
                 | S::Charging
                 | S::Renegotiating
+                | S::Standby
                 | S::PowerOff,
                 R::PowerDelivery { progress: Progress::Stop, .. },
             ) => S::PowerOff,
@@ -156,6 +165,7 @@ impl Stage {
                 | S::PreCharge
                 | S::Charging
                 | S::Renegotiating
+                | S::Standby
                 | S::PowerOff
                 | S::WeldingDetection,
                 R::SessionStop { .. },
@@ -174,7 +184,11 @@ impl Stage {
                 Request::PowerDelivery { progress: Progress::Stop, .. },
             ) => Some(Tolerance::EarlyStop),
             (
-                Self::CableCheck { .. } | Self::PreCharge | Self::Charging | Self::Renegotiating,
+                Self::CableCheck { .. }
+                | Self::PreCharge
+                | Self::Charging
+                | Self::Renegotiating
+                | Self::Standby,
                 Request::SessionStop { .. },
             ) => Some(Tolerance::EarlyGoodbye),
             _ => None,
@@ -194,7 +208,7 @@ impl Stage {
             Self::CableCheck { .. } => Some(LinkPhase::CableCheck),
             Self::PreCharge => Some(LinkPhase::PreCharge),
             Self::PowerOn => Some(LinkPhase::PowerOn),
-            Self::Charging | Self::Renegotiating => Some(LinkPhase::Charging),
+            Self::Charging | Self::Renegotiating | Self::Standby => Some(LinkPhase::Charging),
             Self::PowerOff => Some(LinkPhase::PowerOff),
             Self::WeldingDetection => Some(LinkPhase::WeldingDetection),
             Self::Stopping => Some(LinkPhase::Stopping),

@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use voltry_bus::{LinkOutcome, LinkPhase};
-use voltry_units::Timestamp;
+use voltry_units::{Amps, Timestamp};
 
 use crate::config::Timing;
 use crate::decide::{Cause, Question, Verdict};
@@ -32,6 +32,9 @@ const FRESH: Duration = Duration::from_secs(1);
 const FRESH_IN_LOOP: Duration = Duration::from_millis(100);
 /// What the vehicle says of itself is passed on no more often, nor is a target that stays.
 const STATUS_INTERVAL: Duration = Duration::from_millis(100);
+/// In standby evse is told so often that the vehicle wants no current: a vehicle may be silent
+/// there for longer than a target holds.
+const STANDBY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What evse is to be told.
 #[derive(Debug, Clone, PartialEq)]
@@ -148,6 +151,9 @@ impl Session {
 
     /// The time is [`Self::deadline`].
     pub fn timeout(&mut self, now: Timestamp, pushed: &Pushed) {
+        if self.stage == Stage::Standby {
+            self.rest(now);
+        }
         if self.held.is_some() {
             self.update(now, pushed);
         } else if now >= self.quiet_until && self.stage != Stage::Closed {
@@ -182,11 +188,12 @@ impl Session {
     /// When [`Self::timeout`] is to be called.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
-        match (&self.held, self.stage) {
-            (_, Stage::Closed) => None,
-            (Some(held), _) => Some(held.until),
-            (None, _) => Some(self.quiet_until),
+        if self.stage == Stage::Closed {
+            return None;
         }
+        let until = self.held.as_ref().map_or(self.quiet_until, |held| held.until);
+        let rest = self.target.filter(|_| self.stage == Stage::Standby);
+        Some(rest.map_or(until, |(_, _, told)| until.min(told + STANDBY_INTERVAL)))
     }
 
     /// What to write to the vehicle.
@@ -284,6 +291,9 @@ impl Session {
         }
         self.enter(now, stage);
         self.note(now, &request);
+        if stage == Stage::Standby {
+            self.rest(now);
+        }
         let until = now + self.hold(&request);
         self.held = Some(Held { request, until });
         self.settle(now, pushed);
@@ -331,7 +341,11 @@ impl Session {
             }
             Request::ChargeParameterDiscovery { dc: Some((limits, _)) } => *limits,
             Request::CurrentDemand { target, limits, .. } => {
-                self.note_target(now, *target);
+                let rests = self.stage == Stage::Standby;
+                self.note_target(
+                    now,
+                    if rests { Target { current: Amps::ZERO, ..*target } } else { *target },
+                );
                 *limits
             }
             Request::PreCharge { target, .. } => {
@@ -358,6 +372,15 @@ impl Session {
             self.events.push_back(Event::Limits(limits));
         }
         self.note_status(now, request.status());
+    }
+
+    /// In standby the vehicle wants no current, whatever its charge loop says.
+    fn rest(&mut self, now: Timestamp) {
+        if let Some((target, _, told)) = self.target
+            && (target.current > Amps::ZERO || now.since(told) >= STANDBY_INTERVAL)
+        {
+            self.note_target(now, Target { current: Amps::ZERO, ..target });
+        }
     }
 
     /// A target that changes is told at once; one that stays, only so often that it is known to
@@ -424,18 +447,16 @@ impl Session {
 
     /// The code of an answer without failure.
     fn code(&self, request: &Request) -> Code {
-        let standby = matches!(request, Request::PowerDelivery { progress: Progress::Standby, .. });
         match (matches!(request, Request::SessionSetup { .. }), self.paused) {
             (true, Some(_)) => Code::OkOldSessionJoined,
             (true, None) => Code::OkNewSessionEstablished,
-            (false, _) if standby => Code::WarningStandbyNotAllowed,
             (false, _) => Code::Ok,
         }
     }
 
     /// What an answer without failure opens.
     fn proceed(&mut self, now: Timestamp, request: &Request, processing: Processing) {
-        let in_loop = matches!(request, Request::CurrentDemand { .. });
+        let in_loop = matches!(request, Request::CurrentDemand { .. }) && self.stage == Stage::Charging;
         self.quiet_limit = match self.protocol {
             Protocol::Iso20 if in_loop => self.timing.charge_loop,
             Protocol::Din | Protocol::Iso2 | Protocol::Iso20 => self.timing.sequence,

@@ -184,6 +184,14 @@ impl Vehicle {
         answer
     }
 
+    fn stand_by(&mut self) {
+        let standby = messages::ChargeProgress::Standby;
+        let answer = self.main(|header| power_delivery(header, Processing::Finished, standby));
+        let Main::PowerDeliveryRes(answer) = answer else { panic!() };
+        assert_eq!(answer.response_code, ResponseCode::OK);
+        assert_eq!(self.bench.phase(), Some(LinkPhase::Charging));
+    }
+
     fn newest_target(&self) -> Target {
         let target = |event: &Event| if let Event::Target(target) = event { Some(*target) } else { None };
         self.bench.events.iter().rev().find_map(target).unwrap()
@@ -500,14 +508,46 @@ fn a_service_or_parameters_that_are_not_offered_are_refused_by_their_codes() {
 }
 
 #[test]
+fn a_vehicle_in_standby_gets_no_current_until_it_asks_for_delivery_again() {
+    let mut vehicle = Vehicle::new();
+    vehicle.reach_charging(false);
+    vehicle.charge_loop(scheduled());
+    assert_eq!(vehicle.newest_target().current, Amps::from_milli(125_500));
+    vehicle.stand_by();
+    let resting = Target { voltage: Volts::new(400), current: Amps::ZERO };
+    assert_eq!(vehicle.newest_target(), resting, "told at once, not with the next charge loop");
+    assert_eq!(vehicle.charge_loop(scheduled()).response_code, ResponseCode::OK);
+    assert_eq!(vehicle.newest_target(), resting, "whatever the charge loop asks for");
+    vehicle.bench.present(400, 0);
+    let answer = vehicle.main(|header| power_delivery(header, Processing::Finished, START));
+    let Main::PowerDeliveryRes(answer) = answer else { panic!() };
+    assert_eq!(answer.response_code, ResponseCode::OK);
+    vehicle.charge_loop(scheduled());
+    assert_eq!(vehicle.newest_target().current, Amps::from_milli(125_500));
+    assert_eq!(vehicle.bench.phase(), Some(LinkPhase::Charging));
+}
+
+#[test]
+fn a_vehicle_may_be_silent_in_standby_and_evse_knows_all_the_while_that_it_wants_no_current() {
+    let mut vehicle = Vehicle::new();
+    vehicle.reach_charging(false);
+    vehicle.charge_loop(scheduled());
+    vehicle.stand_by();
+    vehicle.charge_loop(scheduled());
+    vehicle.bench.events.clear();
+    vehicle.bench.pass(Duration::from_secs(59), true);
+    assert!(!vehicle.bench.session.is_closed(), "0.5 s is the charge loop's limit, not standby's");
+    let told = vehicle.bench.events.iter().filter(|event| matches!(event, Event::Target(_))).count();
+    assert!((110..=130).contains(&told), "evse was told {told} times in 59 s");
+    assert_eq!(vehicle.newest_target().current, Amps::ZERO);
+    vehicle.bench.pass(Duration::from_secs(2), true);
+    assert!(vehicle.bench.session.is_closed(), "its silence has the limit of every other");
+}
+
+#[test]
 fn what_is_not_offered_is_refused_in_its_own_words() {
     let mut vehicle = Vehicle::new();
     vehicle.reach_charging(false);
-    let standby = vehicle
-        .main(|header| power_delivery(header, Processing::Finished, messages::ChargeProgress::Standby));
-    let Main::PowerDeliveryRes(standby) = standby else { panic!() };
-    assert_eq!(standby.response_code, ResponseCode::WARNINGStandbyNotAllowed);
-    assert_eq!(vehicle.charge_loop(scheduled()).response_code, ResponseCode::OK, "a warning ends nothing");
     let stop = vehicle.main(|header| session_stop(header, messages::ChargingSession::ServiceRenegotiation));
     let Main::SessionStopRes(stop) = stop else { panic!() };
     assert_eq!(stop.response_code, ResponseCode::FAILEDNoServiceRenegotiationSupported);

@@ -336,7 +336,7 @@ const fn evse_processing(processing: Processing) -> din::EvseProcessing {
 const fn response_code(code: Code) -> ResponseCode {
     match code {
         // Standby is ISO 15118-20's.
-        Code::Ok | Code::WarningStandbyNotAllowed => ResponseCode::Ok,
+        Code::Ok => ResponseCode::Ok,
         Code::OkNewSessionEstablished => ResponseCode::OkNewSessionEstablished,
         Code::OkOldSessionJoined => ResponseCode::OkOldSessionJoined,
         Code::Failed => ResponseCode::Failed,

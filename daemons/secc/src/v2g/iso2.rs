@@ -344,7 +344,7 @@ const fn response_code(code: Code) -> ResponseCode {
         Code::OkNewSessionEstablished => ResponseCode::OKNewSessionEstablished,
         Code::OkOldSessionJoined => ResponseCode::OKOldSessionJoined,
         // Standby is a word of ISO 15118-20 alone.
-        Code::Failed | Code::WarningStandbyNotAllowed => ResponseCode::FAILED,
+        Code::Failed => ResponseCode::FAILED,
         Code::FailedSequenceError => ResponseCode::FAILEDSequenceError,
         Code::FailedServiceIdInvalid => ResponseCode::FAILEDServiceIDInvalid,
         Code::FailedUnknownSession => ResponseCode::FAILEDUnknownSession,

@@ -352,7 +352,6 @@ const fn response_code(code: Code) -> ResponseCode {
         Code::Ok => ResponseCode::OK,
         Code::OkNewSessionEstablished => ResponseCode::OKNewSessionEstablished,
         Code::OkOldSessionJoined => ResponseCode::OKOldSessionJoined,
-        Code::WarningStandbyNotAllowed => ResponseCode::WARNINGStandbyNotAllowed,
         Code::Failed => ResponseCode::FAILED,
         Code::FailedSequenceError => ResponseCode::FAILEDSequenceError,
         Code::FailedServiceIdInvalid => ResponseCode::FAILEDServiceIDInvalid,
