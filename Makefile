@@ -1,12 +1,12 @@
 # `make help` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help build demo check test bench fuzz cars
+.PHONY: help build demo check test bench fuzz properties cars
 
 # Options of the demo, as in: make demo ARGS="--evses 2 --fault meter-gone"
 ARGS ?=
 # Where the recordings are that `make cars` plays, and its options: ARGS="--pace recorded --only bmw".
 CAPTURES ?=
-# How long `make fuzz` feeds each parser, and the inputs for each property after that.
+# How long `make fuzz` feeds each parser, and the inputs that `make properties` gives each property.
 SECONDS ?= 60
 CASES ?= 20000
 
@@ -37,9 +37,12 @@ bench: ## Speed and memory, as one table and target/bench.json (ARGS="--quick", 
 	@cargo build --workspace --bins --release --locked
 	@cargo run --release --locked -q -p voltry-bench -- $(ARGS)
 
-fuzz: ## Damaged input to each parser: fuzzed for SECONDS each, then its properties with CASES inputs
+fuzz: ## Damaged input to each parser that a peer reaches, SECONDS for each
 	@scripts/install-tools fuzz
 	@scripts/fuzz $(SECONDS)
+
+properties: ## The property tests, with CASES inputs for each
+	@scripts/install-tools build
 	@PROPTEST_CASES=$(CASES) cargo test --locked --workspace --lib --tests --exclude voltry-system-tests
 
 cars: ## Recorded cars drive again (CAPTURES=DIR; ARGS="--pace recorded --only NAME --keep FILE")

@@ -32,14 +32,6 @@ const TARGETS: [(&str, Target); 10] = [
 ];
 
 impl Target {
-    /// A target on figures that depend on a quiet machine, where it is not one.
-    fn with_slack(self, slack: f64) -> Self {
-        match self {
-            AtMost(most) => AtMost(most * slack),
-            AtLeast(least) => AtLeast(least / slack),
-        }
-    }
-
     fn is_met(self, value: f64) -> bool {
         match self {
             AtMost(most) => value <= most,
@@ -58,16 +50,15 @@ impl Target {
 /// The figures of one run, beside those of earlier ones.
 #[derive(Debug)]
 pub(crate) struct Report {
-    slack: f64,
     measured: Vec<(String, f64)>,
     earlier: BTreeMap<String, f64>,
     notes: Vec<String>,
 }
 
 impl Report {
-    /// Nothing measured yet. `slack` widens every target.
-    pub(crate) const fn new(slack: f64) -> Self {
-        Self { slack, measured: Vec::new(), earlier: BTreeMap::new(), notes: Vec::new() }
+    /// Nothing measured yet.
+    pub(crate) const fn new() -> Self {
+        Self { measured: Vec::new(), earlier: BTreeMap::new(), notes: Vec::new() }
     }
 
     /// With the figures of earlier runs; none if there is no file.
@@ -97,15 +88,10 @@ impl Report {
         self.notes.push(note.into());
     }
 
-    fn target(&self, name: &str) -> Option<Target> {
-        let (_, target) = TARGETS.iter().find(|(known, _)| *known == name)?;
-        Some(target.with_slack(self.slack))
-    }
-
     /// The figures of this run that miss their target.
     pub(crate) fn missed(&self) -> Vec<&str> {
         let misses =
-            |(name, value): &&(String, f64)| self.target(name).is_some_and(|target| !target.is_met(*value));
+            |(name, value): &&(String, f64)| target(name).is_some_and(|target| !target.is_met(*value));
         self.measured.iter().filter(misses).map(|(name, _)| name.as_str()).collect()
     }
 
@@ -122,19 +108,13 @@ impl Report {
         for (name, _) in TARGETS.iter().filter(|(name, _)| !known(name)) {
             println!("{name:<34}{:>12}", "not measured");
         }
-        if self.slack > 1.0 {
-            println!(
-                "Targets are widened by {}: a shortened run on a machine that may not be quiet",
-                self.slack
-            );
-        }
         for note in &self.notes {
             println!("{note}");
         }
     }
 
     fn print_row(&self, name: &str, value: f64, remark: &str) {
-        let target = self.target(name);
+        let target = target(name);
         let verdict = target.map_or("", |target| if target.is_met(value) { "yes" } else { "NO" });
         let words = target.map(Target::words).unwrap_or_default();
         println!("{name:<34}{value:>12.3}{words:>12}  {verdict}{remark}");
@@ -147,6 +127,10 @@ impl Report {
         let text = serde_json::to_string_pretty(&values).expect("numbers under names are JSON");
         Ok(std::fs::write(file()?, text + "\n")?)
     }
+}
+
+fn target(name: &str) -> Option<Target> {
+    TARGETS.iter().find(|(known, _)| *known == name).map(|(_, target)| *target)
 }
 
 /// Beside the folder of the binaries.
@@ -180,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_target_is_missed_above_its_most_and_below_its_least() {
-        let mut report = Report::new(1.0);
+        let mut report = Report::new();
         report.add("emergency_p99_busy_ms", 5.0);
         report.add("energy_path_sessions_per_s", 200.0);
         report.add("current_demand_p50_idle_ms", 1e9);
@@ -191,19 +175,8 @@ mod tests {
     }
 
     #[test]
-    fn slack_widens_both_kinds_of_targets() {
-        let mut report = Report::new(4.0);
-        report.add("emergency_p99_busy_ms", 19.9);
-        report.add("energy_path_sessions_per_s", 51.0);
-        assert!(report.missed().is_empty());
-        report.add("emergency_max_busy_ms", 80.1);
-        report.add("energy_path_sessions_per_s", 49.0);
-        assert_eq!(report.missed(), ["emergency_max_busy_ms", "energy_path_sessions_per_s"]);
-    }
-
-    #[test]
     fn a_figure_measured_again_replaces_the_earlier_one_and_the_others_stay() {
-        let mut report = Report::new(1.0);
+        let mut report = Report::new();
         report.earlier = BTreeMap::from([("pss_total_mb".into(), 70.0), ("pss_evse_mb".into(), 5.0)]);
         report.add("pss_total_mb", 30.0);
         assert_eq!(report.earlier.keys().collect::<Vec<_>>(), ["pss_evse_mb"]);
