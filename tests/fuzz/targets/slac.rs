@@ -12,9 +12,8 @@ use voltry_units::Timestamp;
 const STATION: Mac = [2, 0, 0, 0, 0, 1];
 const MODEM: Mac = [0, 1, 0x87, 0, 0, 1];
 /// What a vehicle or a modem says to a station.
-const TYPES: [u16; 11] = [
-    0x6009, 0x6064, 0x606a, 0x606f, 0x6076, 0x6078, 0x607c, 0x6086, 0xa0b9, 0xac9d, 0x0000,
-];
+const TYPES: [u16; 11] =
+    [0x6009, 0x6064, 0x606a, 0x606f, 0x6076, 0x6078, 0x607c, 0x6086, 0xa0b9, 0xac9d, 0x0000];
 
 fuzz_target!(|data: &[u8]| {
     let _ = parse(data);
@@ -39,7 +38,8 @@ fuzz_target!(|data: &[u8]| {
                 let source = if *who == 0 { MODEM } else { [2, 0xee, 0, 0, 0, who % 4] };
                 let mmtype = TYPES[usize::from(*op) % TYPES.len()];
                 let version = u8::from(mmtype < 0xa000);
-                let mut frame = [&STATION[..], &source, &[0x88, 0xe1, version], &mmtype.to_le_bytes()].concat();
+                let mut frame =
+                    [&STATION[..], &source, &[0x88, 0xe1, version], &mmtype.to_le_bytes()].concat();
                 frame.extend([0, 0]);
                 frame.extend(rest);
                 let _ = slac.receive(now, &frame);
