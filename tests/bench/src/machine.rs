@@ -150,7 +150,7 @@ impl Bus {
     pub(crate) async fn connect(&self) -> anyhow::Result<zbus::Connection> {
         let begin = Instant::now();
         loop {
-            match voltry_service::connect(Some(&self.address)).await {
+            match zbus::connection::Builder::address(self.address.as_str()).build().await {
                 Ok(connection) => return Ok(connection),
                 Err(error) if begin.elapsed() > Duration::from_secs(5) => return Err(error.into()),
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
