@@ -15,6 +15,7 @@ mod sim;
 mod station;
 mod status;
 mod v2g;
+mod vehicle;
 
 use std::process::ExitCode;
 

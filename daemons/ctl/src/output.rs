@@ -53,6 +53,18 @@ pub(crate) fn clock_time(unix_micros: i64) -> String {
     }
 }
 
+/// When a `CLOCK_BOOTTIME` microsecond is, as local time of day.
+pub(crate) fn time_of_boot_time(at: u64) -> String {
+    let from_now = i128::from(at) - i128::from(voltry_service::clock::now().as_micros());
+    let then = i64::try_from(from_now).ok().and_then(|micros| {
+        jiff::Timestamp::now().checked_add(jiff::SignedDuration::from_micros(micros)).ok()
+    });
+    then.map_or_else(
+        || "–".to_owned(),
+        |time| time.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%H:%M").to_string(),
+    )
+}
+
 /// How long ago a `CLOCK_BOOTTIME` microsecond was; never for 0.
 pub(crate) fn ago(at: u64) -> String {
     if at == 0 {

@@ -4,12 +4,14 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
+use serde::Serialize;
 use voltry_bus::{EvseStatus, Station1Proxy};
 use zbus::Connection;
 
 use crate::outcome::{Failure, Outcome};
 use crate::output::{ago, json as print_json, kilowatt_hours, kilowatts, percent, table};
 use crate::station;
+use crate::vehicle::{self, Links, Vehicle};
 
 pub(crate) async fn run(
     connection: &Connection,
@@ -18,10 +20,11 @@ pub(crate) async fn run(
     json: bool,
 ) -> Result<Outcome, Failure> {
     let station = station::proxy(connection).await?;
+    let links = vehicle::links(connection).await?;
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     loop {
         tick.tick().await;
-        let shown = read(&station, evse).await;
+        let shown = read(&station, &links, evse).await;
         match shown {
             Ok((_, statuses)) if json => print_json(&statuses)?,
             Ok((name, statuses)) => {
@@ -41,8 +44,21 @@ pub(crate) async fn run(
     }
 }
 
+/// An EVSE, and the vehicle that talks there.
+#[derive(Debug, Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    status: EvseStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vehicle: Option<Vehicle>,
+}
+
 /// The station's name, and its EVSEs.
-async fn read(station: &Station1Proxy<'_>, evse: Option<u32>) -> Result<(String, Vec<EvseStatus>), Failure> {
+async fn read(
+    station: &Station1Proxy<'_>,
+    links: &Links,
+    evse: Option<u32>,
+) -> Result<(String, Vec<Shown>), Failure> {
     let mut statuses = station.evses().await?;
     if let Some(evse) = evse {
         statuses.retain(|status| status.evse == evse);
@@ -50,14 +66,19 @@ async fn read(station: &Station1Proxy<'_>, evse: Option<u32>) -> Result<(String,
             return Err(Failure::Refused(format!("there is no EVSE {evse}")));
         }
     }
-    Ok((station.name().await?, statuses))
+    let mut shown = Vec::new();
+    for status in statuses {
+        let vehicle = vehicle::at(links, status.evse).await;
+        shown.push(Shown { status, vehicle });
+    }
+    Ok((station.name().await?, shown))
 }
 
-fn text(name: &str, statuses: &[EvseStatus]) -> String {
+fn text(name: &str, shown: &[Shown]) -> String {
     let mut out = format!("{name}\n");
     let mut rows =
         table(["EVSE", "STATE", "POWER", "VOLTAGE", "CURRENT", "ENERGY", "CHARGE", "SHARE", "TRANSACTION"]);
-    for status in statuses {
+    for Shown { status, .. } in shown {
         rows.add_row([
             status.evse.to_string(),
             if status.available {
@@ -75,7 +96,10 @@ fn text(name: &str, statuses: &[EvseStatus]) -> String {
         ]);
     }
     let _ = writeln!(out, "{rows}");
-    for status in statuses {
+    for Shown { status, vehicle } in shown {
+        if let Some(vehicle) = vehicle {
+            let _ = writeln!(out, "EVSE {}: {}", status.evse, vehicle.line());
+        }
         for fault in &status.faults {
             let _ = writeln!(out, "EVSE {}: {}, {}: {}", status.evse, fault.code, ago(fault.at), fault.cause);
         }
@@ -94,8 +118,8 @@ fn text(name: &str, statuses: &[EvseStatus]) -> String {
 mod tests {
     use super::*;
 
-    fn status(state: &str) -> EvseStatus {
-        EvseStatus {
+    fn status(state: &str) -> Shown {
+        let status = EvseStatus {
             evse: 2,
             state: state.to_owned(),
             available: true,
@@ -107,7 +131,8 @@ mod tests {
             soc: 54.0,
             transaction: 17,
             faults: Vec::new(),
-        }
+        };
+        Shown { status, vehicle: None }
     }
 
     #[test]
@@ -127,7 +152,7 @@ mod tests {
     fn a_fault_shows_its_code_and_cause() {
         let mut faulted = status("faulted");
         let cause = "85.2 °C at contact 1, limit 80 °C".to_owned();
-        faulted.faults.push(voltry_bus::Fault {
+        faulted.status.faults.push(voltry_bus::Fault {
             code: "MREC18CableOverTemp".to_owned(),
             cause: cause.clone(),
             at: 0,

@@ -7,14 +7,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::sync::watch;
 use voltry_bus::{
-    Authorization, Error, EvseLimits, LinkEnd, LinkPhase, PhaseAnswer, PhaseEntry, PilotOutput, Powerline,
-    PowerlineState, VehicleLimits, VehicleState,
+    Authorization, ChargeLimits, Error, EvseLimits, LinkEnd, LinkPhase, PhaseAnswer, PhaseEntry, PilotOutput,
+    Powerline, PowerlineState, VehicleLimits, VehicleNeeds, VehicleState,
 };
-use voltry_units::{Amps, Measured, Timestamp, Volts, WattHours, Watts};
+use voltry_units::{Amps, Measured, Percent, Timestamp, Volts, WattHours, Watts};
 use zbus::object_server::SignalEmitter;
 use zbus::{Connection, interface};
 
-use crate::message::{Limited, Limits};
+use crate::message::{EvLimits, Limited, Limits, Needs};
 use crate::pushed::{Present, Pushed};
 use crate::session::Event;
 
@@ -29,6 +29,8 @@ const REASON_MAX: usize = 200;
 struct Told {
     phase: LinkPhase,
     protocol: &'static str,
+    limits: ChargeLimits,
+    needs: VehicleNeeds,
     powerline: Powerline,
 }
 
@@ -67,8 +69,13 @@ pub async fn serve(
     path: &str,
 ) -> zbus::Result<(Publisher, Arc<watch::Sender<Pushed>>)> {
     let pushed = Arc::new(watch::Sender::new(Pushed::default()));
-    let (told, receiver) =
-        watch::channel(Told { phase: LinkPhase::Detached, protocol: "", powerline: NO_MODEM });
+    let (told, receiver) = watch::channel(Told {
+        phase: LinkPhase::Detached,
+        protocol: "",
+        limits: ChargeLimits::default(),
+        needs: VehicleNeeds::UNTOLD,
+        powerline: NO_MODEM,
+    });
     let object = EvLink1 { pushed: Arc::clone(&pushed), told: receiver };
     connection.object_server().at(path, object.clone()).await?;
     let emitter = SignalEmitter::new(connection, path.to_owned())?;
@@ -179,6 +186,16 @@ impl EvLink1 {
         self.told.borrow().protocol
     }
 
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn charge_limits(&self) -> ChargeLimits {
+        self.told.borrow().limits
+    }
+
+    #[zbus(property)]
+    fn needs(&self) -> VehicleNeeds {
+        self.told.borrow().needs
+    }
+
     #[zbus(property)]
     fn powerline(&self) -> Powerline {
         self.told.borrow().powerline.clone()
@@ -231,6 +248,19 @@ impl Publisher {
             .context("showing the powerline link")
     }
 
+    /// The conversation is over: what its vehicle said of itself is no longer so.
+    ///
+    /// # Errors
+    /// The bus is lost.
+    pub async fn forget_vehicle(&mut self) -> anyhow::Result<()> {
+        self.told.send_modify(|told| told.limits = ChargeLimits::default());
+        let needs = self.emit(0, Event::Needs(Needs::default()));
+        tokio::time::timeout(BUS_LOST, needs)
+            .await
+            .context("the bus takes no signals")?
+            .context("forgetting the vehicle")
+    }
+
     async fn emit(&mut self, at: u64, event: Event) -> zbus::Result<()> {
         let emitter = &self.emitter;
         match event {
@@ -250,6 +280,7 @@ impl Publisher {
                 self.object.protocol_changed(emitter).await
             }
             Event::Limits(limits) => {
+                self.told.send_modify(|told| told.limits = charge_limits(&limits));
                 let limits = VehicleLimits {
                     phase: self.counter,
                     voltage_max: limits.voltage.map_or(0.0, Volts::as_si),
@@ -259,6 +290,15 @@ impl Publisher {
                     at,
                 };
                 EvLink1::limits(emitter, limits).await
+            }
+            Event::Needs(needs) => {
+                let needs = vehicle_needs(&needs, at);
+                let changed = self.told.send_if_modified(|told| {
+                    let changed = told.needs != needs;
+                    told.needs = needs;
+                    changed
+                });
+                if changed { self.object.needs_changed(emitter).await } else { Ok(()) }
             }
             Event::Status(status) => {
                 self.states += 1;
@@ -276,5 +316,32 @@ impl Publisher {
                 EvLink1::ended(emitter, LinkEnd { phase: self.counter, outcome, detail, at }).await
             }
         }
+    }
+}
+
+fn charge_limits(limits: &EvLimits) -> ChargeLimits {
+    ChargeLimits {
+        voltage_min: limits.voltage_min.map_or(0.0, Volts::as_si),
+        voltage_max: limits.voltage.map_or(0.0, Volts::as_si),
+        current_min: limits.current_min.map_or(0.0, Amps::as_si),
+        current_max: limits.current.map_or(0.0, Amps::as_si),
+        power_min: limits.power_min.map_or(0.0, Watts::as_si),
+        power_max: limits.power.map_or(0.0, Watts::as_si),
+        discharge_current_max: limits.discharge_current.map_or(0.0, Amps::as_si),
+        discharge_power_max: limits.discharge_power.map_or(0.0, Watts::as_si),
+        energy_capacity: limits.capacity.map_or(0.0, WattHours::as_si),
+    }
+}
+
+/// `at`: when the vehicle said so, from which its departure counts.
+fn vehicle_needs(needs: &Needs, at: u64) -> VehicleNeeds {
+    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX / 2);
+    VehicleNeeds {
+        departure_at: needs.departure.map_or(0, |departure| at + micros(departure)),
+        energy: needs.energy.map_or(-1.0, WattHours::as_si),
+        energy_min: needs.energy_min.map_or(-1.0, WattHours::as_si),
+        energy_max: needs.energy_max.map_or(-1.0, WattHours::as_si),
+        soc_min: needs.soc_min.map_or(-1.0, Percent::as_si),
+        soc: needs.soc.map_or(-1.0, Percent::as_si),
     }
 }

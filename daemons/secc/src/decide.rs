@@ -175,7 +175,7 @@ impl Question<'_> {
             Request::PaymentServiceSelection { contract, charging } => payment(*contract, *charging),
             Request::Authorization => self.authorization(),
             Request::ChargeParameterDiscovery { dc } => self.parameters(dc.is_some()),
-            Request::ScheduleExchange => self.agreement(),
+            Request::ScheduleExchange { .. } => self.agreement(),
             Request::CableCheck { .. } => self.looped(Code::Failed, self.timing.cable_check),
             Request::PreCharge { .. } => self.pre_charge(),
             Request::PowerDelivery { progress, .. } => self.power_delivery(*progress),
@@ -295,7 +295,7 @@ impl Question<'_> {
             Request::AuthorizationSetup => Body::AuthorizationSetup,
             Request::ServiceDetail { service_id, .. } => Body::ServiceDetail { service_id: *service_id },
             Request::ServiceSelection { .. } => Body::ServiceSelection,
-            Request::ScheduleExchange => {
+            Request::ScheduleExchange { .. } => {
                 Body::ScheduleExchange { processing, limits: self.pushed.limits.unwrap_or_default() }
             }
             Request::PaymentServiceSelection { .. } => Body::PaymentServiceSelection,

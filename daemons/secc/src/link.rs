@@ -567,7 +567,7 @@ impl Link {
                 self.log.agreed(title);
                 tracing::info!(protocol = title, "agreed");
             }
-            Event::Target(_) | Event::Limits(_) | Event::Status(_) => {}
+            Event::Target(_) | Event::Limits(_) | Event::Status(_) | Event::Needs(_) => {}
             Event::Ended(outcome, cause) => {
                 self.counter = conversation.session.counter();
                 self.paused =
@@ -598,6 +598,7 @@ impl Link {
         let phase = if self.attached.is_some() { LinkPhase::Listening } else { LinkPhase::Detached };
         tracing::info!(%phase, "entered");
         self.publisher.publish(now, Event::Phase { counter: self.counter, phase }).await?;
+        self.publisher.forget_vehicle().await?;
         self.publisher.publish(now, Event::Protocol("")).await
     }
 

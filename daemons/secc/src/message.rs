@@ -2,6 +2,8 @@
 //!
 //! DIN 70121, ISO 15118-2 and -20 share these; each brings its own codec in [`crate::v2g`].
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use voltry_units::{Amps, Percent, Volts, WattHours, Watts};
 
@@ -100,10 +102,13 @@ pub enum Request {
     /// Names its limits, and asks for ours.
     ChargeParameterDiscovery {
         /// `None`: the vehicle wants AC.
-        dc: Option<(EvLimits, Option<EvStatus>)>,
+        dc: Option<DcParameters>,
     },
     /// Agrees on the schedule, or on dynamic control (ISO 15118-20).
-    ScheduleExchange,
+    ScheduleExchange {
+        /// What it needs by when.
+        needs: Needs,
+    },
     /// Asks whether the insulation test is done.
     CableCheck {
         /// Its own state, if the message set has it here.
@@ -131,6 +136,8 @@ pub enum Request {
         target: Target,
         /// The limits that it repeats or changes here.
         limits: EvLimits,
+        /// What it needs by when, likewise.
+        needs: Needs,
     },
     /// Asks for the voltage on the cable, while it opens its own contactors.
     WeldingDetection {
@@ -156,7 +163,7 @@ impl Request {
             Self::AuthorizationSetup => "AuthorizationSetupReq",
             Self::ServiceDetail { .. } => "ServiceDetailReq",
             Self::ServiceSelection { .. } => "ServiceSelectionReq",
-            Self::ScheduleExchange => "ScheduleExchangeReq",
+            Self::ScheduleExchange { .. } => "ScheduleExchangeReq",
             Self::PaymentServiceSelection { .. } => "PaymentServiceSelectionReq",
             Self::Authorization => "AuthorizationReq",
             Self::ChargeParameterDiscovery { .. } => "ChargeParameterDiscoveryReq",
@@ -174,7 +181,7 @@ impl Request {
     #[must_use]
     pub const fn status(&self) -> Option<&EvStatus> {
         match self {
-            Self::ChargeParameterDiscovery { dc: Some((_, status)) }
+            Self::ChargeParameterDiscovery { dc: Some(DcParameters { status, .. }) }
             | Self::CableCheck { status }
             | Self::PreCharge { status, .. }
             | Self::PowerDelivery { status, .. }
@@ -188,9 +195,76 @@ impl Request {
             | Self::PaymentServiceSelection { .. }
             | Self::Authorization
             | Self::ChargeParameterDiscovery { dc: None }
-            | Self::ScheduleExchange
+            | Self::ScheduleExchange { .. }
             | Self::SessionStop { .. }
             | Self::NotOffered(_) => None,
+        }
+    }
+
+    /// What the vehicle needs by when, as far as it says so in this request.
+    #[must_use]
+    pub const fn needs(&self) -> Option<&Needs> {
+        match self {
+            Self::ChargeParameterDiscovery { dc: Some(DcParameters { needs, .. }) }
+            | Self::ScheduleExchange { needs }
+            | Self::CurrentDemand { needs, .. } => Some(needs),
+            Self::SessionSetup { .. }
+            | Self::AuthorizationSetup
+            | Self::ServiceDiscovery
+            | Self::ServiceDetail { .. }
+            | Self::ServiceSelection { .. }
+            | Self::PaymentServiceSelection { .. }
+            | Self::Authorization
+            | Self::ChargeParameterDiscovery { dc: None }
+            | Self::CableCheck { .. }
+            | Self::PreCharge { .. }
+            | Self::PowerDelivery { .. }
+            | Self::WeldingDetection { .. }
+            | Self::SessionStop { .. }
+            | Self::NotOffered(_) => None,
+        }
+    }
+}
+
+/// What a vehicle says of itself in ChargeParameterDiscovery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DcParameters {
+    /// What it can take.
+    pub limits: EvLimits,
+    /// Its own state, if the message set has it here.
+    pub status: Option<EvStatus>,
+    /// What it needs by when.
+    pub needs: Needs,
+}
+
+/// What a vehicle needs by when; `None`: it did not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Needs {
+    /// DepartureTime: how long after the request it leaves.
+    pub departure: Option<Duration>,
+    /// EVTargetEnergyRequest; in ISO 15118-2 and DIN 70121 EVEnergyRequest.
+    pub energy: Option<WattHours>,
+    /// EVMinimumEnergyRequest.
+    pub energy_min: Option<WattHours>,
+    /// EVMaximumEnergyRequest.
+    pub energy_max: Option<WattHours>,
+    /// MinimumSOC.
+    pub soc_min: Option<Percent>,
+    /// TargetSOC; in ISO 15118-2 and DIN 70121 FullSOC.
+    pub soc: Option<Percent>,
+}
+
+impl Needs {
+    /// These needs, and `older` where these say nothing.
+    #[must_use]
+    pub fn or(self, older: Self) -> Self {
+        Self {
+            departure: self.departure.or(older.departure),
+            energy: self.energy.or(older.energy),
+            energy_min: self.energy_min.or(older.energy_min),
+            energy_max: self.energy_max.or(older.energy_max),
+            soc_min: self.soc_min.or(older.soc_min),
+            soc: self.soc.or(older.soc),
         }
     }
 }
@@ -230,6 +304,16 @@ pub struct EvLimits {
     pub power: Option<Watts>,
     /// EVEnergyCapacity.
     pub capacity: Option<WattHours>,
+    /// EVMinimumVoltage (ISO 15118-20).
+    pub voltage_min: Option<Volts>,
+    /// EVMinimumChargeCurrent (ISO 15118-20).
+    pub current_min: Option<Amps>,
+    /// EVMinimumChargePower (ISO 15118-20).
+    pub power_min: Option<Watts>,
+    /// EVMaximumDischargeCurrent (ISO 15118-20).
+    pub discharge_current: Option<Amps>,
+    /// EVMaximumDischargePower (ISO 15118-20).
+    pub discharge_power: Option<Watts>,
 }
 
 impl EvLimits {
@@ -241,6 +325,11 @@ impl EvLimits {
             current: self.current.or(older.current),
             power: self.power.or(older.power),
             capacity: self.capacity.or(older.capacity),
+            voltage_min: self.voltage_min.or(older.voltage_min),
+            current_min: self.current_min.or(older.current_min),
+            power_min: self.power_min.or(older.power_min),
+            discharge_current: self.discharge_current.or(older.discharge_current),
+            discharge_power: self.discharge_power.or(older.discharge_power),
         }
     }
 }

@@ -115,7 +115,7 @@ impl Stage {
             (S::Selected | S::Parameters { .. }, R::ChargeParameterDiscovery { .. }) => {
                 S::Parameters { agreed: false }
             }
-            (S::Parameters { agreed }, R::ScheduleExchange) => S::Parameters { agreed },
+            (S::Parameters { agreed }, R::ScheduleExchange { .. }) => S::Parameters { agreed },
             // As above.
             _ => return None,
         })
@@ -137,7 +137,7 @@ impl Stage {
                 R::CurrentDemand { .. } | R::PowerDelivery { progress: Progress::Preparing, .. },
             ) => S::Standby,
             (S::Charging | S::Standby, R::PowerDelivery { progress: Progress::Renegotiate, .. })
-            | (S::Renegotiating, R::ChargeParameterDiscovery { .. } | R::ScheduleExchange) => {
+            | (S::Renegotiating, R::ChargeParameterDiscovery { .. } | R::ScheduleExchange { .. }) => {
                 S::Renegotiating
             }
             (S::Renegotiating | S::Standby, R::PowerDelivery { progress: Progress::Start, .. }) => {

@@ -17,7 +17,9 @@ use voltry_units::{Amps, Timestamp};
 
 use crate::config::Timing;
 use crate::decide::{Cause, Question, Verdict};
-use crate::message::{Answer, Code, EvLimits, EvStatus, Processing, Progress, Protocol, Request, Target};
+use crate::message::{
+    Answer, Code, DcParameters, EvLimits, EvStatus, Needs, Processing, Progress, Protocol, Request, Target,
+};
 use crate::order::Stage;
 use crate::pushed::Pushed;
 use crate::transcript::Said;
@@ -32,6 +34,10 @@ const FRESH: Duration = Duration::from_secs(1);
 const FRESH_IN_LOOP: Duration = Duration::from_millis(100);
 /// What the vehicle says of itself is passed on no more often, nor is a target that stays.
 const STATUS_INTERVAL: Duration = Duration::from_millis(100);
+/// What a vehicle needs is told no more often, and not for a departure that moved by less than
+/// this: some count it from each request on anew.
+const NEEDS_INTERVAL: Duration = Duration::from_secs(1);
+const DEPARTURE_STEP: Duration = Duration::from_secs(60);
 /// In standby evse is told so often that the vehicle wants no current: a vehicle may be silent
 /// there for longer than a target holds.
 const STANDBY_INTERVAL: Duration = Duration::from_millis(500);
@@ -54,6 +60,8 @@ pub enum Event {
     Limits(EvLimits),
     /// What the vehicle says of itself.
     Status(EvStatus),
+    /// What the vehicle needs, all that it has said so far; its departure counts from now on.
+    Needs(Needs),
     /// The conversation is over. Nothing but the farewell follows.
     Ended(LinkOutcome, Option<Cause>),
 }
@@ -88,6 +96,8 @@ pub struct Session {
     heard: Timestamp,
     limits: EvLimits,
     status: Option<(EvStatus, Timestamp)>,
+    /// What the vehicle needs, and when that was told.
+    needs: Option<(Needs, Timestamp)>,
     /// The target that was told last, in which phase, and when.
     target: Option<(Target, u64, Timestamp)>,
     events: VecDeque<Event>,
@@ -123,6 +133,7 @@ impl Session {
             heard: now,
             limits: EvLimits::default(),
             status: None,
+            needs: None,
             target: None,
             events: VecDeque::new(),
         }
@@ -304,7 +315,7 @@ impl Session {
         match request {
             Request::Authorization
             | Request::ChargeParameterDiscovery { .. }
-            | Request::ScheduleExchange
+            | Request::ScheduleExchange { .. }
             | Request::CableCheck { .. } => self.timing.hold,
             Request::PreCharge { .. } | Request::WeldingDetection { .. } => FRESH,
             Request::CurrentDemand { .. } => FRESH_IN_LOOP,
@@ -339,7 +350,7 @@ impl Session {
                 tracing::debug!(evcc_id = ?evcc_id, "vehicle");
                 return;
             }
-            Request::ChargeParameterDiscovery { dc: Some((limits, _)) } => *limits,
+            Request::ChargeParameterDiscovery { dc: Some(DcParameters { limits, .. }) } => *limits,
             Request::CurrentDemand { target, limits, .. } => {
                 let rests = self.stage == Stage::Standby;
                 self.note_target(
@@ -359,7 +370,7 @@ impl Session {
             | Request::PaymentServiceSelection { .. }
             | Request::Authorization
             | Request::ChargeParameterDiscovery { dc: None }
-            | Request::ScheduleExchange
+            | Request::ScheduleExchange { .. }
             | Request::CableCheck { .. }
             | Request::PowerDelivery { .. }
             | Request::WeldingDetection { .. }
@@ -372,6 +383,7 @@ impl Session {
             self.events.push_back(Event::Limits(limits));
         }
         self.note_status(now, request.status());
+        self.note_needs(now, request.needs());
     }
 
     /// In standby the vehicle wants no current, whatever its charge loop says.
@@ -404,6 +416,25 @@ impl Session {
         if tell {
             self.status = Some((status, now));
             self.events.push_back(Event::Status(status));
+        }
+    }
+
+    fn note_needs(&mut self, now: Timestamp, needs: Option<&Needs>) {
+        let Some(&named) = needs.filter(|needs| **needs != Needs::default()) else { return };
+        let Some((told, at)) = self.needs else {
+            self.needs = Some((named, now));
+            return self.events.push_back(Event::Needs(named));
+        };
+        let left = told.departure.map(|departure| departure.saturating_sub(now.since(at)));
+        let needs = named.or(Needs { departure: left, ..told });
+        let moved = match (needs.departure, left) {
+            (Some(new), Some(old)) => new.abs_diff(old) >= DEPARTURE_STEP,
+            (new, old) => new != old,
+        };
+        let news = moved || Needs { departure: None, ..needs } != Needs { departure: None, ..told };
+        if news && now.since(at) >= NEEDS_INTERVAL {
+            self.needs = Some((needs, now));
+            self.events.push_back(Event::Needs(needs));
         }
     }
 

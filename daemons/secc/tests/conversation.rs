@@ -26,9 +26,12 @@ type Reach = fn(&mut Bench);
 fn ended(bench: &Bench) -> Option<(LinkOutcome, Option<&'static str>)> {
     let mut ends = bench.events.iter().filter_map(|event| match event {
         Event::Ended(outcome, cause) => Some((*outcome, cause.as_ref().map(Cause::kind))),
-        Event::Protocol(_) | Event::Phase { .. } | Event::Target(_) | Event::Limits(_) | Event::Status(_) => {
-            None
-        }
+        Event::Protocol(_)
+        | Event::Phase { .. }
+        | Event::Target(_)
+        | Event::Limits(_)
+        | Event::Status(_)
+        | Event::Needs(_) => None,
     });
     let end = ends.next();
     assert_eq!(ends.next(), None, "it ended twice");
@@ -45,6 +48,7 @@ fn phases(bench: &Bench) -> Vec<(u64, LinkPhase)> {
             | Event::Target(_)
             | Event::Limits(_)
             | Event::Status(_)
+            | Event::Needs(_)
             | Event::Ended(..) => None,
         })
         .collect()

@@ -24,8 +24,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::Mutex;
 use voltry_bus::{
-    Authorization, EvLink1Proxy, EvseLimits, EvseStatusCode, Isolation, LinkPhase, PhaseAnswer, Present,
-    V2gLog1Proxy,
+    Authorization, ChargeLimits, EvLink1Proxy, EvseLimits, EvseStatusCode, Isolation, LinkPhase, PhaseAnswer,
+    Present, V2gLog1Proxy, VehicleNeeds,
 };
 use voltry_secc::bus;
 use voltry_secc::config::configure;
@@ -240,6 +240,45 @@ impl Vehicle {
         self.ok(pre_charge()).await;
         self.ok(power_delivery(ChargeProgress::Start)).await;
     }
+}
+
+#[tokio::test]
+async fn what_a_vehicle_says_of_itself_is_there_to_read_until_its_conversation_is_over() {
+    with_daemon(|evse| async move {
+        attach(&evse).await;
+        let mut vehicle = Vehicle::connect().await;
+        vehicle.set_up().await;
+        vehicle.ok(service_discovery()).await;
+        vehicle.ok(payment()).await;
+        vehicle.ok(authorization()).await;
+        let mut request = parameters();
+        if let B::ChargeParameterDiscoveryReq(request) = &mut request
+            && let iso2::ChargeParameterDiscoveryReqChoice::DCEVChargeParameter(dc) = &mut request.choice
+        {
+            dc.departure_time = Some(3600);
+            dc.full_soc = Some(97);
+        }
+        let before = now().as_micros();
+        vehicle.ok(request).await;
+        let needs = loop {
+            let needs = evse.needs().await.unwrap();
+            if needs != VehicleNeeds::UNTOLD {
+                break needs;
+            }
+        };
+        let limits = evse.charge_limits().await.unwrap();
+        assert_eq!((limits.voltage_max, limits.current_max, limits.energy_capacity), (410.0, 150.0, 2000.0));
+        assert_eq!((needs.soc, needs.energy), (97.0, -1.0));
+        let until_departure = Duration::from_micros(needs.departure_at - before);
+        assert!((3600.0..3620.0).contains(&until_departure.as_secs_f64()), "{until_departure:?}");
+        vehicle.ok(session_stop(ChargingSession::Terminate)).await;
+        until(&evse, LinkPhase::Listening).await;
+        while evse.needs().await.unwrap() != VehicleNeeds::UNTOLD {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(evse.charge_limits().await.unwrap(), ChargeLimits::default());
+    })
+    .await;
 }
 
 #[tokio::test]

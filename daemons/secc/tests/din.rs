@@ -54,6 +54,7 @@ fn a_whole_session_enters_the_same_phases_as_in_iso_15118_2() {
         current: Some(Amps::new(150)),
         power: Some(Watts::new(60_000)),
         capacity: Some(WattHours::new(2000)),
+        ..EvLimits::default()
     };
     assert!(vehicle.bench.events.contains(&Event::Limits(limits)));
     let stopped = vehicle.granted(power_delivery(false));
@@ -277,6 +278,7 @@ fn a_vehicle_that_is_not_ready_yet_gets_its_parameters() {
         current: Some(Amps::new(500)),
         power: Some(Watts::new(250_000)),
         capacity: None,
+        ..EvLimits::default()
     };
     assert!(vehicle.bench.events.contains(&Event::Limits(limits)));
 }

@@ -21,9 +21,9 @@ use iso15118::iso20::messages::{self, Document as Main};
 use iso15118::message::Message;
 use iso15118::{Protocol, Protocols};
 use voltry_bus::{Authorization, LinkOutcome, LinkPhase, PhaseAnswer};
-use voltry_secc::message::{EvLimits, Service, Target};
+use voltry_secc::message::{EvLimits, Needs, Service, Target};
 use voltry_secc::session::Event;
-use voltry_units::{Amps, Percent, Volts, Watts};
+use voltry_units::{Amps, Percent, Volts, WattHours, Watts};
 
 /// A vehicle in ISO 15118-20 beside the bench's station.
 struct Vehicle {
@@ -259,7 +259,11 @@ fn bidirectional_parameters(header: MessageHeader) -> Dc {
                 ev_maximum_charge_power: number(3, 150),
                 ev_maximum_charge_current: number(0, 300),
                 ev_maximum_voltage: number(0, 450),
+                ev_minimum_voltage: number(0, 300),
+                ev_minimum_charge_current: number(0, 5),
+                ev_minimum_charge_power: number(3, 1),
                 ev_maximum_discharge_power: number(3, 11),
+                ev_maximum_discharge_current: number(0, 25),
                 ..dc::BPTDCCPDReqEnergyTransferMode::minimal()
             },
         ),
@@ -269,7 +273,13 @@ fn bidirectional_parameters(header: MessageHeader) -> Dc {
 fn schedule_exchange(header: MessageHeader, dynamic: bool) -> Main {
     use messages::ScheduleExchangeReqChoice as C;
     let choice = if dynamic {
-        C::DynamicSEReqControlMode(messages::DynamicSEReqControlMode::minimal())
+        C::DynamicSEReqControlMode(messages::DynamicSEReqControlMode {
+            departure_time: 7200,
+            minimum_soc: Some(30),
+            target_soc: Some(80),
+            ev_target_energy_request: number(3, 40),
+            ..messages::DynamicSEReqControlMode::minimal()
+        })
     } else {
         C::ScheduledSEReqControlMode(messages::ScheduledSEReqControlMode::minimal())
     };
@@ -320,6 +330,17 @@ fn dynamic(current: i16, kilowatts: i16) -> dc::DCChargeLoopReqChoice {
     })
 }
 
+fn dynamic_until(departure_time: Option<u32>, kilowatt_hours: i16) -> dc::DCChargeLoopReqChoice {
+    dc::DCChargeLoopReqChoice::DynamicDCCLReqControlMode(dc::DynamicDCCLReqControlMode {
+        departure_time,
+        ev_target_energy_request: number(3, kilowatt_hours),
+        ev_maximum_charge_power: number(3, 60),
+        ev_maximum_charge_current: number(0, 300),
+        ev_maximum_voltage: number(0, 450),
+        ..dc::DynamicDCCLReqControlMode::minimal()
+    })
+}
+
 fn session_stop(header: MessageHeader, charging_session: messages::ChargingSession) -> Main {
     Main::SessionStopReq(messages::SessionStopReq {
         header,
@@ -348,7 +369,10 @@ fn a_scheduled_session_runs_from_handshake_to_goodbye_in_evses_phases() {
         voltage: Some(Volts::new(450)),
         current: Some(Amps::new(300)),
         power: Some(Watts::new(150_000)),
-        capacity: None,
+        voltage_min: Some(Volts::new(300)),
+        current_min: Some(Amps::ZERO),
+        power_min: Some(Watts::ZERO),
+        ..EvLimits::default()
     };
     assert!(vehicle.bench.events.contains(&Event::Limits(limits)));
 
@@ -444,6 +468,50 @@ fn a_service_of_another_plug_is_not_there() {
         vehicle.main(|header| Main::ServiceDetailReq(messages::ServiceDetailReq { header, service_id: 8 }));
     let Main::ServiceDetailRes(detail) = detail else { panic!() };
     assert_eq!(detail.response_code, ResponseCode::FAILEDServiceIDInvalid);
+}
+
+#[test]
+fn all_limits_of_a_vehicle_are_told_also_those_that_no_energy_path_needs() {
+    let mut vehicle = Vehicle::new();
+    vehicle.reach_selected(6);
+    vehicle.dc(bidirectional_parameters);
+    let limits = |event: &Event| if let Event::Limits(limits) = event { Some(*limits) } else { None };
+    let limits = vehicle.bench.events.iter().find_map(limits).unwrap();
+    assert_eq!((limits.voltage, limits.voltage_min), (Some(Volts::new(450)), Some(Volts::new(300))));
+    assert_eq!((limits.current_min, limits.power_min), (Some(Amps::new(5)), Some(Watts::new(1_000))));
+    assert_eq!(limits.discharge_power, Some(Watts::new(11_000)));
+    assert_eq!(limits.discharge_current, Some(Amps::new(25)));
+}
+
+#[test]
+fn what_a_vehicle_needs_by_when_is_told_and_told_again_only_if_it_changes() {
+    let mut vehicle = Vehicle::new();
+    vehicle.reach_charging(true);
+    let told = |vehicle: &Vehicle| -> Vec<Needs> {
+        let needs = |event: &Event| if let Event::Needs(needs) = event { Some(*needs) } else { None };
+        vehicle.bench.events.iter().filter_map(needs).collect()
+    };
+    let [first] = told(&vehicle)[..] else { panic!("{:?}", told(&vehicle)) };
+    assert_eq!(first.departure, Some(Duration::from_secs(7200)));
+    assert_eq!(first.energy, Some(WattHours::new(40_000)));
+    assert_eq!((first.soc_min, first.soc), (Some(Percent::new(30)), Some(Percent::new(80))));
+    let ask = |vehicle: &mut Vehicle, departure, kilowatt_hours| {
+        vehicle.bench.pass(Duration::from_millis(400), true);
+        vehicle.charge_loop(dynamic_until(departure, kilowatt_hours));
+    };
+    for _ in 0..10 {
+        ask(&mut vehicle, None, 40);
+        ask(&mut vehicle, Some(7200), 40);
+    }
+    assert_eq!(told(&vehicle).len(), 1, "a departure counted anew each time is no news");
+    for _ in 0..10 {
+        ask(&mut vehicle, Some(3600), 20);
+    }
+    let now = told(&vehicle);
+    let [_, second] = now[..] else { panic!("{now:?}") };
+    assert_eq!(second.departure, Some(Duration::from_secs(3600)));
+    assert_eq!(second.energy, Some(WattHours::new(20_000)));
+    assert_eq!(second.soc, Some(Percent::new(80)), "what it no longer says stays");
 }
 
 #[test]

@@ -311,6 +311,52 @@ pub struct VehicleLimits {
     pub at: u64,
 }
 
+/// All limits a vehicle named. Zero: it did not say.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, Type, Variant, OwnedVariant)]
+pub struct ChargeLimits {
+    /// Volts.
+    pub voltage_min: f64,
+    /// Volts.
+    pub voltage_max: f64,
+    /// Amperes.
+    pub current_min: f64,
+    /// Amperes.
+    pub current_max: f64,
+    /// Watts.
+    pub power_min: f64,
+    /// Watts.
+    pub power_max: f64,
+    /// Amperes that it can feed back.
+    pub discharge_current_max: f64,
+    /// Watts that it can feed back.
+    pub discharge_power_max: f64,
+    /// Watt-hours of its battery.
+    pub energy_capacity: f64,
+}
+
+/// What a vehicle needs by when. Below zero: it did not say.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Type, Variant, OwnedVariant)]
+pub struct VehicleNeeds {
+    /// When it leaves; 0: it did not say.
+    pub departure_at: u64,
+    /// Watt-hours that it wants.
+    pub energy: f64,
+    /// Watt-hours that it needs at least.
+    pub energy_min: f64,
+    /// Watt-hours that it takes at most.
+    pub energy_max: f64,
+    /// Percent that it needs at least.
+    pub soc_min: f64,
+    /// Percent that it wants.
+    pub soc: f64,
+}
+
+impl VehicleNeeds {
+    /// It said nothing.
+    pub const UNTOLD: Self =
+        Self { departure_at: 0, energy: -1.0, energy_min: -1.0, energy_max: -1.0, soc_min: -1.0, soc: -1.0 };
+}
+
 /// What a vehicle says of itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
 pub struct VehicleState {

@@ -2,12 +2,12 @@
 
 use voltry_bus::{EvseStatusCode, Isolation};
 use voltry_din70121::{self as din, BodyElement as B, DcEvseStatusCode, ResponseCode, Unit, V2gMessage};
-use voltry_units::Percent;
 
 use super::physical::{self, Quantity, Rational};
 use super::{Identity, WireError};
 use crate::message::{
-    Answer, Body, Code, EvLimits, EvStatus, Limits, Processing, Progress, Request, Status, Target,
+    Answer, Body, Code, DcParameters, EvLimits, EvStatus, Limits, Needs, Processing, Progress, Request,
+    Status, Target,
 };
 
 /// The one schedule offered, and its one service.
@@ -55,8 +55,9 @@ fn body_request(body: &B) -> Result<Request, WireError> {
                 voltage: req.ev_maximum_voltage_limit.and_then(|limit| read(limit, Unit::Volts)),
                 current: req.ev_maximum_current_limit.and_then(|limit| read(limit, Unit::Amperes)),
                 power: req.ev_maximum_power_limit.and_then(|limit| read(limit, Unit::Watts)),
-                capacity: None,
+                ..EvLimits::default()
             },
+            needs: Needs::default(),
         },
         B::WeldingDetectionReq(req) => {
             Request::WeldingDetection { status: Some(ev_status(&req.dc_ev_status)) }
@@ -99,9 +100,7 @@ fn read<Q: Quantity>(value: din::PhysicalValue, unit: Unit) -> Option<Q> {
 
 /// The DC parameters; `None`: the vehicle wants AC. Of its limits only those that the energy
 /// path needs must make sense; a power or a capacity that does not is taken as not told.
-fn parameters(
-    req: &din::ChargeParameterDiscoveryReq,
-) -> Result<Option<(EvLimits, Option<EvStatus>)>, WireError> {
+fn parameters(req: &din::ChargeParameterDiscoveryReq) -> Result<Option<DcParameters>, WireError> {
     use din::EvRequestedEnergyTransferType as T;
     match req.ev_requested_energy_transfer_type {
         T::DcCore | T::DcExtended | T::DcComboCore | T::DcUnique => {}
@@ -113,8 +112,14 @@ fn parameters(
         current: Some(sense(dc.ev_maximum_current_limit, Unit::Amperes, "EVMaximumCurrentLimit")?),
         power: dc.ev_maximum_power_limit.and_then(|limit| read(limit, Unit::Watts)),
         capacity: dc.ev_energy_capacity.and_then(|capacity| read(capacity, Unit::WattHours)),
+        ..EvLimits::default()
     };
-    Ok(Some((limits, Some(ev_status(&dc.dc_ev_status)))))
+    let needs = Needs {
+        energy: dc.ev_energy_request.and_then(|energy| read(energy, Unit::WattHours)),
+        soc: dc.full_soc.as_ref().map(|soc| physical::percent(soc.0)),
+        ..Needs::default()
+    };
+    Ok(Some(DcParameters { limits, status: Some(ev_status(&dc.dc_ev_status)), needs }))
 }
 
 fn target(voltage: &din::PhysicalValue, current: &din::PhysicalValue) -> Result<Target, WireError> {
@@ -130,7 +135,7 @@ fn sense<Q: Quantity>(value: din::PhysicalValue, unit: Unit, element: &str) -> R
 
 fn ev_status(status: &din::DcEvStatus) -> EvStatus {
     EvStatus {
-        soc: Percent::new(i32::from(status.ev_ress_soc.0.min(100))),
+        soc: physical::percent(status.ev_ress_soc.0),
         ready: status.ev_ready,
         error: if status.ev_error_code == din::DcEvErrorCode::NoError {
             ""

@@ -1,17 +1,19 @@
 //! ISO 15118-2:2014, DC with external payment: its messages read into [`Request`], and
 //! written from [`Answer`].
 
+use std::time::Duration;
+
 use iso15118::iso2::{
     self, BodyChoice as B, ChargeParameterDiscoveryReqChoice, DCEVErrorCode, DCEVSEStatusCode,
     EVSEProcessing, EnergyTransferMode, ResponseCode, UnitSymbol as U,
 };
 use iso15118::message::Message;
 use voltry_bus::{EvseStatusCode, Isolation};
-use voltry_units::Percent;
 
 use super::{Identity, WireError, physical};
 use crate::message::{
-    Answer, Body, Code, EvLimits, EvStatus, Limits, Processing, Progress, Request, Status, Target,
+    Answer, Body, Code, DcParameters, EvLimits, EvStatus, Limits, Needs, Processing, Progress, Request,
+    Status, Target,
 };
 
 /// The service of charging.
@@ -67,8 +69,9 @@ fn body_request(body: &B) -> Result<Request, WireError> {
                 voltage: req.ev_maximum_voltage_limit.as_ref().and_then(physical::volts),
                 current: req.ev_maximum_current_limit.as_ref().and_then(physical::amps),
                 power: req.ev_maximum_power_limit.as_ref().and_then(physical::watts),
-                capacity: None,
+                ..EvLimits::default()
             },
+            needs: Needs::default(),
         },
         B::WeldingDetectionReq(req) => {
             Request::WeldingDetection { status: Some(ev_status(&req.dc_ev_status)) }
@@ -95,9 +98,7 @@ pub(super) const fn progress(progress: iso2::ChargeProgress) -> Progress {
 
 /// The DC parameters. Of the vehicle's limits only those the energy path needs must make
 /// sense; a power or a capacity that does not is taken as not told.
-type Parameters = Option<(EvLimits, Option<EvStatus>)>;
-
-fn parameters(req: &iso2::ChargeParameterDiscoveryReq) -> Result<Parameters, WireError> {
+fn parameters(req: &iso2::ChargeParameterDiscoveryReq) -> Result<Option<DcParameters>, WireError> {
     use EnergyTransferMode as M;
     match req.requested_energy_transfer_mode {
         M::DCCore | M::DCExtended | M::DCComboCore | M::DCUnique => {}
@@ -111,8 +112,15 @@ fn parameters(req: &iso2::ChargeParameterDiscoveryReq) -> Result<Parameters, Wir
         current: Some(sense(physical::amps(&dc.ev_maximum_current_limit), "EVMaximumCurrentLimit")?),
         power: dc.ev_maximum_power_limit.as_ref().and_then(physical::watts),
         capacity: dc.ev_energy_capacity.as_ref().and_then(physical::watt_hours),
+        ..EvLimits::default()
     };
-    Ok(Some((limits, Some(ev_status(&dc.dc_ev_status)))))
+    let needs = Needs {
+        departure: dc.departure_time.map(|seconds| Duration::from_secs(u64::from(seconds))),
+        energy: dc.ev_energy_request.as_ref().and_then(physical::watt_hours),
+        soc: dc.full_soc.map(physical::percent),
+        ..Needs::default()
+    };
+    Ok(Some(DcParameters { limits, status: Some(ev_status(&dc.dc_ev_status)), needs }))
 }
 
 fn target(voltage: &iso2::PhysicalValue, current: &iso2::PhysicalValue) -> Result<Target, WireError> {
@@ -128,7 +136,7 @@ fn sense<T>(value: Option<T>, element: &str) -> Result<T, WireError> {
 
 fn ev_status(status: &iso2::DCEVStatus) -> EvStatus {
     EvStatus {
-        soc: Percent::new(i32::from(status.ev_ress_soc.min(100))),
+        soc: physical::percent(status.ev_ress_soc),
         ready: status.ev_ready,
         error: match status.ev_error_code {
             DCEVErrorCode::NOERROR => "",

@@ -51,6 +51,7 @@ pub struct Identity {
 
 /// What came in.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, and nearly all are requests")]
 pub enum Incoming {
     /// The handshake agreed on this protocol; its answer is queued.
     Agreed(Protocol),

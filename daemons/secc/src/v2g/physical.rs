@@ -4,7 +4,7 @@
 
 use iso15118::iso2::{PhysicalValue, UnitSymbol};
 pub(super) use iso15118::iso20::common::RationalNumber as Rational;
-use voltry_units::{Amps, Volts, WattHours, Watts};
+use voltry_units::{Amps, Percent, Volts, WattHours, Watts};
 
 /// Thousandths of the unit, if the value is in this unit.
 fn milli(value: &PhysicalValue, unit: UnitSymbol) -> Option<i64> {
@@ -30,6 +30,11 @@ read! {
     watts: Watts, W;
     /// Watt-hours, likewise.
     watt_hours: WattHours, Wh;
+}
+
+/// A state of charge; one above 100 is 100.
+pub(super) fn percent(value: u8) -> Percent {
+    Percent::new(i32::from(value.min(100)))
 }
 
 /// A measurement, to the nearest tenth where it fits.

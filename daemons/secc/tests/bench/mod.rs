@@ -199,6 +199,7 @@ impl Bench {
             | Event::Target(_)
             | Event::Limits(_)
             | Event::Status(_)
+            | Event::Needs(_)
             | Event::Ended(..) => None,
         })
     }

@@ -1,15 +1,17 @@
 //! Requests.
 
+use std::time::Duration;
+
 use iso15118::iso20::common;
 use iso15118::iso20::dc::{
     self, DCChargeLoopReqChoice as LoopReq, DCChargeParameterDiscoveryReqChoice as ParameterReq,
 };
 use iso15118::iso20::messages::{self, ChargeProgress, ChargingSession};
 use iso15118::message::Message;
-use voltry_units::{Amps, Percent, Volts};
+use voltry_units::{Amps, Volts};
 
 use super::{Form, parameter_sets};
-use crate::message::{EvLimits, EvStatus, Progress, Request, Target};
+use crate::message::{DcParameters, EvLimits, EvStatus, Needs, Progress, Request, Target};
 use crate::v2g::physical::{self, Rational};
 use crate::v2g::{Identity, WireError};
 
@@ -62,7 +64,7 @@ fn main_request(document: &messages::Document, identity: &Identity) -> Result<Re
                 offered: sets.iter().any(|set| set.parameter_set_id == chosen.parameter_set_id),
             }
         }
-        D::ScheduleExchangeReq(_) => Request::ScheduleExchange,
+        D::ScheduleExchangeReq(req) => Request::ScheduleExchange { needs: scheduled_needs(&req.choice) },
         D::PowerDeliveryReq(req) => Request::PowerDelivery { progress: progress(req), status: None },
         D::SessionStopReq(req) => match req.charging_session {
             ChargingSession::Pause => Request::SessionStop { pause: true },
@@ -109,22 +111,54 @@ fn dc_request(document: &dc::Document) -> Result<(Request, Form), WireError> {
 }
 
 fn parameters(req: &dc::DCChargeParameterDiscoveryReq) -> Result<(Request, Form), WireError> {
-    let (voltage, current, power, bidirectional) = match &req.choice {
-        ParameterReq::DCCPDReqEnergyTransferMode(dc) => {
-            (&dc.ev_maximum_voltage, &dc.ev_maximum_charge_current, &dc.ev_maximum_charge_power, false)
-        }
-        ParameterReq::BPTDCCPDReqEnergyTransferMode(dc) => {
-            (&dc.ev_maximum_voltage, &dc.ev_maximum_charge_current, &dc.ev_maximum_charge_power, true)
+    macro_rules! limits {
+        ($mode:ident) => {
+            EvLimits {
+                voltage: Some(volts(&$mode.ev_maximum_voltage)?),
+                current: Some(amps(&$mode.ev_maximum_charge_current)?),
+                power: physical::rational(&$mode.ev_maximum_charge_power),
+                voltage_min: physical::rational(&$mode.ev_minimum_voltage),
+                current_min: physical::rational(&$mode.ev_minimum_charge_current),
+                power_min: physical::rational(&$mode.ev_minimum_charge_power),
+                ..EvLimits::default()
+            }
+        };
+    }
+    let (limits, target_soc, bidirectional) = match &req.choice {
+        ParameterReq::DCCPDReqEnergyTransferMode(mode) => (limits!(mode), mode.target_soc, false),
+        ParameterReq::BPTDCCPDReqEnergyTransferMode(mode) => {
+            let limits = EvLimits {
+                discharge_current: physical::rational(&mode.ev_maximum_discharge_current),
+                discharge_power: physical::rational(&mode.ev_maximum_discharge_power),
+                ..limits!(mode)
+            };
+            (limits, mode.target_soc, true)
         }
     };
-    let limits = EvLimits {
-        voltage: Some(volts(voltage)?),
-        current: Some(amps(current)?),
-        power: physical::rational(power),
-        capacity: None,
-    };
-    let request = Request::ChargeParameterDiscovery { dc: Some((limits, None)) };
-    Ok((request, Form { bidirectional, dynamic: false }))
+    let needs = Needs { soc: target_soc.map(physical::percent), ..Needs::default() };
+    let dc = Some(DcParameters { limits, status: None, needs });
+    Ok((Request::ChargeParameterDiscovery { dc }, Form { bidirectional, dynamic: false }))
+}
+
+fn scheduled_needs(choice: &messages::ScheduleExchangeReqChoice) -> Needs {
+    use messages::ScheduleExchangeReqChoice as C;
+    match choice {
+        C::ScheduledSEReqControlMode(mode) => Needs {
+            departure: mode.departure_time.map(seconds),
+            energy: mode.ev_target_energy_request.as_ref().and_then(physical::rational),
+            energy_min: mode.ev_minimum_energy_request.as_ref().and_then(physical::rational),
+            energy_max: mode.ev_maximum_energy_request.as_ref().and_then(physical::rational),
+            ..Needs::default()
+        },
+        C::DynamicSEReqControlMode(mode) => Needs {
+            departure: Some(seconds(mode.departure_time)),
+            energy: physical::rational(&mode.ev_target_energy_request),
+            energy_min: physical::rational(&mode.ev_minimum_energy_request),
+            energy_max: physical::rational(&mode.ev_maximum_energy_request),
+            soc_min: mode.minimum_soc.map(physical::percent),
+            soc: mode.target_soc.map(physical::percent),
+        },
+    }
 }
 
 /// Under scheduled control the vehicle names a target; under dynamic control it names how much
@@ -135,6 +169,7 @@ fn charge_loop(req: &dc::DCChargeLoopReq) -> Result<(Request, Form), WireError> 
         voltage: Option<&'a Rational>,
         current: Option<&'a Rational>,
         power: Option<&'a Rational>,
+        needs: Needs,
     }
     macro_rules! scheduled {
         ($mode:ident) => {
@@ -143,6 +178,12 @@ fn charge_loop(req: &dc::DCChargeLoopReq) -> Result<(Request, Form), WireError> 
                 voltage: $mode.ev_maximum_voltage.as_ref(),
                 current: $mode.ev_maximum_charge_current.as_ref(),
                 power: $mode.ev_maximum_charge_power.as_ref(),
+                needs: Needs {
+                    energy: $mode.ev_target_energy_request.as_ref().and_then(physical::rational),
+                    energy_min: $mode.ev_minimum_energy_request.as_ref().and_then(physical::rational),
+                    energy_max: $mode.ev_maximum_energy_request.as_ref().and_then(physical::rational),
+                    ..Needs::default()
+                },
             }
         };
     }
@@ -153,6 +194,13 @@ fn charge_loop(req: &dc::DCChargeLoopReq) -> Result<(Request, Form), WireError> 
                 voltage: Some(&$mode.ev_maximum_voltage),
                 current: Some(&$mode.ev_maximum_charge_current),
                 power: Some(&$mode.ev_maximum_charge_power),
+                needs: Needs {
+                    departure: $mode.departure_time.map(seconds),
+                    energy: physical::rational(&$mode.ev_target_energy_request),
+                    energy_min: physical::rational(&$mode.ev_minimum_energy_request),
+                    energy_max: physical::rational(&$mode.ev_maximum_energy_request),
+                    ..Needs::default()
+                },
             }
         };
     }
@@ -169,17 +217,16 @@ fn charge_loop(req: &dc::DCChargeLoopReq) -> Result<(Request, Form), WireError> 
         voltage: wish.voltage.and_then(physical::rational),
         current: wish.current.and_then(physical::rational),
         power: wish.power.and_then(physical::rational),
-        capacity: None,
+        ..EvLimits::default()
     };
     let target = match wish.target {
         Some((voltage, current)) => Target { voltage: volts(voltage)?, current: amps(current)? },
         None => most(&limits, volts(&req.ev_present_voltage)?)?,
     };
     let soc = req.display_parameters.as_ref().and_then(|display| display.present_soc);
-    let status =
-        soc.map(|soc| EvStatus { soc: Percent::new(i32::from(soc.min(100))), ready: true, error: "" });
+    let status = soc.map(|soc| EvStatus { soc: physical::percent(soc), ready: true, error: "" });
     let form = Form { bidirectional, dynamic: wish.target.is_none() };
-    Ok((Request::CurrentDemand { status, target, limits }, form))
+    Ok((Request::CurrentDemand { status, target, limits, needs: wish.needs }, form))
 }
 
 /// The most that a vehicle under dynamic control takes: its maximum voltage bounds, its current
@@ -190,6 +237,10 @@ fn most(limits: &EvLimits, battery: Volts) -> Result<Target, WireError> {
     };
     let by_power = power.at(battery).unwrap_or(current);
     Ok(Target { voltage, current: current.min(by_power) })
+}
+
+fn seconds(value: u32) -> Duration {
+    Duration::from_secs(u64::from(value))
 }
 
 fn volts(value: &Rational) -> Result<Volts, WireError> {
