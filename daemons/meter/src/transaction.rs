@@ -122,9 +122,12 @@ fn write_through(file: &Path, text: &str) -> io::Result<()> {
     sync_folder(file)
 }
 
+/// A file that is gone already is no reason to keep the transaction open for ever.
 fn remove_through(file: &Path) -> io::Result<()> {
-    fs::remove_file(file)?;
-    sync_folder(file)
+    match fs::remove_file(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.and_then(|()| sync_folder(file)),
+    }
 }
 
 /// A new or removed name survives a power cut only when its folder is synced too.
@@ -158,6 +161,17 @@ mod tests {
         assert!(meter.start("1").is_err());
         assert!(meter.stop("2").is_err());
         assert_eq!(meter.open(), Some("1"));
+    }
+
+    #[test]
+    fn a_transaction_whose_file_is_gone_can_be_stopped() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("main");
+        let mut meter = OpenTransaction::load(file.clone()).unwrap();
+        meter.start("1").unwrap();
+        fs::remove_file(file).unwrap();
+        meter.stop("1").unwrap();
+        assert_eq!(meter.open(), None);
     }
 
     #[test]

@@ -93,6 +93,7 @@ async fn a_transaction_that_a_killed_daemon_left_open_is_known_and_can_be_stoppe
     let started = soon(meter.start("7", "someone", "0.50")).await.unwrap();
     assert_eq!((started.energy, started.format.as_str(), started.data.as_str()), (1234.0, "none", ""));
     assert!(matches!(soon(meter.start("8", "", "")).await, Err(Error::Refused(_))));
+    assert_eq!(soon(meter.unfinished()).await.unwrap(), "7");
     drop(daemon);
     bus.wait_for_end(&connection, METER.0).await;
 
@@ -107,6 +108,26 @@ async fn a_transaction_that_a_killed_daemon_left_open_is_known_and_can_be_stoppe
     wire.set(8, &[0, 3000]);
     assert_eq!(soon(meter.stop("7")).await.unwrap(), stopped, "asked again because the answer was lost");
     assert!(soon(meter.start("9", "", "")).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_transaction_whose_first_answer_was_lost_can_be_found_and_ended_without_a_restart() {
+    let (bus, wire, folder) = (Bus::start(), acrel(), tempfile::tempdir().unwrap());
+    let connection = bus.connect().await;
+    let _daemon = meter_daemon(&bus, &wire, folder.path());
+    bus.wait_for(&connection, METER.0).await;
+    let meter = proxy!(EnergyMeter1Proxy, &connection, METER);
+    soon(meter.start("7", "", "")).await.unwrap();
+    // Whoever started it was killed before it could note it, and asks again.
+    assert!(matches!(soon(meter.start("7", "", "")).await, Err(Error::Refused(_))));
+    assert_eq!(soon(meter.unfinished()).await.unwrap(), "7");
+    soon(meter.stop("7")).await.unwrap();
+    assert_eq!(soon(meter.unfinished()).await.unwrap(), "");
+
+    wire.set(8, &[0, 2000]);
+    assert_eq!(soon(meter.start("7", "", "")).await.unwrap().energy, 2000.0);
+    wire.set(8, &[0, 2500]);
+    assert_eq!(soon(meter.stop("7")).await.unwrap().energy, 2500.0, "not how the first of that name ended");
 }
 
 #[tokio::test]

@@ -149,6 +149,7 @@ impl EnergyMeter1 {
         transaction: String,
         _identity: String,
         _tariff: String,
+        #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
     ) -> Result<(SignedReading,), Error> {
         let ledger = Arc::clone(&self.ledger).lock_owned().await;
         ledger.open.may_start(&transaction)?;
@@ -156,6 +157,8 @@ impl EnergyMeter1 {
         let name = transaction.clone();
         on_disk(ledger, move |ledger| ledger.open.start(&transaction)).await?;
         tracing::info!(transaction = name, energy = reading.energy, "transaction started");
+        self.unfinished.send_replace(name);
+        self.unfinished_changed(&emitter).await?;
         Ok((reading,))
     }
 
@@ -165,10 +168,9 @@ impl EnergyMeter1 {
         #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
     ) -> Result<(SignedReading,), Error> {
         let ledger = Arc::clone(&self.ledger).lock_owned().await;
-        if let Some(reading) = ledger.stopped(&transaction) {
-            return Ok((reading,));
+        if let Err(refused) = ledger.open.may_stop(&transaction) {
+            return Ok((ledger.stopped(&transaction).ok_or(refused)?,));
         }
-        ledger.open.may_stop(&transaction)?;
         let reading = self.unsigned().await?;
         let (name, kept) = (transaction.clone(), reading.clone());
         on_disk(ledger, move |ledger| {
@@ -178,9 +180,8 @@ impl EnergyMeter1 {
         })
         .await?;
         tracing::info!(transaction = name, energy = reading.energy, "transaction stopped");
-        if !self.unfinished.send_replace(String::new()).is_empty() {
-            self.unfinished_changed(&emitter).await?;
-        }
+        self.unfinished.send_replace(String::new());
+        self.unfinished_changed(&emitter).await?;
         Ok((reading,))
     }
 
