@@ -74,7 +74,7 @@ async fn start(meter: &EnergyMeter1Proxy<'_>, name: &str, identity: &str) -> Res
     match within(meter.start(name, identity, "")).await {
         // Left open by a meter that lost its power, or by us: the book closed it with a reading.
         Err(Error::Refused(reason)) => {
-            let unfinished = meter.unfinished().await.unwrap_or_default();
+            let unfinished = unfinished(meter).await;
             if unfinished.is_empty() {
                 return Err(Error::Refused(reason));
             }
@@ -136,7 +136,7 @@ async fn last_reading(meter: &EnergyMeter1Proxy<'_>, name: &str) -> Option<Signe
             Err(problem) => warn!(attempt, error = %problem, "the meter did not end the transaction"),
         }
         // After a reboot the meter's transaction has a name of the boot before.
-        let unfinished = meter.unfinished().await.unwrap_or_default();
+        let unfinished = unfinished(meter).await;
         if !unfinished.is_empty()
             && let Ok(reading) = within(meter.stop(&unfinished)).await
         {
@@ -155,6 +155,12 @@ async fn last_reading(meter: &EnergyMeter1Proxy<'_>, name: &str) -> Option<Signe
         }
     }
     None
+}
+
+/// The transaction that the meter has open; empty if it has none, or does not say.
+async fn unfinished(meter: &EnergyMeter1Proxy<'_>) -> String {
+    let answer = timeout(METER_TIMEOUT, meter.unfinished()).await;
+    answer.ok().and_then(Result::ok).unwrap_or_default()
 }
 
 async fn within<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
