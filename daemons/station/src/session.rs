@@ -259,7 +259,8 @@ impl SessionControl {
             State::Recovering { session, transaction, token, .. } => {
                 if view.session != 0 && session == view.session && !view.ended {
                     self.state = State::Running { session, transaction, token };
-                    return Vec::new();
+                    // We may have ended between the book's word and ours to the EVSE.
+                    return vec![Action::Grant { session }];
                 }
                 let reason = if view.session == session && session != 0 {
                     end_reason(view, session)

@@ -93,6 +93,8 @@ fn a_session_that_ends_while_it_is_opened_is_closed_as_soon_as_it_stands() {
 #[test]
 fn a_restarted_station_goes_on_with_a_session_that_still_runs() {
     let mut control = SessionControl::recovering(NOW, 5, 9, token());
+    let grant_again = [Action::Grant { session: 5 }];
+    assert_eq!(control.step(NOW, Input::Evse(view(5, EvseState::Authorizing))), grant_again, "it may be lost");
     assert_eq!(control.step(NOW, Input::Evse(view(5, EvseState::Charging))), []);
     assert_eq!(control.transaction(), Some(9));
     assert_eq!(control.step(NOW, Input::Evse(ended(5, "vehicle stopped"))), close("vehicle stopped"));
