@@ -122,11 +122,14 @@ enum State {
 pub struct SessionControl {
     state: State,
     seen: Option<EvseView>,
+    /// Why delivery ended or is about to, and in which session. An EVSE tells it before delivery is
+    /// over, and a session may be gone before it was seen as ended.
+    told: (u64, String),
 }
 
 impl Default for SessionControl {
     fn default() -> Self {
-        Self { state: State::Idle, seen: None }
+        Self { state: State::Idle, seen: None, told: (0, String::new()) }
     }
 }
 
@@ -140,7 +143,8 @@ impl SessionControl {
         transaction: TransactionId,
         token: Option<Token>,
     ) -> Self {
-        Self { state: State::Recovering { session, transaction, token, until: now + RECOVERY }, seen: None }
+        let until = now + RECOVERY;
+        Self { state: State::Recovering { session, transaction, token, until }, ..Self::default() }
     }
 
     /// The open transaction.
@@ -215,6 +219,9 @@ impl SessionControl {
         match input {
             Input::Evse(view) => {
                 self.seen = Some(view.clone());
+                if !view.end_reason.is_empty() {
+                    self.told = (view.session, view.end_reason.clone());
+                }
                 self.saw(&view)
             }
             Input::EvseLost => {
@@ -250,11 +257,12 @@ impl SessionControl {
                 self.saw(view)
             }
             State::Opening { session, token, over: None } if session != view.session || view.ended => {
-                self.state = State::Opening { session, token, over: Some(end_reason(view, session)) };
+                let over = Some(self.end_reason(view, session));
+                self.state = State::Opening { session, token, over };
                 Vec::new()
             }
             State::Running { session, transaction, .. } if session != view.session || view.ended => {
-                self.close(session, transaction, end_reason(view, session))
+                self.close(session, transaction, self.end_reason(view, session))
             }
             State::Recovering { session, transaction, token, .. } => {
                 if view.session != 0 && session == view.session && !view.ended {
@@ -263,7 +271,7 @@ impl SessionControl {
                     return vec![Action::Grant { session }];
                 }
                 let reason = if view.session == session && session != 0 {
-                    end_reason(view, session)
+                    self.end_reason(view, session)
                 } else {
                     "the station was down when the session ended".to_owned()
                 };
@@ -271,6 +279,23 @@ impl SessionControl {
             }
             State::Opening { .. } | State::Running { .. } | State::Closing { .. } => Vec::new(),
         }
+    }
+
+    /// Why delivery of this session ended, if the EVSE said so.
+    fn told_of(&self, session: u64) -> Option<&str> {
+        let (told_of, reason) = &self.told;
+        (*told_of == session && !reason.is_empty()).then_some(reason)
+    }
+
+    fn end_reason(&self, view: &EvseView, session: u64) -> String {
+        let unsaid = if view.session == session {
+            "delivery ended"
+        } else if view.session == 0 && view.state != EvseState::Starting {
+            "unplugged"
+        } else {
+            "the EVSE's daemon was restarted"
+        };
+        self.told_of(session).unwrap_or(unsaid).to_owned()
     }
 
     fn let_in(&mut self, token: Option<Token>) -> Vec<Action> {
@@ -297,7 +322,8 @@ impl SessionControl {
     fn end_with(&mut self, reason: &str) -> Vec<Action> {
         match self.state.clone() {
             State::Running { session, transaction, .. } => {
-                self.close(session, transaction, reason.to_owned())
+                let reason = self.told_of(session).unwrap_or(reason).to_owned();
+                self.close(session, transaction, reason)
             }
             State::Opening { session, token, over: None } => {
                 self.state = State::Opening { session, token, over: Some(reason.to_owned()) };
@@ -338,16 +364,6 @@ impl SessionControl {
             | State::Done { .. } => Vec::new(),
         }
     }
-}
-
-fn end_reason(view: &EvseView, session: u64) -> String {
-    if view.session == 0 && view.state != EvseState::Starting {
-        return "unplugged".to_owned();
-    }
-    if view.session != session {
-        return "the EVSE's daemon was restarted".to_owned();
-    }
-    if view.end_reason.is_empty() { "delivery ended".to_owned() } else { view.end_reason.clone() }
 }
 
 #[cfg(test)]

@@ -71,6 +71,20 @@ fn a_lost_evse_daemon_closes_the_transaction() {
 }
 
 #[test]
+fn a_vehicle_torn_off_under_a_fault_leaves_the_fault_as_the_reason() {
+    let mut control = running();
+    let faulted = EvseView { end_reason: "MREC14PilotFault".to_owned(), ..view(5, EvseState::Emergency) };
+    assert_eq!(control.step(NOW, Input::Evse(faulted.clone())), [], "current may still flow");
+    let mut lost = control.clone();
+    assert_eq!(
+        control.step(NOW, Input::Evse(view(0, EvseState::Faulted))),
+        close("MREC14PilotFault"),
+        "the session is over before it was ever seen as ended"
+    );
+    assert_eq!(lost.step(NOW, Input::EvseLost), close("MREC14PilotFault"));
+}
+
+#[test]
 fn an_evse_that_came_back_with_another_session_closes_the_old_one() {
     let mut control = running();
     assert_eq!(
@@ -94,7 +108,11 @@ fn a_session_that_ends_while_it_is_opened_is_closed_as_soon_as_it_stands() {
 fn a_restarted_station_goes_on_with_a_session_that_still_runs() {
     let mut control = SessionControl::recovering(NOW, 5, 9, token());
     let grant_again = [Action::Grant { session: 5 }];
-    assert_eq!(control.step(NOW, Input::Evse(view(5, EvseState::Authorizing))), grant_again, "it may be lost");
+    assert_eq!(
+        control.step(NOW, Input::Evse(view(5, EvseState::Authorizing))),
+        grant_again,
+        "it may be lost"
+    );
     assert_eq!(control.step(NOW, Input::Evse(view(5, EvseState::Charging))), []);
     assert_eq!(control.transaction(), Some(9));
     assert_eq!(control.step(NOW, Input::Evse(ended(5, "vehicle stopped"))), close("vehicle stopped"));
