@@ -29,7 +29,8 @@ EXAMPLES
 const STATUS: &str = "\
 STATES
   starting, available, connected, authorizing, parameters, cable-check, pre-charge, charging,
-  stopping, finished (still plugged in), error-shutdown, emergency, faulted, unavailable,
+  stopping, finished (still plugged in), paused (by the vehicle, which may come back),
+  error-shutdown, emergency, faulted, unavailable,
   absent (its daemon is not on the bus)
 
 JSON

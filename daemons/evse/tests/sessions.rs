@@ -4,8 +4,8 @@ mod plant;
 
 use std::time::Duration;
 
-use plant::World;
-use voltry_bus::{EvseState, PilotOutput};
+use plant::{Again, World};
+use voltry_bus::{EvseState, Pilot, PilotOutput};
 use voltry_evse::energy_path::{FaultCode, Input, StopReason};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -115,4 +115,108 @@ fn a_link_may_start_the_vehicle_anew_by_its_pilot_until_something_is_energised()
     assert_eq!(world.path.session().unwrap().id, session);
     assert_eq!(ask(&mut world, 0, PilotOutput::F), PilotOutput::Digital, "while charging");
     assert_eq!(world.path.faults(), []);
+}
+
+fn checks(world: &World) -> usize {
+    world.states.iter().filter(|state| **state == EvseState::CableCheck).count()
+}
+
+#[test]
+fn a_vehicle_that_chooses_another_service_is_tested_anew_and_charges_on_in_its_session() {
+    let mut world = World::available();
+    world.vehicle.enough = 25.0;
+    world.vehicle.again = Some(Again::AnotherService);
+    world.vehicle.plug();
+    world.until(EvseState::Charging);
+    let (session, register) = (world.path.session().unwrap().id, world.devices.register);
+    world.until(EvseState::Stopping);
+    world.until(EvseState::Parameters);
+    assert!(!world.devices.contactors && world.devices.cable < 60.0, "{} V", world.devices.cable);
+    let between = *world.path.session().unwrap();
+    assert_eq!((between.stop, between.ended_at, between.target), (None, None, None));
+    world.until(EvseState::Charging);
+    world.until(EvseState::Finished);
+    world.run(MS(500));
+    let ended = *world.path.session().unwrap();
+    assert_eq!((ended.id, ended.stop), (session, Some(StopReason::Vehicle)));
+    assert!(ended.ended_at.is_some());
+    assert!(world.devices.register > register && ended.energy().as_si() > 10.0);
+    assert_eq!((checks(&world), world.faults_reported.len()), (2, 0));
+}
+
+#[test]
+fn a_vehicle_that_pauses_comes_back_to_its_session_by_its_pilot() {
+    let mut world = paused();
+    let session = *world.path.session().unwrap();
+    assert_eq!((session.stop, session.ended_at), (None, None));
+    assert!(!world.devices.contactors && world.devices.cable < 60.0);
+    assert_eq!(world.devices.pilot_output, PilotOutput::X1);
+    world.run(Duration::from_secs(3600));
+    assert_eq!(world.state(), EvseState::Paused);
+    assert_eq!(world.vehicle.phase, voltry_bus::LinkPhase::Listening, "its link was let go");
+    world.vehicle.wake();
+    world.until_true(MS(200), "awake", |world| world.devices.pilot_output == PilotOutput::Digital);
+    world.until(EvseState::Charging);
+    world.until(EvseState::Finished);
+    world.run(MS(500));
+    let ended = *world.path.session().unwrap();
+    assert_eq!((ended.id, ended.stop), (session.id, Some(StopReason::Vehicle)));
+    assert!(ended.ended_at.is_some());
+    assert_eq!((checks(&world), world.faults_reported.len()), (2, 0));
+}
+
+/// A vehicle that has charged, and sleeps.
+fn paused() -> World {
+    let mut world = World::available();
+    world.vehicle.enough = 25.0;
+    world.vehicle.again = Some(Again::Pause);
+    world.vehicle.plug();
+    world.until(EvseState::Charging);
+    world.until(EvseState::Paused);
+    world.run(MS(500));
+    world
+}
+
+#[test]
+fn a_vehicle_that_pauses_comes_back_also_without_its_pilot() {
+    let mut world = paused();
+    world.vehicle.wake();
+    world.vehicle.pilot = Pilot::B;
+    world.until(EvseState::Charging);
+    assert_eq!(checks(&world), 2);
+}
+
+#[test]
+fn a_pause_ends_with_the_plug_or_with_the_stations_leave() {
+    let mut world = paused();
+    world.vehicle.unplug();
+    world.until_true(MS(500), "available", |world| world.state() == EvseState::Available);
+    assert_eq!(world.path.session(), None);
+
+    let mut world = paused();
+    world.feed(Input::Stop);
+    world.until_true(MS(500), "finished", |world| world.state() == EvseState::Finished);
+    let session = *world.path.session().unwrap();
+    assert_eq!(session.stop, Some(StopReason::Station));
+    assert!(session.ended_at.is_some());
+    world.vehicle.wake();
+    world.run(Duration::from_secs(20));
+    assert_eq!(world.state(), EvseState::Finished, "what was ended for good is not begun again");
+}
+
+#[test]
+fn a_vehicle_does_not_go_on_where_the_station_meanwhile_stopped_too() {
+    for again in [Again::AnotherService, Again::Pause] {
+        let mut world = World::available();
+        world.vehicle.enough = 25.0;
+        world.vehicle.again = Some(again);
+        world.vehicle.plug();
+        world.until(EvseState::Charging);
+        world.until(EvseState::Stopping);
+        world.feed(Input::Stop);
+        world.until(EvseState::Finished);
+        world.run(Duration::from_secs(20));
+        assert_eq!((world.state(), checks(&world)), (EvseState::Finished, 1), "{again:?}");
+        assert!(world.path.session().unwrap().ended_at.is_some());
+    }
 }

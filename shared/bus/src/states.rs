@@ -322,6 +322,8 @@ words! {
         Stopping = "stopping",
         /// The session is over; the vehicle is still plugged in.
         Finished = "finished",
+        /// The vehicle paused the session and means to come back to it.
+        Paused = "paused",
         /// Shutting down because of an error.
         ErrorShutdown = "error-shutdown",
         /// Emergency shutdown.

@@ -331,6 +331,9 @@ impl EnergyPath {
     }
 
     fn link_ended(&mut self, now: Timestamp, outcome: LinkOutcome) {
+        if let Some(session) = self.session.as_mut() {
+            session.paused = outcome == LinkOutcome::Paused;
+        }
         let normal = match outcome {
             LinkOutcome::Normal | LinkOutcome::Paused => true,
             LinkOutcome::Failed | LinkOutcome::Lost => false,

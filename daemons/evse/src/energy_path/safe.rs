@@ -193,6 +193,7 @@ impl EnergyPath {
             | State::Charging(_)
             | State::Stopping(_)
             | State::Finished(_)
+            | State::Paused
             | State::Shutdown(_)
             | State::Faulted(_)
             | State::Unavailable => {}

@@ -71,6 +71,8 @@ pub struct Session {
     pub register_start: Option<WattHours>,
     /// The meter's register now, or when it last answered.
     pub register: Option<WattHours>,
+    /// The vehicle's last conversation ended with a pause.
+    pub(super) paused: bool,
     answered: Option<(u64, PhaseAnswer)>,
 }
 
@@ -88,6 +90,7 @@ impl Session {
             soc: None,
             register_start: None,
             register: None,
+            paused: false,
             answered: None,
         }
     }

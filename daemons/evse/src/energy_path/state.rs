@@ -22,6 +22,7 @@ pub(super) enum State {
     Charging(Charging),
     Stopping(Stopping),
     Finished(Finished),
+    Paused,
     Shutdown(Shutdown),
     Faulted(Faulted),
     Unavailable,
@@ -46,6 +47,7 @@ impl State {
             Self::Charging(_) => EvseState::Charging,
             Self::Stopping(_) => EvseState::Stopping,
             Self::Finished(_) => EvseState::Finished,
+            Self::Paused => EvseState::Paused,
             Self::Shutdown(Shutdown { emergency: true, .. }) => EvseState::Emergency,
             Self::Shutdown(Shutdown { emergency: false, .. }) => EvseState::ErrorShutdown,
             Self::Faulted(_) => EvseState::Faulted,
@@ -56,7 +58,7 @@ impl State {
     /// What the vehicle is told of it.
     pub(super) fn vehicle_status(&self) -> EvseStatusCode {
         match self {
-            Self::Starting(_) | Self::Available | Self::Connected(_) | Self::Unavailable => {
+            Self::Starting(_) | Self::Available | Self::Connected(_) | Self::Paused | Self::Unavailable => {
                 EvseStatusCode::NotReady
             }
             Self::Parameters(_) | Self::PreCharge(_) | Self::Charging(_) => EvseStatusCode::Ready,
@@ -80,7 +82,9 @@ impl State {
             Self::Finished(finished) => finished.detach_at.map(|at| (at, "the vehicle's goodbye")),
             Self::Shutdown(shutdown) => Some(shutdown.deadline()),
             Self::Faulted(faulted) => faulted.deadline(),
-            Self::Available | Self::Connected(_) | Self::Charging(_) | Self::Unavailable => None,
+            Self::Available | Self::Connected(_) | Self::Charging(_) | Self::Paused | Self::Unavailable => {
+                None
+            }
         }
     }
 }
@@ -101,6 +105,7 @@ impl EnergyPath {
                 State::Charging(charging) => self.charging(now, charging),
                 State::Stopping(stopping) => self.stopping(now, stopping),
                 State::Finished(finished) => self.finished(now, finished),
+                State::Paused => self.paused(now),
                 State::Shutdown(shutdown) => self.shutting_down(now, shutdown),
                 State::Faulted(faulted) => self.faulted(now, faulted),
                 State::Unavailable => self.unavailable(now),

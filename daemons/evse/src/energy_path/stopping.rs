@@ -1,16 +1,22 @@
 //! The normal stop: current down, off, open, discharged, the vehicle's own test, unlocked.
+//!
+//! A stop that the vehicle began may not be the end: it can choose another service in the same
+//! conversation (ISO 15118-20), or pause and come back. Either way everything is proved off first,
+//! and begins anew with the parameters and the insulation test.
 
-use voltry_bus::{Contactors, LinkPhase, PhaseAnswer, Pilot};
+use voltry_bus::{Contactors, Isolation, LinkPhase, PhaseAnswer, Pilot, PilotOutput};
 use voltry_units::{Amps, Timestamp};
 
 use super::outputs::Setpoint;
 use super::state::State;
-use super::waiting::Finished;
-use super::{EnergyPath, Evidence, FaultCode, Profile};
+use super::waiting::{Connected, Finished};
+use super::{EnergyPath, Evidence, FaultCode, Profile, StopReason};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stopping {
     step: Step,
+    /// Whoever wants it, it is not the vehicle alone.
+    pub(super) for_good: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,13 +34,13 @@ enum Step {
 }
 
 impl Stopping {
-    pub(super) fn new(now: Timestamp, profile: &Profile, live: bool) -> Self {
+    pub(super) fn new(now: Timestamp, profile: &Profile, live: bool, for_good: bool) -> Self {
         let step = if live {
             Step::RampDown { until: now + profile.stop_answer, at: now }
         } else {
             Step::Goodbye { until: now + profile.stop_answer }
         };
-        Self { step }
+        Self { step, for_good }
     }
 
     pub(super) fn deadline(&self) -> (Timestamp, &'static str) {
@@ -49,16 +55,18 @@ impl Stopping {
 }
 
 impl EnergyPath {
-    pub(super) fn stopping(&mut self, now: Timestamp, stopping: Stopping) -> State {
-        self.stop_asked = None;
+    pub(super) fn stopping(&mut self, now: Timestamp, mut stopping: Stopping) -> State {
+        stopping.for_good |= self.stop_asked.take().is_some_and(|reason| reason != StopReason::Vehicle);
+        stopping.for_good |= self.terminating || !self.available;
+        let for_good = stopping.for_good;
         let step = match stopping.step {
             Step::RampDown { until, at } => self.ramp_down(now, until, at),
             Step::Off { until } => self.open_without_current(now, until),
             Step::Opening { until } => self.opened(now, until),
-            Step::Goodbye { until } => self.goodbye(now, until),
+            Step::Goodbye { until } => self.goodbye(now, until, for_good),
             Step::Discharging { until } => {
                 if self.observed.confirmed_safe(now, &self.installation.profile) {
-                    return self.finish(now);
+                    return if self.goes_on(for_good) { self.go_on() } else { self.finish(now, for_good) };
                 }
                 if now >= until {
                     let evidence = Evidence::NotWithin(self.installation.profile.discharge);
@@ -68,7 +76,7 @@ impl EnergyPath {
             }
         };
         match (step, self.state) {
-            (Some(step), State::Stopping(_)) => State::Stopping(Stopping { step }),
+            (Some(step), State::Stopping(_)) => State::Stopping(Stopping { step, for_good }),
             // A fault has taken over.
             _ => self.state,
         }
@@ -149,7 +157,7 @@ impl EnergyPath {
         Some(Step::Opening { until })
     }
 
-    fn goodbye(&mut self, now: Timestamp, until: Timestamp) -> Option<Step> {
+    fn goodbye(&mut self, now: Timestamp, until: Timestamp, for_good: bool) -> Option<Step> {
         let said = match self.link_phase() {
             LinkPhase::PowerOff | LinkPhase::WeldingDetection => {
                 self.answer(PhaseAnswer::Finished);
@@ -165,7 +173,7 @@ impl EnergyPath {
             | LinkPhase::Charging => false,
         };
         let gone = self.observed.pilot(now, &self.installation.profile) == Some(Pilot::A);
-        if said || gone || now >= until {
+        if said || gone || now >= until || self.goes_on(for_good) {
             if self.link_phase() == LinkPhase::Stopping {
                 self.answer(PhaseAnswer::Finished);
             }
@@ -174,9 +182,40 @@ impl EnergyPath {
         Some(Step::Goodbye { until })
     }
 
-    fn finish(&mut self, now: Timestamp) -> State {
+    fn finish(&mut self, now: Timestamp, for_good: bool) -> State {
         self.pause_insulation_monitor();
         self.outputs.set_lock_if(self.installation.has_lock, false);
-        State::Finished(Finished::new(now))
+        State::Finished(Finished::new(now, for_good))
+    }
+
+    /// Whether the vehicle, which stopped, is choosing another service in the same conversation.
+    fn goes_on(&self, for_good: bool) -> bool {
+        let chooses = match self.link_phase() {
+            LinkPhase::Connected | LinkPhase::Authorizing | LinkPhase::Parameters => true,
+            LinkPhase::Detached
+            | LinkPhase::Listening
+            | LinkPhase::CableCheck
+            | LinkPhase::PreCharge
+            | LinkPhase::PowerOn
+            | LinkPhase::Charging
+            | LinkPhase::PowerOff
+            | LinkPhase::WeldingDetection
+            | LinkPhase::Stopping => false,
+        };
+        chooses && !for_good
+    }
+
+    /// Back to before the limits: what was wanted and measured for the last delivery is forgotten.
+    pub(super) fn go_on(&mut self) -> State {
+        self.pause_insulation_monitor();
+        self.isolation = Isolation::Invalid;
+        self.presented = None;
+        if let Some(session) = self.session.as_mut() {
+            session.stop = None;
+            session.paused = false;
+            session.target = None;
+        }
+        self.outputs.set_pilot(PilotOutput::Digital);
+        State::Connected(Connected::default())
     }
 }

@@ -117,7 +117,11 @@ impl EnergyPath {
     fn idle(&mut self, now: Timestamp) -> Finding {
         self.supervision.reset_for_idle();
         let watched = match self.state {
-            State::Available | State::Connected(_) | State::Parameters(_) | State::Finished(_) => true,
+            State::Available
+            | State::Connected(_)
+            | State::Parameters(_)
+            | State::Finished(_)
+            | State::Paused => true,
             State::Starting(_)
             | State::CableCheck(_)
             | State::PreCharge(_)
@@ -132,7 +136,7 @@ impl EnergyPath {
         if watched && let Some(io) = io {
             pilot_fault(&io)?;
         }
-        if watched && !matches!(self.state, State::Finished(_)) {
+        if watched && !matches!(self.state, State::Finished(_) | State::Paused) {
             self.supply_is_able(now, UNABLE_IDLE)?;
         }
         let profile = &self.installation.profile;
@@ -352,6 +356,7 @@ impl EnergyPath {
             | State::PreCharge(_)
             | State::Stopping(_)
             | State::Finished(_)
+            | State::Paused
             | State::Shutdown(_)
             | State::Faulted(_)
             | State::Unavailable => return Ok(()),

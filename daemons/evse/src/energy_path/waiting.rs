@@ -37,11 +37,18 @@ pub(super) struct Parameters {
 pub(super) struct Finished {
     /// When the link is detached, if its conversation has not ended by itself.
     pub(super) detach_at: Option<Timestamp>,
+    /// The vehicle cannot come back to it.
+    for_good: bool,
 }
 
 impl Finished {
-    pub(super) fn new(now: Timestamp) -> Self {
-        Self { detach_at: Some(now + GOODBYE) }
+    pub(super) fn new(now: Timestamp, for_good: bool) -> Self {
+        Self { detach_at: Some(now + GOODBYE), for_good }
+    }
+
+    /// Whether delivery is over for good: the conversation has said its last word, or it does not count.
+    fn is_over(&self) -> bool {
+        self.for_good || self.detach_at.is_none()
     }
 }
 
@@ -124,6 +131,7 @@ impl EnergyPath {
             | State::Charging(_)
             | State::Stopping(_)
             | State::Finished(_)
+            | State::Paused
             | State::Shutdown(_)
             | State::Faulted(_)
             | State::Unavailable => {}
@@ -238,7 +246,8 @@ impl EnergyPath {
         if reason != StopReason::Vehicle && self.outputs.is_attached() {
             self.outputs.send(Command::RequestStop(reason));
         }
-        State::Stopping(Stopping::new(now, &self.installation.profile, self.outputs.is_live()))
+        let for_good = reason != StopReason::Vehicle;
+        State::Stopping(Stopping::new(now, &self.installation.profile, self.outputs.is_live(), for_good))
     }
 
     /// The session keeps the first reason.
@@ -252,14 +261,16 @@ impl EnergyPath {
     /// last reading is taken then, and must not miss what still flowed.
     pub(super) fn note_end_of_delivery(&mut self, now: Timestamp) {
         let off = match self.state {
-            State::Finished(_) | State::Faulted(_) | State::Starting(_) | State::Unavailable => true,
+            State::Faulted(_) | State::Starting(_) | State::Unavailable => true,
+            State::Finished(finished) => finished.is_over(),
+            State::Paused => false,
+            State::Stopping(stopping) => stopping.for_good && self.is_off(now),
             State::Available
             | State::Connected(_)
             | State::Parameters(_)
             | State::CableCheck(_)
             | State::PreCharge(_)
-            | State::Charging(_)
-            | State::Stopping(_) => self.is_off(now),
+            | State::Charging(_) => self.is_off(now),
             State::Shutdown(shutdown) => !shutdown.is_unnamed() && self.is_off(now),
         };
         if let Some(session) = self.session.as_mut()
@@ -286,6 +297,12 @@ impl EnergyPath {
             return State::Starting(Starting::default());
         }
         self.outputs.set_pilot(PilotOutput::X1);
+        if !finished.is_over() && self.session.is_some_and(|session| session.paused) {
+            if let Some(session) = self.session.as_mut() {
+                session.stop = None;
+            }
+            return State::Paused;
+        }
         if let Some(at) = finished.detach_at {
             let ended = matches!(self.link_phase(), LinkPhase::Listening | LinkPhase::Detached);
             if ended || now >= at {
@@ -298,5 +315,39 @@ impl EnergyPath {
             return State::Available;
         }
         State::Finished(finished)
+    }
+
+    /// The vehicle sleeps, off and open, with its session and its link as they are. It wakes by its
+    /// pilot (ISO 15118-3, the B-C-B toggle) or by a conversation, and whoever lets nobody charge any
+    /// more ends it.
+    pub(super) fn paused(&mut self, now: Timestamp) -> State {
+        if self.is_blind(now) {
+            return State::Starting(Starting::default());
+        }
+        let pilot = self.observed.pilot(now, &self.installation.profile);
+        if pilot == Some(Pilot::A) {
+            self.end_session();
+            return State::Available;
+        }
+        let refused = self.session.is_some_and(|session| session.authorization == Authorization::Refused);
+        let ended = match self.stop_asked.take() {
+            None | Some(StopReason::Vehicle) if refused => Some(StopReason::NotAuthorized),
+            None | Some(StopReason::Vehicle) if !self.available => Some(StopReason::OutOfService),
+            None | Some(StopReason::Vehicle) => None,
+            Some(reason) => Some(reason),
+        };
+        if let Some(reason) = ended {
+            self.end_delivery(reason);
+            return State::Finished(Finished::new(now, true));
+        }
+        let talks = matches!(
+            self.link_phase(),
+            LinkPhase::Connected | LinkPhase::Authorizing | LinkPhase::Parameters
+        );
+        if talks || matches!(pilot, Some(Pilot::C | Pilot::D)) {
+            return self.go_on();
+        }
+        self.outputs.set_pilot(PilotOutput::X1);
+        State::Paused
     }
 }

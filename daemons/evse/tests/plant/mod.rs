@@ -2,7 +2,7 @@
 //!
 //! Honest: the devices keep their leases by themselves, voltages come from charge and load and
 //! never from what was commanded, and every physical step checks what must never happen.
-#![allow(dead_code, unreachable_pub, missing_docs)]
+#![allow(dead_code, unused_imports, unreachable_pub, missing_docs)] // each test uses a part
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)] // as in any test
 
 mod devices;
@@ -21,7 +21,7 @@ use voltry_units::{Amps, Measured, Timestamp, Volts, WattHours, Watts};
 
 pub use devices::Devices;
 pub use guard::Guard;
-pub use vehicle::Vehicle;
+pub use vehicle::{Again, Vehicle};
 
 /// One physical step.
 const STEP: Duration = Duration::from_millis(10);

@@ -8,12 +8,22 @@ use voltry_units::{Amps, Percent, Timestamp, Volts};
 
 use super::Devices;
 
+/// What a vehicle does after it stopped for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// Chooses another service in the same conversation.
+    AnotherService,
+    /// Pauses.
+    Pause,
+}
+
 /// What the vehicle does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     Unplugged,
     Plugged,
     Talking(LinkPhase),
+    Asleep,
     Done,
 }
 
@@ -38,6 +48,8 @@ pub struct Vehicle {
     pub undecided: Duration,
     pub wants_stop: bool,
     pub unplug_when_done: bool,
+    /// After it stopped once; it then wants more.
+    pub again: Option<Again>,
     pub told: Option<Present>,
     counter: u64,
     entered: Timestamp,
@@ -65,6 +77,7 @@ impl Default for Vehicle {
             undecided: Duration::ZERO,
             wants_stop: false,
             unplug_when_done: true,
+            again: None,
             told: None,
             counter: 0,
             entered: Timestamp::BOOT,
@@ -93,6 +106,12 @@ impl Vehicle {
         self.pilot = Pilot::A;
         self.contactor = false;
         self.step = Step::Unplugged;
+    }
+
+    /// Toggles its pilot once, B-C-B, and talks again.
+    pub fn wake(&mut self) {
+        self.pilot = Pilot::C;
+        self.step = Step::Plugged;
     }
 
     pub fn battery(&self) -> f64 {
@@ -163,7 +182,7 @@ impl Vehicle {
                 return;
             }
         }
-        if self.step == Step::Done {
+        if self.step == Step::Done || self.step == Step::Asleep {
             return;
         }
         if self.answered(PhaseAnswer::Failed) {
@@ -181,7 +200,10 @@ impl Vehicle {
         match self.phase {
             LinkPhase::Detached if self.step == Step::Plugged => self.enter(LinkPhase::Listening, now, inbox),
             LinkPhase::Detached => {}
-            LinkPhase::Listening if waited => self.enter(LinkPhase::Connected, now, inbox),
+            LinkPhase::Listening if waited => {
+                self.pilot = Pilot::B;
+                self.enter(LinkPhase::Connected, now, inbox);
+            }
             LinkPhase::Connected if waited => self.enter(LinkPhase::Authorizing, now, inbox),
             LinkPhase::Authorizing if self.authorized => {
                 self.enter(LinkPhase::Parameters, now, inbox);
@@ -206,9 +228,22 @@ impl Vehicle {
                 self.pilot = Pilot::B;
                 self.enter(LinkPhase::WeldingDetection, now, inbox);
             }
+            LinkPhase::WeldingDetection if waited && self.again == Some(Again::AnotherService) => {
+                self.again = None;
+                self.enough += 5.0;
+                self.enter(LinkPhase::Connected, now, inbox);
+            }
             LinkPhase::WeldingDetection if waited => {
                 self.contactor = false;
                 self.enter(LinkPhase::Stopping, now, inbox);
+            }
+            LinkPhase::Stopping if finished && self.again == Some(Again::Pause) => {
+                self.again = None;
+                self.enough += 5.0;
+                self.pilot = Pilot::B;
+                inbox.push(Input::LinkEnded(LinkOutcome::Paused));
+                self.enter(LinkPhase::Listening, now, inbox);
+                self.step = Step::Asleep;
             }
             LinkPhase::Stopping if finished => {
                 self.pilot = Pilot::B;
