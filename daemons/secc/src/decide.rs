@@ -163,6 +163,7 @@ impl Question<'_> {
             | Request::ServiceDiscovery
             | Request::ServiceDetail { offered: true, .. }
             | Request::ServiceSelection { offered: true }
+            | Request::ServiceRenegotiation
             | Request::SessionStop { .. } => Verdict::Say(Processing::Finished),
             Request::ServiceDetail { offered: false, .. } => Verdict::Fail(
                 Code::FailedServiceIdInvalid,
@@ -316,7 +317,7 @@ impl Question<'_> {
                 limits: self.pushed.limits,
             },
             Request::WeldingDetection { .. } => Body::WeldingDetection { status, voltage },
-            Request::SessionStop { .. } => Body::SessionStop,
+            Request::SessionStop { .. } | Request::ServiceRenegotiation => Body::SessionStop,
             Request::NotOffered(_) => Body::NotOffered,
         }
     }

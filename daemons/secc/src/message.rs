@@ -149,6 +149,8 @@ pub enum Request {
         /// It means to come back under the same session id.
         pause: bool,
     },
+    /// Ends nothing: the vehicle chooses its service anew (ISO 15118-20).
+    ServiceRenegotiation,
     /// A request of the message set that this station never offers, by its name.
     NotOffered(&'static str),
 }
@@ -173,6 +175,7 @@ impl Request {
             Self::CurrentDemand { .. } => "CurrentDemandReq",
             Self::WeldingDetection { .. } => "WeldingDetectionReq",
             Self::SessionStop { .. } => "SessionStopReq",
+            Self::ServiceRenegotiation => "SessionStopReq(ServiceRenegotiation)",
             Self::NotOffered(name) => name,
         }
     }
@@ -197,6 +200,7 @@ impl Request {
             | Self::ChargeParameterDiscovery { dc: None }
             | Self::ScheduleExchange { .. }
             | Self::SessionStop { .. }
+            | Self::ServiceRenegotiation
             | Self::NotOffered(_) => None,
         }
     }
@@ -221,6 +225,7 @@ impl Request {
             | Self::PowerDelivery { .. }
             | Self::WeldingDetection { .. }
             | Self::SessionStop { .. }
+            | Self::ServiceRenegotiation
             | Self::NotOffered(_) => None,
         }
     }

@@ -10,6 +10,8 @@
 //! -20: Handshake ─▶ Setup ─▶ Identified ─▶ AuthorizationOffered ─▶ Authorizing ─▶ Services
 //!                                     ─▶ Selected ─▶ Parameters, and on as above
 //! ```
+//! In -20 SessionStop(ServiceRenegotiation) leads back to Services, from Selected and Parameters, and
+//! from PowerOff and WeldingDetection, when the current is off and the contactors are open.
 //! SessionStop leads to Stopping from everywhere after Setup, and PowerDelivery(Stop) to
 //! PowerOff from Parameters on: vehicles give up in either way, and one that is refused then
 //! keeps its plug locked. A step forward is only open once the step before it was granted.
@@ -116,6 +118,10 @@ impl Stage {
                 S::Parameters { agreed: false }
             }
             (S::Parameters { agreed }, R::ScheduleExchange { .. }) => S::Parameters { agreed },
+            (
+                S::Selected | S::Parameters { .. } | S::PowerOff | S::WeldingDetection,
+                R::ServiceRenegotiation,
+            ) => S::Services,
             // As above.
             _ => return None,
         })

@@ -327,6 +327,7 @@ impl Session {
             | Request::ServiceSelection { .. }
             | Request::PaymentServiceSelection { .. }
             | Request::SessionStop { .. }
+            | Request::ServiceRenegotiation
             | Request::NotOffered(_) => Duration::ZERO,
         }
     }
@@ -375,6 +376,7 @@ impl Session {
             | Request::PowerDelivery { .. }
             | Request::WeldingDetection { .. }
             | Request::SessionStop { .. }
+            | Request::ServiceRenegotiation
             | Request::NotOffered(_) => EvLimits::default(),
         };
         let limits = named.or(self.limits);

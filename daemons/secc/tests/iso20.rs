@@ -184,6 +184,12 @@ impl Vehicle {
         answer
     }
 
+    fn renegotiate(&mut self) -> ResponseCode {
+        let again = messages::ChargingSession::ServiceRenegotiation;
+        let Main::SessionStopRes(answer) = self.main(|header| session_stop(header, again)) else { panic!() };
+        answer.response_code
+    }
+
     fn stand_by(&mut self) {
         let standby = messages::ChargeProgress::Standby;
         let answer = self.main(|header| power_delivery(header, Processing::Finished, standby));
@@ -613,12 +619,57 @@ fn a_vehicle_may_be_silent_in_standby_and_evse_knows_all_the_while_that_it_wants
 }
 
 #[test]
-fn what_is_not_offered_is_refused_in_its_own_words() {
+fn a_vehicle_chooses_another_service_under_its_session_and_authorization() {
     let mut vehicle = Vehicle::new();
     vehicle.reach_charging(false);
-    let stop = vehicle.main(|header| session_stop(header, messages::ChargingSession::ServiceRenegotiation));
+    vehicle.send_main(|header| power_delivery(header, Processing::Finished, messages::ChargeProgress::Stop));
+    vehicle.bench.answer(PhaseAnswer::Finished);
+    assert!(matches!(vehicle.heard_main(), Some(Main::PowerDeliveryRes(_))));
+    assert_eq!(vehicle.renegotiate(), ResponseCode::OK);
+    assert_eq!(vehicle.bench.phase(), Some(LinkPhase::Connected));
+    assert!(!vehicle.bench.session.is_closed());
+    let Main::ServiceDiscoveryRes(services) = vehicle.main(service_discovery) else { panic!() };
+    assert!(services.service_renegotiation_supported);
+    let Main::ServiceSelectionRes(selected) = vehicle.main(|header| selection(header, 6, 1)) else {
+        panic!()
+    };
+    assert_eq!(selected.response_code, ResponseCode::OK);
+    vehicle.reach_power_on_from_selected(true);
+    vehicle.bench.answer(PhaseAnswer::Finished);
+    assert!(matches!(vehicle.heard_main(), Some(Main::PowerDeliveryRes(_))));
+    assert_eq!(vehicle.charge_loop(dynamic(300, 60)).response_code, ResponseCode::OK);
+}
+
+/// Whoever was not authorized would get past it so; and what is energised is switched off first.
+#[test]
+fn services_are_not_chosen_anew_before_authorization_or_under_voltage() {
+    let mut vehicle = Vehicle::new();
+    let Main::SessionSetupRes(setup) = vehicle.main(session_setup) else { panic!() };
+    vehicle.id = setup.header.session_id;
+    vehicle.main(authorization_setup);
+    assert_eq!(vehicle.renegotiate(), ResponseCode::FAILEDSequenceError);
+    let mut vehicle = Vehicle::new();
+    vehicle.reach_charging(false);
+    assert_eq!(vehicle.renegotiate(), ResponseCode::FAILEDSequenceError);
+}
+
+#[test]
+fn a_session_is_paused_and_resumed_under_its_id() {
+    let mut vehicle = Vehicle::new();
+    vehicle.reach_charging(false);
+    vehicle.send_main(|header| power_delivery(header, Processing::Finished, messages::ChargeProgress::Stop));
+    vehicle.bench.answer(PhaseAnswer::Finished);
+    assert!(matches!(vehicle.heard_main(), Some(Main::PowerDeliveryRes(_))));
+    let stop = vehicle.main(|header| session_stop(header, messages::ChargingSession::Pause));
     let Main::SessionStopRes(stop) = stop else { panic!() };
-    assert_eq!(stop.response_code, ResponseCode::FAILEDNoServiceRenegotiationSupported);
+    assert_eq!(stop.response_code, ResponseCode::OK);
+    assert!(vehicle.bench.events.contains(&Event::Ended(LinkOutcome::Paused, None)));
+    let mut vehicle = Vehicle::at(Bench::resuming(Some(*b"earlier!")));
+    vehicle.id = b"earlier!".to_vec();
+    let Main::SessionSetupRes(setup) = vehicle.main(session_setup) else { panic!() };
+    assert_eq!(setup.response_code, ResponseCode::OKOldSessionJoined);
+    assert_eq!(setup.header.session_id, b"earlier!");
+    let Main::AuthorizationSetupRes(_) = vehicle.main(authorization_setup) else { panic!() };
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn main_request(document: &messages::Document, identity: &Identity) -> Result<Re
         D::SessionStopReq(req) => match req.charging_session {
             ChargingSession::Pause => Request::SessionStop { pause: true },
             ChargingSession::Terminate => Request::SessionStop { pause: false },
-            ChargingSession::ServiceRenegotiation => Request::NotOffered(SERVICE_RENEGOTIATION),
+            ChargingSession::ServiceRenegotiation => Request::ServiceRenegotiation,
         },
         D::CertificateInstallationReq(_)
         | D::MeteringConfirmationReq(_)
@@ -78,8 +78,6 @@ fn main_request(document: &messages::Document, identity: &Identity) -> Result<Re
         other => return Err(WireError::NotARequest(other.name())),
     })
 }
-
-const SERVICE_RENEGOTIATION: &str = "SessionStopReq(ServiceRenegotiation)";
 
 /// A start with EVProcessing = Ongoing asks to wait; some vehicles repeat it many times.
 fn progress(req: &messages::PowerDeliveryReq) -> Progress {

@@ -95,9 +95,6 @@ pub(in crate::v2g) fn answer(
 }
 
 fn refusal(open: &Message, header: MessageHeader, code: ResponseCode) -> Option<Message> {
-    let renegotiation = matches!(open, Message::Iso20(document)
-        if matches!(&**document, messages::Document::SessionStopReq(_)));
-    let code = if renegotiation { ResponseCode::FAILEDNoServiceRenegotiationSupported } else { code };
     let mut refusal = open.refusal(code as u8)?;
     if let Message::Iso20(document) = &mut refusal {
         *document.header_mut()? = header;
@@ -115,7 +112,7 @@ fn service_discovery(
     messages::ServiceDiscoveryRes {
         header,
         response_code,
-        service_renegotiation_supported: false,
+        service_renegotiation_supported: true,
         energy_transfer_service_list: messages::ServiceList { service: service.collect() },
         vas_list: None,
     }
