@@ -43,6 +43,7 @@ NAMES = {
 ASK_STATION = {"voltry-ocpp", "voltry-ui", "technician", "root"}
 # Interface: who provides it, who may call it.
 CONTRACT = {
+    "ContractCertificates1": ({"voltry-secc"}, {"voltry-ocpp"}),
     "ConnectorIo1": ({"voltry-board"}, {"voltry-evse"}),
     "Device1": ({"voltry-evse", "voltry-power", "voltry-meter", "voltry-board", "voltry-secc"}, set()),
     "EnergyMeter1": ({"voltry-meter"}, {"voltry-station"}),
@@ -290,12 +291,13 @@ def test_a_name_is_owned_by_its_daemon_alone(broker):
 
 def test_signals_come_from_their_providers_alone(broker):
     async def scenario(clients):
-        for listener in [clients["voltry-evse"], clients["technician"]]:
+        # What vehicles say of themselves, and ask of the back end, reaches these alone.
+        confidential = {"org.voltry.V2gLog1": "technician", "org.voltry.ContractCertificates1": "voltry-ocpp"}
+        for listener in [clients[user] for user in ["voltry-evse", *confidential.values()]]:
             await listener.call("org.freedesktop.DBus", "org.freedesktop.DBus", "AddMatch", "s", ["type='signal'"])
         for interface, member in members("signal"):
             providers, _ = CONTRACT[interface.removeprefix("org.voltry.")]
-            # What vehicles say of themselves reaches technicians alone.
-            listener = clients["technician" if interface == "org.voltry.V2gLog1" else "voltry-evse"]
+            listener = clients[confidential.get(interface, "voltry-evse")]
             for user, client in clients.items():
                 if user == listener.user:
                     continue
@@ -314,21 +316,22 @@ async def round_trip(sender, receiver):
 
 
 @pytest.mark.parametrize(
-    ("sender", "signal"),
+    ("sender", "signal", "hears", "deaf"),
     [
-        ("voltry-station", ("org.voltry.Station1", "TransactionEnded")),
-        ("voltry-secc", ("org.voltry.V2gLog1", "Message")),
+        ("voltry-station", ("org.voltry.Station1", "TransactionEnded"), "technician", "stranger"),
+        ("voltry-secc", ("org.voltry.V2gLog1", "Message"), "technician", "stranger"),
+        ("voltry-secc", ("org.voltry.ContractCertificates1", "Requested"), "voltry-ocpp", "technician"),
     ],
 )
-def test_what_was_charged_and_said_is_not_broadcast_to_strangers(broker, sender, signal):
+def test_what_was_charged_and_said_is_not_broadcast_to_strangers(broker, sender, signal, hears, deaf):
     async def scenario(clients):
-        for user in ["stranger", "technician"]:
+        for user in [hears, deaf]:
             await clients[user].call("org.freedesktop.DBus", "org.freedesktop.DBus", "AddMatch", "s", ["type='signal'"])
         provider = clients[sender]
         await provider.bus.send(Message.new_signal("/org/voltry/x/1", *signal))
-        await round_trip(provider, clients["stranger"])
-        await round_trip(provider, clients["technician"])
-        assert signal in clients["technician"].signals
-        assert signal not in clients["stranger"].signals
+        await round_trip(provider, clients[deaf])
+        await round_trip(provider, clients[hears])
+        assert signal in clients[hears].signals
+        assert signal not in clients[deaf].signals
 
     on_the_bus(broker, scenario)

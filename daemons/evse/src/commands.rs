@@ -22,6 +22,7 @@ pub(crate) enum Asked {
     Command(Command),
     Capability,
     Protocol,
+    Contract,
 }
 
 /// Calls that no answer has come to yet. Bounded: each is answered or given up in a second.

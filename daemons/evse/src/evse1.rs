@@ -33,6 +33,7 @@ pub(crate) enum Order {
 pub(crate) struct Published {
     pub(crate) state: EvseState,
     pub(crate) session: EvseSession,
+    pub(crate) contract: String,
     pub(crate) capability: DcCapability,
     pub(crate) live: Live,
 }
@@ -52,6 +53,7 @@ impl Default for Published {
         Self {
             state: EvseState::Starting,
             session: EvseSession::default(),
+            contract: String::new(),
             capability: DcCapability::default(),
             live,
         }
@@ -128,6 +130,11 @@ impl Evse1 {
     }
 
     #[zbus(property)]
+    fn contract(&self) -> String {
+        self.published.borrow().contract.clone()
+    }
+
+    #[zbus(property)]
     fn capability(&self) -> DcCapability {
         self.published.borrow().capability
     }
@@ -171,6 +178,9 @@ async fn tell(served: &InterfaceRef<Evse1>, before: &Published, now: &Published)
     }
     if before.session != now.session {
         evse.session_changed(emitter).await?;
+    }
+    if before.contract != now.contract {
+        evse.contract_changed(emitter).await?;
     }
     if before.capability != now.capability {
         evse.capability_changed(emitter).await?;

@@ -55,6 +55,7 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
         live_told: Timestamp::BOOT,
         station_words: None,
         protocol: String::new(),
+        contract: String::new(),
         bad_input: [const { RateLimit::new() }; Role::ALL.len()],
         refusals: RateLimit::new(),
     };
@@ -88,6 +89,7 @@ struct Shell {
     /// Why station asked for the stop, in its words.
     station_words: Option<String>,
     protocol: String,
+    contract: String,
     /// By role, so that one that talks nonsense does not hide another.
     bad_input: [RateLimit; Role::ALL.len()],
     refusals: RateLimit,
@@ -163,6 +165,9 @@ impl Shell {
             self.sequences.forget(role);
             tracing::info!(role = role.words(), "found");
         } else if let Input::Lost(role) = input {
+            if role == Role::EvLink {
+                self.contract.clear();
+            }
             tracing::warn!(role = role.words(), "lost");
         }
         let now = clock::now();
@@ -187,6 +192,7 @@ impl Shell {
         }
         if let Input::Found(Role::EvLink) = input {
             self.ask(Role::EvLink, "Protocol", Asked::Protocol, now).await?;
+            self.ask(Role::EvLink, "Contract", Asked::Contract, now).await?;
         }
         if !reports.is_empty() {
             self.tell(now);
@@ -246,6 +252,7 @@ impl Shell {
                 match (role, property.as_str()) {
                     (Role::PowerSupply, "Capability") => self.take_capability(value).await?,
                     (Role::EvLink, "Protocol") => self.take_protocol(value),
+                    (Role::EvLink, "Contract") => self.take_contract(value),
                     _ => {}
                 }
             }
@@ -300,6 +307,13 @@ impl Shell {
                 }
                 Ok(())
             }
+            Asked::Contract => {
+                match message.body().deserialize() {
+                    Ok(value) => self.take_contract(value),
+                    Err(error) => self.refuse(Role::EvLink, "Contract", &error.into()),
+                }
+                Ok(())
+            }
         }
     }
 
@@ -320,6 +334,16 @@ impl Shell {
                 self.tell(clock::now());
             }
             Err(error) => self.refuse(Role::EvLink, "Protocol", &error.into()),
+        }
+    }
+
+    fn take_contract(&mut self, value: OwnedVariant) {
+        match String::try_from(value) {
+            Ok(contract) => {
+                self.contract = contract;
+                self.tell(clock::now());
+            }
+            Err(error) => self.refuse(Role::EvLink, "Contract", &error.into()),
         }
     }
 
@@ -391,6 +415,10 @@ impl Shell {
             current_max: capability.current_max.as_si(),
             power_max: capability.power_max.as_si(),
         };
+        if self.path.session().is_none() {
+            self.contract.clear();
+        }
+        self.published.contract.clone_from(&self.contract);
         self.published.session = match self.path.session() {
             None => voltry_bus::EvseSession::default(),
             Some(session) => voltry_bus::EvseSession {

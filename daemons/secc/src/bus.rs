@@ -14,6 +14,7 @@ use voltry_units::{Amps, Measured, Percent, Timestamp, Volts, WattHours, Watts};
 use zbus::object_server::SignalEmitter;
 use zbus::{Connection, interface};
 
+use crate::certificates::Certificates;
 use crate::message::{EvLimits, Limited, Limits, Needs};
 use crate::pushed::{Present, Pushed};
 use crate::session::Event;
@@ -31,6 +32,7 @@ struct Told {
     protocol: &'static str,
     limits: ChargeLimits,
     needs: VehicleNeeds,
+    contract: Arc<str>,
     powerline: Powerline,
 }
 
@@ -55,12 +57,13 @@ pub struct Publisher {
     emitter: SignalEmitter<'static>,
     /// The object itself, to announce its properties without the object server's lock.
     object: EvLink1,
+    certificates: Certificates,
     told: watch::Sender<Told>,
     counter: u64,
     states: u64,
 }
 
-/// Serves `EvLink1` at `path`. The newest pushes come out of the returned channel.
+/// Serves `EvLink1` and `ContractCertificates1` at `path`. The newest pushes come out of the returned channel.
 ///
 /// # Errors
 /// If the path is none.
@@ -74,12 +77,14 @@ pub async fn serve(
         protocol: "",
         limits: ChargeLimits::default(),
         needs: VehicleNeeds::UNTOLD,
+        contract: Arc::from(""),
         powerline: NO_MODEM,
     });
     let object = EvLink1 { pushed: Arc::clone(&pushed), told: receiver };
     connection.object_server().at(path, object.clone()).await?;
+    let certificates = Certificates::serve(connection, path, Arc::clone(&pushed)).await?;
     let emitter = SignalEmitter::new(connection, path.to_owned())?;
-    Ok((Publisher { emitter, object, told, counter: 0, states: 0 }, pushed))
+    Ok((Publisher { emitter, object, certificates, told, counter: 0, states: 0 }, pushed))
 }
 
 // Not spawned: what evse pushes is taken in the order in which it was sent.
@@ -197,6 +202,11 @@ impl EvLink1 {
     }
 
     #[zbus(property)]
+    fn contract(&self) -> String {
+        self.told.borrow().contract.to_string()
+    }
+
+    #[zbus(property)]
     fn powerline(&self) -> Powerline {
         self.told.borrow().powerline.clone()
     }
@@ -279,6 +289,17 @@ impl Publisher {
                 self.told.send_modify(|told| told.protocol = title);
                 self.object.protocol_changed(emitter).await
             }
+            Event::Contract(emaid) => {
+                let changed = self.told.send_if_modified(|told| {
+                    let changed = told.contract != emaid;
+                    told.contract = emaid;
+                    changed
+                });
+                if changed { self.object.contract_changed(emitter).await } else { Ok(()) }
+            }
+            Event::CertificateRequest { id, update, message } => {
+                self.certificates.ask(id, update, &message).await
+            }
             Event::Limits(limits) => {
                 self.told.send_modify(|told| told.limits = charge_limits(&limits));
                 let limits = VehicleLimits {
@@ -312,6 +333,7 @@ impl Publisher {
                 EvLink1::vehicle(emitter, state).await
             }
             Event::Ended(outcome, cause) => {
+                self.certificates.close();
                 let detail = cause.map(|cause| cause.to_string()).unwrap_or_default();
                 EvLink1::ended(emitter, LinkEnd { phase: self.counter, outcome, detail, at }).await
             }

@@ -98,6 +98,9 @@ pub struct Timing {
     /// PowerDelivery, from request to answer; in DIN 70121 and ISO 15118-20 at most 1500.
     #[serde(rename = "power_delivery_ms", deserialize_with = "duration_ms")]
     pub power_delivery: Duration,
+    /// How long the back end has for a contract certificate.
+    #[serde(rename = "certificate_ms", deserialize_with = "duration_ms")]
+    pub certificate: Duration,
     /// How long a request of a repeated phase is held before it is answered "ongoing": spares
     /// the vehicle a round, and slows one that asks without pause.
     #[serde(rename = "hold_ms", deserialize_with = "duration_ms")]
@@ -116,6 +119,7 @@ impl Default for Timing {
             cable_check: Duration::from_secs(38),
             pre_charge: Duration::from_secs(5),
             power_delivery: Duration::from_millis(4500),
+            certificate: Duration::from_millis(4500),
             hold: Duration::from_millis(100),
         }
     }
@@ -204,6 +208,9 @@ fn problems(settings: &Settings) -> Vec<(&'static str, String)> {
     }
     if settings.timing.hold > Duration::from_secs(1) {
         problems.push(("timing.hold_ms", "at most 1000: vehicles wait 2 s for an answer".to_owned()));
+    }
+    if settings.timing.certificate >= Duration::from_secs(5) {
+        problems.push(("timing.certificate_ms", "below 5000, for which vehicles wait".to_owned()));
     }
     if settings.timing.power_delivery >= Duration::from_secs(5) {
         problems.push(("timing.power_delivery_ms", "below 5000, for which vehicles wait".to_owned()));

@@ -7,6 +7,7 @@ use voltry_bus::{Authorization, EvseStatusCode, Isolation, LinkPhase, PhaseAnswe
 use voltry_units::{Amps, Timestamp, Volts};
 
 use crate::config::Timing;
+use crate::contract;
 use crate::message::{Body, Code, Limited, Processing, Progress, Protocol, Request, Status};
 use crate::order::Stage;
 use crate::pushed::{PRESENT_MAX_AGE, Present, Pushed};
@@ -27,6 +28,8 @@ pub struct Question<'a> {
     pub since: u64,
     /// Now.
     pub now: Timestamp,
+    /// When the request came.
+    pub asked: Timestamp,
     /// When the phase was entered.
     pub entered: Timestamp,
     /// The vehicle must be answered now.
@@ -68,6 +71,9 @@ pub enum Cause {
     /// The vehicle wants what this station has not.
     #[error("the vehicle wants {0}")]
     NotOffered(&'static str),
+    /// A contract's certificate or signature is not good.
+    #[error("{0}")]
+    Disbelieved(String),
     /// The driver may not charge.
     #[error("not authorized")]
     NotAuthorized,
@@ -115,6 +121,7 @@ impl Cause {
             | Self::Order { .. }
             | Self::UnknownSession(_)
             | Self::NotOffered(_)
+            | Self::Disbelieved(_)
             | Self::NotAuthorized
             | Self::Refused(_)
             | Self::Aborted(_)
@@ -135,6 +142,7 @@ impl Cause {
             Self::Order { .. } => "order",
             Self::UnknownSession(_) => "unknown session",
             Self::NotOffered(_) => "not offered",
+            Self::Disbelieved(_) => "contract not believed",
             Self::NotAuthorized => "not authorized",
             Self::Refused(_) => "refused",
             Self::Aborted(_) => "aborted",
@@ -174,6 +182,7 @@ impl Question<'_> {
                 Cause::NotOffered("a service or parameters that are not offered"),
             ),
             Request::PaymentServiceSelection { contract, charging } => payment(*contract, *charging),
+            Request::Contract(request) => self.contract(request),
             Request::Authorization => self.authorization(),
             Request::ChargeParameterDiscovery { dc } => self.parameters(dc.is_some()),
             Request::ScheduleExchange { .. } => self.agreement(),
@@ -185,7 +194,7 @@ impl Question<'_> {
         }
     }
 
-    fn authorization(&self) -> Verdict {
+    pub(crate) fn authorization(&self) -> Verdict {
         match self.pushed.authorization {
             Authorization::Granted => Verdict::Say(Processing::Finished),
             Authorization::Refused => Verdict::Fail(Code::Failed, Cause::NotAuthorized),
@@ -275,7 +284,7 @@ impl Question<'_> {
         self.now.since(self.entered) >= limit
     }
 
-    const fn overdue(&self, limit: Duration) -> Cause {
+    pub(crate) const fn overdue(&self, limit: Duration) -> Cause {
         Cause::Overdue { request: self.request.name(), limit }
     }
 
@@ -318,6 +327,17 @@ impl Question<'_> {
             },
             Request::WeldingDetection { .. } => Body::WeldingDetection { status, voltage },
             Request::SessionStop { .. } | Request::ServiceRenegotiation => Body::SessionStop,
+            Request::Contract(request) => match request {
+                contract::Request::Selection { .. } => Body::PaymentServiceSelection,
+                contract::Request::Details { .. } => Body::PaymentDetails,
+                contract::Request::Authorization { .. } => Body::Authorization { processing },
+                contract::Request::Certificate { .. } => {
+                    // A refusal of the back end's own says more than ours.
+                    let answer = self.certificate().filter(|answer| answer.refused == failed);
+                    Body::Certificate(answer.and_then(|answer| answer.message.clone()))
+                }
+                contract::Request::MeteringReceipt { .. } => Body::MeteringReceipt { status },
+            },
             Request::NotOffered(_) => Body::NotOffered,
         }
     }

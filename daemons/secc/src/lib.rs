@@ -9,6 +9,7 @@
 //! ```
 //! - [`v2g`]: bytes to messages and back. Alone names the codec crate.
 //! - [`message`]: what is asked and answered, whatever the encoding.
+//! - [`contract`]: Plug & Charge.
 //! - [`order`]: which request may follow which.
 //! - [`decide`]: what a request is answered. Pure.
 //! - [`session`]: one conversation: bytes, time and pushes in; bytes and events out. No I/O.
@@ -23,7 +24,9 @@
 //! to come.
 
 pub mod bus;
+mod certificates;
 pub mod config;
+pub mod contract;
 pub mod decide;
 pub mod link;
 pub mod message;

@@ -31,7 +31,7 @@ use crate::slac::shell::Powerline;
 use crate::slac::{self, wire};
 use crate::tls::{self, Acceptor, Mode};
 use crate::transport::{Arrival, Transport};
-use crate::v2g::{self, sdp};
+use crate::v2g::{self, Contracts, sdp};
 use crate::v2g_log::V2gLog;
 
 /// How often the interface is looked at.
@@ -134,6 +134,8 @@ pub struct Link {
     attached: Option<u64>,
     powerline: Option<Powerline>,
     acceptor: Option<Acceptor>,
+    /// `None`: no Plug & Charge.
+    contracts: Option<Arc<Contracts>>,
     ports: Option<Ports>,
     conversation: Option<Conversation>,
     counter: u64,
@@ -170,6 +172,7 @@ impl Link {
             attached: None,
             powerline: None,
             acceptor: None,
+            contracts: None,
             ports: None,
             conversation: None,
             // Rises across restarts of this daemon too, so that no old push fits a new phase.
@@ -284,7 +287,7 @@ impl Link {
             Arrival::Secured(secured) => {
                 let version = if secured.tls13 { "1.3" } else { "1.2" };
                 tracing::info!(version, suite = secured.suite, vehicle = secured.vehicle, "TLS");
-                session.secured(now);
+                session.secured(now, self.contracts.clone());
             }
             Arrival::Refused(why) => session.refused(now, why),
             Arrival::Gone(why) => session.disconnected(now, why),
@@ -309,6 +312,14 @@ impl Link {
             Ok(acceptor) => self.acceptor = Some(acceptor),
             Err(problem) => {
                 unusable.get_or_insert(problem);
+            }
+        }
+        if !self.settings.tls.contract_roots.is_empty() {
+            match Contracts::load(&self.settings.tls.contract_roots) {
+                Ok(contracts) => self.contracts = Some(Arc::new(contracts)),
+                Err(problem) => {
+                    unusable.get_or_insert(problem);
+                }
             }
         }
         match unusable {
@@ -567,6 +578,10 @@ impl Link {
                 self.log.agreed(title);
                 tracing::info!(protocol = title, "agreed");
             }
+            Event::Contract(_) => tracing::info!("the vehicle holds a contract that we believe"),
+            Event::CertificateRequest { update, .. } => {
+                tracing::info!(update, "the vehicle asks for a contract certificate");
+            }
             Event::Target(_) | Event::Limits(_) | Event::Status(_) | Event::Needs(_) => {}
             Event::Ended(outcome, cause) => {
                 self.counter = conversation.session.counter();
@@ -599,6 +614,7 @@ impl Link {
         tracing::info!(%phase, "entered");
         self.publisher.publish(now, Event::Phase { counter: self.counter, phase }).await?;
         self.publisher.forget_vehicle().await?;
+        self.publisher.publish(now, Event::Contract("".into())).await?;
         self.publisher.publish(now, Event::Protocol("")).await
     }
 

@@ -2,10 +2,13 @@
 //!
 //! DIN 70121, ISO 15118-2 and -20 share these; each brings its own codec in [`crate::v2g`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 use voltry_units::{Amps, Percent, Volts, WattHours, Watts};
+
+use crate::contract;
 
 /// A protocol that this station speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -151,6 +154,8 @@ pub enum Request {
     },
     /// Ends nothing: the vehicle chooses its service anew (ISO 15118-20).
     ServiceRenegotiation,
+    /// Plug & Charge.
+    Contract(contract::Request),
     /// A request of the message set that this station never offers, by its name.
     NotOffered(&'static str),
 }
@@ -176,6 +181,7 @@ impl Request {
             Self::WeldingDetection { .. } => "WeldingDetectionReq",
             Self::SessionStop { .. } => "SessionStopReq",
             Self::ServiceRenegotiation => "SessionStopReq(ServiceRenegotiation)",
+            Self::Contract(request) => request.name(),
             Self::NotOffered(name) => name,
         }
     }
@@ -201,6 +207,7 @@ impl Request {
             | Self::ScheduleExchange { .. }
             | Self::SessionStop { .. }
             | Self::ServiceRenegotiation
+            | Self::Contract(_)
             | Self::NotOffered(_) => None,
         }
     }
@@ -226,6 +233,7 @@ impl Request {
             | Self::WeldingDetection { .. }
             | Self::SessionStop { .. }
             | Self::ServiceRenegotiation
+            | Self::Contract(_)
             | Self::NotOffered(_) => None,
         }
     }
@@ -375,6 +383,12 @@ pub enum Code {
     FailedWrongChargeParameter,
     FailedWrongEnergyTransferMode,
     FailedPowerDeliveryNotApplied,
+    FailedCertChainError,
+    FailedCertificateExpired,
+    FailedNoCertificateAvailable,
+    FailedSignatureError,
+    FailedChallengeInvalid,
+    FailedMeteringSignatureNotValid,
 }
 
 impl Code {
@@ -391,7 +405,13 @@ impl Code {
             | Self::FailedNoChargeServiceSelected
             | Self::FailedWrongChargeParameter
             | Self::FailedWrongEnergyTransferMode
-            | Self::FailedPowerDeliveryNotApplied => true,
+            | Self::FailedPowerDeliveryNotApplied
+            | Self::FailedCertChainError
+            | Self::FailedCertificateExpired
+            | Self::FailedNoCertificateAvailable
+            | Self::FailedSignatureError
+            | Self::FailedChallengeInvalid
+            | Self::FailedMeteringSignatureNotValid => true,
         }
     }
 }
@@ -443,6 +463,13 @@ pub enum Body {
         voltage: Volts,
     },
     SessionStop,
+    /// The answer to a contract's certificate, with a challenge.
+    PaymentDetails,
+    /// A contract certificate, the back end's message; `None`: there is none.
+    Certificate(Option<Arc<[u8]>>),
+    MeteringReceipt {
+        status: Status,
+    },
     /// The answer to [`Request::NotOffered`]; every field at the schema's least.
     NotOffered,
 }

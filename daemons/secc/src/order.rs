@@ -18,6 +18,7 @@
 
 use voltry_bus::LinkPhase;
 
+use crate::contract;
 use crate::message::{Progress, Protocol, Request};
 use crate::v2g::Tolerance;
 
@@ -36,6 +37,10 @@ pub enum Stage {
     Services,
     /// Services, and in -2 the payment, are chosen.
     Selected,
+    /// Payment by contract and services are chosen; the contract is not shown, or being fetched.
+    ContractSelected,
+    /// The contract's certificate is believed.
+    ContractKnown,
     /// Asking for authorization.
     Authorizing {
         /// It was granted.
@@ -88,12 +93,21 @@ impl Stage {
     const fn towards_parameters_in_iso2(self, request: &Request) -> Option<Self> {
         use Request as R;
         use Stage as S;
+        use contract::Request as C;
         Some(match (self, request) {
             (S::Setup, R::SessionSetup { .. }) => S::Services,
             (S::Services, R::ServiceDiscovery | R::ServiceDetail { .. }) => S::Services,
             (S::Services, R::PaymentServiceSelection { .. }) => S::Selected,
-            (S::Selected, R::Authorization) => S::Authorizing { granted: false },
-            (S::Authorizing { granted }, R::Authorization) => S::Authorizing { granted },
+            (S::Services, R::Contract(C::Selection { .. }))
+            | (S::ContractSelected, R::Contract(C::Certificate { .. })) => S::ContractSelected,
+            (S::ContractSelected, R::Contract(C::Details { .. })) => S::ContractKnown,
+            (S::Selected, R::Authorization) | (S::ContractKnown, R::Contract(C::Authorization { .. })) => {
+                S::Authorizing { granted: false }
+            }
+            (S::Authorizing { granted }, R::Authorization | R::Contract(C::Authorization { .. })) => {
+                S::Authorizing { granted }
+            }
+            (S::Charging, R::Contract(C::MeteringReceipt { .. })) => S::Charging,
             (S::Authorizing { granted: true }, R::ChargeParameterDiscovery { .. }) => {
                 S::Parameters { agreed: false }
             }
@@ -165,6 +179,8 @@ impl Stage {
                 | S::AuthorizationOffered
                 | S::Services
                 | S::Selected
+                | S::ContractSelected
+                | S::ContractKnown
                 | S::Authorizing { .. }
                 | S::Parameters { .. }
                 | S::CableCheck { .. }
@@ -206,9 +222,12 @@ impl Stage {
     pub const fn phase(self) -> Option<LinkPhase> {
         match self {
             Self::Handshake | Self::Setup | Self::Failed | Self::Closed => None,
-            Self::Identified | Self::AuthorizationOffered | Self::Services | Self::Selected => {
-                Some(LinkPhase::Connected)
-            }
+            Self::Identified
+            | Self::AuthorizationOffered
+            | Self::Services
+            | Self::Selected
+            | Self::ContractSelected
+            | Self::ContractKnown => Some(LinkPhase::Connected),
             Self::Authorizing { .. } => Some(LinkPhase::Authorizing),
             Self::Parameters { .. } => Some(LinkPhase::Parameters),
             Self::CableCheck { .. } => Some(LinkPhase::CableCheck),

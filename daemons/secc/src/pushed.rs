@@ -7,6 +7,7 @@ use std::time::Duration;
 use voltry_bus::{Authorization, EvseStatusCode, Isolation, PhaseAnswer};
 use voltry_units::{Amps, Measured, Timestamp, Volts};
 
+use crate::contract::CertificateAnswer;
 use crate::message::{Limited, Limits};
 
 /// Present values older than this are refused, never repeated.
@@ -25,6 +26,8 @@ pub struct Pushed {
     pub authorization: Authorization,
     /// The answer to the phase with this counter.
     pub answer: Option<(u64, PhaseAnswer)>,
+    /// The back end's answer to a vehicle's request for a certificate.
+    pub certificate: Option<CertificateAnswer>,
     /// Present values and status.
     pub present: Option<Measured<Present>>,
     /// The vehicle is asked to stop, and why.
@@ -58,6 +61,7 @@ impl Default for Pushed {
             limits: None,
             authorization: Authorization::Pending,
             answer: None,
+            certificate: None,
             present: None,
             stop: None,
             abort: None,
@@ -93,6 +97,7 @@ impl Pushed {
     /// Forgets what was meant for the session that ended.
     pub fn session_over(&mut self) {
         self.answer = None;
+        self.certificate = None;
         self.stop = None;
         self.abort = None;
     }

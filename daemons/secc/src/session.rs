@@ -10,12 +10,14 @@
 //! otherwise until evse's push decides it or its time has come; see [`crate::decide`].
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use voltry_bus::{LinkOutcome, LinkPhase};
 use voltry_units::{Amps, Timestamp};
 
 use crate::config::Timing;
+use crate::contract;
 use crate::decide::{Cause, Question, Verdict};
 use crate::message::{
     Answer, Code, DcParameters, EvLimits, EvStatus, Needs, Processing, Progress, Protocol, Request, Target,
@@ -23,7 +25,7 @@ use crate::message::{
 use crate::order::Stage;
 use crate::pushed::Pushed;
 use crate::transcript::Said;
-use crate::v2g::{Identity, Incoming, Wire, WireError};
+use crate::v2g::{Contracts, Identity, Incoming, Wire, WireError};
 
 /// After a failure: how long the vehicle has to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -62,6 +64,17 @@ pub enum Event {
     Status(EvStatus),
     /// What the vehicle needs, all that it has said so far; its departure counts from now on.
     Needs(Needs),
+    /// The vehicle proved that it holds this contract.
+    Contract(Arc<str>),
+    /// The vehicle wants a contract certificate of the back end.
+    CertificateRequest {
+        /// What the answer must name.
+        id: u64,
+        /// In place of one that it has.
+        update: bool,
+        /// The whole message.
+        message: Arc<[u8]>,
+    },
     /// The conversation is over. Nothing but the farewell follows.
     Ended(LinkOutcome, Option<Cause>),
 }
@@ -98,6 +111,8 @@ pub struct Session {
     status: Option<(EvStatus, Timestamp)>,
     /// What the vehicle needs, and when that was told.
     needs: Option<(Needs, Timestamp)>,
+    /// The contract that the vehicle proved to hold.
+    contract: Option<Arc<str>>,
     /// The target that was told last, in which phase, and when.
     target: Option<(Target, u64, Timestamp)>,
     events: VecDeque<Event>,
@@ -134,6 +149,7 @@ impl Session {
             limits: EvLimits::default(),
             status: None,
             needs: None,
+            contract: None,
             target: None,
             events: VecDeque::new(),
         }
@@ -184,9 +200,11 @@ impl Session {
         }
     }
 
-    /// The TLS handshake is done; the vehicle speaks next.
-    pub fn secured(&mut self, now: Timestamp) {
+    /// The TLS handshake is done; the vehicle speaks next. `contracts`: those that are believed, if
+    /// Plug & Charge is offered.
+    pub fn secured(&mut self, now: Timestamp, contracts: Option<Arc<Contracts>>) {
         self.heard = now;
+        self.wire.secured(contracts);
     }
 
     /// There is no TLS handshake to speak after.
@@ -261,7 +279,7 @@ impl Session {
     /// Takes whole messages until one is left open. Bounded by the frames that may wait.
     fn pump(&mut self, now: Timestamp, pushed: &Pushed) {
         while self.held.is_none() && self.stage != Stage::Closed {
-            match self.wire.next_message() {
+            match self.wire.next_message(self.unix_seconds(now)) {
                 Ok(None) => return,
                 Ok(Some(Incoming::Agreed(protocol))) => {
                     self.stage = Stage::Setup;
@@ -320,6 +338,13 @@ impl Session {
             Request::PreCharge { .. } | Request::WeldingDetection { .. } => FRESH,
             Request::CurrentDemand { .. } => FRESH_IN_LOOP,
             Request::PowerDelivery { .. } => self.timing.power_delivery_in(self.protocol),
+            Request::Contract(request) => match request {
+                contract::Request::Authorization { .. } => self.timing.hold,
+                contract::Request::Certificate { .. } => self.timing.certificate,
+                contract::Request::Selection { .. }
+                | contract::Request::Details { .. }
+                | contract::Request::MeteringReceipt { .. } => Duration::ZERO,
+            },
             Request::SessionSetup { .. }
             | Request::AuthorizationSetup
             | Request::ServiceDiscovery
@@ -364,11 +389,24 @@ impl Session {
                 self.note_target(now, *target);
                 EvLimits::default()
             }
+            Request::Contract(contract::Request::Authorization { proof: Ok(emaid) }) => {
+                if self.contract.as_ref() != Some(emaid) {
+                    self.contract = Some(Arc::clone(emaid));
+                    self.events.push_back(Event::Contract(Arc::clone(emaid)));
+                }
+                return;
+            }
+            Request::Contract(contract::Request::Certificate { update, message }) => {
+                let (id, message) = (now.as_micros(), Arc::clone(message));
+                self.events.push_back(Event::CertificateRequest { id, update: *update, message });
+                return;
+            }
             Request::AuthorizationSetup
             | Request::ServiceDiscovery
             | Request::ServiceDetail { .. }
             | Request::ServiceSelection { .. }
             | Request::PaymentServiceSelection { .. }
+            | Request::Contract(_)
             | Request::Authorization
             | Request::ChargeParameterDiscovery { dc: None }
             | Request::ScheduleExchange { .. }
@@ -454,6 +492,7 @@ impl Session {
             counter: self.counter,
             since: self.since,
             now,
+            asked: self.heard,
             entered: self.entered,
             due,
             pushed,
@@ -547,14 +586,18 @@ impl Session {
 
     /// Queues an answer; false if that was impossible and the connection is cut.
     fn send(&mut self, now: Timestamp, answer: &Answer) -> bool {
-        let (opened, unix_seconds) = self.opened;
-        match self.wire.send(self.id, unix_seconds + now.since(opened).as_secs(), answer) {
+        match self.wire.send(self.id, self.unix_seconds(now), answer) {
             Ok(()) => true,
             Err(error) => {
                 self.cut(now, error);
                 false
             }
         }
+    }
+
+    fn unix_seconds(&self, now: Timestamp) -> u64 {
+        let (opened, unix_seconds) = self.opened;
+        unix_seconds + now.since(opened).as_secs()
     }
 
     /// Ends without an answer: the bytes are no conversation.

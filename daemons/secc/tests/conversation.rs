@@ -31,7 +31,9 @@ fn ended(bench: &Bench) -> Option<(LinkOutcome, Option<&'static str>)> {
         | Event::Target(_)
         | Event::Limits(_)
         | Event::Status(_)
-        | Event::Needs(_) => None,
+        | Event::Needs(_)
+        | Event::Contract(_)
+        | Event::CertificateRequest { .. } => None,
     });
     let end = ends.next();
     assert_eq!(ends.next(), None, "it ended twice");
@@ -49,6 +51,8 @@ fn phases(bench: &Bench) -> Vec<(u64, LinkPhase)> {
             | Event::Limits(_)
             | Event::Status(_)
             | Event::Needs(_)
+            | Event::Contract(_)
+            | Event::CertificateRequest { .. }
             | Event::Ended(..) => None,
         })
         .collect()

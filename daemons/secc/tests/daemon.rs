@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "tests")]
 
 mod bench;
+#[path = "daemon/certificates.rs"]
+mod certificates;
 mod pki;
 #[path = "daemon/tls.rs"]
 mod tls;
@@ -292,7 +294,12 @@ async fn what_is_served_is_the_contract() {
     let peer =
         zbus::fdo::IntrospectableProxy::builder(&client).destination(NAME).path(PATH).build().await.unwrap();
     let xml = peer.introspect().await.unwrap();
-    let roles = ["org.voltry.EvLink1", "org.voltry.V2gLog1", "org.voltry.Device1"];
+    let roles = [
+        "org.voltry.EvLink1",
+        "org.voltry.ContractCertificates1",
+        "org.voltry.V2gLog1",
+        "org.voltry.Device1",
+    ];
     assert_eq!(voltry_bus::contract::check_served(&xml, &roles), Ok(()));
 }
 

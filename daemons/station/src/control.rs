@@ -62,16 +62,22 @@ impl Control {
     pub(crate) fn hear(&mut self, number: u32, heard: Heard) {
         let Some(evse) = self.evses.get_mut(&number) else { return };
         match heard {
-            Heard::Evse { state, session, capability } => {
+            Heard::Evse { state, session, contract, capability } => {
                 let returned = evse.control.evse().is_none();
                 evse.capability = capability;
                 evse.session = session;
+                let contract = Token::parse(&contract).ok();
+                let shown = contract.is_some() && contract != evse.contract;
+                evse.contract = contract;
                 let view = view(state, &evse.session);
                 self.step(number, Input::Evse(view));
                 if returned {
                     self.brief(number);
                 }
                 self.let_in(number);
+                if shown {
+                    self.judge_contract(number);
+                }
                 self.publish();
             }
             Heard::Faults(faults) => {
@@ -186,10 +192,22 @@ impl Control {
         if !self.evses.get(&number).is_some_and(Evse::welcomes) {
             return;
         }
+        let contract = self.evses[&number].contract.clone();
         if self.authorizer.is_free() {
             self.step(number, Input::LetIn(None));
+        } else if let Some(contract) = contract.filter(|contract| self.authorizer.allows(contract)) {
+            self.step(number, Input::LetIn(Some(contract)));
         } else if let Some(token) = self.authorizer.take_remembered(now()) {
             self.step(number, Input::LetIn(Some(token)));
+        }
+    }
+
+    /// A vehicle showed a contract. One that is not listed does not turn the driver away: as long as
+    /// the vehicle waits, a token may still be presented.
+    fn judge_contract(&self, number: u32) {
+        let evse = &self.evses[&number];
+        if let Some(contract) = evse.contract.as_ref().filter(|contract| !self.authorizer.allows(contract)) {
+            info!(evse = number, ?contract, "contract refused");
         }
     }
 

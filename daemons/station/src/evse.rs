@@ -3,6 +3,7 @@
 use voltry_bus::{DcCapability, EvseSession, EvseState, EvseStatus, Fault, Live};
 use voltry_units::{Timestamp, WattHours, Watts};
 
+use crate::authorization::Token;
 use crate::evse_watch::Proxies;
 use crate::session::{EvseView, SessionControl};
 use crate::shares::Demand;
@@ -14,6 +15,8 @@ pub(crate) struct Evse {
     pub(crate) proxies: Proxies,
     pub(crate) control: SessionControl,
     pub(crate) session: EvseSession,
+    /// The contract that the vehicle of this session proved to hold.
+    pub(crate) contract: Option<Token>,
     pub(crate) capability: DcCapability,
     pub(crate) faults: Vec<Fault>,
     pub(crate) live: Option<Live>,

@@ -24,6 +24,8 @@ pub(crate) enum Heard {
         state: EvseState,
         /// Its session.
         session: EvseSession,
+        /// The contract that its vehicle proved to hold; empty: none.
+        contract: String,
         /// What it can deliver.
         capability: DcCapability,
     },
@@ -153,6 +155,7 @@ fn evse_of(mut properties: HashMap<String, OwnedVariant>) -> anyhow::Result<Hear
     Ok(Heard::Evse {
         state: take("State")?.try_into()?,
         session: take("Session")?.try_into()?,
+        contract: take("Contract")?.try_into()?,
         capability: take("Capability")?.try_into()?,
     })
 }

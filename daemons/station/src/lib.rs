@@ -146,6 +146,7 @@ async fn evses(
                 proxies: Proxies::new(connection, &binding, &evse.energy_meter).await?,
                 control,
                 session: EvseSession::default(),
+                contract: None,
                 capability: DcCapability::default(),
                 faults: Vec::new(),
                 live: None,

@@ -88,6 +88,28 @@ pub struct V2gMessage {
     pub payload: Vec<u8>,
 }
 
+/// A vehicle's request for a contract certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct CertificateRequest {
+    /// What the answer must name.
+    pub id: u64,
+    /// `installation`, or `update` of a contract that the vehicle has.
+    pub kind: String,
+    /// The namespace of the message set, as `urn:iso:15118:2:2013:MsgDef`.
+    pub schema: String,
+    /// The whole message in EXI, as it came.
+    pub message: Vec<u8>,
+}
+
+/// The back end's answer to a [`CertificateRequest`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct CertificateAnswer {
+    /// The request.
+    pub id: u64,
+    /// The whole message in EXI.
+    pub message: Vec<u8>,
+}
+
 /// One power module, for the technician.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type, Variant, OwnedVariant)]
 pub struct Module {

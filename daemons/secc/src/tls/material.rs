@@ -102,7 +102,7 @@ pub(super) fn is_p256(leaf: &X509Ref) -> bool {
 ///
 /// # Errors
 /// In words, with the file.
-pub(super) fn certificates(file: &Path) -> Result<Vec<X509>, String> {
+pub(crate) fn certificates(file: &Path) -> Result<Vec<X509>, String> {
     let text = read(file)?;
     match X509::stack_from_pem(&text) {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),

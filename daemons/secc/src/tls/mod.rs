@@ -25,6 +25,7 @@ use openssl::ssl::{
 use openssl::x509::store::X509StoreBuilder;
 use openssl::x509::{X509, X509StoreContextRef};
 
+pub(crate) use material::certificates;
 pub use material::{Finding, check};
 pub use settings::{Mode, Settings, StationCertificate};
 

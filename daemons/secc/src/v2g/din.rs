@@ -210,8 +210,13 @@ pub(super) fn answer(
         .into(),
         Body::SessionStop => din::SessionStopRes { response_code }.into(),
         Body::NotOffered => refusal(not_offered?, response_code)?,
-        // ISO 15118-20 alone asks for these.
-        Body::AuthorizationSetup | Body::ServiceSelection | Body::ScheduleExchange { .. } => return None,
+        // Contracts are not offered here; ISO 15118-20 alone asks for the others.
+        Body::PaymentDetails
+        | Body::Certificate(_)
+        | Body::MeteringReceipt { .. }
+        | Body::AuthorizationSetup
+        | Body::ServiceSelection
+        | Body::ScheduleExchange { .. } => return None,
     };
     Some(V2gMessage::new(&session_id, body))
 }
@@ -344,7 +349,14 @@ const fn response_code(code: Code) -> ResponseCode {
         Code::Ok => ResponseCode::Ok,
         Code::OkNewSessionEstablished => ResponseCode::OkNewSessionEstablished,
         Code::OkOldSessionJoined => ResponseCode::OkOldSessionJoined,
-        Code::Failed => ResponseCode::Failed,
+        // Contracts are not offered here.
+        Code::Failed
+        | Code::FailedCertChainError
+        | Code::FailedCertificateExpired
+        | Code::FailedNoCertificateAvailable
+        | Code::FailedSignatureError
+        | Code::FailedChallengeInvalid
+        | Code::FailedMeteringSignatureNotValid => ResponseCode::Failed,
         Code::FailedSequenceError => ResponseCode::FailedSequenceError,
         Code::FailedServiceIdInvalid => ResponseCode::FailedServiceIdInvalid,
         Code::FailedUnknownSession => ResponseCode::FailedUnknownSession,

@@ -1,4 +1,4 @@
-//! ISO 15118-2:2014, DC with external payment: its messages read into [`Request`], and
+//! ISO 15118-2:2014, DC, external payment and Plug & Charge: its messages read into [`Request`], and
 //! written from [`Answer`].
 
 use std::time::Duration;
@@ -10,7 +10,9 @@ use iso15118::iso2::{
 use iso15118::message::Message;
 use voltry_bus::{EvseStatusCode, Isolation};
 
+use super::contract::{Exchange, certificate_answer};
 use super::{Identity, WireError, physical};
+use crate::contract;
 use crate::message::{
     Answer, Body, Code, DcParameters, EvLimits, EvStatus, Limits, Needs, Processing, Progress, Request,
     Status, Target,
@@ -18,12 +20,20 @@ use crate::message::{
 
 /// The service of charging.
 const CHARGING: u16 = 1;
+/// The service of contract certificates, and its parameter sets (ISO 15118-2 tables 105 and 106).
+const CERTIFICATES: u16 = 2;
+const CERTIFICATE_SERVICES: [(i16, &str); 2] = [(1, "Installation"), (2, "Update")];
 /// The one schedule offered: SAScheduleTupleID, for 24 hours.
 const SCHEDULE: u8 = 1;
 const SCHEDULE_SECONDS: u32 = 86_400;
 
 /// Reads a request and the session id it carries.
-pub(super) fn request(message: &Message) -> Result<(Vec<u8>, Request), WireError> {
+pub(super) fn request(
+    message: &Message,
+    payload: &[u8],
+    exchange: &mut Exchange,
+    unix_seconds: u64,
+) -> Result<(Vec<u8>, Request), WireError> {
     let Message::Iso2(document) = message else {
         return Err(WireError::NotARequest(message.name()));
     };
@@ -31,20 +41,61 @@ pub(super) fn request(message: &Message) -> Result<(Vec<u8>, Request), WireError
         return Err(WireError::NotARequest(message.name()));
     };
     let body = whole.body.choice.as_ref().ok_or(WireError::NotARequest("an empty body"))?;
-    Ok((whole.header.session_id.clone(), body_request(body)?))
+    let request = match contract_request(whole, body, payload, exchange, unix_seconds) {
+        Some(request) => Request::Contract(request),
+        None => body_request(body, exchange.contracts.is_some())?,
+    };
+    Ok((whole.header.session_id.clone(), request))
+}
+
+/// What is asked under a contract, as long as contracts are offered.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the codec's enum: all else is no matter of contracts")]
+fn contract_request(
+    whole: &iso2::V2GMessage,
+    body: &B,
+    payload: &[u8],
+    exchange: &mut Exchange,
+    unix_seconds: u64,
+) -> Option<contract::Request> {
+    exchange.contracts.as_ref()?;
+    let signature = whole.header.signature.as_ref();
+    let certificate = |update| contract::Request::Certificate { update, message: payload.into() };
+    match body {
+        B::PaymentServiceSelectionReq(req) => {
+            exchange.selected = req.selected_payment_option == iso2::PaymentOption::Contract;
+            exchange.selected.then(|| contract::Request::Selection { charging: selects_charging(req) })
+        }
+        B::PaymentDetailsReq(req) => {
+            Some(contract::Request::Details { believed: exchange.details(req, unix_seconds) })
+        }
+        B::AuthorizationReq(req) if exchange.selected => {
+            Some(contract::Request::Authorization { proof: exchange.authorization(req, signature) })
+        }
+        B::CertificateInstallationReq(_) => Some(certificate(false)),
+        B::CertificateUpdateReq(_) => Some(certificate(true)),
+        B::MeteringReceiptReq(req) => {
+            Some(contract::Request::MeteringReceipt { signed: exchange.receipt(req, signature) })
+        }
+        _ => None,
+    }
+}
+
+fn selects_charging(req: &iso2::PaymentServiceSelectionReq) -> bool {
+    req.selected_service_list.selected_service.iter().any(|service| service.service_id == CHARGING)
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the codec's enum: whatever is no request is refused")]
-fn body_request(body: &B) -> Result<Request, WireError> {
+fn body_request(body: &B, contracts: bool) -> Result<Request, WireError> {
     Ok(match body {
         B::SessionSetupReq(req) => Request::SessionSetup { evcc_id: req.evcc_id.clone() },
         B::ServiceDiscoveryReq(_) => Request::ServiceDiscovery,
-        B::ServiceDetailReq(req) => {
-            Request::ServiceDetail { service_id: req.service_id, offered: req.service_id == CHARGING }
-        }
+        B::ServiceDetailReq(req) => Request::ServiceDetail {
+            service_id: req.service_id,
+            offered: req.service_id == CHARGING || contracts && req.service_id == CERTIFICATES,
+        },
         B::PaymentServiceSelectionReq(req) => Request::PaymentServiceSelection {
             contract: req.selected_payment_option == iso2::PaymentOption::Contract,
-            charging: req.selected_service_list.selected_service.iter().any(|s| s.service_id == CHARGING),
+            charging: selects_charging(req),
         },
         B::AuthorizationReq(_) => Request::Authorization,
         B::ChargeParameterDiscoveryReq(req) => Request::ChargeParameterDiscovery { dc: parameters(req)? },
@@ -153,11 +204,13 @@ fn ev_status(status: &iso2::DCEVStatus) -> EvStatus {
     }
 }
 
-/// The answer as a message; `not_offered` is the request that [`Body::NotOffered`] answers.
+/// The answer as a message; `open` is the request, if its refusal is built from it.
 pub(super) fn answer(
-    not_offered: Option<&Message>,
+    open: Option<&Message>,
     session_id: [u8; 8],
+    unix_seconds: u64,
     identity: &Identity,
+    exchange: &Exchange,
     answer: &Answer,
 ) -> Option<Message> {
     let response_code = response_code(answer.code);
@@ -167,11 +220,13 @@ pub(super) fn answer(
             evse_id: identity.evse_id.clone(),
             evse_time_stamp: None,
         }),
-        Body::ServiceDiscovery => B::ServiceDiscoveryRes(service_discovery(response_code)),
+        Body::ServiceDiscovery => {
+            B::ServiceDiscoveryRes(service_discovery(response_code, exchange.contracts.is_some()))
+        }
         Body::ServiceDetail { service_id } => B::ServiceDetailRes(iso2::ServiceDetailRes {
             response_code,
             service_id: *service_id,
-            service_parameter_list: None,
+            service_parameter_list: (*service_id == CERTIFICATES).then(certificate_services),
         }),
         Body::PaymentServiceSelection => {
             B::PaymentServiceSelectionRes(iso2::PaymentServiceSelectionRes { response_code })
@@ -206,7 +261,20 @@ pub(super) fn answer(
             evse_present_voltage: physical::measured(voltage.as_milli(), U::V),
         }),
         Body::SessionStop => B::SessionStopRes(iso2::SessionStopRes { response_code }),
-        Body::NotOffered => return refusal(not_offered?, session_id, response_code),
+        Body::PaymentDetails => B::PaymentDetailsRes(iso2::PaymentDetailsRes {
+            response_code,
+            gen_challenge: exchange.challenge().to_vec(),
+            evse_time_stamp: i64::try_from(unix_seconds).ok()?,
+        }),
+        Body::Certificate(Some(message)) => {
+            let update = matches!(open?, Message::Iso2(document) if is_update(document));
+            return certificate(session_id, update, message);
+        }
+        Body::MeteringReceipt { status } => B::MeteringReceiptRes(iso2::MeteringReceiptRes {
+            response_code,
+            choice: iso2::MeteringReceiptResChoice::DCEVSEStatus(evse_status(*status)),
+        }),
+        Body::Certificate(None) | Body::NotOffered => return refusal(open?, session_id, response_code),
         Body::AuthorizationSetup | Body::ServiceSelection | Body::ScheduleExchange { .. } => return None,
     };
     Some(whole(session_id, body))
@@ -219,18 +287,50 @@ fn whole(session_id: [u8; 8], body: B) -> Message {
     })))
 }
 
+fn is_update(document: &iso2::Document) -> bool {
+    let iso2::Document::V2GMessage(whole) = document else { return false };
+    matches!(whole.body.choice, Some(B::CertificateUpdateReq(_)))
+}
+
+/// The back end's message under this session's id; its signatures are of what it holds.
+fn certificate(session_id: [u8; 8], update: bool, message: &[u8]) -> Option<Message> {
+    let (mut whole, _) = certificate_answer(update, message).ok()?;
+    whole.header.session_id = session_id.to_vec();
+    Some(Message::Iso2(Box::new(iso2::Document::V2GMessage(whole))))
+}
+
+fn certificate_services() -> iso2::ServiceParameterList {
+    let set = |(id, name): (i16, &str)| iso2::ParameterSet {
+        parameter_set_id: id,
+        parameter: vec![iso2::Parameter {
+            name: "Service".to_owned(),
+            choice: iso2::ParameterChoice::StringValue(name.to_owned()),
+        }],
+    };
+    iso2::ServiceParameterList { parameter_set: CERTIFICATE_SERVICES.map(set).to_vec() }
+}
+
 fn refusal(open: &Message, session_id: [u8; 8], code: ResponseCode) -> Option<Message> {
     let mut refusal = open.refusal(u8::try_from(code.as_index()).ok()?)?;
     refusal.set_session_id(iso15118::session::SessionId::new(session_id));
     Some(refusal)
 }
 
-fn service_discovery(response_code: ResponseCode) -> iso2::ServiceDiscoveryRes {
+fn service_discovery(response_code: ResponseCode, contracts: bool) -> iso2::ServiceDiscoveryRes {
+    let mut payment_option = vec![iso2::PaymentOption::ExternalPayment];
+    if contracts {
+        payment_option.insert(0, iso2::PaymentOption::Contract);
+    }
+    let certificates = iso2::Service {
+        service_id: CERTIFICATES,
+        service_name: Some("Certificate".to_owned()),
+        service_category: iso2::ServiceCategory::ContractCertificate,
+        service_scope: None,
+        free_service: true,
+    };
     iso2::ServiceDiscoveryRes {
         response_code,
-        payment_option_list: iso2::PaymentOptionList {
-            payment_option: vec![iso2::PaymentOption::ExternalPayment],
-        },
+        payment_option_list: iso2::PaymentOptionList { payment_option },
         charge_service: iso2::ChargeService {
             service_id: CHARGING,
             service_name: None,
@@ -241,7 +341,7 @@ fn service_discovery(response_code: ResponseCode) -> iso2::ServiceDiscoveryRes {
                 energy_transfer_mode: vec![EnergyTransferMode::DCExtended],
             },
         },
-        service_list: None,
+        service_list: contracts.then(|| iso2::ServiceList { service: vec![certificates] }),
     }
 }
 
@@ -361,5 +461,11 @@ const fn response_code(code: Code) -> ResponseCode {
         Code::FailedWrongChargeParameter => ResponseCode::FAILEDWrongChargeParameter,
         Code::FailedWrongEnergyTransferMode => ResponseCode::FAILEDWrongEnergyTransferMode,
         Code::FailedPowerDeliveryNotApplied => ResponseCode::FAILEDPowerDeliveryNotApplied,
+        Code::FailedCertChainError => ResponseCode::FAILEDCertChainError,
+        Code::FailedCertificateExpired => ResponseCode::FAILEDCertificateExpired,
+        Code::FailedNoCertificateAvailable => ResponseCode::FAILEDNoCertificateAvailable,
+        Code::FailedSignatureError => ResponseCode::FAILEDSignatureError,
+        Code::FailedChallengeInvalid => ResponseCode::FAILEDChallengeInvalid,
+        Code::FailedMeteringSignatureNotValid => ResponseCode::FAILEDMeteringSignatureNotValid,
     }
 }

@@ -9,6 +9,7 @@
 //! One codec a protocol: `din`, `iso2`, `iso20`; [`Wire::next_message`] chooses by what the
 //! handshake agreed. What vehicles get wrong and may: [`Tolerance`].
 
+mod contract;
 mod din;
 mod iso2;
 mod iso20;
@@ -16,6 +17,10 @@ mod lenient;
 mod physical;
 pub mod sdp;
 mod tolerance;
+
+pub use contract::Contracts;
+
+use std::sync::Arc;
 
 use iso15118::app_protocol::{SupportedAppProtocolReq, SupportedAppProtocolRes};
 use iso15118::exi::{ExiDocument as _, ExiError};
@@ -29,8 +34,9 @@ pub use self::tolerance::Tolerance;
 use crate::message::{Answer, ControlMode, Protocol, Request, Service};
 use crate::transcript::Said;
 
-/// Longest payload taken, bytes. ISO 15118-2 messages without certificates need 400.
-pub const MAX_PAYLOAD: usize = 4096;
+/// Longest payload taken, bytes. ISO 15118-2 messages need 400 without certificates, and about 5000
+/// with a chain of them and twenty names of roots.
+pub const MAX_PAYLOAD: usize = 8192;
 /// How many whole frames may wait; the protocol is half-duplex, so one is usual.
 pub const MAX_PENDING: usize = 4;
 
@@ -99,9 +105,11 @@ impl Envelope {
 pub struct Wire {
     connection: Connection,
     identity: Identity,
-    /// The open request, as it came, if it is one that this station has no answer to: its
+    /// The open request, as it came, if it is one that this station itself has no answer to: its
     /// refusal is built from it.
-    not_offered: Option<Envelope>,
+    open: Option<Envelope>,
+    /// Plug & Charge.
+    exchange: contract::Exchange,
     /// What the answer to the open request takes from it.
     form: iso20::Form,
     /// For the log, in the order of the wire. At most what one call takes in and gives out.
@@ -115,10 +123,16 @@ impl Wire {
         Self {
             connection: Connection::with_limits(MAX_PAYLOAD, MAX_PENDING),
             identity,
-            not_offered: None,
+            open: None,
+            exchange: contract::Exchange::default(),
             form: iso20::Form::default(),
             said: Vec::new(),
         }
+    }
+
+    /// The connection is protected; contracts are offered, if these are `Some`.
+    pub fn secured(&mut self, contracts: Option<Arc<Contracts>>) {
+        self.exchange.contracts = contracts;
     }
 
     /// Takes bytes, at any boundary.
@@ -129,11 +143,11 @@ impl Wire {
         self.connection.receive(bytes).map_err(|error| WireError::Framing(error.to_string()))
     }
 
-    /// The next message, if one is whole.
+    /// The next message, if one is whole. The time of day is for certificates.
     ///
     /// # Errors
     /// The stream is no conversation; see [`WireError`].
-    pub fn next_message(&mut self) -> Result<Option<Incoming>, WireError> {
+    pub fn next_message(&mut self, unix_seconds: u64) -> Result<Option<Incoming>, WireError> {
         while let Some((payload_type, payload)) = self.connection.next_frame() {
             self.log(true, payload_type, &payload);
             match decode(self.connection.protocol(), payload_type, &payload) {
@@ -141,7 +155,7 @@ impl Wire {
                     if let Some(tolerance) = tolerance {
                         tolerance.note(message.name());
                     }
-                    return self.sort(message).map(Some);
+                    return self.sort(message, &payload, unix_seconds).map(Some);
                 }
                 // [V2G2-800]: a payload type that is not ours is skipped.
                 Err(MessageError::NotAMessage(_) | MessageError::NotForThisSession { .. }) => {
@@ -153,7 +167,7 @@ impl Wire {
         Ok(None)
     }
 
-    fn sort(&mut self, message: Envelope) -> Result<Incoming, WireError> {
+    fn sort(&mut self, message: Envelope, payload: &[u8], unix_seconds: u64) -> Result<Incoming, WireError> {
         tracing::debug!(message = message.name(), "received");
         let (session_id, request) = match &message {
             Envelope::Iso(Message::AppProtocolReq(offer)) => return self.agree(offer),
@@ -162,10 +176,14 @@ impl Wire {
                 self.form = form;
                 (session_id, request)
             }
-            Envelope::Iso(message) => iso2::request(message)?,
+            Envelope::Iso(message) => iso2::request(message, payload, &mut self.exchange, unix_seconds)?,
             Envelope::Din(message) => din::request(message)?,
         };
-        self.not_offered = matches!(request, Request::NotOffered(_)).then_some(message);
+        let others = matches!(
+            request,
+            Request::NotOffered(_) | Request::Contract(crate::contract::Request::Certificate { .. })
+        );
+        self.open = others.then_some(message);
         Ok(Incoming::Request(session_id, request))
     }
 
@@ -177,7 +195,7 @@ impl Wire {
                 if outside && self.connection.protocol() == Some(Generation::Iso2) =>
             {
                 Tolerance::ChargingProfile.note(request.name());
-                self.not_offered = None;
+                self.open = None;
                 Ok(Incoming::Request(session_id, request))
             }
             Some(_) | None => Err(WireError::Codec(error.to_string())),
@@ -208,20 +226,20 @@ impl Wire {
     /// # Errors
     /// [`WireError::Codec`] if a value of the answer does not fit the schema.
     pub fn send(&mut self, session_id: [u8; 8], unix_seconds: u64, answer: &Answer) -> Result<(), WireError> {
-        let (din, iso) = match self.not_offered.take() {
+        let (din, iso) = match self.open.take() {
             Some(Envelope::Din(message)) => (Some(message), None),
             Some(Envelope::Iso(message)) => (None, Some(message)),
             None => (None, None),
         };
-        let identity = &self.identity;
+        let (iso, identity) = (iso.as_ref(), &self.identity);
         let message = match self.connection.protocol() {
             Some(Generation::Din70121) => din::answer(din.as_deref(), session_id, identity, answer)
                 .map(|message| Envelope::Din(Box::new(message))),
             Some(Generation::Iso20) => {
-                iso20::answer(iso.as_ref(), self.form, session_id, unix_seconds, identity, answer)
-                    .map(Envelope::Iso)
+                iso20::answer(iso, self.form, session_id, unix_seconds, identity, answer).map(Envelope::Iso)
             }
-            _ => iso2::answer(iso.as_ref(), session_id, identity, answer).map(Envelope::Iso),
+            _ => iso2::answer(iso, session_id, unix_seconds, identity, &self.exchange, answer)
+                .map(Envelope::Iso),
         };
         let message = message.ok_or(WireError::NotARequest("a request without an answer"))?;
         tracing::debug!(message = message.name(), code = ?answer.code, "answered");
@@ -279,6 +297,15 @@ const fn generation(protocol: Protocol) -> Generation {
 
 fn protocol(generation: Generation) -> Option<Protocol> {
     Protocol::ALL.into_iter().find(|one| self::generation(*one) == generation)
+}
+
+/// Whether a back end's answer to a request for a certificate refuses. `update` is the kind of
+/// that request.
+///
+/// # Errors
+/// In words, why it is no answer to that.
+pub fn certificate_refused(update: bool, message: &[u8]) -> Result<bool, String> {
+    contract::certificate_answer(update, message).map(|(_, refused)| refused)
 }
 
 /// Decodes, one byte too many at the end or not.

@@ -12,6 +12,8 @@ pub enum Tolerance {
     BeyondSchema,
     /// A power limit or an energy capacity that is negative, too large or in another unit.
     SenselessLimit,
+    /// AuthorizationReq without challenge and signature, after one whose signature was good.
+    UnsignedRepeat,
     /// PowerDeliveryReq that stops what has not begun.
     EarlyStop,
     /// SessionStopReq before the delivery was stopped.
@@ -37,6 +39,10 @@ impl Tolerance {
             Self::SenselessLimit => {
                 "voltage and current bound the delivery, and those must make sense; the others are \
                  taken as not told"
+            }
+            Self::UnsignedRepeat => {
+                "Josev signs only the first of those that it sends while authorization is ongoing; \
+                 over this one TLS connection the contract is proved"
             }
             Self::EarlyStop => {
                 "vehicles that give up in the parameters, CableCheck or PreCharge say so; evse \

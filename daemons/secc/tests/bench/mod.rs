@@ -137,7 +137,11 @@ impl Bench {
     }
 
     pub(crate) fn send(&mut self, body: B) {
-        let header = iso2::MessageHeader { session_id: self.id.clone(), notification: None, signature: None };
+        self.send_signed(body, None);
+    }
+
+    pub(crate) fn send_signed(&mut self, body: B, signature: Option<iso2::Signature>) {
+        let header = iso2::MessageHeader { session_id: self.id.clone(), notification: None, signature };
         let message = Message::Iso2(Box::new(iso2::Document::V2GMessage(iso2::V2GMessage {
             header,
             body: iso2::Body { choice: Some(body) },
@@ -200,6 +204,8 @@ impl Bench {
             | Event::Limits(_)
             | Event::Status(_)
             | Event::Needs(_)
+            | Event::Contract(_)
+            | Event::CertificateRequest { .. }
             | Event::Ended(..) => None,
         })
     }

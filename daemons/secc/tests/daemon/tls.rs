@@ -13,15 +13,15 @@ use super::pki::{Holder, Role, Wish, root};
 use super::*;
 
 /// A station with a P-256 chain below one root and a P-521 chain below another.
-struct Files {
-    folder: tempfile::TempDir,
+pub(crate) struct Files {
+    pub(crate) folder: tempfile::TempDir,
     v2g: Holder,
     other: Holder,
     manufacturer: Holder,
 }
 
 impl Files {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (v2g, other, manufacturer) = (root("V2G root"), root("Other root"), root("Maker root"));
         let sub = v2g.issue(Wish::new("CPO sub-CA", Role::Authority));
@@ -36,7 +36,7 @@ impl Files {
         Self { folder, v2g, other, manufacturer }
     }
 
-    fn configuration(&self, mode: &str) -> String {
+    pub(crate) fn configuration(&self, mode: &str) -> String {
         let path = |name: &str| format!("\"{}\"", self.folder.path().join(name).display());
         let one = |name: &str, ocsp: &str| {
             format!(
@@ -56,7 +56,7 @@ impl Files {
     }
 
     /// A vehicle that trusts the V2G root.
-    fn client(&self, version: SslVersion) -> SslContextBuilder {
+    pub(crate) fn client(&self, version: SslVersion) -> SslContextBuilder {
         let mut client = client_of(&self.v2g);
         client.set_min_proto_version(Some(version)).unwrap();
         client.set_max_proto_version(Some(version)).unwrap();
@@ -94,7 +94,7 @@ async fn tcp() -> TcpStream {
 }
 
 /// Hands shake; the vehicle's side of it.
-async fn shake(client: SslContextBuilder) -> Result<SslStream<TcpStream>, openssl::ssl::Error> {
+pub(crate) async fn shake(client: SslContextBuilder) -> Result<SslStream<TcpStream>, openssl::ssl::Error> {
     let mut ssl = Ssl::new(&client.build()).unwrap();
     ssl.set_status_type(openssl::ssl::StatusType::OCSP).unwrap();
     let mut stream = SslStream::new(ssl, tcp().await).unwrap();
@@ -102,7 +102,7 @@ async fn shake(client: SslContextBuilder) -> Result<SslStream<TcpStream>, openss
     Ok(stream)
 }
 
-fn vehicle(stream: SslStream<TcpStream>) -> Vehicle {
+pub(crate) fn vehicle(stream: SslStream<TcpStream>) -> Vehicle {
     Vehicle { stream: Box::new(stream), v2g: V2g::new(), id: vec![0; 8] }
 }
 

@@ -89,7 +89,11 @@ pub(in crate::v2g) fn answer(
         | Body::PreCharge { .. }
         | Body::CurrentDemand { .. }
         | Body::WeldingDetection { .. }) => return dc_answer(header, response_code, form, body),
-        Body::PaymentServiceSelection | Body::NotOffered => return None,
+        Body::PaymentServiceSelection
+        | Body::PaymentDetails
+        | Body::Certificate(_)
+        | Body::MeteringReceipt { .. }
+        | Body::NotOffered => return None,
     };
     Some(Message::Iso20(Box::new(main)))
 }
@@ -238,6 +242,9 @@ fn dc_answer(header: MessageHeader, response_code: ResponseCode, form: Form, bod
         | Body::ScheduleExchange { .. }
         | Body::PowerDelivery { .. }
         | Body::SessionStop
+        | Body::PaymentDetails
+        | Body::Certificate(_)
+        | Body::MeteringReceipt { .. }
         | Body::NotOffered => return None,
     };
     Some(Message::Iso20Dc(Box::new(document)))
@@ -359,5 +366,9 @@ const fn response_code(code: Code) -> ResponseCode {
             ResponseCode::FAILEDWrongChargeParameter
         }
         Code::FailedPowerDeliveryNotApplied => ResponseCode::FAILEDPowerDeliveryNotApplied,
+        Code::FailedCertChainError | Code::FailedCertificateExpired => ResponseCode::FAILED,
+        Code::FailedNoCertificateAvailable | Code::FailedMeteringSignatureNotValid => ResponseCode::FAILED,
+        Code::FailedSignatureError => ResponseCode::FAILEDSignatureError,
+        Code::FailedChallengeInvalid => ResponseCode::FAILED,
     }
 }

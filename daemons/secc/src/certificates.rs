@@ -1,0 +1,81 @@
+//! `ContractCertificates1` on the bus: requests for contract certificates go out, the back end's
+//! answers come in.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use voltry_bus::{CertificateRequest, Error};
+use zbus::object_server::SignalEmitter;
+use zbus::{Connection, interface};
+
+use crate::contract::CertificateAnswer;
+use crate::pushed::Pushed;
+use crate::v2g;
+
+/// The request that may be answered: its id, and whether it is for an update.
+type Open = Option<(u64, bool)>;
+
+/// Tells the back end what vehicles ask for.
+#[derive(Debug)]
+pub(crate) struct Certificates {
+    emitter: SignalEmitter<'static>,
+    open: Arc<watch::Sender<Open>>,
+}
+
+/// The served object.
+struct ContractCertificates1 {
+    pushed: Arc<watch::Sender<Pushed>>,
+    open: Arc<watch::Sender<Open>>,
+}
+
+impl Certificates {
+    pub(crate) async fn serve(
+        connection: &Connection,
+        path: &str,
+        pushed: Arc<watch::Sender<Pushed>>,
+    ) -> zbus::Result<Self> {
+        let open = Arc::new(watch::Sender::new(None));
+        let served = ContractCertificates1 { pushed, open: Arc::clone(&open) };
+        connection.object_server().at(path, served).await?;
+        Ok(Self { emitter: SignalEmitter::new(connection, path.to_owned())?, open })
+    }
+
+    /// A vehicle asks. What was open before is not any more.
+    pub(crate) async fn ask(&self, id: u64, update: bool, message: &[u8]) -> zbus::Result<()> {
+        self.open.send_replace(Some((id, update)));
+        let request = CertificateRequest {
+            id,
+            kind: if update { "update" } else { "installation" }.to_owned(),
+            schema: "urn:iso:15118:2:2013:MsgDef".to_owned(),
+            message: message.to_vec(),
+        };
+        ContractCertificates1::requested(&self.emitter, request).await
+    }
+
+    /// The conversation is over.
+    pub(crate) fn close(&self) {
+        self.open.send_replace(None);
+    }
+}
+
+#[interface(name = "org.voltry.ContractCertificates1", spawn = false)]
+impl ContractCertificates1 {
+    fn answer(&self, answer: voltry_bus::CertificateAnswer) -> Result<(), Error> {
+        let open = *self.open.borrow();
+        let Some((id, update)) = open.filter(|(id, _)| *id == answer.id) else {
+            return Err(Error::Stale(format!("request {} is not open", answer.id)));
+        };
+        let message = Some(answer.message).filter(|message| !message.is_empty());
+        let refused = match &message {
+            Some(message) => v2g::certificate_refused(update, message).map_err(Error::Invalid)?,
+            None => true,
+        };
+        self.open.send_replace(None);
+        let certificate = CertificateAnswer { id, message: message.map(Into::into), refused };
+        self.pushed.send_modify(|pushed| pushed.certificate = Some(certificate));
+        Ok(())
+    }
+
+    #[zbus(signal)]
+    async fn requested(emitter: &SignalEmitter<'_>, request: CertificateRequest) -> zbus::Result<()>;
+}

@@ -1,0 +1,112 @@
+//! Plug & Charge: what a vehicle asks under a contract, and what it is answered, without a
+//! protocol's encoding. Whether a certificate or a signature is good is found where the bytes
+//! are, in [`crate::v2g`].
+
+use std::sync::Arc;
+
+use crate::decide::{Cause, Question, Verdict};
+use crate::message::{Code, Processing};
+
+/// Why a certificate or a signature is not believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disbelief {
+    /// What the vehicle is told.
+    pub code: Code,
+    /// For a technician. Names no contract.
+    pub why: String,
+}
+
+/// What a vehicle asks under a contract.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Request {
+    /// Chooses to pay by contract.
+    Selection {
+        /// Whether charging is among the services.
+        charging: bool,
+    },
+    /// Shows its contract certificate.
+    Details {
+        /// Whether that leads to a root of ours.
+        believed: Result<(), Disbelief>,
+    },
+    /// Asks whether it may charge, and signs that.
+    Authorization {
+        /// The contract's eMAID, if the signature is the contract's and answers our challenge.
+        proof: Result<Arc<str>, Disbelief>,
+    },
+    /// Asks for a contract certificate: the back end's to answer.
+    Certificate {
+        /// For a new one in place of one that it has.
+        update: bool,
+        /// The whole message as it came.
+        message: Arc<[u8]>,
+    },
+    /// Acknowledges a meter's reading. This station asks for no receipt.
+    MeteringReceipt {
+        /// Whether the contract signed it.
+        signed: Result<(), Disbelief>,
+    },
+}
+
+impl Request {
+    /// The message's name in the standard.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Selection { .. } => "PaymentServiceSelectionReq",
+            Self::Details { .. } => "PaymentDetailsReq",
+            Self::Authorization { .. } => "AuthorizationReq",
+            Self::Certificate { update: false, .. } => "CertificateInstallationReq",
+            Self::Certificate { update: true, .. } => "CertificateUpdateReq",
+            Self::MeteringReceipt { .. } => "MeteringReceiptReq",
+        }
+    }
+}
+
+/// What a back end answered a vehicle's request for a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateAnswer {
+    /// The request that it answers.
+    pub id: u64,
+    /// The whole message; `None`: there is no certificate, in so many words.
+    pub message: Option<Arc<[u8]>>,
+    /// It refuses.
+    pub refused: bool,
+}
+
+impl Question<'_> {
+    pub(crate) fn contract(&self, request: &Request) -> Verdict {
+        let as_believed = |believed: &Result<(), Disbelief>| match believed {
+            Ok(()) => Verdict::Say(Processing::Finished),
+            Err(disbelief) => disbelieved(disbelief),
+        };
+        match request {
+            Request::Selection { charging: true } => Verdict::Say(Processing::Finished),
+            Request::Selection { charging: false } => {
+                Verdict::Fail(Code::FailedNoChargeServiceSelected, Cause::NotOffered("no charging"))
+            }
+            Request::Details { believed } => as_believed(believed),
+            Request::MeteringReceipt { signed } => as_believed(signed),
+            Request::Authorization { proof: Ok(_) } => self.authorization(),
+            Request::Authorization { proof: Err(disbelief) } => disbelieved(disbelief),
+            Request::Certificate { .. } => {
+                let no = |cause| Verdict::Fail(Code::FailedNoCertificateAvailable, cause);
+                match self.certificate() {
+                    Some(CertificateAnswer { refused: false, .. }) => Verdict::Say(Processing::Finished),
+                    Some(CertificateAnswer { refused: true, .. }) => no(Cause::Refused(request.name())),
+                    None if self.due => no(self.overdue(self.timing.certificate)),
+                    None => Verdict::Wait,
+                }
+            }
+        }
+    }
+
+    /// What the back end answered to the open request.
+    pub(crate) fn certificate(&self) -> Option<&CertificateAnswer> {
+        self.pushed.certificate.as_ref().filter(|answer| answer.id == self.asked.as_micros())
+    }
+}
+
+fn disbelieved(disbelief: &Disbelief) -> Verdict {
+    Verdict::Fail(disbelief.code, Cause::Disbelieved(disbelief.why.clone()))
+}

@@ -1,0 +1,315 @@
+//! Plug & Charge's certificates and signatures, by the codec crate's profile checks and OpenSSL's
+//! arithmetic.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use iso15118::Protocol;
+use iso15118::exi::ValueCoding;
+use iso15118::iso2::{self, AuthorizationReq, MeteringReceiptReq, PaymentDetailsReq, Signature};
+use iso15118::message::Message;
+use iso15118::pnc::pki::{
+    Certificate, ChainError, Policy, Profile, TrustAnchor, TrustAnchors, VerifyWith, validate,
+};
+use iso15118::pnc::{GenChallenge, Hash, PncError, Signed, Suite, Verify};
+use iso15118::v2gtp::PayloadType;
+use openssl::bn::{BigNum, BigNumContext};
+use openssl::ec::{EcGroup, EcKey, EcPoint};
+use openssl::ecdsa::EcdsaSig;
+use openssl::nid::Nid;
+use openssl::pkey::Public;
+
+use super::Tolerance;
+use crate::contract::Disbelief;
+use crate::message::Code;
+use crate::tls;
+
+/// V2GTP's payload type of ISO 15118-2's messages.
+const V2G_MESSAGE: u16 = 0x8001;
+/// eMAID, ISO 15118-2 annex H: country, provider and instance, and a check digit that may be left out.
+const EMAID: usize = 14;
+const EMAID_WITH_CHECK_DIGIT: usize = 15;
+/// Longest message of a back end, bytes: two chains of certificates with a margin.
+const CERTIFICATE_ANSWER_MAX: usize = 16_384;
+
+/// The roots whose contracts are believed.
+#[derive(Debug)]
+pub struct Contracts {
+    /// DER.
+    roots: Vec<Vec<u8>>,
+}
+
+impl Contracts {
+    /// Reads root certificates.
+    ///
+    /// # Errors
+    /// In words and with the file, what is wrong.
+    pub fn load(files: &[PathBuf]) -> Result<Self, String> {
+        let mut roots = Vec::new();
+        for file in files {
+            for root in tls::certificates(file)? {
+                roots.push(root.to_der().map_err(|error| format!("{}: {error}", file.display()))?);
+            }
+        }
+        Ok(Self { roots })
+    }
+}
+
+/// A contract that leads to a root.
+#[derive(Debug)]
+struct Believed {
+    emaid: Arc<str>,
+    key: Key,
+    /// It signed our challenge.
+    proved: bool,
+}
+
+/// Plug & Charge in one conversation.
+#[derive(Debug, Default)]
+pub(super) struct Exchange {
+    /// `None`: a contract is not offered, for want of TLS or of roots.
+    pub(super) contracts: Option<Arc<Contracts>>,
+    /// The vehicle chose to pay by contract.
+    pub(super) selected: bool,
+    believed: Option<Believed>,
+    challenge: [u8; GenChallenge::LEN],
+}
+
+impl Exchange {
+    /// Judges the certificate that the vehicle shows.
+    pub(super) fn details(&mut self, req: &PaymentDetailsReq, unix_seconds: u64) -> Result<(), Disbelief> {
+        self.believed = None;
+        let chain = &req.contract_signature_cert_chain;
+        let above = chain.sub_certificates.iter().flat_map(|sub| &sub.certificate);
+        let chain: Vec<&[u8]> = std::iter::once(&chain.certificate).chain(above).map(Vec::as_slice).collect();
+        let roots = self.contracts.as_ref().map_or(&[][..], |contracts| &contracts.roots);
+        let now = i64::try_from(unix_seconds).unwrap_or(i64::MAX);
+        let (named, point) = believe(&chain, roots, now)?;
+        if !same_contract(&named, &req.e_maid) {
+            return Err(no(Code::FailedCertChainError, "the contract certificate is for another eMAID"));
+        }
+        let key =
+            Key::new(&point).map_err(|_| no(Code::FailedCertChainError, "the contract's key is none"))?;
+        openssl::rand::rand_bytes(&mut self.challenge)
+            .map_err(|_| no(Code::Failed, "no random numbers for a challenge"))?;
+        self.believed = Some(Believed { emaid: plain(&named).into(), key, proved: false });
+        Ok(())
+    }
+
+    /// The challenge for the contract that was shown last.
+    pub(super) const fn challenge(&self) -> &[u8] {
+        &self.challenge
+    }
+
+    /// Judges the signature of an AuthorizationReq.
+    pub(super) fn authorization(
+        &mut self,
+        req: &AuthorizationReq,
+        signature: Option<&Signature>,
+    ) -> Result<Arc<str>, Disbelief> {
+        if let Some(Believed { emaid, proved: true, .. }) = &self.believed
+            && signature.is_none()
+            && req.gen_challenge.is_none()
+        {
+            Tolerance::UnsignedRepeat.note("AuthorizationReq");
+            return Ok(Arc::clone(emaid));
+        }
+        let emaid = self.proof(req, signature)?;
+        if let Some(believed) = &mut self.believed {
+            believed.proved = true;
+        }
+        Ok(emaid)
+    }
+
+    fn proof(&self, req: &AuthorizationReq, signature: Option<&Signature>) -> Result<Arc<str>, Disbelief> {
+        let (believed, signature) = self.both(signature)?;
+        let challenge = GenChallenge::new(self.challenge);
+        let key = believed.key.for_signature(signature);
+        iso15118::pnc::iso2::verify_authorization(req, signature, &challenge, &Sha, &key).map_err(
+            |error| {
+                let challenge = matches!(error, PncError::ChallengeMismatch | PncError::MissingChallenge);
+                let code = if challenge { Code::FailedChallengeInvalid } else { Code::FailedSignatureError };
+                no(code, &format!("the AuthorizationReq's signature: {error}"))
+            },
+        )?;
+        Ok(Arc::clone(&believed.emaid))
+    }
+
+    /// Judges the signature of a receipt. What was metered is not compared: nothing was asked for.
+    pub(super) fn receipt(
+        &self,
+        req: &MeteringReceiptReq,
+        signature: Option<&Signature>,
+    ) -> Result<(), Disbelief> {
+        let (believed, signature) = self.both(signature)?;
+        let bad = |error: &dyn std::fmt::Display| {
+            no(Code::FailedMeteringSignatureNotValid, &format!("the receipt's signature: {error}"))
+        };
+        let fragment = req.to_fragment().map_err(|error| bad(&error))?;
+        let signed = [Signed::new(req.id.as_deref().unwrap_or_default(), &fragment)];
+        let key = believed.key.for_signature(signature);
+        iso15118::pnc::iso2::verify(signature, &signed, &Sha, &key).map_err(|error| bad(&error))
+    }
+
+    fn both<'a>(
+        &'a self,
+        signature: Option<&'a Signature>,
+    ) -> Result<(&'a Believed, &'a Signature), Disbelief> {
+        let none = || no(Code::FailedSignatureError, "no signature by a contract that was shown");
+        self.believed.as_ref().zip(signature).ok_or_else(none)
+    }
+}
+
+/// The eMAID and the key of a chain that leads to one of the roots.
+fn believe(chain: &[&[u8]], roots: &[Vec<u8>], now: i64) -> Result<(String, Vec<u8>), Disbelief> {
+    // Some send the root along, which the path does not count.
+    let is_root = |der: &&[u8]| roots.iter().any(|root| root == der);
+    let chain = match chain {
+        [below @ .., last] if is_root(last) => below,
+        whole => whole,
+    };
+    let anchors: Vec<_> = roots.iter().map(|der| TrustAnchor::new(der, "contract_roots")).collect();
+    let policy = Policy::iso2(Profile::ContractCertificate);
+    let validated = validate(chain, &TrustAnchors::new(&anchors), policy, now, &Points).map_err(|error| {
+        let (code, index) = if let ChainError::Expired { index } = error {
+            (Code::FailedCertificateExpired, Some(index))
+        } else {
+            (Code::FailedCertChainError, None)
+        };
+        let dates = index.and_then(|index| validity(chain.get(index)?));
+        no(code, &format!("the contract's certificates: {error}{}", dates.unwrap_or_default()))
+    })?;
+    let name = validated.subject_common_name().unwrap_or_default();
+    Ok((name.to_owned(), validated.public_key().to_vec()))
+}
+
+fn validity(der: &[u8]) -> Option<String> {
+    let certificate = Certificate::parse(der).ok()?;
+    let date = |unix| openssl::asn1::Asn1Time::from_unix(unix).map(|time| time.to_string()).ok();
+    Some(format!(" ({} to {})", date(certificate.not_before)?, date(certificate.not_after)?))
+}
+
+/// An eMAID without its separators, which compare as if they were not there.
+fn plain(emaid: &str) -> String {
+    emaid.chars().filter(|letter| *letter != '-').map(|letter| letter.to_ascii_uppercase()).collect()
+}
+
+/// Whether these eMAIDs are one, either of them with its check digit or without.
+fn same_contract(named: &str, told: &str) -> bool {
+    let (named, told) = (plain(named), plain(told));
+    let without_check_digit = |emaid: &str| match emaid.len() {
+        EMAID | EMAID_WITH_CHECK_DIGIT => emaid.get(..EMAID).map(str::to_owned),
+        _ => None,
+    };
+    if named.len() == told.len() {
+        return named == told && without_check_digit(&named).is_some();
+    }
+    without_check_digit(&named).is_some_and(|named| without_check_digit(&told) == Some(named))
+}
+
+fn no(code: Code, why: &str) -> Disbelief {
+    Disbelief { code, why: why.to_owned() }
+}
+
+struct Sha;
+
+impl Hash for Sha {
+    fn digest(&self, suite: Suite, data: &[u8]) -> Vec<u8> {
+        digest(suite, data)
+    }
+}
+
+fn digest(suite: Suite, data: &[u8]) -> Vec<u8> {
+    // The crate may name more suites one day; its profile lets none but these pass.
+    if suite == Suite::EcdsaSha512 {
+        openssl::sha::sha512(data).to_vec()
+    } else {
+        openssl::sha::sha256(data).to_vec()
+    }
+}
+
+/// A contract's public key.
+#[derive(Debug)]
+struct Key(EcKey<Public>);
+
+impl Key {
+    /// From an uncompressed point; P-256 has 65 bytes, P-521 has 133.
+    fn new(point: &[u8]) -> Result<Self, openssl::error::ErrorStack> {
+        let curve = if point.len() > 65 { Nid::SECP521R1 } else { Nid::X9_62_PRIME256V1 };
+        let group = EcGroup::from_curve_name(curve)?;
+        let mut context = BigNumContext::new()?;
+        let point = EcPoint::from_bytes(&group, point, &mut context)?;
+        let key = EcKey::from_public_key(&group, &point)?;
+        key.check_key()?;
+        Ok(Self(key))
+    }
+
+    fn verify(&self, suite: Suite, data: &[u8], signature: &[u8]) -> Result<(), PncError> {
+        let (r, s) = signature.split_at(signature.len() / 2);
+        let good = || -> Result<bool, openssl::error::ErrorStack> {
+            let signature =
+                EcdsaSig::from_private_components(BigNum::from_slice(r)?, BigNum::from_slice(s)?)?;
+            signature.verify(&digest(suite, data), &self.0)
+        };
+        if good().unwrap_or(false) { Ok(()) } else { Err(PncError::BadSignature) }
+    }
+
+    /// Verifies over `SignedInfo` as the xmldsig schema alone encodes it, which is what the
+    /// standard asks for, or as the whole schema of -2 does, which is one byte longer.
+    fn for_signature<'a>(&'a self, signature: &Signature) -> EitherGrammar<'a> {
+        let codings = [ValueCoding::Literal, ValueCoding::Referenced];
+        let whole = codings.iter().filter_map(|coding| signature.signed_info.to_fragment_with(*coding).ok());
+        EitherGrammar { key: self, whole: whole.collect() }
+    }
+}
+
+struct EitherGrammar<'a> {
+    key: &'a Key,
+    whole: Vec<Vec<u8>>,
+}
+
+impl Verify for EitherGrammar<'_> {
+    fn verify(&self, suite: Suite, data: &[u8], signature: &[u8]) -> Result<(), PncError> {
+        let standalone = self.key.verify(suite, data, signature);
+        let whole = || self.whole.iter().find_map(|data| self.key.verify(suite, data, signature).ok());
+        standalone.or_else(|error| whole().ok_or(error))
+    }
+}
+
+/// Keys as they come in certificates.
+struct Points;
+
+impl VerifyWith for Points {
+    fn verify_with(&self, suite: Suite, point: &[u8], data: &[u8], signature: &[u8]) -> Result<(), PncError> {
+        Key::new(point).map_err(|_| PncError::BadSignature)?.verify(suite, data, signature)
+    }
+}
+
+/// What a back end answered to a request for a certificate, as a message for this session; with
+/// whether it refuses. `update` is the kind of the request.
+///
+/// # Errors
+/// In words, why it is no answer to that.
+pub(super) fn certificate_answer(update: bool, payload: &[u8]) -> Result<(iso2::V2GMessage, bool), String> {
+    if payload.len() > CERTIFICATE_ANSWER_MAX {
+        return Err(format!("{} bytes, more than {CERTIFICATE_ANSWER_MAX}", payload.len()));
+    }
+    let message = Message::decode(Some(Protocol::Iso2), PayloadType::from_u16(V2G_MESSAGE), payload)
+        .map_err(|error| format!("no ISO 15118-2 message: {error}"))?;
+    let Message::Iso2(document) = message else { return Err("no ISO 15118-2 message".to_owned()) };
+    let iso2::Document::V2GMessage(message) = *document else {
+        return Err("no V2G_Message".to_owned());
+    };
+    let code = match (&message.body.choice, update) {
+        (Some(iso2::BodyChoice::CertificateInstallationRes(res)), false) => res.response_code,
+        (Some(iso2::BodyChoice::CertificateUpdateRes(res)), true) => res.response_code,
+        (other, _) => {
+            return Err(format!(
+                "{} answers another request",
+                other.as_ref().map_or("nothing", |body| body.name())
+            ));
+        }
+    };
+    let granted = matches!(code, iso2::ResponseCode::OK | iso2::ResponseCode::OKCertificateExpiresSoon);
+    Ok((message, !granted))
+}

@@ -1,0 +1,464 @@
+//! Plug & Charge of ISO 15118-2, from the choice of the contract to the grant.
+
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "tests")]
+
+mod bench;
+mod pki;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bench::*;
+use iso15118::exi::ValueCoding;
+use iso15118::iso2::{
+    self, BodyChoice as B, CertificateChain, EVSEProcessing, PaymentOption, PaymentServiceSelectionReq,
+    ResponseCode as R, SelectedService,
+};
+use iso15118::message::Message;
+use iso15118::pnc::{self, GenChallenge, PncError, Suite};
+use openssl::ecdsa::EcdsaSig;
+use pki::{Holder, Role, Wish, root};
+use voltry_bus::{Authorization, LinkOutcome};
+use voltry_secc::config::Timing;
+use voltry_secc::contract::CertificateAnswer;
+use voltry_secc::session::{Event, Session};
+use voltry_secc::v2g::{Contracts, Identity};
+use voltry_units::Amps;
+
+const EMAID: &str = "DEVOLC0123456X";
+
+/// A mobility operator's root, its sub-CA, and a contract.
+struct Contract {
+    root: Holder,
+    sub: Holder,
+    leaf: Holder,
+}
+
+impl Contract {
+    fn new() -> Self {
+        Self::of(Wish::new(EMAID, Role::Contract))
+    }
+
+    fn of(wish: Wish<'_>) -> Self {
+        let root = root("MO root");
+        let sub = root.issue(Wish::new("MO sub-CA", Role::Authority));
+        let leaf = sub.issue(wish);
+        Self { root, sub, leaf }
+    }
+
+    fn details(&self) -> B {
+        self.details_of(EMAID)
+    }
+
+    fn details_of(&self, emaid: &str) -> B {
+        B::PaymentDetailsReq(iso2::PaymentDetailsReq {
+            e_maid: emaid.to_owned(),
+            contract_signature_cert_chain: CertificateChain {
+                id: None,
+                certificate: self.leaf.der(),
+                sub_certificates: Some(iso2::SubCertificates { certificate: vec![self.sub.der()] }),
+            },
+        })
+    }
+}
+
+/// A session over TLS that believes contracts below this root.
+fn bench(root: &Holder) -> Bench {
+    bench_of(&[root])
+}
+
+fn bench_of(roots: &[&Holder]) -> Bench {
+    let mut bench = Bench::new();
+    let identity = Identity {
+        evse_id: "DE*VOL*E1".to_owned(),
+        peak_current_ripple: Amps::new(1),
+        protocols: voltry_secc::message::Protocol::ALL.to_vec(),
+        services: vec![voltry_secc::message::Service::Dc],
+        control_modes: voltry_secc::message::ControlMode::ALL.to_vec(),
+    };
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    bench.session = Session::open(bench.now, unix, identity, Timing::default(), ID, None, 100);
+    let folder = tempfile::tempdir().unwrap();
+    let mut files = Vec::new();
+    for (number, root) in roots.iter().enumerate() {
+        files.push(root.write(folder.path(), &format!("root {number}"), &[]).0);
+    }
+    bench.session.secured(bench.now, Some(Arc::new(Contracts::load(&files).unwrap())));
+    bench.reach_services();
+    bench
+}
+
+fn choose_contract(services: &[(u16, Option<i16>)]) -> B {
+    let service = services
+        .iter()
+        .map(|(service_id, parameter_set_id)| SelectedService {
+            service_id: *service_id,
+            parameter_set_id: *parameter_set_id,
+        })
+        .collect();
+    B::PaymentServiceSelectionReq(PaymentServiceSelectionReq {
+        selected_payment_option: PaymentOption::Contract,
+        selected_service_list: iso2::SelectedServiceList { selected_service: service },
+    })
+}
+
+struct Sha256;
+
+impl pnc::Hash for Sha256 {
+    fn digest(&self, _: Suite, data: &[u8]) -> Vec<u8> {
+        openssl::sha::sha256(data).to_vec()
+    }
+}
+
+struct Signer<'a>(&'a Holder);
+
+impl pnc::Sign for Signer<'_> {
+    fn sign(&self, _: Suite, data: &[u8]) -> Result<Vec<u8>, PncError> {
+        let key = self.0.key.ec_key().unwrap();
+        let signature = EcdsaSig::sign(&openssl::sha::sha256(data), &key).unwrap();
+        let mut raw = signature.r().to_vec_padded(32).unwrap();
+        raw.extend(signature.s().to_vec_padded(32).unwrap());
+        Ok(raw)
+    }
+}
+
+/// AuthorizationReq with its signature by this key.
+fn signed(key: &Holder, challenge: &[u8]) -> (B, iso2::Signature) {
+    let mut req = iso2::AuthorizationReq { id: None, gen_challenge: None };
+    let challenge = GenChallenge::from_slice(challenge).unwrap();
+    let signature = pnc::iso2::sign_authorization(&mut req, &challenge, &Sha256, &Signer(key)).unwrap();
+    (B::AuthorizationReq(req), signature)
+}
+
+/// Up to the challenge.
+fn challenged(bench: &mut Bench, contract: &Contract) -> Vec<u8> {
+    bench.ok(choose_contract(&[(1, None)]));
+    let B::PaymentDetailsRes(answer) = bench.ok(contract.details()) else { panic!() };
+    answer.gen_challenge
+}
+
+fn end(bench: &Bench) -> (LinkOutcome, String) {
+    let end = bench.events.iter().find_map(|event| match event {
+        Event::Ended(outcome, cause) => Some((*outcome, cause.as_ref().unwrap().to_string())),
+        _ => None,
+    });
+    end.expect("it ended")
+}
+
+fn contracts(bench: &Bench) -> Vec<&str> {
+    let told = bench.events.iter().filter_map(|event| match event {
+        Event::Contract(emaid) => Some(&**emaid),
+        _ => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn a_contract_that_leads_to_a_root_and_signs_the_challenge_charges() {
+    let contract = Contract::new();
+    let mut bench = bench(&contract.root);
+    let B::ServiceDiscoveryRes(answer) = bench.ok(service_discovery()) else { panic!() };
+    let options = [PaymentOption::Contract, PaymentOption::ExternalPayment];
+    assert_eq!(answer.payment_option_list.payment_option, options);
+    let challenge = challenged(&mut bench, &contract);
+    assert_eq!(challenge.len(), 16);
+    assert_eq!(contracts(&bench), [""; 0], "nothing is proved yet");
+    let (req, signature) = signed(&contract.leaf, &challenge);
+    bench.send_signed(req.clone(), Some(signature.clone()));
+    assert_eq!(contracts(&bench), [EMAID]);
+    bench.pass(Duration::from_millis(150), true);
+    let Some(B::AuthorizationRes(answer)) = bench.heard() else { panic!() };
+    assert_eq!(
+        (answer.response_code, answer.evse_processing),
+        (R::OK, EVSEProcessing::OngoingWaitingForCustomerInteraction)
+    );
+    // Some sign each of their requests, some the first alone.
+    bench.send_signed(req, Some(signature));
+    bench.pass(Duration::from_millis(150), true);
+    assert_eq!(code(&bench.heard().unwrap()), R::OK);
+    bench.send(authorization());
+    bench.push(|pushed| pushed.authorization = Authorization::Granted);
+    let Some(B::AuthorizationRes(answer)) = bench.heard() else { panic!() };
+    assert_eq!((answer.response_code, answer.evse_processing), (R::OK, EVSEProcessing::Finished));
+    assert_eq!(contracts(&bench), [EMAID], "told once");
+    bench.send(parameters());
+    bench.answer(voltry_bus::PhaseAnswer::Finished);
+    assert_eq!(code(&bench.heard().unwrap()), R::OK);
+}
+
+#[test]
+fn each_of_several_roots_is_believed() {
+    let (first, second, stranger) = (Contract::new(), Contract::new(), Contract::new());
+    let roots = [&first.root, &second.root];
+    for contract in [&first, &second] {
+        challenged(&mut bench_of(&roots), contract);
+    }
+    let mut bench = bench_of(&roots);
+    bench.ok(choose_contract(&[(1, None)]));
+    assert_eq!(code(&bench.ask(stranger.details()).unwrap()), R::FAILEDCertChainError);
+}
+
+#[test]
+fn an_emaid_is_the_same_with_and_without_its_check_digit_and_its_separators() {
+    for (named, told, same) in [
+        ("DE-VOL-C0123456X-7", "DEVOLC0123456X7", true),
+        ("DEVOLC0123456X", "DEVOLC0123456X7", true),
+        ("DEVOLC0123456X7", "devolc0123456x", true),
+        ("DEVOLC0123456X7", "DEVOLC0123456X8", false),
+        ("DEVOLC0123456X", "DEVOLC0123456Y", false),
+    ] {
+        let contract = Contract::of(Wish::new(named, Role::Contract));
+        let mut bench = bench(&contract.root);
+        bench.ok(choose_contract(&[(1, None)]));
+        let expected = if same { R::OK } else { R::FAILEDCertChainError };
+        assert_eq!(code(&bench.ask(contract.details_of(told)).unwrap()), expected, "{named} {told}");
+    }
+}
+
+#[test]
+fn a_signature_over_the_other_grammar_is_accepted_too() {
+    let contract = Contract::new();
+    let mut bench = bench(&contract.root);
+    let challenge = challenged(&mut bench, &contract);
+    let (req, mut signature) = signed(&contract.leaf, &challenge);
+    let alone = signature.signed_info.to_xmldsig_fragment().unwrap();
+    let whole = signature.signed_info.to_fragment_with(ValueCoding::Literal).unwrap();
+    assert_eq!((alone.len(), whole.len()), (209, 210));
+    signature.signature_value.value =
+        pnc::Sign::sign(&Signer(&contract.leaf), Suite::EcdsaSha256, &whole).unwrap();
+    bench.push(|pushed| pushed.authorization = Authorization::Granted);
+    bench.send_signed(req, Some(signature));
+    assert_eq!(code(&bench.heard().unwrap()), R::OK);
+}
+
+#[test]
+fn a_contract_that_cannot_be_believed_is_refused_with_its_reason() {
+    let good = Contract::new();
+    let expired = Contract::of(Wish { days: (-30, -2), ..Wish::new(EMAID, Role::Contract) });
+    let other_emaid = Contract::of(Wish::new("DEVOLC9999999X", Role::Contract));
+    let no_contract = Contract::of(Wish::new(EMAID, Role::Station));
+    let stranger = Contract::new();
+    for (contract, root, told, why) in [
+        (
+            &expired,
+            &expired.root,
+            R::FAILEDCertificateExpired,
+            "certificate 0 is outside its validity period (",
+        ),
+        (&other_emaid, &other_emaid.root, R::FAILEDCertChainError, "for another eMAID"),
+        (&no_contract, &no_contract.root, R::FAILEDCertChainError, "KeyUsage"),
+        (&stranger, &good.root, R::FAILEDCertChainError, "trust anchor"),
+    ] {
+        let mut bench = bench(root);
+        bench.ok(choose_contract(&[(1, None)]));
+        let answer = bench.ask(contract.details()).unwrap();
+        assert_eq!(code(&answer), told, "{why}");
+        let (outcome, cause) = end(&bench);
+        assert_eq!(outcome, LinkOutcome::Failed);
+        assert!(cause.contains(why), "{cause}");
+        assert!(!cause.contains(EMAID), "a contract's id is in the log: {cause}");
+    }
+}
+
+#[test]
+fn a_signature_that_is_not_the_contracts_over_our_challenge_is_refused() {
+    let contract = Contract::new();
+    let other = contract.sub.issue(Wish::new("DEVOLC9999999X", Role::Contract));
+    type Forge = fn(&mut B, &mut Option<iso2::Signature>);
+    let altered: [(Forge, R); 4] = [
+        (|_, signature| *signature = None, R::FAILEDSignatureError),
+        (|_, signature| signature.as_mut().unwrap().signature_value.value[5] ^= 1, R::FAILEDSignatureError),
+        (
+            |_, signature| {
+                signature.as_mut().unwrap().signed_info.reference[0].digest_value[0] ^= 1;
+            },
+            R::FAILEDSignatureError,
+        ),
+        (
+            |req, _| {
+                let B::AuthorizationReq(req) = req else { return };
+                req.gen_challenge = Some(vec![7; 16]);
+            },
+            R::FAILEDChallengeInvalid,
+        ),
+    ];
+    for (forge, told) in altered {
+        let mut bench = bench(&contract.root);
+        let challenge = challenged(&mut bench, &contract);
+        bench.push(|pushed| pushed.authorization = Authorization::Granted);
+        let (mut req, signature) = signed(&contract.leaf, &challenge);
+        let mut signature = Some(signature);
+        forge(&mut req, &mut signature);
+        bench.send_signed(req, signature);
+        assert_eq!(code(&bench.heard().unwrap()), told);
+        assert_eq!(contracts(&bench), [""; 0]);
+    }
+    let mut bench = bench(&contract.root);
+    let challenge = challenged(&mut bench, &contract);
+    bench.push(|pushed| pushed.authorization = Authorization::Granted);
+    let (req, signature) = signed(&other, &challenge);
+    bench.send_signed(req, Some(signature));
+    assert_eq!(code(&bench.heard().unwrap()), R::FAILEDSignatureError);
+    assert_eq!(contracts(&bench), [""; 0]);
+}
+
+#[test]
+fn a_contract_that_was_not_shown_and_an_unsigned_way_round_are_out_of_order() {
+    let contract = Contract::new();
+    let mut bench = bench(&contract.root);
+    bench.push(|pushed| pushed.authorization = Authorization::Granted);
+    bench.ok(choose_contract(&[(1, None)]));
+    assert_eq!(code(&bench.ask(authorization()).unwrap()), R::FAILEDSequenceError);
+}
+
+#[test]
+fn without_tls_or_roots_there_is_no_contract() {
+    let contract = Contract::new();
+    let mut bench = Bench::new();
+    bench.session.secured(bench.now, None);
+    bench.reach_services();
+    let B::ServiceDiscoveryRes(answer) = bench.ok(service_discovery()) else { panic!() };
+    assert_eq!(answer.payment_option_list.payment_option, [PaymentOption::ExternalPayment]);
+    assert_eq!(answer.service_list, None);
+    assert_eq!(code(&bench.ask(choose_contract(&[(1, None)])).unwrap()), R::FAILEDPaymentSelectionInvalid);
+    let mut bench = Bench::new();
+    bench.reach_services();
+    assert_eq!(code(&bench.ask(contract.details()).unwrap()), R::FAILEDSequenceError);
+}
+
+fn certificate_request() -> B {
+    B::CertificateInstallationReq(iso2::CertificateInstallationReq {
+        id: "ID1".to_owned(),
+        ..iso2::CertificateInstallationReq::minimal()
+    })
+}
+
+/// A message as a back end makes it.
+fn whole(body: B) -> Arc<[u8]> {
+    let header = iso2::MessageHeader { session_id: vec![9; 8], notification: None, signature: None };
+    let message = iso2::V2GMessage { header, body: iso2::Body { choice: Some(body) } };
+    let message = Message::Iso2(Box::new(iso2::Document::V2GMessage(message)));
+    message.encode().unwrap().1.into()
+}
+
+/// Up to the open request; its id and what the back end is given.
+fn asked_for_a_certificate(bench: &mut Bench) -> (u64, Arc<[u8]>) {
+    let B::ServiceDiscoveryRes(answer) = bench.ok(service_discovery()) else { panic!() };
+    assert_eq!(answer.service_list.unwrap().service[0].service_id, 2);
+    let B::ServiceDetailRes(answer) = bench.ok(B::ServiceDetailReq(iso2::ServiceDetailReq { service_id: 2 }))
+    else {
+        panic!()
+    };
+    assert_eq!(answer.service_parameter_list.unwrap().parameter_set.len(), 2);
+    bench.ok(choose_contract(&[(1, None), (2, Some(1))]));
+    assert_eq!(bench.ask(certificate_request()), None, "the back end is asked");
+    let asked = bench.events.iter().find_map(|event| match event {
+        Event::CertificateRequest { id, update: false, message } => Some((*id, Arc::clone(message))),
+        _ => None,
+    });
+    asked.expect("the back end is asked")
+}
+
+#[test]
+fn the_back_end_gets_the_request_as_it_came_and_the_vehicle_its_answer() {
+    let contract = Contract::new();
+    let mut bench = bench(&contract.root);
+    let (id, message) = asked_for_a_certificate(&mut bench);
+    let payload_type = iso15118::v2gtp::PayloadType::from_u16(0x8001);
+    let decoded = Message::decode(Some(iso15118::Protocol::Iso2), payload_type, &message).unwrap();
+    assert_eq!(decoded.name(), "CertificateInstallationReq");
+    let mut answer = iso2::CertificateInstallationRes::minimal();
+    answer.response_code = R::OK;
+    answer.e_maid.value = EMAID.to_owned();
+    let answer = B::CertificateInstallationRes(answer);
+    // One that came too late is not this one's.
+    let late = CertificateAnswer { id: id - 1, message: Some(whole(answer.clone())), refused: false };
+    bench.push(|pushed| pushed.certificate = Some(late));
+    assert_eq!(bench.heard(), None);
+    let right = CertificateAnswer { id, message: Some(whole(answer.clone())), refused: false };
+    bench.push(|pushed| pushed.certificate = Some(right));
+    assert_eq!(bench.heard(), Some(answer));
+    assert_eq!(bench.id, ID, "under this session's id");
+    bench.ok(contract.details());
+}
+
+#[test]
+fn a_back_end_that_refuses_is_heard_in_its_own_words() {
+    let contract = Contract::new();
+    for (words, told) in [
+        (Some(R::FAILEDContractCanceled), R::FAILEDContractCanceled),
+        (None, R::FAILEDNoCertificateAvailable),
+    ] {
+        let mut bench = bench(&contract.root);
+        let (id, _) = asked_for_a_certificate(&mut bench);
+        let message = words.map(|code| {
+            let mut answer = iso2::CertificateInstallationRes::minimal();
+            answer.response_code = code;
+            whole(B::CertificateInstallationRes(answer))
+        });
+        bench.push(|pushed| pushed.certificate = Some(CertificateAnswer { id, message, refused: true }));
+        assert_eq!(code(&bench.heard().unwrap()), told);
+        assert_eq!(end(&bench).0, LinkOutcome::Failed);
+    }
+}
+
+#[test]
+fn an_update_is_the_back_ends_too() {
+    let contract = Contract::new();
+    let mut bench = bench(&contract.root);
+    bench.ok(choose_contract(&[(1, None), (2, Some(2))]));
+    let update = iso2::CertificateUpdateReq { id: "ID1".to_owned(), ..iso2::CertificateUpdateReq::minimal() };
+    assert_eq!(bench.ask(B::CertificateUpdateReq(update)), None);
+    let asked = |event: &Event| matches!(event, Event::CertificateRequest { update: true, .. });
+    assert!(bench.events.iter().any(asked));
+    bench.pass(Duration::from_millis(4600), true);
+    assert_eq!(code(&bench.heard().unwrap()), R::FAILEDNoCertificateAvailable);
+}
+
+#[test]
+fn without_an_answer_of_the_back_end_the_vehicle_hears_in_time_that_there_is_none() {
+    let contract = Contract::new();
+    let mut bench = bench(&contract.root);
+    asked_for_a_certificate(&mut bench);
+    bench.pass(Duration::from_millis(4400), true);
+    assert_eq!(bench.heard(), None);
+    bench.pass(Duration::from_millis(200), true);
+    let Some(B::CertificateInstallationRes(answer)) = bench.heard() else { panic!() };
+    assert_eq!(answer.response_code, R::FAILEDNoCertificateAvailable);
+    assert!(end(&bench).1.contains("within 4.5 s"), "{:?}", end(&bench));
+}
+
+#[test]
+fn a_receipt_is_answered_if_the_contract_signed_it() {
+    let contract = Contract::new();
+    for (forged, told) in [(false, R::OK), (true, R::FAILEDMeteringSignatureNotValid)] {
+        let mut bench = bench(&contract.root);
+        let challenge = challenged(&mut bench, &contract);
+        bench.push(|pushed| pushed.authorization = Authorization::Granted);
+        let (req, signature) = signed(&contract.leaf, &challenge);
+        bench.send_signed(req, Some(signature));
+        assert_eq!(code(&bench.heard().unwrap()), R::OK);
+        bench.send(parameters());
+        bench.answer(voltry_bus::PhaseAnswer::Finished);
+        bench.heard().unwrap();
+        bench.send(cable_check());
+        bench.answer(voltry_bus::PhaseAnswer::Finished);
+        bench.heard().unwrap();
+        bench.present(400, 0);
+        bench.ok(pre_charge());
+        bench.send(power_delivery(iso2::ChargeProgress::Start));
+        bench.answer(voltry_bus::PhaseAnswer::Finished);
+        bench.heard().unwrap();
+        bench.present(400, 100);
+        bench.ok(current_demand());
+        let mut receipt = iso2::MeteringReceiptReq::minimal();
+        receipt.session_id = ID.to_vec();
+        let mut signature =
+            pnc::iso2::sign_metering_receipt(&mut receipt, &Sha256, &Signer(&contract.leaf)).unwrap();
+        if forged {
+            signature.signature_value.value[0] ^= 1;
+        }
+        bench.send_signed(B::MeteringReceiptReq(receipt), Some(signature));
+        assert_eq!(code(&bench.heard().unwrap()), told);
+    }
+}
