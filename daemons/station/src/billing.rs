@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 use voltry_bus::{EnergyMeter1Proxy, Error, SignedReading};
-use voltry_units::WattHours;
+use voltry_units::{WattHours, Watts};
 
 use crate::authorization::Token;
 use crate::book::{Book, Closing, NewTransaction, TransactionId};
@@ -94,6 +94,7 @@ pub(crate) async fn close(
     billed: Billed,
     transaction: TransactionId,
     reason: String,
+    power_limit: Watts,
 ) -> voltry_bus::Transaction {
     let last = last_reading(&meter, &billed.name_in_meter()).await;
     let register = last.as_ref().and_then(|reading| WattHours::from_si(reading.energy).ok());
@@ -103,6 +104,7 @@ pub(crate) async fn close(
     let closing = Closing {
         ended: unix_now(),
         register,
+        power_limit,
         signed: last.map_or_else(String::new, |reading| reading.data),
         reason,
     };

@@ -234,8 +234,9 @@ impl Control {
             }
             Action::Close { transaction, reason } => {
                 let billed = billed(evse.control.session().unwrap_or(0));
+                let limit = self.power_limit;
                 tokio::spawn(async move {
-                    let closed = billing::close(meter, book, billed, transaction, reason).await;
+                    let closed = billing::close(meter, book, billed, transaction, reason, limit).await;
                     let _ = answers.send((number, Answer::Closed(closed))).await;
                 });
             }

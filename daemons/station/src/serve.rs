@@ -20,9 +20,10 @@ impl From<BookError> for Error {
         match error {
             BookError::Unknown(_) => Self::UnknownTransaction(error.to_string()),
             BookError::Busy => Self::Busy(error.to_string()),
-            BookError::Storage(_) | BookError::FromTheFuture { .. } | BookError::Closed => {
-                Self::Unavailable(error.to_string())
-            }
+            BookError::Storage(_)
+            | BookError::FromTheFuture { .. }
+            | BookError::BelowStart { .. }
+            | BookError::Closed => Self::Unavailable(error.to_string()),
         }
     }
 }

@@ -31,6 +31,16 @@ pub enum BookError {
     /// No transaction of that number.
     #[error("no transaction {0}")]
     Unknown(TransactionId),
+    /// The meter reads less than at the start of the transaction.
+    #[error("the meter reads {register}, less than the {start} at the start of transaction {transaction}")]
+    BelowStart {
+        /// The transaction.
+        transaction: TransactionId,
+        /// What the meter reads.
+        register: WattHours,
+        /// What it read at the start.
+        start: WattHours,
+    },
     /// The book's thread ended; its reason stands in the journal.
     #[error("the book is closed")]
     Closed,
@@ -99,7 +109,7 @@ impl Book {
     /// is out of reach then. `event`: also as an event of its own.
     ///
     /// # Errors
-    /// As [`BookError`].
+    /// [`BookError::BelowStart`], or as [`BookError`].
     pub async fn reading(
         &self,
         transaction: TransactionId,

@@ -1,8 +1,10 @@
 //! What is written and read, row by row.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use voltry_bus::{BookEvent, Transaction};
-use voltry_units::WattHours;
+use voltry_units::{WattHours, Watts};
 
 use super::BookError;
 use crate::authorization::mask;
@@ -37,6 +39,8 @@ pub struct Closing {
     /// The meter's register; `None` where the meter is out of reach: the newest reading in the
     /// book then counts, and the note says how old it is.
     pub register: Option<WattHours>,
+    /// No more than this can have flowed since the newest reading in the book.
+    pub power_limit: Watts,
     /// What the meter signed; empty if it does not.
     pub signed: String,
     /// Why, in words.
@@ -90,13 +94,21 @@ pub(super) fn reading(
     as_event: bool,
 ) -> Result<(), BookError> {
     let change = connection.transaction()?;
-    let changed = change.execute(
-        "UPDATE transactions SET register_last = ?2, register_last_at = ?3 WHERE id = ?1 AND ended IS NULL",
+    let start = change
+        .query_row(
+            "SELECT register_start FROM transactions WHERE id = ?1 AND ended IS NULL",
+            [id_to_sql(id)],
+            |row| row.get(0).map(WattHours::from_milli),
+        )
+        .optional()?
+        .ok_or(BookError::Unknown(id))?;
+    if register < start {
+        return Err(BookError::BelowStart { transaction: id, register, start });
+    }
+    change.execute(
+        "UPDATE transactions SET register_last = ?2, register_last_at = ?3 WHERE id = ?1",
         params![id_to_sql(id), register.as_milli(), time],
     )?;
-    if changed == 0 {
-        return Err(BookError::Unknown(id));
-    }
     if as_event {
         event(&change, id_to_sql(id), time, "reading", register.as_milli(), "")?;
     }
@@ -110,33 +122,23 @@ pub(super) fn close(
     closing: &Closing,
 ) -> Result<(), BookError> {
     let change = connection.transaction()?;
-    let (open, last, last_at): (bool, i64, i64) = change
+    let (open, read): (bool, Read) = change
         .query_row(
-            "SELECT ended IS NULL, register_last, register_last_at FROM transactions WHERE id = ?1",
+            "SELECT ended IS NULL, register_start, register_last, register_last_at
+             FROM transactions WHERE id = ?1",
             [id_to_sql(id)],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            |row| {
+                let register = |column| row.get(column).map(WattHours::from_milli);
+                Ok((row.get(0)?, Read { start: register(1)?, last: register(2)?, last_at: row.get(3)? }))
+            },
         )
         .optional()?
         .ok_or(BookError::Unknown(id))?;
     if !open {
         return Ok(());
     }
-    let note = match closing.register {
-        Some(register) if register.as_milli() < last => {
-            format!(
-                "the meter reads less than at its last reading ({} Wh)",
-                WattHours::from_milli(last).as_si()
-            )
-        }
-        Some(_) => String::new(),
-        None => {
-            format!(
-                "meter out of reach: stored reading, {} s old",
-                (closing.ended - last_at).max(0) / 1_000_000
-            )
-        }
-    };
-    let register = closing.register.map_or(last, WattHours::as_milli);
+    let (register, note) = billed(closing, &read);
+    let register = register.as_milli();
     change.execute(
         "UPDATE transactions SET ended = ?2, register_last = ?3, signed_end = ?4, end_reason = ?5, note = ?6
          WHERE id = ?1",
@@ -145,6 +147,41 @@ pub(super) fn close(
     event(&change, id_to_sql(id), closing.ended, "ended", register, &closing.reason)?;
     change.commit()?;
     Ok(())
+}
+
+/// What was read of the meter in a transaction so far.
+struct Read {
+    start: WattHours,
+    last: WattHours,
+    /// Microseconds of Unix time.
+    last_at: i64,
+}
+
+/// Our clock may be wrong by this much after a start without a network, and a meter slow.
+const CLOCK_SLACK: Duration = Duration::from_secs(15 * 60);
+
+/// The register that a transaction is closed with, and what is particular about it.
+fn billed(closing: &Closing, read: &Read) -> (WattHours, String) {
+    let age = u64::try_from((closing.ended - read.last_at) / 1_000_000).unwrap_or(0);
+    let stored = format!("stored reading, {age} s old");
+    let Some(register) = closing.register else {
+        return (read.last, format!("meter out of reach: {stored}"));
+    };
+    let possible = closing.power_limit.over(Duration::from_secs(age) + CLOCK_SLACK);
+    if register < read.start {
+        let note = format!(
+            "the meter reads {register}, less than at the start: replaced, or its register ran over; {stored}"
+        );
+        return (read.last, note);
+    }
+    if register > read.last + possible {
+        let note = format!("the meter reads {register}, more than can have flowed: replaced? {stored}");
+        return (read.last, note);
+    }
+    if register < read.last {
+        return (register, format!("the meter reads less than at its last reading ({})", read.last));
+    }
+    (register, String::new())
 }
 
 fn event(

@@ -1,4 +1,5 @@
 use super::*;
+use voltry_units::Watts;
 
 fn new(evse: u32, register: i32) -> NewTransaction {
     NewTransaction {
@@ -16,6 +17,7 @@ fn closing(register: Option<i32>) -> Closing {
     Closing {
         ended: 61_000_000,
         register: register.map(WattHours::new),
+        power_limit: Watts::new(150_000),
         signed: String::new(),
         reason: "unplugged".to_owned(),
     }
@@ -76,6 +78,36 @@ async fn a_meter_that_ran_backwards_is_noted() {
     book.reading(id, WattHours::new(200), 2_000_000, false).await.unwrap();
     let closed = book.close(id, closing(Some(150))).await.unwrap();
     assert!(closed.note.contains("less than"), "{}", closed.note);
+}
+
+#[tokio::test]
+async fn a_meter_that_was_replaced_or_ran_over_bills_no_more_than_was_read() {
+    for (register, what) in [(20, "less than at the start"), (40_000_000, "more than can have flowed")] {
+        let (_folder, book) = book();
+        let id = book.begin(new(1, 100)).await.unwrap();
+        book.reading(id, WattHours::new(200), 2_000_000, false).await.unwrap();
+        let closed = book.close(id, closing(Some(register))).await.unwrap();
+        assert_eq!((closed.energy, closed.register_end), (100.0, 200.0), "{register}");
+        assert!(closed.note.contains(what) && closed.note.contains("59 s old"), "{}", closed.note);
+    }
+}
+
+#[tokio::test]
+async fn what_flows_while_the_station_is_away_is_billed() {
+    let (_folder, book) = book();
+    let id = book.begin(new(1, 100)).await.unwrap();
+    let closed = book.close(id, closing(Some(30_000))).await.unwrap();
+    assert_eq!((closed.energy, closed.note.as_str()), (29_900.0, ""));
+}
+
+#[tokio::test]
+async fn a_reading_below_the_start_is_not_taken_for_one() {
+    let (_folder, book) = book();
+    let id = book.begin(new(1, 100)).await.unwrap();
+    book.reading(id, WattHours::new(200), 2_000_000, false).await.unwrap();
+    let below = book.reading(id, WattHours::ZERO, 3_000_000, false).await;
+    assert!(matches!(below, Err(BookError::BelowStart { .. })), "{below:?}");
+    assert_eq!(book.close(id, closing(None)).await.unwrap().energy, 100.0);
 }
 
 #[tokio::test]
