@@ -57,6 +57,21 @@ fn a_vehicle_that_does_not_know_its_battery_at_first_is_waited_for_with_nothing_
 }
 
 #[test]
+fn what_a_vehicle_wanted_in_pre_charge_is_not_delivered_before_it_asks_in_the_charge_loop() {
+    let mut world = World::available();
+    world.vehicle.pre_charge_current = 100.0;
+    world.vehicle.plug();
+    world.until(EvseState::Charging);
+    world.vehicle.mute = true;
+    for _ in 0..100 {
+        world.run(MS(10));
+        assert!(world.devices.set_current <= 2.0, "{} A", world.devices.set_current);
+    }
+    world.vehicle.mute = false;
+    world.until_true(Duration::from_secs(3), "100 A", |world| world.devices.current > 100.0);
+}
+
+#[test]
 fn a_vehicle_that_never_says_its_battery_is_refused_in_the_time_for_pre_charge() {
     let mut world = World::available();
     world.vehicle.undecided = MS(60_000);

@@ -56,7 +56,7 @@ impl EnergyPath {
                 return self.state;
             }
         }
-        let wanted = self.wanted(now);
+        let wanted = self.wanted(now, charging);
         let rise = self.installation.profile.ramp_up.over(now.since(charging.at));
         // Down at once; up no faster than the ramp, in steps worth a message.
         if wanted.current <= charging.ramped {
@@ -84,21 +84,23 @@ impl EnergyPath {
 
     /// The set-point: the lowest of what the vehicle wants, what it can take, its share of the
     /// station, what the modules can give, and what connector and cable can carry.
-    fn wanted(&self, now: Timestamp) -> Setpoint {
+    fn wanted(&self, now: Timestamp, charging: Charging) -> Setpoint {
         let profile = &self.installation.profile;
         let capability = self.capability();
-        let Some((session, target)) =
-            self.session.as_ref().and_then(|session| Some((session, session.target?)))
-        else {
-            return Setpoint { voltage: capability.voltage_min, current: Amps::ZERO };
-        };
-        let held = self.outputs.setpoint().map_or(capability.voltage_min, |setpoint| setpoint.voltage);
-        if now.since(target.at) > profile.target_pause || self.is_supply_unable() {
-            return Setpoint { voltage: held, current: Amps::ZERO };
+        let nothing = Setpoint { voltage: capability.voltage_min, current: Amps::ZERO };
+        let Some(session) = self.session.as_ref() else { return nothing };
+        let held = self.outputs.setpoint().unwrap_or(nothing);
+        if charging.silence(now, session.target) > profile.target_pause || self.is_supply_unable() {
+            return Setpoint { current: Amps::ZERO, ..held };
         }
+        let Some(target) = session.target.filter(|target| target.counter == self.observed.link.counter)
+        else {
+            // What it wanted in PreCharge is no wish for current: the cable's voltage is held.
+            return Setpoint { current: held.current.min(profile.pre_charge_current), ..held };
+        };
         let voltage = target.voltage.min(session.voltage_max()).min(capability.voltage_max);
         if voltage < capability.voltage_min {
-            return Setpoint { voltage: held, current: Amps::ZERO };
+            return Setpoint { current: Amps::ZERO, ..held };
         }
         let current = target
             .current

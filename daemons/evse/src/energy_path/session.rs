@@ -63,7 +63,7 @@ pub struct Session {
     pub stop: Option<StopReason>,
     /// What the vehicle named.
     pub limits: VehicleLimits,
-    /// What it wants, in the phase it is in.
+    /// What it wanted last; a wish of an earlier phase, if it has said nothing in this one.
     pub target: Option<Target>,
     /// Its state of charge.
     pub soc: Option<Percent>,

@@ -34,6 +34,8 @@ pub struct Vehicle {
     pub voltage_max: f64,
     pub current_max: f64,
     pub target_current: f64,
+    /// What it asks for in PreCharge, where it means nothing.
+    pub pre_charge_current: f64,
     pub soc: f64,
     pub target_voltage: f64,
     pub phase: LinkPhase,
@@ -67,6 +69,7 @@ impl Default for Vehicle {
             voltage_max: 450.0,
             current_max: 125.0,
             target_current: 110.0,
+            pre_charge_current: 2.0,
             soc: 20.0,
             target_voltage: 420.0,
             phase: LinkPhase::Detached,
@@ -263,7 +266,7 @@ impl Vehicle {
         }
         if self.ticks.is_multiple_of(10) && !self.mute {
             let decided = now.since(self.entered) >= self.undecided;
-            inbox.push(self.target(if decided { wanted } else { 0.0 }, 2.0, now));
+            inbox.push(self.target(if decided { wanted } else { 0.0 }, self.pre_charge_current, now));
         }
         let told = self.told.filter(|told| told.counter == self.counter);
         let near = told.is_some_and(|told| (told.voltage.as_si() - wanted).abs() < 15.0);
