@@ -78,6 +78,17 @@ fn a_missing_diode_is_an_emergency() {
     breaks(FaultCode::DiodeFault, MS(400), |world| world.devices.diode_fault = true);
 }
 
+#[test]
+fn the_contactors_are_forced_open_to_the_millisecond() {
+    let mut world = World::charging();
+    world.devices.supply_ignores_off = true;
+    world.devices.insulation = 50_000.0;
+    world.until(EvseState::ErrorShutdown);
+    let (at, why) = world.path.deadline().unwrap();
+    let began = world.path.faults()[0].at;
+    assert_eq!((at.since(began), why), (Duration::from_secs(1), "the contactors are forced open"));
+}
+
 /// Breaks the conversation of a charging EVSE, and `wire` after so long; how the session is then
 /// said to have ended, and what is latched.
 fn broken_off(wire_after: Duration, wire: impl Fn(&mut World)) -> (StopReason, Vec<FaultCode>) {

@@ -37,7 +37,9 @@ pub(super) struct Shutdown {
     pub(super) emergency: bool,
     since: Timestamp,
     until: Timestamp,
+    /// The contactors were commanded open; else when they are, under whatever current.
     opened: bool,
+    forced: Timestamp,
     /// Until then what the wires show may turn out to be the cause of a broken conversation.
     /// Only the name waits for it; everything is off without delay.
     named_at: Option<Timestamp>,
@@ -69,10 +71,13 @@ impl Starting {
 
 impl Shutdown {
     pub(super) fn deadline(&self) -> (Timestamp, &'static str) {
-        match self.named_at {
-            Some(named_at) => (named_at, "the cause is named"),
-            None => (self.until, "everything is off"),
-        }
+        let forced = (!self.opened).then_some((self.forced, "the contactors are forced open"));
+        let named = self.named_at.map(|named_at| (named_at, "the cause is named"));
+        let off = (self.until, "everything is off");
+        [forced, named]
+            .into_iter()
+            .flatten()
+            .fold(off, |first, next| if next.0 < first.0 { next } else { first })
     }
 
     /// Whether a more telling cause may still show.
@@ -216,10 +221,10 @@ impl EnergyPath {
         }
         self.stop_asked = None;
         let profile = &self.installation.profile;
-        let until = now + profile.discharge;
+        let (until, forced) = (now + profile.discharge, now + profile.open_forced);
         // A vehicle sees a broken wire as soon as the board does, and its link ends at once.
         let named_at = (code == Some(FaultCode::CommunicationLost)).then(|| now + profile.reading_stale);
-        self.state = State::Shutdown(Shutdown { emergency, since: now, until, opened, named_at });
+        self.state = State::Shutdown(Shutdown { emergency, since: now, until, opened, forced, named_at });
     }
 
     /// What the wires show while the cause of a broken conversation is looked for.
@@ -261,7 +266,7 @@ impl EnergyPath {
             let fallen = self.observed.supply(now, profile).is_some_and(|supply| {
                 supply.at > shutdown.since && supply.current.abs() < profile.open_current_max
             });
-            if fallen || elapsed >= profile.open_forced {
+            if fallen || now >= shutdown.forced {
                 shutdown.opened = true;
                 self.outputs.open_contactors(now);
             }
