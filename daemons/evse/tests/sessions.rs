@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use plant::{Again, World};
 use voltry_bus::{EvseState, Pilot, PilotOutput};
-use voltry_evse::energy_path::{FaultCode, Input, StopReason};
+use voltry_evse::energy_path::{FaultCode, Input, StopReason, VehicleLimits};
+use voltry_units::Volts;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -69,6 +70,18 @@ fn what_a_vehicle_wanted_in_pre_charge_is_not_delivered_before_it_asks_in_the_ch
     }
     world.vehicle.mute = false;
     world.until_true(Duration::from_secs(3), "100 A", |world| world.devices.current > 100.0);
+}
+
+#[test]
+fn a_vehicle_cannot_raise_its_voltage_above_what_its_cable_is_tested_for() {
+    let mut world = World::available();
+    world.vehicle.plug();
+    world.until(EvseState::CableCheck);
+    assert!(!world.devices.contactors, "the test has yet to begin");
+    let limits = world.path.session().unwrap().limits;
+    world.feed(Input::VehicleLimits(VehicleLimits { voltage_max: Some(Volts::new(900)), ..limits }));
+    assert_eq!(world.path.session().unwrap().limits, limits);
+    world.until(EvseState::Charging);
 }
 
 #[test]

@@ -261,9 +261,10 @@ impl EnergyPath {
                 }
             }
             Input::VehicleLimits(limits) => {
-                let live = self.outputs.is_live();
+                // From CableCheck on: it tests for the voltage that was named before it.
+                let bound = self.outputs.is_live() || matches!(self.state, State::CableCheck(_));
                 if let Some(session) = self.session.as_mut() {
-                    session.limits.update(limits, live);
+                    session.limits.update(limits, bound);
                 }
             }
             Input::Soc(soc) => {

@@ -119,11 +119,11 @@ impl Session {
 }
 
 impl VehicleLimits {
-    /// What the vehicle names anew; what it leaves out stays. While something is energised its
-    /// voltage may only fall: insulation was tested, and the class chosen, for the first.
-    pub(super) fn update(&mut self, new: Self, live: bool) {
+    /// What the vehicle names anew; what it leaves out stays. `bound`: its voltage may only fall,
+    /// since insulation is tested, and the class chosen, for the first.
+    pub(super) fn update(&mut self, new: Self, bound: bool) {
         let voltage_max = match (self.voltage_max, new.voltage_max) {
-            (Some(old), Some(new)) if live => Some(old.min(new)),
+            (Some(old), Some(new)) if bound => Some(old.min(new)),
             (old, new) => new.or(old),
         };
         self.voltage_max = voltage_max;
