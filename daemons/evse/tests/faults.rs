@@ -89,6 +89,15 @@ fn the_contactors_are_forced_open_to_the_millisecond() {
     assert_eq!((at.since(began), why), (Duration::from_secs(1), "the contactors are forced open"));
 }
 
+#[test]
+fn a_pilot_that_a_busy_board_did_not_take_is_driven_all_the_same() {
+    let mut world = World::charging();
+    world.devices.pilot_refusals = 3;
+    world.devices.emergency_stop = true;
+    world.until(EvseState::Emergency);
+    world.until_true(MS(500), "the pilot says so", |world| world.devices.pilot_output == PilotOutput::X1);
+}
+
 /// Breaks the conversation of a charging EVSE, and `wire` after so long; how the session is then
 /// said to have ended, and what is latched.
 fn broken_off(wire_after: Duration, wire: impl Fn(&mut World)) -> (StopReason, Vec<FaultCode>) {

@@ -153,6 +153,9 @@ impl EnergyPath {
         let session_before = self.session.as_ref().map(watched);
         let at_once = self.acts_at_once(&input);
         self.observe(now, input);
+        if matches!(input, Input::Tick) {
+            self.outputs.drive_refused_pilot_again();
+        }
         if at_once {
             self.supervise(now);
             self.advance(now);
@@ -347,6 +350,9 @@ impl EnergyPath {
     }
 
     fn refused(&mut self, now: Timestamp, command: Command) {
+        if let Command::Pilot(output) = command {
+            self.outputs.pilot_refused(output);
+        }
         // What is being switched off may say that it already is.
         let ending = matches!(self.state, State::Starting(_) | State::Shutdown(_) | State::Faulted(_));
         let self_test = command == Command::StartSelfTest && matches!(self.state, State::CableCheck(_));

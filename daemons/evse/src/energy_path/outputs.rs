@@ -52,6 +52,8 @@ pub(super) struct Outputs {
     ceiling: Amps,
     lowered_at: Option<Timestamp>,
     pilot: Option<PilotOutput>,
+    /// The board did not take the last order to the pilot.
+    pilot_refused: bool,
     locked: Option<bool>,
     insulation_active: Option<bool>,
     guard: Option<Guard>,
@@ -79,9 +81,11 @@ impl Outputs {
     }
 
     /// The three that make everything safe, before anything else that this step wanted;
-    /// whatever it wanted energised is dropped.
+    /// whatever it wanted energised is dropped, and what it wanted of the pilot.
     pub(super) fn emergency(&mut self, now: Timestamp) {
+        self.pilot_refused = false;
         self.actions.retain(|action| match action {
+            Action::Do(Command::Pilot(_)) => false,
             Action::Do(command) => command.epoch().is_none(),
             Action::Report(_) => true,
         });
@@ -180,6 +184,19 @@ impl Outputs {
     pub(super) fn set_pilot(&mut self, output: PilotOutput) {
         if self.pilot != Some(output) {
             self.pilot = Some(output);
+            self.send(Command::Pilot(output));
+        }
+    }
+
+    pub(super) fn pilot_refused(&mut self, output: PilotOutput) {
+        self.pilot_refused |= self.pilot == Some(output);
+    }
+
+    /// With the next tick and no sooner: a board that refuses answers at once.
+    pub(super) fn drive_refused_pilot_again(&mut self) {
+        if std::mem::take(&mut self.pilot_refused)
+            && let Some(output) = self.pilot
+        {
             self.send(Command::Pilot(output));
         }
     }
@@ -308,6 +325,7 @@ mod tests {
         let mut outputs = Outputs::default();
         let now = Timestamp::from_micros(1_000_000);
         outputs.send(Command::Attach);
+        outputs.set_pilot(PilotOutput::Digital);
         outputs.enable_supply(now);
         outputs.set_output(now, Setpoint { voltage: Volts::new(400), current: Amps::new(2) });
         outputs.close_contactors(now);

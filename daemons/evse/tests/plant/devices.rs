@@ -36,6 +36,8 @@ pub struct Devices {
     pub has_lock: bool,
     pub guard: Guard,
     // What can break.
+    /// Orders to the pilot that a busy board refuses before it takes one.
+    pub pilot_refusals: u32,
     pub emergency_stop: bool,
     pub welded: bool,
     pub stuck_open: bool,
@@ -116,6 +118,7 @@ impl Default for Devices {
             hottest: 25.0,
             has_lock: false,
             guard: Guard::default(),
+            pilot_refusals: 0,
             emergency_stop: false,
             welded: false,
             stuck_open: false,
@@ -177,6 +180,10 @@ impl Devices {
             Command::OpenContactors => {
                 self.board.until = None;
                 self.board_closed = false;
+            }
+            Command::Pilot(_) if self.pilot_refusals > 0 => {
+                self.pilot_refusals -= 1;
+                return false;
             }
             Command::Pilot(output) => self.pilot_output = output,
             Command::Lock(locked) => self.locked = locked,
