@@ -122,8 +122,8 @@ enum State {
 pub struct SessionControl {
     state: State,
     seen: Option<EvseView>,
-    /// Why delivery ended or is about to, and in which session. An EVSE tells it before delivery is
-    /// over, and a session may be gone before it was seen as ended.
+    /// Why delivery ended or is about to, as last told, and in which session. An EVSE tells it before
+    /// delivery is over, and a session may be gone before it was seen as ended.
     told: (u64, String),
 }
 
@@ -219,7 +219,7 @@ impl SessionControl {
         match input {
             Input::Evse(view) => {
                 self.seen = Some(view.clone());
-                if !view.end_reason.is_empty() {
+                if view.session != 0 {
                     self.told = (view.session, view.end_reason.clone());
                 }
                 self.saw(&view)

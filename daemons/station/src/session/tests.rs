@@ -85,6 +85,15 @@ fn a_vehicle_torn_off_under_a_fault_leaves_the_fault_as_the_reason() {
 }
 
 #[test]
+fn a_vehicle_that_stopped_and_came_back_did_not_end_it() {
+    let mut control = running();
+    let stopping = EvseView { end_reason: "ended by the vehicle".to_owned(), ..view(5, EvseState::Stopping) };
+    let _ = control.step(NOW, Input::Evse(stopping));
+    let _ = control.step(NOW, Input::Evse(view(5, EvseState::Paused)));
+    assert_eq!(control.step(NOW, Input::Evse(view(0, EvseState::Available))), close("unplugged"));
+}
+
+#[test]
 fn an_evse_that_came_back_with_another_session_closes_the_old_one() {
     let mut control = running();
     assert_eq!(
