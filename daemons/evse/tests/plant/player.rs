@@ -168,10 +168,15 @@ impl Player {
         let now = clock::now();
         self.ticks += 1;
         let mut inbox = Vec::new();
+        let was_tripped = self.devices.guard.tripped;
         for _ in 0..steps {
             self.devices.flow(STEP, now, &self.vehicle);
             self.vehicle_time = self.vehicle_time + STEP;
             self.vehicle.act(self.vehicle_time, &self.devices, &mut inbox);
+        }
+        if self.devices.guard.tripped && !was_tripped {
+            // A trip is told at once, before the supply that it cut can refuse anything.
+            self.tell_guard().await?;
         }
         for input in inbox {
             self.tell_link(input, now).await?;
