@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde::Serialize;
 use voltry_bus::{EvseStatus, Station1Proxy};
 use zbus::Connection;
@@ -20,7 +21,8 @@ pub(crate) async fn run(
     json: bool,
 ) -> Result<Outcome, Failure> {
     let station = station::proxy(connection).await?;
-    let links = vehicle::links(connection).await?;
+    // A daemon that hangs holds up the walk, so both at once.
+    let (links, _) = tokio::try_join!(vehicle::links(connection), reachable(&station))?;
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     loop {
         tick.tick().await;
@@ -42,6 +44,11 @@ pub(crate) async fn run(
             return Ok(Outcome::Done);
         }
     }
+}
+
+async fn reachable(station: &Station1Proxy<'_>) -> Result<(), Failure> {
+    station.name().await?;
+    Ok(())
 }
 
 /// An EVSE, and the vehicle that talks there.
@@ -66,12 +73,11 @@ async fn read(
             return Err(Failure::Refused(format!("there is no EVSE {evse}")));
         }
     }
-    let mut shown = Vec::new();
-    for status in statuses {
+    let shown = statuses.into_iter().map(async |status| {
         let vehicle = vehicle::at(links, status.evse).await;
-        shown.push(Shown { status, vehicle });
-    }
-    Ok((station.name().await?, shown))
+        Shown { status, vehicle }
+    });
+    Ok((station.name().await?, join_all(shown).await))
 }
 
 fn text(name: &str, shown: &[Shown]) -> String {

@@ -44,9 +44,9 @@ pub(crate) async fn links(connection: &Connection) -> Result<Links, Failure> {
 /// older than what is asked.
 pub(crate) async fn at(links: &Links, evse: u32) -> Option<Vehicle> {
     let link = links.get(&evse.to_string())?;
-    let protocol = link.protocol().await.ok().filter(|protocol| !protocol.is_empty())?;
-    let (limits, needs) = (link.charge_limits().await.ok()?, link.needs().await.ok()?);
-    Some(Vehicle { protocol, limits, needs })
+    let told = tokio::try_join!(link.protocol(), link.charge_limits(), link.needs());
+    let (protocol, limits, needs) = told.ok()?;
+    (!protocol.is_empty()).then_some(Vehicle { protocol, limits, needs })
 }
 
 impl Vehicle {
