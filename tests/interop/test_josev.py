@@ -1,22 +1,29 @@
 """The whole station charges a vehicle that nobody here wrote: Josev's EVCC, in DIN 70121,
-ISO 15118-2 and -20, no TLS.
+ISO 15118-2 (plain and over TLS, by contract too) and -20.
 
 voltry-sim plays the physical side (battery, S2, the vehicle's contactors) as the vehicle's program
 tells it; every message is between Josev and voltry-secc over a veth pair.
 """
 
+import asyncio
 import contextlib
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
+import iso15118
 import pytest
 from conftest import play
+from cryptography import x509
 from dbus_fast import BusType, Message
 from dbus_fast.aio import MessageBus
 from station import AFTERWARDS, Station, station_of
 
 VEHICLE = Path(__file__).with_name("josev_vehicle.py")
+CONTRACT_VEHICLE = Path(__file__).with_name("josev_contract_vehicle.py")
+BACK_END = Path(__file__).with_name("josev_back_end.py")
 DIN_VEHICLE = Path(__file__).with_name("josev_din_vehicle.py")
 ISO20_VEHICLE = Path(__file__).with_name("josev_iso20_vehicle.py")
 CONVERSATION = [
@@ -32,6 +39,15 @@ CONVERSATION = [
     "PowerDelivery",
     "WeldingDetection",
     "SessionStop",
+]
+CONTRACT_CONVERSATION = [*CONVERSATION[:3], "PaymentDetails", *CONVERSATION[3:]]
+INSTALLATION_CONVERSATION = [
+    *CONVERSATION[:2],
+    "ServiceDetail",
+    "PaymentServiceSelection",
+    "CertificateInstallation",
+    "PaymentDetails",
+    *CONVERSATION[3:],
 ]
 DIN_CONVERSATION = [
     {"PaymentServiceSelection": "ServicePaymentSelection", "Authorization": "ContractAuthentication"}.get(kind, kind)
@@ -92,10 +108,11 @@ class JosevStation(Station):
 
 
 @contextlib.asynccontextmanager
-async def station(tmp_path, loops, vehicle=VEHICLE, options=(), config=""):
+async def station(tmp_path, loops, vehicle=VEHICLE, options=(), config="", tokens=None):
     command = [*AFTERWARDS, sys.executable, str(vehicle), str(tmp_path), str(loops), *options]
     try:
-        topology = f"[[evse]]\nvehicle.program = {command}\n{config}"
+        authorization = f"free = {str(tokens is None).lower()}\ntokens = {tokens or []}\n"
+        topology = f"{authorization}[[evse]]\nvehicle.program = {command}\n{config}"
         async with station_of(tmp_path, topology, JosevStation) as josev:
             yield josev
     finally:
@@ -178,5 +195,116 @@ def test_an_independent_vehicle_charges_in_iso_15118_20(tmp_path, service, mode)
             assert (after["state"], after["contactors"]) == ("finished", "open")
             [[transaction]] = await running.ask("Transactions", "u", 10)
             assert transaction[8] == float(after["register"]) - float(before["register"]), transaction
+
+    play(scenario(), 150)
+
+
+class Certificates:
+    """Josev's own certificates, made for one test."""
+
+    def __init__(self, folder):
+        self.folder = folder / "pki"
+        shutil.copytree(Path(iso15118.__file__).parent / "shared/pki", self.folder)
+        command = ["bash", "create_certs.sh", "-v", "iso-2"]
+        subprocess.run(command, cwd=self.folder, check=True, capture_output=True)
+        self.certificates = self.folder / "iso15118_2/certs"
+        self.keys = self.folder / "iso15118_2/private_keys"
+        # What the vehicle holds. The private keys of the others would do it no good, nor harm.
+        shutil.copytree(self.folder, folder / "vehicle")
+
+    def contract(self):
+        """The eMAID that Josev's contract is for."""
+        certificate = x509.load_der_x509_certificate((self.certificates / "contractLeafCert.der").read_bytes())
+        [name] = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+        return name.value
+
+    def take_the_contract_from_the_vehicle(self):
+        vehicle = self.folder.with_name("vehicle") / "iso15118_2"
+        (vehicle / "certs/contractLeafCert.der").unlink()
+        (vehicle / "private_keys/contractLeaf.key").unlink()
+
+    def configuration(self, contracts):
+        """secc's, with its key as OpenSSL wants it: without a passphrase."""
+        key = self.folder / "secc.key"
+        encrypted, password = self.keys / "seccLeaf.key", self.keys / "seccLeafPassword.txt"
+        command = ["openssl", "ec", "-in", encrypted, "-passin", f"file:{password}", "-out", key]
+        subprocess.run(command, check=True, capture_output=True)
+        # The second root is the right one.
+        roots = [str(self.certificates / f"{name}RootCACert.pem") for name in ["v2g", "mo"]]
+        chain = self.certificates / "cpoCertChain.pem"
+        return (
+            f'[config.secc.1.tls]\nmode = "required"\ncertificates = [{{ chain = "{chain}", key = "{key}" }}]\n'
+            f"contract_roots = {roots if contracts else []}\n"
+        )
+
+
+@contextlib.asynccontextmanager
+async def back_end(running, certificates):
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        BACK_END,
+        running.state / "bus",
+        certificates.folder,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert await process.stdout.readline() == b"ready\n"
+        yield process.stdout
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def charges_over_tls(running, conversation):
+    """One session; the transaction in the book."""
+    before = await running.status()
+    await running.say("plug 1")
+    await running.until_charging()
+    assert await running.until_ended() == "charged to its target"
+    assert running.conversation() == conversation
+    [suite] = re.findall(r"INFO.* TLS.*version=\W*1\.2.*suite=\W*([\w-]+)", "".join(running.lines))
+    assert suite in ["ECDHE-ECDSA-AES128-SHA256", "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256"]
+    after = await running.status()
+    assert (after["state"], after["contactors"]) == ("finished", "open")
+    [[transaction]] = await running.ask("Transactions", "u", 10)
+    assert transaction[8] == float(after["register"]) - float(before["register"]) > 10, transaction
+    return transaction
+
+
+def test_an_independent_vehicle_charges_over_tls(tmp_path):
+    config = Certificates(tmp_path).configuration(contracts=False)
+
+    async def scenario():
+        async with station(tmp_path, 100, CONTRACT_VEHICLE, [], config) as running:
+            await charges_over_tls(running, CONVERSATION)
+
+    play(scenario(), 150)
+
+
+def test_an_independent_vehicle_pays_by_contract(tmp_path):
+    certificates = Certificates(tmp_path)
+    config, contract = certificates.configuration(contracts=True), certificates.contract()
+
+    async def scenario():
+        async with station(tmp_path, 100, CONTRACT_VEHICLE, [], config, [contract]) as running:
+            transaction = await charges_over_tls(running, CONTRACT_CONVERSATION)
+            assert transaction[2] == f"…{contract[-2:]}", transaction
+
+    play(scenario(), 150)
+
+
+def test_an_independent_vehicle_is_sent_a_contract_and_pays_by_it(tmp_path):
+    certificates = Certificates(tmp_path)
+    certificates.take_the_contract_from_the_vehicle()
+    config, contract = certificates.configuration(contracts=True), certificates.contract()
+
+    async def scenario():
+        async with (
+            station(tmp_path, 100, CONTRACT_VEHICLE, ["install"], config, [contract]) as running,
+            back_end(running, certificates) as answers,
+        ):
+            transaction = await charges_over_tls(running, INSTALLATION_CONVERSATION)
+            assert transaction[2] == f"…{contract[-2:]}", transaction
+            assert await answers.readline() == b"installation urn:iso:15118:2:2013:MsgDef answered\n"
 
     play(scenario(), 150)
