@@ -62,8 +62,7 @@ pub(crate) async fn of_transaction(
         .peekable();
     if chosen.peek().is_none() {
         return Err(Failure::Refused(format!(
-            "EVSE {} remembers no conversation of that transaction: it keeps the newest ones, until its \
-             communication daemon restarts",
+            "EVSE {} remembers no conversation of that transaction: it keeps the newest 16",
             transaction.evse
         )));
     }

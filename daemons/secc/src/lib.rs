@@ -16,7 +16,7 @@
 //! - [`pushed`]: the newest values from evse, the only source of answers.
 //! - [`slac`]: which vehicle is at this cable, over a powerline modem. Frames and time in, frames
 //!   and events out; [`slac::shell`] is its socket.
-//! - [`transcript`]: what was said, bounded; [`v2g_log`] serves it.
+//! - [`transcript`]: what was said, bounded; [`v2g_log`] serves it, [`transcript_files`] keeps it on disk.
 //! - [`link`], [`net`], [`transport`]: sockets; [`tls`]: what is spoken on them. [`bus`]: D-Bus.
 //!
 //! An answer never waits on the bus: evse pushes, the newest push is what the vehicle hears,
@@ -37,6 +37,7 @@ pub mod session;
 pub mod slac;
 pub mod tls;
 pub mod transcript;
+pub mod transcript_files;
 pub mod transport;
 pub mod v2g;
 pub mod v2g_log;

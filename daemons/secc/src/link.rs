@@ -10,6 +10,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -58,6 +59,13 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     let device = Device::serve(daemon.connection(), &path, modem(&settings, None)).await?;
     let (publisher, pushed) = bus::serve(daemon.connection(), &path).await?;
     let log = V2gLog::serve(daemon.connection(), &path).await?;
+    // None of systemd's making: kept in memory alone.
+    if let Some(state) = std::env::var_os("STATE_DIRECTORY") {
+        let folder = PathBuf::from(state).join("v2g").join(daemon.instance());
+        if let Err(error) = log.keep_in(&folder) {
+            tracing::warn!(%error, folder = %folder.display(), "conversations are not kept on disk");
+        }
+    }
     let number = daemon.instance().parse().context("the instance is an EVSE's number")?;
     let mut link = Link::new(settings, device, publisher, pushed, log);
     link.load_certificates(now());
@@ -562,6 +570,7 @@ impl Link {
         }
         if let Some(mut conversation) = self.conversation.take_if(|one| one.session.is_closed()) {
             conversation.transport.close();
+            self.log.closed();
             self.engage(false);
         }
         Ok(())

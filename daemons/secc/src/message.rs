@@ -5,13 +5,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use voltry_units::{Amps, Percent, Volts, WattHours, Watts};
 
 use crate::contract;
 
 /// A protocol that this station speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Protocol {
     /// DIN SPEC 70121:2014.
     #[serde(rename = "din70121")]

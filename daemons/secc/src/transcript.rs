@@ -1,4 +1,4 @@
-//! What was said in the newest conversations: bounded, in memory, decoded only when asked for.
+//! What was said in the newest conversations: bounded, decoded only when asked for.
 
 use std::collections::VecDeque;
 
@@ -9,7 +9,7 @@ use crate::message::Protocol;
 /// Conversations that are kept.
 pub const CONVERSATIONS: usize = 16;
 /// Bytes of a conversation's beginning, and of its newest part, that are kept.
-const FIRST_BYTES: usize = 64 * 1024;
+pub const FIRST_BYTES: usize = 64 * 1024;
 const NEWEST_BYTES: usize = 128 * 1024;
 /// What a message costs beside its payload.
 const OVERHEAD: usize = 64;
@@ -28,7 +28,9 @@ pub struct Said {
 }
 
 impl Said {
-    fn bytes(&self) -> usize {
+    /// What it takes to keep it, bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
         self.payload.len() + OVERHEAD
     }
 }
@@ -71,11 +73,17 @@ impl Transcript {
     /// Notes one message; returns its time, microseconds of Unix time.
     pub fn note(&mut self, now: Timestamp, said: Said) -> i64 {
         let time = self.began + i64::try_from(now.since(self.opened).as_micros()).unwrap_or(i64::MAX / 2);
+        self.keep(time, said);
+        time
+    }
+
+    /// Keeps one message of this time, microseconds of Unix time.
+    pub fn keep(&mut self, time: i64, said: Said) {
         let bytes = said.bytes();
         if self.newest.is_empty() && self.first_bytes + bytes <= FIRST_BYTES {
             self.first_bytes += bytes;
             self.first.push((time, said));
-            return time;
+            return;
         }
         self.newest_bytes += bytes;
         self.newest.push_back((time, said));
@@ -84,7 +92,12 @@ impl Transcript {
             self.newest_bytes -= dropped.bytes();
             self.left_out += 1;
         }
-        time
+    }
+
+    /// Whether what comes next is of its beginning, which is kept whole.
+    #[must_use]
+    pub fn is_beginning(&self) -> bool {
+        self.newest.is_empty()
     }
 
     /// What is kept, in order.
@@ -105,6 +118,14 @@ impl Transcripts {
             self.0.pop_front();
         }
         self.0.push_back(Transcript::new(now, began));
+    }
+
+    /// One of an earlier life of this daemon, older than all that begin from now on.
+    pub fn remember(&mut self, transcript: Transcript) {
+        if self.0.len() >= CONVERSATIONS {
+            self.0.pop_front();
+        }
+        self.0.push_back(transcript);
     }
 
     /// The newest conversation.

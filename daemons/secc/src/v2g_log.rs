@@ -1,5 +1,6 @@
 //! `V2gLog1` on the bus: what was said, read back or followed.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use zbus::object_server::SignalEmitter;
 use zbus::{Connection, interface};
 
 use crate::transcript::{Said, Transcripts};
+use crate::transcript_files::{self, Writer};
 use crate::v2g;
 
 /// Longest time that one call of `Follow` asks for, seconds.
@@ -18,7 +20,22 @@ const FOLLOW_MAX: u32 = 600;
 #[derive(Debug, Default)]
 struct Kept {
     transcripts: Transcripts,
+    files: Option<Writer>,
     followed_until: Option<Timestamp>,
+}
+
+impl Kept {
+    /// The message's time, if there is a conversation.
+    fn note(&mut self, now: Timestamp, said: Said) -> Option<i64> {
+        let Self { transcripts, files, .. } = self;
+        let current = transcripts.current()?;
+        let copy = files.as_ref().filter(|_| current.is_beginning()).map(|files| (files, said.clone()));
+        let time = current.note(now, said);
+        if let Some((files, said)) = copy {
+            files.note(current.began, time, said);
+        }
+        Some(time)
+    }
 }
 
 /// The log: the link writes, the bus reads.
@@ -44,9 +61,28 @@ impl V2gLog {
         Ok(Self { kept, emitter: SignalEmitter::new(connection, path.to_owned())? })
     }
 
+    /// Keeps conversations in this folder too, and remembers those that are there.
+    ///
+    /// # Errors
+    /// There is no such folder, and none can be made.
+    pub fn keep_in(&self, folder: &Path) -> std::io::Result<()> {
+        let mut kept = locked(&self.kept);
+        for transcript in transcript_files::load(folder) {
+            kept.transcripts.remember(transcript);
+        }
+        kept.files = Some(Writer::start(folder.to_owned())?);
+        Ok(())
+    }
+
     /// A vehicle connected.
     pub fn begin(&self, now: Timestamp, unix_micros: i64) {
-        locked(&self.kept).transcripts.begin(now, unix_micros);
+        let mut kept = locked(&self.kept);
+        kept.transcripts.begin(now, unix_micros);
+        if let Kept { transcripts, files: Some(files), .. } = &mut *kept
+            && let Some(current) = transcripts.current()
+        {
+            files.begin(current.began);
+        }
     }
 
     /// A protocol was agreed.
@@ -63,6 +99,15 @@ impl V2gLog {
         }
     }
 
+    /// The connection is closed: nothing more is said.
+    pub fn closed(&self) {
+        if let Kept { transcripts, files: Some(files), .. } = &mut *locked(&self.kept)
+            && let Some(current) = transcripts.current()
+        {
+            files.end(current.clone());
+        }
+    }
+
     /// Messages were heard or said. Called when the vehicle has its answer.
     ///
     /// # Errors
@@ -72,7 +117,7 @@ impl V2gLog {
             let (followed, kept) = {
                 let mut kept = locked(&self.kept);
                 let followed = kept.followed_until.is_some_and(|until| now < until).then(|| said.clone());
-                (followed, kept.transcripts.current().map(|current| current.note(now, said)))
+                (followed, kept.note(now, said))
             };
             if let (Some(said), Some(time)) = (followed, kept) {
                 V2gLog1::message(&self.emitter, wire(time, &said)).await?;

@@ -27,11 +27,12 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::Mutex;
 use voltry_bus::{
     Authorization, ChargeLimits, EvLink1Proxy, EvseLimits, EvseStatusCode, Isolation, LinkPhase, PhaseAnswer,
-    Present, V2gLog1Proxy, VehicleNeeds,
+    Present, V2gConversation, V2gLog1Proxy, V2gMessage, VehicleNeeds,
 };
 use voltry_secc::bus;
 use voltry_secc::config::configure;
 use voltry_secc::link::Link;
+use voltry_secc::transcript::Said;
 use voltry_secc::v2g_log::V2gLog;
 use voltry_service::clock::now;
 use voltry_service::{Config, Device, Identity};
@@ -281,6 +282,45 @@ async fn what_a_vehicle_says_of_itself_is_there_to_read_until_its_conversation_i
         assert_eq!(evse.charge_limits().await.unwrap(), ChargeLimits::default());
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_was_said_is_still_there_after_the_daemon_was_restarted() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = Bus::start();
+    let mut before: Option<(Vec<V2gConversation>, Vec<V2gMessage>)> = None;
+    for life in 0..2 {
+        let (server, client) = (bus.connect().await, bus.connect().await);
+        server.request_name(NAME).await.unwrap();
+        let log = V2gLog::serve(&server, PATH).await.unwrap();
+        log.keep_in(folder.path()).unwrap();
+        let proxy = V2gLog1Proxy::builder(&client).destination(NAME).path(PATH).build().await.unwrap();
+        if life == 0 {
+            let said = |by_vehicle, byte| Said {
+                by_vehicle,
+                protocol: None,
+                payload_type: 0x8001,
+                payload: vec![byte; 3],
+            };
+            log.begin(now(), 1_700_000_000_000_000);
+            log.agreed("ISO 15118-2:2014");
+            log.note(now(), vec![said(true, 1), said(false, 2)]).await.unwrap();
+            log.ended("the vehicle ended it with SessionStop".to_owned());
+            log.closed();
+        }
+        let conversations = proxy.conversations().await.unwrap();
+        let messages = proxy.read(conversations[0].began).await.unwrap();
+        match &before {
+            None => before = Some((conversations, messages)),
+            Some(before) => assert_eq!((&before.0, &before.1), (&conversations, &messages)),
+        }
+        let written = folder.path().join("1700000000000000.jsonl");
+        while !std::fs::read_to_string(&written).is_ok_and(|text| text.contains("SessionStop")) {
+            tokio::task::yield_now().await;
+        }
+        server.release_name(NAME).await.unwrap();
+    }
+    assert_eq!(before.unwrap().1.len(), 2);
 }
 
 #[tokio::test]
