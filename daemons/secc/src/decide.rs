@@ -108,6 +108,22 @@ pub enum Cause {
     Disconnected(&'static str),
 }
 
+/// How the vehicle ended a conversation by itself, in one sentence: where, and why as far as it is
+/// known. `error` is its EVErrorCode, empty for none; `asked` why the station had asked it to stop.
+#[must_use]
+pub fn goodbye(paused: bool, phase: Option<LinkPhase>, error: &str, asked: Option<&str>) -> String {
+    let phase = phase.map_or_else(String::new, |phase| format!(" in {phase}"));
+    let mut sentence =
+        format!("the vehicle {} it{phase} with SessionStop", if paused { "paused" } else { "ended" });
+    if let Some(asked) = asked {
+        sentence += &format!(", as the station had asked: {asked}");
+    }
+    if !error.is_empty() {
+        sentence += &format!("; it says {error}");
+    }
+    sentence
+}
+
 impl Cause {
     /// Who ended the conversation, where, and why, in one sentence. `phase`: none before a
     /// session was set up.
@@ -376,5 +392,60 @@ const fn payment(contract: bool, charging: bool) -> Verdict {
         Verdict::Say(Processing::Finished)
     } else {
         Verdict::Fail(Code::FailedNoChargeServiceSelected, Cause::NotOffered("no charging"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_sentence_says_which_side_ended_it_where_and_why() {
+        let order = Cause::Order { request: "DC_PreChargeReq", stage: Stage::Charging };
+        let silent = Cause::Silent(Duration::from_millis(500));
+        let offers = "urn:iso:15118:2:2010:MsgDef".to_owned();
+        for (cause, phase, sentence) in [
+            (
+                Cause::Aborted("over-voltage".into()),
+                Some(LinkPhase::Charging),
+                "the station ended it in charging: over-voltage",
+            ),
+            (
+                order,
+                Some(LinkPhase::Charging),
+                "the station ended it in charging: DC_PreChargeReq is out of order in Charging",
+            ),
+            (silent, Some(LinkPhase::Charging), "in charging the vehicle sent nothing for 0.5 s"),
+            (
+                Cause::Disconnected("the vehicle closed it"),
+                Some(LinkPhase::CableCheck),
+                "in cable-check the connection ended: the vehicle closed it",
+            ),
+            (
+                Cause::Wire(WireError::NoCommonProtocol(offers)),
+                None,
+                "the station ended it in the handshake: no protocol in common; the vehicle offers \
+                 urn:iso:15118:2:2010:MsgDef",
+            ),
+        ] {
+            assert_eq!(cause.sentence(phase), sentence);
+        }
+    }
+
+    #[test]
+    fn a_goodbye_says_where_the_vehicle_came_from_and_what_is_known_of_why() {
+        let charging = Some(LinkPhase::PowerOff);
+        assert_eq!(goodbye(false, charging, "", None), "the vehicle ended it in power-off with SessionStop");
+        assert_eq!(goodbye(true, charging, "", None), "the vehicle paused it in power-off with SessionStop");
+        assert_eq!(
+            goodbye(
+                false,
+                Some(LinkPhase::CableCheck),
+                "FAILED_RESSTemperatureInhibit",
+                Some("out of service")
+            ),
+            "the vehicle ended it in cable-check with SessionStop, as the station had asked: out of service; it \
+             says FAILED_RESSTemperatureInhibit"
+        );
     }
 }

@@ -25,6 +25,7 @@ use voltry_units::Timestamp;
 
 use crate::bus::{self, Publisher};
 use crate::config::{Settings, Timing};
+use crate::decide;
 use crate::net::{LinkLocal, Ports, Throttle};
 use crate::pushed::Pushed;
 use crate::session::{Event, Session};
@@ -135,8 +136,10 @@ pub struct Link {
     faults: FaultLog,
     publisher: Publisher,
     log: V2gLog,
-    /// The phase of the conversation; none before its session.
+    /// The phase of the conversation before it stops; none before its session.
     phase: Option<LinkPhase>,
+    /// EVErrorCode of the conversation's vehicle; empty for none.
+    error: &'static str,
     cell: Arc<watch::Sender<Pushed>>,
     pushed: watch::Receiver<Pushed>,
     attached: Option<u64>,
@@ -175,6 +178,7 @@ impl Link {
             publisher,
             log,
             phase: None,
+            error: "",
             pushed: cell.subscribe(),
             cell,
             attached: None,
@@ -511,6 +515,7 @@ impl Link {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.log.begin(now, i64::try_from(unix.as_micros()).unwrap_or(i64::MAX));
         self.phase = None;
+        self.error = "";
         let timing = self.settings.timing.clone();
         let session = Session::open(now, unix.as_secs(), identity, timing, id, self.paused, self.counter);
         let handshake_until = now + self.settings.timing.tls_handshake;
@@ -580,7 +585,8 @@ impl Link {
         let Some(conversation) = &self.conversation else { return Ok(()) };
         match &event {
             Event::Phase { phase, .. } => {
-                self.phase = Some(*phase);
+                // Where it came from tells more than that it stops.
+                self.phase = Some(*phase).filter(|phase| *phase != LinkPhase::Stopping).or(self.phase);
                 tracing::info!(%phase, "entered");
             }
             Event::Protocol(title) => {
@@ -591,15 +597,17 @@ impl Link {
             Event::CertificateRequest { update, .. } => {
                 tracing::info!(update, "the vehicle asks for a contract certificate");
             }
-            Event::Target(_) | Event::Limits(_) | Event::Status(_) | Event::Needs(_) => {}
+            Event::Status(status) => self.error = status.error,
+            Event::Target(_) | Event::Limits(_) | Event::Needs(_) => {}
             Event::Ended(outcome, cause) => {
                 self.counter = conversation.session.counter();
                 self.paused =
                     (*outcome == LinkOutcome::Paused).then(|| conversation.session.id()).or(self.paused);
                 match cause {
                     None => {
-                        let how = if *outcome == LinkOutcome::Paused { "paused" } else { "ended" };
-                        self.log.ended(format!("the vehicle {how} it with SessionStop"));
+                        let asked = self.pushed.borrow().stop.clone();
+                        let paused = *outcome == LinkOutcome::Paused;
+                        self.log.ended(decide::goodbye(paused, self.phase, self.error, asked.as_deref()));
                         tracing::info!(%outcome, "conversation ended");
                     }
                     Some(cause) => {
