@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use plant::{Again, World};
 use voltry_bus::{EvseState, Pilot, PilotOutput};
-use voltry_evse::energy_path::{FaultCode, Input, StopReason, VehicleLimits};
-use voltry_units::Volts;
+use voltry_evse::energy_path::{Action, Command, FaultCode, Input, StopReason, SupplyReading, VehicleLimits};
+use voltry_units::{Amps, Measured, Timestamp, Volts};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -247,4 +247,25 @@ fn a_vehicle_does_not_go_on_where_the_station_meanwhile_stopped_too() {
         assert_eq!((world.state(), checks(&world)), (EvseState::Finished, 1), "{again:?}");
         assert!(world.path.session().unwrap().ended_at.is_some());
     }
+}
+
+#[test]
+fn what_the_vehicle_is_shown_is_renewed_by_whichever_of_its_two_readings_is_older() {
+    let mut world = World::charging();
+    let voltage = Volts::from_si(world.devices.cable).unwrap();
+    let current = Amps::from_si(world.devices.current).unwrap();
+    let mut shown = |input: fn(Volts, Amps, Timestamp) -> Input| {
+        world.now = world.now + MS(10);
+        let actions = world.path.step(world.now, input(voltage, current, world.now));
+        actions.iter().find_map(|action| {
+            let Action::Do(Command::Present(present)) = action else { return None };
+            Some(world.now.since(present.at))
+        })
+    };
+    let cable = |voltage, _, at| Input::CableVoltage(Measured::new(voltage, at));
+    let supply = |voltage, current, at| Input::Supply(SupplyReading { voltage, current, at });
+    assert!(shown(cable) > Some(MS(10)), "as old as the output");
+    assert_eq!(shown(supply), Some(MS(10)), "as old as the cable's voltage");
+    assert_eq!(shown(supply), None, "it would be no younger");
+    assert_eq!(shown(cable), Some(MS(10)));
 }

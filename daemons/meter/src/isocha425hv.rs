@@ -49,8 +49,9 @@ pub const FAULT_SETTING: &str = "InsulationMonitorSetting";
 /// The device answers, but its update counter stands still.
 pub const FAULT_STUCK: &str = "InsulationMonitorStuck";
 
-/// The voltage on the cable is wanted every 100 ms.
-const VOLTAGE_PERIOD: Duration = Duration::from_millis(100);
+/// Consumers miss the voltage on the cable after 300 ms. At 9600 bit/s an exchange takes 28 ms and
+/// the rest after it 15 ms: more often is not possible.
+const VOLTAGE_PERIOD: Duration = Duration::from_millis(50);
 /// The device measures about once a second.
 const INSULATION_PERIOD: Duration = Duration::from_secs(1);
 /// Often enough to see even a short test begin.
@@ -131,29 +132,29 @@ enum Asked {
 struct Schedule {
     voltage: Timestamp,
     insulation: Timestamp,
-    /// The counter was just read, and whether it had moved: the insulation is next.
-    moved: Option<bool>,
+    /// The counter was read: the insulation is next.
+    counted: Option<Counted>,
     /// The newest counter, and when the request was sent that first saw it.
     newest: Option<(u32, Timestamp)>,
 }
 
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    moved: bool,
+    at: Timestamp,
+}
+
 impl Schedule {
     const fn from(now: Timestamp) -> Self {
-        Self { voltage: now, insulation: now, moved: None, newest: None }
+        Self { voltage: now, insulation: now, counted: None, newest: None }
     }
 
-    fn counted(&mut self, raw: u32, sent: Timestamp) {
-        match self.newest {
-            Some((newest, _)) if newest == raw => self.moved = Some(false),
-            Some(_) => {
-                self.moved = Some(true);
-                self.newest = Some((raw, sent));
-            }
-            // Not known how old the measurement is.
-            None => {
-                self.moved = Some(false);
-                self.newest = Some((raw, sent));
-            }
+    fn counted(&mut self, raw: u32, sent: Timestamp, now: Timestamp) {
+        // The first counter does not tell how old its measurement is.
+        let moved = self.newest.is_some_and(|(newest, _)| newest != raw);
+        self.counted = Some(Counted { moved, at: now });
+        if moved || self.newest.is_none() {
+            self.newest = Some((raw, sent));
         }
     }
 }
@@ -182,7 +183,7 @@ impl IsoCha425Hv {
         let due = match &self.state {
             State::Starting(_) => Timestamp::BOOT,
             State::Measuring(_) | State::Testing { .. } if self.pending.is_some() => Timestamp::BOOT,
-            State::Measuring(schedule) | State::Testing { schedule, .. } => match schedule.moved {
+            State::Measuring(schedule) | State::Testing { schedule, .. } => match schedule.counted {
                 Some(_) => Timestamp::BOOT,
                 None if self.active => schedule.voltage.min(schedule.insulation),
                 None => schedule.insulation,
@@ -252,13 +253,16 @@ impl IsoCha425Hv {
         if let Some(command) = self.pending.take() {
             return Asked::Command(command);
         }
-        if schedule.moved.is_some() {
-            return Asked::Insulation;
-        }
-        if self.active && schedule.voltage <= schedule.insulation {
+        // Whichever was due first: a voltage does not wait until counter and insulation are both
+        // read, nor do these wait for more than one voltage where the line is slower than its period.
+        let other = schedule.counted.map_or(schedule.insulation, |counted| counted.at);
+        if self.active && schedule.voltage <= other {
             // Aligned to the first, unless the line is too slow for that.
             schedule.voltage = (schedule.voltage + VOLTAGE_PERIOD).max(now);
             return Asked::Voltage;
+        }
+        if schedule.counted.is_some() {
+            return Asked::Insulation;
         }
         schedule.insulation = now + if testing { TEST_PERIOD } else { INSULATION_PERIOD };
         if testing || !self.settings.update_counter { Asked::Insulation } else { Asked::Counter }

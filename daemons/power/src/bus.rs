@@ -18,12 +18,10 @@ use crate::orders::Orders;
 use crate::rack::{Action, Input, Rack};
 use crate::supply::{Publisher, Shown};
 
-/// Between two frames: answers of 1.2 ms at 125 kbit/s come in between, and adapters keep up.
+/// Between two frames: with its answer one takes 2.4 ms at 125 kbit/s, so that the bus stays
+/// under half of its load, and adapters keep up.
 const GAP: Duration = Duration::from_millis(5);
 const PUBLISH_EVERY: Duration = Duration::from_millis(100);
-/// A round of readings that ended this recently is told at once: waiting for the next signal's
-/// turn would make it a tenth of a second old before anybody sees it.
-const JUST_READ: Duration = Duration::from_millis(50);
 const MODULES_EVERY: Duration = Duration::from_secs(1);
 const REOPEN_FIRST: Duration = Duration::from_millis(100);
 const REOPEN_LAST: Duration = Duration::from_secs(5);
@@ -37,8 +35,8 @@ pub(crate) struct Attached {
     pub(crate) orders: Orders,
     pub(crate) publisher: Publisher,
     pub(crate) sequence: u64,
-    /// What the last output signal was measured at, and when it was sent.
-    pub(crate) told: Timestamp,
+    /// The youngest reading when an output was last told, and when that was.
+    pub(crate) told_up_to: Timestamp,
     pub(crate) told_at: Timestamp,
 }
 
@@ -231,10 +229,11 @@ impl Bus {
             return;
         };
         pace.next_frame = now + PUBLISH_EVERY;
+        let on_bus = self.supplies.iter().map(|supply| supply.rack.answering()).sum();
         let mut sent = Ok(());
         for offset in 0..self.supplies.len() {
             let index = (pace.next_rack + offset) % self.supplies.len();
-            match self.supplies[index].rack.next_request(now) {
+            match self.supplies[index].rack.next_request(on_bus, now) {
                 Ok((to, request)) => {
                     sent = self.family.frame(to, request).map_or(Ok(()), |frame| link.send(frame));
                     pace.next_rack = index + 1;
@@ -279,7 +278,7 @@ impl Bus {
                 match whose {
                     Some(index) => {
                         self.step(index, now, Input::Heard(message));
-                        self.supplies[index].publish_if_just_read(now);
+                        self.supplies[index].publish_if_all_read(now);
                     }
                     None => {
                         self.count(pace, now, &format!("{frame:?}: from a module that is not configured"));
@@ -318,10 +317,10 @@ impl Framed for Family {
 }
 
 impl Attached {
-    fn publish_if_just_read(&mut self, now: Timestamp) {
+    /// At once when every module was read anew: waiting for a turn would only make it older.
+    fn publish_if_all_read(&mut self, now: Timestamp) {
         if let Some(output) = self.rack.output(now)
-            && output.at > self.told
-            && now.since(output.at) <= JUST_READ
+            && output.at > self.told_up_to
         {
             self.publish_output(output, now);
         }
@@ -329,7 +328,8 @@ impl Attached {
 
     fn publish_output(&mut self, output: Measured<Output>, now: Timestamp) {
         self.sequence += 1;
-        (self.told, self.told_at) = (output.at, now);
+        self.told_up_to = self.rack.newest_reading().unwrap_or(output.at);
+        self.told_at = now;
         self.publisher.output(DcOutput {
             sequence: self.sequence,
             voltage: output.value.voltage.as_si(),

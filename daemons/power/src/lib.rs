@@ -76,5 +76,5 @@ async fn attach(
     let rack = Rack::new(number, supply.clone(), clock::now());
     let never = Timestamp::default();
     let name = number.to_owned();
-    Ok(Attached { name, rack, orders, publisher, sequence: 0, told: never, told_at: never })
+    Ok(Attached { name, rack, orders, publisher, sequence: 0, told_up_to: never, told_at: never })
 }

@@ -16,7 +16,7 @@ use zbus::{Connection, interface};
 use crate::orders::Orders;
 use crate::rack::Rack;
 
-/// Signals waiting for the bus: a second and a half of them.
+/// Signals waiting for the bus: most of a second of them.
 const SIGNALS: usize = 16;
 /// Properties change at most ten times a second.
 const CHANGE_INTERVAL: Duration = Duration::from_millis(100);

@@ -374,10 +374,13 @@ impl EnergyPath {
         }
     }
 
-    /// Present values for the vehicle: with each cable voltage, and with each tick that has
-    /// something older than a tick or another status to tell.
+    /// Present values for the vehicle: with each cable voltage, with each output that makes the
+    /// older of the two younger, and with each tick that has something older than a tick or
+    /// another status to tell.
     fn present(&mut self, now: Timestamp, input: &Input) {
-        let measured = matches!(input, Input::CableVoltage(_));
+        let was_older = |old: Present| self.observed.newest_cable().is_some_and(|cable| cable.at > old.at);
+        let measured = matches!(input, Input::CableVoltage(_))
+            || matches!(input, Input::Supply(_)) && self.presented.is_some_and(was_older);
         let told = (self.observed.link.counter, self.isolation, self.state.vehicle_status());
         let news = self.presented.is_none_or(|old| (old.counter, old.isolation, old.status) != told);
         if self.session.is_none()

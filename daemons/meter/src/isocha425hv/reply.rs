@@ -151,7 +151,7 @@ impl IsoCha425Hv {
     fn counted(&mut self, words: &[u16], sent: Timestamp, now: Timestamp, events: &mut Vec<Event>) {
         let State::Measuring(schedule) = &mut self.state else { return };
         let raw = u32::try_from(WordOrder::HighFirst.join(words)).expect("the counter is two words");
-        schedule.counted(raw, sent);
+        schedule.counted(raw, sent, now);
         match schedule.newest {
             Some((_, at)) if self.active && now.since(at) > STUCK_AFTER => {
                 let cause = format!("the update counter stands still for {} s", now.since(at).as_secs());
@@ -171,7 +171,7 @@ impl IsoCha425Hv {
         let fresh = match &mut self.state {
             State::Starting(_) => None,
             State::Measuring(schedule) if self.settings.update_counter => {
-                let moved = schedule.moved.take() == Some(true);
+                let moved = schedule.counted.take().is_some_and(|counted| counted.moved);
                 schedule.newest.filter(|_| moved).map(|(raw, at)| (counter(raw), at))
             }
             State::Measuring(_) => {
@@ -268,7 +268,7 @@ impl IsoCha425Hv {
     fn forget_pair(&mut self) {
         match &mut self.state {
             State::Starting(_) => {}
-            State::Measuring(schedule) | State::Testing { schedule, .. } => schedule.moved = None,
+            State::Measuring(schedule) | State::Testing { schedule, .. } => schedule.counted = None,
         }
     }
 }

@@ -21,6 +21,8 @@ struct Bench {
     asked: Vec<Request>,
     now: Timestamp,
     counts: f32,
+    /// From one request to the next: an exchange, and the rest after it.
+    exchange: Duration,
 }
 
 impl Bench {
@@ -34,6 +36,7 @@ impl Bench {
             asked: Vec::new(),
             now: Timestamp::from_micros(1_000_000),
             counts: 7.0,
+            exchange: Duration::from_millis(28) + PAUSE,
         };
         for (register, word) in (9800..).zip(b"isoCHA425HV\0\0\0".chunks(2)) {
             bench.registers.insert(register, u16::from_be_bytes([word[0], word[1]]));
@@ -70,7 +73,7 @@ impl Bench {
         let sent = self.now;
         let request = self.driver.request(self.now);
         self.asked.push(request.clone());
-        self.now = self.now + Duration::from_millis(if self.silent { 300 } else { 25 });
+        self.now = self.now + if self.silent { Duration::from_millis(300) } else { self.exchange };
         let outcome = if self.silent { Err(SILENCE) } else { self.answer(&request) };
         self.driver.reply(sent, self.now, outcome)
     }
@@ -260,19 +263,43 @@ fn a_resistance_that_is_none_is_not_told() {
     assert_eq!(told, [(Ohms::MAX.as_si(), true)], "more than any figure");
 }
 
+/// When the voltages told were asked for.
+fn voltage_times(events: &[Event]) -> Vec<Timestamp> {
+    let times = events.iter().filter_map(|event| match event {
+        Event::Voltage(volts, at) if *volts == Volts::new(400) => Some(*at),
+        _ => None,
+    });
+    times.collect()
+}
+
+fn longest_gap(times: &[Timestamp]) -> Duration {
+    times.windows(2).map(|pair| pair[1].since(pair[0])).max().unwrap_or_default()
+}
+
 #[test]
-fn the_voltage_is_told_every_100_ms_and_stamped_when_it_was_asked_for() {
+fn a_voltage_waits_for_one_other_reading_at_most() {
     let mut bench = Bench::ready();
-    let events = bench.run(Duration::from_secs(10));
-    let times: Vec<_> = events
-        .iter()
-        .filter_map(|event| match event {
-            Event::Voltage(volts, at) if *volts == Volts::new(400) => Some(*at),
-            _ => None,
-        })
-        .collect();
-    assert!((98..=101).contains(&times.len()), "{}", times.len());
-    assert!(times.windows(2).all(|pair| pair[1].since(pair[0]) <= Duration::from_millis(150)));
+    let times = voltage_times(&bench.run(Duration::from_secs(60)));
+    assert!(
+        (1080..=1200).contains(&times.len()),
+        "{}: every 50 ms, less what counter and value take",
+        times.len()
+    );
+    assert_eq!(longest_gap(&times), 2 * bench.exchange);
+}
+
+#[test]
+fn on_a_line_that_is_too_slow_voltages_and_insulation_take_turns() {
+    let mut bench = Bench::ready();
+    bench.exchange = Duration::from_millis(150);
+    bench.run(Duration::from_secs(2));
+    let mut events = Vec::new();
+    for _ in 0..20 {
+        bench.count();
+        events.extend(bench.run(Duration::from_secs(2)));
+    }
+    assert_eq!(insulations(&events).len(), 20);
+    assert_eq!(longest_gap(&voltage_times(&events)), 2 * bench.exchange);
 }
 
 #[test]

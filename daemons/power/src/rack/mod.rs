@@ -399,8 +399,18 @@ impl Rack {
             })
     }
 
-    /// What to send now that the bus has room for a frame; else when to ask again.
-    pub(crate) fn next_request(&mut self, now: Timestamp) -> Result<(Destination, Request), Timestamp> {
+    /// How many modules answer.
+    pub(crate) fn answering(&self) -> u32 {
+        self.modules.values().map(|module| u32::from(module.answers())).sum()
+    }
+
+    /// What to send now that the bus has room for a frame; else when to ask again. `on_bus`
+    /// modules answer on the bus, this rack's and others'.
+    pub(crate) fn next_request(
+        &mut self,
+        on_bus: u32,
+        now: Timestamp,
+    ) -> Result<(Destination, Request), Timestamp> {
         if self.link.is_none() {
             return Err(now + SEARCH_EVERY);
         }
@@ -412,7 +422,7 @@ impl Rack {
         let mut best: Option<((bool, Urgency, Timestamp), u8, Request)> = None;
         for (address, module) in &mut self.modules {
             let aim = aims.get(address).copied().unwrap_or(Aim::OFF);
-            if let Some(candidate) = module.next(aim, now) {
+            if let Some(candidate) = module.next(aim, on_bus, now) {
                 let waiting = candidate.due > now;
                 let urgency = if waiting { Urgency::Poll } else { candidate.urgency };
                 let rank = (waiting, urgency, candidate.due);

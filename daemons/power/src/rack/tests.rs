@@ -125,6 +125,42 @@ fn a_set_point_that_never_rests_does_not_keep_the_readings_away() {
 }
 
 #[test]
+fn readings_are_young_and_leave_the_bus_room_however_many_modules_are_on_it() {
+    for (modules, oldest_ms) in [(1, 55), (5, 75), (8, 95), (12, 140), (16, 170)] {
+        let mut bench = Bench::delivering(modules, 80);
+        bench.sent.clear();
+        let mut age = Duration::ZERO;
+        bench.run_checked(10_000, |bench| {
+            let output = bench.rack.output(bench.now).unwrap();
+            assert_eq!(output.value.current, Amps::new(80), "one of {modules} modules was left out");
+            age = age.max(bench.now.since(output.at));
+        });
+        assert!(age <= Duration::from_millis(oldest_ms), "{modules} modules: {age:?}");
+        let readings = bench.sent.iter().filter(|(.., request)| *request == Request::ReadOutput).count();
+        assert!(readings <= 1250, "{modules} modules: {readings} of 2000 frames");
+        assert!(bench.sent.len() < 2000, "{modules} modules: every frame is taken");
+    }
+}
+
+#[test]
+fn a_ramp_of_many_modules_leaves_none_out_of_the_sum() {
+    for modules in [2, 5, 8, 12] {
+        let mut bench = Bench::delivering(modules, 12);
+        let mut age = Duration::ZERO;
+        for (sequence, current) in (2..).zip(13..100) {
+            bench.set(sequence, current);
+            bench.run_checked(100, |bench| {
+                let output = bench.rack.output(bench.now).unwrap();
+                age = age.max(bench.now.since(output.at));
+                let least = Amps::new(current).scaled(8, 10) - Amps::new(2);
+                assert!(output.value.current >= least, "{modules}: {} of {current}", output.value.current);
+            });
+        }
+        assert!(age <= Duration::from_millis(140), "{modules} modules: {age:?}");
+    }
+}
+
+#[test]
 fn limits_of_the_configuration_bind() {
     let mut bench = Bench::start(2, "current_max = 50.0\npower_max = 8000.0");
     bench.run_ms(1000);

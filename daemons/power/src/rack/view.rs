@@ -10,7 +10,8 @@ use voltry_units::{Amps, Celsius, Measured, Timestamp, Volts, Watts};
 use super::module::{Module, Phase, Switch};
 use super::{Goal, Rack};
 
-/// Readings further apart are not of one round; modules are read every 100 ms.
+/// Readings further apart are not of one round: each module is read every 50 ms, and with 16
+/// modules on the bus every 128 ms.
 const ROUND: Duration = Duration::from_millis(150);
 
 impl Rack {
@@ -25,6 +26,11 @@ impl Rack {
         let voltage = fresh().map(|output| output.value.voltage).max()?;
         let current = fresh().map(|output| output.value.current).sum();
         Some(Measured::new(Output { voltage, current }, at))
+    }
+
+    /// When the youngest reading of any module was asked for.
+    pub(crate) fn newest_reading(&self) -> Option<Timestamp> {
+        self.modules.values().filter_map(|module| module.output).map(|output| output.at).max()
     }
 
     /// What can be asked of the modules that can deliver; zero while nothing may flow.

@@ -7,8 +7,12 @@ use voltry_units::Timestamp;
 
 use super::{Aim, Module, Phase, REFRESH_EVERY, Switch};
 
-const OUTPUT_EVERY: Duration = Duration::from_millis(100);
-const OUTPUT_LATE: Duration = Duration::from_millis(50);
+/// As often as consumers can use it, who miss a reading after 300 ms.
+const OUTPUT_EVERY: Duration = Duration::from_millis(50);
+/// With many modules on a bus each is read less often, so that readings take five of eight frames
+/// at most: a fuller bus would only make a round longer, and the readings older.
+const OUTPUT_EVERY_OF_EACH: Duration = Duration::from_millis(8);
+const OUTPUT_LATE: Duration = Duration::from_millis(25);
 const STATUS_EVERY: Duration = Duration::from_millis(250);
 const AVAILABLE_EVERY: Duration = Duration::from_secs(1);
 const RETRY_AFTER: Duration = Duration::from_millis(100);
@@ -36,15 +40,15 @@ pub(in crate::rack) enum Urgency {
 }
 
 impl Module {
-    /// What could be sent to it, at the earliest.
-    pub(in crate::rack) fn next(&mut self, aim: Aim, now: Timestamp) -> Option<Candidate> {
+    /// What could be sent to it, at the earliest; `on_bus` modules answer on its bus.
+    pub(in crate::rack) fn next(&mut self, aim: Aim, on_bus: u32, now: Timestamp) -> Option<Candidate> {
         let mut candidates = Vec::with_capacity(8);
         self.orders(aim, &mut candidates);
         match self.phase {
             Phase::Absent | Phase::Silent { .. } => {
                 candidates.push(self.every(SEARCH_EVERY, Request::ReadStatus));
             }
-            Phase::Qualifying | Phase::Ready => self.questions(now, &mut candidates),
+            Phase::Qualifying | Phase::Ready => self.questions(on_bus, now, &mut candidates),
         }
         self.answers.age(now);
         if !self.answers.may_ask(now) {
@@ -108,8 +112,8 @@ impl Module {
         Candidate { urgency, ..self.every(wait, request) }
     }
 
-    fn questions(&self, now: Timestamp, candidates: &mut Vec<Candidate>) {
-        let output = self.every(OUTPUT_EVERY, Request::ReadOutput);
+    fn questions(&self, on_bus: u32, now: Timestamp, candidates: &mut Vec<Candidate>) {
+        let output = self.every(OUTPUT_EVERY.max(OUTPUT_EVERY_OF_EACH * on_bus), Request::ReadOutput);
         let overdue = now >= output.due + OUTPUT_LATE;
         candidates.push(if overdue { Candidate { urgency: Urgency::Overdue, ..output } } else { output });
         candidates.push(self.every(STATUS_EVERY, Request::ReadStatus));

@@ -186,7 +186,8 @@ impl Bench {
                 let (_, message) = self.on_the_way.pop_front().unwrap();
                 self.input(Input::Heard(message));
             }
-            if let Ok((to, request)) = self.rack.next_request(self.now) {
+            let on_bus = self.rack.answering();
+            if let Ok((to, request)) = self.rack.next_request(on_bus, self.now) {
                 self.sent.push((self.now, to, request));
                 self.deliver(to, request);
             }
