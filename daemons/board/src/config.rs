@@ -146,7 +146,6 @@ pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>
         Binding::new(names::BOARD, &path(*connector)).expect("names and numbers make a valid binding")
     });
     Ok(Provision {
-        tables: settings.keys().map(|connector| format!("board.{connector}")).collect(),
         objects: objects.collect(),
         settings,
     })
@@ -166,7 +165,6 @@ mod tests {
     fn a_device_is_all_a_connector_needs() {
         let config = Config::parse([("a.toml", "[board.1]\ndevice = '/dev/ttyLP2'")]).unwrap();
         let provision = configure(&config, "").unwrap();
-        assert_eq!(provision.tables, ["board.1"]);
         assert_eq!(provision.objects[0].path.as_str(), "/org/voltry/connector/1");
         let settings = &provision.settings[&1];
         assert_eq!(settings.lease_times(), LeaseTimes::CONTACTORS);

@@ -56,6 +56,7 @@ pub(crate) async fn run(command: cli::Config, json: bool) -> Result<Outcome, Fai
                         all.tables.append(&mut check.tables);
                         all.objects.append(&mut check.objects);
                         report.errors.extend(check.errors.iter().map(as_text));
+                        all.errors.append(&mut check.errors);
                     }
                     Err(error) => report.errors.push(error),
                 }
@@ -143,7 +144,9 @@ fn cross_check(config: &Config, all: &Check) -> Vec<String> {
             errors.push(config.problem(&path, format!("no daemon knows the table [{path}]")).to_string());
         }
     }
-    for (path, binding) in config.bindings() {
+    // A daemon whose table is wrong does not say what it will provide.
+    let all_told = all.errors.is_empty();
+    for (path, binding) in config.bindings().into_iter().filter(|_| all_told) {
         if !all.objects.contains(&binding) {
             let message = format!("{path}: nobody provides {} at {}", binding.path, binding.name);
             errors.push(config.problem(&path, message).to_string());
@@ -162,6 +165,14 @@ mod tests {
             objects: vec![Binding::new("org.voltry.Power1", "/org/voltry/power_supply/1").unwrap()],
             errors: Vec::new(),
         }
+    }
+
+    #[test]
+    fn while_a_daemons_own_table_is_wrong_nobody_is_said_to_provide_nothing() {
+        let bound = "[evse.1]\npower_supply = { name = \"org.voltry.Power1\", path = \"/org/voltry/power_supply/9\" }";
+        let config = Config::parse([("voltry.toml", bound)]).unwrap();
+        let broken = Check { errors: vec![serde_json::json!({"message": "a value is wrong"})], ..check() };
+        assert!(cross_check(&config, &broken).is_empty());
     }
 
     fn errors(text: &str) -> Vec<String> {

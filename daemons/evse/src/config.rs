@@ -129,7 +129,7 @@ pub fn configure(config: &Config, instance: &str) -> Result<Provision<Settings>,
     ];
     roles.extend(written.over_voltage_monitor.map(|binding| (Role::OverVoltageMonitor, binding)));
     let settings = Settings { number, installation, roles };
-    Ok(Provision { tables: vec![table], objects: vec![object], settings })
+    Ok(Provision { objects: vec![object], settings })
 }
 
 /// Somebody acts on over-voltage within 10 ms, and it is said who.

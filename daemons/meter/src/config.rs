@@ -176,7 +176,6 @@ pub fn configure(config: &Config, line: &str) -> Result<Provision<Settings>, Con
         Some(port) if check.problems.is_empty() => {
             let objects = served.iter().filter_map(|served| Binding::new(&bus_name, &served.path).ok());
             Ok(Provision {
-                tables: vec![table.clone()],
                 objects: objects.collect(),
                 settings: Settings { bus_name, port, devices, served },
             })

@@ -160,7 +160,7 @@ pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>
         problems.extend(shared_bus(&settings, bus).into_iter().map(|text| config.problem(&table, text)));
     }
     if problems.is_empty() {
-        Ok(Provision { tables: vec!["power".into()], objects, settings })
+        Ok(Provision { objects, settings })
     } else {
         Err(ConfigError(problems))
     }

@@ -157,7 +157,7 @@ pub fn configure(config: &Config, instance: &str) -> Result<Provision<Settings>,
     let object =
         Binding::new(&voltry_bus::names::secc(number), &voltry_bus::names::path("ev_link", instance))
             .map_err(Problem::nowhere)?;
-    Ok(Provision { tables: vec![table], objects: vec![object], settings })
+    Ok(Provision { objects: vec![object], settings })
 }
 
 /// What the files of `[secc.INSTANCE.tls]` have that will not work: for `--check-config`. The daemon
@@ -229,7 +229,6 @@ mod tests {
     #[test]
     fn two_keys_are_enough() {
         let provision = configured("[secc.1]\ninterface = \"qca0\"\nevse_id = \"DE*VOL*E1\"").unwrap();
-        assert_eq!(provision.tables, ["secc.1"]);
         assert_eq!(provision.objects[0].name.as_str(), "org.voltry.Secc.N1");
         assert_eq!(provision.objects[0].path.as_str(), "/org/voltry/ev_link/1");
         assert_eq!(provision.settings.timing.pre_charge, Duration::from_secs(5));

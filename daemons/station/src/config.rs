@@ -100,7 +100,7 @@ pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>
         return Err(ConfigError(problems));
     }
     let object = Binding::new(names::STATION, names::STATION_PATH).expect("constants are well formed");
-    Ok(Provision { tables: vec!["station".to_owned()], objects: vec![object], settings })
+    Ok(Provision { objects: vec![object], settings })
 }
 
 #[cfg(test)]

@@ -40,8 +40,6 @@ pub struct Program {
 /// What a daemon makes of its tables.
 #[derive(Debug)]
 pub struct Provision<T> {
-    /// The tables it claims, as `evse.1`. What no daemon claims is an unknown key.
-    pub tables: Vec<String>,
     /// The objects it will provide.
     pub objects: Vec<Binding>,
     /// The checked settings.
@@ -70,6 +68,7 @@ struct Options {
 /// What `--check-config --json` prints. `voltryctl config check` puts all daemons' together.
 #[derive(Debug, Default, Serialize)]
 struct Check {
+    /// What no daemon claims is an unknown key.
     tables: Vec<String>,
     objects: Vec<Binding>,
     errors: Vec<Problem>,
@@ -159,12 +158,12 @@ impl Program {
                     match configure(&config, &instance) {
                         Ok(mut provision) => {
                             check.errors.append(&mut audit(&config, &instance, &provision.settings));
-                            check.tables.append(&mut provision.tables);
                             check.objects.append(&mut provision.objects);
                         }
                         Err(mut error) => check.errors.append(&mut error.0),
                     }
                 }
+                check.tables = config.claimed();
             }
             Err(error) => check.errors = error.0,
         }

@@ -46,7 +46,6 @@ fn changed(old: &str, new: &str, mark: &str, message: &str) {
 #[test]
 fn a_meter_gets_its_bus_name_and_path_and_the_serial_settings_of_its_map() {
     let provision = read(LINE, "grid").unwrap();
-    assert_eq!(provision.tables, ["meter.grid"]);
     let objects = [Binding::new("org.voltry.Meter.Grid", "/org/voltry/energy_meter/main").unwrap()];
     assert_eq!(provision.objects, objects);
     let settings = provision.settings;

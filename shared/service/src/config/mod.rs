@@ -9,6 +9,8 @@ mod merge;
 mod problem;
 mod values;
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -19,10 +21,11 @@ pub use values::{Binding, duration_ms, quantity};
 
 use merge::Node;
 
-/// The whole configuration, merged. It remembers where each key was written.
+/// The whole configuration, merged. It remembers where each key was written, and who read what.
 #[derive(Debug)]
 pub struct Config {
     root: Node,
+    claimed: RefCell<BTreeSet<String>>,
 }
 
 /// All that is wrong with a configuration, by file and line.
@@ -81,7 +84,7 @@ impl Config {
                 Err(mut found) => problems.append(&mut found),
             }
         }
-        if problems.is_empty() { Ok(Self { root }) } else { Err(ConfigError(problems)) }
+        if problems.is_empty() { Ok(Self { root, claimed: RefCell::default() }) } else { Err(ConfigError(problems)) }
     }
 
     /// Reads the table at a dotted path, as `evse.1`.
@@ -90,11 +93,18 @@ impl Config {
     /// A missing table; unknown keys, wrong types and refused values, all of them; missing keys,
     /// the first of them.
     pub fn load<T: DeserializeOwned>(&self, table: &str) -> Result<T, ConfigError> {
+        self.claimed.borrow_mut().insert(table.to_owned());
         let path: Vec<&str> = table.split('.').collect();
         match self.root.get(&path) {
             Some(node) => problem::deserialise(node, table),
             None => Err(Problem::nowhere(format!("there is no table [{table}]")).into()),
         }
+    }
+
+    /// The tables that were read, good or not, as `evse.1`: who reads a table knows it.
+    #[must_use]
+    pub fn claimed(&self) -> Vec<String> {
+        self.claimed.borrow().iter().cloned().collect()
     }
 
     /// Whether anything is written at a dotted path.
