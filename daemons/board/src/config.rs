@@ -145,10 +145,7 @@ pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>
     let objects = settings.keys().map(|connector| {
         Binding::new(names::BOARD, &path(*connector)).expect("names and numbers make a valid binding")
     });
-    Ok(Provision {
-        objects: objects.collect(),
-        settings,
-    })
+    Ok(Provision { objects: objects.collect(), settings })
 }
 
 /// The object of a connector.

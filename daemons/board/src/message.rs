@@ -144,6 +144,20 @@ pub struct SafeState(pub u8);
 impl SafeState {
     /// No periodic message of the host in time.
     pub const HOST_SILENT: Self = Self(2);
+
+    /// The fault that it is, where it is one that others can have seen.
+    #[must_use]
+    pub const fn fault_code(self) -> Option<&'static str> {
+        match self.0 {
+            7..=10 => Some("MREC19CableOverTempStop"),
+            11 => Some("MREC23ProximityFault"),
+            12 | 13 => Some("MREC14PilotFault"),
+            14 => Some("DiodeFault"),
+            15 => Some("MREC17EVSEContactorFault"),
+            16..=18 => Some("MREC8EmergencyStop"),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for SafeState {

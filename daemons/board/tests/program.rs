@@ -36,7 +36,10 @@ fn a_bad_configuration_is_told_with_file_and_line_and_ends_with_2() {
     let message = "unknown key `devise` in [board.1], did you mean `device`?";
     assert!(text.contains(message) && text.contains("\"line\": 2"), "{text}");
     let joined: String = text.split_whitespace().collect();
-    assert!(joined.contains(r#""tables":["board.1"]"#), "a table with an error is known all the same: {text}");
+    assert!(
+        joined.contains(r#""tables":["board.1"]"#),
+        "a table with an error is known all the same: {text}"
+    );
 
     let started = Command::new(BOARD).arg("--config").arg(folder.path()).output().unwrap();
     assert_eq!(started.status.code(), Some(2), "starting it again would not help");

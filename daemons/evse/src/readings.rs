@@ -5,8 +5,8 @@ use voltry_units::{Amps, Celsius, Measured, Ohms, OutOfRange, Percent, Timestamp
 use zbus::{Message, OwnedVariant};
 
 use crate::energy_path::{
-    Capability, ConnectorIo, Input, InsulationReading, MeterReading, OverVoltageReading, Role, SupplyReading,
-    Target, VehicleLimits,
+    Capability, ConnectorIo, FaultCode, Input, InsulationReading, MeterReading, OverVoltageReading, Role,
+    SupplyReading, Target, VehicleLimits,
 };
 
 /// Why a message is not taken for a measurement.
@@ -186,7 +186,7 @@ fn connector_io(state: &bus::ConnectorState, at: Timestamp) -> Result<ConnectorI
         contactors: state.contactors,
         lock: state.lock,
         emergency_stop: state.emergency_stop,
-        safe_state: !state.safe_state.is_empty(),
+        safe_state: (!state.safe_state.is_empty()).then(|| FaultCode::latched_by_board(&state.safe_state)),
         hottest,
         at,
     })

@@ -125,7 +125,7 @@ fn a_wire_that_broke_is_the_cause_of_a_conversation_that_broke_off_with_it() {
 #[test]
 fn a_board_that_latches_for_heat_is_the_cause_of_a_conversation_that_broke_off_with_it() {
     let hot = broken_off(MS(120), |world| {
-        (world.devices.hottest, world.devices.safe_state) = (85.1, true);
+        (world.devices.hottest, world.devices.safe_state) = (85.1, Some(FaultCode::BoardSafeState));
     });
     let code = FaultCode::CableOverTempStop;
     assert_eq!(hot, (StopReason::Fault(code), vec![code]));
@@ -172,8 +172,47 @@ fn a_hot_connector_ends_the_session() {
 #[test]
 fn a_hot_connector_is_the_cause_though_the_board_latches_first() {
     breaks(FaultCode::CableOverTempStop, MS(1300), |world| {
-        (world.devices.hottest, world.devices.safe_state) = (85.1, true);
+        (world.devices.hottest, world.devices.safe_state) = (85.1, Some(FaultCode::BoardSafeState));
     });
+}
+
+#[test]
+fn what_a_board_says_it_latched_for_is_the_fault() {
+    for code in [FaultCode::DiodeFault, FaultCode::PilotFault, FaultCode::ProximityFault] {
+        breaks(code, MS(400), |world| world.devices.safe_state = Some(code));
+        let broken = broken_off(MS(120), |world| world.devices.safe_state = Some(code));
+        assert_eq!(broken, (StopReason::Fault(code), vec![code]));
+    }
+    for code in [FaultCode::EmergencyStop, FaultCode::ContactorFault] {
+        breaks(code, MS(400), |world| world.devices.safe_state = Some(code));
+    }
+}
+
+#[test]
+fn a_boards_word_for_its_safe_state_is_read() {
+    let told = FaultCode::latched_by_board;
+    assert_eq!(told("MREC17EVSEContactorFault: contactor fault"), FaultCode::ContactorFault);
+    assert_eq!(told("DiodeFault: pilot diode fault"), FaultCode::DiodeFault);
+    for other in ["contactor fault", "MeterStuck: no fault of a board", ":", ""] {
+        assert_eq!(told(other), FaultCode::BoardSafeState, "{other:?}");
+    }
+}
+
+#[test]
+fn a_phase_that_its_link_cut_for_its_time_is_named() {
+    for (state, code) in [
+        (EvseState::CableCheck, FaultCode::CableCheckFailure),
+        (EvseState::PreCharge, FaultCode::PreChargeFailure),
+    ] {
+        let mut world = World::available();
+        world.vehicle.plug();
+        world.until(state);
+        world.until_true(MS(5_000), "energised", |world| world.devices.contactors);
+        world.feed(Input::LinkEnded(LinkOutcome::Overdue));
+        assert_eq!(world.path.session().unwrap().stop, Some(StopReason::Fault(code)));
+        assert!(world.path.faults()[0].cause().contains("not within"), "{}", world.path.faults()[0].cause());
+        recovers(&mut world);
+    }
 }
 
 #[test]
@@ -328,7 +367,9 @@ fn a_meter_that_stands_still_ends_the_sale() {
 
 #[test]
 fn a_board_in_its_safe_state_is_reset_when_cleared() {
-    breaks(FaultCode::BoardSafeState, MS(400), |world| world.devices.safe_state = true);
+    breaks(FaultCode::BoardSafeState, MS(400), |world| {
+        world.devices.safe_state = Some(FaultCode::BoardSafeState);
+    });
 }
 
 #[test]

@@ -15,10 +15,21 @@ use voltry_bus::{
     Proximity,
 };
 use voltry_evse::energy_path::{
-    Action, Capability, Command, ConnectorIo, EnergyPath, Input, InsulationReading, MeterReading,
+    Action, Capability, Command, ConnectorIo, EnergyPath, FaultCode, Input, InsulationReading, MeterReading,
     OverVoltageReading, Permit, Role, SupplyReading, Target, VehicleLimits,
 };
 use voltry_units::{Amps, Celsius, Measured, Ohms, Percent, Timestamp, Volts, WattHours, Watts};
+
+/// What a board may say that it latched for.
+const LATCHES: [FaultCode; 7] = [
+    FaultCode::BoardSafeState,
+    FaultCode::EmergencyStop,
+    FaultCode::PilotFault,
+    FaultCode::DiodeFault,
+    FaultCode::ProximityFault,
+    FaultCode::ContactorFault,
+    FaultCode::CableOverTempStop,
+];
 
 /// What can go wrong, as the plant can play it.
 const TROUBLES: usize = 24 + Role::ALL.len();
@@ -32,7 +43,7 @@ fn trouble(world: &mut World, which: usize) {
         3 => devices.stuck_open = true,
         4 => devices.short = true,
         5 => devices.insulation = 20_000.0,
-        6 => devices.safe_state = true,
+        6 => devices.safe_state = Some(FaultCode::BoardSafeState),
         7 => devices.cable_lies = 75.0,
         8 => devices.cable_lies = -75.0,
         9 => devices.runaway = 40.0,
@@ -214,7 +225,7 @@ fn any_input() -> impl Strategy<Value = Made> {
         prop::sample::select(vec![PilotFault::None, PilotFault::None, PilotFault::None, PilotFault::Diode]),
         prop::sample::select(Contactors::ALL.to_vec()),
         prop::bool::weighted(0.02),
-        prop::bool::weighted(0.02),
+        prop::option::weighted(0.02, prop::sample::select(LATCHES.to_vec())),
         -20_i32..110,
     )
         .prop_map(move |(pilot, pilot_fault, contactors, emergency_stop, safe_state, celsius)| {

@@ -159,11 +159,7 @@ pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>
         let table = format!("power.bus.{bus}");
         problems.extend(shared_bus(&settings, bus).into_iter().map(|text| config.problem(&table, text)));
     }
-    if problems.is_empty() {
-        Ok(Provision { objects, settings })
-    } else {
-        Err(ConfigError(problems))
-    }
+    if problems.is_empty() { Ok(Provision { objects, settings }) } else { Err(ConfigError(problems)) }
 }
 
 /// What is wrong with the supplies of one bus together.

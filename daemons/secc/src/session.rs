@@ -561,7 +561,12 @@ impl Session {
         self.held = None;
         let body = self.question(now, request, true, pushed).body(Processing::Finished, true);
         if self.send(now, &Answer { code, body }) {
-            self.end(now, Stage::Failed, LinkOutcome::Failed, Some(cause));
+            let outcome = if matches!(cause, Cause::Overdue { .. }) {
+                LinkOutcome::Overdue
+            } else {
+                LinkOutcome::Failed
+            };
+            self.end(now, Stage::Failed, outcome, Some(cause));
         }
     }
 

@@ -238,6 +238,8 @@ words! {
         Paused = "paused",
         /// Refused or failed; the detail says why.
         Failed = "failed",
+        /// Ended by the station, because the phase took longer than the standard allows.
+        Overdue = "overdue",
         /// The vehicle fell silent or dropped the connection.
         Lost = "lost",
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use voltry_bus::{ConnectorState, Contactors, Lock, Pilot, PilotFault, Proximity};
 use voltry_units::Timestamp;
 
-use crate::message::{Channel, ChargeState, Contactor, ProximityCode};
+use crate::message::{Channel, ChargeState, Contactor, ProximityCode, SafeState};
 
 /// The newest state and temperatures. It is complete with both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl Heard {
             contactors,
             lock: Lock::NotFitted,
             emergency_stop: state.emergency_stop,
-            safe_state: state.safe_state.map(|reason| reason.to_string()).unwrap_or_default(),
+            safe_state: state.safe_state.map(latched_for).unwrap_or_default(),
             temperatures: temperatures.map(f64::from).collect(),
             // Temperatures come in a message of their own, at most the stale time apart.
             at: self.state_at.as_micros(),
@@ -96,6 +96,11 @@ impl Heard {
             }
         })
     }
+}
+
+/// Begins with the fault's code, where there is one.
+fn latched_for(reason: SafeState) -> String {
+    reason.fault_code().map_or_else(|| reason.to_string(), |code| format!("{code}: {reason}"))
 }
 
 const fn proximity(code: ProximityCode, fitted: bool) -> Proximity {

@@ -386,7 +386,7 @@ fn a_safe_state_is_left_by_reset_only() {
     let mut bench = Bench::new();
     let latched = ChargeState { safe_state: Some(SafeState(13)), ..state(Pilot::F, Contactor::Open) };
     bench.hears(latched);
-    assert_eq!(bench.told().safe_state, "pilot shorted");
+    assert_eq!(bench.told().safe_state, "MREC14PilotFault: pilot shorted");
     bench.once.clear();
     bench.connector.reset(ms(bench.now)).unwrap();
     bench.poll();

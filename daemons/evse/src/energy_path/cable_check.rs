@@ -3,6 +3,8 @@
 //! The one state that energises without an insulation value, to make one: at most 2 A, into a
 //! cable whose far end is an open contactor of the vehicle.
 
+use std::time::Duration;
+
 use voltry_bus::{Contactors, Isolation, LinkPhase, Lock, PhaseAnswer, Pilot};
 use voltry_units::{Timestamp, Volts};
 
@@ -55,6 +57,10 @@ impl CableCheck {
     /// The voltage that the cable is tested with.
     pub(super) fn test(&self) -> Volts {
         self.test
+    }
+
+    pub(super) fn lasted(&self, now: Timestamp) -> Duration {
+        now.since(self.began)
     }
 
     pub(super) fn deadline(&self) -> (Timestamp, &'static str) {

@@ -129,6 +129,24 @@ impl FaultCode {
         }
     }
 
+    /// Why a board says that it latched its safe state: in words that begin with a code and a
+    /// colon, where one fits.
+    #[must_use]
+    pub fn latched_by_board(words: &str) -> Self {
+        let told = words.split_once(':').map_or("", |(code, _)| code);
+        [
+            Self::EmergencyStop,
+            Self::PilotFault,
+            Self::DiodeFault,
+            Self::ProximityFault,
+            Self::ContactorFault,
+            Self::CableOverTempStop,
+        ]
+        .into_iter()
+        .find(|code| code.name() == told)
+        .unwrap_or(Self::BoardSafeState)
+    }
+
     /// What is wrong, in a technician's words.
     #[must_use]
     pub const fn words(self) -> &'static str {

@@ -7,6 +7,7 @@ use voltry_bus::{
 use voltry_units::{Amps, Celsius, Measured, Ohms, Percent, Timestamp, Volts, WattHours, Watts};
 
 use super::action::Command;
+use super::fault::FaultCode;
 
 /// One thing that happened, or was measured. Inputs of one source arrive in order.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -198,8 +199,8 @@ pub struct ConnectorIo {
     pub lock: Lock,
     /// An emergency stop is pressed, or its chain is broken.
     pub emergency_stop: bool,
-    /// The board latched its safe state.
-    pub safe_state: bool,
+    /// For what the board latched its safe state; [`FaultCode::BoardSafeState`] if it did not say.
+    pub safe_state: Option<FaultCode>,
     /// The hottest of the connector's contacts and cable; none where none is fitted.
     pub hottest: Option<Celsius>,
     /// When the board measured it.

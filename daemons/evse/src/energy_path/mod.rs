@@ -338,15 +338,29 @@ impl EnergyPath {
         if let Some(session) = self.session.as_mut() {
             session.paused = outcome == LinkOutcome::Paused;
         }
-        let normal = match outcome {
-            LinkOutcome::Normal | LinkOutcome::Paused => true,
+        let overdue = match outcome {
+            LinkOutcome::Normal | LinkOutcome::Paused => {
+                self.stop_asked = self.stop_asked.or(Some(StopReason::Vehicle));
+                return;
+            }
+            LinkOutcome::Overdue => true,
             LinkOutcome::Failed | LinkOutcome::Lost => false,
         };
-        if normal {
-            self.stop_asked = self.stop_asked.or(Some(StopReason::Vehicle));
-        } else if self.outputs.is_live() && !matches!(self.state, State::Stopping(_) | State::Shutdown(_)) {
-            self.fail(now, FaultCode::CommunicationLost, Evidence::Seen);
+        if !self.outputs.is_live() || matches!(self.state, State::Stopping(_) | State::Shutdown(_)) {
+            return;
         }
+        let (code, evidence) = if let State::CableCheck(check) = self.state
+            && overdue
+        {
+            (FaultCode::CableCheckFailure, Evidence::NotWithin(check.lasted(now)))
+        } else if let State::PreCharge(pre_charge) = self.state
+            && overdue
+        {
+            (FaultCode::PreChargeFailure, Evidence::NotWithin(pre_charge.lasted(now)))
+        } else {
+            (FaultCode::CommunicationLost, Evidence::Seen)
+        };
+        self.fail(now, code, evidence);
     }
 
     fn refused(&mut self, now: Timestamp, command: Command) {

@@ -1,6 +1,8 @@
 //! PreCharge: the cable is brought to the battery's voltage, so that the vehicle's contactors
 //! close without a surge.
 
+use std::time::Duration;
+
 use voltry_bus::{LinkPhase, PhaseAnswer, Pilot};
 use voltry_units::{Amps, Timestamp, Volts};
 
@@ -11,6 +13,7 @@ use super::{EnergyPath, Evidence, FaultCode, Held, Profile, Session, StopReason,
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PreCharge {
+    began: Timestamp,
     pub(super) until: Timestamp,
     /// Whether the last difference that the vehicle was told was small enough.
     met: bool,
@@ -29,11 +32,16 @@ struct Clamp {
 impl PreCharge {
     pub(super) fn new(now: Timestamp, profile: &Profile) -> Self {
         Self {
+            began: now,
             until: now + profile.pre_charge_end,
             met: false,
             clamp: Clamp::default(),
             short: Held::default(),
         }
+    }
+
+    pub(super) fn lasted(&self, now: Timestamp) -> Duration {
+        now.since(self.began)
     }
 }
 

@@ -8,7 +8,7 @@ use voltry_units::Timestamp;
 use super::action::{Command, Report};
 use super::fault::{ClearedBy, Evidence, Fault, FaultCode, Reaction};
 use super::state::State;
-use super::supervision::{UNABLE_IDLE, latched_by_heat, pilot_fault};
+use super::supervision::{UNABLE_IDLE, latched, pilot_fault};
 use super::{EnergyPath, StopReason};
 
 /// As long as measurements don't confirm a safe state, it is commanded again this often.
@@ -102,7 +102,7 @@ impl EnergyPath {
         self.stop_asked = None;
         let profile = &self.installation.profile;
         if let Some(io) = self.observed.io(now, profile)
-            && io.safe_state
+            && io.safe_state.is_some()
         {
             let reset = *starting.board_reset.get_or_insert_with(|| {
                 self.outputs.send(Command::ResetBoard);
@@ -231,7 +231,7 @@ impl EnergyPath {
     fn cause_on_the_wires(&self, now: Timestamp) -> Option<(FaultCode, Evidence)> {
         let io = self.observed.io(now, &self.installation.profile)?;
         let profile = &self.installation.profile;
-        if let Err(cause) = pilot_fault(&io).and_then(|()| latched_by_heat(&io, profile.connector_warm)) {
+        if let Err(cause) = latched(&io, profile.connector_warm).and_then(|()| pilot_fault(&io)) {
             return Some(cause);
         }
         match (io.pilot, io.proximity) {
@@ -334,7 +334,8 @@ impl EnergyPath {
     /// A board in its safe state drives the pilot to F and can't see the plug leave. Where
     /// unplugging is what clears, it is reset; its contactors stay open.
     fn reset_board_to_see_unplugging(&mut self, now: Timestamp, faulted: &mut Faulted) {
-        let latched = self.observed.io(now, &self.installation.profile).is_some_and(|io| io.safe_state);
+        let latched =
+            self.observed.io(now, &self.installation.profile).is_some_and(|io| io.safe_state.is_some());
         let by_unplugging = |fault: &Fault| {
             fault.code.cleared_by() == ClearedBy::Unplugging && !self.is_cause_present(now, fault.code)
         };
@@ -381,7 +382,7 @@ impl EnergyPath {
             FaultCode::EmergencyStop => unless_io(|io| !io.emergency_stop),
             // A board in its safe state drives the pilot itself; the reset shows what is true.
             FaultCode::PilotFault | FaultCode::DiodeFault => {
-                unless_io(|io| io.safe_state || io.pilot_fault == voltry_bus::PilotFault::None)
+                unless_io(|io| io.safe_state.is_some() || io.pilot_fault == voltry_bus::PilotFault::None)
             }
             FaultCode::ProximityFault => unless_io(|io| io.proximity != Proximity::Fault),
             FaultCode::ContactorFault => unless_io(|io| io.contactors == Contactors::Open),

@@ -96,14 +96,8 @@ impl EnergyPath {
         self.guard_tripped(now)?;
         // A board that latched for a reason that we latched too is reset when that is cleared.
         let known = !self.faults.as_slice().is_empty();
-        if io.safe_state && !known && !matches!(self.state, State::Starting(_) | State::Faulted(_)) {
-            // What made it latch says more than that it did.
-            pilot_fault(&io)?;
-            if io.proximity == Proximity::Fault {
-                return Err((FaultCode::ProximityFault, Evidence::Seen));
-            }
-            latched_by_heat(&io, profile.connector_warm)?;
-            return Err((FaultCode::BoardSafeState, Evidence::Seen));
+        if !known && !matches!(self.state, State::Starting(_) | State::Faulted(_)) {
+            latched(&io, profile.connector_warm)?;
         }
         // A contactor that was told to open and did not: welded, or its feedback is broken.
         let stuck = self.outputs.opened_at().is_some()
@@ -385,11 +379,21 @@ impl Supervision {
     }
 }
 
-/// A board in its safe state whose connector is warm latched for that.
-pub(super) fn latched_by_heat(io: &ConnectorIo, warm: Celsius) -> Finding {
-    match io.hottest.filter(|hottest| io.safe_state && *hottest >= warm) {
+/// What made a board latch its safe state says more than that it did. The board's own word
+/// decides: in that state it drives the pilot itself, and the wires may not show the cause any more.
+pub(super) fn latched(io: &ConnectorIo, warm: Celsius) -> Finding {
+    let Some(told) = io.safe_state else { return Ok(()) };
+    let silent = told == FaultCode::BoardSafeState;
+    if silent {
+        pilot_fault(io)?;
+        if io.proximity == Proximity::Fault {
+            return Err((FaultCode::ProximityFault, Evidence::Seen));
+        }
+    }
+    let hot = io.hottest.filter(|hottest| *hottest >= warm);
+    match hot.filter(|_| silent || told == FaultCode::CableOverTempStop) {
         Some(hottest) => Err((FaultCode::CableOverTempStop, Evidence::Temperature(hottest, warm))),
-        None => Ok(()),
+        None => Err((told, Evidence::Seen)),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use voltry_bus::{Contactors, Lock, Pilot, PilotFault, PilotOutput, Proximity};
-use voltry_evse::energy_path::{Capability, Command, ConnectorIo, Input, InsulationReading};
+use voltry_evse::energy_path::{Capability, Command, ConnectorIo, FaultCode, Input, InsulationReading};
 use voltry_service::Stamp;
 use voltry_units::{Amps, Celsius, Ohms, Timestamp, Volts, Watts};
 
@@ -43,7 +43,7 @@ pub struct Devices {
     pub stuck_open: bool,
     pub short: bool,
     pub diode_fault: bool,
-    pub safe_state: bool,
+    pub safe_state: Option<FaultCode>,
     pub cable_lies: f64,
     pub self_test_fails: bool,
     pub supply_ignores_off: bool,
@@ -124,7 +124,7 @@ impl Default for Devices {
             stuck_open: false,
             short: false,
             diode_fault: false,
-            safe_state: false,
+            safe_state: None,
             cable_lies: 0.0,
             self_test_fails: false,
             supply_ignores_off: false,
@@ -166,7 +166,7 @@ impl Devices {
             Command::SupplyOff => self.supply_off(),
             Command::EnableContactors(epoch) => return self.board.enable(epoch, now),
             Command::CloseContactors(lease) => {
-                if self.safe_state || !self.board.accepts(lease, now) {
+                if self.safe_state.is_some() || !self.board.accepts(lease, now) {
                     return false;
                 }
                 self.board_closed = true;
@@ -189,7 +189,11 @@ impl Devices {
             Command::Lock(locked) => self.locked = locked,
             Command::ResetBoard => {
                 self.resets += 1;
-                self.safe_state = self.emergency_stop || self.diode_fault;
+                self.safe_state = if self.emergency_stop {
+                    Some(FaultCode::EmergencyStop)
+                } else {
+                    self.diode_fault.then_some(FaultCode::DiodeFault)
+                };
             }
             Command::ArmOverVoltage(_) | Command::DisarmOverVoltage | Command::ResetOverVoltage => {
                 return self.guard.obey(command, self.cable);
@@ -237,7 +241,7 @@ impl Devices {
         }
         if self.board.until.is_some_and(|until| now > until)
             || self.emergency_stop
-            || self.safe_state
+            || self.safe_state.is_some()
             || tripped
         {
             self.board.until = None;
@@ -321,7 +325,7 @@ impl Devices {
     }
 
     pub fn io(&self, vehicle: &Vehicle, at: Timestamp) -> ConnectorIo {
-        let driven_f = self.pilot_output == PilotOutput::F || self.safe_state;
+        let driven_f = self.pilot_output == PilotOutput::F || self.safe_state.is_some();
         ConnectorIo {
             pilot: if driven_f { Pilot::F } else { vehicle.pilot },
             pilot_fault: if self.diode_fault { PilotFault::Diode } else { PilotFault::None },

@@ -297,7 +297,7 @@ impl Player {
             contactors: io.contactors,
             lock: io.lock,
             emergency_stop: io.emergency_stop,
-            safe_state: String::new(),
+            safe_state: io.safe_state.map(|code| format!("{}: latched", code.name())).unwrap_or_default(),
             temperatures: vec![self.devices.hottest],
             at: now.as_micros(),
         };

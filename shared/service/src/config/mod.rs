@@ -84,7 +84,11 @@ impl Config {
                 Err(mut found) => problems.append(&mut found),
             }
         }
-        if problems.is_empty() { Ok(Self { root, claimed: RefCell::default() }) } else { Err(ConfigError(problems)) }
+        if problems.is_empty() {
+            Ok(Self { root, claimed: RefCell::default() })
+        } else {
+            Err(ConfigError(problems))
+        }
     }
 
     /// Reads the table at a dotted path, as `evse.1`.
