@@ -355,7 +355,7 @@ fn power_delivery_is_answered_before_the_vehicle_gives_up_after_two_seconds() {
     assert_eq!(vehicle.heard(), None);
     vehicle.bench.pass(Duration::from_millis(1), true);
     assert_eq!(code(&vehicle.heard().unwrap()), ResponseCode::FailedPowerDeliveryNotApplied);
-    assert_eq!(vehicle.ended(), Some((LinkOutcome::Failed, Some("overdue"))));
+    assert_eq!(vehicle.ended(), Some((LinkOutcome::Overdue, Some("overdue"))));
 }
 
 #[test]
