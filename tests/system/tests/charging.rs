@@ -7,7 +7,8 @@ use voltry_system_tests::{SMALL_CAR, Station};
 
 #[tokio::test]
 async fn a_car_charges_to_its_end_and_the_bill_is_the_meters() {
-    let mut station = Station::start(SMALL_CAR).await;
+    // With a monitor that takes its time, as in the field.
+    let mut station = Station::start(&SMALL_CAR.replace("monitor_pace = 10", "monitor_pace = 1")).await;
     let before = station.truth(1).await.register;
     station.charge(1).await;
     station.until_state(1, &[EvseState::Finished], Duration::from_secs(60)).await;
@@ -22,7 +23,7 @@ async fn a_car_charges_to_its_end_and_the_bill_is_the_meters() {
 
 #[tokio::test]
 async fn a_car_waits_for_its_token_and_the_same_token_ends_its_session() {
-    let topology = "free = false\ntokens = [\"04A1B2C3\"]\n[[evse]]\n\
+    let topology = "free = false\ntokens = [\"04A1B2C3\"]\n[[evse]]\nmonitor_pace = 10\n\
                     vehicle = { capacity_wh = 60000.0, soc = 20.0, target_soc = 80.0 }\n";
     let mut station = Station::start(topology).await;
     let before = station.truth(1).await.register;
@@ -45,7 +46,8 @@ async fn a_car_waits_for_its_token_and_the_same_token_ends_its_session() {
 #[tokio::test]
 async fn two_cars_charge_at_once_within_the_stations_limit() {
     let topology = "evses = 2\npower_limit = 60000.0\n\
-         [[evse]]\nvehicle = { capacity_wh = 60000.0 }\n[[evse]]\nvehicle = { capacity_wh = 60000.0 }\n";
+         [[evse]]\nmonitor_pace = 10\nvehicle = { capacity_wh = 60000.0 }\n\
+         [[evse]]\nmonitor_pace = 10\nvehicle = { capacity_wh = 60000.0 }\n";
     let mut station = Station::start(topology).await;
     station.charge(1).await;
     station.charge(2).await;

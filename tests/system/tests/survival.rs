@@ -34,8 +34,7 @@ async fn a_killed_evse_lets_go_in_time_and_its_transaction_is_closed_by_the_mete
 
 #[tokio::test]
 async fn a_killed_evse_does_not_disturb_its_neighbour() {
-    let topology = "evses = 2\n[[evse]]\nvehicle = { capacity_wh = 60000.0 }\n[[evse]]\nvehicle = { capacity_wh = 60000.0 }\n";
-    let mut station = Station::start(topology).await;
+    let mut station = Station::start(&format!("evses = 2\n{LARGE_CAR}{LARGE_CAR}")).await;
     station.charge(1).await;
     station.charge(2).await;
     station.tell("kill evse-1").await;

@@ -210,7 +210,7 @@ async fn build_world(
         network::make_link(evse).await?;
         let circuit = SharedCircuit::new(Circuit::new(parts.circuit()));
         world.spawn(circuit.clone().run());
-        wiring::attach(evse, &circuit, &dev, world)?;
+        wiring::attach(evse, &circuit, parts.monitor_pace, &dev, world)?;
         circuits.push(circuit.clone());
         let (doing_in, doing) = watch::channel(Doing::Away);
         let interface = network::vehicle_end(evse);

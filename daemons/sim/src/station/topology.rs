@@ -39,6 +39,8 @@ pub struct Topology {
 pub struct EvseParts {
     /// Power modules of 30 kW and 100 A.
     pub modules: usize,
+    /// How many times faster than in the field the insulation monitor tests itself and measures.
+    pub monitor_pace: u32,
     /// The vehicle.
     pub vehicle: VehicleConfig,
 }
@@ -60,7 +62,7 @@ impl Default for Topology {
 
 impl Default for EvseParts {
     fn default() -> Self {
-        Self { modules: 3, vehicle: VehicleConfig::default() }
+        Self { modules: 3, monitor_pace: 1, vehicle: VehicleConfig::default() }
     }
 }
 
@@ -116,6 +118,9 @@ impl Topology {
             if !(1..=16).contains(&parts.modules) {
                 bail!("EVSE {evse} has {} modules: there can be 1 to 16", parts.modules);
             }
+            if !(1..=10).contains(&parts.monitor_pace) {
+                bail!("EVSE {evse}: monitor_pace = {}: 1 to 10", parts.monitor_pace);
+            }
             let vehicle = &parts.vehicle;
             let quantities =
                 [vehicle.capacity_wh, vehicle.voltage_max, vehicle.current_max, vehicle.power_max];
@@ -147,6 +152,7 @@ mod tests {
             "evses = 0",
             "evses = 99",
             "[[evse]]\nmodules = 0",
+            "[[evse]]\nmonitor_pace = 0",
             "[[evse]]\nvehicle.capacity_wh = -1.0",
             "[[evse]]\nvehicle.soc = 101.0",
         ] {

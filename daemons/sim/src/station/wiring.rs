@@ -43,6 +43,7 @@ pub(super) fn grid_line() -> String {
 pub(super) fn attach(
     evse: u32,
     circuit: &SharedCircuit,
+    monitor_pace: u32,
     dev: &Path,
     world: &mut JoinSet<()>,
 ) -> anyhow::Result<()> {
@@ -57,7 +58,7 @@ pub(super) fn attach(
     connect(&dev.join(format!("mcu{evse}")), Mcu::new(McuConfig::default(), circuit.clone()), world)?;
     let meter = AcrelMeter::new(METER_UNIT, circuit.clone());
     connect(&dev.join(dc_line(evse)), Line::new(MODBUS_BAUD, vec![Box::new(meter)]), world)?;
-    let monitor = IsoCha::new(MONITOR_UNIT, circuit.clone());
+    let monitor = IsoCha::new(MONITOR_UNIT, circuit.clone()).with_pace(monitor_pace);
     connect(&dev.join(imd_line(evse)), Line::new(MODBUS_BAUD, vec![Box::new(monitor)]), world)
 }
 
