@@ -1,12 +1,14 @@
 """As josev_vehicle.py, in ISO 15118-20.
 
-Usage: josev_iso20_vehicle.py FOLDER CHARGE_LOOPS SERVICE
+Usage: josev_iso20_vehicle.py FOLDER CHARGE_LOOPS SERVICE [tls]
 
-SERVICE is DC or DC_BPT. The station chooses scheduled or dynamic control: Josev takes the first
+SERVICE is DC or DC_BPT. With `tls` it speaks TLS 1.3, shows its certificate, and pays by contract where
+the station offers that; what it trusts and what it holds are in FOLDER/vehicle. The station chooses scheduled or dynamic control: Josev takes the first
 parameter set it is offered.
 """
 
 import asyncio
+import os
 import sys
 
 import josev_vehicle
@@ -95,6 +97,9 @@ CONFIGURATION = {
 }
 
 if __name__ == "__main__":
-    folder, loops, service = sys.argv[1:]
+    folder, loops, service, *tls = sys.argv[1:]
     configuration = CONFIGURATION | {"supportedEnergyServices": [service]}
+    if tls == ["tls"]:
+        configuration |= {"useTls": True, "enforceTls": True}
+        os.environ |= {"PKI_PATH": f"{folder}/vehicle", "ENABLE_TLS_1_3": "true"}
     asyncio.run(josev_vehicle.main(folder, int(loops), configuration, Vehicle, charge_loop))

@@ -235,6 +235,7 @@ class Certificates:
         return (
             f'[config.secc.1.tls]\nmode = "required"\ncertificates = [{{ chain = "{chain}", key = "{key}" }}]\n'
             f"contract_roots = {roots if contracts else []}\n"
+            f'vehicle_roots = ["{self.certificates}/oemRootCACert.pem"]\n'
         )
 
 
@@ -255,15 +256,19 @@ async def back_end(running, certificates):
         await process.wait()
 
 
-async def charges_over_tls(running, conversation):
+SUITES = {"1.2": "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256", "1.3": "TLS_AES_256_GCM_SHA384"}
+
+
+async def charges_over_tls(running, conversation, version="1.2"):
     """One session; the transaction in the book."""
     before = await running.status()
     await running.say("plug 1")
     await running.until_charging()
     assert await running.until_ended() == "charged to its target"
     assert running.conversation() == conversation
-    [suite] = re.findall(r"INFO.* TLS.*version=\W*1\.2.*suite=\W*([\w-]+)", "".join(running.lines))
-    assert suite in ["ECDHE-ECDSA-AES128-SHA256", "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256"]
+    [tls] = [line for line in running.lines if re.search(r"secc-1: .* INFO TLS ", line)]
+    assert f'version="{version}"' in tls, tls
+    assert SUITES[version] in tls, tls
     after = await running.status()
     assert (after["state"], after["contactors"]) == ("finished", "open")
     [[transaction]] = await running.ask("Transactions", "u", 10)
@@ -306,5 +311,28 @@ def test_an_independent_vehicle_is_sent_a_contract_and_pays_by_it(tmp_path):
             transaction = await charges_over_tls(running, INSTALLATION_CONVERSATION)
             assert transaction[2] == f"…{contract[-2:]}", transaction
             assert await answers.readline() == b"installation urn:iso:15118:2:2013:MsgDef answered\n"
+
+    play(scenario(), 150)
+
+
+def test_an_independent_vehicle_charges_in_iso_15118_20_over_mutual_tls(tmp_path):
+    # -20 is offered because the vehicle shows a certificate: no protocols are configured.
+    config = Certificates(tmp_path).configuration(contracts=False)
+
+    async def scenario():
+        async with station(tmp_path, 100, ISO20_VEHICLE, ["DC", "tls"], config) as running:
+            await charges_over_tls(running, ISO20_CONVERSATION, "1.3")
+
+    play(scenario(), 150)
+
+
+def test_an_independent_vehicle_pays_by_contract_in_iso_15118_20(tmp_path):
+    certificates = Certificates(tmp_path)
+    config, contract = certificates.configuration(contracts=True), certificates.contract()
+
+    async def scenario():
+        async with station(tmp_path, 100, ISO20_VEHICLE, ["DC", "tls"], config, [contract]) as running:
+            transaction = await charges_over_tls(running, ISO20_CONVERSATION, "1.3")
+            assert transaction[2] == f"…{contract[-2:]}", transaction
 
     play(scenario(), 150)

@@ -25,10 +25,10 @@ pub struct Settings {
     /// TCP port on which vehicles connect; 0, the default, takes a free one above 49151.
     #[serde(default)]
     pub port: u16,
-    /// Protocols that are offered; the vehicle's priorities decide among them. By default all
-    /// but ISO 15118-20, which is to run over TLS 1.3 only.
-    #[serde(default = "default_protocols")]
-    pub protocols: Vec<Protocol>,
+    /// Protocols that are offered, whatever the connection; the vehicle's priorities decide among
+    /// them. By default all: ISO 15118-20 over TLS 1.3 to vehicles whose certificate `tls.vehicle_roots`
+    /// vouch for, as the standard has it, the others always.
+    pub protocols: Option<Vec<Protocol>>,
     /// How ISO 15118-20 sessions are controlled, the preferred mode first; most vehicles take
     /// the first.
     #[serde(default = "both_modes")]
@@ -49,8 +49,12 @@ pub struct Settings {
     pub timing: Timing,
 }
 
-fn default_protocols() -> Vec<Protocol> {
-    Protocol::ALL.into_iter().filter(|protocol| *protocol != Protocol::Iso20).collect()
+impl Settings {
+    /// What every vehicle is offered.
+    #[must_use]
+    pub fn unconditional_protocols(&self) -> Vec<Protocol> {
+        self.protocols.clone().unwrap_or_else(|| vec![Protocol::Iso2, Protocol::Din])
+    }
 }
 
 fn both_modes() -> Vec<ControlMode> {
@@ -182,7 +186,7 @@ fn problems(settings: &Settings) -> Vec<(&'static str, String)> {
     if !(1..=15).contains(&settings.interface.len()) {
         problems.push(("interface", "an interface's name has 1 to 15 characters".to_owned()));
     }
-    if settings.protocols.is_empty() {
+    if settings.protocols.as_ref().is_some_and(Vec::is_empty) {
         problems.push(("protocols", "no protocol, no vehicle: name at least one".to_owned()));
     }
     if settings.control_modes.is_empty() || settings.control_modes.len() > ControlMode::ALL.len() {
@@ -232,7 +236,7 @@ mod tests {
         assert_eq!(provision.objects[0].name.as_str(), "org.voltry.Secc.N1");
         assert_eq!(provision.objects[0].path.as_str(), "/org/voltry/ev_link/1");
         assert_eq!(provision.settings.timing.pre_charge, Duration::from_secs(5));
-        assert_eq!(provision.settings.protocols, [Protocol::Iso2, Protocol::Din]);
+        assert_eq!(provision.settings.unconditional_protocols(), [Protocol::Iso2, Protocol::Din]);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::decide::{Cause, Question, Verdict};
-use crate::message::{Code, Processing};
+use crate::message::{Code, Processing, Protocol};
 
 /// Why a certificate or a signature is not believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +88,7 @@ impl Question<'_> {
             Request::Details { believed } => as_believed(believed),
             Request::MeteringReceipt { signed } => as_believed(signed),
             Request::Authorization { proof: Ok(_) } => self.authorization(),
-            Request::Authorization { proof: Err(disbelief) } => disbelieved(disbelief),
+            Request::Authorization { proof: Err(disbelief) } => self.unproved(disbelief),
             Request::Certificate { .. } => {
                 let no = |cause| Verdict::Fail(Code::FailedNoCertificateAvailable, cause);
                 match self.certificate() {
@@ -98,6 +98,20 @@ impl Question<'_> {
                     None => Verdict::Wait,
                 }
             }
+        }
+    }
+
+    /// In ISO 15118-20 a vehicle whose contract is no good is warned, and may show another or pay
+    /// otherwise; not for ever.
+    fn unproved(&self, disbelief: &Disbelief) -> Verdict {
+        if self.protocol != Protocol::Iso20 || disbelief.code == Code::FailedSignatureError {
+            return disbelieved(disbelief);
+        }
+        let cause = Cause::Disbelieved(disbelief.why.clone());
+        if self.since(self.timing.authorization) {
+            Verdict::Fail(Code::Failed, cause)
+        } else {
+            Verdict::Warn(disbelief.code, cause)
         }
     }
 

@@ -47,6 +47,8 @@ pub enum Verdict {
     Wait,
     /// Answer, and go on.
     Say(Processing),
+    /// Answer with this code, and let the vehicle try otherwise.
+    Warn(Code, Cause),
     /// Answer with this code, and end.
     Fail(Code, Cause),
 }
@@ -296,7 +298,7 @@ impl Question<'_> {
         }
     }
 
-    fn since(&self, limit: Duration) -> bool {
+    pub(crate) fn since(&self, limit: Duration) -> bool {
         self.now.since(self.entered) >= limit
     }
 

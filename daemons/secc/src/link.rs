@@ -299,7 +299,9 @@ impl Link {
             Arrival::Secured(secured) => {
                 let version = if secured.tls13 { "1.3" } else { "1.2" };
                 tracing::info!(version, suite = secured.suite, vehicle = secured.vehicle, "TLS");
-                session.secured(now, self.contracts.clone());
+                // -20 is for TLS 1.3 with a vehicle that showed who it is.
+                let iso20 = secured.tls13 && secured.vehicle.is_some() && self.settings.protocols.is_none();
+                session.secured(now, iso20, self.contracts.clone());
             }
             Arrival::Refused(why) => session.refused(now, why),
             Arrival::Gone(why) => session.disconnected(now, why),
@@ -505,7 +507,7 @@ impl Link {
         let identity = v2g::Identity {
             evse_id: self.settings.evse_id.clone(),
             peak_current_ripple: self.settings.peak_current_ripple,
-            protocols: self.settings.protocols.clone(),
+            protocols: self.settings.unconditional_protocols(),
             control_modes: self.settings.control_modes.clone(),
             services: self.settings.services.clone(),
         };

@@ -120,11 +120,16 @@ impl Stage {
     const fn towards_parameters_in_iso20(self, request: &Request) -> Option<Self> {
         use Request as R;
         use Stage as S;
+        use contract::Request as C;
         Some(match (self, request) {
             (S::Setup, R::SessionSetup { .. }) => S::Identified,
             (S::Identified, R::AuthorizationSetup) => S::AuthorizationOffered,
-            (S::AuthorizationOffered, R::Authorization) => S::Authorizing { granted: false },
-            (S::Authorizing { granted }, R::Authorization) => S::Authorizing { granted },
+            (S::AuthorizationOffered, R::Authorization | R::Contract(C::Authorization { .. })) => {
+                S::Authorizing { granted: false }
+            }
+            (S::Authorizing { granted }, R::Authorization | R::Contract(C::Authorization { .. })) => {
+                S::Authorizing { granted }
+            }
             (S::Authorizing { granted: true }, R::ServiceDiscovery)
             | (S::Services, R::ServiceDiscovery | R::ServiceDetail { .. }) => S::Services,
             (S::Services, R::ServiceSelection { .. }) => S::Selected,

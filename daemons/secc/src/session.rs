@@ -200,11 +200,11 @@ impl Session {
         }
     }
 
-    /// The TLS handshake is done; the vehicle speaks next. `contracts`: those that are believed, if
-    /// Plug & Charge is offered.
-    pub fn secured(&mut self, now: Timestamp, contracts: Option<Arc<Contracts>>) {
+    /// The TLS handshake is done; the vehicle speaks next. `iso20`: ISO 15118-20 is offered beside
+    /// what else is. `contracts`: those that are believed, if Plug & Charge is offered.
+    pub fn secured(&mut self, now: Timestamp, iso20: bool, contracts: Option<Arc<Contracts>>) {
         self.heard = now;
-        self.wire.secured(contracts);
+        self.wire.secured(iso20, contracts);
     }
 
     /// There is no TLS handshake to speak after.
@@ -513,8 +513,20 @@ impl Session {
                     self.proceed(now, &held.request, processing);
                 }
             }
+            Verdict::Warn(code, cause) => {
+                tracing::info!(request = held.request.name(), %cause, "the vehicle is warned");
+                let body = question.body(Processing::Finished, true);
+                if self.send(now, &Answer { code, body }) {
+                    self.await_request(now);
+                }
+            }
             Verdict::Fail(code, cause) => self.refuse(now, &held.request, code, cause, pushed),
         }
+    }
+
+    fn await_request(&mut self, now: Timestamp) {
+        self.quiet_limit = self.timing.sequence;
+        self.quiet_until = now + self.quiet_limit;
     }
 
     /// The code of an answer without failure.

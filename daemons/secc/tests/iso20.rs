@@ -8,6 +8,9 @@
 )]
 
 mod bench;
+#[path = "iso20/contract.rs"]
+mod contract;
+mod pki;
 
 use std::time::Duration;
 

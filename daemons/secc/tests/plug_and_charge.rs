@@ -83,7 +83,7 @@ fn bench_of(roots: &[&Holder]) -> Bench {
     for (number, root) in roots.iter().enumerate() {
         files.push(root.write(folder.path(), &format!("root {number}"), &[]).0);
     }
-    bench.session.secured(bench.now, Some(Arc::new(Contracts::load(&files).unwrap())));
+    bench.session.secured(bench.now, false, Some(Arc::new(Contracts::load(&files).unwrap())));
     bench.reach_services();
     bench
 }
@@ -315,7 +315,7 @@ fn a_contract_that_was_not_shown_and_an_unsigned_way_round_are_out_of_order() {
 fn without_tls_or_roots_there_is_no_contract() {
     let contract = Contract::new();
     let mut bench = Bench::new();
-    bench.session.secured(bench.now, None);
+    bench.session.secured(bench.now, false, None);
     bench.reach_services();
     let B::ServiceDiscoveryRes(answer) = bench.ok(service_discovery()) else { panic!() };
     assert_eq!(answer.payment_option_list.payment_option, [PaymentOption::ExternalPayment]);

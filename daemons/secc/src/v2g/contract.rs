@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use iso15118::Protocol;
-use iso15118::exi::ValueCoding;
+use iso15118::exi::{ExiError, ValueCoding};
 use iso15118::iso2::{self, AuthorizationReq, MeteringReceiptReq, PaymentDetailsReq, Signature};
+use iso15118::iso20;
 use iso15118::message::Message;
 use iso15118::pnc::pki::{
     Certificate, ChainError, Policy, Profile, TrustAnchor, TrustAnchors, VerifyWith, validate,
@@ -82,21 +83,31 @@ impl Exchange {
         let chain = &req.contract_signature_cert_chain;
         let above = chain.sub_certificates.iter().flat_map(|sub| &sub.certificate);
         let chain: Vec<&[u8]> = std::iter::once(&chain.certificate).chain(above).map(Vec::as_slice).collect();
-        let roots = self.contracts.as_ref().map_or(&[][..], |contracts| &contracts.roots);
-        let now = i64::try_from(unix_seconds).unwrap_or(i64::MAX);
-        let (named, point) = believe(&chain, roots, now)?;
-        if !same_contract(&named, &req.e_maid) {
+        let believed = self.shown(&chain, unix_seconds)?;
+        if !same_contract(&believed.emaid, &req.e_maid) {
             return Err(no(Code::FailedCertChainError, "the contract certificate is for another eMAID"));
         }
-        let key =
-            Key::new(&point).map_err(|_| no(Code::FailedCertChainError, "the contract's key is none"))?;
-        openssl::rand::rand_bytes(&mut self.challenge)
-            .map_err(|_| no(Code::Failed, "no random numbers for a challenge"))?;
-        self.believed = Some(Believed { emaid: plain(&named).into(), key, proved: false });
+        self.draw_challenge().map_err(|_| no(Code::Failed, "no random numbers for a challenge"))?;
+        self.believed = Some(believed);
         Ok(())
     }
 
-    /// The challenge for the contract that was shown last.
+    /// Judges a contract's certificate and those above it.
+    fn shown(&self, chain: &[&[u8]], unix_seconds: u64) -> Result<Believed, Disbelief> {
+        let roots = self.contracts.as_ref().map_or(&[][..], |contracts| &contracts.roots);
+        let now = i64::try_from(unix_seconds).unwrap_or(i64::MAX);
+        let (named, point) = believe(chain, roots, now)?;
+        let key =
+            Key::new(&point).map_err(|_| no(Code::FailedCertChainError, "the contract's key is none"))?;
+        Ok(Believed { emaid: plain(&named).into(), key, proved: false })
+    }
+
+    /// A challenge for the contract that was shown, or in ISO 15118-20 will be.
+    pub(super) fn draw_challenge(&mut self) -> Result<(), openssl::error::ErrorStack> {
+        openssl::rand::rand_bytes(&mut self.challenge)
+    }
+
+    /// The challenge that was drawn last.
     pub(super) const fn challenge(&self) -> &[u8] {
         &self.challenge
     }
@@ -124,15 +135,31 @@ impl Exchange {
     fn proof(&self, req: &AuthorizationReq, signature: Option<&Signature>) -> Result<Arc<str>, Disbelief> {
         let (believed, signature) = self.both(signature)?;
         let challenge = GenChallenge::new(self.challenge);
-        let key = believed.key.for_signature(signature);
-        iso15118::pnc::iso2::verify_authorization(req, signature, &challenge, &Sha, &key).map_err(
-            |error| {
-                let challenge = matches!(error, PncError::ChallengeMismatch | PncError::MissingChallenge);
-                let code = if challenge { Code::FailedChallengeInvalid } else { Code::FailedSignatureError };
-                no(code, &format!("the AuthorizationReq's signature: {error}"))
-            },
-        )?;
+        let key = believed.key.in_either_grammar(|coding| signature.signed_info.to_fragment_with(coding));
+        iso15118::pnc::iso2::verify_authorization(req, signature, &challenge, &Sha, &key)
+            .map_err(unproved)?;
         Ok(Arc::clone(&believed.emaid))
+    }
+
+    /// Judges an AuthorizationReq of ISO 15118-20, which shows the contract and signs the challenge
+    /// at once. The vehicle repeats it as it is while authorization is ongoing.
+    pub(super) fn authorization_in_iso20(
+        &self,
+        mode: &iso20::messages::PnCAReqAuthorizationMode,
+        signature: Option<&iso20::common::Signature>,
+        unix_seconds: u64,
+    ) -> Result<Arc<str>, Disbelief> {
+        let chain = &mode.contract_certificate_chain;
+        let above = &chain.sub_certificates.certificate;
+        let chain: Vec<&[u8]> = std::iter::once(&chain.certificate).chain(above).map(Vec::as_slice).collect();
+        let believed = self.shown(&chain, unix_seconds)?;
+        let signature = signature.ok_or_else(|| no(Code::FailedSignatureError, UNSIGNED))?;
+        let challenge = GenChallenge::new(self.challenge);
+        let key = believed.key.in_either_grammar(|coding| signature.signed_info.to_fragment_with(coding));
+        let suites = iso15118::pnc::iso20::SUITES;
+        iso15118::pnc::iso20::verify_authorization(mode, signature, &challenge, suites, &Sha, &key)
+            .map_err(unproved)?;
+        Ok(believed.emaid)
     }
 
     /// Judges the signature of a receipt. What was metered is not compared: nothing was asked for.
@@ -147,7 +174,7 @@ impl Exchange {
         };
         let fragment = req.to_fragment().map_err(|error| bad(&error))?;
         let signed = [Signed::new(req.id.as_deref().unwrap_or_default(), &fragment)];
-        let key = believed.key.for_signature(signature);
+        let key = believed.key.in_either_grammar(|coding| signature.signed_info.to_fragment_with(coding));
         iso15118::pnc::iso2::verify(signature, &signed, &Sha, &key).map_err(|error| bad(&error))
     }
 
@@ -155,12 +182,22 @@ impl Exchange {
         &'a self,
         signature: Option<&'a Signature>,
     ) -> Result<(&'a Believed, &'a Signature), Disbelief> {
-        let none = || no(Code::FailedSignatureError, "no signature by a contract that was shown");
+        let none = || no(Code::FailedSignatureError, UNSIGNED);
         self.believed.as_ref().zip(signature).ok_or_else(none)
     }
 }
 
-/// The eMAID and the key of a chain that leads to one of the roots.
+const UNSIGNED: &str = "no signature by a contract that was shown";
+
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
+fn unproved(error: PncError) -> Disbelief {
+    let challenge = matches!(error, PncError::ChallengeMismatch | PncError::MissingChallenge);
+    let code = if challenge { Code::FailedChallengeInvalid } else { Code::FailedSignatureError };
+    no(code, &format!("the AuthorizationReq's signature: {error}"))
+}
+
+/// The eMAID and the key of a chain that leads to one of the roots. That no certificate outlives its
+/// issuer (ISO 15118-20, amendment 1) is left to whoever issues: all are valid today.
 fn believe(chain: &[&[u8]], roots: &[Vec<u8>], now: i64) -> Result<(String, Vec<u8>), Disbelief> {
     // Some send the root along, which the path does not count.
     let is_root = |der: &&[u8]| roots.iter().any(|root| root == der);
@@ -255,11 +292,13 @@ impl Key {
     }
 
     /// Verifies over `SignedInfo` as the xmldsig schema alone encodes it, which is what the
-    /// standard asks for, or as the whole schema of -2 does, which is one byte longer.
-    fn for_signature<'a>(&'a self, signature: &Signature) -> EitherGrammar<'a> {
+    /// standard asks for, or as the message set's whole schema does: `whole`, one byte longer in -2.
+    fn in_either_grammar(
+        &self,
+        whole: impl Fn(ValueCoding) -> Result<Vec<u8>, ExiError>,
+    ) -> EitherGrammar<'_> {
         let codings = [ValueCoding::Literal, ValueCoding::Referenced];
-        let whole = codings.iter().filter_map(|coding| signature.signed_info.to_fragment_with(*coding).ok());
-        EitherGrammar { key: self, whole: whole.collect() }
+        EitherGrammar { key: self, whole: codings.into_iter().filter_map(|one| whole(one).ok()).collect() }
     }
 }
 

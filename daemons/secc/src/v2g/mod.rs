@@ -130,8 +130,12 @@ impl Wire {
         }
     }
 
-    /// The connection is protected; contracts are offered, if these are `Some`.
-    pub fn secured(&mut self, contracts: Option<Arc<Contracts>>) {
+    /// The connection is protected. `iso20`: so well that ISO 15118-20 is offered too. Contracts are
+    /// offered, if these are `Some`.
+    pub fn secured(&mut self, iso20: bool, contracts: Option<Arc<Contracts>>) {
+        if iso20 && !self.identity.protocols.contains(&Protocol::Iso20) {
+            self.identity.protocols.push(Protocol::Iso20);
+        }
         self.exchange.contracts = contracts;
     }
 
@@ -172,7 +176,8 @@ impl Wire {
         let (session_id, request) = match &message {
             Envelope::Iso(Message::AppProtocolReq(offer)) => return self.agree(offer),
             Envelope::Iso(message) if self.connection.protocol() == Some(Generation::Iso20) => {
-                let (session_id, request, form) = iso20::request(message, &self.identity)?;
+                let (session_id, request, form) =
+                    iso20::request(message, &self.identity, &mut self.exchange, unix_seconds)?;
                 self.form = form;
                 (session_id, request)
             }
@@ -236,7 +241,8 @@ impl Wire {
             Some(Generation::Din70121) => din::answer(din.as_deref(), session_id, identity, answer)
                 .map(|message| Envelope::Din(Box::new(message))),
             Some(Generation::Iso20) => {
-                iso20::answer(iso, self.form, session_id, unix_seconds, identity, answer).map(Envelope::Iso)
+                iso20::answer(iso, self.form, session_id, unix_seconds, identity, &self.exchange, answer)
+                    .map(Envelope::Iso)
             }
             _ => iso2::answer(iso, session_id, unix_seconds, identity, &self.exchange, answer)
                 .map(Envelope::Iso),

@@ -95,7 +95,11 @@ async fn tcp() -> TcpStream {
 
 /// Hands shake; the vehicle's side of it.
 pub(crate) async fn shake(client: SslContextBuilder) -> Result<SslStream<TcpStream>, openssl::ssl::Error> {
-    let mut ssl = Ssl::new(&client.build()).unwrap();
+    shake_by(&client.build()).await
+}
+
+async fn shake_by(client: &SslContext) -> Result<SslStream<TcpStream>, openssl::ssl::Error> {
+    let mut ssl = Ssl::new(client).unwrap();
     ssl.set_status_type(openssl::ssl::StatusType::OCSP).unwrap();
     let mut stream = SslStream::new(ssl, tcp().await).unwrap();
     Pin::new(&mut stream).connect().await?;
@@ -195,13 +199,24 @@ async fn an_iso_15118_20_vehicle_shows_its_certificate_and_is_shown_the_stronger
         let own = files.manufacturer.issue(Wish::new("vehicle", Role::Station));
         client.set_certificate(&own.certificate).unwrap();
         client.set_private_key(&own.key).unwrap();
-        let stream = shake(client).await.unwrap();
+        let client = client.build();
+        let stream = shake_by(&client).await.unwrap();
         assert_eq!(shown(&stream), "station P-521");
         vehicle(stream).charge().await;
+        assert!(offers_iso20(vehicle(shake_by(&client).await.unwrap())).await);
         // One that shows none may speak ISO 15118-2.
-        vehicle(shake(files.client(SslVersion::TLS1_3)).await.unwrap()).charge().await;
+        let none = files.client(SslVersion::TLS1_3).build();
+        assert!(!offers_iso20(vehicle(shake_by(&none).await.unwrap())).await);
+        vehicle(shake_by(&none).await.unwrap()).charge().await;
     })
     .await;
+}
+
+async fn offers_iso20(mut vehicle: Vehicle) -> bool {
+    let offer = SupportedAppProtocolReq::advertising(Protocols::only(Protocol::Iso20));
+    let answer = vehicle.exchange(Message::AppProtocolReq(Box::new(offer))).await;
+    let Some(Message::AppProtocolRes(answer)) = answer else { panic!("no answer") };
+    answer.schema_id.is_some()
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! ISO 15118-20:2022 with amendment 1: DC, bidirectional DC and MCS, which runs the messages of DC;
-//! scheduled and dynamic control, with external payment: its messages read into [`crate::message::Request`] ([`request`]), and written from
-//! [`crate::message::Answer`] ([`answer`]).
+//! scheduled and dynamic control, with external payment and by contract: its messages read into
+//! [`crate::message::Request`] ([`request`]), and written from [`crate::message::Answer`] ([`answer`]).
 //!
 //! Some answers take their form from the open request: a parameter or charge-loop response has
 //! the type of its request. [`Form`] carries that.

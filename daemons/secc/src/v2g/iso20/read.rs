@@ -11,7 +11,9 @@ use iso15118::message::Message;
 use voltry_units::{Amps, Volts};
 
 use super::{Form, parameter_sets};
+use crate::contract;
 use crate::message::{DcParameters, EvLimits, EvStatus, Needs, Progress, Request, Target};
+use crate::v2g::contract::Exchange;
 use crate::v2g::physical::{self, Rational};
 use crate::v2g::{Identity, WireError};
 
@@ -20,9 +22,14 @@ use crate::v2g::{Identity, WireError};
 pub(in crate::v2g) fn request(
     message: &Message,
     identity: &Identity,
+    exchange: &mut Exchange,
+    unix_seconds: u64,
 ) -> Result<(Vec<u8>, Request, Form), WireError> {
     let (header, (request, form)) = match message {
-        Message::Iso20(document) => (document.header(), (main_request(document, identity)?, Form::default())),
+        Message::Iso20(document) => {
+            let request = main_request(document, identity, exchange, unix_seconds)?;
+            (document.header(), (request, Form::default()))
+        }
         Message::Iso20Dc(document) => (document.header(), dc_request(document)?),
         other => return Err(WireError::NotARequest(other.name())),
     };
@@ -41,13 +48,30 @@ impl Form {
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the codec's enum: whatever is no request is refused")]
-fn main_request(document: &messages::Document, identity: &Identity) -> Result<Request, WireError> {
+fn main_request(
+    document: &messages::Document,
+    identity: &Identity,
+    exchange: &mut Exchange,
+    unix_seconds: u64,
+) -> Result<Request, WireError> {
     use messages::Document as D;
     Ok(match document {
         D::SessionSetupReq(req) => Request::SessionSetup { evcc_id: req.evcc_id.clone().into_bytes() },
-        D::AuthorizationSetupReq(_) => Request::AuthorizationSetup,
-        D::AuthorizationReq(req) => match req.choice {
+        D::AuthorizationSetupReq(_) => {
+            if exchange.draw_challenge().is_err() {
+                exchange.contracts = None;
+            }
+            Request::AuthorizationSetup
+        }
+        D::AuthorizationReq(req) => match &req.choice {
             messages::AuthorizationReqChoice::EIMAReqAuthorizationMode(_) => Request::Authorization,
+            messages::AuthorizationReqChoice::PnCAReqAuthorizationMode(mode)
+                if exchange.contracts.is_some() =>
+            {
+                let signature = req.header.signature.as_ref();
+                let proof = exchange.authorization_in_iso20(mode, signature, unix_seconds);
+                Request::Contract(contract::Request::Authorization { proof })
+            }
             messages::AuthorizationReqChoice::PnCAReqAuthorizationMode(_) => {
                 Request::NotOffered("AuthorizationReq(PnC)")
             }

@@ -10,6 +10,7 @@ use voltry_units::Watts;
 
 use super::{Form, id, parameter_sets};
 use crate::message::{Answer, Body, Code, Limits, Processing, Status};
+use crate::v2g::contract::Exchange;
 use crate::v2g::{Identity, physical};
 
 /// The one schedule offered, for 24 hours.
@@ -24,6 +25,7 @@ pub(in crate::v2g) fn answer(
     session_id: [u8; 8],
     unix_seconds: u64,
     identity: &Identity,
+    exchange: &Exchange,
     answer: &Answer,
 ) -> Option<Message> {
     let response_code = response_code(answer.code);
@@ -38,15 +40,7 @@ pub(in crate::v2g) fn answer(
             evse_id: identity.evse_id.clone(),
         }),
         Body::AuthorizationSetup => {
-            messages::Document::AuthorizationSetupRes(messages::AuthorizationSetupRes {
-                header,
-                response_code,
-                authorization_services: vec![messages::Authorization::EIM],
-                certificate_installation_service: false,
-                choice: messages::AuthorizationSetupResChoice::EIMASResAuthorizationMode(
-                    messages::EIMASResAuthorizationMode,
-                ),
-            })
+            messages::Document::AuthorizationSetupRes(authorization_setup(header, response_code, exchange))
         }
         Body::Authorization { processing } => {
             messages::Document::AuthorizationRes(messages::AuthorizationRes {
@@ -96,6 +90,31 @@ pub(in crate::v2g) fn answer(
         | Body::NotOffered => return None,
     };
     Some(Message::Iso20(Box::new(main)))
+}
+
+/// Certificates are not installed: vehicles that ask for one in ISO 15118-20 are told of no service.
+fn authorization_setup(
+    header: MessageHeader,
+    response_code: ResponseCode,
+    exchange: &Exchange,
+) -> messages::AuthorizationSetupRes {
+    use messages::{Authorization, AuthorizationSetupResChoice as C};
+    let (authorization_services, choice) = if exchange.contracts.is_some() {
+        let mode = messages::PnCASResAuthorizationMode {
+            gen_challenge: exchange.challenge().to_vec(),
+            supported_providers: None,
+        };
+        (vec![Authorization::PnC, Authorization::EIM], C::PnCASResAuthorizationMode(mode))
+    } else {
+        (vec![Authorization::EIM], C::EIMASResAuthorizationMode(messages::EIMASResAuthorizationMode))
+    };
+    messages::AuthorizationSetupRes {
+        header,
+        response_code,
+        authorization_services,
+        certificate_installation_service: false,
+        choice,
+    }
 }
 
 fn refusal(open: &Message, header: MessageHeader, code: ResponseCode) -> Option<Message> {
@@ -366,9 +385,11 @@ const fn response_code(code: Code) -> ResponseCode {
             ResponseCode::FAILEDWrongChargeParameter
         }
         Code::FailedPowerDeliveryNotApplied => ResponseCode::FAILEDPowerDeliveryNotApplied,
-        Code::FailedCertChainError | Code::FailedCertificateExpired => ResponseCode::FAILED,
-        Code::FailedNoCertificateAvailable | Code::FailedMeteringSignatureNotValid => ResponseCode::FAILED,
+        Code::FailedCertChainError => ResponseCode::WARNINGCertificateValidationError,
+        Code::FailedCertificateExpired => ResponseCode::WARNINGCertificateExpired,
+        Code::FailedChallengeInvalid => ResponseCode::WARNINGChallengeInvalid,
         Code::FailedSignatureError => ResponseCode::FAILEDSignatureError,
-        Code::FailedChallengeInvalid => ResponseCode::FAILED,
+        // Of -2 alone.
+        Code::FailedNoCertificateAvailable | Code::FailedMeteringSignatureNotValid => ResponseCode::FAILED,
     }
 }

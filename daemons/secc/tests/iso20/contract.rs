@@ -1,0 +1,221 @@
+//! Plug & Charge of ISO 15118-20.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use iso15118::iso20::common::Signature;
+use iso15118::iso20::messages::PnCAReqAuthorizationMode;
+use iso15118::pnc::{self, GenChallenge, PncError, Suite};
+use openssl::ecdsa::EcdsaSig;
+use openssl::nid::Nid;
+use voltry_secc::config::Timing;
+use voltry_secc::message;
+use voltry_secc::session::Session;
+use voltry_secc::v2g::{Contracts, Identity};
+
+use super::pki::{Holder, Role, Wish, root};
+use super::*;
+
+const EMAID: &str = "DEVOLC0123456X";
+
+/// A contract on one of the two curves, and how it signs.
+struct Contract {
+    root: Holder,
+    sub: Holder,
+    leaf: Holder,
+    suite: Suite,
+}
+
+struct Signer<'a>(&'a Holder);
+
+fn digest(suite: Suite, data: &[u8]) -> Vec<u8> {
+    if suite == Suite::EcdsaSha512 {
+        openssl::sha::sha512(data).to_vec()
+    } else {
+        openssl::sha::sha256(data).to_vec()
+    }
+}
+
+impl pnc::Hash for Signer<'_> {
+    fn digest(&self, suite: Suite, data: &[u8]) -> Vec<u8> {
+        digest(suite, data)
+    }
+}
+
+impl pnc::Sign for Signer<'_> {
+    fn sign(&self, suite: Suite, data: &[u8]) -> Result<Vec<u8>, PncError> {
+        let length = if suite == Suite::EcdsaSha512 { 66 } else { 32 };
+        let key = self.0.key.ec_key().unwrap();
+        let signature = EcdsaSig::sign(&digest(suite, data), &key).unwrap();
+        let mut raw = signature.r().to_vec_padded(length).unwrap();
+        raw.extend(signature.s().to_vec_padded(length).unwrap());
+        Ok(raw)
+    }
+}
+
+impl Contract {
+    fn new(suite: Suite, days: (i64, i64)) -> Self {
+        let curve = if suite == Suite::EcdsaSha512 { Nid::SECP521R1 } else { Nid::X9_62_PRIME256V1 };
+        let wish = |name, role| Wish { curve, ..Wish::new(name, role) };
+        // Its curve does not matter to those below it.
+        let root = root("MO root").issue(wish("MO", Role::Authority));
+        let sub = root.issue(wish("MO sub-CA", Role::Authority));
+        let leaf = sub.issue(Wish { days, ..wish(EMAID, Role::Contract) });
+        Self { root, sub, leaf, suite }
+    }
+
+    /// What proves it to this challenge.
+    fn proof(&self, challenge: &[u8]) -> (PnCAReqAuthorizationMode, Signature) {
+        let mut mode = PnCAReqAuthorizationMode {
+            id: "ID1".to_owned(),
+            gen_challenge: Vec::new(),
+            contract_certificate_chain: messages::ContractCertificateChain {
+                certificate: self.leaf.der(),
+                sub_certificates: messages::SubCertificates { certificate: vec![self.sub.der()] },
+            },
+        };
+        let challenge = GenChallenge::from_slice(challenge).unwrap();
+        let signer = Signer(&self.leaf);
+        let signature =
+            pnc::iso20::sign_authorization(self.suite, &mut mode, &challenge, &signer, &signer).unwrap();
+        (mode, signature)
+    }
+
+    /// A vehicle that was told the ways to be authorized, before a station that believes this
+    /// contract's root; with the challenge.
+    fn vehicle(&self) -> (Vehicle, Vec<u8>) {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, _) = self.root.write(folder.path(), "root", &[]);
+        let mut bench = Bench::new();
+        let identity = Identity {
+            evse_id: "DE*VOL*E1".to_owned(),
+            peak_current_ripple: Amps::new(1),
+            protocols: vec![message::Protocol::Iso2],
+            control_modes: message::ControlMode::ALL.to_vec(),
+            services: vec![Service::Dc],
+        };
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        bench.session = Session::open(bench.now, unix, identity, Timing::default(), ID, None, 100);
+        bench.session.secured(bench.now, true, Some(Arc::new(Contracts::load(&[file]).unwrap())));
+        let mut vehicle = Vehicle::at(bench);
+        let Main::SessionSetupRes(setup) = vehicle.main(session_setup) else { panic!() };
+        vehicle.id = setup.header.session_id;
+        let Main::AuthorizationSetupRes(offered) = vehicle.main(authorization_setup) else { panic!() };
+        let (contract, external) = (messages::Authorization::PnC, messages::Authorization::EIM);
+        assert_eq!(offered.authorization_services, [contract, external]);
+        let messages::AuthorizationSetupResChoice::PnCASResAuthorizationMode(mode) = offered.choice else {
+            panic!("no challenge")
+        };
+        assert_eq!(mode.gen_challenge.len(), 16);
+        (vehicle, mode.gen_challenge)
+    }
+}
+
+impl Vehicle {
+    fn prove(&mut self, (mode, signature): (PnCAReqAuthorizationMode, Signature)) {
+        self.send_main(|header| {
+            Main::AuthorizationReq(messages::AuthorizationReq {
+                header: MessageHeader { signature: Some(signature), ..header },
+                selected_authorization_service: messages::Authorization::PnC,
+                choice: messages::AuthorizationReqChoice::PnCAReqAuthorizationMode(mode),
+            })
+        });
+    }
+
+    fn told(&mut self) -> (ResponseCode, Processing) {
+        let Some(Main::AuthorizationRes(answer)) = self.heard_main() else { panic!("no answer") };
+        (answer.response_code, answer.evse_processing)
+    }
+
+    fn contracts(&self) -> Vec<&str> {
+        let told = self.bench.events.iter();
+        told.filter_map(|event| if let Event::Contract(emaid) = event { Some(&**emaid) } else { None })
+            .collect()
+    }
+}
+
+#[test]
+fn a_contract_on_either_curve_charges() {
+    for suite in [Suite::EcdsaSha256, Suite::EcdsaSha512] {
+        let contract = Contract::new(suite, (-1, 365));
+        let (mut vehicle, challenge) = contract.vehicle();
+        let proof = contract.proof(&challenge);
+        vehicle.prove(proof.clone());
+        vehicle.bench.pass(Duration::from_millis(150), true);
+        let waiting = (ResponseCode::OK, Processing::OngoingWaitingForCustomerInteraction);
+        assert_eq!(vehicle.told(), waiting, "{suite:?}");
+        // It asks again as it did.
+        vehicle.prove(proof);
+        vehicle.bench.push(|pushed| pushed.authorization = Authorization::Granted);
+        assert_eq!(vehicle.told(), (ResponseCode::OK, Processing::Finished));
+        assert_eq!(vehicle.contracts(), [EMAID]);
+        assert!(matches!(vehicle.main(service_discovery), Main::ServiceDiscoveryRes(_)));
+    }
+}
+
+#[test]
+fn a_vehicle_whose_contract_is_no_good_is_warned_and_may_pay_otherwise() {
+    let good = Contract::new(Suite::EcdsaSha256, (-1, 365));
+    let expired = Contract::new(Suite::EcdsaSha256, (-30, -2));
+    let stranger = Contract::new(Suite::EcdsaSha256, (-1, 365));
+    for (at, shown, challenge, warning) in [
+        (&expired, &expired, None, ResponseCode::WARNINGCertificateExpired),
+        (&good, &stranger, None, ResponseCode::WARNINGCertificateValidationError),
+        (&good, &good, Some([7; 16]), ResponseCode::WARNINGChallengeInvalid),
+    ] {
+        let (mut vehicle, ours) = at.vehicle();
+        vehicle.bench.pushed.authorization = Authorization::Granted;
+        vehicle.prove(shown.proof(challenge.as_ref().map_or(&ours, |wrong| wrong)));
+        assert_eq!(vehicle.told(), (warning, Processing::Finished));
+        assert_eq!(vehicle.contracts(), [""; 0]);
+        let Main::ServiceDiscoveryRes(refused) = vehicle.main(service_discovery) else { panic!() };
+        assert_eq!(refused.response_code, ResponseCode::FAILEDSequenceError, "nothing was granted");
+        let (mut vehicle, ours) = at.vehicle();
+        vehicle.prove(shown.proof(challenge.as_ref().map_or(&ours, |wrong| wrong)));
+        assert_eq!(vehicle.told().0, warning);
+        vehicle.bench.pushed.authorization = Authorization::Granted;
+        let Main::AuthorizationRes(answer) = vehicle.main(authorization) else { panic!() };
+        assert_eq!(answer.response_code, ResponseCode::OK);
+    }
+}
+
+#[test]
+fn warnings_end_with_the_time_for_authorization() {
+    let contract = Contract::new(Suite::EcdsaSha256, (-30, -2));
+    let (mut vehicle, challenge) = contract.vehicle();
+    for _ in 0..11 {
+        vehicle.prove(contract.proof(&challenge));
+        assert_eq!(vehicle.told().0, ResponseCode::WARNINGCertificateExpired);
+        vehicle.bench.pass(Duration::from_secs(5), true);
+    }
+    vehicle.prove(contract.proof(&challenge));
+    assert_eq!(vehicle.told().0, ResponseCode::FAILED);
+    let ended = |event: &Event| matches!(event, Event::Ended(LinkOutcome::Failed, _));
+    assert!(vehicle.bench.events.iter().any(ended));
+}
+
+#[test]
+fn a_signature_that_is_not_the_contracts_ends_the_session() {
+    let contract = Contract::new(Suite::EcdsaSha512, (-1, 365));
+    let (mut vehicle, challenge) = contract.vehicle();
+    vehicle.bench.pushed.authorization = Authorization::Granted;
+    let (mode, mut signature) = contract.proof(&challenge);
+    signature.signature_value.value[9] ^= 1;
+    vehicle.prove((mode, signature));
+    assert_eq!(vehicle.told().0, ResponseCode::FAILEDSignatureError);
+    assert_eq!(vehicle.contracts(), [""; 0]);
+    assert!(vehicle.bench.events.iter().any(|event| matches!(event, Event::Ended(LinkOutcome::Failed, _))));
+}
+
+#[test]
+fn iso_15118_20_is_offered_where_the_connection_is_protected_so_far_and_not_elsewhere() {
+    for protected in [true, false] {
+        let mut bench = Bench::speaking(&[message::Protocol::Iso2, message::Protocol::Din]);
+        bench.session.secured(bench.now, protected, None);
+        let offer = SupportedAppProtocolReq::advertising(Protocols::only(Protocol::Iso20));
+        bench.vehicle.send(&Message::AppProtocolReq(Box::new(offer))).unwrap();
+        bench.flush();
+        let Some(Message::AppProtocolRes(answer)) = bench.vehicle.next_message().unwrap() else { panic!() };
+        assert_eq!(answer.schema_id.is_some(), protected);
+    }
+}
