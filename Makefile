@@ -1,6 +1,6 @@
 # `make help` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help build demo check test bench fuzz properties cars
+.PHONY: help build demo check test bench fuzz properties hostile cars
 
 # Options of the demo, as in: make demo ARGS="--evses 2 --fault meter-gone"
 ARGS ?=
@@ -9,6 +9,8 @@ CAPTURES ?=
 # How long `make fuzz` feeds each parser, and the inputs that `make properties` gives each property.
 SECONDS ?= 60
 CASES ?= 20000
+# Sessions that `make hostile` spoils.
+TRIES ?= 100000
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +46,10 @@ fuzz: ## Damaged input to each parser that a peer reaches, SECONDS for each
 properties: ## The property tests, with CASES inputs for each
 	@scripts/install-tools build
 	@PROPTEST_CASES=$(CASES) cargo test --locked --workspace --lib --tests --exclude voltry-system-tests
+
+hostile: ## A hostile vehicle: TRIES sessions spoilt, reordered, cut, flooded
+	@scripts/install-tools build
+	@VOLTRY_HOSTILE_TRIES=$(TRIES) cargo test -q --locked -p voltry-secc --test hostile_vehicle -- --nocapture
 
 cars: ## Recorded cars drive again (CAPTURES=DIR; ARGS="--pace recorded --only NAME --keep FILE")
 	@scripts/install-tools test
