@@ -66,6 +66,8 @@ pub struct Connector {
     request: Request,
     pilot: PilotOutput,
     pilot_asked_by: String,
+    /// Who asked for it has left the bus; it follows when the contactors are open.
+    pilot_orphaned: bool,
     shutting_down: bool,
     faults: FaultLog,
     opened_under_load: u32,
@@ -115,6 +117,7 @@ impl Connector {
             request: Request::Open { since: now },
             pilot: PilotOutput::F,
             pilot_asked_by: String::new(),
+            pilot_orphaned: false,
             shutting_down: false,
             faults: FaultLog::new(),
             opened_under_load: 0,
@@ -171,7 +174,8 @@ impl Connector {
         self.request_open(now);
     }
 
-    /// Drives the pilot. It goes to −12 V when who asked for it leaves the bus.
+    /// Drives the pilot. It goes to −12 V when who asked for it has left the bus and the contactors
+    /// are open.
     ///
     /// # Errors
     /// `Unavailable` while the daemon ends.
@@ -180,6 +184,7 @@ impl Connector {
             return Err(Error::Unavailable("the board's daemon is ending".into()));
         }
         by.clone_into(&mut self.pilot_asked_by);
+        self.pilot_orphaned = false;
         self.drive_pilot(now, output);
         Ok(())
     }
@@ -211,9 +216,7 @@ impl Connector {
     /// A connection left the bus.
     pub fn left(&mut self, now: Timestamp, who: &str) {
         self.lease.holder_lost(who, now);
-        if self.pilot_asked_by == who && !self.is_energised(now) {
-            self.drive_pilot(now, PilotOutput::F);
-        }
+        self.pilot_orphaned |= self.pilot_asked_by == who;
     }
 
     /// The bus is gone, or the daemon has to end: open as if the holder had left, then −12 V.
@@ -244,6 +247,9 @@ impl Connector {
         self.notice_silence(now);
         self.obey_lease(now);
         self.watch_contactors(now);
+        if self.pilot_orphaned && matches!(self.request, Request::Open { .. }) {
+            self.drive_pilot(now, PilotOutput::F);
+        }
         let mut actions = Vec::new();
         actions.extend(self.queued.take().map(Action::Once));
         if now >= self.control_due {
@@ -430,10 +436,6 @@ impl Connector {
             self.pilot = output;
             self.control_due = now;
         }
-    }
-
-    fn is_energised(&self, now: Timestamp) -> bool {
-        matches!(self.request, Request::Closed { .. }) && self.lease.deadline().is_some_and(|at| now < at)
     }
 
     fn fresh(&self, now: Timestamp) -> Option<Heard> {

@@ -307,6 +307,17 @@ fn the_pilot_goes_to_minus_12_volts_when_who_drives_it_leaves() {
 }
 
 #[test]
+fn the_pilot_follows_a_lost_holder_also_when_the_vehicle_opens_first() {
+    let mut bench = Bench::closed();
+    bench.renew().unwrap();
+    bench.connector.left(ms(bench.now), EVSE);
+    bench.pass(50);
+    bench.hears(state(Pilot::B, Contactor::Closed));
+    assert!(bench.requests_open());
+    assert_eq!(bench.control[..2], [0x80, 0]);
+}
+
+#[test]
 fn without_the_bus_contactors_open_within_300_ms_and_the_pilot_follows() {
     let mut bench = Bench::closed();
     bench.connector.shut_down(ms(bench.now));
