@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use voltry_bus::names;
 use voltry_service::config::quantity;
-use voltry_service::{Binding, Config, ConfigError, Provision};
+use voltry_service::{Binding, Config, ConfigError, Problem, Provision};
 use voltry_units::Watts;
 
 use crate::authorization::Token;
@@ -93,6 +93,7 @@ pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>
             ));
         }
     }
+    problems.extend(wrong_meters(config, &settings));
     if settings.power_limit <= Watts::ZERO {
         problems.push(config.problem("station.power_limit_w", "must be above 0"));
     }
@@ -101,6 +102,26 @@ pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>
     }
     let object = Binding::new(names::STATION, names::STATION_PATH).expect("constants are well formed");
     Ok(Provision { objects: vec![object], settings })
+}
+
+/// A meter bills one EVSE, and it is the one that the EVSE watches.
+fn wrong_meters(config: &Config, settings: &Settings) -> Vec<Problem> {
+    let written = config.bindings();
+    let mut problems = Vec::new();
+    for (number, EvseSettings { energy_meter, .. }) in &settings.evse {
+        let place = format!("station.evse.{number}.energy_meter");
+        let others = settings.evse.iter().take_while(|(other, _)| *other != number);
+        if let Some((other, _)) = others.into_iter().find(|(_, other)| other.energy_meter == *energy_meter) {
+            let text = format!("this meter bills EVSE {other} already: each needs one of its own");
+            problems.push(config.problem(&place, text));
+        }
+        let watched = format!("evse.{number}.energy_meter");
+        if written.iter().any(|(path, binding)| *path == watched && binding != energy_meter) {
+            problems
+                .push(config.problem(&place, format!("EVSE {number} watches another meter, [{watched}]")));
+        }
+    }
+    problems
 }
 
 #[cfg(test)]
@@ -132,6 +153,19 @@ mod tests {
     fn a_bad_token_is_named_by_its_place_and_never_printed() {
         let error = check(&GOOD.replace("04A1B2C3", "SECRET TOKEN")).unwrap_err();
         assert!(error.contains("token 1") && !error.contains("SECRET"), "{error}");
+    }
+
+    #[test]
+    fn a_meter_bills_one_evse_and_that_watches_it() {
+        let meter =
+            r#"energy_meter = { name = "org.voltry.Meter.Dc1", path = "/org/voltry/energy_meter/dc1" }"#;
+        let other = meter.replace("Dc1", "Dc2");
+        let error = check(&format!("{GOOD}\n[station.evse.2]\n{meter}")).unwrap_err();
+        assert!(error.contains("bills EVSE 1 already"), "{error}");
+        assert!(check(&format!("{GOOD}\n[station.evse.2]\n{other}")).is_ok());
+        let error = check(&format!("{GOOD}\n[evse.1]\n{other}")).unwrap_err();
+        assert!(error.contains("EVSE 1 watches another meter"), "{error}");
+        assert!(check(&format!("{GOOD}\n[evse.1]\n{meter}")).is_ok());
     }
 
     #[test]
