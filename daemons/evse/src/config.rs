@@ -105,6 +105,19 @@ pub fn configure(config: &Config, instance: &str) -> Result<Provision<Settings>,
     if let Some((key, message)) = over_voltage_problem(&written) {
         wrong(key, message);
     }
+    let roles = written.roles();
+    // One that measured, or switched, another EVSE as well would make the leases of both meaningless.
+    for (path, binding) in config.bindings() {
+        let Some((other, role)) = path.strip_prefix("evse.").and_then(|path| path.split_once('.')) else {
+            continue;
+        };
+        if other != instance && roles.iter().any(|(_, ours)| *ours == binding) {
+            wrong(
+                role,
+                format!("{} at {} serves EVSE {other}: a device serves one", binding.path, binding.name),
+            );
+        }
+    }
     let Some(profile) = profile.filter(|_| problems.is_empty()) else {
         return Err(ConfigError(problems));
     };
@@ -119,17 +132,24 @@ pub fn configure(config: &Config, instance: &str) -> Result<Provision<Settings>,
         over_voltage_monitor: written.over_voltage_monitor.is_some(),
         monitor_measures_voltage: same_device(&written.insulation_monitor, &written.voltage_monitor),
     };
-    let mut roles = vec![
-        (Role::PowerSupply, written.power_supply),
-        (Role::VoltageMonitor, written.voltage_monitor),
-        (Role::InsulationMonitor, written.insulation_monitor),
-        (Role::ConnectorIo, written.connector_io),
-        (Role::EnergyMeter, written.energy_meter),
-        (Role::EvLink, written.ev_link),
-    ];
-    roles.extend(written.over_voltage_monitor.map(|binding| (Role::OverVoltageMonitor, binding)));
     let settings = Settings { number, installation, roles };
     Ok(Provision { objects: vec![object], settings })
+}
+
+impl Table {
+    /// Who plays each role.
+    fn roles(&self) -> Vec<(Role, Binding)> {
+        let bound = [
+            (Role::PowerSupply, Some(&self.power_supply)),
+            (Role::VoltageMonitor, Some(&self.voltage_monitor)),
+            (Role::InsulationMonitor, Some(&self.insulation_monitor)),
+            (Role::ConnectorIo, Some(&self.connector_io)),
+            (Role::EnergyMeter, Some(&self.energy_meter)),
+            (Role::EvLink, Some(&self.ev_link)),
+            (Role::OverVoltageMonitor, self.over_voltage_monitor.as_ref()),
+        ];
+        bound.into_iter().filter_map(|(role, binding)| Some((role, binding?.clone()))).collect()
+    }
 }
 
 /// Somebody acts on over-voltage within 10 ms, and it is said who.
@@ -212,6 +232,16 @@ ev_link = { name = "org.voltry.Secc.N1", path = "/org/voltry/ev_link/1" }
         assert!(configured(&none.replace("-2023", "-2014")).is_ok(), "that edition leaves it open");
         let both = configured(&format!("{GOOD}over_voltage_by_hardware = true\n")).unwrap_err();
         assert!(both.to_string().contains("either"), "{both}");
+    }
+
+    #[test]
+    fn a_device_serves_one_evse() {
+        let binding = r#"{ name = "org.voltry.Meter.imd", path = "/org/voltry/insulation_monitor/imd" }"#;
+        let shared = format!("{GOOD}[evse.2]\ninsulation_monitor = {binding}\n");
+        let error = configured(&shared).unwrap_err().to_string();
+        assert!(error.contains("serves EVSE 2"), "{error}");
+        let other = binding.replace("Meter.imd", "Meter.imd2");
+        assert!(configured(&format!("{GOOD}[evse.2]\ninsulation_monitor = {other}\n")).is_ok());
     }
 
     #[test]
