@@ -64,7 +64,7 @@ impl Control {
         match heard {
             Heard::Evse { state, session, contract, capability } => {
                 let returned = evse.control.evse().is_none();
-                evse.capability = capability;
+                evse.capability = Some(capability);
                 evse.session = session;
                 let contract = Token::parse(&contract).ok();
                 let shown = contract.is_some() && contract != evse.contract;

@@ -17,7 +17,8 @@ pub(crate) struct Evse {
     pub(crate) session: EvseSession,
     /// The contract that the vehicle of this session proved to hold.
     pub(crate) contract: Option<Token>,
-    pub(crate) capability: DcCapability,
+    /// `None`: not heard yet.
+    pub(crate) capability: Option<DcCapability>,
     pub(crate) faults: Vec<Fault>,
     pub(crate) live: Option<Live>,
     /// In service, as the book has it.
@@ -46,11 +47,10 @@ impl Evse {
             && matches!(self.state(), Some(EvseState::Connected | EvseState::Authorizing))
     }
 
+    /// An EVSE that was not heard yet may be delivering what the station before us gave it.
     pub(crate) fn demand(&self) -> Demand {
-        Demand {
-            active: self.control.is_active(),
-            capability: Watts::from_si(self.capability.power_max).unwrap_or(Watts::ZERO),
-        }
+        let known = |capability: DcCapability| Watts::from_si(capability.power_max).unwrap_or(Watts::ZERO);
+        Demand { active: self.control.is_active(), capability: self.capability.map_or(Watts::MAX, known) }
     }
 
     /// Watt-hours of the session so far, by the meter.

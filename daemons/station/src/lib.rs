@@ -26,7 +26,7 @@ use anyhow::Context as _;
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use tracing::info;
-use voltry_bus::{DcCapability, EvseSession, names};
+use voltry_bus::{EvseSession, names};
 use voltry_service::clock::now;
 use voltry_service::{Binding, Daemon, Watchdog};
 use voltry_units::{Timestamp, Watts};
@@ -147,7 +147,7 @@ async fn evses(
                 control,
                 session: EvseSession::default(),
                 contract: None,
-                capability: DcCapability::default(),
+                capability: None,
                 faults: Vec::new(),
                 live: None,
                 available: book.is_available(number).await?,
