@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 use tracing::{debug, info, warn};
 use voltry_bus::{Authorization, AuthorizeOutcome, EvseState, EvseStatus, Permit, Transaction};
 use voltry_service::clock::now;
@@ -17,6 +18,8 @@ use crate::evse_watch::Heard;
 use crate::session::{Action, Input};
 use crate::shares;
 
+/// An EVSE answers within this time, or hangs.
+const ANSWER: Duration = Duration::from_secs(5);
 /// A permit holds for this long: charging goes on while the station restarts.
 const PERMIT: Duration = Duration::from_secs(30);
 /// Permits are renewed this often.
@@ -164,7 +167,7 @@ impl Control {
         let candidates = || self.evses.values().filter(|evse| wanted == 0 || evse.number == wanted);
         if let Some(paid) = candidates().find(|evse| evse.control.payer() == Some(&Some(token.clone()))) {
             let (number, proxy) = (paid.number, paid.proxies.evse.clone());
-            tokio::spawn(async move { report("stopping", proxy.stop("stopped by token").await) });
+            tokio::spawn(async move { tell("stopping", proxy.stop("stopped by token")).await });
             return outcome(number, "stopped");
         }
         if !self.authorizer.allows(&token) {
@@ -244,14 +247,14 @@ impl Control {
                 // The share first: the vehicle hears our limits as soon as it is let in.
                 let permit = permit(evse);
                 tokio::spawn(async move {
-                    report("permit", proxy.set_permit(permit).await);
-                    report("authorizing", proxy.set_authorization(session, Authorization::Granted).await);
+                    tell("permit", proxy.set_permit(permit)).await;
+                    tell("authorizing", proxy.set_authorization(session, Authorization::Granted)).await;
                 });
             }
             Action::Refuse { session, reason } => {
                 warn!(evse = number, reason, "session refused");
                 tokio::spawn(async move {
-                    report("refusing", proxy.set_authorization(session, Authorization::Refused).await);
+                    tell("refusing", proxy.set_authorization(session, Authorization::Refused)).await;
                 });
             }
         }
@@ -262,8 +265,8 @@ impl Control {
         let evse = &self.evses[&number];
         let (proxy, available, permit) = (evse.proxies.evse.clone(), evse.available, permit(evse));
         tokio::spawn(async move {
-            report("availability", proxy.set_available(available).await);
-            report("permit", proxy.set_permit(permit).await);
+            tell("availability", proxy.set_available(available)).await;
+            tell("permit", proxy.set_permit(permit)).await;
         });
     }
 
@@ -324,11 +327,14 @@ fn send_permit(evse: &Evse) {
         return;
     }
     let (proxy, permit) = (evse.proxies.evse.clone(), permit(evse));
-    tokio::spawn(async move { report("permit", proxy.set_permit(permit).await) });
+    tokio::spawn(async move { tell("permit", proxy.set_permit(permit)).await });
 }
 
-fn report(what: &str, result: Result<(), voltry_bus::Error>) {
-    if let Err(error) = result {
-        warn!(%error, "{what} did not reach the EVSE");
+/// Tells an EVSE something. One that hangs is not waited for: permits would pile up behind it.
+async fn tell(what: &str, call: impl Future<Output = Result<(), voltry_bus::Error>>) {
+    match timeout(ANSWER, call).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => warn!(%error, "{what} did not reach the EVSE"),
+        Err(_) => warn!("{what}: no answer from the EVSE within {} s", ANSWER.as_secs()),
     }
 }
