@@ -148,6 +148,9 @@ impl Shell {
         let now = clock::now();
         for asked in self.unanswered.expired(now) {
             if let Asked::Command(command) = asked {
+                if let Some(count) = self.refusals.count(now) {
+                    tracing::warn!(count, ?command, "command not answered within a second");
+                }
                 self.take(Input::Refused(command)).await?;
             }
         }
@@ -185,7 +188,7 @@ impl Shell {
         }
         self.send(&messages).await?;
         for report in &reports {
-            self.report(report, now);
+            self.report(report);
         }
         if let Input::Found(Role::PowerSupply) = input {
             self.ask(Role::PowerSupply, "Capability", Asked::Capability, now).await?;
@@ -367,7 +370,7 @@ impl Shell {
         }
     }
 
-    fn report(&mut self, report: &Report, now: Timestamp) {
+    fn report(&mut self, report: &Report) {
         match report {
             Report::State(state) => tracing::info!(%state, "state"),
             Report::Fault(fault) => {
@@ -388,11 +391,6 @@ impl Shell {
                 None => self.station_words = None,
             },
             Report::CableCheckSlow => tracing::warn!("CableCheck takes longer than 20 s"),
-            Report::CommandRefused(command) => {
-                if let Some(count) = self.refusals.count(now) {
-                    tracing::warn!(count, ?command, "command refused or not answered");
-                }
-            }
         }
     }
 

@@ -122,8 +122,6 @@ pub enum Report {
     Session,
     /// CableCheck takes longer than it should.
     CableCheckSlow,
-    /// A command that needed no answer was refused.
-    CommandRefused(Command),
 }
 
 impl Command {

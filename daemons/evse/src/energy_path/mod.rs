@@ -373,8 +373,6 @@ impl EnergyPath {
         let arming = matches!(command, Command::ArmOverVoltage(limit) if self.outputs.guard().is_some_and(|guard| guard.limit == limit));
         if !ending && (self_test || arming || self.outputs.concerns_open_epoch(&command)) {
             self.fail(now, FaultCode::Refused(command.role()), Evidence::Seen);
-        } else {
-            self.outputs.report(Report::CommandRefused(command));
         }
     }
 
