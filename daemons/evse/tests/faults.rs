@@ -79,6 +79,18 @@ fn a_missing_diode_is_an_emergency() {
 }
 
 #[test]
+fn a_source_that_falls_silent_while_everything_is_proved_off_is_named_for_it() {
+    for role in [Role::ConnectorIo, Role::VoltageMonitor, Role::PowerSupply] {
+        let mut world = World::charging();
+        world.feed(Input::Stop);
+        world.until_true(Duration::from_secs(10), "open", |world| !world.devices.contactors);
+        world.silent.push(role);
+        world.until_true(Duration::from_secs(60), "faulted", |world| !world.path.faults().is_empty());
+        assert_eq!(world.path.faults()[0].code, FaultCode::Missing(role));
+    }
+}
+
+#[test]
 fn the_contactors_are_forced_open_to_the_millisecond() {
     let mut world = World::charging();
     world.devices.supply_ignores_off = true;

@@ -168,7 +168,7 @@ impl EnergyPath {
         }
     }
 
-    fn voltage_that_should_not_be(&self, now: Timestamp) -> Option<Evidence> {
+    pub(super) fn voltage_that_should_not_be(&self, now: Timestamp) -> Option<Evidence> {
         let profile = &self.installation.profile;
         let supply = self.observed.supply(now, profile).map(|supply| supply.voltage);
         [supply, self.observed.cable(now, profile)]

@@ -10,7 +10,7 @@ use voltry_units::{Amps, Timestamp};
 use super::outputs::Setpoint;
 use super::state::State;
 use super::waiting::{Connected, Finished};
-use super::{EnergyPath, Evidence, FaultCode, Profile, StopReason};
+use super::{EnergyPath, Evidence, FaultCode, Profile, Role, StopReason};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stopping {
@@ -69,8 +69,8 @@ impl EnergyPath {
                     return if self.goes_on(for_good) { self.go_on() } else { self.finish(now, for_good) };
                 }
                 if now >= until {
-                    let evidence = Evidence::NotWithin(self.installation.profile.discharge);
-                    self.fail(now, FaultCode::ConnectorVoltageHigh, evidence);
+                    let (code, evidence) = self.not_confirmed_safe(now);
+                    self.fail(now, code, evidence);
                 }
                 Some(stopping.step)
             }
@@ -150,8 +150,11 @@ impl EnergyPath {
             return Some(Step::Goodbye { until: now + self.installation.profile.welding_detection });
         }
         if now >= until {
-            let feedback = io.map_or(Contactors::Unknown, |io| io.contactors);
-            self.fail(now, FaultCode::ContactorFault, Evidence::Contactors(feedback));
+            let (code, evidence) = match io {
+                Some(io) => (FaultCode::ContactorFault, Evidence::Contactors(io.contactors)),
+                None => (FaultCode::Missing(Role::ConnectorIo), Evidence::NotWithin(profile.reading_stale)),
+            };
+            self.fail(now, code, evidence);
             return None;
         }
         Some(Step::Opening { until })
@@ -180,6 +183,23 @@ impl EnergyPath {
             return Some(Step::Discharging { until: now + self.installation.profile.discharge });
         }
         Some(Step::Goodbye { until })
+    }
+
+    /// What keeps an EVSE from being proved off.
+    fn not_confirmed_safe(&self, now: Timestamp) -> (FaultCode, Evidence) {
+        let profile = &self.installation.profile;
+        if let Some(role) = self.observed.first_missing(now, &self.installation, false) {
+            return (FaultCode::Missing(role), Evidence::NotWithin(profile.reading_stale));
+        }
+        if let Some(voltage) = self.voltage_that_should_not_be(now) {
+            return (FaultCode::ConnectorVoltageHigh, voltage);
+        }
+        let io = self.observed.io(now, profile).filter(|io| io.contactors != Contactors::Open);
+        if let Some(io) = io {
+            return (FaultCode::ContactorFault, Evidence::Contactors(io.contactors));
+        }
+        let current = self.observed.supply(now, profile).map_or(Amps::ZERO, |supply| supply.current);
+        (FaultCode::OutputNotOff, Evidence::Current(current, profile.open_current))
     }
 
     fn finish(&mut self, now: Timestamp, for_good: bool) -> State {
