@@ -231,6 +231,15 @@ pub(crate) async fn modules(
     Ok(Outcome::Done)
 }
 
+/// A module that answers not any more stands out; one never heard may only be looked for still.
+fn shown_state(module: &Module) -> String {
+    match (module.online, module.at) {
+        (true, _) => module.state.clone(),
+        (false, 0) => "not heard yet".to_owned(),
+        (false, _) => "SILENT".to_owned(),
+    }
+}
+
 fn print_modules(modules: &[(String, Module)]) {
     let mut rows = table([
         "SUPPLY",
@@ -251,7 +260,7 @@ fn print_modules(modules: &[(String, Module)]) {
             module.bus.clone(),
             module.address.to_string(),
             module.serial.clone(),
-            if module.online { module.state.clone() } else { "SILENT".to_owned() },
+            shown_state(module),
             format!("{:.1} V", module.voltage),
             format!("{:.1} A", module.current),
             format!("{:.1} A", module.available),
@@ -261,4 +270,29 @@ fn print_modules(modules: &[(String, Module)]) {
         ]);
     }
     println!("{rows}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_never_heard_is_not_called_silent() {
+        let module = |online, at| Module {
+            bus: "can1".to_owned(),
+            address: 1,
+            group: 0,
+            serial: String::new(),
+            state: "off".to_owned(),
+            online,
+            voltage: 0.0,
+            current: 0.0,
+            available: 0.0,
+            temperature: 0.0,
+            alarms: Vec::new(),
+            at,
+        };
+        let shown = [(true, 9), (false, 9), (false, 0)].map(|(online, at)| shown_state(&module(online, at)));
+        assert_eq!(shown, ["off", "SILENT", "not heard yet"]);
+    }
 }
