@@ -181,27 +181,16 @@ impl EnergyPath {
     /// Begins an error shutdown or an emergency, unless one as strong is under way.
     pub(super) fn shut_down(&mut self, now: Timestamp, code: Option<FaultCode>, reaction: Reaction) {
         let emergency = reaction == Reaction::Emergency;
-        match self.state {
-            State::Shutdown(shutdown) if shutdown.emergency || !emergency => return,
-            State::Faulted(_) if !self.outputs.is_live() => {
-                if emergency {
-                    self.outputs.emergency(now);
-                }
-                return;
+        if let State::Shutdown(shutdown) = self.state
+            && (shutdown.emergency || !emergency)
+        {
+            return;
+        }
+        if matches!(self.state, State::Faulted(_)) && !self.outputs.is_live() {
+            if emergency {
+                self.outputs.emergency(now);
             }
-            State::Starting(_)
-            | State::Available
-            | State::Connected(_)
-            | State::Parameters(_)
-            | State::CableCheck(_)
-            | State::PreCharge(_)
-            | State::Charging(_)
-            | State::Stopping(_)
-            | State::Finished(_)
-            | State::Paused
-            | State::Shutdown(_)
-            | State::Faulted(_)
-            | State::Unavailable => {}
+            return;
         }
         let opened = emergency || !self.outputs.contactors_enabled();
         if emergency {

@@ -118,23 +118,9 @@ impl EnergyPath {
 
     /// A conversation may wake or reset the vehicle by the pilot, as long as nothing is energised.
     pub(super) fn grant_pilot(&mut self, output: PilotOutput) {
-        match self.state {
-            State::Connected(_) | State::Parameters(_) if !self.outputs.is_live() => {
-                self.outputs.set_pilot(output);
-            }
-            State::Starting(_)
-            | State::Available
-            | State::Connected(_)
-            | State::Parameters(_)
-            | State::CableCheck(_)
-            | State::PreCharge(_)
-            | State::Charging(_)
-            | State::Stopping(_)
-            | State::Finished(_)
-            | State::Paused
-            | State::Shutdown(_)
-            | State::Faulted(_)
-            | State::Unavailable => {}
+        let talking = matches!(self.state, State::Connected(_) | State::Parameters(_));
+        if talking && !self.outputs.is_live() {
+            self.outputs.set_pilot(output);
         }
     }
 
