@@ -253,7 +253,7 @@ pub const TABLE: [Description; 35] = [
         "the answer is FAILED_SequenceError and the session ends", false),
     fault!(VehicleSlow, "vehicle-slow",
         "the vehicle leaves more than a second between its charging requests",
-        "each target is stale after a second: the current falls to zero until the next request, and the session goes on in pulses", false),
+        "each target is stale after a second: the current falls to zero until the next request. The session goes on: the standard lets a vehicle pause for up to 60 s between requests, and evse ends it after 3 s", false),
     fault!(ModemSilent, "modem-silent",
         "the powerline modem of the EVSE answers no question and measures nothing",
         "ModemSilent at the link, some seconds after the next key was due; vehicles stay connected and are started anew by the pilot in vain, until VehicleUnmatched", false),
