@@ -18,6 +18,7 @@ use iso15118::message::Message;
 use iso15118::pnc::{self, GenChallenge, PncError, Suite};
 use openssl::ecdsa::EcdsaSig;
 use pki::{Holder, Role, Wish, root};
+use proptest::prelude::*;
 use voltry_bus::{Authorization, LinkOutcome};
 use voltry_secc::config::Timing;
 use voltry_secc::contract::CertificateAnswer;
@@ -265,8 +266,16 @@ fn a_signature_that_is_not_the_contracts_over_our_challenge_is_refused() {
     let contract = Contract::new();
     let other = contract.sub.issue(Wish::new("DEVOLC9999999X", Role::Contract));
     type Forge = fn(&mut B, &mut Option<iso2::Signature>);
-    let altered: [(Forge, R); 4] = [
+    let altered: [(Forge, R); 5] = [
         (|_, signature| *signature = None, R::FAILEDSignatureError),
+        // As some repeat it, but before any was good.
+        (
+            |req, signature| {
+                *signature = None;
+                *req = authorization();
+            },
+            R::FAILEDSignatureError,
+        ),
         (|_, signature| signature.as_mut().unwrap().signature_value.value[5] ^= 1, R::FAILEDSignatureError),
         (
             |_, signature| {
@@ -460,5 +469,25 @@ fn a_receipt_is_answered_if_the_contract_signed_it() {
         }
         bench.send_signed(B::MeteringReceiptReq(receipt), Some(signature));
         assert_eq!(code(&bench.heard().unwrap()), told);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Whatever a vehicle shows in place of its contract's certificate: it is refused, and no worse.
+    #[test]
+    fn damaged_certificates_are_refused(at in any::<prop::sample::Index>(), bit in 0_u32..8, cut in any::<bool>()) {
+        static CONTRACT: std::sync::LazyLock<Contract> = std::sync::LazyLock::new(Contract::new);
+        let contract = &*CONTRACT;
+        let mut certificate = contract.leaf.der();
+        let at = at.index(certificate.len());
+        if cut { certificate.truncate(at) } else { certificate[at] ^= 1 << bit }
+        let mut bench = bench(&contract.root);
+        bench.ok(choose_contract(&[(1, None)]));
+        let B::PaymentDetailsReq(mut details) = contract.details() else { panic!() };
+        details.contract_signature_cert_chain.certificate = certificate;
+        let answer = bench.ask(B::PaymentDetailsReq(details));
+        prop_assert!(answer.is_some_and(|answer| code(&answer) != R::OK) || bench.session.is_closed());
     }
 }
