@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tokio::sync::mpsc;
 use voltry_bus::{Error, names};
-use voltry_service::{Daemon, Device, HolderWatch, Identity, Watchdog, clock};
+use voltry_service::{Daemon, Device, HolderWatch, Identity, Refusals, Watchdog, clock};
 use voltry_units::Timestamp;
 
 use crate::config::{self, Settings};
@@ -38,7 +38,7 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     }
     daemon.claim(names::BOARD).await?;
     daemon.ready();
-    Control { connectors, calls, heard, holders }.run(&daemon).await;
+    Control { connectors, calls, heard, holders, refusals: Refusals::new() }.run(&daemon).await;
     Ok(())
 }
 
@@ -55,6 +55,7 @@ struct Control {
     calls: mpsc::Receiver<Call>,
     heard: mpsc::Receiver<(u32, Frame)>,
     holders: HolderWatch,
+    refusals: Refusals,
 }
 
 impl Control {
@@ -89,9 +90,7 @@ impl Control {
 
     fn call(&mut self, call: Call) {
         let verdict = self.obey(&call);
-        if let Err(error) = &verdict {
-            tracing::debug!(connector = call.connector, method = ?call.method, %error, "refused");
-        }
+        let verdict = self.refusals.note(call.method.name(), verdict);
         // The caller may have left meanwhile.
         let _ = call.reply.send(verdict);
     }

@@ -29,6 +29,20 @@ pub(crate) enum Method {
     Reset,
 }
 
+impl Method {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Enable { .. } => "Enable",
+            Self::CloseContactors(_) => "CloseContactors",
+            Self::RenewLease(_) => "RenewLease",
+            Self::OpenContactors => "OpenContactors",
+            Self::SetPilot(_) => "SetPilot",
+            Self::SetLock(_) => "SetLock",
+            Self::Reset => "Reset",
+        }
+    }
+}
+
 /// A served object. The newest state and count are told; what the bus is too slow for is left out.
 #[derive(Debug)]
 pub(crate) struct Object {

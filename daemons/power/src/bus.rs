@@ -65,6 +65,8 @@ struct Pace {
     lease_ends: Option<Timestamp>,
     garbled: u64,
     bad_input: RateLimit,
+    controller_events: RateLimit,
+    link_losses: RateLimit,
 }
 
 impl Bus {
@@ -80,6 +82,8 @@ impl Bus {
             lease_ends: None,
             garbled: 0,
             bad_input: RateLimit::new(),
+            controller_events: RateLimit::new(),
+            link_losses: RateLimit::new(),
         };
         let mut stopping_until = None;
         loop {
@@ -216,7 +220,7 @@ impl Bus {
     }
 
     fn link_lost(&mut self, pace: &mut Pace, error: &dyn std::error::Error, wait: Duration, now: Timestamp) {
-        if let Some(count) = pace.bad_input.count(now) {
+        if let Some(count) = pace.link_losses.count(now) {
             tracing::error!(bus = self.name, %error, count, "no CAN link; trying again");
         }
         pace.link = Link::Closed { until: now + wait, wait };
@@ -253,7 +257,7 @@ impl Bus {
         let frame = match received {
             Ok(Received::Frame(frame)) => frame,
             Ok(event @ (Received::BusOff | Received::Refused)) => {
-                if let Some(count) = pace.bad_input.count(now) {
+                if let Some(count) = pace.controller_events.count(now) {
                     tracing::warn!(bus = self.name, ?event, count, "the CAN controller cannot send");
                 }
                 return;

@@ -3,11 +3,12 @@
 //! Methods check and leave an order; they never wait. A task of its own sends signals, so a bus
 //! that is slow to take them holds up no module.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use voltry_bus::{Applied, DcCapability, DcOutput, Error, Module, SupplyState};
-use voltry_service::{Device, Identity, Stamp, clock};
+use voltry_service::{Device, Identity, Refusals, Stamp, clock};
 use voltry_units::{Amps, Volts};
 use zbus::message::Header;
 use zbus::object_server::{InterfaceRef, SignalEmitter};
@@ -64,8 +65,11 @@ impl Publisher {
         let (modules, modules_now) = watch::channel(Vec::new());
         let (signals, waiting) = mpsc::channel(SIGNALS);
         let server = connection.object_server();
-        server.at(path, PowerSupply1 { orders: orders.clone(), shown: shown_now.clone() }).await?;
-        server.at(path, PowerRack1 { orders, modules: modules_now.clone() }).await?;
+        let refusals = Arc::new(Refusals::new());
+        let supply =
+            PowerSupply1 { orders: orders.clone(), shown: shown_now.clone(), refusals: refusals.clone() };
+        server.at(path, supply).await?;
+        server.at(path, PowerRack1 { orders, modules: modules_now.clone(), refusals }).await?;
         let device = Device::serve(connection, path, Identity::default()).await?;
         let supply = server.interface::<_, PowerSupply1>(path).await?;
         let rack = server.interface::<_, PowerRack1>(path).await?;
@@ -154,6 +158,14 @@ async fn tell_modules(served: InterfaceRef<PowerRack1>, mut modules: watch::Rece
 struct PowerSupply1 {
     orders: Orders,
     shown: watch::Receiver<Shown>,
+    refusals: Arc<Refusals>,
+}
+
+impl PowerSupply1 {
+    fn set(&self, header: &Header<'_>, stamp: Stamp, voltage: f64, current: f64) -> Result<(), Error> {
+        let (voltage, current) = checked(voltage, current, &self.shown.borrow())?;
+        Ok(self.orders.set(&caller(header)?, stamp, voltage, current, clock::now())?)
+    }
 }
 
 fn caller(header: &Header<'_>) -> Result<String, Error> {
@@ -166,7 +178,9 @@ fn caller(header: &Header<'_>) -> Result<String, Error> {
 #[interface(name = "org.voltry.PowerSupply1", spawn = false)]
 impl PowerSupply1 {
     fn enable(&self, epoch: u64, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
-        Ok(self.orders.enable(&caller(&header)?, epoch, clock::now())?)
+        let verdict =
+            caller(&header).and_then(|caller| Ok(self.orders.enable(&caller, epoch, clock::now())?));
+        self.refusals.note("Enable", verdict)
     }
 
     fn set_output(
@@ -178,9 +192,8 @@ impl PowerSupply1 {
         current: f64,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        let (voltage, current) = checked(voltage, current, &self.shown.borrow())?;
         let stamp = Stamp::new(epoch, sequence, sent_at);
-        Ok(self.orders.set(&caller(&header)?, stamp, voltage, current, clock::now())?)
+        self.refusals.note("SetOutput", self.set(&header, stamp, voltage, current))
     }
 
     fn renew_lease(
@@ -190,7 +203,10 @@ impl PowerSupply1 {
         sent_at: u64,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        Ok(self.orders.renew(&caller(&header)?, Stamp::new(epoch, sequence, sent_at), clock::now())?)
+        let stamp = Stamp::new(epoch, sequence, sent_at);
+        let verdict =
+            caller(&header).and_then(|caller| Ok(self.orders.renew(&caller, stamp, clock::now())?));
+        self.refusals.note("RenewLease", verdict)
     }
 
     fn off(&self) {
@@ -242,6 +258,7 @@ fn checked(voltage: f64, current: f64, shown: &Shown) -> Result<(Volts, Amps), E
 struct PowerRack1 {
     orders: Orders,
     modules: watch::Receiver<Vec<Module>>,
+    refusals: Arc<Refusals>,
 }
 
 #[interface(name = "org.voltry.PowerRack1")]
@@ -249,8 +266,8 @@ impl PowerRack1 {
     fn identify(&self, bus: &str, address: u32, on: bool) -> Result<(), Error> {
         let known = self.modules.borrow().iter().any(|module| module.bus == bus && module.address == address);
         let address = u8::try_from(address).ok().filter(|_| known);
-        let address = address.ok_or_else(|| Error::Invalid("no such module behind this supply".into()))?;
-        self.orders.identify(address, on);
+        let address = address.ok_or_else(|| Error::Invalid("no such module behind this supply".into()));
+        self.orders.identify(self.refusals.note("Identify", address)?, on);
         Ok(())
     }
 

@@ -18,6 +18,7 @@ mod holder_watch;
 pub mod lease;
 mod program;
 mod rate_limit;
+mod refusals;
 
 pub use config::{Binding, Config, ConfigError, Problem};
 pub use connection::connect;
@@ -28,3 +29,4 @@ pub use holder_watch::HolderWatch;
 pub use lease::{Lease, LeaseHolder, LeaseState, LeaseTimes, Refusal, Stamp};
 pub use program::{Program, Provision};
 pub use rate_limit::RateLimit;
+pub use refusals::Refusals;

@@ -1,0 +1,33 @@
+//! Refused calls: whoever calls is told each time, the log once a minute.
+
+use std::fmt::Display;
+use std::sync::{Mutex, PoisonError};
+
+use crate::{RateLimit, clock};
+
+/// Counts the calls that an object refuses, and logs the newest cause once a minute at most.
+#[derive(Debug, Default)]
+pub struct Refusals(Mutex<RateLimit>);
+
+impl Refusals {
+    /// Nothing refused.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(Mutex::new(RateLimit::new()))
+    }
+
+    /// Passes on the verdict over a call of `method`; counts it if it is a refusal.
+    ///
+    /// # Errors
+    /// The one given.
+    pub fn note<T, E: Display>(&self, method: &'static str, verdict: Result<T, E>) -> Result<T, E> {
+        if let Err(error) = &verdict {
+            // A panic aborts the process, so nobody sees a poisoned lock.
+            let due = self.0.lock().unwrap_or_else(PoisonError::into_inner).count(clock::now());
+            if let Some(count) = due {
+                tracing::warn!(count, method, %error, "calls refused");
+            }
+        }
+        verdict
+    }
+}
