@@ -23,6 +23,7 @@ pub(crate) enum Asked {
     Capability,
     Protocol,
     Contract,
+    VehicleId,
 }
 
 /// Calls that no answer has come to yet. Bounded: each is answered or given up in a second.

@@ -33,6 +33,7 @@ pub(crate) enum Order {
 pub(crate) struct Published {
     pub(crate) state: EvseState,
     pub(crate) session: EvseSession,
+    pub(crate) vehicle_id: String,
     pub(crate) contract: String,
     pub(crate) capability: DcCapability,
     pub(crate) live: Live,
@@ -53,6 +54,7 @@ impl Default for Published {
         Self {
             state: EvseState::Starting,
             session: EvseSession::default(),
+            vehicle_id: String::new(),
             contract: String::new(),
             capability: DcCapability::default(),
             live,
@@ -130,6 +132,11 @@ impl Evse1 {
     }
 
     #[zbus(property)]
+    fn vehicle_id(&self) -> String {
+        self.published.borrow().vehicle_id.clone()
+    }
+
+    #[zbus(property)]
     fn contract(&self) -> String {
         self.published.borrow().contract.clone()
     }
@@ -178,6 +185,9 @@ async fn tell(served: &InterfaceRef<Evse1>, before: &Published, now: &Published)
     }
     if before.session != now.session {
         evse.session_changed(emitter).await?;
+    }
+    if before.vehicle_id != now.vehicle_id {
+        evse.vehicle_id_changed(emitter).await?;
     }
     if before.contract != now.contract {
         evse.contract_changed(emitter).await?;

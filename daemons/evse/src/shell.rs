@@ -55,6 +55,7 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
         live_told: Timestamp::BOOT,
         station_words: None,
         protocol: String::new(),
+        vehicle_id: String::new(),
         contract: String::new(),
         bad_input: [const { RateLimit::new() }; Role::ALL.len()],
         refusals: RateLimit::new(),
@@ -89,6 +90,7 @@ struct Shell {
     /// Why station asked for the stop, in its words.
     station_words: Option<String>,
     protocol: String,
+    vehicle_id: String,
     contract: String,
     /// By role, so that one that talks nonsense does not hide another.
     bad_input: [RateLimit; Role::ALL.len()],
@@ -169,6 +171,7 @@ impl Shell {
             tracing::info!(role = role.words(), "found");
         } else if let Input::Lost(role) = input {
             if role == Role::EvLink {
+                self.vehicle_id.clear();
                 self.contract.clear();
             }
             tracing::warn!(role = role.words(), "lost");
@@ -196,6 +199,7 @@ impl Shell {
         if let Input::Found(Role::EvLink) = input {
             self.ask(Role::EvLink, "Protocol", Asked::Protocol, now).await?;
             self.ask(Role::EvLink, "Contract", Asked::Contract, now).await?;
+            self.ask(Role::EvLink, "VehicleId", Asked::VehicleId, now).await?;
         }
         if !reports.is_empty() {
             self.tell(now);
@@ -256,6 +260,7 @@ impl Shell {
                     (Role::PowerSupply, "Capability") => self.take_capability(value).await?,
                     (Role::EvLink, "Protocol") => self.take_protocol(value),
                     (Role::EvLink, "Contract") => self.take_contract(value),
+                    (Role::EvLink, "VehicleId") => self.take_vehicle_id(value),
                     _ => {}
                 }
             }
@@ -310,6 +315,13 @@ impl Shell {
                 }
                 Ok(())
             }
+            Asked::VehicleId => {
+                match message.body().deserialize() {
+                    Ok(value) => self.take_vehicle_id(value),
+                    Err(error) => self.refuse(Role::EvLink, "VehicleId", &error.into()),
+                }
+                Ok(())
+            }
             Asked::Contract => {
                 match message.body().deserialize() {
                     Ok(value) => self.take_contract(value),
@@ -337,6 +349,16 @@ impl Shell {
                 self.tell(clock::now());
             }
             Err(error) => self.refuse(Role::EvLink, "Protocol", &error.into()),
+        }
+    }
+
+    fn take_vehicle_id(&mut self, value: OwnedVariant) {
+        match String::try_from(value) {
+            Ok(vehicle_id) => {
+                self.vehicle_id = vehicle_id;
+                self.tell(clock::now());
+            }
+            Err(error) => self.refuse(Role::EvLink, "VehicleId", &error.into()),
         }
     }
 
@@ -414,8 +436,10 @@ impl Shell {
             power_max: capability.power_max.as_si(),
         };
         if self.path.session().is_none() {
+            self.vehicle_id.clear();
             self.contract.clear();
         }
+        self.published.vehicle_id.clone_from(&self.vehicle_id);
         self.published.contract.clone_from(&self.contract);
         self.published.session = match self.path.session() {
             None => voltry_bus::EvseSession::default(),

@@ -32,6 +32,7 @@ struct Told {
     protocol: &'static str,
     limits: ChargeLimits,
     needs: VehicleNeeds,
+    vehicle_id: Arc<str>,
     contract: Arc<str>,
     powerline: Powerline,
 }
@@ -77,6 +78,7 @@ pub async fn serve(
         protocol: "",
         limits: ChargeLimits::default(),
         needs: VehicleNeeds::UNTOLD,
+        vehicle_id: Arc::from(""),
         contract: Arc::from(""),
         powerline: NO_MODEM,
     });
@@ -202,6 +204,11 @@ impl EvLink1 {
     }
 
     #[zbus(property)]
+    fn vehicle_id(&self) -> String {
+        self.told.borrow().vehicle_id.to_string()
+    }
+
+    #[zbus(property)]
     fn contract(&self) -> String {
         self.told.borrow().contract.to_string()
     }
@@ -244,11 +251,7 @@ impl Publisher {
     /// # Errors
     /// The bus is lost.
     pub async fn show_powerline(&mut self, powerline: Powerline) -> anyhow::Result<()> {
-        let changed = self.told.send_if_modified(|told| {
-            let changed = told.powerline != powerline;
-            told.powerline = powerline;
-            changed
-        });
+        let changed = self.told.send_if_modified(|told| is_news(&mut told.powerline, powerline));
         if !changed {
             return Ok(());
         }
@@ -264,11 +267,13 @@ impl Publisher {
     /// The bus is lost.
     pub async fn forget_vehicle(&mut self) -> anyhow::Result<()> {
         self.told.send_modify(|told| told.limits = ChargeLimits::default());
-        let needs = self.emit(0, Event::Needs(Needs::default()));
-        tokio::time::timeout(BUS_LOST, needs)
-            .await
-            .context("the bus takes no signals")?
-            .context("forgetting the vehicle")
+        for forgotten in [Event::Needs(Needs::default()), Event::VehicleId("".into())] {
+            tokio::time::timeout(BUS_LOST, self.emit(0, forgotten))
+                .await
+                .context("the bus takes no signals")?
+                .context("forgetting the vehicle")?;
+        }
+        Ok(())
     }
 
     async fn emit(&mut self, at: u64, event: Event) -> zbus::Result<()> {
@@ -289,12 +294,12 @@ impl Publisher {
                 self.told.send_modify(|told| told.protocol = title);
                 self.object.protocol_changed(emitter).await
             }
+            Event::VehicleId(token) => {
+                let changed = self.told.send_if_modified(|told| is_news(&mut told.vehicle_id, token));
+                if changed { self.object.vehicle_id_changed(emitter).await } else { Ok(()) }
+            }
             Event::Contract(emaid) => {
-                let changed = self.told.send_if_modified(|told| {
-                    let changed = told.contract != emaid;
-                    told.contract = emaid;
-                    changed
-                });
+                let changed = self.told.send_if_modified(|told| is_news(&mut told.contract, emaid));
                 if changed { self.object.contract_changed(emitter).await } else { Ok(()) }
             }
             Event::CertificateRequest { id, update, message } => {
@@ -314,11 +319,7 @@ impl Publisher {
             }
             Event::Needs(needs) => {
                 let needs = vehicle_needs(&needs, at);
-                let changed = self.told.send_if_modified(|told| {
-                    let changed = told.needs != needs;
-                    told.needs = needs;
-                    changed
-                });
+                let changed = self.told.send_if_modified(|told| is_news(&mut told.needs, needs));
                 if changed { self.object.needs_changed(emitter).await } else { Ok(()) }
             }
             Event::Status(status) => {
@@ -339,6 +340,13 @@ impl Publisher {
             }
         }
     }
+}
+
+/// Takes a value; whether it is another one.
+fn is_news<T: PartialEq>(told: &mut T, news: T) -> bool {
+    let changed = *told != news;
+    *told = news;
+    changed
 }
 
 fn charge_limits(limits: &EvLimits) -> ChargeLimits {

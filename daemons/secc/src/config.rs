@@ -38,6 +38,10 @@ pub struct Settings {
     /// bidirectional vehicles are offered with discharge limits of zero.
     #[serde(default = "combo_plug")]
     pub services: Vec<Service>,
+    /// AutoCharge: the vehicle's own identity (EVCCID) is presented to station like a token, `VID:`
+    /// and its address. Nothing proves it.
+    #[serde(default)]
+    pub autocharge: bool,
     /// The powerline modem behind the interface. Without this table Ethernet leads straight to
     /// the vehicle, and nothing is matched.
     pub slac: Option<Matching>,

@@ -41,6 +41,7 @@ pub mod transcript_files;
 pub mod transport;
 pub mod v2g;
 pub mod v2g_log;
+pub mod vehicle_id;
 
 /// Bytes that nobody can guess.
 fn random<const N: usize>() -> std::io::Result<[u8; N]> {

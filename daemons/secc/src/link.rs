@@ -595,6 +595,9 @@ impl Link {
                 self.log.agreed(title);
                 tracing::info!(protocol = title, "agreed");
             }
+            // Without AutoCharge it is nobody's business.
+            Event::VehicleId(_) if !self.settings.autocharge => return Ok(()),
+            Event::VehicleId(_) => tracing::info!("the vehicle names itself"),
             Event::Contract(_) => tracing::info!("the vehicle holds a contract that we believe"),
             Event::CertificateRequest { update, .. } => {
                 tracing::info!(update, "the vehicle asks for a contract certificate");

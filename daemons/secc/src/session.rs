@@ -26,6 +26,7 @@ use crate::order::Stage;
 use crate::pushed::Pushed;
 use crate::transcript::Said;
 use crate::v2g::{Contracts, Identity, Incoming, Wire, WireError};
+use crate::vehicle_id;
 
 /// After a failure: how long the vehicle has to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -64,6 +65,8 @@ pub enum Event {
     Status(EvStatus),
     /// What the vehicle needs, all that it has said so far; its departure counts from now on.
     Needs(Needs),
+    /// What the vehicle calls itself, as a token; unproved.
+    VehicleId(Arc<str>),
     /// The vehicle proved that it holds this contract.
     Contract(Arc<str>),
     /// The vehicle wants a contract certificate of the back end.
@@ -374,6 +377,9 @@ impl Session {
         let named = match request {
             Request::SessionSetup { evcc_id } => {
                 tracing::debug!(evcc_id = ?evcc_id, "vehicle");
+                if let Some(token) = vehicle_id::token(evcc_id, self.protocol == Protocol::Iso20) {
+                    self.events.push_back(Event::VehicleId(token));
+                }
                 return;
             }
             Request::ChargeParameterDiscovery { dc: Some(DcParameters { limits, .. }) } => *limits,

@@ -32,6 +32,7 @@ fn ended(bench: &Bench) -> Option<(LinkOutcome, Option<&'static str>)> {
         | Event::Limits(_)
         | Event::Status(_)
         | Event::Needs(_)
+        | Event::VehicleId(_)
         | Event::Contract(_)
         | Event::CertificateRequest { .. } => None,
     });
@@ -51,6 +52,7 @@ fn phases(bench: &Bench) -> Vec<(u64, LinkPhase)> {
             | Event::Limits(_)
             | Event::Status(_)
             | Event::Needs(_)
+            | Event::VehicleId(_)
             | Event::Contract(_)
             | Event::CertificateRequest { .. }
             | Event::Ended(..) => None,

@@ -324,6 +324,32 @@ async fn what_was_said_is_still_there_after_the_daemon_was_restarted() {
 }
 
 #[tokio::test]
+async fn a_vehicle_is_named_to_evse_only_where_autocharge_is_on_and_until_its_conversation_is_over() {
+    for (autocharge, named) in [(false, ""), (true, "VID:98ED5CB428D3")] {
+        let text =
+            format!("[secc.1]\ninterface = \"lo\"\nevse_id = \"DE*VOL*E1\"\nautocharge = {autocharge}");
+        with_daemon_of(&text, |evse| async move {
+            attach(&evse).await;
+            let mut vehicle = Vehicle::connect().await;
+            let offer = SupportedAppProtocolReq::advertising(Protocols::only(Protocol::Iso2));
+            vehicle.exchange(Message::AppProtocolReq(Box::new(offer))).await.unwrap();
+            vehicle.v2g.set_protocol(Protocol::Iso2);
+            let evcc_id = vec![0x98, 0xed, 0x5c, 0xb4, 0x28, 0xd3];
+            vehicle.ask(B::SessionSetupReq(iso2::SessionSetupReq { evcc_id })).await;
+            until(&evse, LinkPhase::Connected).await;
+            vehicle.ok(service_discovery()).await;
+            assert_eq!(evse.vehicle_id().await.unwrap(), named);
+            vehicle.ok(session_stop(ChargingSession::Terminate)).await;
+            until(&evse, LinkPhase::Listening).await;
+            while !evse.vehicle_id().await.unwrap().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn what_is_served_is_the_contract() {
     let bus = Bus::start();
     let (server, client) = (bus.connect().await, bus.connect().await);

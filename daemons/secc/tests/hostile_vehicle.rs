@@ -109,6 +109,7 @@ impl Evse {
             | Event::Needs(_)
             | Event::Status(_)
             | Event::Contract(_)
+            | Event::VehicleId(_)
             | Event::CertificateRequest { .. } => {}
         }
     }

@@ -65,10 +65,11 @@ impl Control {
     pub(crate) fn hear(&mut self, number: u32, heard: Heard) {
         let Some(evse) = self.evses.get_mut(&number) else { return };
         match heard {
-            Heard::Evse { state, session, contract, capability } => {
+            Heard::Evse { state, session, vehicle_id, contract, capability } => {
                 let returned = evse.control.evse().is_none();
                 evse.capability = Some(capability);
                 evse.session = session;
+                evse.vehicle_id = Token::parse(&vehicle_id).ok();
                 let contract = Token::parse(&contract).ok();
                 let shown = contract.is_some() && contract != evse.contract;
                 evse.contract = contract;
@@ -195,14 +196,20 @@ impl Control {
         if !self.evses.get(&number).is_some_and(Evse::welcomes) {
             return;
         }
-        let contract = self.evses[&number].contract.clone();
         if self.authorizer.is_free() {
             self.step(number, Input::LetIn(None));
-        } else if let Some(contract) = contract.filter(|contract| self.authorizer.allows(contract)) {
-            self.step(number, Input::LetIn(Some(contract)));
+        } else if let Some(token) = self.vehicles_token(number) {
+            self.step(number, Input::LetIn(Some(token)));
         } else if let Some(token) = self.authorizer.take_remembered(now()) {
             self.step(number, Input::LetIn(Some(token)));
         }
+    }
+
+    /// What the vehicle brings by itself that is allowed; what is proved goes before what is claimed.
+    fn vehicles_token(&self, number: u32) -> Option<Token> {
+        let evse = &self.evses[&number];
+        let brought = [evse.contract.as_ref(), evse.vehicle_id.as_ref()];
+        brought.into_iter().flatten().find(|token| self.authorizer.allows(token)).cloned()
     }
 
     /// A vehicle showed a contract. One that is not listed does not turn the driver away: as long as

@@ -15,6 +15,8 @@ pub(crate) struct Evse {
     pub(crate) proxies: Proxies,
     pub(crate) control: SessionControl,
     pub(crate) session: EvseSession,
+    /// What the vehicle of this session calls itself, where AutoCharge is on.
+    pub(crate) vehicle_id: Option<Token>,
     /// The contract that the vehicle of this session proved to hold.
     pub(crate) contract: Option<Token>,
     /// `None`: not heard yet.

@@ -24,6 +24,8 @@ pub(crate) enum Heard {
         state: EvseState,
         /// Its session.
         session: EvseSession,
+        /// What its vehicle calls itself (AutoCharge); empty: none.
+        vehicle_id: String,
         /// The contract that its vehicle proved to hold; empty: none.
         contract: String,
         /// What it can deliver.
@@ -151,10 +153,13 @@ async fn snapshot(proxies: &Proxies) -> Vec<Heard> {
 }
 
 fn evse_of(mut properties: HashMap<String, OwnedVariant>) -> anyhow::Result<Heard> {
+    // An OEM's may be older than this property.
+    let vehicle_id = properties.remove("VehicleId").and_then(|id| id.try_into().ok()).unwrap_or_default();
     let mut take = |name: &str| properties.remove(name).with_context(|| format!("no property {name}"));
     Ok(Heard::Evse {
         state: take("State")?.try_into()?,
         session: take("Session")?.try_into()?,
+        vehicle_id,
         contract: take("Contract")?.try_into()?,
         capability: take("Capability")?.try_into()?,
     })

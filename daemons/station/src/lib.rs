@@ -146,6 +146,7 @@ async fn evses(
                 proxies: Proxies::new(connection, &binding, &evse.energy_meter).await?,
                 control,
                 session: EvseSession::default(),
+                vehicle_id: None,
                 contract: None,
                 capability: None,
                 faults: Vec::new(),

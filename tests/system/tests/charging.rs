@@ -44,6 +44,26 @@ async fn a_car_waits_for_its_token_and_the_same_token_ends_its_session() {
 }
 
 #[tokio::test]
+async fn a_car_that_is_known_by_itself_charges_without_its_driver_where_autocharge_is_on() {
+    let topology = "evses = 2\nfree = false\ntokens = [\"VID:00A0CF56A001\"]\n\
+         [[evse]]\nvehicle = { evcc_id = [0, 160, 207, 86, 160, 1], capacity_wh = 60000.0, target_soc = 20.4 }\n\
+         [[evse]]\nvehicle = { evcc_id = [0, 160, 207, 86, 160, 1] }\n\
+         [config.secc.1]\nautocharge = true\n";
+    let mut station = Station::start(topology).await;
+    let before = station.truth(1).await.register;
+    station.tell("plug 2").await;
+    station.charge(1).await;
+    let transaction = station.closed_transaction(Duration::from_secs(60)).await;
+    station.assert_billed(&transaction, 1, before).await;
+    assert_eq!(transaction.identity, "…01");
+    station.until_state(2, &[EvseState::Authorizing], Duration::from_secs(30)).await;
+    for daemon in ["secc-1", "evse-1", "station"] {
+        assert!(!station.log(daemon).contains("CF56A001"), "{daemon} logs whose car it is");
+    }
+    station.quit().await;
+}
+
+#[tokio::test]
 async fn two_cars_charge_at_once_within_the_stations_limit() {
     let topology = "evses = 2\npower_limit = 60000.0\n\
          [[evse]]\nmonitor_pace = 10\nvehicle = { capacity_wh = 60000.0 }\n\

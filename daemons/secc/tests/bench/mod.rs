@@ -204,6 +204,7 @@ impl Bench {
             | Event::Limits(_)
             | Event::Status(_)
             | Event::Needs(_)
+            | Event::VehicleId(_)
             | Event::Contract(_)
             | Event::CertificateRequest { .. }
             | Event::Ended(..) => None,

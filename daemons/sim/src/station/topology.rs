@@ -104,10 +104,13 @@ impl Topology {
         })
     }
 
-    /// The EVCCID of the vehicle at an EVSE: a locally administered MAC address.
+    /// The EVCCID of the vehicle at an EVSE; unless it is configured, a locally administered MAC address.
     #[must_use]
     pub fn evcc_id(&self, evse: u32) -> [u8; 6] {
-        [0x02, 0x56, 0x4f, 0x4c, 0x54, u8::try_from(evse).unwrap_or(u8::MAX)]
+        let made_up = [0x02, 0x56, 0x4f, 0x4c, 0x54, u8::try_from(evse).unwrap_or(u8::MAX)];
+        let mut evses = self.evses();
+        let parts = evses.find(|(number, _)| *number == evse);
+        parts.and_then(|(_, parts)| parts.vehicle.evcc_id).unwrap_or(made_up)
     }
 
     fn check(&self) -> anyhow::Result<()> {

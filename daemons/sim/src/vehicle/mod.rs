@@ -47,6 +47,8 @@ pub struct VehicleConfig {
     pub turnaround_ms: u64,
     /// Seconds that it waits for the driver to be authorized.
     pub authorization_patience_s: u64,
+    /// Its EVCCID, instead of a locally administered address.
+    pub evcc_id: Option<[u8; 6]>,
     /// A program and its arguments that hold the conversation instead of ours; see `external.rs`.
     pub program: Vec<String>,
 }
@@ -75,6 +77,7 @@ impl Default for VehicleConfig {
             power_max: 72_000.0,
             turnaround_ms: 80,
             authorization_patience_s: 180,
+            evcc_id: None,
             program: Vec::new(),
         }
     }
