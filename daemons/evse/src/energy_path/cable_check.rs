@@ -2,6 +2,17 @@
 //!
 //! The one state that energises without an insulation value, to make one: at most 2 A, into a
 //! cable whose far end is an open contactor of the vehicle.
+//!
+//! # A short circuit, or a capacitance
+//! Both hold the voltage below the test voltage and the supply in its current limit. Five modules
+//! with 200 µF each take 2 A for half a second to come near 900 V, so time alone does not tell
+//! them apart; the rise does. A capacitance that can be charged within the time for raising the
+//! test voltage rises by its part of it in each part of that time. A load of so few ohms that it
+//! holds the current limit comes to rest at current times resistance, at 220 V with 110 Ω (the
+//! load with which IEC 61851-23 6.3.1.109 tries this), and rises no further. So while the voltage
+//! is being raised, a short circuit is a current limit without that rise; once the voltage has
+//! stood, everything is charged, and it is a current limit without the voltage. Whatever rises
+//! too slowly for either is off when the time for raising is over.
 
 use std::time::Duration;
 
@@ -32,7 +43,7 @@ enum Step {
     /// Contactors closing.
     Closing { until: Timestamp },
     /// The test voltage rising in current limit.
-    Raising { until: Timestamp, collapsed: Held },
+    Raising { until: Timestamp, rise: Rise },
     /// The monitor tests itself under the test voltage.
     SelfTest { started: Timestamp, collapsed: Held },
     /// Values that were finished after the self-test.
@@ -41,6 +52,22 @@ enum Step {
     Off { until: Timestamp },
     /// Passed; the vehicle moves on.
     Passed { until: Timestamp },
+}
+
+/// In current limit, from where the voltage has to rise further, and since when.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Rise(Option<(Timestamp, Volts)>);
+
+impl Rise {
+    /// Whether the voltage has not risen by `step` for this long.
+    fn is_missing(&mut self, now: Timestamp, cable: Volts, step: Volts, time: Duration) -> bool {
+        let (since, from) = *self.0.get_or_insert((now, cable));
+        if cable >= from + step {
+            self.0 = Some((now, cable));
+            return false;
+        }
+        now.since(since) >= time
+    }
 }
 
 impl CableCheck {
@@ -179,14 +206,14 @@ impl EnergyPath {
         match step {
             Step::Discharged { .. } => Ok(self.close_if_safe(now, test).unwrap_or(step)),
             Step::Closing { .. } => Ok(self.raise_if_closed(now, test).unwrap_or(step)),
-            Step::Raising { until, mut collapsed } => {
-                self.watch_for_short(now, test, &mut collapsed)?;
+            Step::Raising { until, mut rise } => {
+                self.watch_rise(now, test, &mut rise)?;
                 let stands = self
                     .observed
                     .cable(now, &self.installation.profile)
                     .is_some_and(|cable| cable >= test.scaled(95, 100));
                 if !stands {
-                    return Ok(Step::Raising { until, collapsed });
+                    return Ok(Step::Raising { until, rise });
                 }
                 self.observed.self_test = None;
                 self.outputs.send(Command::StartSelfTest);
@@ -267,7 +294,7 @@ impl EnergyPath {
         }
         self.outputs.enable_supply(now);
         self.outputs.set_output(now, Setpoint { voltage: test, current });
-        Some(Step::Raising { until, collapsed: Held::default() })
+        Some(Step::Raising { until, rise: Rise::default() })
     }
 
     /// The vehicle's maximum binds in energy transfer; the insulation is tested above it, where
@@ -283,25 +310,45 @@ impl EnergyPath {
         test.min(ours)
     }
 
-    /// In current limit and below nine tenths of the test voltage: something draws it.
+    /// While the test voltage is being raised: in current limit the voltage has to rise.
+    fn watch_rise(&self, now: Timestamp, test: Volts, rise: &mut Rise) -> Result<(), (FaultCode, Evidence)> {
+        let Some((cable, drawn)) = self.drawn_down(now, test) else { return Ok(()) };
+        if !drawn {
+            *rise = Rise::default();
+            return Ok(());
+        }
+        let profile = &self.installation.profile;
+        let time = profile.short_circuit_time;
+        let whole = i64::try_from(profile.cable_check_raise.as_micros()).unwrap_or(i64::MAX).max(1);
+        let step = test.scaled(i64::try_from(time.as_micros()).unwrap_or(i64::MAX), whole);
+        if rise.is_missing(now, cable, step, time) {
+            return Err((FaultCode::ShortCircuit, Evidence::Voltage(cable, test.scaled(9, 10))));
+        }
+        Ok(())
+    }
+
+    /// Once the test voltage has stood: in current limit it has to stand.
     fn watch_for_short(
         &self,
         now: Timestamp,
         test: Volts,
         collapsed: &mut Held,
     ) -> Result<(), (FaultCode, Evidence)> {
-        let profile = &self.installation.profile;
-        let (Some(cable), Some(supply)) =
-            (self.observed.cable(now, profile), self.observed.supply(now, profile))
-        else {
-            return Ok(());
-        };
-        let limit = test.scaled(9, 10);
-        let limited = supply.current >= profile.cable_check_current.scaled(9, 10);
-        if collapsed.for_at_least(profile.short_circuit_time, limited && cable < limit, now) {
-            return Err((FaultCode::ShortCircuit, Evidence::Voltage(cable, limit)));
+        let Some((cable, drawn)) = self.drawn_down(now, test) else { return Ok(()) };
+        if collapsed.for_at_least(self.installation.profile.short_circuit_time, drawn, now) {
+            return Err((FaultCode::ShortCircuit, Evidence::Voltage(cable, test.scaled(9, 10))));
         }
         Ok(())
+    }
+
+    /// The cable's voltage, and whether something draws it down: in current limit and below nine
+    /// tenths of the test voltage.
+    fn drawn_down(&self, now: Timestamp, test: Volts) -> Option<(Volts, bool)> {
+        let profile = &self.installation.profile;
+        let cable = self.observed.cable(now, profile)?;
+        let supply = self.observed.supply(now, profile)?;
+        let limited = supply.current >= profile.cable_check_current.scaled(9, 10);
+        Some((cable, limited && cable < test.scaled(9, 10)))
     }
 
     fn count_sample(

@@ -135,7 +135,8 @@ figures! {
     cable_check_discharged: Duration, safer low;
     /// The test voltage stands within this time.
     cable_check_raise: Duration, safer low;
-    /// In current limit for this long without voltage is a short circuit.
+    /// In current limit for this long without voltage is a short circuit; while the test voltage is
+    /// being raised, without its rising by as much of it as this is of the time for raising.
     short_circuit_time: Duration, safer low;
     /// After the test the voltage is safe again within this time.
     cable_check_off: Duration, safer low;

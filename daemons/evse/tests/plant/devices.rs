@@ -27,6 +27,11 @@ pub struct Devices {
     pub pilot_output: PilotOutput,
     pub capability: Capability,
     pub register: f64,
+    /// Farads that charge with both sides joined, of modules, cable and inlet; 0: the voltages
+    /// rise at a rate of their own.
+    pub farads: f64,
+    /// Ohms from pole to pole, behind the contactors.
+    pub load: f64,
     pub insulation: f64,
     /// The newest value that the monitor told, and when.
     pub insulation_told: f64,
@@ -111,6 +116,8 @@ impl Default for Devices {
                 power_max: Watts::new(60_000),
             },
             register: 1000.0,
+            farads: 0.0,
+            load: f64::INFINITY,
             insulation: 2_000_000.0,
             insulation_told: 0.0,
             insulation_at: Timestamp::BOOT,
@@ -259,6 +266,8 @@ impl Devices {
             ((self.set_voltage - battery) / 0.05).clamp(0.0, self.set_current) + self.runaway
         } else if self.short && self.contactors {
             self.set_current.min(self.set_voltage / 10.0)
+        } else if self.farads > 0.0 && self.contactors {
+            if self.module < self.set_voltage { self.set_current } else { self.set_voltage / self.load }
         } else {
             0.0
         };
@@ -280,6 +289,8 @@ impl Devices {
             self.module = battery + self.current * 0.05;
         } else if self.short && self.contactors {
             self.module = self.current * 10.0;
+        } else if self.farads > 0.0 && self.contactors && self.supply_on && !self.modules_tripped {
+            self.module = self.charged(seconds).min(self.set_voltage);
         } else if self.supply_on && !self.modules_tripped {
             let rise = if self.set_current > 0.0 { 1500.0 * seconds } else { 0.0 };
             self.module = if self.module > self.set_voltage {
@@ -300,6 +311,15 @@ impl Devices {
         } else {
             bleed(self.cable)
         };
+    }
+
+    /// The voltage that the present current, less what the load takes, makes of it in this time.
+    fn charged(&self, seconds: f64) -> f64 {
+        if self.load.is_infinite() {
+            return self.module + self.current * seconds / self.farads;
+        }
+        let rest = self.current * self.load;
+        rest + (self.module - rest) * (-seconds / (self.load * self.farads)).exp()
     }
 
     pub fn watch_insulation(&mut self, at: Timestamp, inbox: &mut Vec<Input>) {
