@@ -10,12 +10,11 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use futures_util::StreamExt as _;
 use voltry_bus as bus;
-use zbus::fdo::MonitoringProxy;
-use zbus::{MatchRule, Message, MessageStream};
+use zbus::{Message, MessageStream};
 
 use crate::machine::{Ahead, Busy};
 use crate::report::{Report, percentile};
-use crate::station::Station;
+use crate::station::{Station, monitor};
 
 /// The ages of one stream, in milliseconds.
 #[derive(Debug, Default)]
@@ -44,9 +43,7 @@ struct Ages {
 pub(crate) async fn measure(report: &mut Report, seconds: u64) -> anyhow::Result<()> {
     let (mut station, _) = Station::start().await?;
     station.charge().await?;
-    let connection = station.connect().await?;
-    listen(&connection).await?;
-    let mut messages = MessageStream::from(connection);
+    let mut messages = monitor(&station, &RULES).await?;
     let _ahead = Ahead::of_all();
     let time = Duration::from_secs(seconds);
     let idle = watch(&mut messages, time).await.context("idle")?;
@@ -75,19 +72,14 @@ pub(crate) async fn measure(report: &mut Report, seconds: u64) -> anyhow::Result
     station.quit().await
 }
 
-async fn listen(connection: &zbus::Connection) -> anyhow::Result<()> {
-    let rules = [
-        "type='signal',interface='org.voltry.PowerSupply1',member='Output'",
-        "type='signal',interface='org.voltry.VoltageMonitor1',member='Voltage'",
-        "type='signal',interface='org.voltry.ConnectorIo1',member='Io'",
-        "type='signal',interface='org.voltry.EvLink1',member='Target'",
-        "type='method_call',interface='org.voltry.PowerSupply1',member='RenewLease'",
-        "type='method_call',interface='org.voltry.EvLink1',member='SetPresent'",
-    ];
-    let rules: Vec<MatchRule<'_>> = rules.into_iter().map(MatchRule::try_from).collect::<Result<_, _>>()?;
-    MonitoringProxy::new(connection).await?.become_monitor(&rules, 0).await?;
-    Ok(())
-}
+const RULES: [&str; 6] = [
+    "type='signal',interface='org.voltry.PowerSupply1',member='Output'",
+    "type='signal',interface='org.voltry.VoltageMonitor1',member='Voltage'",
+    "type='signal',interface='org.voltry.ConnectorIo1',member='Io'",
+    "type='signal',interface='org.voltry.EvLink1',member='Target'",
+    "type='method_call',interface='org.voltry.PowerSupply1',member='RenewLease'",
+    "type='method_call',interface='org.voltry.EvLink1',member='SetPresent'",
+];
 
 async fn watch(messages: &mut MessageStream, time: Duration) -> anyhow::Result<Ages> {
     let mut ages = Ages::default();

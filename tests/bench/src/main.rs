@@ -7,22 +7,25 @@
 //! and the bus, not the clock's own wait for a core. What a machine does not allow is said in
 //! the report, and not measured.
 
+mod charge_loop;
 mod codec;
-mod current_demand;
 mod emergency;
 mod energy_path;
 mod freshness;
 mod machine;
+mod plug_to_current;
 mod report;
 mod station;
 mod vehicle;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
 
 use crate::report::Report;
+use crate::vehicle::Protocol;
 
 /// Measures speed and size of the release build beside this program.
 ///
@@ -34,6 +37,12 @@ struct Arguments {
     /// on a machine that may not be quiet.
     #[arg(long)]
     quick: bool,
+    /// Be the vehicle behind `NETWORK_INTERFACE`, as the simulator starts it, and speak this.
+    #[arg(long, hide = true, requires = "notes")]
+    drive: Option<Protocol>,
+    /// Where that vehicle writes its notes.
+    #[arg(long, hide = true)]
+    notes: Option<PathBuf>,
     /// Only these parts; `target/bench.json` keeps the figures of the others.
     parts: Vec<Part>,
 }
@@ -44,10 +53,12 @@ enum Part {
     EnergyPath,
     /// The DIN 70121 codec beside that of ISO 15118-2.
     Codec,
-    /// The vehicle's charge loop, on the wire.
-    CurrentDemand,
+    /// The vehicle's charge loop by each protocol, on the wire.
+    ChargeLoop,
     /// A whole station: its start, and the memory of its daemons.
     Station,
+    /// From the plug to current, with the fastest vehicle.
+    PlugToCurrent,
     /// How old the values are that the energy path and the vehicle use.
     Freshness,
     /// From a fault to the commands that make it safe.
@@ -63,8 +74,8 @@ impl Part {
     /// priorities of their units.
     const fn is_busy(self) -> bool {
         match self {
-            Self::EnergyPath | Self::Codec | Self::Station => false,
-            Self::CurrentDemand | Self::Freshness | Self::Emergency => true,
+            Self::EnergyPath | Self::Codec | Self::Station | Self::PlugToCurrent => false,
+            Self::ChargeLoop | Self::Freshness | Self::Emergency => true,
         }
     }
 
@@ -75,8 +86,9 @@ impl Part {
                 codec::measure(report);
                 Ok(())
             }
-            Self::CurrentDemand => current_demand::measure(report, if quick { 1_000 } else { 10_000 }).await,
+            Self::ChargeLoop => charge_loop::measure(report, if quick { 1_000 } else { 10_000 }).await,
             Self::Station => station::measure(report, if quick { 3 } else { 10 }).await,
+            Self::PlugToCurrent => plug_to_current::measure(report, if quick { 1 } else { 3 }).await,
             Self::Freshness => freshness::measure(report, if quick { 5 } else { 60 }).await,
             Self::Emergency => emergency::measure(report, if quick { 50 } else { 2_000 }).await,
         }
@@ -97,6 +109,10 @@ fn main() -> ExitCode {
 }
 
 async fn bench(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    if let (Some(protocol), Some(notes)) = (arguments.drive, &arguments.notes) {
+        plug_to_current::drive(protocol, notes).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if !machine::inside() && machine::namespaces_allowed().await {
         return machine::enter().await;
     }

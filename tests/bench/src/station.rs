@@ -10,6 +10,8 @@ use anyhow::{Context as _, bail};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 use voltry_bus::{Evse1Proxy, EvseState, names};
+use zbus::fdo::MonitoringProxy;
+use zbus::{MatchRule, MessageStream};
 
 use crate::machine::{binary, scheduled};
 use crate::report::{Report, percentile};
@@ -41,7 +43,7 @@ async fn weigh(report: &mut Report, station: &mut Station) -> anyhow::Result<()>
     }
     report.add("pss_total_mb", daemons.values().sum());
     for (daemon, megabytes) in daemons {
-        report.add(format!("pss_{daemon}_mb"), megabytes);
+        report.add(format!("{daemon}_pss_mb"), megabytes);
     }
     Ok(())
 }
@@ -55,11 +57,16 @@ pub(crate) struct Station {
 }
 
 impl Station {
-    /// With the time that it took to become available.
+    /// With a vehicle of the simulator's, and the time that it took to become available.
     pub(crate) async fn start() -> anyhow::Result<(Self, Duration)> {
+        Self::of(VEHICLE).await
+    }
+
+    /// The station of a topology, and the time that it took to become available.
+    pub(crate) async fn of(text: &str) -> anyhow::Result<(Self, Duration)> {
         let folder = tempfile::Builder::new().prefix("voltry-bench").tempdir()?;
         let topology = folder.path().join("topology.toml");
-        std::fs::write(&topology, VEHICLE)?;
+        std::fs::write(&topology, text)?;
         let begin = Instant::now();
         let mut child = scheduled(&binary("voltry-sim")?, 0)
             .await
@@ -82,10 +89,15 @@ impl Station {
         Ok((Self { child, input, output, folder }, time))
     }
 
-    /// Plugs the vehicle in and waits until it charges.
-    pub(crate) async fn charge(&mut self) -> anyhow::Result<()> {
+    pub(crate) async fn plug(&mut self) -> anyhow::Result<()> {
         self.input.write_all(b"plug 1\n").await?;
         self.output.next_line().await?;
+        Ok(())
+    }
+
+    /// Plugs the vehicle in and waits until it charges.
+    pub(crate) async fn charge(&mut self) -> anyhow::Result<()> {
+        self.plug().await?;
         let evse = Evse1Proxy::builder(&self.connect().await?)
             .destination(names::evse(1))
             .path(names::path("evse", "1"))
@@ -115,6 +127,15 @@ impl Station {
         tokio::time::timeout(Duration::from_secs(20), self.child.wait()).await??;
         Ok(())
     }
+}
+
+/// All messages of the station's bus that match one of the rules.
+pub(crate) async fn monitor(station: &Station, rules: &[&'static str]) -> anyhow::Result<MessageStream> {
+    let connection = station.connect().await?;
+    let rules: Vec<MatchRule<'_>> =
+        rules.iter().map(|rule| MatchRule::try_from(*rule)).collect::<Result<_, _>>()?;
+    MonitoringProxy::new(&connection).await?.become_monitor(&rules, 0).await?;
+    Ok(MessageStream::from(connection))
 }
 
 /// Megabytes of PSS of each daemon of the station with this state folder; all lines of meters

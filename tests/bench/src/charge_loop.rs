@@ -1,5 +1,6 @@
-//! CurrentDemandRes: from the request in to the response out, on the wire, with the real
-//! `voltry-secc` between a vehicle and an evse that this process plays.
+//! The charge loop's answer of each protocol, CurrentDemandRes or DC_ChargeLoopRes: from the
+//! request in to the response out, on the wire, with the real `voltry-secc` between a vehicle and
+//! an evse that this process plays.
 
 use std::time::{Duration, Instant};
 
@@ -13,18 +14,52 @@ use voltry_service::clock;
 
 use crate::machine::{self, Ahead, Bus, Busy};
 use crate::report::{Report, percentile};
-use crate::vehicle::Vehicle;
+use crate::vehicle::{Protocol, Step, Vehicle};
 
 /// As in the unit of secc.
 const PRIORITY: u8 = 15;
-/// evse pushes present values this often.
+/// evse pushes present values at least this often.
 const PUSH: Duration = Duration::from_millis(100);
+/// What evse measures, and the vehicle's battery has.
+const VOLTAGE: f64 = 400.0;
 
+/// Both idle and busy in ISO 15118-2; in the others, busy. And the slowest of all.
 pub(crate) async fn measure(report: &mut Report, rounds: u32) -> anyhow::Result<()> {
     machine::make_link().await?;
+    let mut worst: f64 = 0.0;
+    for (protocol, name) in [
+        (Protocol::Iso2, "current_demand"),
+        (Protocol::Iso20, "dc_charge_loop"),
+        (Protocol::Din, "din_current_demand"),
+    ] {
+        let [idle, busy] = rounds_of(protocol, rounds).await.with_context(|| format!("{protocol:?}"))?;
+        for (load, mut samples) in [("idle", idle), ("busy", busy)] {
+            if samples.is_empty() {
+                continue;
+            }
+            for (figure, share) in [("p50", 0.5), ("p99", 0.99), ("p999", 0.999)] {
+                report.add(format!("{name}_{figure}_{load}_ms"), percentile(&mut samples, share));
+            }
+            if load == "busy" {
+                worst = worst.max(percentile(&mut samples, 0.99));
+            }
+        }
+    }
+    report.add("charge_loop_p99_busy_ms", worst);
+    report.note(format!(
+        "charge loop: {rounds} rounds each, 0 to 4 ms apart, over TCP; vehicles of ISO 15118-20 come over TLS"
+    ));
+    Ok(())
+}
+
+/// Milliseconds of each round, idle (in ISO 15118-2) and busy.
+async fn rounds_of(protocol: Protocol, rounds: u32) -> anyhow::Result<[Vec<f64>; 2]> {
     let bus = Bus::start().await?;
-    let config = "[secc.1]\ninterface = \"evse1\"\nevse_id = \"DE*VOL*E1\"\n";
-    let _secc = bus.daemon("voltry-secc", PRIORITY, config, &names::secc(1)).await?;
+    let config = format!(
+        "[secc.1]\ninterface = \"evse1\"\nevse_id = \"DE*VOL*E1\"\nprotocols = [\"{}\"]\n",
+        protocol.configured()
+    );
+    let _secc = bus.daemon("voltry-secc", PRIORITY, &config, &names::secc(1)).await?;
     let evse = EvLink1Proxy::builder(&bus.connect().await?)
         .destination(names::secc(1))
         .path(names::path("ev_link", "1"))
@@ -32,23 +67,17 @@ pub(crate) async fn measure(report: &mut Report, rounds: u32) -> anyhow::Result<
         .build()
         .await?;
     let _ahead = Ahead::of_all();
-    let [idle, busy] = tokio::select! {
+    tokio::select! {
         ended = play_evse(&evse) => { ended?; anyhow::bail!("the link's signals ended") }
-        measured = both(&evse, rounds) => measured?,
-    };
-    for (name, mut samples) in [("idle", idle), ("busy", busy)] {
-        for (figure, share) in [("p50", 0.5), ("p99", 0.99), ("p999", 0.999)] {
-            report.add(format!("current_demand_{figure}_{name}_ms"), percentile(&mut samples, share));
-        }
+        measured = both(&evse, protocol, rounds) => measured,
     }
-    report.note(format!("CurrentDemand: {rounds} rounds each, 0 to 4 ms apart"));
-    Ok(())
 }
 
-async fn both(evse: &EvLink1Proxy<'_>, rounds: u32) -> anyhow::Result<[Vec<f64>; 2]> {
+async fn both(evse: &EvLink1Proxy<'_>, protocol: Protocol, rounds: u32) -> anyhow::Result<[Vec<f64>; 2]> {
     attach(evse).await?;
-    let mut vehicle = Vehicle::charging("ev1").await.context("the vehicle")?;
-    let idle = loop_of(&mut vehicle, rounds).await?;
+    let mut vehicle = Vehicle::charging("ev1", protocol, VOLTAGE).await.context("the vehicle")?;
+    let idle = if protocol == Protocol::Iso2 { rounds } else { 0 };
+    let idle = loop_of(&mut vehicle, idle).await?;
     let _busy = Busy::every_core().await?;
     let busy = loop_of(&mut vehicle, rounds).await?;
     Ok([idle, busy])
@@ -59,7 +88,7 @@ async fn loop_of(vehicle: &mut Vehicle, rounds: u32) -> anyhow::Result<Vec<f64>>
     let mut samples = Vec::with_capacity(rounds as usize);
     for round in 0..rounds {
         let begin = Instant::now();
-        vehicle.demand().await?;
+        vehicle.take(Step::Demand).await?;
         samples.push(begin.elapsed().as_secs_f64() * 1e3);
         // Not in step with what evse pushes.
         tokio::time::sleep(Duration::from_millis(u64::from(round * 7 % 5))).await;
@@ -105,7 +134,7 @@ async fn play_evse(evse: &EvLink1Proxy<'_>) -> anyhow::Result<()> {
 fn present(phase: u64) -> Present {
     Present {
         phase,
-        voltage: 400.0,
+        voltage: VOLTAGE,
         current: 100.0,
         isolation: Isolation::Valid,
         status: EvseStatusCode::Ready,
