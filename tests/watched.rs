@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use zbus::{Connection, Message};
 
-/// How much a daemon may grow under a flood: pages of its heap that it had not touched before, and
-/// no more however long the flood lasts.
-pub(crate) const GROWTH_KIB: u64 = 2048;
+/// How much a daemon may grow under a flood, however long it lasts: a few copies of a megabyte of
+/// text on its way, which the heap may keep. The floods send a hundred megabytes.
+pub(crate) const GROWTH_KIB: u64 = 8 * 1024;
 
 /// A daemon whose log goes to a file; killed when dropped.
 pub(crate) struct Watched {
