@@ -27,8 +27,8 @@ use crate::vehicle::{PRE_CHARGED_V, Protocol, Step, Vehicle};
 
 /// Below this a side counts as without voltage.
 const SAFE_V: f64 = 60.0;
-/// Current flows from this on, amperes.
-const FLOWS_A: f64 = 1.0;
+/// Current flows from this on, amperes: above the 2 A that PreCharge may give.
+const FLOWS_A: f64 = 5.0;
 /// The whole way, with all that is apart.
 const PATIENCE: Duration = Duration::from_secs(60);
 
