@@ -1,0 +1,136 @@
+//! What a request says besides what it asks, passed on to evse.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use voltry_units::{Amps, Timestamp};
+
+use super::{Event, Session};
+use crate::contract;
+use crate::message::{DcParameters, EvLimits, EvStatus, Needs, Protocol, Request, Target};
+use crate::order::Stage;
+use crate::vehicle_id;
+
+/// What the vehicle says of itself is passed on no more often, nor is a target that stays.
+const STATUS_INTERVAL: Duration = Duration::from_millis(100);
+/// What a vehicle needs is told no more often, and not for a departure that moved by less than
+/// this: some count it from each request on anew.
+const NEEDS_INTERVAL: Duration = Duration::from_secs(1);
+const DEPARTURE_STEP: Duration = Duration::from_secs(60);
+/// In standby evse is told so often that the vehicle wants no current: a vehicle may be silent
+/// there for longer than a target holds.
+pub(super) const STANDBY_INTERVAL: Duration = Duration::from_millis(500);
+
+impl Session {
+    /// Passes on what a request says besides what it asks.
+    pub(super) fn note(&mut self, now: Timestamp, request: &Request) {
+        let named = match request {
+            Request::SessionSetup { evcc_id } => {
+                tracing::debug!(evcc_id = ?evcc_id, "vehicle");
+                if let Some(token) = vehicle_id::token(evcc_id, self.protocol == Protocol::Iso20) {
+                    self.events.push_back(Event::VehicleId(token));
+                }
+                return;
+            }
+            Request::ChargeParameterDiscovery { dc: Some(DcParameters { limits, .. }) } => *limits,
+            Request::CurrentDemand { target, limits, .. } => {
+                let rests = self.stage == Stage::Standby;
+                self.note_target(
+                    now,
+                    if rests { Target { current: Amps::ZERO, ..*target } } else { *target },
+                );
+                *limits
+            }
+            Request::PreCharge { target, .. } => {
+                self.note_target(now, *target);
+                EvLimits::default()
+            }
+            Request::Contract(contract::Request::Authorization { proof: Ok(emaid) }) => {
+                if self.contract.as_ref() != Some(emaid) {
+                    self.contract = Some(Arc::clone(emaid));
+                    self.events.push_back(Event::Contract(Arc::clone(emaid)));
+                }
+                return;
+            }
+            Request::Contract(contract::Request::Certificate { update, message }) => {
+                let (id, message) = (now.as_micros(), Arc::clone(message));
+                self.events.push_back(Event::CertificateRequest { id, update: *update, message });
+                return;
+            }
+            Request::AuthorizationSetup
+            | Request::ServiceDiscovery
+            | Request::ServiceDetail { .. }
+            | Request::ServiceSelection { .. }
+            | Request::PaymentServiceSelection { .. }
+            | Request::Contract(_)
+            | Request::Authorization
+            | Request::ChargeParameterDiscovery { dc: None }
+            | Request::ScheduleExchange { .. }
+            | Request::CableCheck { .. }
+            | Request::PowerDelivery { .. }
+            | Request::WeldingDetection { .. }
+            | Request::SessionStop { .. }
+            | Request::ServiceRenegotiation
+            | Request::NotOffered(_) => EvLimits::default(),
+        };
+        let limits = named.or(self.limits);
+        if limits != self.limits {
+            self.limits = limits;
+            self.events.push_back(Event::Limits(limits));
+        }
+        self.note_status(now, request.status());
+        self.note_needs(now, request.needs());
+    }
+
+    /// In standby the vehicle wants no current, whatever its charge loop says.
+    pub(super) fn rest(&mut self, now: Timestamp) {
+        if let Some((target, _, told)) = self.target
+            && (target.current > Amps::ZERO || now.since(told) >= STANDBY_INTERVAL)
+        {
+            self.note_target(now, Target { current: Amps::ZERO, ..target });
+        }
+    }
+
+    /// A target that changes is told at once; one that stays, only so often that it is known to
+    /// be young. A vehicle that asks without pause would keep the bus busy for everybody.
+    fn note_target(&mut self, now: Timestamp, target: Target) {
+        let known = self.target.is_some_and(|(told, counter, at)| {
+            told == target && counter == self.counter && now.since(at) < STATUS_INTERVAL
+        });
+        if !known {
+            self.target = Some((target, self.counter, now));
+            self.events.push_back(Event::Target(target));
+        }
+    }
+
+    fn note_status(&mut self, now: Timestamp, status: Option<&EvStatus>) {
+        let Some(&status) = status else { return };
+        let tell = match &self.status {
+            Some((told, at)) => *told != status && now.since(*at) >= STATUS_INTERVAL,
+            None => true,
+        };
+        if tell {
+            self.status = Some((status, now));
+            self.events.push_back(Event::Status(status));
+        }
+    }
+
+    fn note_needs(&mut self, now: Timestamp, needs: Option<&Needs>) {
+        let Some(&named) = needs.filter(|needs| **needs != Needs::default()) else { return };
+        let Some((told, at)) = self.needs else {
+            self.needs = Some((named, now));
+            return self.events.push_back(Event::Needs(named));
+        };
+        let left = told.departure.map(|departure| departure.saturating_sub(now.since(at)));
+        let needs = named.or(Needs { departure: left, ..told });
+        let moved = match (needs.departure, left) {
+            (Some(new), Some(old)) => new.abs_diff(old) >= DEPARTURE_STEP,
+            (new, old) => new != old,
+        };
+        let news = moved || Needs { departure: None, ..needs } != Needs { departure: None, ..told };
+        if news && now.since(at) >= NEEDS_INTERVAL {
+            self.needs = Some((needs, now));
+            self.events.push_back(Event::Needs(needs));
+        }
+    }
+}
