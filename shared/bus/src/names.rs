@@ -24,6 +24,8 @@ pub const STATION: &str = "org.voltry.Station1";
 pub const POWER: &str = "org.voltry.Power1";
 /// The bus name of `voltry-board`.
 pub const BOARD: &str = "org.voltry.Board1";
+/// The bus name of `voltry-ocpp`.
+pub const OCPP: &str = "org.voltry.Ocpp1";
 /// The bus name of `voltry-sim`.
 pub const SIM: &str = "org.voltry.Sim1";
 
