@@ -43,6 +43,8 @@ NAMES = {
 ASK_STATION = {"voltry-ocpp", "voltry-ui", "technician", "root"}
 # Interface: who provides it, who may call it.
 CONTRACT = {
+    "Book1": ({"voltry-station"}, {"voltry-ocpp", "root"}),
+    "Csms1": ({"voltry-ocpp"}, {"voltry-station"}),
     "ContractCertificates1": ({"voltry-secc"}, {"voltry-ocpp"}),
     "ConnectorIo1": ({"voltry-board"}, {"voltry-evse"}),
     "Device1": ({"voltry-evse", "voltry-power", "voltry-meter", "voltry-board", "voltry-secc"}, set()),
@@ -54,6 +56,7 @@ CONTRACT = {
     "PowerRack1": ({"voltry-power"}, {"technician", "root"}),
     "PowerSupply1": ({"voltry-power"}, {"voltry-evse"}),
     "Session1": ({"voltry-station"}, set()),
+    "Settings1": ({"voltry-station"}, ASK_STATION),
     "Station1": ({"voltry-station"}, ASK_STATION),
     "V2gLog1": ({"voltry-secc"}, {"technician", "root"}),
     "VoltageMonitor1": ({"voltry-board", "voltry-meter"}, set()),

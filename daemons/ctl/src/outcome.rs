@@ -70,6 +70,7 @@ impl From<voltry_bus::Error> for Failure {
             | Error::Refused(text)
             | Error::UnknownEvse(text)
             | Error::UnknownTransaction(text)
+            | Error::UnknownSetting(text)
             | Error::Busy(text) => Self::Refused(text),
         }
     }

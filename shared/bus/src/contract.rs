@@ -106,7 +106,10 @@ mod tests {
     fn described() -> HashMap<&'static str, Vec<&'static str>> {
         let mut described = HashMap::new();
         let (mut name, mut names) = ("", Vec::new());
-        for line in include_str!("wire.rs").lines().chain(include_str!("states.rs").lines()) {
+        for line in [include_str!("wire.rs"), include_str!("states.rs"), include_str!("uplink.rs")]
+            .into_iter()
+            .flat_map(str::lines)
+        {
             let code = line.trim();
             if let Some(opened) = code.strip_suffix(" {") {
                 let opened = opened.trim_start_matches("pub struct ");

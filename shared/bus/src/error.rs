@@ -33,6 +33,8 @@ pub enum Error {
     UnknownEvse(String),
     /// No transaction of that number in the book.
     UnknownTransaction(String),
+    /// No setting of that name.
+    UnknownSetting(String),
     /// The daemon takes no more requests just now.
     Busy(String),
 }

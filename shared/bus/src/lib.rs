@@ -11,11 +11,14 @@
 pub mod contract;
 mod error;
 pub mod names;
+#[macro_use]
 mod states;
+mod uplink;
 mod wire;
 
 pub use error::Error;
 pub use states::*;
+pub use uplink::*;
 pub use wire::*;
 
 /// The generated proxies, and beside each the streams and argument types of its signals.
