@@ -7,7 +7,8 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::Problem;
+use super::problem::MAX_PROBLEMS;
+use super::{DEPTH_MAX, Problem};
 
 /// Where a key was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,43 +128,105 @@ impl Node {
 
 /// Reads one document.
 pub(super) fn parse(name: &str, text: &str) -> Result<Node, Vec<Problem>> {
-    let file: Rc<str> = name.into();
-    let origin_at = |offset: usize| Origin { file: file.clone(), line: line_of(text, offset) };
+    let place = Place::new(name, text);
     let (document, errors) = DeTable::parse_recoverable(text);
-    if !errors.is_empty() {
-        let problem = |error: &toml::de::Error| {
-            let origin = origin_at(error.span().map_or(0, |span| span.start));
-            Problem::at(Some(&origin), error.message().replace('\n', ", "))
-        };
-        return Err(errors.iter().map(problem).collect());
+    let document = document.into_inner();
+    let mut problems: Vec<Problem> = errors
+        .iter()
+        .take(MAX_PROBLEMS)
+        .map(|error| Problem {
+            file: Some(name.to_owned()),
+            line: error.span().map(|span| place.at(span.start).line),
+            message: error.message().replace('\n', ", "),
+        })
+        .collect();
+    if problems.is_empty()
+        && let Some(offset) = too_deep(&document)
+    {
+        let text = format!("more than {DEPTH_MAX} tables and lists within each other");
+        problems.push(Problem::at(Some(&place.at(offset)), text));
     }
-    table(document.into_inner(), &origin_at)
-        .map(|content| Node { origin: Some(origin_at(0)), content })
-        .map_err(|problem| vec![problem])
+    if !problems.is_empty() {
+        take_apart(document);
+        return Err(problems);
+    }
+    let content = table(document, &place).map_err(|problem| vec![problem])?;
+    Ok(Node { origin: Some(place.at(0)), content })
 }
 
-fn table(table: DeTable<'_>, origin_at: &dyn Fn(usize) -> Origin) -> Result<Content, Problem> {
+/// The offset of a table or list that is more than [`DEPTH_MAX`] deep.
+///
+/// The parser bounds dotted keys, lists and inline tables each for itself; within each other they
+/// go so deep that whoever follows them by recursion exhausts the stack.
+fn too_deep(document: &DeTable<'_>) -> Option<usize> {
+    let mut open: Vec<_> = document.iter().map(|(_, value)| (value, 1)).collect();
+    while let Some((value, depth)) = open.pop() {
+        match value.get_ref() {
+            DeValue::Table(_) | DeValue::Array(_) if depth == DEPTH_MAX => return Some(value.span().start),
+            DeValue::Table(table) => open.extend(table.iter().map(|(_, inner)| (inner, depth + 1))),
+            DeValue::Array(array) => open.extend(array.iter().map(|inner| (inner, depth + 1))),
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_) => {}
+        }
+    }
+    None
+}
+
+/// Drops a document that may be too deep to be dropped by recursion.
+fn take_apart(document: DeTable<'_>) {
+    let mut open = vec![DeValue::Table(document)];
+    while let Some(value) = open.pop() {
+        match value {
+            DeValue::Table(table) => open.extend(table.into_iter().map(|(_, inner)| inner.into_inner())),
+            DeValue::Array(array) => open.extend(array.into_iter().map(Spanned::into_inner)),
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_) => {}
+        }
+    }
+}
+
+/// Where in a file an offset is.
+struct Place {
+    file: Rc<str>,
+    /// The offset of each line's end.
+    ends: Vec<usize>,
+}
+
+impl Place {
+    fn new(name: &str, text: &str) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(end, _)| end).collect();
+        Self { file: name.into(), ends }
+    }
+
+    fn at(&self, offset: usize) -> Origin {
+        Origin { file: self.file.clone(), line: 1 + self.ends.partition_point(|end| *end < offset) }
+    }
+}
+
+fn table(table: DeTable<'_>, place: &Place) -> Result<Content, Problem> {
     let mut nodes = BTreeMap::new();
     for (key, value) in table {
-        let origin = origin_at(key.span().start);
-        nodes.insert(key.into_inner().into_owned(), node(value, origin, origin_at)?);
+        let origin = place.at(key.span().start);
+        nodes.insert(key.into_inner().into_owned(), node(value, origin, place)?);
     }
     Ok(Content::Table(nodes))
 }
 
-fn node(
-    value: Spanned<DeValue<'_>>,
-    origin: Origin,
-    origin_at: &dyn Fn(usize) -> Origin,
-) -> Result<Node, Problem> {
+fn node(value: Spanned<DeValue<'_>>, origin: Origin, place: &Place) -> Result<Node, Problem> {
     let span = value.span();
     let content = match value.into_inner() {
-        DeValue::Table(inner) => table(inner, origin_at)?,
+        DeValue::Table(inner) => table(inner, place)?,
         DeValue::Array(array) => {
             let mut elements = Vec::new();
             for element in array {
-                let place = origin_at(element.span().start);
-                elements.push(node(element, place, origin_at)?);
+                let origin = place.at(element.span().start);
+                elements.push(node(element, origin, place)?);
             }
             Content::Array(elements)
         }
@@ -178,9 +241,4 @@ fn node(
         }
     };
     Ok(Node { origin: Some(origin), content })
-}
-
-fn line_of(text: &str, offset: usize) -> usize {
-    let end = offset.min(text.len());
-    1 + text.as_bytes()[..end].iter().filter(|byte| **byte == b'\n').count()
 }

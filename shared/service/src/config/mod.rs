@@ -4,6 +4,9 @@
 //! `/etc/voltry/voltry.d/*.toml`, each folder in the order of file names. Tables merge, anything
 //! else replaces. Each daemon reads its own tables with [`Config::load`]; its types say
 //! `deny_unknown_fields`.
+//!
+//! Bounded, so that a file that is none of ours is told as such: [`SIZE_MAX`] for all files
+//! together, [`FILES_MAX`] files in a folder, [`DEPTH_MAX`] tables in each other.
 
 mod merge;
 mod problem;
@@ -12,6 +15,7 @@ mod values;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -20,6 +24,13 @@ pub use problem::Problem;
 pub use values::{Binding, duration_ms, quantity};
 
 use merge::Node;
+
+/// Bytes of all files together; the configuration of a station with many EVSEs has some ten thousand.
+pub const SIZE_MAX: u64 = 1 << 20;
+/// Drop-ins read from one folder.
+pub const FILES_MAX: usize = 256;
+/// Tables and lists within each other; the deepest that any daemon reads is six.
+pub const DEPTH_MAX: usize = 32;
 
 /// The whole configuration, merged. It remembers where each key was written, and who read what.
 #[derive(Debug)]
@@ -59,16 +70,16 @@ impl Config {
     /// # Errors
     /// Files that cannot be read, or are not TOML; all of them.
     pub fn read(from: Option<&Path>) -> Result<Self, ConfigError> {
-        let mut sources = Vec::new();
+        let mut sources = Sources { files: Vec::new(), room: SIZE_MAX };
         match from {
             None => {
-                drop_ins(Path::new("/usr/lib/voltry"), &mut sources)?;
-                folder(Path::new("/etc/voltry"), &mut sources)?;
+                sources.drop_ins(Path::new("/usr/lib/voltry"))?;
+                sources.folder(Path::new("/etc/voltry"))?;
             }
-            Some(path) if path.is_dir() => folder(path, &mut sources)?,
-            Some(file) => sources.push(read(file)?),
+            Some(path) if path.is_dir() => sources.folder(path)?,
+            Some(file) => sources.read(file)?,
         }
-        Self::parse(sources.iter().map(|(name, text)| (name.as_str(), text.as_str())))
+        Self::parse(sources.files.iter().map(|(name, text)| (name.as_str(), text.as_str())))
     }
 
     /// Merges documents, given as name and text; the later win.
@@ -163,37 +174,58 @@ fn collect_bindings(value: &toml::Value, path: &str, found: &mut Vec<(String, Bi
     }
 }
 
-fn folder(folder: &Path, sources: &mut Vec<(String, String)>) -> Result<(), ConfigError> {
-    let file = folder.join("voltry.toml");
-    if file.exists() {
-        sources.push(read(&file)?);
-    }
-    drop_ins(&folder.join("voltry.d"), sources)
+/// The files read, by name, and the bytes that may still come.
+struct Sources {
+    files: Vec<(String, String)>,
+    room: u64,
 }
 
-fn drop_ins(folder: &Path, sources: &mut Vec<(String, String)>) -> Result<(), ConfigError> {
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(unreadable(folder, &error)),
-    };
-    let mut files = Vec::<PathBuf>::new();
-    for entry in entries {
-        let path = entry.map_err(|error| unreadable(folder, &error))?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") && path.is_file() {
-            files.push(path);
+impl Sources {
+    fn folder(&mut self, folder: &Path) -> Result<(), ConfigError> {
+        let file = folder.join("voltry.toml");
+        if file.exists() {
+            self.read(&file)?;
         }
+        self.drop_ins(&folder.join("voltry.d"))
     }
-    files.sort();
-    for file in &files {
-        sources.push(read(file)?);
-    }
-    Ok(())
-}
 
-fn read(file: &Path) -> Result<(String, String), ConfigError> {
-    let text = std::fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
-    Ok((file.display().to_string(), text))
+    fn drop_ins(&mut self, folder: &Path) -> Result<(), ConfigError> {
+        let entries = match std::fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(unreadable(folder, &error)),
+        };
+        let mut files = Vec::<PathBuf>::new();
+        for entry in entries {
+            let path = entry.map_err(|error| unreadable(folder, &error))?.path();
+            if path.extension().is_some_and(|extension| extension == "toml") && path.is_file() {
+                if files.len() == FILES_MAX {
+                    let text = format!("{}: more than {FILES_MAX} files of configuration", folder.display());
+                    return Err(Problem::nowhere(text).into());
+                }
+                files.push(path);
+            }
+        }
+        files.sort();
+        files.iter().try_for_each(|file| self.read(file))
+    }
+
+    fn read(&mut self, file: &Path) -> Result<(), ConfigError> {
+        let mut bytes = Vec::new();
+        std::fs::File::open(file)
+            .and_then(|opened| opened.take(self.room + 1).read_to_end(&mut bytes))
+            .map_err(|error| unreadable(file, &error))?;
+        let name = file.display().to_string();
+        let left = self.room.checked_sub(bytes.len() as u64);
+        self.room = left.ok_or_else(|| {
+            let text = format!("{name}: all files together have more than {SIZE_MAX} bytes");
+            Problem::nowhere(text)
+        })?;
+        let text = String::from_utf8(bytes)
+            .map_err(|error| Problem::nowhere(format!("{name}: this is no text: {error}")))?;
+        self.files.push((name, text));
+        Ok(())
+    }
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> ConfigError {

@@ -47,7 +47,7 @@ impl Problem {
 }
 
 /// A file with more mistakes than this needs no longer list.
-const MAX_PROBLEMS: usize = 50;
+pub(super) const MAX_PROBLEMS: usize = 50;
 
 /// Reads `node` as a `T`. After a mistake its key is left out and the rest is read again, so
 /// that all mistakes are told at once.

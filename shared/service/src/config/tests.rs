@@ -159,3 +159,66 @@ fn a_folder_is_read_in_order_and_an_unreadable_file_is_named() {
     let error = Config::read(Some(&folder.path().join("none.toml"))).unwrap_err().to_string();
     assert!(error.contains("none.toml: No such file"), "{error}");
 }
+
+fn refused(path: &std::path::Path) -> String {
+    Config::read(Some(path)).map(drop).unwrap_err().to_string()
+}
+
+#[test]
+fn more_bytes_than_any_configuration_has_are_refused_with_the_name_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("voltry.toml");
+    let line = "[power.1] # ö\n".repeat(1000);
+    let size = usize::try_from(SIZE_MAX).unwrap();
+    std::fs::write(&file, &line.repeat(1 + size / line.len()).as_bytes()[..=size]).unwrap();
+    let told = format!("{}: all files together have more than {SIZE_MAX} bytes", file.display());
+    assert_eq!(refused(&file), told);
+    // One without an end costs no more than any other.
+    assert!(refused(std::path::Path::new("/dev/zero")).starts_with("/dev/zero: all files together"));
+    // Each is small enough; which of them is one too many?
+    std::fs::write(&file, "").unwrap();
+    std::fs::create_dir(folder.path().join("voltry.d")).unwrap();
+    for number in 1..=3 {
+        let half = format!("[power.{number}]\nvoltage = 1\n#{}", "x".repeat(size / 2 - 1000));
+        std::fs::write(folder.path().join(format!("voltry.d/{number}.toml")), half).unwrap();
+    }
+    let told = refused(folder.path());
+    assert!(told.contains("voltry.d/3.toml: all files together"), "{told}");
+    std::fs::remove_file(folder.path().join("voltry.d/3.toml")).unwrap();
+    assert_eq!(Config::read(Some(folder.path())).unwrap().instances("power"), ["1", "2"]);
+}
+
+#[test]
+fn more_drop_ins_than_anybody_keeps_are_refused_with_the_name_of_the_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let drop_ins = folder.path().join("voltry.d");
+    std::fs::create_dir(&drop_ins).unwrap();
+    for number in 0..FILES_MAX {
+        std::fs::write(drop_ins.join(format!("{number}.toml")), format!("[power.{number}]")).unwrap();
+    }
+    assert_eq!(Config::read(Some(folder.path())).unwrap().instances("power").len(), FILES_MAX);
+    std::fs::write(drop_ins.join("more.toml"), "").unwrap();
+    let told = format!("{}: more than {FILES_MAX} files of configuration", drop_ins.display());
+    assert_eq!(refused(folder.path()), told);
+}
+
+/// What is within a dotted key, lists and inline tables multiplies: far deeper than the stack.
+#[test]
+fn nesting_that_would_exhaust_the_stack_is_refused_with_its_line() {
+    let key = vec!["a"; 78].join(".");
+    let wide = format!("\n{} = 1{}\n", vec![key.as_str(); 78].join(" = { "), " }".repeat(77));
+    let lists = format!("\nx = {}{}\n", "[".repeat(100_000), "]".repeat(100_000));
+    let tables = format!("\n[{}]\n", vec!["a"; 100_000].join("."));
+    let ours = "deep.toml:2: more than 32 tables";
+    for (text, expected) in
+        [(&wide, ours), (&lists, "deep.toml:2: "), (&tables, "deep.toml: recursion limit")]
+    {
+        let told = Config::parse([("deep.toml", text.as_str())]).map(drop).unwrap_err().to_string();
+        assert!(told.starts_with(expected), "{told:.300}");
+        assert!(told.lines().count() <= 50, "{} lines", told.lines().count());
+    }
+    let within = |depth: usize| format!("\n{} = 1", vec!["a"; depth].join("."));
+    assert!(Config::parse([("a.toml", within(DEPTH_MAX).as_str())]).is_ok());
+    let told = Config::parse([("a.toml", within(DEPTH_MAX + 1).as_str())]).map(drop).unwrap_err();
+    assert_eq!(told.to_string(), "a.toml:2: more than 32 tables and lists within each other");
+}
