@@ -139,7 +139,7 @@ pub enum Reply {
     Input(Input),
     /// What it is rated for.
     Capability(Capability),
-    /// Its serial number.
+    /// Its serial number; hexadecimal, from `0x` on, where it is none of the family's form.
     Serial(String),
     /// What it could give now.
     Available {
@@ -250,7 +250,4 @@ pub enum Malformed {
     /// A number that is no physical value.
     #[error("{0}")]
     Value(#[from] OutOfRange),
-    /// A serial number that is no text.
-    #[error("the serial number is no text")]
-    Serial,
 }

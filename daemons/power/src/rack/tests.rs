@@ -37,6 +37,15 @@ fn discovery_learns_what_the_modules_can_and_who_they_are() {
 }
 
 #[test]
+fn a_module_whose_serial_number_is_no_text_is_used_and_named_by_its_bytes() {
+    let mut bench = Bench::start(1, "");
+    bench.fake(0).serial = [0xFF; 8];
+    bench.run_ms(1500);
+    assert_eq!(bench.current_max(), 100.0);
+    assert_eq!(bench.rack.serial(), "0xFFFFFFFFFFFFFFFF");
+}
+
+#[test]
 fn modules_of_a_group_are_found_by_their_status() {
     let mut bench = Bench::with(supply("group = 1\ncount = 2"), 2);
     bench.run_ms(1000);

@@ -175,7 +175,7 @@ fn said(command: u8, data: [u8; 8]) -> Result<Reply, Malformed> {
             current_max: Amps::from_milli(word(4) * 100),
             power_max: Watts::from_milli(word(6) * 10_000),
         }),
-        command::BARCODE => Reply::Serial(barcode(data)?),
+        command::BARCODE => Reply::Serial(barcode(data)),
         command::AVAILABLE => Reply::Available {
             external: Volts::from_milli(word(0) * 100),
             current: Amps::from_milli(word(2) * 100),
@@ -198,14 +198,15 @@ fn integers([a, b, c, d, e, f, g, h]: [u8; 8]) -> Result<Output, OutOfRange> {
     })
 }
 
-/// Twelve digits, a letter, four digits; the letter comes first on the wire.
-fn barcode([letter, a, b, c, d, e, f, g]: [u8; 8]) -> Result<String, Malformed> {
+/// Twelve digits, a letter, four digits; the letter comes first on the wire. A module that was never
+/// given such a number delivers no worse: its bytes as they are tell it from others.
+fn barcode([letter, a, b, c, d, e, f, g]: [u8; 8]) -> String {
     let digits = u64::from_be_bytes([0, 0, 0, a, b, c, d, e]);
     let last = u16::from_be_bytes([f, g]);
     if digits > 999_999_999_999 || last > 9999 || !letter.is_ascii_alphanumeric() {
-        return Err(Malformed::Serial);
+        return format!("0x{letter:02X}{digits:010X}{last:04X}");
     }
-    Ok(format!("{digits:012}{}{last:04}", char::from(letter)))
+    format!("{digits:012}{}{last:04}", char::from(letter))
 }
 
 /// What each bit of the status means: byte, bit, condition. Bits not listed are reserved.

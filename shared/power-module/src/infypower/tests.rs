@@ -75,6 +75,7 @@ fn answers_are_read_as_the_vendor_document_does() {
         })
     );
     assert_eq!(reply("028BF000#56130C15A3FB06A8"), Reply::Serial("081807123451V1704".into()));
+    assert_eq!(reply("028BF000#FF130C15A3FB06A8"), Reply::Serial("0xFF130C15A3FB06A8".into()));
     assert_eq!(
         heard("0281F03F#43FA000040600000"),
         Ok(Message { source: Source::System, reply: Reply::SystemOutput(output(500, 3500)) })

@@ -27,6 +27,8 @@ pub(super) struct Fake {
     pub(super) percent: i64,
     pub(super) ignores_off: bool,
     pub(super) refuses_set: bool,
+    /// The data of its answer to [`Request::ReadSerial`].
+    pub(super) serial: [u8; 8],
     /// A battery holds the output at this voltage.
     pub(super) battery: Option<Volts>,
 }
@@ -47,6 +49,7 @@ impl Fake {
             percent: 100,
             ignores_off: false,
             refuses_set: false,
+            serial: [0x56, 0x13, 0x0C, 0x15, 0xA3, 0xFB, 0x06, 0xA8],
             battery: None,
         }
     }
@@ -76,7 +79,7 @@ impl Fake {
                 current_max: Amps::new(100),
                 power_max: Watts::new(30_000),
             }),
-            Request::ReadSerial => Reply::Serial("081807123451V1704".into()),
+            Request::ReadSerial => (infypower::FAMILY.decode)(0x028B_F000, &self.serial).ok()?.reply,
             Request::ReadAvailable => Reply::Available { external: Volts::ZERO, current: self.available },
             Request::Switch { on } => {
                 self.on = on || self.on && self.ignores_off;
