@@ -10,7 +10,7 @@ use voltry_units::Timestamp;
 use zbus::message::Flags;
 use zbus::{DynamicType, Message};
 
-use crate::energy_path::{Capability, Command, Present, Role};
+use crate::energy_path::{Capability, Command, Present, Refusal, Role};
 use crate::roles::interface;
 
 /// A provider answers within this time, or has refused.
@@ -62,49 +62,61 @@ pub(crate) fn message(command: &Command, bindings: &[(Role, Binding)]) -> zbus::
         .iter()
         .find(|(bound, _)| *bound == role)
         .ok_or_else(|| zbus::Error::Failure(format!("no {} is bound", role.words())))?;
-    let call = Call { binding, interface: interface(role) };
+    let call = Call { binding, interface: interface(role), method: command.member() };
     match *command {
-        Command::EnableSupply(epoch) | Command::EnableContactors(epoch) => call.with("Enable", &(epoch,)),
+        Command::EnableSupply(epoch) | Command::EnableContactors(epoch) => call.with(&(epoch,)),
         Command::SetOutput { lease, voltage, current } => {
             let Stamp { epoch, sequence, sent_at } = lease;
-            call.with("SetOutput", &(epoch, sequence, sent_at.as_micros(), voltage.as_si(), current.as_si()))
+            call.with(&(epoch, sequence, sent_at.as_micros(), voltage.as_si(), current.as_si()))
         }
-        Command::CloseContactors(lease) => call.stamped("CloseContactors", lease),
-        Command::RenewSupply(lease) | Command::RenewContactors(lease) => call.stamped("RenewLease", lease),
-        Command::SupplyOff => call.with("Off", &()),
-        Command::OpenContactors => call.with("OpenContactors", &()),
-        Command::Pilot(output) => call.with("SetPilot", &(output,)),
-        Command::Lock(locked) => call.with("SetLock", &(locked,)),
-        Command::ClearSupply => call.with("ClearFaults", &()),
-        Command::ResetBoard => call.with("Reset", &()),
-        Command::ArmOverVoltage(limit) => call.with("Arm", &(limit.as_si(),)),
-        Command::DisarmOverVoltage => call.with("Disarm", &()),
-        Command::ResetOverVoltage => call.with("Reset", &()),
-        Command::InsulationActive(active) => call.with("SetActive", &(active,)),
-        Command::StartSelfTest => call.with("StartSelfTest", &()),
-        Command::Attach => call.with("Attach", &()),
-        Command::Detach => call.with("Detach", &()),
-        Command::Limits(limits) => call.with("SetLimits", &(evse_limits(limits),)),
-        Command::Authorize(authorization) => call.with("SetAuthorization", &(authorization,)),
-        Command::Answer { counter, answer } => call.with("Answer", &(counter, answer)),
-        Command::Present(present) => call.with("SetPresent", &(wire_present(present),)),
-        Command::RequestStop(reason) => call.with("RequestStop", &(reason.words(),)),
-        Command::Abort(code) => call.with("Abort", &(code.name(),)),
+        Command::CloseContactors(lease) => call.stamped(lease),
+        Command::RenewSupply(lease) | Command::RenewContactors(lease) => call.stamped(lease),
+        Command::SupplyOff => call.with(&()),
+        Command::OpenContactors => call.with(&()),
+        Command::Pilot(output) => call.with(&(output,)),
+        Command::Lock(locked) => call.with(&(locked,)),
+        Command::ClearSupply => call.with(&()),
+        Command::ResetBoard => call.with(&()),
+        Command::ArmOverVoltage(limit) => call.with(&(limit.as_si(),)),
+        Command::DisarmOverVoltage => call.with(&()),
+        Command::ResetOverVoltage => call.with(&()),
+        Command::InsulationActive(active) => call.with(&(active,)),
+        Command::StartSelfTest => call.with(&()),
+        Command::Attach => call.with(&()),
+        Command::Detach => call.with(&()),
+        Command::Limits(limits) => call.with(&(evse_limits(limits),)),
+        Command::Authorize(authorization) => call.with(&(authorization,)),
+        Command::Answer { counter, answer } => call.with(&(counter, answer)),
+        Command::Present(present) => call.with(&(wire_present(present),)),
+        Command::RequestStop(reason) => call.with(&(reason.words(),)),
+        Command::Abort(code) => call.with(&(code.name(),)),
+    }
+}
+
+/// What an error of the bus says about a command.
+pub(crate) fn refusal(error: &str) -> Refusal {
+    match error.strip_prefix("org.voltry.Error.").unwrap_or(error) {
+        "TooOld" => Refusal::TooOld,
+        "StaleEpoch" | "StaleSequence" | "Stale" | "Lapsed" => Refusal::NotCurrent,
+        "NotHolder" => Refusal::NotHolder,
+        "OutOfRange" => Refusal::OutOfRange,
+        "Refused" => Refusal::Device,
+        "Unavailable"
+        | "org.freedesktop.DBus.Error.ServiceUnknown"
+        | "org.freedesktop.DBus.Error.NoReply" => Refusal::Unavailable,
+        _ => Refusal::Unnamed,
     }
 }
 
 struct Call<'a> {
     binding: &'a Binding,
     interface: &'static str,
+    method: &'static str,
 }
 
 impl Call<'_> {
-    fn with<B: serde::Serialize + DynamicType>(
-        &self,
-        method: &'static str,
-        body: &B,
-    ) -> zbus::Result<Message> {
-        Message::method_call(&self.binding.path, method)
+    fn with<B: serde::Serialize + DynamicType>(&self, body: &B) -> zbus::Result<Message> {
+        Message::method_call(&self.binding.path, self.method)
             .destination(&self.binding.name)
             .interface(self.interface)
             // A provider that is away stays away until its supervisor starts it.
@@ -112,8 +124,8 @@ impl Call<'_> {
             .build(body)
     }
 
-    fn stamped(&self, method: &'static str, lease: Stamp) -> zbus::Result<Message> {
-        self.with(method, &(lease.epoch, lease.sequence, lease.sent_at.as_micros()))
+    fn stamped(&self, lease: Stamp) -> zbus::Result<Message> {
+        self.with(&(lease.epoch, lease.sequence, lease.sent_at.as_micros()))
     }
 }
 

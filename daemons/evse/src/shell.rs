@@ -15,7 +15,7 @@ use zbus::{Connection, Message, MessageStream, OwnedVariant};
 
 use crate::commands::{self, Asked, Unanswered};
 use crate::config::Settings;
-use crate::energy_path::{Action, EnergyPath, Input, Report, Role, StopReason};
+use crate::energy_path::{Action, EnergyPath, Input, Refusal, Report, Role, StopReason};
 use crate::evse1::{self, Order, Published};
 use crate::readings::{self, Refused, Sequences};
 use crate::roles::{Roles, changed_properties, interface};
@@ -153,7 +153,7 @@ impl Shell {
                 if let Some(count) = self.refusals.count(now) {
                     tracing::warn!(count, ?command, "command not answered within a second");
                 }
-                self.take(Input::Refused(command)).await?;
+                self.take(Input::Refused(command, Refusal::Unanswered)).await?;
             }
         }
         self.take(Input::Tick).await?;
@@ -295,7 +295,7 @@ impl Shell {
                 if let Some(count) = self.refusals.count(clock::now()) {
                     tracing::warn!(count, ?command, error = name, text, "command refused");
                 }
-                return self.take(Input::Refused(command)).await;
+                return self.take(Input::Refused(command, commands::refusal(&name))).await;
             }
             return Ok(());
         }

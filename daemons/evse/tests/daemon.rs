@@ -305,7 +305,9 @@ async fn a_provider_that_refuses_to_energise_ends_the_session() {
     let mut rig = Rig::charging().await;
     rig.player.refusing.push(Role::PowerSupply);
     rig.is_off_within(MS(1_300), "PowerSupplyRefused").await;
-    assert_eq!(rig.faults().await[0].code, "PowerSupplyRefused");
+    let faults = rig.faults().await;
+    assert_eq!(faults[0].code, "PowerSupplyRefused");
+    assert!(faults[0].cause.ends_with(" was refused by the device itself"), "{}", faults[0].cause);
     rig.player.refusing.clear();
     rig.recovers().await;
 }

@@ -16,7 +16,7 @@ use voltry_bus::{
 };
 use voltry_evse::energy_path::{
     Action, Capability, Command, ConnectorIo, EnergyPath, FaultCode, Input, InsulationReading, MeterReading,
-    OverVoltageReading, Permit, Role, SupplyReading, Target, VehicleLimits,
+    OverVoltageReading, Permit, Refusal, Role, SupplyReading, Target, VehicleLimits,
 };
 use voltry_units::{Amps, Celsius, Measured, Ohms, Percent, Timestamp, Volts, WattHours, Watts};
 
@@ -288,7 +288,7 @@ fn any_input() -> impl Strategy<Value = Made> {
         1 => prop::sample::select(Role::ALL.to_vec()).prop_map(Input::Found),
         1 => prop::sample::select(Role::ALL.to_vec()).prop_map(Input::Lost),
         1 => prop::sample::select(vec![
-            Input::Refused(Command::SupplyOff), Input::Refused(Command::StartSelfTest), Input::Terminate,
+            Input::Refused(Command::SupplyOff, Refusal::TooOld), Input::Refused(Command::StartSelfTest, Refusal::Device), Input::Terminate,
         ]),
     ];
     (inputs, 0_u64..400).prop_map(|(input, age)| Made { input, age })

@@ -156,6 +156,35 @@ impl Command {
         }
     }
 
+    /// Its method on the bus.
+    #[must_use]
+    pub const fn member(&self) -> &'static str {
+        match self {
+            Self::EnableSupply(_) | Self::EnableContactors(_) => "Enable",
+            Self::SetOutput { .. } => "SetOutput",
+            Self::RenewSupply(_) | Self::RenewContactors(_) => "RenewLease",
+            Self::SupplyOff => "Off",
+            Self::CloseContactors(_) => "CloseContactors",
+            Self::OpenContactors => "OpenContactors",
+            Self::Pilot(_) => "SetPilot",
+            Self::Lock(_) => "SetLock",
+            Self::ClearSupply => "ClearFaults",
+            Self::ResetBoard | Self::ResetOverVoltage => "Reset",
+            Self::ArmOverVoltage(_) => "Arm",
+            Self::DisarmOverVoltage => "Disarm",
+            Self::InsulationActive(_) => "SetActive",
+            Self::StartSelfTest => "StartSelfTest",
+            Self::Attach => "Attach",
+            Self::Detach => "Detach",
+            Self::Limits(_) => "SetLimits",
+            Self::Authorize(_) => "SetAuthorization",
+            Self::Answer { .. } => "Answer",
+            Self::Present(_) => "SetPresent",
+            Self::RequestStop(_) => "RequestStop",
+            Self::Abort(_) => "Abort",
+        }
+    }
+
     /// The epoch under which it energises; none if it does not.
     #[must_use]
     pub const fn epoch(&self) -> Option<u64> {

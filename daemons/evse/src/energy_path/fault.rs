@@ -196,19 +196,13 @@ impl FaultCode {
             Self::Missing(Role::ConnectorIo) => "the board is gone, or its values are too old",
             Self::Missing(Role::EnergyMeter) => "the energy meter is gone, or its values are too old",
             Self::Missing(Role::EvLink) => "the daemon that talks to the vehicle is gone",
-            Self::Refused(Role::PowerSupply) => "the power supply refused a command; the journal says why",
-            Self::Refused(Role::VoltageMonitor) => {
-                "the voltage monitor refused a command; the journal says why"
-            }
-            Self::Refused(Role::OverVoltageMonitor) => {
-                "the over-voltage monitor refused a command; the journal says why"
-            }
-            Self::Refused(Role::InsulationMonitor) => {
-                "the insulation monitor refused a command; the journal says why"
-            }
-            Self::Refused(Role::ConnectorIo) => "the board refused a command; the journal says why",
-            Self::Refused(Role::EnergyMeter) => "the energy meter refused a command; the journal says why",
-            Self::Refused(Role::EvLink) => "the link to the vehicle refused a command; the journal says why",
+            Self::Refused(Role::PowerSupply) => "the power supply refused a command",
+            Self::Refused(Role::VoltageMonitor) => "the voltage monitor refused a command",
+            Self::Refused(Role::OverVoltageMonitor) => "the over-voltage monitor refused a command",
+            Self::Refused(Role::InsulationMonitor) => "the insulation monitor refused a command",
+            Self::Refused(Role::ConnectorIo) => "the board refused a command",
+            Self::Refused(Role::EnergyMeter) => "the energy meter refused a command",
+            Self::Refused(Role::EvLink) => "the link to the vehicle refused a command",
         }
     }
 
@@ -303,6 +297,45 @@ pub enum Evidence {
     SelfTestFailed,
     /// Something that had to happen within this time.
     NotWithin(Duration),
+    /// A command, by its member on the bus, and why it was refused.
+    Refused(&'static str, Refusal),
+}
+
+/// Why a provider did not obey a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It did not answer within a second.
+    Unanswered,
+    /// The command was more than 100 ms old when it came.
+    TooOld,
+    /// An older epoch, an older sequence number, or a lease that had lapsed.
+    NotCurrent,
+    /// Another process holds the lease.
+    NotHolder,
+    /// A value outside what the device can do.
+    OutOfRange,
+    /// The device itself said no.
+    Device,
+    /// The device does not answer its daemon, or the daemon is gone.
+    Unavailable,
+    /// An error that the contract does not name; the journal has its text.
+    Unnamed,
+}
+
+impl Refusal {
+    /// In words, after the name of the command.
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Unanswered => "was not answered within a second",
+            Self::TooOld => "was more than 100 ms old when it came: the machine is overloaded",
+            Self::NotCurrent => "came for an epoch that is over",
+            Self::NotHolder => "came while another process holds the lease",
+            Self::OutOfRange => "asked for more than the device can do",
+            Self::Device => "was refused by the device itself",
+            Self::Unavailable => "did not reach the device",
+            Self::Unnamed => "was answered by an error, which the journal has",
+        }
+    }
 }
 
 impl fmt::Display for Evidence {
@@ -320,6 +353,7 @@ impl fmt::Display for Evidence {
             Self::Contactors(contactors) => write!(f, "contactors {contactors}"),
             Self::SelfTestFailed => f.write_str("the insulation monitor failed its self-test"),
             Self::NotWithin(time) => write!(f, "not within {:.1} s", time.as_secs_f64()),
+            Self::Refused(command, refusal) => write!(f, "{command} {}", refusal.words()),
         }
     }
 }
@@ -349,7 +383,8 @@ impl Fault {
             | Evidence::Pilot(_)
             | Evidence::Contactors(_)
             | Evidence::SelfTestFailed
-            | Evidence::NotWithin(_)) => format!("{}: {measured}", self.code.words()),
+            | Evidence::NotWithin(_)
+            | Evidence::Refused(..)) => format!("{}: {measured}", self.code.words()),
         }
     }
 }

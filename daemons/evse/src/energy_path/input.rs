@@ -7,7 +7,7 @@ use voltry_bus::{
 use voltry_units::{Amps, Celsius, Measured, Ohms, Percent, Timestamp, Volts, WattHours, Watts};
 
 use super::action::Command;
-use super::fault::FaultCode;
+use super::fault::{FaultCode, Refusal};
 
 /// One thing that happened, or was measured. Inputs of one source arrive in order.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -78,8 +78,8 @@ pub enum Input {
     /// The process is to end: make everything safe and stay so.
     Terminate,
 
-    /// A command was refused, or its provider did not answer it.
-    Refused(Command),
+    /// A command was refused, or its provider did not answer it, and why.
+    Refused(Command, Refusal),
     /// A role's provider is there; what it does now is unknown.
     Found(Role),
     /// A role's provider is gone.

@@ -64,7 +64,7 @@ use voltry_bus::{EvseState, Isolation, LinkOutcome, LinkPhase, PhaseAnswer};
 use voltry_units::{Amps, Timestamp, Volts};
 
 pub use action::{Action, Command, Present, Report};
-pub use fault::{ClearedBy, Evidence, Fault, FaultCode, Reaction};
+pub use fault::{ClearedBy, Evidence, Fault, FaultCode, Reaction, Refusal};
 pub use input::{
     Capability, ConnectorIo, Input, InsulationReading, MeterReading, OverVoltageReading, Permit, Role,
     SupplyReading, Target, VehicleLimits,
@@ -286,7 +286,7 @@ impl EnergyPath {
             Input::ClearFaults => self.clear_faults(now),
             Input::Available(available) => self.available = available,
             Input::Terminate => self.terminate(now),
-            Input::Refused(command) => self.refused(now, command),
+            Input::Refused(command, refusal) => self.refused(now, command, refusal),
             Input::Found(role) => {
                 self.observed.found(role);
                 self.outputs.forget_commanded();
@@ -363,7 +363,7 @@ impl EnergyPath {
         self.fail(now, code, evidence);
     }
 
-    fn refused(&mut self, now: Timestamp, command: Command) {
+    fn refused(&mut self, now: Timestamp, command: Command, refusal: Refusal) {
         if let Command::Pilot(output) = command {
             self.outputs.pilot_refused(output);
         }
@@ -372,7 +372,7 @@ impl EnergyPath {
         let self_test = command == Command::StartSelfTest && matches!(self.state, State::CableCheck(_));
         let arming = matches!(command, Command::ArmOverVoltage(limit) if self.outputs.guard().is_some_and(|guard| guard.limit == limit));
         if !ending && (self_test || arming || self.outputs.concerns_open_epoch(&command)) {
-            self.fail(now, FaultCode::Refused(command.role()), Evidence::Seen);
+            self.fail(now, FaultCode::Refused(command.role()), Evidence::Refused(command.member(), refusal));
         }
     }
 

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use voltry_bus::{Authorization, EvseState};
 use voltry_evse::energy_path::{
-    Action, Command, EnergyPath, Fault, Input, Installation, MeterReading, Permit, Profile, Report, Role,
-    SupplyReading, class_over_voltage,
+    Action, Command, EnergyPath, Fault, Input, Installation, MeterReading, Permit, Profile, Refusal, Report,
+    Role, SupplyReading, class_over_voltage,
 };
 use voltry_units::{Amps, Measured, Timestamp, Volts, WattHours, Watts};
 
@@ -160,7 +160,7 @@ impl World {
                     if self.devices.obey(*command, self.now) {
                         self.vehicle.hear(*command);
                     } else {
-                        self.inbox.push(Input::Refused(*command));
+                        self.inbox.push(Input::Refused(*command, Refusal::Device));
                     }
                 }
                 Action::Report(Report::Fault(fault)) => self.faults_reported.push((*fault, actions.clone())),
