@@ -2,8 +2,11 @@
 //!
 //! It decides nothing about power and keeps no record of energy: the station's book is the only
 //! record. Charging never waits for it.
+//!
+//! [`rpc`] is the framing of OCPP-J, without I/O.
 
 mod config;
+pub mod rpc;
 
 use std::time::Duration;
 
