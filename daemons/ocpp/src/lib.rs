@@ -6,6 +6,7 @@
 //! [`rpc`] is the framing of OCPP-J, without I/O.
 
 mod config;
+pub mod profiles;
 pub mod rpc;
 
 use std::time::Duration;
