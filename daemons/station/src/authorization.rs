@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use voltry_bus::TokenKind;
 use voltry_units::Timestamp;
 
 /// The longest token taken, in characters (OCPP 2.0.1 IdTokenType: 36).
@@ -40,6 +41,41 @@ impl Token {
 impl std::fmt::Debug for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&mask(&self.0))
+    }
+}
+
+/// Who was let in, and how. Ids that a back end made are kept as it wrote them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payer {
+    /// The token that was shown; `None`: vending is free.
+    pub token: Option<Token>,
+    /// Its kind.
+    pub kind: TokenKind,
+    /// Its group: another token of it may stop the session.
+    pub group: Option<Token>,
+    /// The back end's id of its request to start; empty: none.
+    pub remote_start: String,
+    /// The id of the reservation that was used; empty: none.
+    pub reservation: String,
+}
+
+impl Payer {
+    /// Anyone: vending is free.
+    #[must_use]
+    pub const fn anyone() -> Self {
+        Self {
+            token: None,
+            kind: TokenKind::NoAuthorization,
+            group: None,
+            remote_start: String::new(),
+            reservation: String::new(),
+        }
+    }
+
+    /// Whoever showed this token.
+    #[must_use]
+    pub fn holder(token: Token, kind: TokenKind) -> Self {
+        Self { token: Some(token), kind, ..Self::anyone() }
     }
 }
 

@@ -7,9 +7,10 @@ use tracing::{error, info, warn};
 use voltry_bus::{EnergyMeter1Proxy, Error, SignedReading};
 use voltry_units::{WattHours, Watts};
 
-use crate::authorization::Token;
-use crate::book::{Book, Closing, NewTransaction, TransactionId};
-use crate::clock::unix_now;
+use crate::authorization::{Payer, Token};
+use crate::book::{Book, Closing, Measured, NewTransaction, Signed, TransactionId};
+use crate::clock::{Clock, unix_now};
+use crate::session::Ending;
 
 /// How long the meter may take to start or stop a transaction. Meters that sign take seconds.
 const METER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -17,18 +18,20 @@ const METER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the meter is asked for its last reading before the stored one is taken.
 const CLOSING_ATTEMPTS: u32 = 3;
 
-/// The session of an EVSE, in the boot it belongs to.
+/// The session of an EVSE, in this boot.
 #[derive(Debug, Clone)]
 pub(crate) struct Billed {
     pub(crate) evse: u32,
-    pub(crate) boot_id: String,
+    pub(crate) clock: Clock,
     pub(crate) session: u64,
+    /// What was last measured besides the register.
+    pub(crate) measured: Measured,
 }
 
 impl Billed {
     /// The transaction's name in the meter: known before the book has a number for it.
     fn name_in_meter(&self) -> String {
-        format!("{}-{}-{}", self.evse, self.boot_id.split('-').next().unwrap_or_default(), self.session)
+        format!("{}-{}-{}", self.evse, self.clock.boot().split('-').next().unwrap_or_default(), self.session)
     }
 }
 
@@ -39,10 +42,10 @@ pub(crate) async fn open(
     meter: EnergyMeter1Proxy<'static>,
     book: Book,
     billed: Billed,
-    token: Option<Token>,
+    payer: Payer,
 ) -> Result<(TransactionId, WattHours), String> {
     let name = billed.name_in_meter();
-    let identity = token.as_ref().map_or("", Token::reveal).to_owned();
+    let identity = payer.token.as_ref().map_or("", Token::reveal).to_owned();
     let start =
         start(&meter, &name, &identity).await.map_err(|error| format!("the meter did not start: {error}"))?;
     let register =
@@ -50,12 +53,12 @@ pub(crate) async fn open(
     let evse = billed.evse;
     let new = NewTransaction {
         evse,
-        boot_id: billed.boot_id,
-        session: billed.session,
-        token: identity,
-        started: unix_now(),
+        plug: billed.session,
+        token: payer.token,
+        stamp: billed.clock.stamp(),
         register,
-        signed: start.data,
+        signed: signed(start),
+        measured: billed.measured,
     };
     match book.begin(new).await {
         Ok(id) => {
@@ -93,7 +96,7 @@ pub(crate) async fn close(
     book: Book,
     billed: Billed,
     transaction: TransactionId,
-    reason: String,
+    why: Ending,
     power_limit: Watts,
 ) -> voltry_bus::Transaction {
     let last = last_reading(&meter, &billed.name_in_meter()).await;
@@ -102,11 +105,13 @@ pub(crate) async fn close(
         warn!(evse = billed.evse, transaction, "the meter is out of reach; closing with the stored reading");
     }
     let closing = Closing {
-        ended: unix_now(),
+        stamp: billed.clock.stamp(),
         register,
         power_limit,
-        signed: last.map_or_else(String::new, |reading| reading.data),
-        reason,
+        signed: last.map_or_else(Signed::default, signed),
+        measured: billed.measured,
+        reason: why.reason,
+        detail: why.words,
     };
     let mut pause = Duration::from_millis(100);
     loop {
@@ -157,6 +162,13 @@ async fn last_reading(meter: &EnergyMeter1Proxy<'_>, name: &str) -> Option<Signe
         }
     }
     None
+}
+
+fn signed(reading: SignedReading) -> Signed {
+    if reading.data.is_empty() {
+        return Signed::default();
+    }
+    Signed { data: reading.data, format: reading.format, public_key: reading.public_key }
 }
 
 /// The transaction that the meter has open; empty if it has none, or does not say.

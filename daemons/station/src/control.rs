@@ -5,17 +5,22 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
-use tracing::{debug, info, warn};
-use voltry_bus::{Authorization, AuthorizeOutcome, EvseState, EvseStatus, Permit, Transaction};
+use tracing::{debug, error, info, warn};
+use voltry_bus::{
+    Authorization, AuthorizeOutcome, EndReason, Error, EventKind, EvseState, EvseStatus, Permit, TokenKind,
+    Transaction,
+};
 use voltry_service::clock::now;
 use voltry_units::{Timestamp, WattHours, Watts};
 
-use crate::authorization::{Authorizer, Token};
+use crate::authorization::{Authorizer, Payer, Token};
 use crate::billing::{self, Billed};
-use crate::book::Book;
+use crate::book::{Book, NewEvent};
+use crate::clock::Clock;
 use crate::evse::{Evse, view};
 use crate::evse_watch::Heard;
-use crate::session::{Action, Input};
+use crate::flow::FlowWatch;
+use crate::session::{Action, Ending, Input};
 use crate::shares;
 
 /// An EVSE answers within this time, or hangs.
@@ -33,11 +38,9 @@ const EVENT_INTERVAL: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) enum Request {
     /// A token was presented.
-    Authorize {
-        token: Token,
-        evse: u32,
-        answer: oneshot::Sender<Result<AuthorizeOutcome, voltry_bus::Error>>,
-    },
+    Authorize { token: Token, evse: u32, answer: oneshot::Sender<Result<AuthorizeOutcome, Error>> },
+    /// Whatever runs on an EVSE is to end; answered when the EVSE has accepted it.
+    Stop { evse: u32, why: Ending, answer: oneshot::Sender<Result<(), Error>> },
     /// An EVSE was taken into or out of service; the book has it.
     Availability { evse: u32, available: bool },
 }
@@ -53,7 +56,7 @@ pub(crate) struct Control {
     pub(crate) evses: BTreeMap<u32, Evse>,
     pub(crate) authorizer: Authorizer,
     pub(crate) book: Book,
-    pub(crate) boot_id: String,
+    pub(crate) clock: Clock,
     pub(crate) power_limit: Watts,
     pub(crate) answers: mpsc::Sender<(u32, Answer)>,
     pub(crate) statuses: watch::Sender<Vec<EvseStatus>>,
@@ -88,10 +91,14 @@ impl Control {
                 evse.faults = faults;
                 self.publish();
             }
-            Heard::Live(live) => evse.live = Some(live),
+            Heard::Live(live) => {
+                evse.live = Some(live);
+                self.note_flow(number);
+            }
             Heard::Meter(reading) => {
                 if let Ok(register) = WattHours::from_si(reading.energy_import) {
                     evse.register = Some(register);
+                    evse.metered = Some(reading);
                     self.note_reading(number);
                 }
             }
@@ -110,6 +117,7 @@ impl Control {
                 if let Some(evse) = self.evses.get_mut(&number) {
                     evse.register_start = Some(register);
                     evse.register = Some(evse.register.map_or(register, |heard| heard.max(register)));
+                    evse.flow = FlowWatch::default();
                     (evse.booked_at, evse.event_at) = (now(), now());
                 }
                 self.step(number, Input::Opened(Ok(id)));
@@ -132,6 +140,7 @@ impl Control {
                 // The asker may have gone.
                 let _ = answer.send(self.authorize(token, evse));
             }
+            Request::Stop { evse, why, answer } => self.stop(evse, why, Some(answer)),
             Request::Availability { evse: number, available } => {
                 if let Some(evse) = self.evses.get_mut(&number) {
                     info!(evse = number, available, "availability changed");
@@ -151,6 +160,7 @@ impl Control {
             self.step(number, Input::Tick);
         }
         self.share();
+        self.book.retry();
         if now.since(self.permitted_at) >= PERMIT_INTERVAL {
             self.permitted_at = now;
             for evse in self.evses.values().filter(|evse| evse.control.evse().is_some()) {
@@ -160,15 +170,16 @@ impl Control {
         self.publish();
     }
 
-    fn authorize(&mut self, token: Token, wanted: u32) -> Result<AuthorizeOutcome, voltry_bus::Error> {
+    fn authorize(&mut self, token: Token, wanted: u32) -> Result<AuthorizeOutcome, Error> {
         if wanted != 0 && !self.evses.contains_key(&wanted) {
-            return Err(voltry_bus::Error::UnknownEvse(format!("there is no EVSE {wanted}")));
+            return Err(Error::UnknownEvse(format!("there is no EVSE {wanted}")));
         }
         let outcome = |evse, outcome: &str| Ok(AuthorizeOutcome { evse, outcome: outcome.to_owned() });
         let candidates = || self.evses.values().filter(|evse| wanted == 0 || evse.number == wanted);
-        if let Some(paid) = candidates().find(|evse| evse.control.payer() == Some(&Some(token.clone()))) {
-            let (number, proxy) = (paid.number, paid.proxies.evse.clone());
-            tokio::spawn(async move { tell("stopping", proxy.stop("stopped by token")).await });
+        let pays = |payer: &Payer| payer.token.as_ref() == Some(&token);
+        if let Some(paid) = candidates().find(|evse| evse.control.payer().is_some_and(pays)) {
+            let number = paid.number;
+            self.stop(number, Ending::new(EndReason::Local, "stopped by token"), None);
             return outcome(number, "stopped");
         }
         if !self.authorizer.allows(&token) {
@@ -180,7 +191,7 @@ impl Control {
         match waiting.as_slice() {
             [number] => {
                 let number = *number;
-                self.step(number, Input::LetIn(Some(token)));
+                self.step(number, Input::LetIn(Payer::holder(token, TokenKind::Iso14443)));
                 outcome(number, "granted")
             }
             [] if busy => outcome(wanted, "refused"),
@@ -188,7 +199,7 @@ impl Control {
                 self.authorizer.remember(token, now());
                 outcome(0, "remembered")
             }
-            several => Err(voltry_bus::Error::Invalid(format!("EVSEs {several:?} wait: name one"))),
+            several => Err(Error::Invalid(format!("EVSEs {several:?} wait: name one"))),
         }
     }
 
@@ -197,19 +208,24 @@ impl Control {
             return;
         }
         if self.authorizer.is_free() {
-            self.step(number, Input::LetIn(None));
-        } else if let Some(token) = self.vehicles_token(number) {
-            self.step(number, Input::LetIn(Some(token)));
+            self.step(number, Input::LetIn(Payer::anyone()));
+        } else if let Some(payer) = self.vehicles_token(number) {
+            self.step(number, Input::LetIn(payer));
         } else if let Some(token) = self.authorizer.take_remembered(now()) {
-            self.step(number, Input::LetIn(Some(token)));
+            self.step(number, Input::LetIn(Payer::holder(token, TokenKind::Iso14443)));
         }
     }
 
     /// What the vehicle brings by itself that is allowed; what is proved goes before what is claimed.
-    fn vehicles_token(&self, number: u32) -> Option<Token> {
+    fn vehicles_token(&self, number: u32) -> Option<Payer> {
         let evse = &self.evses[&number];
-        let brought = [evse.contract.as_ref(), evse.vehicle_id.as_ref()];
-        brought.into_iter().flatten().find(|token| self.authorizer.allows(token)).cloned()
+        let brought =
+            [(evse.contract.as_ref(), TokenKind::Emaid), (evse.vehicle_id.as_ref(), TokenKind::MacAddress)];
+        let allowed = |(token, kind): (Option<&Token>, TokenKind)| {
+            let token = token.filter(|token| self.authorizer.allows(token))?;
+            Some(Payer::holder(token.clone(), kind))
+        };
+        brought.into_iter().find_map(allowed)
     }
 
     /// A vehicle showed a contract. One that is not listed does not turn the driver away: as long as
@@ -218,6 +234,26 @@ impl Control {
         let evse = &self.evses[&number];
         if let Some(contract) = evse.contract.as_ref().filter(|contract| !self.authorizer.allows(contract)) {
             info!(evse = number, ?contract, "contract refused");
+        }
+    }
+
+    /// Ends whatever runs on an EVSE; `answer` is told when the EVSE has accepted it.
+    fn stop(&mut self, number: u32, why: Ending, answer: Option<oneshot::Sender<Result<(), Error>>>) {
+        let Some(evse) = self.evses.get_mut(&number) else { return };
+        let proxy = evse.proxies.evse.clone();
+        let mut answer = answer;
+        for action in evse.control.step(now(), Input::Stop(why)) {
+            let (Action::Stop { words }, Some(answer)) = (&action, answer.take()) else {
+                self.perform(number, action);
+                continue;
+            };
+            let (words, proxy) = (words.clone(), proxy.clone());
+            tokio::spawn(async move {
+                let stopped = timeout(ANSWER, proxy.stop(&words)).await;
+                let silent = |_| Err(Error::Unavailable("the EVSE's daemon does not answer".to_owned()));
+                // The asker may have gone.
+                let _ = answer.send(stopped.unwrap_or_else(silent));
+            });
         }
     }
 
@@ -231,22 +267,38 @@ impl Control {
     fn perform(&mut self, number: u32, action: Action) {
         self.share();
         let evse = &self.evses[&number];
-        let billed = |session| Billed { evse: number, boot_id: self.boot_id.clone(), session };
+        let billed =
+            |session| Billed { evse: number, clock: self.clock.clone(), session, measured: evse.measured() };
         let (meter, book, answers) = (evse.proxies.meter.clone(), self.book.clone(), self.answers.clone());
         let proxy = evse.proxies.evse.clone();
         match action {
-            Action::Open { session, token } => {
+            Action::Note { session, kind, payer, why } => {
+                let event = NewEvent {
+                    evse: number,
+                    plug: session,
+                    stamp: self.clock.stamp(),
+                    kind,
+                    payer,
+                    measured: evse.measured(),
+                    reason: why.reason,
+                    detail: why.words,
+                };
+                if let Err(error) = self.book.record(event) {
+                    error!(evse = number, %kind, %error, "an event is lost");
+                }
+            }
+            Action::Open { session, payer } => {
                 let billed = billed(session);
                 tokio::spawn(async move {
-                    let opened = billing::open(meter, book, billed, token).await;
+                    let opened = billing::open(meter, book, billed, payer).await;
                     let _ = answers.send((number, Answer::Opened(opened))).await;
                 });
             }
-            Action::Close { transaction, reason } => {
+            Action::Close { transaction, why } => {
                 let billed = billed(evse.control.session().unwrap_or(0));
                 let limit = self.power_limit;
                 tokio::spawn(async move {
-                    let closed = billing::close(meter, book, billed, transaction, reason, limit).await;
+                    let closed = billing::close(meter, book, billed, transaction, why, limit).await;
                     let _ = answers.send((number, Answer::Closed(closed))).await;
                 });
             }
@@ -257,6 +309,9 @@ impl Control {
                     tell("permit", proxy.set_permit(permit)).await;
                     tell("authorizing", proxy.set_authorization(session, Authorization::Granted)).await;
                 });
+            }
+            Action::Stop { words } => {
+                tokio::spawn(async move { tell("stopping", proxy.stop(&words)).await });
             }
             Action::Refuse { session, reason } => {
                 warn!(evse = number, reason, "session refused");
@@ -289,9 +344,19 @@ impl Control {
         }
     }
 
+    fn note_flow(&mut self, number: u32) {
+        let Some(evse) = self.evses.get_mut(&number) else { return };
+        if evse.control.transaction().is_none() {
+            return;
+        }
+        if let Some(news) = evse.seen().and_then(|seen| evse.flow.step(now(), seen)) {
+            self.step(number, Input::Flow(news));
+        }
+    }
+
     fn note_reading(&mut self, number: u32) {
         let Some(evse) = self.evses.get_mut(&number) else { return };
-        let (Some(transaction), Some(register)) = (evse.control.transaction(), evse.register) else { return };
+        let Some(transaction) = evse.control.transaction() else { return };
         let now = now();
         let as_event = now.since(evse.event_at) >= EVENT_INTERVAL;
         if !as_event && now.since(evse.booked_at) < READING_INTERVAL {
@@ -301,10 +366,10 @@ impl Control {
         if as_event {
             evse.event_at = now;
         }
-        let book = self.book.clone();
+        let (book, stamp, measured) = (self.book.clone(), self.clock.stamp(), evse.measured());
+        let event = as_event.then_some(EventKind::Reading);
         tokio::spawn(async move {
-            if let Err(error) = book.reading(transaction, register, crate::clock::unix_now(), as_event).await
-            {
+            if let Err(error) = book.reading(transaction, stamp, measured, event).await {
                 warn!(transaction, %error, "a reading was not written");
             }
         });
@@ -338,7 +403,7 @@ fn send_permit(evse: &Evse) {
 }
 
 /// Tells an EVSE something. One that hangs is not waited for: permits would pile up behind it.
-async fn tell(what: &str, call: impl Future<Output = Result<(), voltry_bus::Error>>) {
+async fn tell(what: &str, call: impl Future<Output = Result<(), Error>>) {
     match timeout(ANSWER, call).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => warn!(%error, "{what} did not reach the EVSE"),

@@ -1,12 +1,20 @@
 //! One EVSE as the control loop holds it: what was last heard, and its session.
 
-use voltry_bus::{DcCapability, EvseSession, EvseState, EvseStatus, Fault, Live};
+use std::time::Duration;
+
+use voltry_bus::{DcCapability, EvseSession, EvseState, EvseStatus, Fault, Live, MeterReading};
+use voltry_service::clock::now;
 use voltry_units::{Timestamp, WattHours, Watts};
 
 use crate::authorization::Token;
+use crate::book::{Flow, Measured};
 use crate::evse_watch::Proxies;
+use crate::flow::{FlowWatch, Seen};
 use crate::session::{EvseView, SessionControl};
 use crate::shares::Demand;
+
+/// A reading older than this says nothing of what flows now.
+const FRESH: Duration = Duration::from_secs(3);
 
 /// One EVSE.
 #[derive(Debug)]
@@ -26,6 +34,10 @@ pub(crate) struct Evse {
     /// In service, as the book has it.
     pub(crate) available: bool,
     pub(crate) share: Watts,
+    /// What the open transaction's flow was told to be.
+    pub(crate) flow: FlowWatch,
+    /// The meter's last reading.
+    pub(crate) metered: Option<MeterReading>,
     /// The meter's register, as last heard.
     pub(crate) register: Option<WattHours>,
     /// The register at the start of the open transaction.
@@ -60,6 +72,34 @@ impl Evse {
         match (self.register, self.register_start) {
             (Some(now), Some(start)) => (now - start).max(WattHours::ZERO),
             (None, _) | (_, None) => WattHours::ZERO,
+        }
+    }
+
+    /// What is to be seen of the flow.
+    pub(crate) fn seen(&self) -> Option<Seen> {
+        let (state, live) = (self.state()?, self.live?);
+        Some(Seen { state, current: live.current, wanted: live.target_current, offered: self.share })
+    }
+
+    /// What is measured now, for the book: the meter's word before the EVSE's.
+    pub(crate) fn measured(&self) -> Measured {
+        let fresh = |at: u64| now().since(Timestamp::from_micros(at)) <= FRESH;
+        let metered = self.metered.filter(|reading| fresh(reading.at)).map(|reading| Flow {
+            voltage: reading.voltage,
+            current: reading.current,
+            power: reading.power,
+        });
+        let live = self.live.filter(|live| self.control.evse().is_some() && fresh(live.at));
+        let flow = |live: Live| Flow {
+            voltage: live.voltage,
+            current: live.current,
+            power: live.voltage * live.current,
+        };
+        Measured {
+            register: self.register,
+            flow: metered.or_else(|| live.map(flow)),
+            power_offered: self.share.as_si(),
+            soc: live.map(|live| live.soc).filter(|soc| *soc >= 0.0),
         }
     }
 

@@ -15,11 +15,14 @@ mod config;
 mod control;
 mod evse;
 mod evse_watch;
+pub mod flow;
+pub mod reasons;
 mod serve;
 pub mod session;
 pub mod shares;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -32,12 +35,14 @@ use voltry_service::{Binding, Daemon, Watchdog};
 use voltry_units::{Timestamp, Watts};
 use zbus::Connection;
 
-use crate::authorization::{Authorizer, Token};
+use crate::authorization::Authorizer;
 use crate::book::{Book, OpenTransaction};
+use crate::clock::Clock;
 use crate::control::Control;
 use crate::evse::Evse;
 use crate::evse_watch::Proxies;
-use crate::serve::{Session1, Station1};
+use crate::flow::FlowWatch;
+use crate::serve::{Book1, Session1, Station1};
 use crate::session::SessionControl;
 
 pub use config::{Settings, configure};
@@ -58,7 +63,9 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     let (statuses, status) = watch::channel(Vec::new());
     let (ended_to, ended) = mpsc::channel(WAITING);
 
-    let evses = evses(daemon.connection(), &settings, &book).await?;
+    let clock = Clock::new()?;
+    book.end_what_nobody_saw_end(clock.stamp(), "the station was down when the vehicle left").await?;
+    let evses = evses(daemon.connection(), &settings, &book, &clock).await?;
     let proxies: BTreeMap<u32, Proxies> =
         evses.iter().map(|(number, evse)| (*number, evse.proxies.clone())).collect();
     let mut control = Control {
@@ -69,7 +76,7 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
             settings.remember_token(),
         ),
         book: book.clone(),
-        boot_id: clock::boot_id()?,
+        clock,
         power_limit: settings.power_limit,
         answers,
         statuses,
@@ -79,12 +86,14 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     let station = Station1 {
         name: settings.name.clone(),
         power_limit: settings.power_limit.as_si(),
-        book,
+        book: book.clone(),
         evses: proxies.clone(),
         requests,
         statuses: Vec::new(),
     };
     daemon.connection().object_server().at(names::STATION_PATH, station).await?;
+    let newest = book.newest_event();
+    daemon.connection().object_server().at(names::STATION_PATH, Book1 { book }).await?;
     daemon.connection().object_server().at(names::SESSIONS_PATH, zbus::fdo::ObjectManager).await?;
     daemon.claim(names::STATION).await?;
 
@@ -92,7 +101,7 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     for (number, proxies) in proxies {
         parts.spawn(evse_watch::listen(number, proxies, heard_to.clone()));
     }
-    parts.spawn(publish(daemon.connection().clone(), status, ended));
+    parts.spawn(publish(daemon.connection().clone(), status, ended, newest));
 
     let mut watchdog = Watchdog::from_environment();
     let mut tick = tokio::time::interval(Duration::from_secs(1));
@@ -122,8 +131,9 @@ async fn evses(
     connection: &Connection,
     settings: &Settings,
     book: &Book,
+    clock: &Clock,
 ) -> anyhow::Result<BTreeMap<u32, Evse>> {
-    let boot_id = clock::boot_id()?;
+    let plugged = book.open_plugs(Arc::clone(clock.boot())).await?;
     let mut open: Vec<OpenTransaction> = book.open_transactions().await?;
     let mut evses = BTreeMap::new();
     for (name, evse) in &settings.evse {
@@ -134,11 +144,13 @@ async fn evses(
         )?;
         let left =
             open.iter().position(|transaction| transaction.evse == number).map(|place| open.remove(place));
-        let control = left.as_ref().map_or_else(SessionControl::default, |left| {
+        let plug = plugged.iter().rfind(|(evse, _)| *evse == number).map(|(_, plug)| *plug);
+        let mut control = SessionControl::plugged(plug);
+        if let Some(left) = &left {
             info!(evse = number, transaction = left.id, "a transaction is still open in the book");
-            let session = if left.boot_id == boot_id { left.session } else { 0 };
-            SessionControl::recovering(now(), session, left.id, Token::parse(&left.token).ok())
-        });
+            let session = if *left.boot_id == **clock.boot() { left.session } else { 0 };
+            control = control.recovering(now(), session, left.id, left.payer.clone());
+        }
         evses.insert(
             number,
             Evse {
@@ -153,6 +165,8 @@ async fn evses(
                 live: None,
                 available: book.is_available(number).await?,
                 share: Watts::ZERO,
+                flow: FlowWatch::default(),
+                metered: None,
                 register: None,
                 register_start: left.map(|left| left.register_start),
                 booked_at: Timestamp::BOOT,
@@ -175,6 +189,7 @@ async fn publish(
     connection: Connection,
     mut status: watch::Receiver<Vec<voltry_bus::EvseStatus>>,
     mut ended: mpsc::Receiver<voltry_bus::Transaction>,
+    mut newest: watch::Receiver<u64>,
 ) -> anyhow::Result<()> {
     let station = connection.object_server().interface::<_, Station1>(names::STATION_PATH).await?;
     loop {
@@ -188,6 +203,11 @@ async fn publish(
             transaction = ended.recv() => {
                 let transaction = transaction.context("the control loop ended")?;
                 Station1::transaction_ended(station.signal_emitter(), transaction).await?;
+            }
+            changed = newest.changed() => {
+                changed.context("the book ended")?;
+                let number = *newest.borrow_and_update();
+                Book1::booked(station.signal_emitter(), number).await?;
             }
         }
     }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use tokio::sync::{mpsc, oneshot};
-use voltry_bus::{AuthorizeOutcome, BookEvent, Error, EvseStatus, Fault, Transaction};
+use voltry_bus::{
+    AuthorizeOutcome, BookEvent, EndReason, Error, EvseStatus, Fault, SessionEvent, Transaction,
+};
 use zbus::interface;
 use zbus::object_server::SignalEmitter;
 
@@ -11,6 +13,7 @@ use crate::authorization::Token;
 use crate::book::{Book, BookError};
 use crate::control::Request;
 use crate::evse_watch::Proxies;
+use crate::session::Ending;
 
 /// At most this many transactions in one answer.
 const TRANSACTIONS_MAX: u32 = 1000;
@@ -19,6 +22,7 @@ impl From<BookError> for Error {
     fn from(error: BookError) -> Self {
         match error {
             BookError::Unknown(_) => Self::UnknownTransaction(error.to_string()),
+            BookError::NotYet { .. } => Self::Invalid(error.to_string()),
             BookError::Busy => Self::Busy(error.to_string()),
             BookError::Storage(_)
             | BookError::FromTheFuture { .. }
@@ -62,7 +66,11 @@ impl Station1 {
     }
 
     async fn stop(&self, evse: u32) -> Result<(), Error> {
-        self.proxies(evse)?.evse.stop("stopped by the operator").await
+        self.proxies(evse)?;
+        let why = Ending::new(EndReason::Local, "stopped by the operator");
+        let (answer, stopped) = oneshot::channel();
+        self.request(Request::Stop { evse, why, answer })?;
+        stopped.await.map_err(|_| Error::Unavailable("the station is stopping".to_owned()))?
     }
 
     #[zbus(out_args("remaining"))]
@@ -113,6 +121,36 @@ impl Station1 {
     }
 }
 
+/// The book, as the uplink reads it.
+pub(crate) struct Book1 {
+    pub(crate) book: Book,
+}
+
+#[interface(name = "org.voltry.Book1")]
+impl Book1 {
+    #[zbus(out_args("events"))]
+    async fn events(&self, after: u64, limit: u32) -> Result<Vec<SessionEvent>, Error> {
+        Ok(self.book.events(after, limit).await?)
+    }
+
+    async fn acknowledge(&self, number: u64) -> Result<(), Error> {
+        Ok(self.book.acknowledge(number).await?)
+    }
+
+    #[zbus(signal)]
+    pub(crate) async fn booked(emitter: &SignalEmitter<'_>, number: u64) -> zbus::Result<()>;
+
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn newest(&self) -> u64 {
+        *self.book.newest_event().borrow()
+    }
+
+    #[zbus(property(emits_changed_signal = "false"))]
+    async fn acknowledged(&self) -> zbus::fdo::Result<u64> {
+        self.book.acknowledged().await.map_err(|error| zbus::fdo::Error::Failed(error.to_string()))
+    }
+}
+
 /// A session in progress.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Session1 {
@@ -159,16 +197,20 @@ mod tests {
     #[tokio::test]
     async fn what_is_served_is_the_contract() {
         let folder = tempfile::tempdir().unwrap();
+        let book = Book::open(&folder.path().join("book.db")).unwrap();
         let station = Station1 {
             name: String::new(),
             power_limit: 0.0,
-            book: Book::open(&folder.path().join("book.db")).unwrap(),
+            book: book.clone(),
             evses: BTreeMap::new(),
             requests: mpsc::channel(1).0,
             statuses: Vec::new(),
         };
         let xml = introspection(|xml| station.introspect_to_writer(xml, 0));
         assert_eq!(voltry_bus::contract::check_served(&xml, &["org.voltry.Station1"]), Ok(()));
+        let served = Book1 { book };
+        let xml = introspection(|xml| served.introspect_to_writer(xml, 0));
+        assert_eq!(voltry_bus::contract::check_served(&xml, &["org.voltry.Book1"]), Ok(()));
         let session = Session1 { evse: 1, transaction: 0, plugged_at: 0, energy: 0.0 };
         let xml = introspection(|xml| session.introspect_to_writer(xml, 0));
         assert_eq!(voltry_bus::contract::check_served(&xml, &["org.voltry.Session1"]), Ok(()));

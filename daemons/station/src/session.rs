@@ -16,11 +16,12 @@
 
 use std::time::Duration;
 
-use voltry_bus::EvseState;
+use voltry_bus::{EndReason, EventKind, EvseState};
 use voltry_units::Timestamp;
 
-use crate::authorization::Token;
+use crate::authorization::Payer;
 use crate::book::TransactionId;
+use crate::reasons;
 
 /// What an EVSE says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,8 +43,12 @@ pub enum Input {
     Evse(EvseView),
     /// Its daemon left the bus.
     EvseLost,
-    /// A driver is let in, by token or (`None`) because vending is free.
-    LetIn(Option<Token>),
+    /// A driver is let in.
+    LetIn(Payer),
+    /// Somebody wants it to end.
+    Stop(Ending),
+    /// Current flows or is suspended: the news of a [`FlowWatch`](crate::flow::FlowWatch).
+    Flow(EventKind),
     /// The answer to [`Action::Open`].
     Opened(Result<TransactionId, String>),
     /// The answer to [`Action::Close`].
@@ -52,15 +57,42 @@ pub enum Input {
     Tick,
 }
 
+/// Why something ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// As the back end knows it.
+    pub reason: EndReason,
+    /// In words.
+    pub words: String,
+}
+
+impl Ending {
+    /// A reason and its words.
+    pub fn new(reason: EndReason, words: impl Into<String>) -> Self {
+        Self { reason, words: words.into() }
+    }
+}
+
 /// What the shell must do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
+    /// Write an event of this session into the book.
+    Note {
+        /// The session.
+        session: u64,
+        /// What happened.
+        kind: EventKind,
+        /// Who was let in; of [`EventKind::Authorized`] alone.
+        payer: Option<Payer>,
+        /// Why.
+        why: Ending,
+    },
     /// Read the meter and write the book; then [`Input::Opened`].
     Open {
         /// The session.
         session: u64,
         /// Who is charged.
-        token: Option<Token>,
+        payer: Payer,
     },
     /// Tell the EVSE that its session may charge.
     Grant {
@@ -74,13 +106,24 @@ pub enum Action {
         /// Why, in words.
         reason: String,
     },
+    /// Tell the EVSE to end its session in the normal way.
+    Stop {
+        /// Why, in words.
+        words: String,
+    },
     /// Read the meter and close the book; then [`Input::Closed`].
     Close {
         /// The transaction.
         transaction: TransactionId,
-        /// Why, in words.
-        reason: String,
+        /// Why.
+        why: Ending,
     },
+}
+
+impl Action {
+    fn note(session: u64, kind: EventKind, why: Ending) -> Self {
+        Self::Note { session, kind, payer: None, why }
+    }
 }
 
 /// How long after a start an EVSE may take to be seen before its open transaction is closed.
@@ -95,13 +138,13 @@ enum State {
     /// `over`: the session ended before the book had it; its transaction is closed at once.
     Opening {
         session: u64,
-        token: Option<Token>,
-        over: Option<String>,
+        payer: Payer,
+        over: Option<Ending>,
     },
     Running {
         session: u64,
         transaction: TransactionId,
-        token: Option<Token>,
+        payer: Payer,
     },
     Closing {
         session: u64,
@@ -112,7 +155,7 @@ enum State {
     Recovering {
         session: u64,
         transaction: TransactionId,
-        token: Option<Token>,
+        payer: Payer,
         until: Timestamp,
     },
 }
@@ -125,26 +168,31 @@ pub struct SessionControl {
     /// Why delivery ended or is about to, as last told, and in which session. An EVSE tells it before
     /// delivery is over, and a session may be gone before it was seen as ended.
     told: (u64, String),
+    /// The session that the book has as plugged in.
+    plugged: Option<u64>,
+    /// Who wanted which session to end.
+    asked: Option<(u64, Ending)>,
 }
 
 impl Default for SessionControl {
     fn default() -> Self {
-        Self { state: State::Idle, seen: None, told: (0, String::new()) }
+        Self { state: State::Idle, seen: None, told: (0, String::new()), plugged: None, asked: None }
     }
 }
 
 impl SessionControl {
+    /// With what the book had open at the start: the session that is plugged in, in this boot.
+    #[must_use]
+    pub fn plugged(session: Option<u64>) -> Self {
+        Self { plugged: session, ..Self::default() }
+    }
+
     /// With a transaction that the book had open at the start. `session` is 0 if the machine
     /// was booted since: its session ids mean nothing any more.
     #[must_use]
-    pub fn recovering(
-        now: Timestamp,
-        session: u64,
-        transaction: TransactionId,
-        token: Option<Token>,
-    ) -> Self {
+    pub fn recovering(self, now: Timestamp, session: u64, transaction: TransactionId, payer: Payer) -> Self {
         let until = now + RECOVERY;
-        Self { state: State::Recovering { session, transaction, token, until }, ..Self::default() }
+        Self { state: State::Recovering { session, transaction, payer, until }, ..self }
     }
 
     /// The open transaction.
@@ -188,11 +236,11 @@ impl SessionControl {
         }
     }
 
-    /// The token that pays for what runs; the outer `None` if nothing runs.
+    /// Who pays for what runs.
     #[must_use]
-    pub fn payer(&self) -> Option<&Option<Token>> {
+    pub fn payer(&self) -> Option<&Payer> {
         match &self.state {
-            State::Running { token, .. } | State::Opening { token, .. } => Some(token),
+            State::Running { payer, .. } | State::Opening { payer, .. } => Some(payer),
             State::Idle
             | State::Waiting { .. }
             | State::Closing { .. }
@@ -226,9 +274,11 @@ impl SessionControl {
             }
             Input::EvseLost => {
                 self.seen = None;
-                self.end_with("the EVSE's daemon was lost")
+                self.end_with(Ending::new(EndReason::Other, "the EVSE's daemon was lost"))
             }
-            Input::LetIn(token) => self.let_in(token),
+            Input::LetIn(payer) => self.let_in(payer),
+            Input::Stop(why) => self.stop(why),
+            Input::Flow(kind) => self.flow(kind),
             Input::Opened(result) => self.opened(result),
             Input::Closed => {
                 self.closed();
@@ -249,36 +299,56 @@ impl SessionControl {
                 } else {
                     State::Waiting { session: view.session }
                 };
-                Vec::new()
+                self.plug(view)
             }
-            State::Done { session } if session == view.session => Vec::new(),
+            State::Done { session } if session == view.session => self.plug(view),
             State::Done { .. } => {
                 self.state = State::Idle;
                 self.saw(view)
             }
-            State::Opening { session, token, over: None } if session != view.session || view.ended => {
-                let over = Some(self.end_reason(view, session));
-                self.state = State::Opening { session, token, over };
+            State::Opening { session, payer, over: None } if session != view.session || view.ended => {
+                let over = Some(self.ending(view, session));
+                self.state = State::Opening { session, payer, over };
                 Vec::new()
             }
             State::Running { session, transaction, .. } if session != view.session || view.ended => {
-                self.close(session, transaction, self.end_reason(view, session))
+                let why = self.ending(view, session);
+                self.close(session, transaction, why)
             }
-            State::Recovering { session, transaction, token, .. } => {
+            State::Recovering { session, transaction, payer, .. } => {
                 if view.session != 0 && session == view.session && !view.ended {
-                    self.state = State::Running { session, transaction, token };
+                    self.state = State::Running { session, transaction, payer };
                     // We may have ended between the book's word and ours to the EVSE.
                     return vec![Action::Grant { session }];
                 }
-                let reason = if view.session == session && session != 0 {
-                    self.end_reason(view, session)
+                let why = if session == 0 {
+                    Ending::new(EndReason::PowerLoss, "the station was down when the session ended")
+                } else if view.session == session {
+                    self.ending(view, session)
                 } else {
-                    "the station was down when the session ended".to_owned()
+                    Ending::new(EndReason::Other, "the station was down when the session ended")
                 };
-                self.close(session, transaction, reason)
+                self.close(session, transaction, why)
             }
             State::Opening { .. } | State::Running { .. } | State::Closing { .. } => Vec::new(),
         }
+    }
+
+    /// What the book must know of the plug. Not before a transaction is closed: its end comes first.
+    fn plug(&mut self, view: &EvseView) -> Vec<Action> {
+        let now = (view.session != 0).then_some(view.session);
+        if self.plugged == now {
+            return Vec::new();
+        }
+        let left = self.plugged.map(|session| {
+            let words =
+                if view.state == EvseState::Starting { "the EVSE's daemon was restarted" } else { "" };
+            Action::note(session, EventKind::Unplugged, Ending::new(EndReason::None, words))
+        });
+        self.plugged = now;
+        let came =
+            now.map(|session| Action::note(session, EventKind::Plugged, Ending::new(EndReason::None, "")));
+        left.into_iter().chain(came).collect()
     }
 
     /// Why delivery of this session ended, if the EVSE said so.
@@ -287,46 +357,102 @@ impl SessionControl {
         (*told_of == session && !reason.is_empty()).then_some(reason)
     }
 
-    fn end_reason(&self, view: &EvseView, session: u64) -> String {
-        let unsaid = if view.session == session {
-            "delivery ended"
-        } else if view.session == 0 && view.state != EvseState::Starting {
-            "unplugged"
-        } else {
-            "the EVSE's daemon was restarted"
-        };
-        self.told_of(session).unwrap_or(unsaid).to_owned()
+    /// Who wanted this session to end, if somebody did.
+    fn asked_of(&self, session: u64) -> Option<&Ending> {
+        self.asked.as_ref().filter(|(asked_of, _)| *asked_of == session).map(|(_, why)| why)
     }
 
-    fn let_in(&mut self, token: Option<Token>) -> Vec<Action> {
+    fn ending(&self, view: &EvseView, session: u64) -> Ending {
+        let unsaid = if view.session == session {
+            Ending::new(EndReason::Other, "delivery ended")
+        } else if view.session == 0 && view.state != EvseState::Starting {
+            Ending::new(EndReason::EvDisconnected, "unplugged")
+        } else {
+            Ending::new(EndReason::Other, "the EVSE's daemon was restarted")
+        };
+        self.told_ending(session).unwrap_or(unsaid)
+    }
+
+    /// What the EVSE said, and what stands behind it if that was somebody's wish.
+    fn told_ending(&self, session: u64) -> Option<Ending> {
+        let words = self.told_of(session)?;
+        let asked = self.asked_of(session).filter(|why| why.words == words);
+        Some(asked.cloned().unwrap_or_else(|| Ending::new(reasons::of_words(words), words)))
+    }
+
+    fn let_in(&mut self, payer: Payer) -> Vec<Action> {
         let Some(session) = self.waiting() else { return Vec::new() };
-        self.state = State::Opening { session, token: token.clone(), over: None };
-        vec![Action::Open { session, token }]
+        self.state = State::Opening { session, payer: payer.clone(), over: None };
+        let authorized = Action::Note {
+            session,
+            kind: EventKind::Authorized,
+            payer: Some(payer.clone()),
+            why: Ending::new(EndReason::None, ""),
+        };
+        vec![authorized, Action::Open { session, payer }]
+    }
+
+    fn stop(&mut self, why: Ending) -> Vec<Action> {
+        let session = match &mut self.state {
+            State::Running { session, .. } | State::Recovering { session: session @ 1.., .. } => *session,
+            State::Opening { session, over, .. } => {
+                over.get_or_insert_with(|| why.clone());
+                *session
+            }
+            State::Idle
+            | State::Waiting { .. }
+            | State::Closing { .. }
+            | State::Done { .. }
+            | State::Recovering { session: 0, .. } => {
+                return vec![Action::Stop { words: why.words }];
+            }
+        };
+        let stop = Action::Stop { words: why.words.clone() };
+        if self.asked_of(session).is_some() {
+            return vec![stop];
+        }
+        self.asked = Some((session, why.clone()));
+        vec![Action::note(session, EventKind::Deauthorized, why), stop]
+    }
+
+    fn flow(&self, kind: EventKind) -> Vec<Action> {
+        match &self.state {
+            State::Running { session, .. } => {
+                vec![Action::note(*session, kind, Ending::new(EndReason::None, ""))]
+            }
+            State::Idle
+            | State::Waiting { .. }
+            | State::Opening { .. }
+            | State::Closing { .. }
+            | State::Done { .. }
+            | State::Recovering { .. } => Vec::new(),
+        }
     }
 
     fn opened(&mut self, result: Result<TransactionId, String>) -> Vec<Action> {
-        let State::Opening { session, token, over } = self.state.clone() else { return Vec::new() };
+        let State::Opening { session, payer, over } = self.state.clone() else { return Vec::new() };
         match (result, over) {
             (Ok(transaction), None) => {
-                self.state = State::Running { session, transaction, token };
+                self.state = State::Running { session, transaction, payer };
                 vec![Action::Grant { session }]
             }
-            (Ok(transaction), Some(reason)) => self.close(session, transaction, reason),
+            (Ok(transaction), Some(why)) => self.close(session, transaction, why),
             (Err(reason), _) => {
                 self.state = State::Done { session };
-                vec![Action::Refuse { session, reason }]
+                let why = Ending::new(EndReason::Other, reason.clone());
+                vec![Action::note(session, EventKind::Deauthorized, why), Action::Refuse { session, reason }]
             }
         }
     }
 
-    fn end_with(&mut self, reason: &str) -> Vec<Action> {
+    fn end_with(&mut self, why: Ending) -> Vec<Action> {
         match self.state.clone() {
             State::Running { session, transaction, .. } => {
-                let reason = self.told_of(session).unwrap_or(reason).to_owned();
-                self.close(session, transaction, reason)
+                let why = self.told_ending(session).unwrap_or(why);
+                self.close(session, transaction, why)
             }
-            State::Opening { session, token, over: None } => {
-                self.state = State::Opening { session, token, over: Some(reason.to_owned()) };
+            State::Opening { session, payer, over: None } => {
+                self.state = State::Opening { session, payer, over: Some(why) };
                 Vec::new()
             }
             State::Waiting { .. } | State::Done { .. } => {
@@ -339,9 +465,9 @@ impl SessionControl {
         }
     }
 
-    fn close(&mut self, session: u64, transaction: TransactionId, reason: String) -> Vec<Action> {
+    fn close(&mut self, session: u64, transaction: TransactionId, why: Ending) -> Vec<Action> {
         self.state = State::Closing { session };
-        vec![Action::Close { transaction, reason }]
+        vec![Action::Close { transaction, why }]
     }
 
     fn closed(&mut self) {
@@ -353,7 +479,8 @@ impl SessionControl {
     fn tick(&mut self, now: Timestamp) -> Vec<Action> {
         match self.state.clone() {
             State::Recovering { session, transaction, until, .. } if now >= until => {
-                self.close(session, transaction, "the EVSE's daemon did not come back".to_owned())
+                let reason = if session == 0 { EndReason::PowerLoss } else { EndReason::Other };
+                self.close(session, transaction, Ending::new(reason, "the EVSE's daemon did not come back"))
             }
             State::Recovering { .. }
             | State::Idle

@@ -336,3 +336,25 @@ words! {
         Unavailable = "unavailable",
     }
 }
+
+words! {
+    /// What an EVSE says of why delivery ended, where neither the station's words nor a fault's code do.
+    SessionEnd {
+        /// The vehicle ended it.
+        Vehicle = "ended by the vehicle",
+        /// The station asked for it, without words.
+        Station = "ended by the station",
+        /// The driver is not allowed to charge.
+        NotAuthorized = "not authorized",
+        /// The permit was withdrawn, or ran out.
+        NoPermit = "no permit from the station",
+        /// The vehicle's limits and ours have nothing in common.
+        Incompatible = "vehicle and charger are not compatible",
+        /// Authorization or a phase took too long.
+        TimedOut = "timed out",
+        /// The energy can't be metered.
+        Unmetered = "the energy meter does not answer",
+        /// The EVSE is taken out of service, or its process ends.
+        OutOfService = "taken out of service",
+    }
+}

@@ -1,6 +1,6 @@
 //! What is known of the vehicle that is plugged in.
 
-use voltry_bus::{Authorization, LinkPhase, PhaseAnswer};
+use voltry_bus::{Authorization, LinkPhase, PhaseAnswer, SessionEnd};
 use voltry_units::{Percent, Timestamp, Volts, WattHours};
 
 use super::{FaultCode, Target, VehicleLimits};
@@ -33,14 +33,14 @@ impl StopReason {
     #[must_use]
     pub const fn words(self) -> &'static str {
         match self {
-            Self::Vehicle => "ended by the vehicle",
-            Self::Station => "ended by the station",
-            Self::NotAuthorized => "not authorized",
-            Self::NoPermit => "no permit from the station",
-            Self::Incompatible => "vehicle and charger are not compatible",
-            Self::TimedOut => "timed out",
-            Self::Unmetered => "the energy meter does not answer",
-            Self::OutOfService => "taken out of service",
+            Self::Vehicle => SessionEnd::Vehicle.as_str(),
+            Self::Station => SessionEnd::Station.as_str(),
+            Self::NotAuthorized => SessionEnd::NotAuthorized.as_str(),
+            Self::NoPermit => SessionEnd::NoPermit.as_str(),
+            Self::Incompatible => SessionEnd::Incompatible.as_str(),
+            Self::TimedOut => SessionEnd::TimedOut.as_str(),
+            Self::Unmetered => SessionEnd::Unmetered.as_str(),
+            Self::OutOfService => SessionEnd::OutOfService.as_str(),
             Self::Fault(code) => code.name(),
         }
     }

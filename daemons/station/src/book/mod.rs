@@ -1,18 +1,36 @@
-//! The station's one book: every transaction, and every event of it in order, in SQLite.
+//! The station's one book: every session and transaction, and every event of them in order, in
+//! SQLite.
 //!
 //! The book lives on a thread of its own, for SQLite blocks. A call returns when its rows are on
 //! the disk (WAL, `synchronous=FULL`): nothing counts as happened before. What was written is
 //! never changed but for closing a transaction and for its newest reading.
+//!
+//! Everything is written in the order in which it was asked for. Events that the disk does not take
+//! wait, and whatever was asked for after them is not written before them.
 
+mod events;
 mod rows;
 mod schema;
 
+use std::collections::VecDeque;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{error, info, warn};
+use voltry_bus::{EventKind, SessionEvent};
 use voltry_units::WattHours;
 
-pub use rows::{Closing, NewTransaction, OpenTransaction, TransactionId};
+use crate::clock::Stamp;
+
+pub use events::{Flow, Measured, NewEvent, Signed};
+pub use rows::{Closing, NewTransaction, OpenTransaction};
+
+/// The number of a transaction in the book.
+pub type TransactionId = u64;
+/// The number of a session in the book.
+pub type SessionId = u64;
 
 /// Why the book could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +59,14 @@ pub enum BookError {
         /// What it read at the start.
         start: WattHours,
     },
+    /// An event that has not happened.
+    #[error("event {number} is not in the book, its newest is {newest}")]
+    NotYet {
+        /// What was named.
+        number: u64,
+        /// The newest event.
+        newest: u64,
+    },
     /// The book's thread ended; its reason stands in the journal.
     #[error("the book is closed")]
     Closed,
@@ -49,15 +75,82 @@ pub enum BookError {
     Busy,
 }
 
-type Job = Box<dyn FnOnce(&mut rusqlite::Connection) + Send>;
+type Job = Box<dyn FnOnce(&mut Pages) + Send>;
 
 /// Requests that may wait for the disk; more are refused with [`BookError::Busy`].
 const WAITING: usize = 256;
 
+/// Events that may wait for a disk that takes nothing. A station without a disk begins no transaction,
+/// so that only an endless plugging in and out comes so far.
+const BACKLOG: usize = 4096;
+
 /// A handle on the book; clones share it.
 #[derive(Clone)]
 pub struct Book {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::UnboundedSender<Job>,
+    waiting: Arc<AtomicUsize>,
+    /// Events wait that the disk did not take.
+    behind: Arc<AtomicBool>,
+    newest: watch::Receiver<u64>,
+}
+
+/// What the book's thread holds.
+struct Pages {
+    connection: rusqlite::Connection,
+    /// Events that the disk did not take, in order.
+    backlog: VecDeque<NewEvent>,
+    behind: Arc<AtomicBool>,
+    newest: watch::Sender<u64>,
+}
+
+impl Pages {
+    fn record(&mut self, event: NewEvent) {
+        if self.backlog.len() >= BACKLOG {
+            error!(evse = event.evse, kind = %event.kind, "the book cannot be written: an event is lost");
+            return;
+        }
+        self.backlog.push_back(event);
+        // What it says is said there.
+        let _ = self.write_backlog();
+    }
+
+    /// Writes what waits, in order.
+    fn write_backlog(&mut self) -> Result<(), BookError> {
+        while let Some(event) = self.backlog.front() {
+            if let Err(error) = events::record(&mut self.connection, event) {
+                if !self.behind.swap(true, Ordering::Relaxed) {
+                    error!(%error, "the book cannot be written; events wait");
+                }
+                return Err(error);
+            }
+            self.backlog.pop_front();
+        }
+        if self.behind.swap(false, Ordering::Relaxed) {
+            info!("the book is written again");
+        }
+        self.tell();
+        Ok(())
+    }
+
+    /// A change of the book that comes after all events so far.
+    fn change<T>(
+        &mut self,
+        change: impl FnOnce(&mut rusqlite::Connection) -> Result<T, BookError>,
+    ) -> Result<T, BookError> {
+        self.write_backlog()?;
+        let changed = change(&mut self.connection)?;
+        self.tell();
+        Ok(changed)
+    }
+
+    fn tell(&self) {
+        match events::newest(&self.connection) {
+            Ok(newest) => {
+                self.newest.send_if_modified(|told| std::mem::replace(told, newest) != newest);
+            }
+            Err(error) => warn!(%error, "the book cannot be read"),
+        }
+    }
 }
 
 impl Book {
@@ -68,33 +161,111 @@ impl Book {
     pub fn open(path: &Path) -> Result<Self, BookError> {
         let mut connection = rusqlite::Connection::open(path)?;
         schema::prepare(&mut connection)?;
-        let (jobs, mut queue) = mpsc::channel::<Job>(WAITING);
+        let (tell, newest) = watch::channel(events::newest(&connection)?);
+        let behind = Arc::new(AtomicBool::new(false));
+        let mut pages =
+            Pages { connection, backlog: VecDeque::new(), behind: Arc::clone(&behind), newest: tell };
+        let (jobs, mut queue) = mpsc::unbounded_channel::<Job>();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let started = Arc::clone(&waiting);
         std::thread::Builder::new()
             .name("book".to_owned())
             .spawn(move || {
                 while let Some(job) = queue.blocking_recv() {
-                    job(&mut connection);
+                    started.fetch_sub(1, Ordering::Relaxed);
+                    job(&mut pages);
+                }
+                if let Err(error) = pages.write_backlog() {
+                    error!(%error, events = pages.backlog.len(), "the book ends without events that waited");
                 }
             })
             .expect("a thread can be started when the daemon starts");
-        Ok(Self { jobs })
+        Ok(Self { jobs, waiting, behind, newest })
     }
 
     async fn run<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&mut rusqlite::Connection) -> Result<T, BookError> + Send + 'static,
+        job: impl FnOnce(&mut Pages) -> Result<T, BookError> + Send + 'static,
     ) -> Result<T, BookError> {
+        if self.waiting.load(Ordering::Relaxed) >= WAITING {
+            return Err(BookError::Busy);
+        }
         let (answer, result) = oneshot::channel();
-        self.jobs
-            .try_send(Box::new(move |connection| {
-                // The asker may have gone; what was written stays written.
-                let _ = answer.send(job(connection));
-            }))
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => BookError::Busy,
-                mpsc::error::TrySendError::Closed(_) => BookError::Closed,
-            })?;
+        self.enqueue(Box::new(move |pages| {
+            // The asker may have gone; what was written stays written.
+            let _ = answer.send(job(pages));
+        }))?;
         result.await.map_err(|_| BookError::Closed)?
+    }
+
+    fn enqueue(&self, job: Job) -> Result<(), BookError> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.jobs.send(job).map_err(|_| BookError::Closed)
+    }
+
+    /// Writes an event, in its turn. A disk that does not take it is tried again.
+    ///
+    /// # Errors
+    /// [`BookError::Closed`].
+    pub fn record(&self, event: NewEvent) -> Result<(), BookError> {
+        self.enqueue(Box::new(move |pages| pages.record(event)))
+    }
+
+    /// Tries again to write what the disk did not take.
+    pub fn retry(&self) {
+        if self.behind.load(Ordering::Relaxed) {
+            // A book that is closed is told of by whatever is asked of it next.
+            let _ = self.enqueue(Box::new(|pages| {
+                let _ = pages.write_backlog();
+            }));
+        }
+    }
+
+    /// The number of the newest event; changes when it is on the disk.
+    #[must_use]
+    pub fn newest_event(&self) -> watch::Receiver<u64> {
+        self.newest.clone()
+    }
+
+    /// The events with numbers above `after`, in order; at most 500, and 4 MB of what meters signed.
+    ///
+    /// # Errors
+    /// As [`BookError`].
+    pub async fn events(&self, after: u64, limit: u32) -> Result<Vec<SessionEvent>, BookError> {
+        self.run(move |pages| events::after(&pages.connection, after, limit)).await
+    }
+
+    /// The back end has everything up to `number`.
+    ///
+    /// # Errors
+    /// [`BookError::NotYet`], or as [`BookError`].
+    pub async fn acknowledge(&self, number: u64) -> Result<(), BookError> {
+        self.run(move |pages| events::acknowledge(&pages.connection, number)).await
+    }
+
+    /// Up to which number the back end has everything.
+    ///
+    /// # Errors
+    /// As [`BookError`].
+    pub async fn acknowledged(&self) -> Result<u64, BookError> {
+        self.run(|pages| events::acknowledged(&pages.connection)).await
+    }
+
+    /// Ends the sessions of other boots, but for those with an open transaction.
+    ///
+    /// # Errors
+    /// As [`BookError`].
+    pub async fn end_what_nobody_saw_end(&self, stamp: Stamp, detail: &'static str) -> Result<(), BookError> {
+        self.run(move |pages| pages.change(|book| events::end_what_nobody_saw_end(book, &stamp, detail)))
+            .await
+    }
+
+    /// What is plugged in, as far as the book knows: EVSEs and their ids of the session, in this boot.
+    ///
+    /// # Errors
+    /// As [`BookError`].
+    pub async fn open_plugs(&self, boot: Arc<str>) -> Result<Vec<(u32, u64)>, BookError> {
+        self.run(move |pages| events::open_plugs(&pages.connection, &boot)).await
     }
 
     /// Opens a transaction and returns its number.
@@ -102,22 +273,23 @@ impl Book {
     /// # Errors
     /// As [`BookError`]; then the transaction has not begun.
     pub async fn begin(&self, new: NewTransaction) -> Result<TransactionId, BookError> {
-        self.run(move |connection| rows::begin(connection, &new)).await
+        self.run(move |pages| pages.change(|book| rows::begin(book, &new))).await
     }
 
     /// Notes a reading of an open transaction. It becomes the value to close with if the meter
-    /// is out of reach then. `event`: also as an event of its own.
+    /// is out of reach then. `event`: also as an event of this kind.
     ///
     /// # Errors
     /// [`BookError::BelowStart`], or as [`BookError`].
     pub async fn reading(
         &self,
         transaction: TransactionId,
-        register: WattHours,
-        unix_time: i64,
-        event: bool,
+        stamp: Stamp,
+        measured: Measured,
+        event: Option<EventKind>,
     ) -> Result<(), BookError> {
-        self.run(move |connection| rows::reading(connection, transaction, register, unix_time, event)).await
+        self.run(move |pages| pages.change(|book| rows::reading(book, transaction, &stamp, measured, event)))
+            .await
     }
 
     /// Closes a transaction. Closing a closed one changes nothing.
@@ -129,9 +301,11 @@ impl Book {
         transaction: TransactionId,
         closing: Closing,
     ) -> Result<voltry_bus::Transaction, BookError> {
-        self.run(move |connection| {
-            rows::close(connection, transaction, &closing)?;
-            rows::transaction(connection, transaction)
+        self.run(move |pages| {
+            pages.change(|book| {
+                rows::close(book, transaction, &closing)?;
+                rows::transaction(book, transaction)
+            })
         })
         .await
     }
@@ -141,7 +315,7 @@ impl Book {
     /// # Errors
     /// As [`BookError`].
     pub async fn open_transactions(&self) -> Result<Vec<OpenTransaction>, BookError> {
-        self.run(|connection| rows::open_transactions(connection)).await
+        self.run(|pages| rows::open_transactions(&pages.connection)).await
     }
 
     /// The newest transactions, newest first.
@@ -149,7 +323,7 @@ impl Book {
     /// # Errors
     /// As [`BookError`].
     pub async fn newest(&self, limit: u32) -> Result<Vec<voltry_bus::Transaction>, BookError> {
-        self.run(move |connection| rows::newest(connection, limit)).await
+        self.run(move |pages| rows::newest(&pages.connection, limit)).await
     }
 
     /// One transaction and its events in order.
@@ -160,8 +334,11 @@ impl Book {
         &self,
         id: TransactionId,
     ) -> Result<(voltry_bus::Transaction, Vec<voltry_bus::BookEvent>), BookError> {
-        self.run(move |connection| Ok((rows::transaction(connection, id)?, rows::events(connection, id)?)))
-            .await
+        self.run(move |pages| {
+            let book = &pages.connection;
+            Ok((rows::transaction(book, id)?, rows::events_of(book, id)?))
+        })
+        .await
     }
 
     /// Takes an EVSE into or out of service, lasting.
@@ -169,7 +346,7 @@ impl Book {
     /// # Errors
     /// As [`BookError`].
     pub async fn set_available(&self, evse: u32, available: bool) -> Result<(), BookError> {
-        self.run(move |connection| rows::set_available(connection, evse, available)).await
+        self.run(move |pages| rows::set_available(&pages.connection, evse, available)).await
     }
 
     /// Whether an EVSE is in service; it is unless somebody said otherwise.
@@ -177,7 +354,7 @@ impl Book {
     /// # Errors
     /// As [`BookError`].
     pub async fn is_available(&self, evse: u32) -> Result<bool, BookError> {
-        self.run(move |connection| rows::is_available(connection, evse)).await
+        self.run(move |pages| rows::is_available(&pages.connection, evse)).await
     }
 }
 

@@ -3,48 +3,51 @@
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use voltry_bus::{BookEvent, Transaction};
+use voltry_bus::{BookEvent, EndReason, EventKind, Transaction};
 use voltry_units::{WattHours, Watts};
 
-use super::BookError;
-use crate::authorization::mask;
-
-/// The number of a transaction in the book.
-pub type TransactionId = u64;
+use super::events::{self, Entry, Measured, Signed, insert};
+use super::{BookError, SessionId, TransactionId};
+use crate::authorization::{Payer, Token, mask};
+use crate::clock::Stamp;
 
 /// What is known when a transaction begins.
 #[derive(Debug, Clone)]
 pub struct NewTransaction {
     /// The EVSE.
     pub evse: u32,
-    /// The boot in which `session` means something.
-    pub boot_id: String,
-    /// The session of the EVSE.
-    pub session: u64,
-    /// Who is charged; empty for free vending.
-    pub token: String,
-    /// Microseconds of Unix time.
-    pub started: i64,
+    /// The session of the EVSE, in the boot of `stamp`.
+    pub plug: u64,
+    /// Who is charged; `None` for free vending.
+    pub token: Option<Token>,
+    /// When the meter was read.
+    pub stamp: Stamp,
     /// The meter's register.
     pub register: WattHours,
-    /// What the meter signed; empty if it does not.
-    pub signed: String,
+    /// What the meter signed.
+    pub signed: Signed,
+    /// What else was measured.
+    pub measured: Measured,
 }
 
 /// What is known when a transaction ends.
 #[derive(Debug, Clone)]
 pub struct Closing {
-    /// Microseconds of Unix time.
-    pub ended: i64,
+    /// When.
+    pub stamp: Stamp,
     /// The meter's register; `None` where the meter is out of reach: the newest reading in the
     /// book then counts, and the note says how old it is.
     pub register: Option<WattHours>,
     /// No more than this can have flowed since the newest reading in the book.
     pub power_limit: Watts,
-    /// What the meter signed; empty if it does not.
-    pub signed: String,
+    /// What the meter signed.
+    pub signed: Signed,
+    /// What else was measured.
+    pub measured: Measured,
+    /// Why.
+    pub reason: EndReason,
     /// Why, in words.
-    pub reason: String,
+    pub detail: String,
 }
 
 /// An open transaction, as a starting daemon finds it.
@@ -59,46 +62,54 @@ pub struct OpenTransaction {
     /// The session of the EVSE.
     pub session: u64,
     /// Who is charged.
-    pub token: String,
+    pub payer: Payer,
     /// The meter's register at its start.
     pub register_start: WattHours,
 }
 
 pub(super) fn begin(connection: &mut Connection, new: &NewTransaction) -> Result<TransactionId, BookError> {
     let change = connection.transaction()?;
+    let session = events::session(&change, new.evse, &new.stamp.boot, new.plug)?;
     change.execute(
-        "INSERT INTO transactions (evse, boot_id, session, token, started, register_start, signed_start,
-                                   register_last, register_last_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?6, ?5)",
+        "INSERT INTO transactions (evse, boot_id, session, token, started, register_start,
+                                   register_last, register_last_at, session_id)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?5, ?7)",
         params![
             new.evse,
-            new.boot_id,
-            id_to_sql(new.session),
-            new.token,
-            new.started,
+            &*new.stamp.boot,
+            id_to_sql(new.plug),
+            new.token.as_ref().map_or("", Token::reveal),
+            new.stamp.unix,
             new.register.as_milli(),
-            new.signed
+            id_to_sql(session),
         ],
     )?;
-    let id = change.last_insert_rowid();
-    event(&change, id, new.started, "started", new.register.as_milli(), "")?;
+    let id = id_from_sql(change.last_insert_rowid());
+    let started = Entry {
+        transaction: Some(id),
+        measured: Measured { register: Some(new.register), ..new.measured },
+        signed: Some(&new.signed),
+        ..Entry::new(session, &new.stamp, EventKind::Started)
+    };
+    insert(&change, &started)?;
     change.commit()?;
-    Ok(id_from_sql(id))
+    Ok(id)
 }
 
 pub(super) fn reading(
     connection: &mut Connection,
     id: TransactionId,
-    register: WattHours,
-    time: i64,
-    as_event: bool,
+    stamp: &Stamp,
+    measured: Measured,
+    event: Option<EventKind>,
 ) -> Result<(), BookError> {
+    let Some(register) = measured.register else { return Ok(()) };
     let change = connection.transaction()?;
-    let start = change
+    let (start, session) = change
         .query_row(
-            "SELECT register_start FROM transactions WHERE id = ?1 AND ended IS NULL",
+            "SELECT register_start, session_id FROM transactions WHERE id = ?1 AND ended IS NULL",
             [id_to_sql(id)],
-            |row| row.get(0).map(WattHours::from_milli),
+            |row| Ok((WattHours::from_milli(row.get(0)?), id_from_sql(row.get(1)?))),
         )
         .optional()?
         .ok_or(BookError::Unknown(id))?;
@@ -107,10 +118,10 @@ pub(super) fn reading(
     }
     change.execute(
         "UPDATE transactions SET register_last = ?2, register_last_at = ?3 WHERE id = ?1",
-        params![id_to_sql(id), register.as_milli(), time],
+        params![id_to_sql(id), register.as_milli(), stamp.unix],
     )?;
-    if as_event {
-        event(&change, id_to_sql(id), time, "reading", register.as_milli(), "")?;
+    if let Some(kind) = event {
+        insert(&change, &Entry { transaction: Some(id), measured, ..Entry::new(session, stamp, kind) })?;
     }
     change.commit()?;
     Ok(())
@@ -122,14 +133,15 @@ pub(super) fn close(
     closing: &Closing,
 ) -> Result<(), BookError> {
     let change = connection.transaction()?;
-    let (open, read): (bool, Read) = change
+    let (open, session, read, of_another_boot): (bool, SessionId, Read, bool) = change
         .query_row(
-            "SELECT ended IS NULL, register_start, register_last, register_last_at
+            "SELECT ended IS NULL, session_id, register_start, register_last, register_last_at, boot_id != ?2
              FROM transactions WHERE id = ?1",
-            [id_to_sql(id)],
+            params![id_to_sql(id), &*closing.stamp.boot],
             |row| {
                 let register = |column| row.get(column).map(WattHours::from_milli);
-                Ok((row.get(0)?, Read { start: register(1)?, last: register(2)?, last_at: row.get(3)? }))
+                let read = Read { start: register(2)?, last: register(3)?, last_at: row.get(4)? };
+                Ok((row.get(0)?, id_from_sql(row.get(1)?), read, row.get(5)?))
             },
         )
         .optional()?
@@ -138,13 +150,25 @@ pub(super) fn close(
         return Ok(());
     }
     let (register, note) = billed(closing, &read);
-    let register = register.as_milli();
     change.execute(
-        "UPDATE transactions SET ended = ?2, register_last = ?3, signed_end = ?4, end_reason = ?5, note = ?6
-         WHERE id = ?1",
-        params![id_to_sql(id), closing.ended, register, closing.signed, closing.reason, note],
+        "UPDATE transactions SET ended = ?2, register_last = ?3, end_reason = ?4, note = ?5 WHERE id = ?1",
+        params![id_to_sql(id), closing.stamp.unix, register.as_milli(), closing.detail, note],
     )?;
-    event(&change, id_to_sql(id), closing.ended, "ended", register, &closing.reason)?;
+    let ended = Entry {
+        transaction: Some(id),
+        measured: Measured { register: Some(register), ..closing.measured },
+        signed: Some(&closing.signed),
+        reason: closing.reason,
+        detail: &closing.detail,
+        ..Entry::new(session, &closing.stamp, EventKind::Ended)
+    };
+    insert(&change, &ended)?;
+    if of_another_boot {
+        // What is plugged in now has a session of its own.
+        let detail = "the station was down when the vehicle left";
+        insert(&change, &Entry { detail, ..Entry::new(session, &closing.stamp, EventKind::Unplugged) })?;
+        events::end_session(&change, session)?;
+    }
     change.commit()?;
     Ok(())
 }
@@ -162,7 +186,7 @@ const CLOCK_SLACK: Duration = Duration::from_secs(15 * 60);
 
 /// The register that a transaction is closed with, and what is particular about it.
 fn billed(closing: &Closing, read: &Read) -> (WattHours, String) {
-    let age = u64::try_from((closing.ended - read.last_at) / 1_000_000).unwrap_or(0);
+    let age = u64::try_from((closing.stamp.unix - read.last_at) / 1_000_000).unwrap_or(0);
     let stored = format!("stored reading, {age} s old");
     let Some(register) = closing.register else {
         return (read.last, format!("meter out of reach: {stored}"));
@@ -184,25 +208,12 @@ fn billed(closing: &Closing, read: &Read) -> (WattHours, String) {
     (register, String::new())
 }
 
-fn event(
-    change: &Connection,
-    transaction: i64,
-    time: i64,
-    kind: &str,
-    register: i64,
-    detail: &str,
-) -> Result<(), BookError> {
-    change.execute(
-        "INSERT INTO events (transaction_id, time, kind, register, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
-        params![transaction, time, kind, register, detail],
-    )?;
-    Ok(())
-}
-
 pub(super) fn open_transactions(connection: &Connection) -> Result<Vec<OpenTransaction>, BookError> {
     let mut query = connection.prepare(
-        "SELECT id, evse, boot_id, session, token, register_start
-         FROM transactions WHERE ended IS NULL ORDER BY id",
+        "SELECT transactions.id, transactions.evse, transactions.boot_id, session, transactions.token,
+                register_start, token_kind, token_group, remote_start, reservation
+         FROM transactions JOIN sessions ON sessions.id = session_id
+         WHERE ended IS NULL ORDER BY transactions.id",
     )?;
     let rows = query.query_map([], |row| {
         Ok(OpenTransaction {
@@ -210,7 +221,13 @@ pub(super) fn open_transactions(connection: &Connection) -> Result<Vec<OpenTrans
             evse: row.get(1)?,
             boot_id: row.get(2)?,
             session: id_from_sql(row.get(3)?),
-            token: row.get(4)?,
+            payer: Payer {
+                token: Token::parse(&row.get::<_, String>(4)?).ok(),
+                kind: events::word(row, 6)?,
+                group: Token::parse(&row.get::<_, String>(7)?).ok(),
+                remote_start: row.get(8)?,
+                reservation: row.get(9)?,
+            },
             register_start: WattHours::from_milli(row.get(5)?),
         })
     })?;
@@ -253,7 +270,7 @@ pub(super) fn newest(connection: &Connection, limit: u32) -> Result<Vec<Transact
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-pub(super) fn events(connection: &Connection, id: TransactionId) -> Result<Vec<BookEvent>, BookError> {
+pub(super) fn events_of(connection: &Connection, id: TransactionId) -> Result<Vec<BookEvent>, BookError> {
     let mut query = connection.prepare(
         "SELECT number, time, kind, register, detail FROM events WHERE transaction_id = ?1 ORDER BY number",
     )?;
@@ -262,7 +279,9 @@ pub(super) fn events(connection: &Connection, id: TransactionId) -> Result<Vec<B
             number: id_from_sql(row.get(0)?),
             time: row.get(1)?,
             kind: row.get(2)?,
-            register: WattHours::from_milli(row.get(3)?).as_si(),
+            register: row
+                .get::<_, Option<i64>>(3)?
+                .map_or(-1.0, |milli| WattHours::from_milli(milli).as_si()),
             detail: row.get(4)?,
         })
     })?;
@@ -290,10 +309,10 @@ pub(super) fn is_available(connection: &Connection, evse: u32) -> Result<bool, B
 
 /// SQLite's integers are signed. Ids start at 1 and session ids are microseconds since boot, so
 /// the sign is never used.
-fn id_to_sql(id: u64) -> i64 {
+pub(super) fn id_to_sql(id: u64) -> i64 {
     i64::try_from(id).unwrap_or(i64::MAX)
 }
 
-fn id_from_sql(id: i64) -> u64 {
+pub(super) fn id_from_sql(id: i64) -> u64 {
     u64::try_from(id).unwrap_or(0)
 }

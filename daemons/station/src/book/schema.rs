@@ -5,7 +5,8 @@ use rusqlite::Connection;
 use super::BookError;
 
 /// Each step takes the book from the version of its index to the next. Steps are only added.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     CREATE TABLE transactions (
         id               INTEGER PRIMARY KEY AUTOINCREMENT,
         evse             INTEGER NOT NULL,
@@ -33,7 +34,76 @@ const STEPS: &[&str] = &["
     ) STRICT;
     CREATE INDEX events_of_transaction ON events (transaction_id, number);
     CREATE TABLE out_of_service (evse INTEGER PRIMARY KEY) STRICT;
-"];
+    ",
+    // Sessions beside transactions, and events of both, as the uplink needs them.
+    "
+    CREATE TABLE sessions (
+        id               INTEGER PRIMARY KEY AUTOINCREMENT,
+        evse             INTEGER NOT NULL,
+        boot_id          TEXT    NOT NULL,
+        plug             INTEGER NOT NULL,  -- the EVSE's id of it in that boot; 0: not plugged in yet
+        authorized       INTEGER,           -- the event that let somebody in
+        token            TEXT    NOT NULL DEFAULT '',
+        token_kind       TEXT    NOT NULL DEFAULT 'no-authorization',
+        token_group      TEXT    NOT NULL DEFAULT '',
+        remote_start     TEXT    NOT NULL DEFAULT '',
+        reservation      TEXT    NOT NULL DEFAULT '',
+        is_over          INTEGER NOT NULL DEFAULT FALSE
+    ) STRICT;
+    CREATE UNIQUE INDEX sessions_of_evse ON sessions (evse, boot_id, plug) WHERE plug != 0;
+    CREATE INDEX open_sessions ON sessions (evse) WHERE NOT is_over;
+    INSERT INTO sessions (evse, boot_id, plug, authorized, token, token_kind, is_over)
+        SELECT evse, boot_id, session, 0, token, iif(token = '', 'no-authorization', 'iso14443'),
+               min(ended IS NOT NULL)
+        FROM transactions GROUP BY evse, boot_id, session ORDER BY min(id);
+    ALTER TABLE transactions ADD COLUMN session_id INTEGER REFERENCES sessions (id);
+    UPDATE transactions SET session_id = (
+        SELECT id FROM sessions
+        WHERE sessions.evse = transactions.evse AND sessions.boot_id = transactions.boot_id
+              AND sessions.plug = transactions.session);
+    CREATE TABLE events_of_sessions (
+        number           INTEGER PRIMARY KEY AUTOINCREMENT,
+        session_id       INTEGER NOT NULL REFERENCES sessions (id),
+        transaction_id   INTEGER REFERENCES transactions (id),
+        time             INTEGER NOT NULL,
+        clock_set        INTEGER NOT NULL,
+        boot_id          TEXT    NOT NULL,
+        at               INTEGER NOT NULL,  -- microseconds of that boot
+        kind             TEXT    NOT NULL,
+        register         INTEGER,
+        voltage          REAL,
+        current          REAL,
+        power            REAL,
+        power_offered    REAL    NOT NULL DEFAULT 0,
+        soc              REAL,
+        signed           TEXT    NOT NULL DEFAULT '',
+        signed_format    TEXT    NOT NULL DEFAULT '',
+        public_key       TEXT    NOT NULL DEFAULT '',
+        reason           TEXT    NOT NULL DEFAULT 'none',
+        detail           TEXT    NOT NULL DEFAULT ''
+    ) STRICT;
+    INSERT INTO events_of_sessions
+            (number, session_id, transaction_id, time, clock_set, boot_id, at, kind, register,
+             signed, signed_format, reason, detail)
+        SELECT number, session_id, transaction_id, time, TRUE, boot_id, 0, kind, register,
+               signed, iif(signed = '', '', 'OCMF'), iif(kind = 'ended', 'other', 'none'), detail
+        FROM (SELECT events.*, session_id, boot_id,
+                     CASE kind WHEN 'started' THEN signed_start WHEN 'ended' THEN signed_end ELSE '' END AS signed
+              FROM events JOIN transactions ON transactions.id = transaction_id)
+        ORDER BY number;
+    DROP TABLE events;
+    ALTER TABLE events_of_sessions RENAME TO events;
+    CREATE INDEX events_of_transaction ON events (transaction_id, number);
+    CREATE INDEX events_of_session ON events (session_id, number);
+    ALTER TABLE transactions DROP COLUMN signed_start;
+    ALTER TABLE transactions DROP COLUMN signed_end;
+    CREATE TABLE acknowledged (
+        only             INTEGER PRIMARY KEY CHECK (only = 0),
+        number           INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO acknowledged VALUES (0, 0);
+    ",
+];
 
 /// Makes the book durable and brings it to the newest version, in one go or not at all.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), BookError> {
@@ -53,4 +123,11 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), BookError> {
     change.pragma_update(None, "user_version", known)?;
     change.commit()?;
     Ok(())
+}
+
+/// A book as the first version wrote it.
+#[cfg(test)]
+pub(super) fn of_the_first_version(connection: &Connection) {
+    connection.execute_batch(STEPS[0]).unwrap();
+    connection.pragma_update(None, "user_version", 1).unwrap();
 }
