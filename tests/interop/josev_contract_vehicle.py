@@ -1,4 +1,5 @@
-"""As josev_vehicle.py, over TLS 1.2. It pays by contract where the station offers that.
+"""As josev_vehicle.py, over TLS 1.2. It pays by contract where the station offers that, and signs what was
+metered where it is asked for: Josev has the message and its signature, and sends it in AC sessions alone.
 
 Usage: josev_contract_vehicle.py FOLDER CHARGE_LOOPS [install]
 
@@ -12,9 +13,43 @@ import sys
 from pathlib import Path
 
 import josev_vehicle
+from iso15118.evcc.states.iso15118_2_states import CurrentDemand, MeteringReceipt
+from iso15118.shared.exi_codec import EXI
+from iso15118.shared.messages.enums import Namespace
+from iso15118.shared.messages.iso15118_2.body import MeteringReceiptReq
+from iso15118.shared.messages.iso15118_2.timeouts import Timeouts
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
-from iso15118.shared.security import CertPath, KeyPasswordPath, KeyPath, load_priv_key_pass
+from iso15118.shared.security import (
+    CertPath,
+    KeyEncoding,
+    KeyPasswordPath,
+    KeyPath,
+    create_signature,
+    load_priv_key,
+    load_priv_key_pass,
+)
+
+
+async def on_current_demand(state, message, message_exi=None, otherwise=CurrentDemand.process_message):
+    """As Josev's ChargingStatus does."""
+    answer = message.body.current_demand_res
+    if answer is None or not answer.receipt_required:
+        return await otherwise(state, message, message_exi)
+    receipt = MeteringReceiptReq(
+        id="id1",
+        session_id=state.comm_session.session_id,
+        sa_schedule_tuple_id=answer.sa_schedule_tuple_id,
+        meter_info=answer.meter_info,
+    )
+    fragment = EXI().to_exi(receipt, Namespace.ISO_V2_MSG_DEF)
+    key = load_priv_key(KeyPath.CONTRACT_LEAF_PEM, KeyEncoding.PEM, KeyPasswordPath.CONTRACT_LEAF_KEY_PASSWORD)
+    signature = create_signature([(receipt.id, fragment)], key)
+    namespace, limit = Namespace.ISO_V2_MSG_DEF, Timeouts.METERING_RECEIPT_REQ
+    state.create_next_message(MeteringReceipt, receipt, limit, namespace, signature=signature)
+
+
+CurrentDemand.process_message = on_current_demand
 
 
 class Vehicle(josev_vehicle.Vehicle):

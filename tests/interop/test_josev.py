@@ -100,10 +100,10 @@ class JosevStation(Station):
         assert reply.error_name is None, reply.body
         return reply.body
 
-    def conversation(self):
+    def conversation(self, without=None):
         """The kinds of answers that Josev received, in order."""
         answers = re.findall(r"(\w+)Res received", "".join(self.lines))
-        kinds = [kind for kind in answers if kind != "supportedAppProtocol"]
+        kinds = [kind for kind in answers if kind not in ("supportedAppProtocol", without)]
         return [kind for kind, before in zip(kinds, [None, *kinds]) if kind != before]
 
 
@@ -260,13 +260,13 @@ async def back_end(running, certificates):
 SUITES = {"1.2": "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256", "1.3": "TLS_AES_256_GCM_SHA384"}
 
 
-async def charges_over_tls(running, conversation, version="1.2"):
-    """One session; the transaction in the book."""
+async def charges_over_tls(running, conversation, version="1.2", without=None):
+    """One session, apart from one kind of messages; the transaction in the book."""
     before = await running.status()
     await running.say("plug 1")
     await running.until_charging()
     assert await running.until_ended() == "charged to its target"
-    assert running.conversation() == conversation
+    assert running.conversation(without) == conversation
     [tls] = [line for line in running.lines if re.search(r"secc-1: .* INFO TLS ", line)]
     assert f'version="{version}"' in tls, tls
     assert SUITES[version] in tls, tls
@@ -287,14 +287,17 @@ def test_an_independent_vehicle_charges_over_tls(tmp_path):
     play(scenario(), 150)
 
 
-def test_an_independent_vehicle_pays_by_contract(tmp_path):
+def test_an_independent_vehicle_pays_by_contract_and_signs_what_was_metered(tmp_path):
     certificates = Certificates(tmp_path)
     config, contract = certificates.configuration(contracts=True), certificates.contract()
+    config += '[config.secc.1.metering]\nid = "M-1"\nreceipt_every_ms = 3000\n'
 
     async def scenario():
         async with station(tmp_path, 100, CONTRACT_VEHICLE, [], config, [contract]) as running:
-            transaction = await charges_over_tls(running, CONTRACT_CONVERSATION)
+            transaction = await charges_over_tls(running, CONTRACT_CONVERSATION, without="MeteringReceipt")
             assert transaction[2] == f"…{contract[-2:]}", transaction
+            signed = [line for line in running.lines if "the vehicle signed what was metered" in line]
+            assert len(signed) == running.conversation().count("MeteringReceipt") >= 1, signed
 
     play(scenario(), 150)
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use voltry_bus::EvseLimits;
+use voltry_bus::{EvseLimits, MeterRegister};
 use voltry_service::{Binding, Stamp};
 use voltry_units::Timestamp;
 use zbus::message::Flags;
@@ -88,6 +88,10 @@ pub(crate) fn message(command: &Command, bindings: &[(Role, Binding)]) -> zbus::
         Command::Authorize(authorization) => call.with(&(authorization,)),
         Command::Answer { counter, answer } => call.with(&(counter, answer)),
         Command::Present(present) => call.with(&(wire_present(present),)),
+        Command::Meter(reading) => {
+            let (energy, at) = (reading.energy.as_si(), reading.at.as_micros());
+            call.with(&(MeterRegister { energy, at },))
+        }
         Command::RequestStop(reason) => call.with(&(reason.words(),)),
         Command::Abort(code) => call.with(&(code.name(),)),
     }

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use plant::{Again, World};
 use voltry_bus::{EvseState, Pilot, PilotOutput};
-use voltry_evse::energy_path::{Action, Command, FaultCode, Input, StopReason, SupplyReading, VehicleLimits};
-use voltry_units::{Amps, Measured, Timestamp, Volts};
+use voltry_evse::energy_path::{
+    Action, Command, FaultCode, Input, MeterReading, StopReason, SupplyReading, VehicleLimits,
+};
+use voltry_units::{Amps, Measured, Timestamp, Volts, WattHours};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -268,4 +270,19 @@ fn what_the_vehicle_is_shown_is_renewed_by_whichever_of_its_two_readings_is_olde
     assert_eq!(shown(supply), Some(MS(10)), "as old as the cable's voltage");
     assert_eq!(shown(supply), None, "it would be no younger");
     assert_eq!(shown(cable), Some(MS(10)));
+}
+
+#[test]
+fn the_link_is_told_each_reading_of_the_meter_while_a_vehicle_is_attached() {
+    fn told(world: &mut World) -> Option<MeterReading> {
+        let reading = MeterReading { energy: WattHours::new(42_000), at: world.now };
+        let actions = world.path.step(world.now, Input::Meter(reading));
+        actions
+            .iter()
+            .find_map(|action| if let Action::Do(Command::Meter(told)) = action { Some(*told) } else { None })
+    }
+    let mut world = World::charging();
+    let expected = MeterReading { energy: WattHours::new(42_000), at: world.now };
+    assert_eq!(told(&mut world), Some(expected));
+    assert_eq!(told(&mut World::available()), None);
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::sync::watch;
 use voltry_bus::{
-    Authorization, ChargeLimits, Error, EvseLimits, LinkEnd, LinkPhase, PhaseAnswer, PhaseEntry, PilotOutput,
-    Powerline, PowerlineState, VehicleLimits, VehicleNeeds, VehicleState,
+    Authorization, ChargeLimits, Error, EvseLimits, LinkEnd, LinkPhase, MeterRegister, PhaseAnswer,
+    PhaseEntry, PilotOutput, Powerline, PowerlineState, VehicleLimits, VehicleNeeds, VehicleState,
 };
 use voltry_units::{Amps, Measured, Percent, Timestamp, Volts, WattHours, Watts};
 use zbus::object_server::SignalEmitter;
@@ -134,13 +134,7 @@ impl EvLink1 {
     }
 
     fn set_present(&self, present: voltry_bus::Present) -> Result<(), Error> {
-        let at = Timestamp::from_micros(present.at);
-        let now = voltry_service::clock::now();
-        if at > now {
-            // It would stay fresh until then.
-            let by = at.since(now).as_micros();
-            return Err(Error::FromTheFuture(format!("stamped {by} µs later than now")));
-        }
+        let at = past(present.at)?;
         let present = Present {
             phase: present.phase,
             voltage: Volts::from_si(present.voltage)?,
@@ -154,6 +148,16 @@ impl EvLink1 {
             },
         };
         self.pushed.send_modify(|pushed| pushed.present = Some(Measured::new(present, at)));
+        Ok(())
+    }
+
+    fn set_meter(&self, meter: MeterRegister) -> Result<(), Error> {
+        let at = past(meter.at)?;
+        let energy = WattHours::from_si(meter.energy)?;
+        if energy < WattHours::ZERO {
+            return Err(Error::OutOfRange("a register below zero".to_owned()));
+        }
+        self.pushed.send_modify(|pushed| pushed.meter = Some(Measured::new(energy, at)));
         Ok(())
     }
 
@@ -217,6 +221,16 @@ impl EvLink1 {
     fn powerline(&self) -> Powerline {
         self.told.borrow().powerline.clone()
     }
+}
+
+/// What is stamped later than now would stay fresh until then.
+fn past(micros: u64) -> Result<Timestamp, Error> {
+    let (at, now) = (Timestamp::from_micros(micros), voltry_service::clock::now());
+    if at > now {
+        let by = at.since(now).as_micros();
+        return Err(Error::FromTheFuture(format!("stamped {by} µs later than now")));
+    }
+    Ok(at)
 }
 
 fn cut(reason: &str) -> Arc<str> {

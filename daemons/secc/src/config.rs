@@ -42,6 +42,9 @@ pub struct Settings {
     /// and its address. Nothing proves it.
     #[serde(default)]
     pub autocharge: bool,
+    /// What vehicles are told of the meter. Without this table they are told of none, and none is asked
+    /// for a receipt.
+    pub metering: Option<Metering>,
     /// The powerline modem behind the interface. Without this table Ethernet leads straight to
     /// the vehicle, and nothing is matched.
     pub slac: Option<Matching>,
@@ -59,6 +62,22 @@ impl Settings {
     pub fn unconditional_protocols(&self) -> Vec<Protocol> {
         self.protocols.clone().unwrap_or_else(|| vec![Protocol::Iso2, Protocol::Din])
     }
+}
+
+/// `[secc.N.metering]`: the meter, as vehicles are told of it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metering {
+    /// MeterID told to the vehicle, as on the meter's plate: 1 to 32 characters.
+    pub id: String,
+    /// How often a vehicle that pays by contract has to sign what was metered, in milliseconds;
+    /// without it never. A vehicle that does not is refused, as the standards have it.
+    #[serde(default, rename = "receipt_every_ms", deserialize_with = "some_duration_ms")]
+    pub receipt_every: Option<Duration>,
+}
+
+fn some_duration_ms<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<Duration>, D::Error> {
+    duration_ms(value).map(Some)
 }
 
 fn both_modes() -> Vec<ControlMode> {
@@ -209,6 +228,14 @@ fn problems(settings: &Settings) -> Vec<(&'static str, String)> {
         }
         if matching.retries > 10 {
             problems.push(("slac.retries", "at most 10".to_owned()));
+        }
+    }
+    if let Some(metering) = &settings.metering {
+        if !(1..=32).contains(&metering.id.chars().count()) {
+            problems.push(("metering.id", "a MeterID has 1 to 32 characters".to_owned()));
+        }
+        if metering.receipt_every.is_some_and(|every| every < Duration::from_secs(1)) {
+            problems.push(("metering.receipt_every_ms", "at least 1000".to_owned()));
         }
     }
     if settings.tls.mode != tls::Mode::Off && settings.tls.certificates.is_empty() {

@@ -41,9 +41,9 @@ pub enum Request {
         /// The whole message as it came.
         message: Arc<[u8]>,
     },
-    /// Acknowledges a meter's reading. This station asks for no receipt.
+    /// Signs a meter's reading: MeteringReceiptReq; in ISO 15118-20 MeteringConfirmationReq.
     MeteringReceipt {
-        /// Whether the contract signed it.
+        /// Whether it is the reading that the vehicle was told last to sign, and the contract signed it.
         signed: Result<(), Disbelief>,
     },
 }

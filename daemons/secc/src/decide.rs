@@ -8,10 +8,13 @@ use voltry_units::{Amps, Timestamp, Volts};
 
 use crate::config::Timing;
 use crate::contract;
-use crate::message::{Body, Code, Limited, Processing, Progress, Protocol, Request, Status};
+use crate::message::{Body, Code, Limited, Metered, Processing, Progress, Protocol, Request, Status};
 use crate::order::Stage;
 use crate::pushed::{PRESENT_MAX_AGE, Present, Pushed};
 use crate::v2g::WireError;
+
+/// How long a vehicle in ISO 15118-20 may take to sign what was metered, while it goes on charging.
+pub const RECEIPT_WITHIN: Duration = Duration::from_secs(30);
 
 /// An open request and everything its answer depends on.
 #[derive(Debug)]
@@ -34,10 +37,23 @@ pub struct Question<'a> {
     pub entered: Timestamp,
     /// The vehicle must be answered now.
     pub due: bool,
+    /// Whether the vehicle has to sign what was metered.
+    pub receipt: Receipt,
     /// What evse pushed.
     pub pushed: &'a Pushed,
     /// The station's times.
     pub timing: &'a Timing,
+}
+
+/// Whether a vehicle under a contract has to sign what was metered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Receipt {
+    /// It need not.
+    NotDue,
+    /// It is told to, with this answer.
+    Due,
+    /// It was told to and has had its time.
+    Overdue,
 }
 
 /// What to do about an open request.
@@ -96,6 +112,9 @@ pub enum Cause {
     /// There are no present values, or only old ones.
     #[error("no present values of the last {max} ms for {0}", max = PRESENT_MAX_AGE.as_millis())]
     Stale(&'static str),
+    /// The vehicle did not sign what was metered.
+    #[error("no receipt of the vehicle for what was metered within {} s", RECEIPT_WITHIN.as_secs())]
+    NoReceipt,
     /// evse has not said what the EVSE offers.
     #[error("no limits are known")]
     NoLimits,
@@ -145,6 +164,7 @@ impl Cause {
             | Self::Aborted(_)
             | Self::Overdue { .. }
             | Self::Stale(_)
+            | Self::NoReceipt
             | Self::NoLimits => format!("the station ended it in {phase}: {self}"),
         }
     }
@@ -166,6 +186,7 @@ impl Cause {
             Self::Aborted(_) => "aborted",
             Self::Overdue { .. } => "overdue",
             Self::Stale(_) => "stale",
+            Self::NoReceipt => "no receipt",
             Self::NoLimits => "no limits",
             Self::Silent(_) => "silent",
             Self::Tls(_) => "TLS",
@@ -207,6 +228,9 @@ impl Question<'_> {
             Request::CableCheck { .. } => self.looped(Code::Failed, self.timing.cable_check),
             Request::PreCharge { .. } => self.pre_charge(),
             Request::PowerDelivery { progress, .. } => self.power_delivery(*progress),
+            Request::CurrentDemand { .. } if self.receipt == Receipt::Overdue => {
+                Verdict::Fail(Code::Failed, Cause::NoReceipt)
+            }
             Request::CurrentDemand { .. } | Request::WeldingDetection { .. } => self.with_present(),
             Request::NotOffered(name) => Verdict::Fail(Code::FailedSequenceError, Cause::NotOffered(name)),
         }
@@ -342,6 +366,11 @@ impl Question<'_> {
                 current: present.map_or(Amps::ZERO, |present| present.current),
                 limited: present.map_or(Limited::default(), |present| present.limited),
                 limits: self.pushed.limits,
+                meter: self.pushed.meter(self.now).map(|(energy, age)| Metered {
+                    energy,
+                    age,
+                    receipt: self.receipt == Receipt::Due,
+                }),
             },
             Request::WeldingDetection { .. } => Body::WeldingDetection { status, voltage },
             Request::SessionStop { .. } | Request::ServiceRenegotiation => Body::SessionStop,

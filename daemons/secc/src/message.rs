@@ -457,6 +457,7 @@ pub enum Body {
         current: Amps,
         limited: Limited,
         limits: Option<Limits>,
+        meter: Option<Metered>,
     },
     WeldingDetection {
         status: Status,
@@ -509,6 +510,17 @@ pub struct Limits {
     pub current_max: Amps,
     /// EVSEMaximumPowerLimit.
     pub power_max: Watts,
+}
+
+/// MeterInfo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metered {
+    /// The meter's register.
+    pub energy: WattHours,
+    /// How long ago it was read.
+    pub age: Duration,
+    /// The vehicle is to sign it: ReceiptRequired; in ISO 15118-20 the notification MeteringConfirmation.
+    pub receipt: bool,
 }
 
 /// Which of its limits the output is held at.

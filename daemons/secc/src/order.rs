@@ -10,6 +10,7 @@
 //! -20: Handshake ─▶ Setup ─▶ Identified ─▶ AuthorizationOffered ─▶ Authorizing ─▶ Services
 //!                                     ─▶ Selected ─▶ Parameters, and on as above
 //! ```
+//! In -2 a vehicle that was told to sign what was metered does that next (ReceiptDue), or stops.
 //! In -20 SessionStop(ServiceRenegotiation) leads back to Services, from Selected and Parameters, and
 //! from PowerOff and WeldingDetection, when the current is off and the contactors are open.
 //! SessionStop leads to Stopping from everywhere after Setup, and PowerDelivery(Stop) to
@@ -62,6 +63,8 @@ pub enum Stage {
     PowerOn,
     /// The charge loop.
     Charging,
+    /// The vehicle was told to sign what was metered, and does that next (ISO 15118-2).
+    ReceiptDue,
     /// Limits are agreed on again, while the current flows.
     Renegotiating,
     /// The vehicle rests at no current, its contactors and ours closed (ISO 15118-20). It may go on
@@ -107,7 +110,7 @@ impl Stage {
             (S::Authorizing { granted }, R::Authorization | R::Contract(C::Authorization { .. })) => {
                 S::Authorizing { granted }
             }
-            (S::Charging, R::Contract(C::MeteringReceipt { .. })) => S::Charging,
+            (S::ReceiptDue, R::Contract(C::MeteringReceipt { .. })) => S::Charging,
             (S::Authorizing { granted: true }, R::ChargeParameterDiscovery { .. }) => {
                 S::Parameters { agreed: false }
             }
@@ -137,6 +140,8 @@ impl Stage {
                 S::Parameters { agreed: false }
             }
             (S::Parameters { agreed }, R::ScheduleExchange { .. }) => S::Parameters { agreed },
+            // Beside the charge loop, which goes on meanwhile.
+            (S::Charging | S::Standby, R::Contract(C::MeteringReceipt { .. })) => self,
             (
                 S::Selected | S::Parameters { .. } | S::PowerOff | S::WeldingDetection,
                 R::ServiceRenegotiation,
@@ -173,6 +178,7 @@ impl Stage {
                 | S::CableCheck { .. }
                 | S::PreCharge
                 | S::Charging
+                | S::ReceiptDue
                 | S::Renegotiating
                 | S::Standby
                 | S::PowerOff,
@@ -191,6 +197,7 @@ impl Stage {
                 | S::CableCheck { .. }
                 | S::PreCharge
                 | S::Charging
+                | S::ReceiptDue
                 | S::Renegotiating
                 | S::Standby
                 | S::PowerOff
@@ -214,6 +221,7 @@ impl Stage {
                 Self::CableCheck { .. }
                 | Self::PreCharge
                 | Self::Charging
+                | Self::ReceiptDue
                 | Self::Renegotiating
                 | Self::Standby,
                 Request::SessionStop { .. },
@@ -238,7 +246,9 @@ impl Stage {
             Self::CableCheck { .. } => Some(LinkPhase::CableCheck),
             Self::PreCharge => Some(LinkPhase::PreCharge),
             Self::PowerOn => Some(LinkPhase::PowerOn),
-            Self::Charging | Self::Renegotiating | Self::Standby => Some(LinkPhase::Charging),
+            Self::Charging | Self::ReceiptDue | Self::Renegotiating | Self::Standby => {
+                Some(LinkPhase::Charging)
+            }
             Self::PowerOff => Some(LinkPhase::PowerOff),
             Self::WeldingDetection => Some(LinkPhase::WeldingDetection),
             Self::Stopping => Some(LinkPhase::Stopping),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use voltry_bus::{Authorization, EvseStatusCode, Isolation, PhaseAnswer};
-use voltry_units::{Amps, Measured, Timestamp, Volts};
+use voltry_units::{Amps, Measured, Timestamp, Volts, WattHours};
 
 use crate::contract::CertificateAnswer;
 use crate::message::{Limited, Limits};
@@ -30,11 +30,16 @@ pub struct Pushed {
     pub certificate: Option<CertificateAnswer>,
     /// Present values and status.
     pub present: Option<Measured<Present>>,
+    /// What the meter's register says.
+    pub meter: Option<Measured<WattHours>>,
     /// The vehicle is asked to stop, and why.
     pub stop: Option<Arc<str>>,
     /// The session is to fail with the next answer, and why.
     pub abort: Option<Arc<str>>,
 }
+
+/// A meter's reading older than this is told to no vehicle.
+pub const METER_MAX_AGE: Duration = Duration::from_secs(3);
 
 /// Present values and status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +68,7 @@ impl Default for Pushed {
             answer: None,
             certificate: None,
             present: None,
+            meter: None,
             stop: None,
             abort: None,
         }
@@ -78,6 +84,14 @@ impl Pushed {
             .as_ref()
             .and_then(|present| present.fresh(now, PRESENT_MAX_AGE))
             .filter(|present| present.phase >= since)
+    }
+
+    /// What the meter's register says and how long ago it was read, if that is fresh at `now`.
+    #[must_use]
+    pub fn meter(&self, now: Timestamp) -> Option<(WattHours, Duration)> {
+        let meter = self.meter.as_ref()?;
+        let energy = meter.fresh(now, METER_MAX_AGE)?;
+        Some((*energy, now.since(meter.at)))
     }
 
     /// The answer to the phase with this counter; `Ongoing` while there is none.

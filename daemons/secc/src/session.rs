@@ -10,6 +10,7 @@
 //! otherwise until evse's push decides it or its time has come; see [`crate::decide`].
 
 mod notes;
+mod receipts;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use voltry_bus::{LinkOutcome, LinkPhase};
 use voltry_units::Timestamp;
 
+use self::receipts::Receipts;
 use crate::config::Timing;
 use crate::contract;
 use crate::decide::{Cause, Question, Verdict};
@@ -107,6 +109,7 @@ pub struct Session {
     needs: Option<(Needs, Timestamp)>,
     /// The contract that the vehicle proved to hold.
     contract: Option<Arc<str>>,
+    receipts: Receipts,
     /// The target that was told last, in which phase, and when.
     target: Option<(Target, u64, Timestamp)>,
     events: VecDeque<Event>,
@@ -144,6 +147,7 @@ impl Session {
             status: None,
             needs: None,
             contract: None,
+            receipts: Receipts::default(),
             target: None,
             events: VecDeque::new(),
         }
@@ -380,6 +384,7 @@ impl Session {
             asked: self.heard,
             entered: self.entered,
             due,
+            receipt: self.receipt(now),
             pushed,
             timing: &self.timing,
         }
@@ -394,8 +399,10 @@ impl Session {
             Verdict::Say(processing) => {
                 let body = question.body(processing, false);
                 let code = self.code(&held.request);
-                if self.send(now, &Answer { code, body }) {
+                let answer = Answer { code, body };
+                if self.send(now, &answer) {
                     self.proceed(now, &held.request, processing);
+                    self.note_receipt(now, &held.request, &answer);
                 }
             }
             Verdict::Warn(code, cause) => {
@@ -425,7 +432,11 @@ impl Session {
 
     /// What an answer without failure opens.
     fn proceed(&mut self, now: Timestamp, request: &Request, processing: Processing) {
-        let in_loop = matches!(request, Request::CurrentDemand { .. }) && self.stage == Stage::Charging;
+        let in_loop = self.stage == Stage::Charging
+            && matches!(
+                request,
+                Request::CurrentDemand { .. } | Request::Contract(contract::Request::MeteringReceipt { .. })
+            );
         self.quiet_limit = match self.protocol {
             Protocol::Iso20 if in_loop => self.timing.charge_loop,
             Protocol::Din | Protocol::Iso2 | Protocol::Iso20 => self.timing.sequence,

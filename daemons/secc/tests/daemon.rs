@@ -26,8 +26,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::Mutex;
 use voltry_bus::{
-    Authorization, ChargeLimits, EvLink1Proxy, EvseLimits, EvseStatusCode, Isolation, LinkPhase, PhaseAnswer,
-    Present, V2gConversation, V2gLog1Proxy, V2gMessage, VehicleNeeds,
+    Authorization, ChargeLimits, EvLink1Proxy, EvseLimits, EvseStatusCode, Isolation, LinkPhase,
+    MeterRegister, PhaseAnswer, Present, V2gConversation, V2gLog1Proxy, V2gMessage, VehicleNeeds,
 };
 use voltry_secc::bus;
 use voltry_secc::config::configure;
@@ -568,6 +568,14 @@ async fn values_that_are_none_are_refused_at_the_bus() {
         (present.voltage, present.at) = (400.0, now().as_micros() + 60_000_000);
         let future = evse.set_present(present).await;
         assert!(matches!(future, Err(voltry_bus::Error::FromTheFuture(_))), "it would stay fresh");
+        let at = now().as_micros();
+        for energy in [f64::INFINITY, -1.0] {
+            let refused = evse.set_meter(MeterRegister { energy, at }).await;
+            assert!(matches!(refused, Err(voltry_bus::Error::OutOfRange(_))), "{energy}");
+        }
+        let future = evse.set_meter(MeterRegister { energy: 1.0, at: at + 60_000_000 }).await;
+        assert!(matches!(future, Err(voltry_bus::Error::FromTheFuture(_))), "it would stay fresh");
+        evse.set_meter(MeterRegister { energy: 1.0, at }).await.unwrap();
     })
     .await;
 }

@@ -10,6 +10,8 @@
 mod bench;
 #[path = "iso20/contract.rs"]
 mod contract;
+#[path = "iso20/metering.rs"]
+mod metering;
 mod pki;
 
 use std::time::Duration;
@@ -173,12 +175,20 @@ impl Vehicle {
     }
 
     fn charge_loop(&mut self, choice: dc::DCChargeLoopReqChoice) -> dc::DCChargeLoopRes {
+        self.charge_loop_of(choice, false)
+    }
+
+    fn charge_loop_of(
+        &mut self,
+        choice: dc::DCChargeLoopReqChoice,
+        meter_info_requested: bool,
+    ) -> dc::DCChargeLoopRes {
         let display = DisplayParameters { present_soc: Some(42), ..DisplayParameters::minimal() };
         let answer = self.dc(|header| {
             Dc::DCChargeLoopReq(dc::DCChargeLoopReq {
                 header,
                 display_parameters: Some(display),
-                meter_info_requested: false,
+                meter_info_requested,
                 ev_present_voltage: number(0, 400),
                 choice,
             })

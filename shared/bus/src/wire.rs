@@ -292,6 +292,15 @@ pub struct Present {
     pub at: u64,
 }
 
+/// What evse tells a link of the meter.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Type)]
+pub struct MeterRegister {
+    /// Watt-hours, the meter's import register.
+    pub energy: f64,
+    /// When it was read.
+    pub at: u64,
+}
+
 /// A phase of the conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
 pub struct PhaseEntry {

@@ -4,7 +4,7 @@ use voltry_bus::{Authorization, EvseState, EvseStatusCode, Isolation, PhaseAnswe
 use voltry_service::Stamp;
 use voltry_units::{Amps, Timestamp, Volts};
 
-use super::{Capability, Fault, FaultCode, Role, StopReason};
+use super::{Capability, Fault, FaultCode, MeterReading, Role, StopReason};
 
 /// One thing to do. None is waited for; results come back as inputs.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -80,6 +80,8 @@ pub enum Command {
     },
     /// What to answer the vehicle with.
     Present(Present),
+    /// What the meter's register says.
+    Meter(MeterReading),
     /// Ask the vehicle to stop.
     RequestStop(StopReason),
     /// Tell the vehicle of a failure.
@@ -151,6 +153,7 @@ impl Command {
             | Self::Authorize(_)
             | Self::Answer { .. }
             | Self::Present(_)
+            | Self::Meter(_)
             | Self::RequestStop(_)
             | Self::Abort(_) => Role::EvLink,
         }
@@ -180,6 +183,7 @@ impl Command {
             Self::Authorize(_) => "SetAuthorization",
             Self::Answer { .. } => "Answer",
             Self::Present(_) => "SetPresent",
+            Self::Meter(_) => "SetMeter",
             Self::RequestStop(_) => "RequestStop",
             Self::Abort(_) => "Abort",
         }
@@ -211,6 +215,7 @@ impl Command {
             | Self::Authorize(_)
             | Self::Answer { .. }
             | Self::Present(_)
+            | Self::Meter(_)
             | Self::RequestStop(_)
             | Self::Abort(_) => None,
         }

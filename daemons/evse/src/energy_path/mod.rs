@@ -316,6 +316,9 @@ impl EnergyPath {
     fn see_meter(&mut self, reading: MeterReading, now: Timestamp) {
         self.observed.see_meter(reading, now);
         self.supervision.see_register(reading.energy);
+        if self.session.is_some() && self.outputs.is_attached() {
+            self.outputs.send(Command::Meter(reading));
+        }
         if let Some(session) = self.session.as_mut()
             && session.ended_at.is_none()
         {

@@ -217,6 +217,7 @@ impl Devices {
             | Command::Authorize(_)
             | Command::Answer { .. }
             | Command::Present(_)
+            | Command::Meter(_)
             | Command::RequestStop(_)
             | Command::Abort(_) => {}
         }

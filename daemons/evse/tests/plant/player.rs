@@ -9,9 +9,9 @@ use futures_util::StreamExt as _;
 use futures_util::stream::SelectAll;
 use voltry_bus as bus;
 use voltry_bus::{Evse1Proxy, EvseState, names};
-use voltry_evse::energy_path::{Command, FaultCode, Input, Present, Role, StopReason};
+use voltry_evse::energy_path::{Command, FaultCode, Input, MeterReading, Present, Role, StopReason};
 use voltry_service::{Stamp, clock};
-use voltry_units::{Amps, Timestamp, Volts};
+use voltry_units::{Amps, Timestamp, Volts, WattHours};
 use zbus::message::Type;
 use zbus::{Connection, Message, MessageStream};
 
@@ -466,6 +466,11 @@ fn command(interface: &str, member: &str, message: &Message) -> anyhow::Result<O
                 power_limited: told.power_limited,
                 at: Timestamp::from_micros(told.at),
             })
+        }
+        "SetMeter" => {
+            let (told,): (bus::MeterRegister,) = body.deserialize()?;
+            let energy = WattHours::from_si(told.energy)?;
+            Command::Meter(MeterReading { energy, at: Timestamp::from_micros(told.at) })
         }
         "RequestStop" => Command::RequestStop(StopReason::Station),
         "Abort" => Command::Abort(FaultCode::EmergencyStop),

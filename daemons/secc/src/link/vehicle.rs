@@ -117,6 +117,7 @@ impl Link {
             protocols: self.settings.unconditional_protocols(),
             control_modes: self.settings.control_modes.clone(),
             services: self.settings.services.clone(),
+            metering: self.settings.metering.clone(),
         };
         // What was meant for a conversation that is over is not meant for this one.
         self.cell.send_modify(Pushed::session_over);

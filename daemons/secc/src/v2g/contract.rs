@@ -12,7 +12,8 @@ use iso15118::message::Message;
 use iso15118::pnc::pki::{
     Certificate, ChainError, Policy, Profile, TrustAnchor, TrustAnchors, VerifyWith, validate,
 };
-use iso15118::pnc::{GenChallenge, Hash, PncError, Signed, Suite, Verify};
+use iso15118::pnc::{GenChallenge, Hash, PncError, Suite, Verify};
+use iso15118::session::SessionId;
 use iso15118::v2gtp::PayloadType;
 use openssl::bn::{BigNum, BigNumContext};
 use openssl::ec::{EcGroup, EcKey, EcPoint};
@@ -65,6 +66,13 @@ struct Believed {
     proved: bool,
 }
 
+/// MeterInfo that the vehicle was told to sign.
+#[derive(Debug)]
+pub(super) enum Issued {
+    Iso2(iso2::MeterInfo),
+    Iso20(iso20::common::MeterInfo),
+}
+
 /// Plug & Charge in one conversation.
 #[derive(Debug, Default)]
 pub(super) struct Exchange {
@@ -73,6 +81,8 @@ pub(super) struct Exchange {
     /// The vehicle chose to pay by contract.
     pub(super) selected: bool,
     believed: Option<Believed>,
+    /// The reading that the vehicle was told to sign, and the session.
+    pub(super) issued: Option<(SessionId, Issued)>,
     challenge: [u8; GenChallenge::LEN],
 }
 
@@ -144,7 +154,7 @@ impl Exchange {
     /// Judges an AuthorizationReq of ISO 15118-20, which shows the contract and signs the challenge
     /// at once. The vehicle repeats it as it is while authorization is ongoing.
     pub(super) fn authorization_in_iso20(
-        &self,
+        &mut self,
         mode: &iso20::messages::PnCAReqAuthorizationMode,
         signature: Option<&iso20::common::Signature>,
         unix_seconds: u64,
@@ -152,30 +162,53 @@ impl Exchange {
         let chain = &mode.contract_certificate_chain;
         let above = &chain.sub_certificates.certificate;
         let chain: Vec<&[u8]> = std::iter::once(&chain.certificate).chain(above).map(Vec::as_slice).collect();
-        let believed = self.shown(&chain, unix_seconds)?;
+        let mut believed = self.shown(&chain, unix_seconds)?;
         let signature = signature.ok_or_else(|| no(Code::FailedSignatureError, UNSIGNED))?;
         let challenge = GenChallenge::new(self.challenge);
         let key = believed.key.in_either_grammar(|coding| signature.signed_info.to_fragment_with(coding));
         let suites = iso15118::pnc::iso20::SUITES;
         iso15118::pnc::iso20::verify_authorization(mode, signature, &challenge, suites, &Sha, &key)
             .map_err(unproved)?;
-        Ok(believed.emaid)
+        believed.proved = true;
+        let emaid = Arc::clone(&believed.emaid);
+        self.believed = Some(believed);
+        Ok(emaid)
     }
 
-    /// Judges the signature of a receipt. What was metered is not compared: nothing was asked for.
+    /// Judges a receipt: it must be of the reading that the vehicle was told to sign, signed by the
+    /// contract.
     pub(super) fn receipt(
-        &self,
+        &mut self,
         req: &MeteringReceiptReq,
         signature: Option<&Signature>,
     ) -> Result<(), Disbelief> {
-        let (believed, signature) = self.both(signature)?;
-        let bad = |error: &dyn std::fmt::Display| {
-            no(Code::FailedMeteringSignatureNotValid, &format!("the receipt's signature: {error}"))
+        let Some((session, Issued::Iso2(issued))) = self.issued.take() else {
+            return Err(bad_receipt(&"it was not asked for"));
         };
-        let fragment = req.to_fragment().map_err(|error| bad(&error))?;
-        let signed = [Signed::new(req.id.as_deref().unwrap_or_default(), &fragment)];
+        let (believed, signature) = self.both(signature).map_err(|_| bad_receipt(&UNSIGNED))?;
         let key = believed.key.in_either_grammar(|coding| signature.signed_info.to_fragment_with(coding));
-        iso15118::pnc::iso2::verify(signature, &signed, &Sha, &key).map_err(|error| bad(&error))
+        iso15118::pnc::iso2::verify_metering_receipt(req, signature, &issued, session, &Sha, &key)
+            .map_err(|error| bad_receipt(&error))
+    }
+
+    /// The same in ISO 15118-20.
+    pub(super) fn confirmation(
+        &mut self,
+        req: &iso20::messages::MeteringConfirmationReq,
+    ) -> Result<(), Disbelief> {
+        let data = &req.signed_metering_data;
+        let Some((session, Issued::Iso20(issued))) = self.issued.take() else {
+            return Err(bad_receipt(&"it was not asked for"));
+        };
+        if data.meter_info != issued {
+            return Err(bad_receipt(&"it is of another reading"));
+        }
+        let signed = self.believed.as_ref().zip(req.header.signature.as_ref());
+        let (believed, signature) = signed.ok_or_else(|| bad_receipt(&UNSIGNED))?;
+        let key = believed.key.in_either_grammar(|coding| signature.signed_info.to_fragment_with(coding));
+        let suites = iso15118::pnc::iso20::SUITES;
+        iso15118::pnc::iso20::verify_metering_data(data, signature, session, suites, &Sha, &key)
+            .map_err(|error| bad_receipt(&error))
     }
 
     fn both<'a>(
@@ -185,6 +218,10 @@ impl Exchange {
         let none = || no(Code::FailedSignatureError, UNSIGNED);
         self.believed.as_ref().zip(signature).ok_or_else(none)
     }
+}
+
+fn bad_receipt(why: &dyn std::fmt::Display) -> Disbelief {
+    no(Code::FailedMeteringSignatureNotValid, &format!("the receipt: {why}"))
 }
 
 const UNSIGNED: &str = "no signature by a contract that was shown";

@@ -189,19 +189,22 @@ pub(super) fn answer(
             din::PowerDeliveryRes { response_code, evse_status: din::EvseStatus::Dc(evse_status(*status)) }
                 .into()
         }
-        Body::CurrentDemand { status, voltage, current, limited, limits } => din::CurrentDemandRes {
-            response_code,
-            dc_evse_status: evse_status(*status),
-            evse_present_voltage: measured(*voltage, Unit::Volts),
-            evse_present_current: measured(*current, Unit::Amperes),
-            evse_current_limit_achieved: limited.current,
-            evse_voltage_limit_achieved: limited.voltage,
-            evse_power_limit_achieved: limited.power,
-            evse_maximum_voltage_limit: limits.map(|limits| limit(limits.voltage_max, Unit::Volts)),
-            evse_maximum_current_limit: limits.map(|limits| limit(limits.current_max, Unit::Amperes)),
-            evse_maximum_power_limit: limits.map(|limits| limit(limits.power_max, Unit::Watts)),
+        // It knows no meter.
+        Body::CurrentDemand { status, voltage, current, limited, limits, meter: _ } => {
+            din::CurrentDemandRes {
+                response_code,
+                dc_evse_status: evse_status(*status),
+                evse_present_voltage: measured(*voltage, Unit::Volts),
+                evse_present_current: measured(*current, Unit::Amperes),
+                evse_current_limit_achieved: limited.current,
+                evse_voltage_limit_achieved: limited.voltage,
+                evse_power_limit_achieved: limited.power,
+                evse_maximum_voltage_limit: limits.map(|limits| limit(limits.voltage_max, Unit::Volts)),
+                evse_maximum_current_limit: limits.map(|limits| limit(limits.current_max, Unit::Amperes)),
+                evse_maximum_power_limit: limits.map(|limits| limit(limits.power_max, Unit::Watts)),
+            }
+            .into()
         }
-        .into(),
         Body::WeldingDetection { status, voltage } => din::WeldingDetectionRes {
             response_code,
             dc_evse_status: evse_status(*status),

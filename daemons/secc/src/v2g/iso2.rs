@@ -8,14 +8,16 @@ use iso15118::iso2::{
     EVSEProcessing, EnergyTransferMode, ResponseCode, UnitSymbol as U,
 };
 use iso15118::message::Message;
+use iso15118::session::SessionId;
 use voltry_bus::{EvseStatusCode, Isolation};
 
-use super::contract::{Exchange, certificate_answer};
+use super::contract::{Exchange, Issued, certificate_answer};
 use super::{Identity, WireError, physical};
+use crate::config::Metering;
 use crate::contract;
 use crate::message::{
-    Answer, Body, Code, DcParameters, EvLimits, EvStatus, Limits, Needs, Processing, Progress, Request,
-    Status, Target,
+    Answer, Body, Code, DcParameters, EvLimits, EvStatus, Limits, Metered, Needs, Processing, Progress,
+    Request, Status, Target,
 };
 
 /// The service of charging.
@@ -210,7 +212,7 @@ pub(super) fn answer(
     session_id: [u8; 8],
     unix_seconds: u64,
     identity: &Identity,
-    exchange: &Exchange,
+    exchange: &mut Exchange,
     answer: &Answer,
 ) -> Option<Message> {
     let response_code = response_code(answer.code);
@@ -253,7 +255,11 @@ pub(super) fn answer(
             choice: iso2::PowerDeliveryResChoice::DCEVSEStatus(evse_status(*status)),
         }),
         Body::CurrentDemand { .. } => {
-            B::CurrentDemandRes(current_demand(response_code, identity, &answer.body)?)
+            let res = current_demand(response_code, identity, unix_seconds, &answer.body)?;
+            if let (Some(true), Some(meter)) = (res.receipt_required, &res.meter_info) {
+                exchange.issued = Some((SessionId::new(session_id), Issued::Iso2(meter.clone())));
+            }
+            B::CurrentDemandRes(res)
         }
         Body::WeldingDetection { status, voltage } => B::WeldingDetectionRes(iso2::WeldingDetectionRes {
             response_code,
@@ -312,7 +318,7 @@ fn certificate_services() -> iso2::ServiceParameterList {
 
 fn refusal(open: &Message, session_id: [u8; 8], code: ResponseCode) -> Option<Message> {
     let mut refusal = open.refusal(u8::try_from(code.as_index()).ok()?)?;
-    refusal.set_session_id(iso15118::session::SessionId::new(session_id));
+    refusal.set_session_id(SessionId::new(session_id));
     Some(refusal)
 }
 
@@ -392,9 +398,11 @@ fn discovery(
 fn current_demand(
     response_code: ResponseCode,
     identity: &Identity,
+    unix_seconds: u64,
     body: &Body,
 ) -> Option<iso2::CurrentDemandRes> {
-    let Body::CurrentDemand { status, voltage, current, limited, limits } = body else { return None };
+    let Body::CurrentDemand { status, voltage, current, limited, limits, meter } = body else { return None };
+    let meter = identity.metering.as_ref().zip(*meter);
     Some(iso2::CurrentDemandRes {
         response_code,
         dc_evse_status: evse_status(*status),
@@ -408,9 +416,21 @@ fn current_demand(
         evse_maximum_power_limit: limits.map(|l| physical::limit(l.power_max.as_milli(), U::W)),
         evse_id: identity.evse_id.clone(),
         sa_schedule_tuple_id: SCHEDULE,
-        meter_info: None,
-        receipt_required: None,
+        meter_info: meter.map(|(metering, read)| meter_info(metering, unix_seconds, read)),
+        // Left out, it asks for none.
+        receipt_required: meter.filter(|(_, read)| read.receipt).map(|_| true),
     })
+}
+
+/// Of the register whole watt-hours, which a vehicle that compares must find again in the bill.
+fn meter_info(metering: &Metering, unix_seconds: u64, read: Metered) -> iso2::MeterInfo {
+    iso2::MeterInfo {
+        meter_id: metering.id.clone(),
+        meter_reading: Some(physical::whole_watt_hours(read.energy)),
+        sig_meter_reading: None,
+        meter_status: None,
+        t_meter: i64::try_from(unix_seconds.saturating_sub(read.age.as_secs())).ok(),
+    }
 }
 
 fn evse_status(status: Status) -> iso2::DCEVSEStatus {

@@ -21,6 +21,7 @@ mod tolerance;
 pub use contract::Contracts;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use iso15118::app_protocol::{SupportedAppProtocolReq, SupportedAppProtocolRes};
 use iso15118::exi::{ExiDocument as _, ExiError};
@@ -31,6 +32,7 @@ use iso15118::{Iso20Set, Protocol as Generation, Protocols};
 use voltry_din70121::V2gMessage;
 
 pub use self::tolerance::Tolerance;
+use crate::config::Metering;
 use crate::message::{Answer, ControlMode, Protocol, Request, Service};
 use crate::transcript::Said;
 
@@ -39,6 +41,10 @@ use crate::transcript::Said;
 pub const MAX_PAYLOAD: usize = 8192;
 /// How many whole frames may wait; the protocol is half-duplex, so one is usual.
 pub const MAX_PENDING: usize = 4;
+
+/// What carries MeteringConfirmation beside the charge loop (ISO 15118-20 table 10); its messages are of
+/// the common set, and some send them as those.
+const METERING_CONFIRMATION: PayloadType = PayloadType::Reserved(0x8102);
 
 /// What the station says of itself in every session.
 #[derive(Debug, Clone)]
@@ -53,6 +59,8 @@ pub struct Identity {
     pub control_modes: Vec<ControlMode>,
     /// Energy transfers that are offered in ISO 15118-20.
     pub services: Vec<Service>,
+    /// The meter; `None`: vehicles are told of none.
+    pub metering: Option<Metering>,
 }
 
 /// What came in.
@@ -112,6 +120,8 @@ pub struct Wire {
     exchange: contract::Exchange,
     /// What the answer to the open request takes from it.
     form: iso20::Form,
+    /// The open request came beside the charge loop.
+    beside: bool,
     /// For the log, in the order of the wire. At most what one call takes in and gives out.
     said: Vec<Said>,
 }
@@ -126,6 +136,7 @@ impl Wire {
             open: None,
             exchange: contract::Exchange::default(),
             form: iso20::Form::default(),
+            beside: false,
             said: Vec::new(),
         }
     }
@@ -137,6 +148,12 @@ impl Wire {
             self.identity.protocols.push(Protocol::Iso20);
         }
         self.exchange.contracts = contracts;
+    }
+
+    /// How often a vehicle under a contract has to sign what was metered; `None`: never.
+    #[must_use]
+    pub fn receipt_every(&self) -> Option<Duration> {
+        self.identity.metering.as_ref()?.receipt_every
     }
 
     /// Takes bytes, at any boundary.
@@ -154,6 +171,7 @@ impl Wire {
     pub fn next_message(&mut self, unix_seconds: u64) -> Result<Option<Incoming>, WireError> {
         while let Some((payload_type, payload)) = self.connection.next_frame() {
             self.log(true, payload_type, &payload);
+            self.beside = payload_type == METERING_CONFIRMATION;
             match decode(self.connection.protocol(), payload_type, &payload) {
                 Ok((message, tolerance)) => {
                     if let Some(tolerance) = tolerance {
@@ -241,10 +259,10 @@ impl Wire {
             Some(Generation::Din70121) => din::answer(din.as_deref(), session_id, identity, answer)
                 .map(|message| Envelope::Din(Box::new(message))),
             Some(Generation::Iso20) => {
-                iso20::answer(iso, self.form, session_id, unix_seconds, identity, &self.exchange, answer)
+                iso20::answer(iso, self.form, session_id, unix_seconds, identity, &mut self.exchange, answer)
                     .map(Envelope::Iso)
             }
-            _ => iso2::answer(iso, session_id, unix_seconds, identity, &self.exchange, answer)
+            _ => iso2::answer(iso, session_id, unix_seconds, identity, &mut self.exchange, answer)
                 .map(Envelope::Iso),
         };
         let message = message.ok_or(WireError::NotARequest("a request without an answer"))?;
@@ -255,7 +273,10 @@ impl Wire {
     fn transmit(&mut self, message: &Envelope) -> Result<(), WireError> {
         let codec = |error: &dyn std::fmt::Display| WireError::Codec(error.to_string());
         let (payload_type, payload) = match message {
-            Envelope::Iso(message) => message.encode().map_err(|error| codec(&error))?,
+            Envelope::Iso(message) => match message.encode().map_err(|error| codec(&error))? {
+                (_, payload) if self.beside => (METERING_CONFIRMATION, payload),
+                encoded => encoded,
+            },
             Envelope::Din(message) => {
                 (PayloadType::ExiEncodedV2gMessage, message.to_vec().map_err(|error| codec(&error))?)
             }
@@ -338,6 +359,9 @@ fn decode_whole(
     payload: &[u8],
 ) -> Result<Envelope, MessageError> {
     match (protocol, payload_type) {
+        (Some(Generation::Iso20), METERING_CONFIRMATION) => {
+            Message::decode(protocol, PayloadType::Part20Main, payload).map(Envelope::Iso)
+        }
         (Some(Generation::Din70121), PayloadType::ExiEncodedV2gMessage) => V2gMessage::from_bytes(payload)
             .map(|message| Envelope::Din(Box::new(message)))
             .map_err(MessageError::Exi),

@@ -32,6 +32,11 @@ read! {
     watt_hours: WattHours, Wh;
 }
 
+/// A register in whole watt-hours, of which none is counted before it is full.
+pub(super) fn whole_watt_hours(register: WattHours) -> u64 {
+    u64::try_from(register.as_milli() / 1000).unwrap_or(0)
+}
+
 /// A state of charge; one above 100 is 100.
 pub(super) fn percent(value: u8) -> Percent {
     Percent::new(i32::from(value.min(100)))

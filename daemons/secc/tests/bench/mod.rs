@@ -60,6 +60,7 @@ impl Bench {
         let identity = Identity {
             evse_id: "DE*VOL*E1".to_owned(),
             peak_current_ripple: Amps::new(1),
+            metering: None,
             protocols: protocols.to_vec(),
             control_modes: message::ControlMode::ALL.to_vec(),
             services: services.to_vec(),
@@ -246,6 +247,23 @@ impl Bench {
         self.answer(PhaseAnswer::Finished);
         assert_eq!(code(&self.heard().unwrap()), ResponseCode::OK);
         assert_eq!(self.phase(), Some(LinkPhase::Charging));
+    }
+
+    /// From the parameters, for one that is authorized by whatever means.
+    pub(crate) fn charge_from_parameters(&mut self) {
+        for (body, waits) in [
+            (parameters(), true),
+            (cable_check(), true),
+            (pre_charge(), false),
+            (power_delivery(iso2::ChargeProgress::Start), true),
+        ] {
+            self.present(400, 0);
+            self.send(body);
+            if waits {
+                self.answer(PhaseAnswer::Finished);
+            }
+            assert_eq!(code(&self.heard().unwrap()), ResponseCode::OK);
+        }
     }
 
     pub(crate) fn ok(&mut self, body: B) -> B {

@@ -8,7 +8,7 @@ use iso15118::iso20::messages::PnCAReqAuthorizationMode;
 use iso15118::pnc::{self, GenChallenge, PncError, Suite};
 use openssl::ecdsa::EcdsaSig;
 use openssl::nid::Nid;
-use voltry_secc::config::Timing;
+use voltry_secc::config::{Metering, Timing};
 use voltry_secc::message;
 use voltry_secc::session::Session;
 use voltry_secc::v2g::{Contracts, Identity};
@@ -19,14 +19,14 @@ use super::*;
 const EMAID: &str = "DEVOLC0123456X";
 
 /// A contract on one of the two curves, and how it signs.
-struct Contract {
+pub(super) struct Contract {
     root: Holder,
     sub: Holder,
-    leaf: Holder,
-    suite: Suite,
+    pub(super) leaf: Holder,
+    pub(super) suite: Suite,
 }
 
-struct Signer<'a>(&'a Holder);
+pub(super) struct Signer<'a>(pub(super) &'a Holder);
 
 fn digest(suite: Suite, data: &[u8]) -> Vec<u8> {
     if suite == Suite::EcdsaSha512 {
@@ -54,7 +54,7 @@ impl pnc::Sign for Signer<'_> {
 }
 
 impl Contract {
-    fn new(suite: Suite, days: (i64, i64)) -> Self {
+    pub(super) fn new(suite: Suite, days: (i64, i64)) -> Self {
         let curve = if suite == Suite::EcdsaSha512 { Nid::SECP521R1 } else { Nid::X9_62_PRIME256V1 };
         let wish = |name, role| Wish { curve, ..Wish::new(name, role) };
         // Its curve does not matter to those below it.
@@ -65,7 +65,7 @@ impl Contract {
     }
 
     /// What proves it to this challenge.
-    fn proof(&self, challenge: &[u8]) -> (PnCAReqAuthorizationMode, Signature) {
+    pub(super) fn proof(&self, challenge: &[u8]) -> (PnCAReqAuthorizationMode, Signature) {
         let mut mode = PnCAReqAuthorizationMode {
             id: "ID1".to_owned(),
             gen_challenge: Vec::new(),
@@ -84,12 +84,18 @@ impl Contract {
     /// A vehicle that was told the ways to be authorized, before a station that believes this
     /// contract's root; with the challenge.
     fn vehicle(&self) -> (Vehicle, Vec<u8>) {
+        self.vehicle_at(None)
+    }
+
+    /// The same at a station with this meter.
+    pub(super) fn vehicle_at(&self, metering: Option<Metering>) -> (Vehicle, Vec<u8>) {
         let folder = tempfile::tempdir().unwrap();
         let (file, _) = self.root.write(folder.path(), "root", &[]);
         let mut bench = Bench::new();
         let identity = Identity {
             evse_id: "DE*VOL*E1".to_owned(),
             peak_current_ripple: Amps::new(1),
+            metering,
             protocols: vec![message::Protocol::Iso2],
             control_modes: message::ControlMode::ALL.to_vec(),
             services: vec![Service::Dc],
@@ -112,7 +118,7 @@ impl Contract {
 }
 
 impl Vehicle {
-    fn prove(&mut self, (mode, signature): (PnCAReqAuthorizationMode, Signature)) {
+    pub(super) fn prove(&mut self, (mode, signature): (PnCAReqAuthorizationMode, Signature)) {
         self.send_main(|header| {
             Main::AuthorizationReq(messages::AuthorizationReq {
                 header: MessageHeader { signature: Some(signature), ..header },
@@ -122,7 +128,7 @@ impl Vehicle {
         });
     }
 
-    fn told(&mut self) -> (ResponseCode, Processing) {
+    pub(super) fn told(&mut self) -> (ResponseCode, Processing) {
         let Some(Main::AuthorizationRes(answer)) = self.heard_main() else { panic!("no answer") };
         (answer.response_code, answer.evse_processing)
     }

@@ -33,6 +33,8 @@ const GRID_FOLLOWING: i32 = 1;
 pub(super) struct Form {
     bidirectional: bool,
     dynamic: bool,
+    /// The vehicle wants to know the meter's reading.
+    meter: bool,
 }
 
 /// ServiceID (table 204 and amendment 1).

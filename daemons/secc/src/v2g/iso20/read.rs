@@ -95,6 +95,9 @@ fn main_request(
             ChargingSession::Terminate => Request::SessionStop { pause: false },
             ChargingSession::ServiceRenegotiation => Request::ServiceRenegotiation,
         },
+        D::MeteringConfirmationReq(req) if exchange.contracts.is_some() => {
+            Request::Contract(contract::Request::MeteringReceipt { signed: exchange.confirmation(req) })
+        }
         D::CertificateInstallationReq(_)
         | D::MeteringConfirmationReq(_)
         | D::VehicleCheckInReq(_)
@@ -159,7 +162,7 @@ fn parameters(req: &dc::DCChargeParameterDiscoveryReq) -> Result<(Request, Form)
     };
     let needs = Needs { soc: target_soc.map(physical::percent), ..Needs::default() };
     let dc = Some(DcParameters { limits, status: None, needs });
-    Ok((Request::ChargeParameterDiscovery { dc }, Form { bidirectional, dynamic: false }))
+    Ok((Request::ChargeParameterDiscovery { dc }, Form { bidirectional, ..Form::default() }))
 }
 
 fn scheduled_needs(choice: &messages::ScheduleExchangeReqChoice) -> Needs {
@@ -247,7 +250,7 @@ fn charge_loop(req: &dc::DCChargeLoopReq) -> Result<(Request, Form), WireError> 
     };
     let soc = req.display_parameters.as_ref().and_then(|display| display.present_soc);
     let status = soc.map(|soc| EvStatus { soc: physical::percent(soc), ready: true, error: "" });
-    let form = Form { bidirectional, dynamic: wish.target.is_none() };
+    let form = Form { bidirectional, dynamic: wish.target.is_none(), meter: req.meter_info_requested };
     Ok((Request::CurrentDemand { status, target, limits, needs: wish.needs }, form))
 }
 

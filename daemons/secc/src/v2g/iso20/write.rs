@@ -6,11 +6,13 @@ use iso15118::iso20::dc::{
 };
 use iso15118::iso20::messages;
 use iso15118::message::Message;
+use iso15118::session::SessionId;
 use voltry_units::Watts;
 
 use super::{Form, id, parameter_sets};
+use crate::decide::RECEIPT_WITHIN;
 use crate::message::{Answer, Body, Code, Limits, Processing, Status};
-use crate::v2g::contract::Exchange;
+use crate::v2g::contract::{Exchange, Issued};
 use crate::v2g::{Identity, physical};
 
 /// The one schedule offered, for 24 hours.
@@ -25,7 +27,7 @@ pub(in crate::v2g) fn answer(
     session_id: [u8; 8],
     unix_seconds: u64,
     identity: &Identity,
-    exchange: &Exchange,
+    exchange: &mut Exchange,
     answer: &Answer,
 ) -> Option<Message> {
     let response_code = response_code(answer.code);
@@ -82,12 +84,19 @@ pub(in crate::v2g) fn answer(
         | Body::CableCheck { .. }
         | Body::PreCharge { .. }
         | Body::CurrentDemand { .. }
-        | Body::WeldingDetection { .. }) => return dc_answer(header, response_code, form, body),
-        Body::PaymentServiceSelection
-        | Body::PaymentDetails
-        | Body::Certificate(_)
-        | Body::MeteringReceipt { .. }
-        | Body::NotOffered => return None,
+        | Body::WeldingDetection { .. }) => {
+            let meter = meter_info(form, session_id, unix_seconds, identity, exchange, body);
+            return dc_answer(header, response_code, form, meter, body);
+        }
+        Body::MeteringReceipt { .. } => {
+            messages::Document::MeteringConfirmationRes(messages::MeteringConfirmationRes {
+                header,
+                response_code,
+            })
+        }
+        Body::PaymentServiceSelection | Body::PaymentDetails | Body::Certificate(_) | Body::NotOffered => {
+            return None;
+        }
     };
     Some(Message::Iso20(Box::new(main)))
 }
@@ -210,7 +219,43 @@ fn one_price(unix_seconds: u64) -> messages::PriceLevelSchedule {
     }
 }
 
-fn dc_answer(header: MessageHeader, response_code: ResponseCode, form: Form, body: &Body) -> Option<Message> {
+/// The meter's reading, if the vehicle wants to know it or is to sign it; the one that it is to sign stays
+/// the same until it has.
+fn meter_info(
+    form: Form,
+    session_id: [u8; 8],
+    unix_seconds: u64,
+    identity: &Identity,
+    exchange: &mut Exchange,
+    body: &Body,
+) -> Option<common::MeterInfo> {
+    let Body::CurrentDemand { meter: Some(read), .. } = body else { return None };
+    let info = || {
+        Some(common::MeterInfo {
+            meter_id: identity.metering.as_ref()?.id.clone(),
+            charged_energy_reading_wh: physical::whole_watt_hours(read.energy),
+            meter_timestamp: Some(unix_seconds.saturating_sub(read.age.as_secs())),
+            ..common::MeterInfo::minimal()
+        })
+    };
+    if !read.receipt {
+        return form.meter.then(info).flatten();
+    }
+    if let Some((_, Issued::Iso20(issued))) = &exchange.issued {
+        return Some(issued.clone());
+    }
+    let issued = info()?;
+    exchange.issued = Some((SessionId::new(session_id), Issued::Iso20(issued.clone())));
+    Some(issued)
+}
+
+fn dc_answer(
+    header: MessageHeader,
+    response_code: ResponseCode,
+    form: Form,
+    meter_info: Option<common::MeterInfo>,
+    body: &Body,
+) -> Option<Message> {
     use dc::Document as D;
     let document = match body {
         Body::ChargeParameterDiscovery { limits, .. } => {
@@ -230,12 +275,16 @@ fn dc_answer(header: MessageHeader, response_code: ResponseCode, form: Form, bod
             response_code,
             evse_present_voltage: physical::rational_measured(*voltage),
         }),
-        Body::CurrentDemand { status, voltage, current, limited, limits } => {
+        Body::CurrentDemand { status, voltage, current, limited, limits, meter } => {
+            let confirm = meter.is_some_and(|meter| meter.receipt).then_some(common::EVSEStatus {
+                notification_max_delay: u16::try_from(RECEIPT_WITHIN.as_secs()).unwrap_or(u16::MAX),
+                evse_notification: EvseNotification::MeteringConfirmation,
+            });
             D::DCChargeLoopRes(dc::DCChargeLoopRes {
                 header,
                 response_code,
-                evse_status: evse_status(*status),
-                meter_info: None,
+                evse_status: evse_status(*status).or(confirm),
+                meter_info,
                 receipt: None,
                 evse_present_current: physical::rational_measured(*current),
                 evse_present_voltage: physical::rational_measured(*voltage),
@@ -389,7 +438,8 @@ const fn response_code(code: Code) -> ResponseCode {
         Code::FailedCertificateExpired => ResponseCode::WARNINGCertificateExpired,
         Code::FailedChallengeInvalid => ResponseCode::WARNINGChallengeInvalid,
         Code::FailedSignatureError => ResponseCode::FAILEDSignatureError,
+        Code::FailedMeteringSignatureNotValid => ResponseCode::FAILEDMeteringSignatureNotValid,
         // Of -2 alone.
-        Code::FailedNoCertificateAvailable | Code::FailedMeteringSignatureNotValid => ResponseCode::FAILED,
+        Code::FailedNoCertificateAvailable => ResponseCode::FAILED,
     }
 }
