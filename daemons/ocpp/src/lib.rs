@@ -3,11 +3,23 @@
 //! It decides nothing about power and keeps no record of energy: the station's book is the only
 //! record. Charging never waits for it.
 //!
-//! [`rpc`] is the framing of OCPP-J, without I/O.
+//! [`rpc`] is the framing of OCPP-J, without I/O. [`uplink`] decides what is said, when, and what the
+//! CSMS may ask; [`transactions`] makes the messages of transactions from the book; [`dialect`] is
+//! what differs between the versions; [`messages`] holds everything against the schemas. All of
+//! them are pure. [`store`] keeps what must outlive the machine.
 
 mod config;
+pub mod dialect;
+pub mod messages;
+pub mod model;
 pub mod profiles;
 pub mod rpc;
+pub mod store;
+pub mod time;
+pub mod transactions;
+pub mod uplink;
+mod v16;
+mod v201;
 
 use std::time::Duration;
 

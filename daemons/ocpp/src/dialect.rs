@@ -1,0 +1,236 @@
+//! What differs between the versions, as the uplink asks for it.
+//!
+//! A version is a folder, `v16/` or `v201/`, with the same functions; a third one is a third folder
+//! and an arm more in each `match` here.
+
+use serde_json::Value;
+
+use crate::config::Version;
+use crate::messages::Refusal;
+use crate::rpc::ErrorCode;
+use crate::time::Now;
+use crate::transactions::Token;
+use crate::uplink::{Command, Core, Notice, Outcome, Record, TokenInfo};
+use crate::{v16, v201};
+
+/// What the CSMS says to a BootNotification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BootAnswer {
+    /// Whether it listens.
+    pub status: BootStatus,
+    /// Its time, microseconds of Unix time.
+    pub time: i64,
+    /// Seconds between heartbeats, or until the next boot; 0: as the station likes.
+    pub interval_s: u64,
+}
+
+/// Whether the CSMS listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BootStatus {
+    /// It does.
+    Accepted,
+    /// It wants to configure first.
+    Pending,
+    /// It wants nothing of us.
+    Rejected,
+}
+
+/// What the CSMS says to a message of a transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TransactionAnswer {
+    /// Its number for the transaction (1.6, StartTransaction).
+    pub csms: Option<i64>,
+    /// Whether the token may charge.
+    pub info: Option<TokenInfo>,
+}
+
+/// A report of 2.0.1 that goes out in parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    /// All variables, or only those that can be written.
+    Base {
+        /// Only those that can be written.
+        configuration: bool,
+    },
+    /// These, by their names in our table.
+    Variables(Vec<&'static str>),
+}
+
+/// What a CALL of the CSMS leads to.
+#[derive(Debug)]
+pub struct Handled {
+    /// The answer.
+    pub answer: Answer,
+    /// Stored before the answer leaves.
+    pub store: Vec<Record>,
+    /// Asked of the station besides; nobody waits for it.
+    pub also: Vec<Command>,
+    /// Done after the answer.
+    pub then: Vec<Then>,
+}
+
+/// The answer to a CALL of the CSMS.
+#[derive(Debug)]
+pub enum Answer {
+    /// This.
+    Now(Value),
+    /// A CALLERROR.
+    Refused(Refusal),
+    /// Whatever comes of this.
+    Asks(Command, Reply),
+    /// This; and if the CSMS lets the token charge, the command is given.
+    Authorizes {
+        /// Who.
+        token: Token,
+        /// What.
+        command: Command,
+        /// The answer.
+        reply: Value,
+    },
+}
+
+/// What happens after an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Then {
+    /// BootNotification.
+    Boot,
+    /// This is told.
+    Tell(Notice),
+    /// The next connection uses this password.
+    Password(String),
+}
+
+/// How the outcome of a command is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply(&'static str);
+
+impl Reply {
+    /// For a CALL with this action.
+    #[must_use]
+    pub const fn to(action: &'static str) -> Self {
+        Self(action)
+    }
+
+    /// The action.
+    #[must_use]
+    pub const fn action(&self) -> &'static str {
+        self.0
+    }
+}
+
+impl Handled {
+    /// Nothing but an answer.
+    #[must_use]
+    pub const fn answer(answer: Answer) -> Self {
+        Self { answer, store: Vec::new(), also: Vec::new(), then: Vec::new() }
+    }
+
+    /// An answer at once.
+    #[must_use]
+    pub const fn now(payload: Value) -> Self {
+        Self::answer(Answer::Now(payload))
+    }
+
+    /// A CALLERROR.
+    #[must_use]
+    pub fn refused(code: ErrorCode, text: &str) -> Self {
+        Self::answer(Answer::Refused(Refusal::new(code, text)))
+    }
+}
+
+impl From<Refusal> for Handled {
+    fn from(refusal: Refusal) -> Self {
+        Self::answer(Answer::Refused(refusal))
+    }
+}
+
+macro_rules! by_version {
+    ($version:expr, $function:ident ( $($argument:expr),* )) => {
+        match $version {
+            Version::V16 => v16::$function($($argument),*),
+            Version::V201 => v201::$function($($argument),*),
+        }
+    };
+}
+
+/// A BootNotification.
+#[must_use]
+pub fn boot(core: &Core) -> Value {
+    by_version!(core.version, boot(core))
+}
+
+/// What the CSMS says to it; `None`: nothing usable.
+#[must_use]
+pub fn boot_answer(version: Version, payload: &str) -> Option<BootAnswer> {
+    by_version!(version, boot_answer(payload))
+}
+
+/// The CSMS's time, microseconds of Unix time.
+#[must_use]
+pub fn heartbeat_answer(version: Version, payload: &str) -> Option<i64> {
+    by_version!(version, heartbeat_answer(payload))
+}
+
+/// A StatusNotification of a connector.
+#[must_use]
+pub fn status(core: &Core, now: Now, evse: u32) -> Value {
+    by_version!(core.version, status(core, now, evse))
+}
+
+/// An Authorize.
+#[must_use]
+pub fn authorize(version: Version, token: &Token) -> Value {
+    by_version!(version, authorize(token))
+}
+
+/// What the CSMS says to it.
+#[must_use]
+pub fn authorize_answer(version: Version, payload: &str) -> Option<TokenInfo> {
+    by_version!(version, authorize_answer(payload))
+}
+
+/// What it says to a message of a transaction.
+#[must_use]
+pub fn transaction_answer(version: Version, payload: &str) -> Option<TransactionAnswer> {
+    by_version!(version, transaction_answer(payload))
+}
+
+/// A notice; `None` if there is nothing to say any more, or the version cannot say it.
+#[must_use]
+pub fn notice(core: &Core, now: Now, notice: &Notice) -> Option<(&'static str, Value)> {
+    by_version!(core.version, notice(core, now, notice))
+}
+
+/// Takes a CALL of the CSMS.
+#[must_use]
+pub fn handle(core: &mut Core, now: Now, action: &str, payload: &str) -> Handled {
+    by_version!(core.version, handle(core, now, action, payload)).unwrap_or_else(Handled::from)
+}
+
+/// The answer that an outcome leads to.
+#[must_use]
+pub fn reply(core: &mut Core, now: Now, reply: &Reply, outcome: &Outcome) -> Value {
+    by_version!(core.version, reply(core, now, reply.action(), outcome))
+}
+
+/// Whether the CSMS is listened to before it answered the first BootNotification. Several CSMSs of
+/// 1.6 ask at once; 2.0.1 forbids it (B01).
+#[must_use]
+pub const fn listens_before_boot(version: Version) -> bool {
+    match version {
+        Version::V16 => true,
+        Version::V201 => false,
+    }
+}
+
+/// What is rejected as long as the station is not accepted (1.6, 4.2; 2.0.1, B02).
+#[must_use]
+pub fn is_remote_start_or_stop(action: &str) -> bool {
+    let actions = [
+        "RemoteStartTransaction",
+        "RemoteStopTransaction",
+        "RequestStartTransaction",
+        "RequestStopTransaction",
+    ];
+    actions.contains(&action)
+}

@@ -1,0 +1,311 @@
+//! The table of variables.
+
+/// Who may do what with a variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Read.
+    ReadOnly,
+    /// Read and written.
+    ReadWrite,
+    /// Written, and never told again.
+    WriteOnly,
+}
+
+/// What a value must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `true` or `false`.
+    Boolean,
+    /// A whole number within these bounds.
+    Integer(u64, u64),
+    /// A decimal.
+    Decimal,
+    /// Text of at most so many characters.
+    Text(usize),
+    /// One of these.
+    Choice(&'static [&'static str]),
+    /// Any of these, in order, with commas.
+    List(&'static [&'static str]),
+}
+
+/// A variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Definition {
+    /// What our own code and the store call it.
+    pub name: &'static str,
+    /// 1.6's configuration key.
+    pub key: Option<&'static str>,
+    /// 2.0.1's component; empty: 2.0.1 has it not.
+    pub component: &'static str,
+    /// 2.0.1's variable.
+    pub variable: &'static str,
+    /// Its instance.
+    pub instance: Option<&'static str>,
+    /// What a value must be.
+    pub kind: Kind,
+    /// What it is until somebody says otherwise.
+    pub default: &'static str,
+    /// Who may do what.
+    pub access: Access,
+    /// A written value holds from the next start on.
+    pub reboot: bool,
+    /// 2.0.1's unit; empty: none.
+    pub unit: &'static str,
+}
+
+/// What OCPP knows and no DC station of ours measures.
+const OTHER_MEASURANDS: [&str; 21] = [
+    "Current.Export",
+    "Current.Offered",
+    "Energy.Active.Export.Register",
+    "Energy.Reactive.Export.Register",
+    "Energy.Reactive.Import.Register",
+    "Energy.Active.Export.Interval",
+    "Energy.Active.Import.Interval",
+    "Energy.Active.Net",
+    "Energy.Reactive.Export.Interval",
+    "Energy.Reactive.Import.Interval",
+    "Energy.Reactive.Net",
+    "Energy.Apparent.Net",
+    "Energy.Apparent.Import",
+    "Energy.Apparent.Export",
+    "Frequency",
+    "Power.Active.Export",
+    "Power.Factor",
+    "Power.Reactive.Export",
+    "Power.Reactive.Import",
+    "RPM",
+    "Temperature",
+];
+const MEASURANDS: Kind = Kind::List(&[
+    "Energy.Active.Import.Register",
+    "Power.Active.Import",
+    "Power.Offered",
+    "Current.Import",
+    "Voltage",
+    "SoC",
+]);
+const TX_POINTS: Kind = Kind::List(&["EVConnected", "Authorized", "PowerPathClosed", "EnergyTransfer"]);
+const PERIODIC: &str = "Energy.Active.Import.Register,Power.Active.Import,Current.Import,Voltage,SoC";
+const REGISTER: &str = "Energy.Active.Import.Register";
+
+impl Kind {
+    /// The value as it is kept, and what of a list was left out.
+    pub(super) fn take(self, value: &str, lenient: bool) -> Result<(String, Vec<String>), String> {
+        let kept = |value: &str| Ok((value.to_owned(), Vec::new()));
+        match self {
+            Self::Boolean => match value.to_ascii_lowercase().as_str() {
+                word @ ("true" | "false") => kept(word),
+                _ => Err("must be true or false".to_owned()),
+            },
+            Self::Integer(from, to) => match value.parse::<u64>() {
+                Ok(number) if (from..=to).contains(&number) => kept(&number.to_string()),
+                _ => Err(format!("must be a whole number from {from} to {to}")),
+            },
+            Self::Decimal => match value.parse::<f64>() {
+                Ok(number) if number.is_finite() => kept(value),
+                _ => Err("must be a number".to_owned()),
+            },
+            Self::Text(longest) if value.chars().count() > longest => {
+                Err(format!("must have at most {longest} characters"))
+            }
+            Self::Text(_) => kept(value),
+            Self::Choice(words) => match words.iter().find(|word| **word == value) {
+                Some(word) => kept(word),
+                None => Err(format!("must be one of {}", words.join(", "))),
+            },
+            Self::List(words) => list(words, value, lenient),
+        }
+    }
+
+    /// 2.0.1's DataEnumType.
+    #[must_use]
+    pub const fn data_type(self) -> &'static str {
+        match self {
+            Self::Boolean => "boolean",
+            Self::Integer(..) => "integer",
+            Self::Decimal => "decimal",
+            Self::Text(_) => "string",
+            Self::Choice(_) => "OptionList",
+            Self::List(_) => "MemberList",
+        }
+    }
+}
+
+fn list(words: &[&str], value: &str, lenient: bool) -> Result<(String, Vec<String>), String> {
+    let (mut kept, mut left_out) = (Vec::new(), Vec::new());
+    for member in value.split(',').map(str::trim).filter(|member| !member.is_empty()) {
+        if words.contains(&member) {
+            kept.push(member);
+        } else if lenient && OTHER_MEASURANDS.contains(&member) {
+            left_out.push(member.to_owned());
+        } else {
+            return Err(format!("{member:?} is none of {}", words.join(", ")));
+        }
+    }
+    if kept.is_empty() && !left_out.is_empty() {
+        return Err(format!("none of these can be measured: {}", left_out.join(", ")));
+    }
+    Ok((kept.join(","), left_out))
+}
+
+const fn variable(
+    name: &'static str,
+    key: Option<&'static str>,
+    (component, variable, instance): (&'static str, &'static str, Option<&'static str>),
+    kind: Kind,
+    default: &'static str,
+) -> Definition {
+    Definition {
+        name,
+        key,
+        component,
+        variable,
+        instance,
+        kind,
+        default,
+        access: Access::ReadWrite,
+        reboot: false,
+        unit: "",
+    }
+}
+
+impl Definition {
+    const fn read_only(mut self) -> Self {
+        self.access = Access::ReadOnly;
+        self
+    }
+    const fn write_only(mut self) -> Self {
+        self.access = Access::WriteOnly;
+        self
+    }
+    const fn seconds(mut self) -> Self {
+        self.unit = "s";
+        self
+    }
+    const fn at_next_start(mut self) -> Self {
+        self.reboot = true;
+        self
+    }
+}
+
+/// What our own code calls the variables.
+#[allow(missing_docs, reason = "the table below says what they are")]
+pub mod name {
+    pub const HEARTBEAT_INTERVAL: &str = "HeartbeatInterval";
+    pub const READING_INTERVAL: &str = "ReadingInterval";
+    pub const CLOCK_READING_INTERVAL: &str = "ClockReadingInterval";
+    pub const CONNECT_TIMEOUT: &str = "ConnectTimeout";
+    pub const SAMPLED_MEASURANDS: &str = "SampledMeasurands";
+    pub const ALIGNED_MEASURANDS: &str = "AlignedMeasurands";
+    pub const STARTED_MEASURANDS: &str = "StartedMeasurands";
+    pub const ENDED_MEASURANDS: &str = "EndedMeasurands";
+    pub const STOP_MEASURANDS: &str = "StopMeasurands";
+    pub const START_POINTS: &str = "StartPoints";
+    pub const STOP_POINTS: &str = "StopPoints";
+    pub const AUTHORIZE_REMOTE_START: &str = "AuthorizeRemoteStart";
+    pub const LOCAL_PRE_AUTHORIZE: &str = "LocalPreAuthorize";
+    pub const LOCAL_AUTHORIZE_OFFLINE: &str = "LocalAuthorizeOffline";
+    pub const OFFLINE_UNKNOWN: &str = "OfflineUnknown";
+    pub const CACHE_ENABLED: &str = "CacheEnabled";
+    pub const CACHE_LIFE: &str = "CacheLife";
+    pub const LIST_ENABLED: &str = "ListEnabled";
+    pub const LIST_MAX: &str = "ListMax";
+    pub const SEND_LIST_MAX: &str = "SendListMax";
+    pub const STOP_ON_INVALID: &str = "StopOnInvalid";
+    pub const ATTEMPTS: &str = "Attempts";
+    pub const ATTEMPT_INTERVAL: &str = "AttemptInterval";
+    pub const MESSAGE_TIMEOUT: &str = "MessageTimeout";
+    pub const PING_INTERVAL: &str = "PingInterval";
+    pub const NUMBER_OF_CONNECTORS: &str = "NumberOfConnectors";
+    pub const SECURITY_PROFILE: &str = "SecurityProfile";
+    pub const PASSWORD: &str = "Password";
+    pub const ORGANIZATION: &str = "Organization";
+    pub const IDENTITY: &str = "Identity";
+    pub const DATE_TIME: &str = "DateTime";
+    pub const OFFLINE_THRESHOLD: &str = "OfflineThreshold";
+    pub const MASTER_PASS_GROUP: &str = "MasterPassGroup";
+    pub const MODEL: &str = "Model";
+    pub const VENDOR: &str = "Vendor";
+    pub const SERIAL: &str = "Serial";
+    pub const FIRMWARE: &str = "Firmware";
+    pub const ITEMS_GET_VARIABLES: &str = "ItemsGetVariables";
+    pub const ITEMS_SET_VARIABLES: &str = "ItemsSetVariables";
+}
+
+const DAY: u64 = 86_400;
+
+/// All variables.
+#[rustfmt::skip]
+pub const TABLE: &[Definition] = &[
+    variable(name::HEARTBEAT_INTERVAL, Some("HeartbeatInterval"), ("OCPPCommCtrlr", "HeartbeatInterval", None), Kind::Integer(0, 7 * DAY), "300").seconds(),
+    variable(name::READING_INTERVAL, Some("MeterValueSampleInterval"), ("SampledDataCtrlr", "TxUpdatedInterval", None), Kind::Integer(0, DAY), "60").seconds(),
+    variable(name::CLOCK_READING_INTERVAL, Some("ClockAlignedDataInterval"), ("AlignedDataCtrlr", "Interval", None), Kind::Integer(0, DAY), "0").seconds(),
+    variable(name::CONNECT_TIMEOUT, Some("ConnectionTimeOut"), ("TxCtrlr", "EVConnectionTimeOut", None), Kind::Integer(0, DAY), "60").seconds(),
+    variable(name::SAMPLED_MEASURANDS, Some("MeterValuesSampledData"), ("SampledDataCtrlr", "TxUpdatedMeasurands", None), MEASURANDS, PERIODIC),
+    variable(name::ALIGNED_MEASURANDS, Some("MeterValuesAlignedData"), ("AlignedDataCtrlr", "Measurands", None), MEASURANDS, REGISTER),
+    variable(name::STARTED_MEASURANDS, None, ("SampledDataCtrlr", "TxStartedMeasurands", None), MEASURANDS, REGISTER),
+    variable(name::ENDED_MEASURANDS, None, ("SampledDataCtrlr", "TxEndedMeasurands", None), MEASURANDS, REGISTER),
+    variable(name::STOP_MEASURANDS, Some("StopTxnSampledData"), ("", "", None), MEASURANDS, ""),
+    variable("StopAligned", Some("StopTxnAlignedData"), ("", "", None), Kind::Text(0), "").read_only(),
+    variable("EndedInterval", None, ("SampledDataCtrlr", "TxEndedInterval", None), Kind::Integer(0, 0), "0").read_only().seconds(),
+    variable("AlignedEndedInterval", None, ("AlignedDataCtrlr", "TxEndedInterval", None), Kind::Integer(0, 0), "0").read_only().seconds(),
+    variable("AlignedEndedMeasurands", None, ("AlignedDataCtrlr", "TxEndedMeasurands", None), Kind::Text(0), "").read_only(),
+    variable("SampledAvailable", None, ("SampledDataCtrlr", "Available", None), Kind::Boolean, "true").read_only(),
+    variable("SampledEnabled", None, ("SampledDataCtrlr", "Enabled", None), Kind::Boolean, "true").read_only(),
+    variable("AlignedAvailable", None, ("AlignedDataCtrlr", "Available", None), Kind::Boolean, "true").read_only(),
+    variable("AlignedEnabled", None, ("AlignedDataCtrlr", "Enabled", None), Kind::Boolean, "true").read_only(),
+    variable(name::START_POINTS, None, ("TxCtrlr", "TxStartPoint", None), TX_POINTS, "PowerPathClosed"),
+    variable(name::STOP_POINTS, None, ("TxCtrlr", "TxStopPoint", None), TX_POINTS, "EVConnected,PowerPathClosed"),
+    variable(name::STOP_ON_INVALID, Some("StopTransactionOnInvalidId"), ("TxCtrlr", "StopTxOnInvalidId", None), Kind::Boolean, "true"),
+    variable("StopOnDisconnect", Some("StopTransactionOnEVSideDisconnect"), ("TxCtrlr", "StopTxOnEVSideDisconnect", None), Kind::Boolean, "true").read_only(),
+    variable("MaxEnergyOnInvalid", Some("MaxEnergyOnInvalidId"), ("TxCtrlr", "MaxEnergyOnInvalidId", None), Kind::Integer(0, 0), "0").read_only(),
+    variable("UnlockOnDisconnect", Some("UnlockConnectorOnEVSideDisconnect"), ("OCPPCommCtrlr", "UnlockOnEVSideDisconnect", None), Kind::Boolean, "true").read_only(),
+    variable("AuthEnabled", None, ("AuthCtrlr", "Enabled", None), Kind::Boolean, "true").read_only(),
+    variable(name::AUTHORIZE_REMOTE_START, Some("AuthorizeRemoteTxRequests"), ("AuthCtrlr", "AuthorizeRemoteStart", None), Kind::Boolean, "false"),
+    variable(name::LOCAL_PRE_AUTHORIZE, Some("LocalPreAuthorize"), ("AuthCtrlr", "LocalPreAuthorize", None), Kind::Boolean, "false"),
+    variable(name::LOCAL_AUTHORIZE_OFFLINE, Some("LocalAuthorizeOffline"), ("AuthCtrlr", "LocalAuthorizeOffline", None), Kind::Boolean, "true"),
+    variable(name::OFFLINE_UNKNOWN, Some("AllowOfflineTxForUnknownId"), ("AuthCtrlr", "OfflineTxForUnknownIdEnabled", None), Kind::Boolean, "false"),
+    variable(name::MASTER_PASS_GROUP, None, ("AuthCtrlr", "MasterPassGroupId", None), Kind::Text(36), ""),
+    variable("CacheAvailable", None, ("AuthCacheCtrlr", "Available", None), Kind::Boolean, "true").read_only(),
+    variable(name::CACHE_ENABLED, Some("AuthorizationCacheEnabled"), ("AuthCacheCtrlr", "Enabled", None), Kind::Boolean, "true"),
+    variable(name::CACHE_LIFE, None, ("AuthCacheCtrlr", "LifeTime", None), Kind::Integer(0, 366 * DAY), "0").seconds(),
+    variable("ListAvailable", None, ("LocalAuthListCtrlr", "Available", None), Kind::Boolean, "true").read_only(),
+    variable(name::LIST_ENABLED, Some("LocalAuthListEnabled"), ("LocalAuthListCtrlr", "Enabled", None), Kind::Boolean, "true"),
+    variable(name::LIST_MAX, Some("LocalAuthListMaxLength"), ("LocalAuthListCtrlr", "Entries", None), Kind::Integer(0, 100_000), "10000").read_only(),
+    variable(name::SEND_LIST_MAX, Some("SendLocalListMaxLength"), ("LocalAuthListCtrlr", "ItemsPerMessage", None), Kind::Integer(0, 10_000), "500").read_only(),
+    variable("ListBytes", None, ("LocalAuthListCtrlr", "BytesPerMessage", None), Kind::Integer(0, 1 << 20), "262144").read_only(),
+    variable(name::ATTEMPTS, Some("TransactionMessageAttempts"), ("OCPPCommCtrlr", "MessageAttempts", Some("TransactionEvent")), Kind::Integer(1, 100), "5"),
+    variable(name::ATTEMPT_INTERVAL, Some("TransactionMessageRetryInterval"), ("OCPPCommCtrlr", "MessageAttemptInterval", Some("TransactionEvent")), Kind::Integer(0, DAY), "10").seconds(),
+    variable(name::MESSAGE_TIMEOUT, None, ("OCPPCommCtrlr", "MessageTimeout", Some("Default")), Kind::Integer(1, 3600), "30").seconds(),
+    variable(name::PING_INTERVAL, Some("WebSocketPingInterval"), ("OCPPCommCtrlr", "WebSocketPingInterval", None), Kind::Integer(0, DAY), "60").seconds(),
+    variable("RetryBackOffWaitMinimum", None, ("OCPPCommCtrlr", "RetryBackOffWaitMinimum", None), Kind::Integer(1, 3600), "5").seconds(),
+    variable("RetryBackOffRepeatTimes", None, ("OCPPCommCtrlr", "RetryBackOffRepeatTimes", None), Kind::Integer(0, 16), "5"),
+    variable("RetryBackOffRandomRange", None, ("OCPPCommCtrlr", "RetryBackOffRandomRange", None), Kind::Integer(0, 3600), "10").seconds(),
+    variable("NetworkProfileConnectAttempts", None, ("OCPPCommCtrlr", "NetworkProfileConnectAttempts", None), Kind::Integer(1, 100), "3"),
+    variable(name::OFFLINE_THRESHOLD, None, ("OCPPCommCtrlr", "OfflineThreshold", None), Kind::Integer(0, DAY), "60").seconds(),
+    variable("ResetRetries", Some("ResetRetries"), ("OCPPCommCtrlr", "ResetRetries", None), Kind::Integer(0, 10), "0"),
+    variable("FileTransferProtocols", None, ("OCPPCommCtrlr", "FileTransferProtocols", None), Kind::List(&["HTTP", "HTTPS", "FTP", "FTPS", "SFTP"]), "").read_only(),
+    variable("QueueAllMessages", None, ("OCPPCommCtrlr", "QueueAllMessages", None), Kind::Boolean, "false").read_only(),
+    variable(name::NUMBER_OF_CONNECTORS, Some("NumberOfConnectors"), ("", "", None), Kind::Integer(0, 100), "0").read_only(),
+    variable("GetConfigurationMaxKeys", Some("GetConfigurationMaxKeys"), ("", "", None), Kind::Integer(0, 1000), "100").read_only(),
+    variable("ConnectorPhaseRotation", Some("ConnectorPhaseRotation"), ("", "", None), Kind::Text(500), "NotApplicable").read_only(),
+    variable("SupportedFeatureProfiles", Some("SupportedFeatureProfiles"), ("", "", None), Kind::Text(500), "Core,LocalAuthListManagement,RemoteTrigger").read_only(),
+    variable(name::SECURITY_PROFILE, Some("SecurityProfile"), ("SecurityCtrlr", "SecurityProfile", None), Kind::Integer(0, 3), "0").read_only(),
+    variable(name::ORGANIZATION, Some("CpoName"), ("SecurityCtrlr", "OrganizationName", None), Kind::Text(255), ""),
+    variable(name::IDENTITY, None, ("SecurityCtrlr", "Identity", None), Kind::Text(48), "").read_only(),
+    variable("CertificateEntries", None, ("SecurityCtrlr", "CertificateEntries", None), Kind::Integer(0, 100), "0").read_only(),
+    variable(name::PASSWORD, Some("AuthorizationKey"), ("SecurityCtrlr", "BasicAuthPassword", None), Kind::Text(40), "").write_only().at_next_start(),
+    variable(name::DATE_TIME, None, ("ClockCtrlr", "DateTime", None), Kind::Text(40), "").read_only(),
+    variable("TimeSource", None, ("ClockCtrlr", "TimeSource", None), Kind::List(&["NTP", "Heartbeat"]), "NTP,Heartbeat").read_only(),
+    variable(name::ITEMS_GET_VARIABLES, None, ("DeviceDataCtrlr", "ItemsPerMessage", Some("GetVariables")), Kind::Integer(0, 1000), "100").read_only(),
+    variable(name::ITEMS_SET_VARIABLES, None, ("DeviceDataCtrlr", "ItemsPerMessage", Some("SetVariables")), Kind::Integer(0, 1000), "100").read_only(),
+    variable("ItemsGetReport", None, ("DeviceDataCtrlr", "ItemsPerMessage", Some("GetReport")), Kind::Integer(0, 1000), "100").read_only(),
+    variable("BytesGetVariables", None, ("DeviceDataCtrlr", "BytesPerMessage", Some("GetVariables")), Kind::Integer(0, 1 << 20), "262144").read_only(),
+    variable("BytesSetVariables", None, ("DeviceDataCtrlr", "BytesPerMessage", Some("SetVariables")), Kind::Integer(0, 1 << 20), "262144").read_only(),
+    variable("BytesGetReport", None, ("DeviceDataCtrlr", "BytesPerMessage", Some("GetReport")), Kind::Integer(0, 1 << 20), "262144").read_only(),
+    variable(name::MODEL, None, ("ChargingStation", "Model", None), Kind::Text(50), "Voltry").read_only(),
+    variable(name::VENDOR, None, ("ChargingStation", "VendorName", None), Kind::Text(50), "Voltry").read_only(),
+    variable(name::SERIAL, None, ("ChargingStation", "SerialNumber", None), Kind::Text(50), "").read_only(),
+    variable(name::FIRMWARE, None, ("Controller", "FirmwareVersion", None), Kind::Text(50), "").read_only(),
+];

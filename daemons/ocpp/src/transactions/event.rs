@@ -1,0 +1,141 @@
+//! What the station's book says, in the words that transactions are built from.
+
+use serde::{Deserialize, Serialize};
+use voltry_units::Timestamp;
+
+/// A line of the book.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// Its number: from 1, in order, without gaps worth knowing.
+    pub number: u64,
+    /// Microseconds of Unix time, as the machine had it.
+    pub unix: i64,
+    /// The machine's time of day was set by then.
+    pub clock_set: bool,
+    /// When in this boot; `None` if it was in another.
+    pub at: Option<Timestamp>,
+    /// The EVSE.
+    pub evse: u32,
+    /// The plug-in: a number that the book never gives again.
+    pub session: u64,
+    /// The book's transaction; 0: none yet.
+    pub transaction: u64,
+    /// What happened.
+    pub kind: Kind,
+    /// Who, where somebody identified himself.
+    pub token: Option<Token>,
+    /// What was measured then.
+    pub sample: Sample,
+    /// Why it ended.
+    pub reason: Option<Reason>,
+    /// The CSMS's number of the remote start that led to it.
+    pub remote_start: Option<i64>,
+    /// The reservation that it used up.
+    pub reservation: Option<i64>,
+    /// A reading on the mark of the clock, not by the interval.
+    pub on_the_clock: bool,
+}
+
+/// What can happen in a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A vehicle was plugged in.
+    Plugged,
+    /// A driver was let in.
+    Authorized,
+    /// The transaction was opened; the register is its start.
+    Started,
+    /// Current flows.
+    Charging,
+    /// The vehicle takes nothing.
+    SuspendedEv,
+    /// The station gives nothing.
+    SuspendedEvse,
+    /// A reading of the meter.
+    Reading,
+    /// The driver may no longer charge.
+    Deauthorized,
+    /// The transaction was closed; the register is its end.
+    Ended,
+    /// The vehicle was unplugged.
+    Unplugged,
+    /// Nobody plugged in after the authorization.
+    ConnectTimedOut,
+    /// Something that is no part of a transaction.
+    Other,
+}
+
+/// What the meter and the vehicle said.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Sample {
+    /// Microseconds of Unix time, as the message will carry it.
+    pub unix: i64,
+    /// The meter's register, thousandths of a watt-hour, where it is known.
+    pub register: Option<i64>,
+    /// Watts, amperes and volts, where they are known.
+    pub power: Option<f64>,
+    /// Amperes.
+    pub current: Option<f64>,
+    /// Volts.
+    pub voltage: Option<f64>,
+    /// Watts that the station lets the vehicle have.
+    pub offered: Option<f64>,
+    /// Percent, where the vehicle told it.
+    pub soc: Option<f64>,
+}
+
+impl Sample {
+    /// The register in whole watt-hours, as 1.6 starts and stops with it. Rounded down, like any
+    /// meter's display: two roundings of one register agree.
+    #[must_use]
+    pub const fn whole_wh(&self) -> i64 {
+        match self.register {
+            Some(register) => register.div_euclid(1000),
+            None => 0,
+        }
+    }
+}
+
+/// An id token and what kind of thing it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Token {
+    /// As it was read.
+    pub id: String,
+    /// One of 2.0.1's IdTokenEnumType, as `ISO14443`.
+    pub kind: String,
+}
+
+impl Token {
+    /// What a log may show of it.
+    #[must_use]
+    pub fn masked(&self) -> String {
+        let skip = self.id.chars().count().saturating_sub(2);
+        format!("…{}", self.id.chars().skip(skip).collect::<String>())
+    }
+}
+
+/// Why a transaction ended: 2.0.1's ReasonEnumType as far as a DC station can say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the specification's words")]
+pub enum Reason {
+    DeAuthorized,
+    EmergencyStop,
+    EnergyLimitReached,
+    EVDisconnected,
+    GroundFault,
+    ImmediateReset,
+    Local,
+    LocalOutOfCredit,
+    MasterPass,
+    Other,
+    OvercurrentFault,
+    PowerLoss,
+    PowerQuality,
+    Reboot,
+    Remote,
+    SOCLimitReached,
+    StoppedByEV,
+    TimeLimitReached,
+    Timeout,
+    UnlockCommand,
+}

@@ -1,0 +1,187 @@
+//! What a DC station can measure, in OCPP's words.
+
+use serde_json::{Value, json};
+
+use super::Sample;
+use crate::time::rfc3339;
+
+/// A measurand that the meter or the vehicle gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measurand {
+    /// The meter's register.
+    Energy,
+    /// Power to the vehicle.
+    Power,
+    /// Power that the vehicle may take.
+    Offered,
+    /// Current to the vehicle.
+    Current,
+    /// Voltage at the vehicle.
+    Voltage,
+    /// The battery's state of charge; left out while the vehicle has not told it.
+    StateOfCharge,
+}
+
+/// When a reading was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Context {
+    /// At the start of the transaction.
+    Begin,
+    /// At its end.
+    End,
+    /// By the interval.
+    Periodic,
+    /// On the mark of the clock.
+    Clock,
+    /// Because the CSMS asked.
+    Trigger,
+}
+
+impl Context {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Begin => "Transaction.Begin",
+            Self::End => "Transaction.End",
+            Self::Periodic => "Sample.Periodic",
+            Self::Clock => "Sample.Clock",
+            Self::Trigger => "Trigger",
+        }
+    }
+}
+
+impl Measurand {
+    /// All of them, in the order in which they are sent.
+    pub const ALL: [Self; 6] =
+        [Self::Energy, Self::Power, Self::Offered, Self::Current, Self::Voltage, Self::StateOfCharge];
+
+    /// OCPP's name, the same in both versions.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Energy => "Energy.Active.Import.Register",
+            Self::Power => "Power.Active.Import",
+            Self::Offered => "Power.Offered",
+            Self::Current => "Current.Import",
+            Self::Voltage => "Voltage",
+            Self::StateOfCharge => "SoC",
+        }
+    }
+
+    const fn unit(self) -> &'static str {
+        match self {
+            Self::Energy => "Wh",
+            Self::Power | Self::Offered => "W",
+            Self::Current => "A",
+            Self::Voltage => "V",
+            Self::StateOfCharge => "Percent",
+        }
+    }
+
+    /// The measurands of a comma-separated list; those that no DC station measures are left out.
+    #[must_use]
+    pub fn parse_list(list: &str) -> Vec<Self> {
+        let named = |name: &str| Self::ALL.into_iter().find(|measurand| measurand.name() == name);
+        list.split(',').map(str::trim).filter_map(named).collect()
+    }
+
+    /// The value in thousandths of the unit, as integers keep it exact.
+    fn thousandths(self, sample: &Sample) -> Option<i64> {
+        // A station's figures are far from where a double loses thousandths.
+        #[allow(clippy::cast_possible_truncation)]
+        let milli = |value: f64| value.is_finite().then(|| (value * 1000.0).round() as i64);
+        match self {
+            Self::Energy => sample.register,
+            Self::Power => sample.power.and_then(milli),
+            Self::Offered => sample.offered.and_then(milli),
+            Self::Current => sample.current.and_then(milli),
+            Self::Voltage => sample.voltage.and_then(milli),
+            Self::StateOfCharge => sample.soc.and_then(milli),
+        }
+    }
+}
+
+/// A MeterValue of 1.6; `None` if nothing in it can be told.
+pub(crate) fn v16(sample: &Sample, measurands: &[Measurand], context: Context) -> Option<Value> {
+    let sampled: Vec<Value> = measurands
+        .iter()
+        .filter_map(|measurand| {
+            Some(json!({
+                "value": decimal(measurand.thousandths(sample)?),
+                "context": context.name(),
+                "measurand": measurand.name(),
+                "location": location(*measurand),
+                "unit": measurand.unit(),
+            }))
+        })
+        .collect();
+    (!sampled.is_empty()).then(|| json!({ "timestamp": rfc3339(sample.unix), "sampledValue": sampled }))
+}
+
+/// A MeterValueType of 2.0.1; `None` if nothing in it can be told.
+pub(crate) fn v201(sample: &Sample, measurands: &[Measurand], context: Context) -> Option<Value> {
+    let sampled: Vec<Value> = measurands
+        .iter()
+        .filter_map(|measurand| {
+            // Exact: parsing the decimal gives the double that prints as it again.
+            let value: f64 = decimal(measurand.thousandths(sample)?).parse().ok()?;
+            Some(json!({
+                "value": value,
+                "context": context.name(),
+                "measurand": measurand.name(),
+                "location": location(*measurand),
+                "unitOfMeasure": { "unit": measurand.unit() },
+            }))
+        })
+        .collect();
+    (!sampled.is_empty()).then(|| json!({ "timestamp": rfc3339(sample.unix), "sampledValue": sampled }))
+}
+
+const fn location(measurand: Measurand) -> &'static str {
+    match measurand {
+        Measurand::StateOfCharge => "EV",
+        Measurand::Energy
+        | Measurand::Power
+        | Measurand::Offered
+        | Measurand::Current
+        | Measurand::Voltage => "Outlet",
+    }
+}
+
+/// Thousandths as a decimal without needless zeros.
+fn decimal(thousandths: i64) -> String {
+    let sign = if thousandths < 0 { "-" } else { "" };
+    let (whole, rest) = (thousandths.unsigned_abs() / 1000, thousandths.unsigned_abs() % 1000);
+    if rest == 0 {
+        return format!("{sign}{whole}");
+    }
+    format!("{sign}{whole}.{rest:03}").trim_end_matches('0').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_unsupported_measurand_does_not_take_the_others_along() {
+        let list = Measurand::parse_list("Energy.Active.Import.Register,Frequency, SoC");
+        assert_eq!(list, [Measurand::Energy, Measurand::StateOfCharge]);
+    }
+
+    #[test]
+    fn registers_are_written_to_their_last_digit() {
+        assert_eq!(decimal(1_234_567), "1234.567");
+        assert_eq!(decimal(-12_500), "-12.5");
+        assert_eq!(decimal(3_000), "3");
+        let sample = Sample { register: Some(9_007_199_254_740_001), ..Sample::default() };
+        let value = v16(&sample, &[Measurand::Energy], Context::Begin).unwrap();
+        assert_eq!(value["sampledValue"][0]["value"], "9007199254740.001");
+    }
+
+    #[test]
+    fn a_state_of_charge_that_nobody_told_is_left_out() {
+        assert_eq!(v201(&Sample::default(), &[Measurand::StateOfCharge], Context::Periodic), None);
+        let told = Sample { soc: Some(55.5), ..Sample::default() };
+        let value = v201(&told, &[Measurand::StateOfCharge], Context::Periodic).unwrap();
+        assert_eq!(value["sampledValue"][0]["value"], 55.5);
+    }
+}

@@ -1,0 +1,178 @@
+//! OCPP 1.6: a transaction is what the book calls one.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::measurands::{Context, v16 as meter_value};
+use super::{About, Event, Kind, Message, Reason, STOP_READINGS_MAX, Sample, Token, Told};
+use crate::time::rfc3339;
+
+/// The open transactions, by the book's number.
+pub type Charges = BTreeMap<u64, Charging>;
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Charging {
+    /// Where.
+    pub evse: u32,
+    /// The CSMS's number; `None` if it never took the start.
+    pub csms: Option<i64>,
+    /// Who started it.
+    pub token: Option<Token>,
+    /// For the StopTransaction; thinned as it grows.
+    #[serde(default)]
+    readings: Vec<Sample>,
+    /// Every how many-th reading is kept.
+    #[serde(default = "one")]
+    every: u32,
+    /// Readings since the last one that was kept.
+    #[serde(default)]
+    passed: u32,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+/// What the CSMS must hear of a line of the book. `event.sample.unix` is the time to tell.
+pub(crate) fn apply(charges: &mut Charges, event: &Event, told: &Told) -> Option<Message> {
+    match event.kind {
+        Kind::Started => Some(start(charges, event)),
+        Kind::Reading => reading(charges, event, told),
+        Kind::Ended => charges.remove(&event.transaction).map(|charge| stop(&charge, event, told)),
+        Kind::Plugged
+        | Kind::Authorized
+        | Kind::Charging
+        | Kind::SuspendedEv
+        | Kind::SuspendedEvse
+        | Kind::Deauthorized
+        | Kind::Unplugged
+        | Kind::ConnectTimedOut
+        | Kind::Other => None,
+    }
+}
+
+fn start(charges: &mut Charges, event: &Event) -> Message {
+    let charge = Charging {
+        evse: event.evse,
+        csms: None,
+        token: event.token.clone(),
+        readings: vec![event.sample],
+        every: 1,
+        passed: 0,
+    };
+    charges.insert(event.transaction, charge);
+    let mut payload = json!({
+        "connectorId": event.evse,
+        "idTag": id_tag(event.token.as_ref()),
+        "meterStart": event.sample.whole_wh(),
+        "timestamp": rfc3339(event.sample.unix),
+    });
+    if let Some(reservation) = event.reservation {
+        payload["reservationId"] = reservation.into();
+    }
+    let about = About::Start { transaction: event.transaction, token: event.token.clone() };
+    Message { action: "StartTransaction", payload, about }
+}
+
+fn reading(charges: &mut Charges, event: &Event, told: &Told) -> Option<Message> {
+    let (measurands, context) =
+        if event.on_the_clock { (&told.aligned, Context::Clock) } else { (&told.sampled, Context::Periodic) };
+    let charge = charges.get_mut(&event.transaction)?;
+    if !told.ended.is_empty() && !event.on_the_clock {
+        charge.keep(event.sample);
+    }
+    let value = meter_value(&event.sample, measurands, context)?;
+    let mut payload = json!({ "connectorId": event.evse, "meterValue": [value] });
+    Some(match charge.csms {
+        Some(number) => {
+            payload["transactionId"] = number.into();
+            Message { action: "MeterValues", payload, about: About::Values }
+        }
+        None => Message { action: "MeterValues", payload, about: About::Undeliverable },
+    })
+}
+
+fn stop(charge: &Charging, event: &Event, told: &Told) -> Message {
+    let mut payload = json!({
+        "meterStop": event.sample.whole_wh(),
+        "timestamp": rfc3339(event.sample.unix),
+        "reason": event.reason.map_or("Local", reason),
+    });
+    if let Some(token) = &event.token {
+        payload["idTag"] = id_tag(Some(token)).into();
+    }
+    let data = transaction_data(charge, event, told);
+    if !data.is_empty() {
+        payload["transactionData"] = data.into();
+    }
+    let about = match charge.csms {
+        Some(number) => {
+            payload["transactionId"] = number.into();
+            About::Stop { token: event.token.clone().or_else(|| charge.token.clone()) }
+        }
+        None => About::Undeliverable,
+    };
+    Message { action: "StopTransaction", payload, about }
+}
+
+fn transaction_data(charge: &Charging, event: &Event, told: &Told) -> Vec<Value> {
+    if told.ended.is_empty() {
+        return Vec::new();
+    }
+    let context = |place| if place == 0 { Context::Begin } else { Context::Periodic };
+    let kept = charge.readings.iter().enumerate().map(|(place, sample)| (sample, context(place)));
+    kept.chain([(&event.sample, Context::End)])
+        .filter_map(|(sample, context)| meter_value(sample, &told.ended, context))
+        .collect()
+}
+
+impl Charging {
+    fn keep(&mut self, sample: Sample) {
+        self.passed += 1;
+        if self.passed < self.every {
+            return;
+        }
+        self.passed = 0;
+        self.readings.push(sample);
+        if self.readings.len() >= STOP_READINGS_MAX {
+            let mut place = 0;
+            self.readings.retain(|_| {
+                place += 1;
+                place % 2 == 1
+            });
+            self.every = self.every.saturating_mul(2);
+        }
+    }
+}
+
+/// The idTag of 1.6 has 20 characters; where nobody presented a token, vending was free.
+pub(crate) fn id_tag(token: Option<&Token>) -> String {
+    token.map_or_else(|| "FREE".to_owned(), |token| token.id.chars().take(20).collect())
+}
+
+/// 1.6's word for it.
+const fn reason(reason: Reason) -> &'static str {
+    match reason {
+        Reason::DeAuthorized => "DeAuthorized",
+        Reason::EmergencyStop => "EmergencyStop",
+        Reason::EVDisconnected => "EVDisconnected",
+        Reason::ImmediateReset => "HardReset",
+        Reason::PowerLoss => "PowerLoss",
+        Reason::Reboot => "Reboot",
+        Reason::Remote => "Remote",
+        Reason::UnlockCommand => "UnlockCommand",
+        Reason::Local | Reason::MasterPass | Reason::StoppedByEV => "Local",
+        Reason::EnergyLimitReached
+        | Reason::GroundFault
+        | Reason::LocalOutOfCredit
+        | Reason::Other
+        | Reason::OvercurrentFault
+        | Reason::PowerQuality
+        | Reason::SOCLimitReached
+        | Reason::TimeLimitReached
+        | Reason::Timeout => "Other",
+    }
+}

@@ -1,0 +1,354 @@
+//! OCPP 2.0.1: a transaction runs from the first of the configured start points that comes true to
+//! the first of the stop points that ceases to be (part 2, E, TxStartPoint and TxStopPoint).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::measurands::{Context, v201 as meter_value};
+use super::{About, Event, Kind, Message, Reason, Sample, Token, Told};
+use crate::time::rfc3339;
+
+/// What is plugged in, by EVSE.
+pub type Plugs = BTreeMap<u32, Plugged>;
+
+/// A condition that starts a transaction by coming true, or ends it by ceasing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TxPoint {
+    /// A vehicle is connected.
+    EvConnected,
+    /// A driver is authorized.
+    Authorized,
+    /// Both, and the book has opened its transaction: power may flow.
+    PowerPathClosed,
+    /// Current flows.
+    EnergyTransfer,
+}
+
+impl TxPoint {
+    /// All that a DC station knows of; bay occupancy and signed start values it does not.
+    pub const ALL: [Self; 4] =
+        [Self::EvConnected, Self::Authorized, Self::PowerPathClosed, Self::EnergyTransfer];
+
+    /// The specification's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::EvConnected => "EVConnected",
+            Self::Authorized => "Authorized",
+            Self::PowerPathClosed => "PowerPathClosed",
+            Self::EnergyTransfer => "EnergyTransfer",
+        }
+    }
+
+    /// The points of a comma-separated list.
+    #[must_use]
+    pub fn parse_list(list: &str) -> Vec<Self> {
+        let named = |name: &str| Self::ALL.into_iter().find(|point| point.name() == name);
+        list.split(',').map(str::trim).filter_map(named).collect()
+    }
+}
+
+/// One plug-in.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Plugged {
+    /// The book's number of it.
+    pub session: u64,
+    /// The book's transaction; 0 before it.
+    #[serde(default)]
+    pub transaction: u64,
+    connected: bool,
+    authorized: bool,
+    path_closed: bool,
+    energy: bool,
+    token: Option<Token>,
+    remote_start: Option<i64>,
+    reservation: Option<i64>,
+    /// The register as last heard, for events that come without.
+    register: Option<i64>,
+    /// The running transaction.
+    pub running: Option<Running>,
+    /// Transactions that this plug-in has had.
+    count: u32,
+    /// What brought the authorization or the cable, whichever came last.
+    last_by_cable: bool,
+}
+
+/// A transaction of 2.0.1 that the CSMS believes to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    /// Its id.
+    pub id: String,
+    next_seq: u32,
+    evse_told: bool,
+    token_told: bool,
+    remote_start_told: bool,
+}
+
+impl Plugged {
+    const fn holds(&self, point: TxPoint) -> bool {
+        match point {
+            TxPoint::EvConnected => self.connected,
+            TxPoint::Authorized => self.authorized,
+            TxPoint::PowerPathClosed => self.path_closed,
+            TxPoint::EnergyTransfer => self.energy,
+        }
+    }
+
+    fn hear(&mut self, event: &Event) {
+        if event.transaction != 0 {
+            self.transaction = event.transaction;
+        }
+        self.register = event.sample.register.or(self.register);
+        self.remote_start = event.remote_start.or(self.remote_start);
+        self.reservation = event.reservation.or(self.reservation);
+        match event.kind {
+            Kind::Plugged => (self.connected, self.last_by_cable) = (true, true),
+            Kind::Authorized => {
+                (self.authorized, self.last_by_cable) = (true, false);
+                self.token = event.token.clone().or_else(|| self.token.take());
+            }
+            Kind::Started => {
+                (self.authorized, self.path_closed) = (true, true);
+                self.token = event.token.clone().or_else(|| self.token.take());
+            }
+            Kind::Charging => self.energy = true,
+            Kind::SuspendedEv | Kind::SuspendedEvse => self.energy = false,
+            Kind::Deauthorized | Kind::ConnectTimedOut => self.authorized = false,
+            Kind::Ended => (self.authorized, self.path_closed, self.energy) = (false, false, false),
+            Kind::Unplugged => {
+                (self.connected, self.authorized, self.path_closed, self.energy) =
+                    (false, false, false, false);
+            }
+            Kind::Reading | Kind::Other => {}
+        }
+    }
+}
+
+/// What the CSMS must hear of a line of the book. `offline`: it happened while nobody listened.
+pub(crate) fn apply(plugs: &mut Plugs, event: &Event, told: &Told, offline: bool) -> Option<Message> {
+    if event.kind == Kind::Other {
+        return None;
+    }
+    if plugs.get(&event.evse).is_none_or(|plug| plug.session != event.session) {
+        // A reading, an end, an unplugging of a session whose beginning the CSMS never heard.
+        if matches!(event.kind, Kind::Unplugged | Kind::Ended | Kind::Deauthorized | Kind::ConnectTimedOut) {
+            return None;
+        }
+        // Power paths close behind plugs: a session that we meet in its middle is connected.
+        let connected = !matches!(event.kind, Kind::Plugged | Kind::Authorized);
+        plugs.insert(event.evse, Plugged { session: event.session, connected, ..Plugged::default() });
+    }
+    let plug = plugs.get_mut(&event.evse)?;
+    let before = plug.clone();
+    plug.hear(event);
+    let starts = told.start_points.iter().any(|point| plug.holds(*point) && !before.holds(*point));
+    let stops = told.stop_points.iter().any(|point| !plug.holds(*point) && before.holds(*point));
+    let message = match (&plug.running, starts, stops) {
+        (None, true, _) => {
+            plug.count += 1;
+            let id = transaction_id(&told.prefix, event.session, plug.count);
+            plug.running = Some(Running {
+                id,
+                next_seq: 0,
+                evse_told: false,
+                token_told: false,
+                remote_start_told: false,
+            });
+            Some(message(plug, event, told, "Started", offline))
+        }
+        (None, false, _) => None,
+        (Some(_), _, true) => {
+            let ended = message(plug, event, told, "Ended", offline);
+            plug.running = None;
+            Some(ended)
+        }
+        (Some(_), _, false) => {
+            let periodic = event.kind == Kind::Reading;
+            let empty = periodic && reading(plug, event, told, "Updated").is_none();
+            (!empty).then(|| message(plug, event, told, "Updated", offline))
+        }
+    };
+    if matches!(event.kind, Kind::Unplugged | Kind::ConnectTimedOut) {
+        plugs.remove(&event.evse);
+    }
+    message
+}
+
+/// At most 36 characters.
+fn transaction_id(prefix: &str, session: u64, count: u32) -> String {
+    if count == 1 { format!("{prefix}-{session}") } else { format!("{prefix}-{session}-{count}") }
+}
+
+fn message(plug: &mut Plugged, event: &Event, told: &Told, kind: &str, offline: bool) -> Message {
+    let value = reading(plug, event, told, kind);
+    let running = plug.running.as_mut().expect("the caller started it");
+    let mut info = json!({ "transactionId": running.id });
+    if let Some(state) = charging_state(plug.connected, plug.energy, event.kind) {
+        info["chargingState"] = state.into();
+    }
+    if let Some(number) = plug.remote_start.filter(|_| !running.remote_start_told) {
+        info["remoteStartId"] = number.into();
+        running.remote_start_told = true;
+    }
+    if kind == "Ended" {
+        info["stoppedReason"] = event.reason.map_or_else(|| unsaid(event.kind), reason).into();
+    }
+    let mut payload = json!({
+        "eventType": kind,
+        "timestamp": rfc3339(event.sample.unix),
+        "triggerReason": trigger(plug, event, kind),
+        "seqNo": plug.running.as_ref().map_or(0, |running| running.next_seq),
+        "transactionInfo": info,
+    });
+    if offline {
+        payload["offline"] = true.into();
+    }
+    let running = plug.running.as_mut().expect("the caller started it");
+    running.next_seq += 1;
+    if plug.connected && !running.evse_told {
+        running.evse_told = true;
+        payload["evse"] = json!({ "id": event.evse, "connectorId": 1 });
+    }
+    let token =
+        if running.token_told { event.token.clone().filter(|_| kind == "Ended") } else { plug.token.clone() };
+    if let Some(token) = &token {
+        running.token_told = true;
+        payload["idToken"] = id_token(token);
+        if let Some(number) = plug.reservation.take() {
+            payload["reservationId"] = number.into();
+        }
+    }
+    if let Some(value) = value {
+        payload["meterValue"] = json!([value]);
+    }
+    let about = About::Event { transaction: plug.transaction, token };
+    Message { action: "TransactionEvent", payload, about }
+}
+
+fn reading(plug: &Plugged, event: &Event, told: &Told, kind: &str) -> Option<Value> {
+    let sample = Sample { register: event.sample.register.or(plug.register), ..event.sample };
+    match (kind, event.kind) {
+        ("Started", _) => meter_value(&sample, &told.started, Context::Begin),
+        ("Ended", _) => meter_value(&sample, &told.ended, Context::End),
+        (_, Kind::Reading) if event.on_the_clock => meter_value(&sample, &told.aligned, Context::Clock),
+        (_, Kind::Reading) => meter_value(&sample, &told.sampled, Context::Periodic),
+        // The bill's two registers, where the transaction of the CSMS is longer than the book's.
+        (_, Kind::Started) => meter_value(&sample, &told.started, Context::Begin),
+        (_, Kind::Ended) => meter_value(&sample, &told.ended, Context::End),
+        (
+            _,
+            Kind::Plugged
+            | Kind::Authorized
+            | Kind::Charging
+            | Kind::SuspendedEv
+            | Kind::SuspendedEvse
+            | Kind::Deauthorized
+            | Kind::Unplugged
+            | Kind::ConnectTimedOut
+            | Kind::Other,
+        ) => None,
+    }
+}
+
+const fn charging_state(connected: bool, energy: bool, kind: Kind) -> Option<&'static str> {
+    match kind {
+        Kind::Charging => Some("Charging"),
+        Kind::SuspendedEv => Some("SuspendedEV"),
+        Kind::SuspendedEvse => Some("SuspendedEVSE"),
+        Kind::Plugged | Kind::Authorized | Kind::Started if connected => Some("EVConnected"),
+        Kind::Plugged | Kind::Authorized | Kind::Started | Kind::Unplugged => Some("Idle"),
+        Kind::Ended if connected => Some("EVConnected"),
+        Kind::Ended => Some("Idle"),
+        Kind::Reading if energy => Some("Charging"),
+        Kind::Reading | Kind::Deauthorized | Kind::ConnectTimedOut | Kind::Other => None,
+    }
+}
+
+fn trigger(plug: &Plugged, event: &Event, kind: &str) -> &'static str {
+    match event.kind {
+        Kind::Plugged => "CablePluggedIn",
+        Kind::Authorized | Kind::Started if plug.remote_start.is_some() => "RemoteStart",
+        Kind::Started if kind == "Started" && plug.last_by_cable => "CablePluggedIn",
+        Kind::Started if kind != "Started" => "ChargingStateChanged",
+        Kind::Authorized | Kind::Started => "Authorized",
+        Kind::Charging | Kind::SuspendedEv | Kind::SuspendedEvse => "ChargingStateChanged",
+        Kind::Reading if event.on_the_clock => "MeterValueClock",
+        Kind::Reading => "MeterValuePeriodic",
+        Kind::Deauthorized => "Deauthorized",
+        Kind::Ended => event.reason.map_or("ChargingStateChanged", stop_trigger),
+        Kind::Unplugged => "EVCommunicationLost",
+        Kind::ConnectTimedOut => "EVConnectTimeout",
+        Kind::Other => "AbnormalCondition",
+    }
+}
+
+const fn stop_trigger(reason: Reason) -> &'static str {
+    match reason {
+        Reason::DeAuthorized => "Deauthorized",
+        Reason::EVDisconnected => "EVCommunicationLost",
+        Reason::EnergyLimitReached => "EnergyLimitReached",
+        Reason::TimeLimitReached => "TimeLimitReached",
+        Reason::Timeout => "EVConnectTimeout",
+        Reason::Local | Reason::LocalOutOfCredit | Reason::MasterPass => "StopAuthorized",
+        Reason::Remote => "RemoteStop",
+        Reason::ImmediateReset => "ResetCommand",
+        Reason::UnlockCommand => "UnlockCommand",
+        Reason::StoppedByEV | Reason::SOCLimitReached => "ChargingStateChanged",
+        Reason::EmergencyStop
+        | Reason::GroundFault
+        | Reason::Other
+        | Reason::OvercurrentFault
+        | Reason::PowerLoss
+        | Reason::PowerQuality
+        | Reason::Reboot => "AbnormalCondition",
+    }
+}
+
+const fn unsaid(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Unplugged => "EVDisconnected",
+        Kind::Deauthorized => "DeAuthorized",
+        Kind::SuspendedEv => "StoppedByEV",
+        Kind::ConnectTimedOut => "Timeout",
+        Kind::Plugged
+        | Kind::Authorized
+        | Kind::Started
+        | Kind::Charging
+        | Kind::SuspendedEvse
+        | Kind::Reading
+        | Kind::Ended
+        | Kind::Other => "Other",
+    }
+}
+
+/// 2.0.1's word for it; it has none for an unlock.
+const fn reason(reason: Reason) -> &'static str {
+    match reason {
+        Reason::DeAuthorized => "DeAuthorized",
+        Reason::EmergencyStop => "EmergencyStop",
+        Reason::EnergyLimitReached => "EnergyLimitReached",
+        Reason::EVDisconnected => "EVDisconnected",
+        Reason::GroundFault => "GroundFault",
+        Reason::ImmediateReset => "ImmediateReset",
+        Reason::Local => "Local",
+        Reason::LocalOutOfCredit => "LocalOutOfCredit",
+        Reason::MasterPass => "MasterPass",
+        Reason::OvercurrentFault => "OvercurrentFault",
+        Reason::PowerLoss => "PowerLoss",
+        Reason::PowerQuality => "PowerQuality",
+        Reason::Reboot => "Reboot",
+        Reason::Remote => "Remote",
+        Reason::SOCLimitReached => "SOCLimitReached",
+        Reason::StoppedByEV => "StoppedByEV",
+        Reason::TimeLimitReached => "TimeLimitReached",
+        Reason::Timeout => "Timeout",
+        Reason::Other | Reason::UnlockCommand => "Other",
+    }
+}
+
+/// An IdTokenType.
+pub(crate) fn id_token(token: &Token) -> Value {
+    json!({ "idToken": token.id, "type": token.kind })
+}

@@ -1,0 +1,130 @@
+//! Whether a token may charge: local list, cache, CSMS, or the rule for when it is away.
+
+use voltry_bus::TokenStatus;
+
+use super::*;
+
+/// Questions about tokens that may wait for the CSMS.
+const ASKED_MAX: usize = 16;
+
+/// A question that waits for the CSMS.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked {
+    token: Token,
+    then: AskedThen,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum AskedThen {
+    /// The station waits for the answer.
+    Answer(u64),
+    /// This is done if the token may charge (a remote start that wants an authorization).
+    Command(Command),
+}
+
+impl Asked {
+    /// The station waits for the answer.
+    #[must_use]
+    pub const fn by_station(ticket: u64, token: Token) -> Self {
+        Self { token, then: AskedThen::Answer(ticket) }
+    }
+
+    /// This is done if the token may charge.
+    #[must_use]
+    pub const fn before(command: Command, token: Token) -> Self {
+        Self { token, then: AskedThen::Command(command) }
+    }
+
+    /// Who.
+    #[must_use]
+    pub const fn token(&self) -> &Token {
+        &self.token
+    }
+}
+
+impl Uplink {
+    pub(super) fn authorize(&mut self, now: Now, asked: Asked, actions: &mut Vec<Action>) {
+        let online = self.registration == Registration::Accepted;
+        let local = if online { name::LOCAL_PRE_AUTHORIZE } else { name::LOCAL_AUTHORIZE_OFFLINE };
+        if self.core.variables.is(local)
+            && let Some((info, source)) = self.locally(now, &asked.token)
+        {
+            // Online the CSMS may know better of a token that is not accepted here (C13, C14).
+            if info.is_accepted() || !online {
+                self.decide(&asked, &info, source, actions);
+                return;
+            }
+        }
+        if !online {
+            self.decide_offline(&asked, actions);
+        } else if self.asked.len() >= ASKED_MAX {
+            self.decide(&asked, &TokenInfo::of(TokenStatus::Unknown), "offline", actions);
+        } else {
+            self.asked.push_back(asked);
+        }
+    }
+
+    fn locally(&self, now: Now, token: &Token) -> Option<(TokenInfo, &'static str)> {
+        let time = self.core.clock.now(now);
+        let variables = &self.core.variables;
+        let listed =
+            variables.is(name::LIST_ENABLED).then(|| self.core.tokens.in_list(token, time)).flatten();
+        if let Some(info) = listed {
+            return Some((info, "local-list"));
+        }
+        let life = variables.number(name::CACHE_LIFE);
+        let cached =
+            variables.is(name::CACHE_ENABLED).then(|| self.core.tokens.in_cache(token, time, life)).flatten();
+        cached.map(|info| (info, "cache"))
+    }
+
+    /// The CSMS is away, and neither list nor cache knows the token.
+    pub(super) fn decide_offline(&self, asked: &Asked, actions: &mut Vec<Action>) {
+        let allowed = self.core.variables.is(name::OFFLINE_UNKNOWN);
+        let status = if allowed { TokenStatus::Accepted } else { TokenStatus::Unknown };
+        Self::decide_at(asked, &TokenInfo::of(status), "offline", actions);
+    }
+
+    pub(super) fn authorize_answered(
+        &mut self,
+        now: Now,
+        asked: &Asked,
+        payload: Option<&str>,
+        actions: &mut Vec<Action>,
+    ) {
+        let version = self.core.version;
+        match payload.and_then(|payload| dialect::authorize_answer(version, payload)) {
+            Some(info) => {
+                self.remember(now, &asked.token, info.clone(), actions);
+                self.decide(asked, &info, "csms", actions);
+            }
+            None => self.decide_offline(asked, actions),
+        }
+    }
+
+    fn decide(&mut self, asked: &Asked, info: &TokenInfo, source: &str, actions: &mut Vec<Action>) {
+        if let (AskedThen::Command(command), true) = (&asked.then, info.is_accepted()) {
+            self.order(command.clone(), actions);
+            return;
+        }
+        Self::decide_at(asked, info, source, actions);
+    }
+
+    fn decide_at(asked: &Asked, info: &TokenInfo, source: &str, actions: &mut Vec<Action>) {
+        let token = asked.token.masked();
+        info!(token, status = %info.status, source, "token judged");
+        match asked.then {
+            AskedThen::Answer(ticket) => {
+                let answer = TokenAnswer {
+                    status: info.status,
+                    group: info.group.clone(),
+                    source: source.to_owned(),
+                    expires: info.expires,
+                    detail: String::new(),
+                };
+                actions.push(Action::Authorized { ticket, answer });
+            }
+            AskedThen::Command(_) => warn!(token, "a remote start was not authorized"),
+        }
+    }
+}

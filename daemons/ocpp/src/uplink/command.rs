@@ -1,0 +1,102 @@
+//! What the CSMS wants of the station, and what came of it.
+
+use crate::transactions::Token;
+
+/// Something that the station must do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Let this driver charge; `None`: on whichever EVSE waits or is plugged in next.
+    RemoteStart {
+        /// Where.
+        evse: Option<u32>,
+        /// Who.
+        token: Token,
+        /// The CSMS's number of this start (2.0.1).
+        id: Option<i64>,
+    },
+    /// End a transaction.
+    Stop {
+        /// Where.
+        evse: u32,
+        /// The book's number; 0: whatever runs there.
+        transaction: u64,
+        /// Why.
+        why: StopReason,
+    },
+    /// Into or out of service, lasting; EVSE 0: all.
+    SetAvailable {
+        /// Where.
+        evse: u32,
+        /// Into service.
+        available: bool,
+    },
+    /// Open the lock; ends nothing.
+    Unlock {
+        /// Where.
+        evse: u32,
+    },
+    /// End all transactions (of an EVSE; 0: all), then start anew.
+    Reset {
+        /// Where; 0: the whole station.
+        evse: u32,
+        /// At once, or when the transactions are over.
+        immediate: bool,
+    },
+    /// A reservation.
+    Reserve {
+        /// Its number.
+        id: i64,
+        /// Where; 0: any.
+        evse: u32,
+        /// For whom.
+        token: Token,
+        /// For whose group; empty: none.
+        group: String,
+        /// Until when, microseconds of Unix time.
+        until: i64,
+    },
+    /// No reservation any more.
+    CancelReservation {
+        /// Its number.
+        id: i64,
+    },
+    /// A setting of the station.
+    Set {
+        /// Its name there.
+        setting: &'static str,
+        /// Its value.
+        value: String,
+    },
+}
+
+/// Why the uplink ends a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopReason {
+    /// The CSMS asked.
+    Remote,
+    /// The CSMS does not accept the token.
+    Deauthorized,
+}
+
+/// What came of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is so.
+    Done,
+    /// It will be so when the transaction is over.
+    Scheduled,
+    /// It is not, and this is why.
+    Refused(String),
+    /// A reservation: somebody charges there.
+    Occupied,
+    /// A reservation: it is broken.
+    Faulted,
+    /// A reservation: it is out of service.
+    Unavailable,
+    /// The station has no such EVSE, transaction, reservation.
+    Unknown,
+    /// There is nothing that could do it.
+    NotSupported,
+    /// The station does not answer.
+    Silent,
+}

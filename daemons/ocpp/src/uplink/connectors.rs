@@ -1,0 +1,317 @@
+//! What the connectors are, as the CSMS is told: only what changed, with the time of the change.
+//! Pure.
+
+use std::collections::BTreeMap;
+
+use voltry_bus::{EvseState, EvseStatus};
+
+use crate::transactions::Kind;
+
+/// A connector's status: 1.6's words, of which 2.0.1's are a coarser view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// A vehicle may come.
+    Available,
+    /// Plugged in, nothing flows yet.
+    Preparing,
+    /// Delivering.
+    Charging,
+    /// The vehicle takes nothing.
+    SuspendedEv,
+    /// The station gives nothing.
+    SuspendedEvse,
+    /// Over, still plugged in.
+    Finishing,
+    /// Kept for somebody.
+    Reserved,
+    /// Out of service.
+    Unavailable,
+    /// Broken.
+    Faulted,
+}
+
+impl Status {
+    /// As 1.6 writes it.
+    #[must_use]
+    pub const fn v16(self) -> &'static str {
+        match self {
+            Self::Available => "Available",
+            Self::Preparing => "Preparing",
+            Self::Charging => "Charging",
+            Self::SuspendedEv => "SuspendedEV",
+            Self::SuspendedEvse => "SuspendedEVSE",
+            Self::Finishing => "Finishing",
+            Self::Reserved => "Reserved",
+            Self::Unavailable => "Unavailable",
+            Self::Faulted => "Faulted",
+        }
+    }
+
+    /// As 2.0.1 writes it.
+    #[must_use]
+    pub const fn v201(self) -> &'static str {
+        match self {
+            Self::Available => "Available",
+            Self::Preparing | Self::Charging | Self::SuspendedEv | Self::SuspendedEvse | Self::Finishing => {
+                "Occupied"
+            }
+            Self::Reserved => "Reserved",
+            Self::Unavailable => "Unavailable",
+            Self::Faulted => "Faulted",
+        }
+    }
+}
+
+/// A fault as the CSMS is told.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Trouble {
+    /// The industry's code, as `MREC8EmergencyStop`; empty: none.
+    pub code: String,
+    /// In words.
+    pub cause: String,
+}
+
+/// One connector. Connector 0 of EVSE 0 is the station as 1.6 has it.
+#[derive(Debug, Clone)]
+pub struct Connector {
+    /// What it is.
+    pub status: Status,
+    /// Its worst fault.
+    pub trouble: Trouble,
+    /// Since when, microseconds of Unix time and whether the clock was set.
+    pub since: Since,
+    /// What the CSMS was last told.
+    told: Option<(Status, Trouble)>,
+    /// The newest line of the book about the flow of a transaction's current.
+    flow: Option<(u64, Kind)>,
+    /// The EVSE's status as last heard.
+    heard: Option<EvseStatus>,
+    reserved: bool,
+}
+
+/// An instant on both clocks, to be told as a time of day once that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Since {
+    /// Microseconds of Unix time as the machine had it.
+    pub unix: i64,
+    /// It was set.
+    pub set: bool,
+    /// `CLOCK_BOOTTIME`.
+    pub at: voltry_units::Timestamp,
+}
+
+impl Connector {
+    fn new(since: Since) -> Self {
+        Self {
+            status: Status::Unavailable,
+            trouble: Trouble::default(),
+            since,
+            told: None,
+            flow: None,
+            heard: None,
+            reserved: false,
+        }
+    }
+
+    fn is_told(&self) -> bool {
+        self.told.as_ref().is_some_and(|(status, trouble)| *status == self.status && *trouble == self.trouble)
+    }
+
+    fn judge(&mut self, since: Since) {
+        let (status, trouble) = match &self.heard {
+            None => (Status::Unavailable, Trouble::default()),
+            Some(heard) => (status(heard, self.flow, self.reserved), trouble(heard)),
+        };
+        if status != self.status || trouble != self.trouble {
+            (self.status, self.trouble, self.since) = (status, trouble, since);
+        }
+    }
+
+    /// Whether it is in service.
+    #[must_use]
+    pub fn is_operative(&self) -> bool {
+        self.heard.as_ref().is_some_and(|heard| heard.available)
+    }
+
+    /// The open transaction of the book; 0: none.
+    #[must_use]
+    pub fn transaction(&self) -> u64 {
+        self.heard.as_ref().map_or(0, |heard| heard.transaction)
+    }
+
+    /// The EVSE as last heard.
+    #[must_use]
+    pub fn heard(&self) -> Option<&EvseStatus> {
+        self.heard.as_ref()
+    }
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub struct Connectors {
+    all: BTreeMap<u32, Connector>,
+}
+
+impl Connectors {
+    /// The station's EVSEs, new or again.
+    pub fn hear(&mut self, statuses: Vec<EvseStatus>, since: Since) {
+        self.all.entry(0).or_insert_with(|| {
+            let mut station = Connector::new(since);
+            station.status = Status::Available;
+            station
+        });
+        for heard in statuses {
+            let connector = self.all.entry(heard.evse).or_insert_with(|| Connector::new(since));
+            connector.heard = Some(heard);
+            connector.judge(since);
+        }
+    }
+
+    /// A line of the book about the flow of current.
+    pub fn flow(&mut self, evse: u32, transaction: u64, kind: Kind, since: Since) {
+        if let Some(connector) = self.all.get_mut(&evse) {
+            connector.flow = Some((transaction, kind));
+            connector.judge(since);
+        }
+    }
+
+    /// An EVSE was reserved, or is no more.
+    pub fn reserve(&mut self, evse: u32, reserved: bool, since: Since) {
+        if let Some(connector) = self.all.get_mut(&evse) {
+            connector.reserved = reserved;
+            connector.judge(since);
+        }
+    }
+
+    /// After a boot the CSMS knows nothing.
+    pub fn forget_told(&mut self) {
+        for connector in self.all.values_mut() {
+            connector.told = None;
+        }
+    }
+
+    /// The next one of which the CSMS has to hear. `station`: the station itself is one too (1.6).
+    #[must_use]
+    pub fn untold(&self, station: bool) -> Option<u32> {
+        let mut wanted = self.all.iter().filter(|(number, _)| station || **number != 0);
+        wanted.find(|(_, connector)| !connector.is_told()).map(|(number, _)| *number)
+    }
+
+    /// The CSMS heard this.
+    pub fn told(&mut self, evse: u32, status: Status, trouble: Trouble) {
+        if let Some(connector) = self.all.get_mut(&evse) {
+            connector.told = Some((status, trouble));
+        }
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn get(&self, evse: u32) -> Option<&Connector> {
+        self.all.get(&evse)
+    }
+
+    /// The EVSEs' numbers.
+    pub fn evses(&self) -> impl Iterator<Item = u32> {
+        self.all.keys().copied().filter(|evse| *evse != 0)
+    }
+}
+
+fn trouble(heard: &EvseStatus) -> Trouble {
+    heard.faults.first().map_or_else(Trouble::default, |fault| Trouble {
+        code: fault.code.clone(),
+        cause: fault.cause.clone(),
+    })
+}
+
+fn status(heard: &EvseStatus, flow: Option<(u64, Kind)>, reserved: bool) -> Status {
+    let Ok(state) = heard.state.parse::<EvseState>() else { return Status::Unavailable };
+    let kind = flow.filter(|(transaction, _)| *transaction == heard.transaction).map(|(_, kind)| kind);
+    let suspended = if kind == Some(Kind::SuspendedEv) {
+        Some(Status::SuspendedEv)
+    } else {
+        (kind == Some(Kind::SuspendedEvse)).then_some(Status::SuspendedEvse)
+    };
+    match state {
+        EvseState::Faulted | EvseState::Emergency | EvseState::ErrorShutdown => Status::Faulted,
+        EvseState::Unavailable => Status::Unavailable,
+        EvseState::Starting | EvseState::Available if !heard.available => Status::Unavailable,
+        EvseState::Starting => Status::Unavailable,
+        EvseState::Available if reserved => Status::Reserved,
+        EvseState::Available => Status::Available,
+        EvseState::Connected
+        | EvseState::Authorizing
+        | EvseState::Parameters
+        | EvseState::CableCheck
+        | EvseState::PreCharge => suspended.unwrap_or(Status::Preparing),
+        EvseState::Charging => suspended.unwrap_or(Status::Charging),
+        EvseState::Paused => Status::SuspendedEv,
+        EvseState::Stopping | EvseState::Finished => Status::Finishing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use voltry_units::Timestamp;
+
+    fn heard(evse: u32, state: &str) -> EvseStatus {
+        EvseStatus {
+            evse,
+            state: state.to_owned(),
+            available: true,
+            authorized: false,
+            voltage: 0.0,
+            current: 0.0,
+            share: 0.0,
+            energy: 0.0,
+            soc: -1.0,
+            transaction: 0,
+            faults: Vec::new(),
+        }
+    }
+
+    fn at(seconds: u64) -> Since {
+        let at = Timestamp::from_micros(seconds * 1_000_000);
+        Since { unix: i64::try_from(seconds).unwrap(), set: true, at }
+    }
+
+    fn tell_all(connectors: &mut Connectors) -> Vec<u32> {
+        let mut told = Vec::new();
+        while let Some(evse) = connectors.untold(false) {
+            let connector = connectors.get(evse).unwrap();
+            let (status, trouble) = (connector.status, connector.trouble.clone());
+            connectors.told(evse, status, trouble);
+            told.push(evse);
+        }
+        told
+    }
+
+    #[test]
+    fn only_what_changed_is_told_and_with_the_time_of_the_change() {
+        let mut connectors = Connectors::default();
+        connectors.hear(vec![heard(1, "available"), heard(2, "available")], at(1));
+        assert_eq!(tell_all(&mut connectors), [1, 2]);
+        connectors.hear(vec![heard(1, "available"), heard(2, "connected")], at(5));
+        connectors.hear(vec![heard(1, "available"), heard(2, "authorizing")], at(9));
+        assert_eq!(connectors.get(2).unwrap().since, at(5));
+        assert_eq!(tell_all(&mut connectors), [2]);
+    }
+
+    #[test]
+    fn what_changed_back_in_an_outage_is_not_told() {
+        let mut connectors = Connectors::default();
+        connectors.hear(vec![heard(1, "available")], at(1));
+        tell_all(&mut connectors);
+        connectors.hear(vec![heard(1, "charging")], at(2));
+        connectors.hear(vec![heard(1, "available")], at(3));
+        assert_eq!(connectors.untold(false), None);
+    }
+
+    #[test]
+    fn an_evse_whose_daemon_is_away_is_unavailable_and_says_so() {
+        let mut connectors = Connectors::default();
+        connectors.hear(vec![heard(1, "absent")], at(1));
+        assert_eq!(connectors.get(1).unwrap().status, Status::Unavailable);
+        assert_eq!(tell_all(&mut connectors), [1]);
+    }
+}

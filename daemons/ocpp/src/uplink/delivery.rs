@@ -1,0 +1,320 @@
+//! The transaction messages: in the book's order, each until the CSMS has it. Pure.
+//!
+//! ```text
+//!   book ──▶ ahead ──▶ current line ──▶ message ──▶ sent ──▶ acknowledged ──▶ next line
+//!                                          ▲          │ lost: again with the same id
+//!                                          └──────────┘ refused: again later, in the end set aside
+//! ```
+//!
+//! What is stored: the last line of which everything was acknowledged, what the CSMS knows by then
+//! ([`Transactions`]), and under which id the next line's message went out. That is enough to go on
+//! from any instant at which the machine dies.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use voltry_units::Timestamp;
+
+use crate::config::Version;
+use crate::transactions::{self, About, Event, Message, Told, Transactions};
+
+/// Lines read from the book ahead of time, at the most.
+pub const AHEAD: u32 = 50;
+
+/// How far it has come: what the store keeps.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The last line of the book of which the CSMS has everything.
+    pub acknowledged: u64,
+    /// What it knows by then.
+    pub transactions: Transactions,
+    /// The message of the next line that is under way.
+    #[serde(default)]
+    pub sending: Option<Sending>,
+}
+
+/// A message that went out, or is about to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sending {
+    /// The line of the book.
+    pub line: u64,
+    /// The id of its CALL.
+    pub id: String,
+    /// The payload as it went out: the same again after a restart, whatever was configured since.
+    pub payload: String,
+}
+
+/// Where the message stands that is to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// It may go out.
+    Ready,
+    /// It is out.
+    Out,
+    /// Refused; it goes out again then.
+    Waiting(Timestamp),
+}
+
+#[derive(Debug)]
+struct Current {
+    line: u64,
+    message: Message,
+    /// What the CSMS knows after this line.
+    after: Transactions,
+    id: Option<String>,
+    /// From before a restart: what had gone out.
+    payload: Option<String>,
+    turn: Turn,
+    attempts: u64,
+}
+
+/// A message that the CSMS does not take.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SetAside {
+    /// The line of the book.
+    pub line: u64,
+    /// OCPP's action.
+    pub action: &'static str,
+    /// Its payload.
+    pub payload: String,
+}
+
+/// The queue of transaction messages.
+#[derive(Debug)]
+pub struct Delivery {
+    version: Version,
+    progress: Progress,
+    ahead: VecDeque<Event>,
+    reading: bool,
+    /// The newest line that the book has.
+    newest: u64,
+    /// Lines from this one on happened while the CSMS listened.
+    online_from: u64,
+    current: Option<Current>,
+}
+
+impl Delivery {
+    /// Goes on from where the store says.
+    #[must_use]
+    pub fn new(version: Version, progress: Progress) -> Self {
+        Self {
+            version,
+            progress,
+            ahead: VecDeque::new(),
+            reading: false,
+            newest: 0,
+            online_from: u64::MAX,
+            current: None,
+        }
+    }
+
+    /// What must be stored before anything else happens.
+    #[must_use]
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Lines that wait.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.newest.saturating_sub(self.progress.acknowledged)
+    }
+
+    /// What the CSMS knows, or is about to be told.
+    #[must_use]
+    pub fn known(&self) -> &Transactions {
+        self.current.as_ref().map_or(&self.progress.transactions, |current| &current.after)
+    }
+
+    /// The book has lines up to this one.
+    pub fn book_grew(&mut self, newest: u64) {
+        self.newest = self.newest.max(newest);
+    }
+
+    /// The CSMS listens from now on: what the book has already, happened while it did not.
+    pub fn online(&mut self) {
+        self.online_from = self.newest + 1;
+        if let Some(current) = self.current.as_mut().filter(|current| current.turn == Turn::Out) {
+            current.turn = Turn::Ready;
+        }
+    }
+
+    /// It is gone: what was out goes out again, with the same id.
+    pub fn offline(&mut self) {
+        self.online_from = u64::MAX;
+        if let Some(current) = self.current.as_mut() {
+            current.turn = Turn::Ready;
+        }
+    }
+
+    /// After which line the book is to be read now.
+    pub fn wants(&mut self) -> Option<u64> {
+        let last = self.ahead.back().map_or_else(
+            || self.current.as_ref().map_or(self.progress.acknowledged, |current| current.line),
+            |event| event.number,
+        );
+        let wanted = !self.reading && self.ahead.is_empty() && last < self.newest;
+        self.reading |= wanted;
+        wanted.then_some(last)
+    }
+
+    /// What the book gave; nothing if it could not be read.
+    pub fn read(&mut self, events: Vec<Event>) {
+        self.reading = false;
+        for event in events {
+            self.newest = self.newest.max(event.number);
+            self.ahead.push_back(event);
+        }
+    }
+
+    /// Goes through the book up to the next line of which the CSMS must hear. `time` is the time of
+    /// day to tell for an event. Returns whether the progress changed.
+    fn advance(&mut self, told: &Told, time: &impl Fn(&Event) -> i64) {
+        while self.current.is_none() {
+            let Some(mut event) = self.ahead.pop_front() else { return };
+            if event.number <= self.progress.acknowledged {
+                continue;
+            }
+            event.sample.unix = time(&event);
+            let mut after = self.progress.transactions.clone();
+            let offline = event.number < self.online_from;
+            let message = transactions::apply(&mut after, self.version, &event, told, offline);
+            let Some(message) = message else {
+                self.progress.transactions = after;
+                self.progress.acknowledged = event.number;
+                self.progress.sending = None;
+                continue;
+            };
+            let kept = self.progress.sending.take().filter(|kept| kept.line == event.number);
+            let (id, payload) = kept.map(|kept| (kept.id, kept.payload)).unzip();
+            self.current = Some(Current {
+                line: event.number,
+                message,
+                after,
+                id,
+                payload,
+                turn: Turn::Ready,
+                attempts: 0,
+            });
+        }
+    }
+
+    /// The message to send now, with its id. The progress must be stored before it leaves.
+    pub fn next(
+        &mut self,
+        now: Timestamp,
+        told: &Told,
+        time: &impl Fn(&Event) -> i64,
+        new_id: &mut impl FnMut() -> String,
+    ) -> Option<Out> {
+        self.advance(told, time);
+        let current = self.current.as_mut()?;
+        match current.turn {
+            Turn::Out => return None,
+            Turn::Waiting(until) if now < until => return None,
+            Turn::Ready | Turn::Waiting(_) => {}
+        }
+        let message = &current.message;
+        let payload = current.payload.get_or_insert_with(|| message.payload.to_string()).clone();
+        if message.about == About::Undeliverable {
+            let aside = SetAside { line: current.line, action: message.action, payload };
+            self.pass(None);
+            return Some(Out::SetAside(aside));
+        }
+        let id = current.id.get_or_insert_with(&mut *new_id).clone();
+        current.turn = Turn::Out;
+        let (line, action) = (current.line, message.action);
+        self.progress.sending = Some(Sending { line, id: id.clone(), payload: payload.clone() });
+        Some(Out::Call { id, action, payload })
+    }
+
+    /// The message that is out was taken. `csms`: the number that 1.6's answer brings.
+    pub fn acknowledged(&mut self, csms: Option<i64>) -> Option<About> {
+        let current = self.current.as_ref().filter(|current| current.turn == Turn::Out)?;
+        let about = current.message.about.clone();
+        self.pass(csms);
+        Some(about)
+    }
+
+    /// Goes on to the next line.
+    fn pass(&mut self, csms: Option<i64>) {
+        let Some(mut current) = self.current.take() else { return };
+        if let About::Start { transaction, .. } = current.message.about
+            && let Some(charge) = current.after.charges.get_mut(&transaction)
+        {
+            charge.csms = csms;
+        }
+        self.progress.sending = None;
+        self.progress.acknowledged = current.line;
+        self.progress.transactions = current.after;
+    }
+
+    /// The message that is out was refused: it goes out again, later each time, and is set aside
+    /// after `attempts`.
+    pub fn refused(&mut self, now: Timestamp, attempts: u64, interval: Duration) -> Option<SetAside> {
+        let current = self.current.as_mut().filter(|current| current.turn == Turn::Out)?;
+        current.attempts += 1;
+        if current.attempts >= attempts {
+            let message = &current.message;
+            let payload = current.payload.clone().unwrap_or_default();
+            let aside = SetAside { line: current.line, action: message.action, payload };
+            self.pass(None);
+            return Some(aside);
+        }
+        // A CALL that was answered is over: the next is another one.
+        current.id = None;
+        let factor = u32::try_from(current.attempts).unwrap_or(u32::MAX);
+        current.turn = Turn::Waiting(now + interval.saturating_mul(factor));
+        None
+    }
+
+    /// Nobody answered in time. The same CALL goes out again when the connection was made anew.
+    pub fn unanswered(&mut self, attempts: u64) -> Option<SetAside> {
+        let current = self.current.as_mut()?;
+        current.attempts += 1;
+        if current.attempts >= attempts {
+            let message = &current.message;
+            let payload = current.payload.clone().unwrap_or_default();
+            let aside = SetAside { line: current.line, action: message.action, payload };
+            self.pass(None);
+            return Some(aside);
+        }
+        current.turn = Turn::Ready;
+        None
+    }
+
+    /// What the message that is out is about.
+    #[must_use]
+    pub fn out(&self) -> Option<&About> {
+        self.current
+            .as_ref()
+            .filter(|current| current.turn == Turn::Out)
+            .map(|current| &current.message.about)
+    }
+
+    /// When a refused message goes out again.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Timestamp> {
+        match self.current.as_ref()?.turn {
+            Turn::Waiting(until) => Some(until),
+            Turn::Ready | Turn::Out => None,
+        }
+    }
+}
+
+/// What is next.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Out {
+    /// Send this.
+    Call {
+        /// The id of the CALL.
+        id: String,
+        /// OCPP's action.
+        action: &'static str,
+        /// Its payload.
+        payload: String,
+    },
+    /// Keep this where a person finds it: it cannot be sent.
+    SetAside(SetAside),
+}

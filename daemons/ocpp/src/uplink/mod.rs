@@ -1,0 +1,314 @@
+//! The uplink: what is said to the CSMS, when, and what it may ask. Pure:
+//! `step(now, input) -> actions`.
+//!
+//! ```text
+//!              connected              accepted
+//!   Offline ─────────────▶ Booting ─────────────▶ Accepted ◀──┐
+//!      ▲                    │    ▲                   │        │ connected again
+//!      │         pending,   ▼    │ its interval      │        │ (no second boot)
+//!      │         rejected  Waiting                   ▼        │
+//!      └──────────────────────────────────────── disconnected ┘
+//! ```
+//!
+//! One CALL of ours is out at a time. While the station is accepted the order is: an authorization
+//! that a driver waits for, then by turns what else there is to tell and the transactions.
+
+mod authorize;
+mod command;
+mod connectors;
+mod core;
+mod delivery;
+mod sending;
+mod step;
+mod tokens;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use serde_json::Value;
+use tracing::{debug, info, warn};
+use voltry_bus::{EvseStatus, TokenAnswer};
+use voltry_units::Timestamp;
+
+pub use authorize::Asked;
+pub use command::{Command, Outcome, StopReason};
+pub use connectors::{Connector, Connectors, Since, Status, Trouble};
+pub use core::Core;
+pub use delivery::{AHEAD, Delivery, Progress, Sending, SetAside};
+pub use tokens::{Cached, ListChange, TokenInfo, Tokens};
+
+use crate::config::Version;
+use crate::dialect;
+use crate::messages::Refusal;
+use crate::model::{Variables, name};
+use crate::rpc::ErrorCode;
+use crate::time::{Clock, Now};
+use crate::transactions::{About, Event, Token};
+
+/// Requests of the CSMS that may wait for the station.
+const PENDING_MAX: usize = 16;
+/// Other messages that may wait for the CSMS.
+const NOTICES_MAX: usize = 64;
+/// How soon a BootNotification is sent again where the CSMS does not say.
+const BOOT_RETRY: Duration = Duration::from_secs(30);
+/// How soon a message that is no transaction's is tried again after an error.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input {
+    /// The WebSocket is up.
+    Connected,
+    /// It is gone.
+    Disconnected,
+    /// The answer to a CALL of ours.
+    Answered {
+        /// Its id.
+        id: String,
+        /// The payload, or the CALLERROR's code and description.
+        answer: Result<String, (String, String)>,
+    },
+    /// Nobody answered it in time.
+    Unanswered {
+        /// Its id.
+        id: String,
+    },
+    /// A CALL of the CSMS.
+    Called {
+        /// Its id.
+        id: String,
+        /// Its action.
+        action: String,
+        /// Its payload.
+        payload: String,
+    },
+    /// The book has lines up to this one.
+    BookGrew(u64),
+    /// What the book gave to [`Action::ReadBook`]; nothing if it could not be read.
+    Book(Vec<Event>),
+    /// The EVSEs.
+    Evses(Vec<EvseStatus>),
+    /// The station asks whether a token may charge.
+    Authorize {
+        /// The number of the question.
+        ticket: u64,
+        /// Who.
+        token: Token,
+    },
+    /// What came of [`Action::Command`].
+    Done {
+        /// Its number.
+        ticket: u64,
+        /// What.
+        outcome: Outcome,
+    },
+    /// Time passed.
+    Tick,
+}
+
+/// What the shell must do, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Store this, durably, before anything that follows.
+    Store(Record),
+    /// Send a CALL.
+    Call {
+        /// Its id.
+        id: String,
+        /// Its action.
+        action: &'static str,
+        /// Its payload.
+        payload: String,
+    },
+    /// Answer a CALL of the CSMS.
+    Reply {
+        /// Its id.
+        id: String,
+        /// The payload, or why not.
+        answer: Result<Value, Refusal>,
+    },
+    /// Ask the station; then [`Input::Done`].
+    Command {
+        /// The number to answer with.
+        ticket: u64,
+        /// What.
+        command: Command,
+    },
+    /// Tell the station.
+    Authorized {
+        /// The number of its question.
+        ticket: u64,
+        /// Whether the token may charge.
+        answer: TokenAnswer,
+    },
+    /// Read the book after this line; then [`Input::Book`].
+    ReadBook(u64),
+    /// Tell the book how far the CSMS has it.
+    Acknowledge(u64),
+    /// Close the connection and make another.
+    Reconnect(&'static str),
+    /// Use this password from the next connection on.
+    NewPassword(String),
+}
+
+/// What must last.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    /// How far the transactions are told.
+    Progress(Progress),
+    /// A variable.
+    Variable(&'static str, String),
+    /// The local list.
+    List(ListChange),
+    /// An answer for the cache, and one that goes.
+    Cached(String, Cached, Option<String>),
+    /// The cache is empty.
+    ClearCache,
+    /// A message that the CSMS does not take.
+    SetAside(SetAside),
+    /// Why the next boot will be.
+    BootReason(&'static str),
+}
+
+/// Something to tell that is no transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// The time.
+    Heartbeat,
+    /// A connector's status, although it did not change.
+    Status(u32),
+    /// What the meter says now.
+    MeterValues(u32),
+    /// The firmware's status.
+    FirmwareStatus,
+    /// The log upload's status.
+    LogStatus,
+    /// 1.6's diagnostics.
+    DiagnosticsStatus,
+    /// The running transaction (2.0.1).
+    Transaction(u32),
+    /// A part of a report (2.0.1): the request, the report, the part's number.
+    Report(i64, dialect::Report, usize),
+}
+
+/// Where the registration stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registration {
+    /// Not connected.
+    Offline,
+    /// A BootNotification is due or out.
+    Booting,
+    /// The CSMS wants to configure first.
+    Pending {
+        /// When to boot again.
+        again: Timestamp,
+    },
+    /// It wants nothing of us.
+    Rejected {
+        /// When to boot again.
+        again: Timestamp,
+    },
+    /// It listens.
+    Accepted,
+}
+
+/// What our CALL that is out is about.
+#[derive(Debug, Clone, PartialEq)]
+enum Out {
+    Boot,
+    Status { evse: u32, status: Status, trouble: Trouble },
+    Notice(Notice),
+    Authorize(Asked),
+    Transaction,
+}
+
+/// A CALL of the CSMS that waits for the station.
+#[derive(Debug)]
+struct PendingReply {
+    id: String,
+    reply: dialect::Reply,
+}
+
+/// The uplink.
+#[derive(Debug)]
+pub struct Uplink {
+    core: Core,
+    registration: Registration,
+    /// The CSMS has answered a BootNotification since we started.
+    answered: bool,
+    /// It has accepted us since.
+    booted: bool,
+    out: Option<(String, Out)>,
+    asked: VecDeque<Asked>,
+    pending: BTreeMap<u64, PendingReply>,
+    next_ticket: u64,
+    next_id: u64,
+    id_prefix: String,
+    /// What is no transaction's went last.
+    told_last: bool,
+    /// Nothing but transactions before.
+    quiet_until: Timestamp,
+    heartbeat_at: Timestamp,
+    /// What was last stored of the progress.
+    stored: Progress,
+}
+
+/// What the store and the configuration know at the start.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// The version spoken.
+    pub version: Version,
+    /// How far the transactions are told.
+    pub progress: Progress,
+    /// Variables.
+    pub variables: Variables,
+    /// Local list and cache.
+    pub tokens: Tokens,
+    /// Why the station booted, in 2.0.1's word.
+    pub boot_reason: String,
+    /// Starts every id made here: never the same twice on one CSMS.
+    pub prefix: String,
+    /// Starts 2.0.1's transaction ids: the same as long as the store lives.
+    pub transactions_prefix: String,
+}
+
+impl Uplink {
+    /// At the start of the daemon, or when the CSMS speaks another version than the last.
+    #[must_use]
+    pub fn new(known: Known) -> Self {
+        let core = Core {
+            version: known.version,
+            clock: Clock::default(),
+            variables: known.variables,
+            tokens: known.tokens,
+            connectors: Connectors::default(),
+            delivery: Delivery::new(known.version, known.progress.clone()),
+            boot_reason: known.boot_reason,
+            notices: VecDeque::new(),
+            prefix: known.transactions_prefix,
+            edges: BTreeMap::new(),
+        };
+        Self {
+            core,
+            registration: Registration::Offline,
+            answered: false,
+            booted: false,
+            out: None,
+            asked: VecDeque::new(),
+            pending: BTreeMap::new(),
+            next_ticket: 0,
+            next_id: 0,
+            told_last: false,
+            quiet_until: Timestamp::BOOT,
+            heartbeat_at: Timestamp::BOOT,
+            stored: known.progress,
+            id_prefix: known.prefix,
+        }
+    }
+
+    /// Where the registration stands.
+    #[must_use]
+    pub fn registration(&self) -> Registration {
+        self.registration
+    }
+}

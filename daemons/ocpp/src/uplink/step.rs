@@ -1,0 +1,357 @@
+//! What each input leads to.
+
+use super::*;
+
+impl Uplink {
+    /// The only way in. What it returns must be done, in order.
+    #[must_use]
+    pub fn step(&mut self, now: Now, input: Input) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match input {
+            Input::Connected => self.connected(now),
+            Input::Disconnected => self.disconnected(&mut actions),
+            Input::Answered { id, answer } => self.answered(now, &id, answer, &mut actions),
+            Input::Unanswered { id } => self.unanswered(now, &id, &mut actions),
+            Input::Called { id, action, payload } => self.called(now, id, &action, &payload, &mut actions),
+            Input::BookGrew(newest) => self.core.delivery.book_grew(newest),
+            Input::Book(events) => self.read(now, events),
+            Input::Evses(statuses) => self.core.connectors.hear(statuses, since(now)),
+            Input::Authorize { ticket, token } => {
+                self.authorize(now, Asked::by_station(ticket, token), &mut actions);
+            }
+            Input::Done { ticket, outcome } => self.done(now, ticket, &outcome, &mut actions),
+            Input::Tick => {}
+        }
+        if let Some(after) = self.core.delivery.wants() {
+            actions.push(Action::ReadBook(after));
+        }
+        self.send_next(now, &mut actions);
+        actions
+    }
+
+    /// When to call [`Self::step`] with [`Input::Tick`] at the latest; `None`: not before anything
+    /// else happens.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Timestamp> {
+        if self.out.is_some() {
+            return None;
+        }
+        match self.registration {
+            Registration::Offline => None,
+            Registration::Booting => Some(self.quiet_until),
+            Registration::Pending { again } | Registration::Rejected { again } => Some(again),
+            Registration::Accepted => {
+                let retry = self.has_news().then_some(self.quiet_until);
+                let times = [self.heartbeat_due(), retry, self.core.delivery.deadline()];
+                times.into_iter().flatten().min()
+            }
+        }
+    }
+
+    fn connected(&mut self, now: Now) {
+        self.out = None;
+        self.quiet_until = now.at;
+        if self.booted {
+            self.registration = Registration::Accepted;
+            self.core.delivery.online();
+            self.heartbeat_at = now.at;
+        } else {
+            self.registration = Registration::Booting;
+        }
+    }
+
+    fn disconnected(&mut self, actions: &mut Vec<Action>) {
+        self.registration = Registration::Offline;
+        self.core.delivery.offline();
+        self.pending.clear();
+        if let Some((_, Out::Authorize(asked))) = self.out.take() {
+            self.asked.push_front(asked);
+        }
+        for asked in std::mem::take(&mut self.asked) {
+            self.decide_offline(&asked, actions);
+        }
+    }
+
+    fn read(&mut self, now: Now, events: Vec<Event>) {
+        for event in &events {
+            self.core.hear(event);
+            self.core.connectors.flow(event.evse, event.transaction, event.kind, since(now));
+        }
+        self.core.delivery.read(events);
+    }
+
+    fn answered(
+        &mut self,
+        now: Now,
+        id: &str,
+        answer: Result<String, (String, String)>,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some((_, out)) = self.out.take_if(|(out, _)| out == id) else {
+            debug!(id, "an answer to nothing that is out");
+            return;
+        };
+        let (payload, error) = match answer {
+            Ok(payload) => (Some(payload), None),
+            Err((code, text)) => (None, Some(format!("{code}: {text}"))),
+        };
+        if let Some(error) = &error {
+            warn!(error, about = out.name(), "the CSMS answered with an error");
+        }
+        match out {
+            Out::Boot => self.boot_answered(now, payload.as_deref(), actions),
+            Out::Status { evse, status, trouble } => match payload {
+                Some(_) => self.core.connectors.told(evse, status, trouble),
+                None => self.quiet_until = now.at + RETRY,
+            },
+            Out::Notice(Notice::Heartbeat) => {
+                let time = payload.and_then(|payload| dialect::heartbeat_answer(self.core.version, &payload));
+                if let Some(time) = time {
+                    self.core.clock.heard(now, time);
+                }
+            }
+            Out::Notice(_) => {}
+            Out::Authorize(asked) => self.authorize_answered(now, &asked, payload.as_deref(), actions),
+            Out::Transaction => self.transaction_answered(now, payload.as_deref(), actions),
+        }
+    }
+
+    fn unanswered(&mut self, now: Now, id: &str, actions: &mut Vec<Action>) {
+        let Some((_, out)) = self.out.take_if(|(out, _)| out == id) else { return };
+        warn!(about = out.name(), "the CSMS does not answer; connecting anew");
+        match out {
+            Out::Transaction => {
+                let attempts = self.core.variables.number(name::ATTEMPTS);
+                if let Some(aside) = self.core.delivery.unanswered(attempts) {
+                    set_aside(aside, actions);
+                    self.store_progress(actions);
+                }
+            }
+            Out::Authorize(asked) => self.decide_offline(&asked, actions),
+            Out::Boot | Out::Status { .. } | Out::Notice(_) => self.quiet_until = now.at + RETRY,
+        }
+        actions.push(Action::Reconnect("a message was not answered in time"));
+    }
+
+    fn boot_answered(&mut self, now: Now, payload: Option<&str>, actions: &mut Vec<Action>) {
+        let again = now.at + BOOT_RETRY;
+        let Some(answer) = payload.and_then(|payload| dialect::boot_answer(self.core.version, payload))
+        else {
+            self.registration = Registration::Booting;
+            self.quiet_until = again;
+            return;
+        };
+        self.answered = true;
+        self.core.clock.heard(now, answer.time);
+        let interval = Duration::from_secs(answer.interval_s);
+        let again = if interval.is_zero() { again } else { now.at + interval };
+        match answer.status {
+            dialect::BootStatus::Accepted => {
+                info!(interval_s = answer.interval_s, "the CSMS has accepted the station");
+                self.registration = Registration::Accepted;
+                self.booted = true;
+                if let Some(definition) = crate::model::find(name::HEARTBEAT_INTERVAL)
+                    && answer.interval_s > 0
+                {
+                    self.core.variables.set(definition, answer.interval_s.to_string());
+                }
+                self.heartbeat_at = now.at;
+                self.core.connectors.forget_told();
+                self.core.delivery.online();
+                actions.push(Action::Store(Record::BootReason("PowerUp")));
+            }
+            dialect::BootStatus::Pending => {
+                info!("the CSMS wants to configure the station first");
+                self.registration = Registration::Pending { again };
+            }
+            dialect::BootStatus::Rejected => {
+                warn!(again_s = again.since(now.at).as_secs(), "the CSMS rejects the station");
+                self.registration = Registration::Rejected { again };
+            }
+        }
+    }
+
+    fn transaction_answered(&mut self, now: Now, payload: Option<&str>, actions: &mut Vec<Action>) {
+        let version = self.core.version;
+        let answer = payload.and_then(|payload| dialect::transaction_answer(version, payload));
+        let needs_number = matches!(self.core.delivery.out(), Some(About::Start { .. }));
+        let usable = answer.as_ref().is_some_and(|answer| !needs_number || answer.csms.is_some());
+        if !usable {
+            let attempts = self.core.variables.number(name::ATTEMPTS);
+            let interval = Duration::from_secs(self.core.variables.number(name::ATTEMPT_INTERVAL));
+            if let Some(aside) = self.core.delivery.refused(now.at, attempts, interval) {
+                set_aside(aside, actions);
+                self.store_progress(actions);
+            }
+            return;
+        }
+        let Some(answer) = answer else { return };
+        let Some(about) = self.core.delivery.acknowledged(answer.csms) else { return };
+        self.store_progress(actions);
+        let acknowledged = self.core.delivery.progress().acknowledged;
+        actions.push(Action::Acknowledge(acknowledged));
+        let Some(info) = answer.info else { return };
+        let (transaction, token) = match about {
+            About::Start { transaction, token } | About::Event { transaction, token } => (transaction, token),
+            About::Stop { token } => (0, token),
+            About::Values | About::Undeliverable => (0, None),
+        };
+        let Some(token) = token else { return };
+        self.remember(now, &token, info.clone(), actions);
+        if !info.is_accepted() && transaction != 0 && self.core.variables.is(name::STOP_ON_INVALID) {
+            self.stop_unwanted(transaction, actions);
+        }
+    }
+
+    /// The CSMS does not accept the token of a transaction that runs.
+    fn stop_unwanted(&mut self, transaction: u64, actions: &mut Vec<Action>) {
+        let running = self
+            .core
+            .connectors
+            .evses()
+            .find(|evse| self.core.connectors.get(*evse).is_some_and(|c| c.transaction() == transaction));
+        if let Some(evse) = running {
+            warn!(evse, transaction, "the CSMS does not accept the token: the transaction ends");
+            let command = Command::Stop { evse, transaction, why: StopReason::Deauthorized };
+            self.command(command, None, actions);
+        }
+    }
+
+    pub(super) fn remember(&mut self, now: Now, token: &Token, info: TokenInfo, actions: &mut Vec<Action>) {
+        if self.core.variables.is(name::CACHE_ENABLED) {
+            let heard = self.core.clock.now(now);
+            let (id, cached, gone) = self.core.tokens.remember(token, info, heard);
+            actions.push(Action::Store(Record::Cached(id, cached, gone)));
+        }
+    }
+
+    fn called(&mut self, now: Now, id: String, action: &str, payload: &str, actions: &mut Vec<Action>) {
+        let listens = match self.registration {
+            Registration::Offline => return,
+            Registration::Booting if !self.answered => dialect::listens_before_boot(self.core.version),
+            Registration::Rejected { .. } => false,
+            Registration::Pending { .. } | Registration::Booting | Registration::Accepted => true,
+        };
+        if !listens {
+            let why = "not before the station is accepted";
+            actions.push(Action::Reply { id, answer: Err(Refusal::new(ErrorCode::SecurityError, why)) });
+            return;
+        }
+        if !self.booted && dialect::is_remote_start_or_stop(action) {
+            self.reply(id, action, serde_json::json!({ "status": "Rejected" }), actions);
+            return;
+        }
+        let handled = dialect::handle(&mut self.core, now, action, payload);
+        for record in handled.store {
+            actions.push(Action::Store(record));
+        }
+        match handled.answer {
+            dialect::Answer::Now(payload) => self.reply(id, action, payload, actions),
+            dialect::Answer::Refused(refusal) => {
+                actions.push(Action::Reply { id, answer: Err(refusal) });
+            }
+            dialect::Answer::Asks(command, reply) if self.pending.len() < PENDING_MAX => {
+                self.command(command, Some(PendingReply { id, reply }), actions);
+            }
+            dialect::Answer::Asks(..) => {
+                let answer = Err(Refusal::new(ErrorCode::InternalError, "too many requests wait"));
+                actions.push(Action::Reply { id, answer });
+            }
+            dialect::Answer::Authorizes { token, command, reply } => {
+                // The CSMS has its answer; the driver waits for the CSMS's.
+                self.reply(id, action, reply, actions);
+                self.authorize(now, Asked::before(command, token), actions);
+            }
+        }
+        for command in handled.also {
+            self.command(command, None, actions);
+        }
+        for then in handled.then {
+            match then {
+                dialect::Then::Boot => self.boot_again(now),
+                dialect::Then::Tell(notice) => self.tell(notice),
+                dialect::Then::Password(password) => actions.push(Action::NewPassword(password)),
+            }
+        }
+    }
+
+    fn boot_again(&mut self, now: Now) {
+        if matches!(self.registration, Registration::Pending { .. } | Registration::Accepted) {
+            self.registration = Registration::Booting;
+            self.core.boot_reason = "Triggered".to_owned();
+            self.quiet_until = now.at;
+        }
+    }
+
+    /// Queues something to tell; beyond the bound the oldest goes.
+    pub(super) fn tell(&mut self, notice: Notice) {
+        if self.core.notices.contains(&notice) {
+            return;
+        }
+        if self.core.notices.len() >= NOTICES_MAX {
+            let gone = self.core.notices.pop_front();
+            debug!(?gone, "too much to tell: the oldest is left out");
+        }
+        self.core.notices.push_back(notice);
+    }
+
+    fn reply(&self, id: String, action: &str, payload: Value, actions: &mut Vec<Action>) {
+        let answer = match crate::messages::check_response(self.core.version, action, &payload) {
+            Ok(()) => Ok(payload),
+            Err(error) => {
+                tracing::error!(action, %error, "an answer of ours is not what the schema wants");
+                debug_assert!(false, "{action}: {error}: {payload}");
+                Err(Refusal::new(ErrorCode::InternalError, "the answer could not be made"))
+            }
+        };
+        actions.push(Action::Reply { id, answer });
+    }
+
+    fn command(&mut self, command: Command, reply: Option<PendingReply>, actions: &mut Vec<Action>) {
+        self.next_ticket += 1;
+        if let Some(reply) = reply {
+            self.pending.insert(self.next_ticket, reply);
+        }
+        actions.push(Action::Command { ticket: self.next_ticket, command });
+    }
+
+    pub(super) fn order(&mut self, command: Command, actions: &mut Vec<Action>) {
+        self.command(command, None, actions);
+    }
+
+    fn done(&mut self, now: Now, ticket: u64, outcome: &Outcome, actions: &mut Vec<Action>) {
+        let Some(pending) = self.pending.remove(&ticket) else { return };
+        let action = pending.reply.action();
+        let payload = dialect::reply(&mut self.core, now, &pending.reply, outcome);
+        self.reply(pending.id, action, payload, actions);
+    }
+
+    pub(super) fn store_progress(&mut self, actions: &mut Vec<Action>) {
+        let progress = self.core.delivery.progress();
+        if *progress != self.stored {
+            self.stored = progress.clone();
+            actions.push(Action::Store(Record::Progress(self.stored.clone())));
+        }
+    }
+}
+
+pub(super) fn set_aside(aside: SetAside, actions: &mut Vec<Action>) {
+    tracing::error!(line = aside.line, action = aside.action, "the CSMS does not take a message: set aside");
+    actions.push(Action::Store(Record::SetAside(aside)));
+}
+
+fn since(now: Now) -> Since {
+    Since { unix: now.unix, set: now.set, at: now.at }
+}
+
+impl Out {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Boot => "boot",
+            Self::Status { .. } => "status",
+            Self::Notice(_) => "notice",
+            Self::Authorize(_) => "authorization",
+            Self::Transaction => "transaction",
+        }
+    }
+}

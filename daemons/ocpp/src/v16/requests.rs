@@ -1,0 +1,296 @@
+//! What the CSMS asks in 1.6.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::config::Version;
+use crate::dialect::{Answer, Handled, Reply, Then};
+use crate::messages::{Refusal, is_known};
+use crate::model::{self, Access, Refused, TABLE};
+use crate::transactions::{Context, Measurand, meter_value_v16};
+use crate::uplink::{Command, ListChange, Outcome, Record, StopReason};
+
+type Result<T> = std::result::Result<T, Refusal>;
+
+pub(crate) fn handle(core: &mut Core, now: Now, action: &str, payload: &str) -> Result<Handled> {
+    match action {
+        "GetConfiguration" => take(payload, |asked| get_configuration(core, now, &asked)),
+        "ChangeConfiguration" => take(payload, |asked| change_configuration(core, &asked)),
+        "RemoteStartTransaction" => take(payload, |asked| remote_start(core, &asked)),
+        "RemoteStopTransaction" => take(payload, |asked| remote_stop(core, &asked)),
+        "ChangeAvailability" => take(payload, |asked| change_availability(core, &asked)),
+        "TriggerMessage" => take(payload, |asked| trigger(core, &asked)),
+        "ExtendedTriggerMessage" => take(payload, |asked| extended_trigger(core, &asked)),
+        "Reset" => take(payload, |asked| reset(&asked)),
+        "UnlockConnector" => take(payload, |asked| unlock(core, &asked)),
+        "ClearCache" => take(payload, |_: ClearCacheRequest| clear_cache(core)),
+        "GetLocalListVersion" => take(payload, |_: GetLocalListVersionRequest| {
+            let enabled = core.variables.is(name::LIST_ENABLED);
+            Handled::now(json!({ "listVersion": if enabled { core.tokens.version } else { -1 } }))
+        }),
+        "SendLocalList" => {
+            let written: Value = serde_json::from_str(payload).unwrap_or_default();
+            take(payload, |asked| send_local_list(core, &asked, &written))
+        }
+        "DataTransfer" => {
+            take(payload, |_: DataTransferRequest| Handled::now(json!({ "status": "UnknownVendorId" })))
+        }
+        _ if is_known(Version::V16, action) => {
+            Ok(Handled::refused(ErrorCode::NotSupported, "not supported by this station"))
+        }
+        _ => Ok(Handled::refused(ErrorCode::NotImplemented, "OCPP 1.6 has no such request")),
+    }
+}
+
+fn take<T>(payload: &str, handle: impl FnOnce(T) -> Handled) -> Result<Handled>
+where
+    T: DeserializeOwned + crate::messages::Checked,
+{
+    decode(payload).map(handle)
+}
+
+fn status(word: &str) -> Handled {
+    Handled::now(json!({ "status": word }))
+}
+
+fn get_configuration(core: &Core, now: Now, asked: &GetConfigurationRequest) -> Handled {
+    let (mut known, mut unknown) = (Vec::new(), Vec::new());
+    let mut add = |definition: &model::Definition| {
+        let mut item = json!({
+            "key": definition.key,
+            "readonly": definition.access == Access::ReadOnly,
+        });
+        if definition.access != Access::WriteOnly {
+            item["value"] = short(&core.value(definition, now), 500).into();
+        }
+        known.push(item);
+    };
+    match &asked.key {
+        Some(keys) if !keys.is_empty() => {
+            for key in keys {
+                match model::find_key(key) {
+                    Some(definition) => add(definition),
+                    None => unknown.push(key.to_string()),
+                }
+            }
+        }
+        Some(_) | None => TABLE.iter().filter(|definition| definition.key.is_some()).for_each(add),
+    }
+    let mut answer = json!({ "configurationKey": known });
+    if !unknown.is_empty() {
+        answer["unknownKey"] = unknown.into();
+    }
+    Handled::now(answer)
+}
+
+fn change_configuration(core: &mut Core, asked: &ChangeConfigurationRequest) -> Handled {
+    let Some(definition) = model::find_key(&asked.key) else { return status("NotSupported") };
+    let taken = match core.variables.check(definition, &asked.value, true) {
+        Ok(taken) => taken,
+        Err(Refused::ReadOnly) => return status("Rejected"),
+        Err(Refused::Invalid(why)) => {
+            tracing::warn!(key = definition.key, why, "the CSMS writes a value that is none");
+            return status("Rejected");
+        }
+    };
+    if !taken.left_out.is_empty() {
+        tracing::warn!(key = definition.key, left_out = ?taken.left_out, "not measured here, left out");
+    }
+    let mut handled = status(if taken.reboot { "RebootRequired" } else { "Accepted" });
+    core.write(definition, taken.value, &mut handled);
+    handled
+}
+
+fn remote_start(core: &Core, asked: &RemoteStartTransactionRequest) -> Handled {
+    let evse = asked.connector_id.map(u32::try_from);
+    let evse = match evse {
+        Some(Ok(evse)) if core.connectors.get(evse).is_some() && evse != 0 => Some(evse),
+        None => None,
+        Some(Ok(_) | Err(_)) => return status("Rejected"),
+    };
+    if evse.is_some_and(|evse| core.connectors.get(evse).is_some_and(|it| it.transaction() != 0)) {
+        return status("Rejected");
+    }
+    let token = Token { id: asked.id_tag.as_str().to_owned(), kind: "Central".to_owned() };
+    let command = Command::RemoteStart { evse, token: token.clone(), id: None };
+    if core.variables.is(name::AUTHORIZE_REMOTE_START) {
+        let reply = json!({ "status": "Accepted" });
+        return Handled::answer(Answer::Authorizes { token, command, reply });
+    }
+    Handled::answer(Answer::Asks(command, Reply::to("RemoteStartTransaction")))
+}
+
+fn remote_stop(core: &Core, asked: &RemoteStopTransactionRequest) -> Handled {
+    let charges = &core.delivery.known().charges;
+    let found = charges.iter().find(|(_, charge)| charge.csms == Some(asked.transaction_id));
+    let Some((transaction, charge)) = found else { return status("Rejected") };
+    let command = Command::Stop { evse: charge.evse, transaction: *transaction, why: StopReason::Remote };
+    Handled::answer(Answer::Asks(command, Reply::to("RemoteStopTransaction")))
+}
+
+fn change_availability(core: &Core, asked: &ChangeAvailabilityRequest) -> Handled {
+    let Some(evse) = connector(core, asked.connector_id) else { return status("Rejected") };
+    let available = match asked.r#type {
+        common::ChangeAvailabilityRequestType::Operative => true,
+        common::ChangeAvailabilityRequestType::Inoperative => false,
+    };
+    let command = Command::SetAvailable { evse, available };
+    Handled::answer(Answer::Asks(command, Reply::to("ChangeAvailability")))
+}
+
+/// A connector that there is; 0 is the station.
+fn connector(core: &Core, number: i64) -> Option<u32> {
+    let evse = u32::try_from(number).ok()?;
+    core.connectors.get(evse).map(|_| evse)
+}
+
+/// What a TriggerMessage is about: one connector, or (`None`) all of them.
+fn triggered(core: &Core, number: Option<i64>) -> Option<Vec<u32>> {
+    match number {
+        None | Some(0) => Some(core.connectors.evses().collect()),
+        Some(number) => connector(core, number).map(|evse| vec![evse]),
+    }
+}
+
+fn trigger(core: &Core, asked: &TriggerMessageRequest) -> Handled {
+    use common::TriggerMessageRequestRequestedMessage as Requested;
+    let evses = triggered(core, asked.connector_id);
+    trigger_what(match asked.requested_message {
+        Requested::BootNotification => Some(vec![Then::Boot]),
+        Requested::Heartbeat => Some(vec![Then::Tell(Notice::Heartbeat)]),
+        Requested::FirmwareStatusNotification => Some(vec![Then::Tell(Notice::FirmwareStatus)]),
+        Requested::DiagnosticsStatusNotification => Some(vec![Then::Tell(Notice::DiagnosticsStatus)]),
+        Requested::StatusNotification => each(evses, asked.connector_id, Notice::Status),
+        Requested::MeterValues => each(evses, Some(1), Notice::MeterValues),
+    })
+}
+
+fn extended_trigger(core: &Core, asked: &ExtendedTriggerMessageRequest) -> Handled {
+    use common::ExtendedTriggerMessageRequestRequestedMessage as Requested;
+    let evses = triggered(core, asked.connector_id);
+    trigger_what(match asked.requested_message {
+        Requested::BootNotification => Some(vec![Then::Boot]),
+        Requested::Heartbeat => Some(vec![Then::Tell(Notice::Heartbeat)]),
+        Requested::FirmwareStatusNotification => Some(vec![Then::Tell(Notice::FirmwareStatus)]),
+        Requested::LogStatusNotification => Some(vec![Then::Tell(Notice::LogStatus)]),
+        Requested::StatusNotification => each(evses, asked.connector_id, Notice::Status),
+        Requested::MeterValues => each(evses, Some(1), Notice::MeterValues),
+        Requested::SignChargePointCertificate => return status("NotImplemented"),
+    })
+}
+
+fn each(evses: Option<Vec<u32>>, station: Option<i64>, notice: fn(u32) -> Notice) -> Option<Vec<Then>> {
+    let mut evses = evses?;
+    // The station is connector 0, where nobody in particular is asked for.
+    if matches!(station, None | Some(0)) {
+        evses.insert(0, 0);
+    }
+    Some(evses.into_iter().map(|evse| Then::Tell(notice(evse))).collect())
+}
+
+fn trigger_what(then: Option<Vec<Then>>) -> Handled {
+    match then {
+        Some(then) => Handled { then, ..status("Accepted") },
+        None => status("Rejected"),
+    }
+}
+
+fn reset(asked: &ResetRequest) -> Handled {
+    let immediate = match asked.r#type {
+        common::ResetRequestType::Hard | common::ResetRequestType::Soft => true,
+    };
+    let command = Command::Reset { evse: 0, immediate };
+    Handled::answer(Answer::Asks(command, Reply::to("Reset")))
+}
+
+fn unlock(core: &Core, asked: &UnlockConnectorRequest) -> Handled {
+    match connector(core, asked.connector_id) {
+        Some(evse) if evse != 0 => {
+            Handled::answer(Answer::Asks(Command::Unlock { evse }, Reply::to("UnlockConnector")))
+        }
+        Some(_) | None => status("NotSupported"),
+    }
+}
+
+fn clear_cache(core: &mut Core) -> Handled {
+    if !core.variables.is(name::CACHE_ENABLED) {
+        return status("Rejected");
+    }
+    core.tokens.clear_cache();
+    Handled { store: vec![Record::ClearCache], ..status("Accepted") }
+}
+
+fn send_local_list(core: &mut Core, asked: &SendLocalListRequest, written: &Value) -> Handled {
+    if !core.variables.is(name::LIST_ENABLED) {
+        return status("NotSupported");
+    }
+    let entries = asked.local_authorization_list.as_deref().unwrap_or_default();
+    let full = match asked.update_type {
+        common::UpdateType::Full => true,
+        common::UpdateType::Differential => false,
+    };
+    let too_many = entries.len() as u64 > core.variables.number(name::SEND_LIST_MAX);
+    // 1.6, 6.38: a full list whose entries say nothing of a token is none.
+    let incomplete = full && entries.iter().any(|entry| entry.id_tag_info.is_none());
+    if asked.list_version <= 0 || too_many || incomplete {
+        return status("Failed");
+    }
+    if !full && asked.list_version <= core.tokens.version {
+        return status("VersionMismatch");
+    }
+    let entry = |(place, entry): (usize, &common::LocalAuthorizationListItem)| {
+        let written = &written["localAuthorizationList"][place]["idTagInfo"];
+        let info = entry.id_tag_info.as_ref().map(|info| token_info(info, written));
+        (entry.id_tag.as_str().to_owned(), info)
+    };
+    let change = ListChange {
+        full,
+        version: asked.list_version,
+        entries: entries.iter().enumerate().map(entry).collect(),
+    };
+    if core.tokens.after(&change) as u64 > core.variables.number(name::LIST_MAX) {
+        return status("Failed");
+    }
+    let change = core.tokens.change(change);
+    Handled { store: vec![Record::List(change)], ..status("Accepted") }
+}
+
+/// What the meter says now, of a connector; of the station itself there is nothing to say.
+pub(super) fn meter_values(core: &Core, now: Now, evse: u32) -> Option<Value> {
+    let sample = core.sample_now(now, evse)?;
+    let measurands = Measurand::parse_list(core.variables.get(name::SAMPLED_MEASURANDS));
+    let value = meter_value_v16(&sample, &measurands, Context::Trigger)
+        .or_else(|| meter_value_v16(&sample, &Measurand::ALL, Context::Trigger))?;
+    let mut payload = json!({ "connectorId": evse, "meterValue": [value] });
+    let transaction = core.connectors.get(evse)?.transaction();
+    if let Some(number) = core.delivery.known().charges.get(&transaction).and_then(|charge| charge.csms) {
+        payload["transactionId"] = number.into();
+    }
+    Some(payload)
+}
+
+pub(crate) fn reply(core: &mut Core, now: Now, action: &str, outcome: &Outcome) -> Value {
+    let _ = (core, now);
+    let word = match (action, outcome) {
+        ("UnlockConnector", Outcome::Done) => "Unlocked",
+        ("UnlockConnector", Outcome::NotSupported | Outcome::Unknown) => "NotSupported",
+        ("UnlockConnector", _) => "UnlockFailed",
+        ("ReserveNow", Outcome::Occupied) => "Occupied",
+        ("ReserveNow", Outcome::Faulted) => "Faulted",
+        ("ReserveNow", Outcome::Unavailable) => "Unavailable",
+        ("ChangeAvailability", Outcome::Scheduled) => "Scheduled",
+        (_, Outcome::Done | Outcome::Scheduled) => "Accepted",
+        (
+            _,
+            Outcome::Refused(_)
+            | Outcome::Occupied
+            | Outcome::Faulted
+            | Outcome::Unavailable
+            | Outcome::Unknown
+            | Outcome::NotSupported
+            | Outcome::Silent,
+        ) => "Rejected",
+    };
+    json!({ "status": word })
+}

@@ -1,0 +1,123 @@
+//! OCPP 2.0.1.
+
+mod device_model;
+mod local_list;
+mod requests;
+
+use serde_json::{Value, json};
+use voltry_bus::TokenStatus;
+
+use crate::dialect::{BootAnswer, BootStatus, TransactionAnswer};
+use crate::messages::{decode, v201::*};
+use crate::model::name;
+use crate::rpc::ErrorCode;
+use crate::time::{Now, parse, rfc3339};
+use crate::transactions::{Token, id_token};
+use crate::uplink::{Core, Notice, TokenInfo};
+
+pub(crate) use requests::{handle, reply};
+
+fn short(text: &str, longest: usize) -> String {
+    text.chars().take(longest).collect()
+}
+
+pub(crate) fn boot(core: &Core) -> Value {
+    let variables = &core.variables;
+    let mut station = json!({
+        "vendorName": short(variables.get(name::VENDOR), 50),
+        "model": short(variables.get(name::MODEL), 20),
+        "firmwareVersion": short(variables.get(name::FIRMWARE), 50),
+    });
+    let serial = variables.get(name::SERIAL);
+    if !serial.is_empty() {
+        station["serialNumber"] = short(serial, 25).into();
+    }
+    json!({ "reason": core.boot_reason, "chargingStation": station })
+}
+
+pub(crate) fn boot_answer(payload: &str) -> Option<BootAnswer> {
+    let answer: BootNotificationResponse = decode(payload).ok()?;
+    Some(BootAnswer {
+        status: match answer.status {
+            common::RegistrationStatusEnum::Accepted => BootStatus::Accepted,
+            common::RegistrationStatusEnum::Pending => BootStatus::Pending,
+            common::RegistrationStatusEnum::Rejected => BootStatus::Rejected,
+        },
+        time: current_time(payload)?,
+        interval_s: u64::try_from(answer.interval).unwrap_or(0),
+    })
+}
+
+fn current_time(payload: &str) -> Option<i64> {
+    let value: Value = serde_json::from_str(payload).ok()?;
+    parse(value["currentTime"].as_str()?)
+}
+
+pub(crate) fn heartbeat_answer(payload: &str) -> Option<i64> {
+    current_time(payload)
+}
+
+pub(crate) fn status(core: &Core, now: Now, evse: u32) -> Value {
+    let Some(connector) = core.connectors.get(evse) else { return Value::Null };
+    let since = connector.since;
+    json!({
+        "timestamp": rfc3339(core.clock.time(since.unix, since.set, Some(since.at), now)),
+        "connectorStatus": connector.status.v201(),
+        "evseId": evse,
+        "connectorId": 1,
+    })
+}
+
+pub(crate) fn authorize(token: &Token) -> Value {
+    json!({ "idToken": id_token(token) })
+}
+
+pub(crate) fn authorize_answer(payload: &str) -> Option<TokenInfo> {
+    let answer: AuthorizeResponse = decode(payload).ok()?;
+    let value: Value = serde_json::from_str(payload).ok()?;
+    Some(token_info(&answer.id_token_info, &value["idTokenInfo"]))
+}
+
+pub(crate) fn transaction_answer(payload: &str) -> Option<TransactionAnswer> {
+    let answer: TransactionEventResponse = decode(payload).ok()?;
+    let value: Value = serde_json::from_str(payload).ok()?;
+    let info = answer.id_token_info.as_ref().map(|info| token_info(info, &value["idTokenInfo"]));
+    Some(TransactionAnswer { csms: None, info })
+}
+
+pub(crate) fn token_info(info: &common::IdTokenInfo, written: &Value) -> TokenInfo {
+    use common::AuthorizationStatusEnum as Status;
+    TokenInfo {
+        status: match info.status {
+            Status::Accepted => TokenStatus::Accepted,
+            Status::Blocked => TokenStatus::Blocked,
+            Status::ConcurrentTx => TokenStatus::ConcurrentTx,
+            Status::Expired => TokenStatus::Expired,
+            Status::Invalid => TokenStatus::Invalid,
+            Status::NoCredit => TokenStatus::NoCredit,
+            Status::NotAllowedTypeEVSE => TokenStatus::NotAllowedTypeEvse,
+            Status::NotAtThisLocation => TokenStatus::NotAtThisLocation,
+            Status::NotAtThisTime => TokenStatus::NotAtThisTime,
+            Status::Unknown => TokenStatus::Unknown,
+        },
+        group: info.group_id_token.as_ref().map_or_else(String::new, |group| group.id_token.to_string()),
+        expires: written["cacheExpiryDateTime"].as_str().and_then(parse).unwrap_or(0),
+    }
+}
+
+pub(crate) fn notice(core: &Core, now: Now, notice: &Notice) -> Option<(&'static str, Value)> {
+    Some(match notice {
+        Notice::Heartbeat => ("Heartbeat", json!({})),
+        Notice::Status(evse) => {
+            core.connectors.get(*evse)?;
+            ("StatusNotification", status(core, now, *evse))
+        }
+        Notice::MeterValues(evse) => ("MeterValues", requests::meter_values(core, now, *evse)?),
+        Notice::FirmwareStatus => ("FirmwareStatusNotification", json!({ "status": "Idle" })),
+        Notice::LogStatus => ("LogStatusNotification", json!({ "status": "Idle" })),
+        Notice::Report(request, report, part) => {
+            ("NotifyReport", device_model::report(core, now, *request, report, *part))
+        }
+        Notice::DiagnosticsStatus | Notice::Transaction(_) => return None,
+    })
+}

@@ -1,0 +1,254 @@
+//! What the CSMS asks in 2.0.1.
+
+use serde::de::DeserializeOwned;
+
+use super::*;
+use crate::config::Version;
+use crate::dialect::{Answer, Handled, Reply, Then};
+use crate::messages::{Refusal, is_known};
+use crate::transactions::{Context, Measurand, meter_value_v201};
+use crate::uplink::{Command, Outcome, Record, StopReason};
+
+type Result<T> = std::result::Result<T, Refusal>;
+
+pub(crate) fn handle(core: &mut Core, now: Now, action: &str, payload: &str) -> Result<Handled> {
+    match action {
+        "GetVariables" => take(payload, |asked| device_model::get_variables(core, now, &asked)),
+        "SetVariables" => take(payload, |asked| device_model::set_variables(core, &asked)),
+        "GetBaseReport" => take(payload, |asked| device_model::get_base_report(&asked)),
+        "GetReport" => take(payload, |asked| device_model::get_report(&asked)),
+        "RequestStartTransaction" => take(payload, |asked| start(core, &asked)),
+        "RequestStopTransaction" => take(payload, |asked| stop(core, &asked)),
+        "GetTransactionStatus" => take(payload, |asked| transaction_status(core, &asked)),
+        "ChangeAvailability" => take(payload, |asked| change_availability(core, &asked)),
+        "TriggerMessage" => take(payload, |asked| trigger(core, &asked)),
+        "Reset" => take(payload, |asked| reset(core, &asked)),
+        "UnlockConnector" => take(payload, |asked| unlock(core, &asked)),
+        "ClearCache" => take(payload, |_: ClearCacheRequest| clear_cache(core)),
+        "GetLocalListVersion" => take(payload, |_: GetLocalListVersionRequest| {
+            Handled::now(json!({ "versionNumber": core.tokens.version }))
+        }),
+        "SendLocalList" => {
+            let written: Value = serde_json::from_str(payload).unwrap_or_default();
+            take(payload, |asked| local_list::send(core, &asked, &written))
+        }
+        "DataTransfer" => {
+            take(payload, |_: DataTransferRequest| Handled::now(json!({ "status": "UnknownVendorId" })))
+        }
+        _ if is_known(Version::V201, action) => {
+            Ok(Handled::refused(ErrorCode::NotSupported, "not supported by this station"))
+        }
+        _ => Ok(Handled::refused(ErrorCode::NotImplemented, "OCPP 2.0.1 has no such request")),
+    }
+}
+
+fn take<T>(payload: &str, handle: impl FnOnce(T) -> Handled) -> Result<Handled>
+where
+    T: DeserializeOwned + crate::messages::Checked,
+{
+    decode(payload).map(handle)
+}
+
+pub(super) fn status(word: &str) -> Handled {
+    Handled::now(json!({ "status": word }))
+}
+
+/// With a reason, for a person (StatusInfoType: a code of at most 20 characters).
+pub(super) fn rejected(reason: &str, info: &str) -> Handled {
+    let info = short(info, 512);
+    Handled::now(json!({
+        "status": "Rejected",
+        "statusInfo": { "reasonCode": reason, "additionalInfo": info },
+    }))
+}
+
+/// An EVSE that there is.
+fn evse(core: &Core, number: i64) -> Option<u32> {
+    let evse = u32::try_from(number).ok()?;
+    core.connectors.evses().find(|known| *known == evse)
+}
+
+/// An EVSE and connector that there are: each EVSE has the one connector 1.
+fn addressed(core: &Core, asked: &common::EVSE) -> Option<u32> {
+    let connector = asked.connector_id.is_none_or(|connector| connector == 1);
+    evse(core, asked.id).filter(|_| connector)
+}
+
+fn start(core: &Core, asked: &RequestStartTransactionRequest) -> Handled {
+    let place = match asked.evse_id {
+        None => None,
+        Some(number) => match evse(core, number) {
+            Some(evse) => Some(evse),
+            None => return rejected("UnknownEvse", "there is no such EVSE"),
+        },
+    };
+    if place.is_some_and(|evse| core.connectors.get(evse).is_some_and(|it| it.transaction() != 0)) {
+        return rejected("TxInProgress", "a transaction is running there");
+    }
+    let token = token(&asked.id_token);
+    let id = Some(asked.remote_start_id);
+    let command = Command::RemoteStart { evse: place, token: token.clone(), id };
+    if core.variables.is(name::AUTHORIZE_REMOTE_START) && token.kind != "NoAuthorization" {
+        let reply = json!({ "status": "Accepted" });
+        return Handled::answer(Answer::Authorizes { token, command, reply });
+    }
+    Handled::answer(Answer::Asks(command, Reply::to("RequestStartTransaction")))
+}
+
+/// Our view of an IdTokenType.
+pub(super) fn token(token: &common::IdToken) -> Token {
+    let kind = serde_json::to_value(&token.r#type).ok();
+    let kind = kind.as_ref().and_then(Value::as_str).unwrap_or("Central").to_owned();
+    Token { id: token.id_token.to_string(), kind }
+}
+
+/// The EVSE and the book's transaction that the CSMS knows by this id.
+fn running(core: &Core, id: &str) -> Option<(u32, u64)> {
+    let plugs = &core.delivery.known().plugged;
+    let found = plugs.iter().find(|(_, plug)| plug.running.as_ref().is_some_and(|running| running.id == id));
+    found.map(|(evse, plug)| (*evse, plug.transaction))
+}
+
+fn stop(core: &Core, asked: &RequestStopTransactionRequest) -> Handled {
+    let Some((evse, transaction)) = running(core, &asked.transaction_id) else {
+        return rejected("TxNotFound", "no such transaction is running");
+    };
+    let command = Command::Stop { evse, transaction, why: StopReason::Remote };
+    Handled::answer(Answer::Asks(command, Reply::to("RequestStopTransaction")))
+}
+
+fn transaction_status(core: &Core, asked: &GetTransactionStatusRequest) -> Handled {
+    let waiting = core.delivery.waiting() > 0;
+    Handled::now(match &asked.transaction_id {
+        None => json!({ "messagesInQueue": waiting }),
+        Some(id) => {
+            let ongoing = running(core, id).is_some();
+            json!({ "ongoingIndicator": ongoing, "messagesInQueue": waiting && ongoing })
+        }
+    })
+}
+
+fn change_availability(core: &Core, asked: &ChangeAvailabilityRequest) -> Handled {
+    let evse = match &asked.evse {
+        None => 0,
+        Some(asked) => match addressed(core, asked) {
+            Some(evse) => evse,
+            None => return rejected("UnknownEvse", "there is no such EVSE or connector"),
+        },
+    };
+    let available = match asked.operational_status {
+        common::OperationalStatusEnum::Operative => true,
+        common::OperationalStatusEnum::Inoperative => false,
+    };
+    let command = Command::SetAvailable { evse, available };
+    Handled::answer(Answer::Asks(command, Reply::to("ChangeAvailability")))
+}
+
+fn trigger(core: &Core, asked: &TriggerMessageRequest) -> Handled {
+    use common::MessageTriggerEnum as Requested;
+    let evses: Option<Vec<u32>> = match &asked.evse {
+        None => Some(core.connectors.evses().collect()),
+        Some(asked) => addressed(core, asked).map(|evse| vec![evse]),
+    };
+    let each = |notice: fn(u32) -> Notice| {
+        evses.clone().map(|evses| evses.into_iter().map(|evse| Then::Tell(notice(evse))).collect())
+    };
+    let then: Option<Vec<Then>> = match asked.requested_message {
+        Requested::BootNotification => Some(vec![Then::Boot]),
+        Requested::Heartbeat => Some(vec![Then::Tell(Notice::Heartbeat)]),
+        Requested::FirmwareStatusNotification => Some(vec![Then::Tell(Notice::FirmwareStatus)]),
+        Requested::LogStatusNotification => Some(vec![Then::Tell(Notice::LogStatus)]),
+        Requested::StatusNotification => each(Notice::Status),
+        Requested::MeterValues => each(Notice::MeterValues),
+        Requested::TransactionEvent
+        | Requested::SignChargingStationCertificate
+        | Requested::SignV2GCertificate
+        | Requested::SignCombinedCertificate
+        | Requested::PublishFirmwareStatusNotification => return status("NotImplemented"),
+    };
+    match then {
+        Some(then) => Handled { then, ..status("Accepted") },
+        None => rejected("UnknownEvse", "there is no such EVSE or connector"),
+    }
+}
+
+fn reset(core: &Core, asked: &ResetRequest) -> Handled {
+    if asked.evse_id.is_some() {
+        // B11.FR.09: a station that cannot reset one EVSE alone says so.
+        return rejected("UnsupportedRequest", "one EVSE alone cannot be reset");
+    }
+    let _ = core;
+    let immediate = match asked.r#type {
+        common::ResetEnum::Immediate => true,
+        common::ResetEnum::OnIdle => false,
+    };
+    Handled::answer(Answer::Asks(Command::Reset { evse: 0, immediate }, Reply::to("Reset")))
+}
+
+fn unlock(core: &Core, asked: &UnlockConnectorRequest) -> Handled {
+    match evse(core, asked.evse_id).filter(|_| asked.connector_id == 1) {
+        None => status("UnknownConnector"),
+        Some(evse) if core.connectors.get(evse).is_some_and(|it| it.transaction() != 0) => {
+            status("OngoingAuthorizedTransaction")
+        }
+        Some(evse) => Handled::answer(Answer::Asks(Command::Unlock { evse }, Reply::to("UnlockConnector"))),
+    }
+}
+
+fn clear_cache(core: &mut Core) -> Handled {
+    if !core.variables.is(name::CACHE_ENABLED) {
+        return rejected("NotEnabled", "the cache is not enabled");
+    }
+    core.tokens.clear_cache();
+    Handled { store: vec![Record::ClearCache], ..status("Accepted") }
+}
+
+/// What the meter says now, of an EVSE.
+pub(super) fn meter_values(core: &Core, now: Now, evse: u32) -> Option<Value> {
+    let sample = core.sample_now(now, evse)?;
+    let measurands = Measurand::parse_list(core.variables.get(name::ALIGNED_MEASURANDS));
+    let value = meter_value_v201(&sample, &measurands, Context::Trigger)
+        .or_else(|| meter_value_v201(&sample, &Measurand::ALL, Context::Trigger))?;
+    Some(json!({ "evseId": evse, "meterValue": [value] }))
+}
+
+pub(crate) fn reply(core: &mut Core, now: Now, action: &str, outcome: &Outcome) -> Value {
+    let _ = (core, now);
+    let word = match (action, outcome) {
+        ("UnlockConnector", Outcome::Done) => "Unlocked",
+        ("UnlockConnector", Outcome::Unknown) => "UnknownConnector",
+        ("UnlockConnector", _) => "UnlockFailed",
+        ("ReserveNow", Outcome::Occupied) => "Occupied",
+        ("ReserveNow", Outcome::Faulted) => "Faulted",
+        ("ReserveNow", Outcome::Unavailable) => "Unavailable",
+        ("ChangeAvailability" | "Reset", Outcome::Scheduled) => "Scheduled",
+        (_, Outcome::Done | Outcome::Scheduled) => "Accepted",
+        (
+            _,
+            Outcome::Refused(_)
+            | Outcome::Occupied
+            | Outcome::Faulted
+            | Outcome::Unavailable
+            | Outcome::Unknown
+            | Outcome::NotSupported
+            | Outcome::Silent,
+        ) => "Rejected",
+    };
+    match outcome {
+        Outcome::Refused(why) => json!({
+            "status": word,
+            "statusInfo": { "reasonCode": "Refused", "additionalInfo": short(why, 512) },
+        }),
+        Outcome::Silent => json!({
+            "status": word,
+            "statusInfo": { "reasonCode": "InternalError", "additionalInfo": "a part does not answer" },
+        }),
+        Outcome::Done
+        | Outcome::Scheduled
+        | Outcome::Occupied
+        | Outcome::Faulted
+        | Outcome::Unavailable
+        | Outcome::Unknown
+        | Outcome::NotSupported => json!({ "status": word }),
+    }
+}

@@ -1,0 +1,304 @@
+//! An uplink between a book and a CSMS that the test plays, in virtual time.
+
+use serde_json::{Value, json};
+use voltry_bus::EvseStatus;
+use voltry_ocpp::Version;
+use voltry_ocpp::model::Variables;
+use voltry_ocpp::store::Store;
+use voltry_ocpp::time::Now;
+use voltry_ocpp::transactions::{Event, Kind, Reason, Sample, Token};
+use voltry_ocpp::uplink::{Action, Command, Input, Known, Outcome, Uplink};
+use voltry_units::Timestamp;
+
+/// The machine's time of day at the start: 2026-05-28T20:26:40Z.
+pub(crate) const START: i64 = 1_780_000_000_000_000;
+
+/// A CALL that the uplink made.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Call {
+    pub(crate) id: String,
+    pub(crate) action: String,
+    pub(crate) payload: Value,
+}
+
+pub(crate) struct Desk {
+    pub(crate) version: Version,
+    pub(crate) uplink: Uplink,
+    pub(crate) store: Store,
+    pub(crate) book: Vec<Event>,
+    /// Seconds since the start.
+    pub(crate) seconds: u64,
+    pub(crate) clock_set: bool,
+    /// All CALLs, oldest first.
+    pub(crate) calls: Vec<Call>,
+    /// How many of them `answer` has answered.
+    pub(crate) answered: usize,
+    pub(crate) replies: Vec<(String, Result<Value, String>)>,
+    pub(crate) commands: Vec<(u64, Command)>,
+    pub(crate) authorized: Vec<(u64, String)>,
+    pub(crate) reconnects: usize,
+    pub(crate) acknowledged: u64,
+    folder: tempfile::TempDir,
+    starts: u32,
+    asked: u32,
+}
+
+fn uplink(store: &Store, version: Version, starts: u32) -> Uplink {
+    Uplink::new(Known {
+        version,
+        progress: store.progress().unwrap().unwrap_or_default(),
+        variables: Variables::new(store.variables().unwrap()),
+        tokens: store.tokens().unwrap(),
+        boot_reason: "PowerUp".to_owned(),
+        prefix: format!("start{starts}"),
+        transactions_prefix: "voltry".to_owned(),
+    })
+}
+
+impl Desk {
+    pub(crate) fn new(version: Version) -> Self {
+        // What a disk does is tested in the store; here it would be waited for thousands of times.
+        let memory = std::path::Path::new("/dev/shm");
+        let folder =
+            if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
+        let store = Store::open(&folder.path().join("ocpp.db")).unwrap();
+        let uplink = uplink(&store, version, 0);
+        let mut desk = Self {
+            version,
+            uplink,
+            store,
+            book: Vec::new(),
+            seconds: 0,
+            clock_set: true,
+            calls: Vec::new(),
+            answered: 0,
+            replies: Vec::new(),
+            commands: Vec::new(),
+            authorized: Vec::new(),
+            reconnects: 0,
+            acknowledged: 0,
+            folder,
+            starts: 0,
+            asked: 0,
+        };
+        desk.input(Input::Evses(vec![evse(1, "available")]));
+        desk
+    }
+
+    /// Connected, accepted, and all that is told at the start is told.
+    pub(crate) fn accepted(version: Version) -> Self {
+        let mut desk = Self::new(version);
+        desk.input(Input::Connected);
+        desk.answer_boot("Accepted", 300);
+        desk.answer_all();
+        desk
+    }
+
+    /// The daemon dies and starts again, with what the disk has.
+    pub(crate) fn restart(&mut self) {
+        self.starts += 1;
+        self.store = Store::open(&self.folder.path().join("ocpp.db")).unwrap();
+        self.uplink = uplink(&self.store, self.version, self.starts);
+        self.input(Input::Evses(vec![evse(1, "available")]));
+        self.input(Input::BookGrew(self.book.len() as u64));
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        let micros = self.seconds * 1_000_000;
+        let unix = i64::try_from(micros).unwrap() + if self.clock_set { START } else { 0 };
+        Now { at: Timestamp::from_micros(micros + 1_000_000), unix, set: self.clock_set }
+    }
+
+    pub(crate) fn input(&mut self, input: Input) {
+        let mut inputs = vec![input];
+        while let Some(input) = inputs.pop() {
+            let now = self.now();
+            for action in self.uplink.step(now, input) {
+                match action {
+                    Action::Store(record) => self.store.write(&record).unwrap(),
+                    Action::Call { id, action, payload } => {
+                        let payload = serde_json::from_str(&payload).unwrap();
+                        self.calls.push(Call { id, action: action.to_owned(), payload });
+                    }
+                    Action::Reply { id, answer } => {
+                        self.replies.push((id, answer.map_err(|refusal| format!("{:?}", refusal.code))));
+                    }
+                    Action::Command { ticket, command } => self.commands.push((ticket, command)),
+                    Action::Authorized { ticket, answer } => {
+                        self.authorized.push((ticket, format!("{} by {}", answer.status, answer.source)));
+                    }
+                    Action::ReadBook(after) => {
+                        let from = usize::try_from(after).unwrap();
+                        inputs.push(Input::Book(self.book.iter().skip(from).take(50).cloned().collect()));
+                    }
+                    Action::Acknowledge(number) => {
+                        assert!(number >= self.acknowledged);
+                        self.acknowledged = number;
+                    }
+                    Action::Reconnect(_) => self.reconnects += 1,
+                    Action::NewPassword(_) => {}
+                }
+            }
+        }
+    }
+
+    /// Time passes; the uplink is woken when it wants to be.
+    pub(crate) fn pass(&mut self, seconds: u64) {
+        let end = self.seconds + seconds;
+        while let Some(due) = self.uplink.deadline() {
+            let due = due.as_micros().div_ceil(1_000_000).saturating_sub(1).max(self.seconds);
+            if due > end {
+                break;
+            }
+            let before = self.calls.len();
+            self.seconds = due;
+            self.input(Input::Tick);
+            if self.calls.len() == before
+                && self.uplink.deadline().is_none_or(|next| next.as_micros() <= (due + 1) * 1_000_000)
+            {
+                break;
+            }
+        }
+        self.seconds = end;
+        self.input(Input::Tick);
+    }
+
+    /// The newest CALL, if nobody has answered it.
+    pub(crate) fn open(&self) -> Option<&Call> {
+        self.calls.get(self.answered)
+    }
+
+    pub(crate) fn answer(&mut self, payload: Value) {
+        let id = self.calls[self.answered].id.clone();
+        self.answered += 1;
+        self.input(Input::Answered { id, answer: Ok(payload.to_string()) });
+    }
+
+    pub(crate) fn answer_error(&mut self, code: &str) {
+        let id = self.calls[self.answered].id.clone();
+        self.answered += 1;
+        self.input(Input::Answered { id, answer: Err((code.to_owned(), String::new())) });
+    }
+
+    pub(crate) fn answer_boot(&mut self, status: &str, interval: u64) {
+        assert_eq!(self.open().unwrap().action, "BootNotification");
+        let time = voltry_ocpp::time::rfc3339(START + i64::try_from(self.seconds * 1_000_000).unwrap());
+        self.answer(json!({ "status": status, "currentTime": time, "interval": interval }));
+    }
+
+    /// Answers everything as a good CSMS does, as long as there is something to answer. StartTransaction
+    /// gets the number of its place among all CALLs.
+    pub(crate) fn answer_all(&mut self) {
+        while let Some(call) = self.open().cloned() {
+            let answer = match call.action.as_str() {
+                "StartTransaction" => {
+                    json!({ "transactionId": self.answered, "idTagInfo": { "status": "Accepted" } })
+                }
+                "Authorize" if self.version == Version::V16 => {
+                    json!({ "idTagInfo": { "status": "Accepted" } })
+                }
+                "Authorize" => json!({ "idTokenInfo": { "status": "Accepted" } }),
+                "Heartbeat" => json!({ "currentTime": voltry_ocpp::time::rfc3339(START) }),
+                "BootNotification" => panic!("a boot"),
+                _ => json!({}),
+            };
+            self.answer(answer);
+        }
+    }
+
+    /// What was called since, by action.
+    pub(crate) fn actions(&self, from: usize) -> Vec<&str> {
+        self.calls[from..].iter().map(|call| call.action.as_str()).collect()
+    }
+
+    /// The CSMS asks; the answer's number among `replies`.
+    pub(crate) fn ask(&mut self, action: &str, payload: &Value) -> Result<Value, String> {
+        self.asked += 1;
+        let id = format!("csms-{}", self.asked);
+        let payload = payload.to_string();
+        self.input(Input::Called { id: id.clone(), action: action.to_owned(), payload });
+        let found = self.replies.iter().rev().find(|(answered, _)| *answered == id);
+        found.map_or_else(|| Err("nothing yet".to_owned()), |(_, answer)| answer.clone())
+    }
+
+    /// The station did the newest command.
+    pub(crate) fn done(&mut self, outcome: Outcome) -> Option<Result<Value, String>> {
+        let (ticket, _) = *self.commands.last().as_ref().unwrap();
+        let before = self.replies.len();
+        self.input(Input::Done { ticket: *ticket, outcome });
+        self.replies.get(before).map(|(_, answer)| answer.clone())
+    }
+
+    pub(crate) fn happens(&mut self, kind: Kind, register_wh: i64) {
+        let number = self.book.len() as u64 + 1;
+        let session = 1 + self.book.iter().filter(|event| event.kind == Kind::Unplugged).count() as u64;
+        let started = self.book.iter().filter(|event| event.kind == Kind::Started).count() as u64;
+        let running = matches!(kind, Kind::Plugged | Kind::Authorized).then_some(0);
+        let now = self.now();
+        self.book.push(Event {
+            number,
+            unix: now.unix,
+            clock_set: now.set,
+            at: Some(now.at),
+            evse: 1,
+            session,
+            transaction: running.unwrap_or(if kind == Kind::Started { started + 1 } else { started }),
+            kind,
+            token: matches!(kind, Kind::Authorized | Kind::Started | Kind::Ended).then(card),
+            sample: Sample {
+                register: Some(register_wh * 1000),
+                power: Some(50_000.0),
+                current: Some(125.0),
+                voltage: Some(400.0),
+                ..Sample::default()
+            },
+            reason: (kind == Kind::Ended).then_some(Reason::Local),
+            remote_start: None,
+            reservation: None,
+            on_the_clock: false,
+        });
+        self.input(Input::BookGrew(number));
+    }
+
+    /// A whole charge: 1000 Wh, two readings.
+    pub(crate) fn charge(&mut self, from_wh: i64) {
+        for (kind, wh) in [
+            (Kind::Plugged, 0),
+            (Kind::Authorized, 0),
+            (Kind::Started, 0),
+            (Kind::Charging, 0),
+            (Kind::Reading, 400),
+            (Kind::Reading, 800),
+            (Kind::Ended, 1000),
+            (Kind::Unplugged, 1000),
+        ] {
+            self.seconds += 10;
+            self.happens(kind, from_wh + wh);
+        }
+    }
+}
+
+pub(crate) fn card() -> Token {
+    Token { id: "04A1B2C3".to_owned(), kind: "ISO14443".to_owned() }
+}
+
+pub(crate) fn evse(number: u32, state: &str) -> EvseStatus {
+    EvseStatus {
+        evse: number,
+        state: state.to_owned(),
+        available: true,
+        authorized: false,
+        voltage: 400.0,
+        current: 100.0,
+        share: 50_000.0,
+        energy: 0.0,
+        soc: -1.0,
+        transaction: 0,
+        faults: Vec::new(),
+    }
+}
+
+pub(crate) fn lost(desk: &mut Desk) {
+    desk.input(Input::Disconnected);
+    desk.answered = desk.calls.len();
+}

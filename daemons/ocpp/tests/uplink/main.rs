@@ -1,0 +1,8 @@
+//! The uplink as a CSMS sees it, in virtual time: what leaves, when, in which order, under which id.
+
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "a test")]
+
+mod boot;
+mod desk;
+mod requests;
+mod transactions;

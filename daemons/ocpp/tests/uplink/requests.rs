@@ -1,0 +1,226 @@
+//! What the CSMS asks, and what it hears.
+
+use serde_json::json;
+use voltry_ocpp::Version;
+use voltry_ocpp::transactions::Kind;
+use voltry_ocpp::uplink::{Command, Input, Outcome, StopReason};
+
+use crate::desk::{Desk, card, lost};
+
+const BOTH: [Version; 2] = [Version::V16, Version::V201];
+
+#[test]
+fn unknown_and_unsupported_requests_have_their_own_codes() {
+    for version in BOTH {
+        let mut desk = Desk::accepted(version);
+        assert_eq!(desk.ask("MakeCoffee", &json!({})), Err("NotImplemented".to_owned()));
+        let unsupported = if version == Version::V16 { "GetDiagnostics" } else { "PublishFirmware" };
+        assert_eq!(desk.ask(unsupported, &json!({})), Err("NotSupported".to_owned()));
+    }
+}
+
+#[test]
+fn broken_payloads_have_the_code_of_what_is_wrong() {
+    for version in BOTH {
+        let mut desk = Desk::accepted(version);
+        let (availability, missing) = match version {
+            Version::V16 => {
+                (json!({ "connectorId": "one", "type": "Operative" }), json!({ "connectorId": 1 }))
+            }
+            Version::V201 => (json!({ "operationalStatus": 7 }), json!({})),
+        };
+        assert_eq!(desk.ask("ChangeAvailability", &missing), Err("OccurrenceConstraintViolation".to_owned()));
+        assert_eq!(desk.ask("ChangeAvailability", &availability), Err("TypeConstraintViolation".to_owned()));
+        let word = json!({ "connectorId": 1, "type": "Perhaps", "operationalStatus": "Perhaps" });
+        assert_eq!(desk.ask("ChangeAvailability", &word), Err("PropertyConstraintViolation".to_owned()));
+    }
+}
+
+#[test]
+fn a_remote_start_and_stop_reach_the_station() {
+    for version in BOTH {
+        let mut desk = Desk::accepted(version);
+        let (start, payload) = match version {
+            Version::V16 => ("RemoteStartTransaction", json!({ "connectorId": 1, "idTag": "APP" })),
+            Version::V201 => (
+                "RequestStartTransaction",
+                json!({ "remoteStartId": 9, "evseId": 1, "idToken": { "idToken": "APP", "type": "Central" } }),
+            ),
+        };
+        assert_eq!(desk.ask(start, &payload), Err("nothing yet".to_owned()));
+        let Some((_, Command::RemoteStart { evse: Some(1), token, id })) = desk.commands.last() else {
+            panic!()
+        };
+        assert_eq!((token.id.as_str(), *id), ("APP", (version == Version::V201).then_some(9)));
+        assert_eq!(desk.done(Outcome::Done), Some(Ok(json!({ "status": "Accepted" }))));
+
+        for kind in [Kind::Plugged, Kind::Authorized, Kind::Started] {
+            desk.happens(kind, 0);
+        }
+        desk.answer_all();
+        let last = desk.calls.last().unwrap();
+        let (stop, payload) = match version {
+            Version::V16 => ("RemoteStopTransaction", json!({ "transactionId": desk.answered - 1 })),
+            Version::V201 => (
+                "RequestStopTransaction",
+                json!({ "transactionId": last.payload["transactionInfo"]["transactionId"] }),
+            ),
+        };
+        assert_eq!(desk.ask(stop, &payload), Err("nothing yet".to_owned()));
+        let wanted = Command::Stop { evse: 1, transaction: 1, why: StopReason::Remote };
+        assert_eq!(desk.commands.last().map(|(_, command)| command), Some(&wanted));
+        assert_eq!(desk.done(Outcome::Done), Some(Ok(json!({ "status": "Accepted" }))));
+    }
+}
+
+#[test]
+fn a_stop_of_a_transaction_that_does_not_run_is_rejected() {
+    let mut desk = Desk::accepted(Version::V16);
+    let answer = desk.ask("RemoteStopTransaction", &json!({ "transactionId": -1 }));
+    assert_eq!(answer, Ok(json!({ "status": "Rejected" })));
+    let mut desk = Desk::accepted(Version::V201);
+    let answer = desk.ask("RequestStopTransaction", &json!({ "transactionId": "none" })).unwrap();
+    assert_eq!(answer["status"], "Rejected");
+}
+
+#[test]
+fn a_card_is_judged_by_the_csms_and_by_the_cache_when_it_is_away() {
+    for version in BOTH {
+        let mut desk = Desk::accepted(version);
+        desk.input(Input::Authorize { ticket: 1, token: card() });
+        assert_eq!(desk.open().unwrap().action, "Authorize");
+        desk.answer_all();
+        lost(&mut desk);
+        desk.input(Input::Authorize { ticket: 2, token: card() });
+        let mut other = card();
+        other.id = "OTHER".to_owned();
+        desk.input(Input::Authorize { ticket: 3, token: other });
+        let said: Vec<(u64, &str)> =
+            desk.authorized.iter().map(|(ticket, said)| (*ticket, said.as_str())).collect();
+        assert_eq!(said, [(1, "accepted by csms"), (2, "accepted by cache"), (3, "unknown by offline")]);
+    }
+}
+
+#[test]
+fn a_card_that_waits_when_the_connection_is_lost_is_judged_at_once() {
+    for version in BOTH {
+        let mut desk = Desk::accepted(version);
+        desk.input(Input::Authorize { ticket: 1, token: card() });
+        lost(&mut desk);
+        assert_eq!(desk.authorized, [(1, "unknown by offline".to_owned())]);
+    }
+}
+
+#[test]
+fn the_local_list_outlives_a_restart_and_rules_offline() {
+    for version in BOTH {
+        let mut desk = Desk::accepted(version);
+        let list = match version {
+            Version::V16 => json!({ "listVersion": 4, "updateType": "Full", "localAuthorizationList":
+                [{ "idTag": "04A1B2C3", "idTagInfo": { "status": "Accepted" } }] }),
+            Version::V201 => json!({ "versionNumber": 4, "updateType": "Full", "localAuthorizationList":
+                [{ "idToken": { "idToken": "04A1B2C3", "type": "ISO14443" }, "idTokenInfo": { "status": "Accepted" } }] }),
+        };
+        assert_eq!(desk.ask("SendLocalList", &list), Ok(json!({ "status": "Accepted" })));
+        desk.restart();
+        desk.input(Input::Authorize { ticket: 1, token: card() });
+        assert_eq!(desk.authorized, [(1, "accepted by local-list".to_owned())]);
+        desk.answered = desk.calls.len();
+        desk.input(Input::Connected);
+        desk.answer_boot("Accepted", 300);
+        desk.answer_all();
+        let old = match version {
+            Version::V16 => json!({ "listVersion": 4, "updateType": "Differential" }),
+            Version::V201 => json!({ "versionNumber": 4, "updateType": "Differential" }),
+        };
+        assert_eq!(desk.ask("SendLocalList", &old), Ok(json!({ "status": "VersionMismatch" })));
+        let number = desk.ask("GetLocalListVersion", &json!({})).unwrap();
+        assert!(number["listVersion"] == 4 || number["versionNumber"] == 4, "{number}");
+    }
+}
+
+#[test]
+fn configuration_is_read_written_and_lasts() {
+    let mut desk = Desk::accepted(Version::V16);
+    let all = desk.ask("GetConfiguration", &json!({})).unwrap();
+    assert!(all["configurationKey"].as_array().unwrap().len() > 20);
+    let write = |desk: &mut Desk, key: &str, value: &str| {
+        desk.ask("ChangeConfiguration", &json!({ "key": key, "value": value })).unwrap()["status"].clone()
+    };
+    assert_eq!(write(&mut desk, "MeterValueSampleInterval", "15"), "Accepted");
+    let told = Command::Set { setting: "reading_interval", value: "15".to_owned() };
+    assert_eq!(desk.commands.last().map(|(_, command)| command), Some(&told), "the station hears of it");
+    assert_eq!(write(&mut desk, "MeterValueSampleInterval", "soon"), "Rejected");
+    assert_eq!(write(&mut desk, "NumberOfConnectors", "7"), "Rejected");
+    assert_eq!(write(&mut desk, "Nonsense", "7"), "NotSupported");
+    assert_eq!(write(&mut desk, "MeterValuesSampledData", "Voltage,Frequency"), "Accepted");
+    desk.restart();
+    desk.input(Input::Connected);
+    desk.answered = desk.calls.len() - 1;
+    desk.answer_boot("Accepted", 300);
+    desk.answer_all();
+    let keys = json!({ "key": ["MeterValueSampleInterval", "MeterValuesSampledData", "AuthorizationKey", "Nonsense"] });
+    let some = desk.ask("GetConfiguration", &keys).unwrap();
+    let values: Vec<_> =
+        some["configurationKey"].as_array().unwrap().iter().map(|item| item["value"].clone()).collect();
+    assert_eq!(values, [json!("15"), json!("Voltage"), json!(null)]);
+    assert_eq!(some["unknownKey"], json!(["Nonsense"]));
+}
+
+#[test]
+fn variables_are_read_and_written_with_a_status_each() {
+    let mut desk = Desk::accepted(Version::V201);
+    let name = |component: &str, variable: &str| json!({ "component": { "name": component }, "variable": { "name": variable } });
+    let data = json!({ "getVariableData": [
+        name("OCPPCommCtrlr", "HeartbeatInterval"),
+        name("OCPPCommCtrlr", "Nonsense"),
+        name("Nonsense", "Nonsense"),
+        name("SecurityCtrlr", "BasicAuthPassword"),
+    ] });
+    let answer = desk.ask("GetVariables", &data).unwrap();
+    let results = answer["getVariableResult"].as_array().unwrap();
+    let statuses: Vec<_> = results.iter().map(|result| result["attributeStatus"].as_str().unwrap()).collect();
+    assert_eq!(statuses, ["Accepted", "UnknownVariable", "UnknownComponent", "Rejected"]);
+    let mut write = name("SampledDataCtrlr", "TxUpdatedMeasurands");
+    write["attributeValue"] = "Voltage,Frequency".into();
+    let answer = desk.ask("SetVariables", &json!({ "setVariableData": [write] })).unwrap();
+    let result = &answer["setVariableResult"][0];
+    assert_eq!(result["attributeStatus"], "Rejected");
+    assert!(
+        result["attributeStatusInfo"]["additionalInfo"].as_str().unwrap().contains("Frequency"),
+        "{result}"
+    );
+}
+
+#[test]
+fn what_is_triggered_is_sent() {
+    for version in BOTH {
+        let mut desk = Desk::accepted(version);
+        for message in ["Heartbeat", "StatusNotification", "MeterValues", "FirmwareStatusNotification"] {
+            let before = desk.calls.len();
+            let answer = desk.ask("TriggerMessage", &json!({ "requestedMessage": message }));
+            assert_eq!(answer, Ok(json!({ "status": "Accepted" })));
+            desk.answer_all();
+            let sent = desk.actions(before);
+            assert!(!sent.is_empty() && sent.iter().all(|action| *action == message), "{message}: {sent:?}");
+        }
+    }
+}
+
+#[test]
+fn a_flood_of_requests_neither_grows_nor_starves_the_transactions() {
+    let mut desk = Desk::accepted(Version::V16);
+    desk.charge(0);
+    let before = desk.calls.len();
+    for _ in 0..10_000 {
+        let _ = desk.ask("TriggerMessage", &json!({ "requestedMessage": "Heartbeat" }));
+        let _ = desk.ask("RemoteStartTransaction", &json!({ "idTag": "APP" }));
+    }
+    let refused =
+        desk.replies.iter().filter(|(_, answer)| *answer == Err("InternalError".to_owned())).count();
+    assert_eq!(refused, 10_000 - 16, "so many wait for the station, and no more");
+    desk.answer_all();
+    let sent = desk.actions(before);
+    assert!(sent.iter().filter(|action| **action == "Heartbeat").count() <= 2, "{sent:?}");
+    assert!(sent.contains(&"StopTransaction"));
+}
