@@ -11,7 +11,7 @@ use voltry_bus::{EvseState, LinkOutcome, Pilot, PilotOutput};
 use voltry_evse::energy_path::{
     Action, Command, Evidence, FaultCode, Input, Reaction, Role, StopReason, VehicleLimits,
 };
-use voltry_units::Volts;
+use voltry_units::{Volts, WattHours};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -375,6 +375,36 @@ fn a_meter_that_stands_still_ends_the_sale() {
         world.vehicle.enough = 200.0;
         world.devices.meter_stuck = true;
     });
+}
+
+#[test]
+fn a_meter_that_runs_backwards_ends_the_sale_with_both_its_readings_and_takes_nothing_back() {
+    breaks(FaultCode::MeterBackwards, MS(2300), |world| world.devices.register -= 50.0);
+
+    let mut world = World::charging();
+    world.run(Duration::from_secs(10));
+    let sold = world.path.session().unwrap().energy();
+    world.devices.register = 7.0;
+    world.until_true(MS(2300), "off", is_off);
+    let fault = world.faults_reported[0].0;
+    let Evidence::Register(reads, before) = fault.evidence else { panic!("{fault:?}") };
+    assert!(reads < WattHours::new(100) && before > WattHours::new(1000), "{fault:?}");
+    let cause = fault.cause();
+    assert!(cause.ends_with(&format!("it reads {reads} after {before}")), "{cause}");
+    assert!(sold > WattHours::ZERO && world.path.session().unwrap().energy() >= sold);
+}
+
+#[test]
+fn a_meter_that_is_replaced_while_nothing_flows_did_not_run_backwards() {
+    let mut world = World::available();
+    world.run(Duration::from_secs(2));
+    world.devices.register = 7.0;
+    world.run(Duration::from_secs(2));
+    world.vehicle.plug();
+    world.until(EvseState::Charging);
+    world.run(Duration::from_secs(5));
+    assert_eq!(world.path.faults(), []);
+    assert!(world.path.session().unwrap().energy() > WattHours::ZERO);
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub enum Fault {
     BoardSilent,
     /// The meter answers, and its registers stand still.
     MeterStuck,
+    /// The meter counts what is imported downwards.
+    MeterBackwards,
     /// The meter no longer answers.
     MeterGone,
     /// The meter's answers have wrong checksums.
@@ -157,7 +159,7 @@ macro_rules! fault {
 
 /// Every fault, in the order of [`Fault`].
 #[rustfmt::skip]
-pub const TABLE: [Description; 35] = [
+pub const TABLE: [Description; 36] = [
     fault!(ModuleDead, "module-dead",
         "the first power module loses its supply: no output, no answer on CAN",
         "`voltryctl modules` shows it lost after some seconds; the session goes on with what the others can give, or stops if there are none", false),
@@ -191,6 +193,9 @@ pub const TABLE: [Description; 35] = [
     fault!(MeterStuck, "meter-stuck",
         "the meter answers, but its registers stand still",
         "current flows and the energy does not rise: a fault of the meter's progress", true),
+    fault!(MeterBackwards, "meter-backwards",
+        "the meter counts downwards what flows: its current terminals were swapped, or its firmware fails",
+        "MeterBackwards with the two readings, error shutdown at the first that falls; the book closes with the last reading before it, and its note says so; test the meter before it bills again", true),
     fault!(MeterGone, "meter-gone",
         "the meter no longer answers",
         "readings stale after 3 s: the session ends in the normal way, since what cannot be billed is not sold; the book notes how old the last reading is", false),

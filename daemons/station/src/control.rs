@@ -97,9 +97,8 @@ impl Control {
             }
             Heard::Meter(reading) => {
                 if let Ok(register) = WattHours::from_si(reading.energy_import) {
-                    evse.register = Some(register);
                     evse.metered = Some(reading);
-                    self.note_reading(number);
+                    self.read(number, register);
                 }
             }
             Heard::Lost => {
@@ -116,7 +115,7 @@ impl Control {
             Answer::Opened(Ok((id, register))) => {
                 if let Some(evse) = self.evses.get_mut(&number) {
                     evse.register_start = Some(register);
-                    evse.register = Some(evse.register.map_or(register, |heard| heard.max(register)));
+                    evse.register.set(now(), evse.register.value().max(Some(register)).unwrap_or(register));
                     evse.flow = FlowWatch::default();
                     (evse.booked_at, evse.event_at) = (now(), now());
                 }
@@ -354,12 +353,22 @@ impl Control {
         }
     }
 
-    fn note_reading(&mut self, number: u32) {
+    /// Takes a reading of the meter and writes it when it is due. Before one that contradicts it,
+    /// the last that is believed is written at once: it may be all that can be billed.
+    fn read(&mut self, number: u32, reads: WattHours) {
         let Some(evse) = self.evses.get_mut(&number) else { return };
-        let Some(transaction) = evse.control.transaction() else { return };
         let now = now();
+        let Some(transaction) = evse.control.transaction() else { return evse.register.set(now, reads) };
+        let believed = evse.register.advance(now, reads, self.power_limit);
+        let (Some(register), Some(heard_at)) = (evse.register.value(), evse.register.heard_at()) else {
+            return;
+        };
+        if !believed && let Some(count) = evse.contradictions.count(now) {
+            warn!(evse = number, transaction, count, %reads, before = %register, "the meter contradicts itself");
+        }
         let as_event = now.since(evse.event_at) >= EVENT_INTERVAL;
-        if !as_event && now.since(evse.booked_at) < READING_INTERVAL {
+        let at_once = !believed && heard_at > evse.booked_at;
+        if !as_event && !at_once && now.since(evse.booked_at) < READING_INTERVAL {
             return;
         }
         evse.booked_at = now;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use voltry_bus::{DcCapability, EvseSession, EvseState, EvseStatus, Fault, Live, MeterReading};
+use voltry_service::RateLimit;
 use voltry_service::clock::now;
 use voltry_units::{Timestamp, WattHours, Watts};
 
@@ -10,6 +11,7 @@ use crate::authorization::Token;
 use crate::book::{Flow, Measured};
 use crate::evse_watch::Proxies;
 use crate::flow::{FlowWatch, Seen};
+use crate::register::Register;
 use crate::session::{EvseView, SessionControl};
 use crate::shares::Demand;
 
@@ -38,8 +40,10 @@ pub(crate) struct Evse {
     pub(crate) flow: FlowWatch,
     /// The meter's last reading.
     pub(crate) metered: Option<MeterReading>,
-    /// The meter's register, as last heard.
-    pub(crate) register: Option<WattHours>,
+    /// The meter's register.
+    pub(crate) register: Register,
+    /// Readings that were not believed.
+    pub(crate) contradictions: RateLimit,
     /// The register at the start of the open transaction.
     pub(crate) register_start: Option<WattHours>,
     /// When a reading was last written.
@@ -69,7 +73,7 @@ impl Evse {
 
     /// Watt-hours of the session so far, by the meter.
     pub(crate) fn energy(&self) -> WattHours {
-        match (self.register, self.register_start) {
+        match (self.register.value(), self.register_start) {
             (Some(now), Some(start)) => (now - start).max(WattHours::ZERO),
             (None, _) | (_, None) => WattHours::ZERO,
         }
@@ -96,7 +100,7 @@ impl Evse {
             power: live.voltage * live.current,
         };
         Measured {
-            register: self.register,
+            register: self.register.value(),
             flow: metered.or_else(|| live.map(flow)),
             power_offered: self.share.as_si(),
             soc: live.map(|live| live.soc).filter(|soc| *soc >= 0.0),

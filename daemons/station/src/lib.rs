@@ -17,6 +17,7 @@ mod evse;
 mod evse_watch;
 pub mod flow;
 pub mod reasons;
+mod register;
 mod serve;
 pub mod session;
 pub mod shares;
@@ -31,7 +32,7 @@ use tokio::time::MissedTickBehavior;
 use tracing::info;
 use voltry_bus::{EvseSession, names};
 use voltry_service::clock::now;
-use voltry_service::{Binding, Daemon, Watchdog};
+use voltry_service::{Binding, Daemon, RateLimit, Watchdog};
 use voltry_units::{Timestamp, Watts};
 use zbus::Connection;
 
@@ -42,6 +43,7 @@ use crate::control::Control;
 use crate::evse::Evse;
 use crate::evse_watch::Proxies;
 use crate::flow::FlowWatch;
+use crate::register::Register;
 use crate::serve::{Book1, Session1, Station1};
 use crate::session::SessionControl;
 
@@ -167,7 +169,8 @@ async fn evses(
                 share: Watts::ZERO,
                 flow: FlowWatch::default(),
                 metered: None,
-                register: None,
+                register: Register::default(),
+                contradictions: RateLimit::default(),
                 register_start: left.map(|left| left.register_start),
                 booked_at: Timestamp::BOOT,
                 event_at: now(),

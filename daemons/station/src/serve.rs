@@ -26,7 +26,7 @@ impl From<BookError> for Error {
             BookError::Busy => Self::Busy(error.to_string()),
             BookError::Storage(_)
             | BookError::FromTheFuture { .. }
-            | BookError::BelowStart { .. }
+            | BookError::Backwards { .. }
             | BookError::Closed => Self::Unavailable(error.to_string()),
         }
     }

@@ -281,6 +281,34 @@ async fn a_meter_that_stands_still_ends_the_sale() {
 }
 
 #[tokio::test]
+async fn a_meter_that_runs_backwards_ends_the_sale_and_bills_what_it_had_counted() {
+    let mut station = Station::start(LARGE_CAR).await;
+    let before = station.truth(1).await.register;
+    station.charge(1).await;
+    station.until_truth(1, "some energy", RECOVERY, |truth| truth.register > before + 100.0).await;
+    station.tell("fault meter-backwards 1").await;
+    let turned_at = station.truth(1).await.register;
+    // Read once a second, then an error shutdown.
+    let within = Duration::from_millis(2_300);
+    station.assert_safe_within(1, within, within).await;
+    let transaction = station.closed_transaction(RECOVERY).await;
+    assert_eq!(transaction.end_reason, "MeterBackwards", "{transaction:?}");
+    // Not one count that the meter took back, and none that it did not count: a reading is up to
+    // a second old, in which 72 kW are 20 Wh.
+    let counted = turned_at - before;
+    assert!((counted - 50.0..=counted + 1.0).contains(&transaction.energy), "{counted}: {transaction:?}");
+    assert!(transaction.note.contains("less than before"), "{transaction:?}");
+    station.until_state(1, &[EvseState::Faulted], RECOVERY).await;
+    let latched = station.faults(1).await;
+    assert_eq!(latched[0].code, "MeterBackwards");
+    assert!(latched[0].cause.matches(" Wh").count() == 2, "both readings: {latched:?}");
+    station.tell("clear meter-backwards 1").await;
+    station.tell("unplug 1").await;
+    clear_until_available(&station).await;
+    station.quit().await;
+}
+
+#[tokio::test]
 async fn welded_contactors_are_found_when_they_should_open() {
     let mut station = Station::start(LARGE_CAR).await;
     let before = station.truth(1).await.register;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use voltry_bus::{Contactors, Pilot};
-use voltry_units::{Amps, Celsius, Ohms, Timestamp, Volts};
+use voltry_units::{Amps, Celsius, Ohms, Timestamp, Volts, WattHours};
 
 use super::Role;
 
@@ -51,6 +51,8 @@ pub enum FaultCode {
     SupplyFailed,
     /// The register stands still while energy flows.
     MeterStuck,
+    /// The register of imported energy fell.
+    MeterBackwards,
     /// The vehicle asks for nothing any more.
     VehicleSilent,
     /// The conversation broke off while the contactors were closed.
@@ -108,6 +110,7 @@ impl FaultCode {
             Self::OutputNotOff => "OutputNotOff",
             Self::SupplyFailed => "PowerSupplyFailed",
             Self::MeterStuck => "MeterStuck",
+            Self::MeterBackwards => "MeterBackwards",
             Self::VehicleSilent => "VehicleSilent",
             Self::CommunicationLost => "CommunicationLost",
             Self::BoardSafeState => "BoardSafeState",
@@ -177,6 +180,7 @@ impl FaultCode {
                 "the power supply can give nothing; what its modules report is in `voltryctl faults list`"
             }
             Self::MeterStuck => "the meter's register stands still while energy flows",
+            Self::MeterBackwards => "the meter's register ran backwards",
             Self::VehicleSilent => "the vehicle asks for nothing any more",
             Self::CommunicationLost => {
                 "the conversation with the vehicle broke off under way; see the journal of voltry-secc"
@@ -231,6 +235,7 @@ impl FaultCode {
             | Self::OutputNotOff
             | Self::SupplyFailed
             | Self::MeterStuck
+            | Self::MeterBackwards
             | Self::VehicleSilent
             | Self::CommunicationLost
             | Self::ControlStalled
@@ -252,6 +257,7 @@ impl FaultCode {
             | Self::ConnectorVoltageHigh
             | Self::OutputNotOff
             | Self::MeterStuck
+            | Self::MeterBackwards
             | Self::BoardSafeState => ClearedBy::Command,
             Self::PilotFault
             | Self::DiodeFault
@@ -289,6 +295,8 @@ pub enum Evidence {
     Resistance(Ohms, Ohms),
     /// A temperature against its limit.
     Temperature(Celsius, Celsius),
+    /// The meter's register, after a higher one.
+    Register(WattHours, WattHours),
     /// The pilot's state.
     Pilot(Pilot),
     /// The contactors' feedback.
@@ -349,6 +357,7 @@ impl fmt::Display for Evidence {
             Self::Current(measured, limit) => write!(f, "{measured:.1}, limit {limit:.1}"),
             Self::Resistance(measured, limit) => write!(f, "{measured:.0}, limit {limit:.0}"),
             Self::Temperature(measured, limit) => write!(f, "{measured:.1}, limit {limit:.1}"),
+            Self::Register(reads, before) => write!(f, "it reads {reads} after {before}"),
             Self::Pilot(pilot) => write!(f, "pilot {pilot}"),
             Self::Contactors(contactors) => write!(f, "contactors {contactors}"),
             Self::SelfTestFailed => f.write_str("the insulation monitor failed its self-test"),
@@ -380,6 +389,7 @@ impl Fault {
             | Evidence::Current(..)
             | Evidence::Resistance(..)
             | Evidence::Temperature(..)
+            | Evidence::Register(..)
             | Evidence::Pilot(_)
             | Evidence::Contactors(_)
             | Evidence::SelfTestFailed

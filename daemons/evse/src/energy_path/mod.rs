@@ -322,10 +322,7 @@ impl EnergyPath {
         if let Some(session) = self.session.as_mut()
             && session.ended_at.is_none()
         {
-            session.register = Some(reading.energy);
-            if session.energised_at.is_some() {
-                session.register_start.get_or_insert(reading.energy);
-            }
+            session.see_register(reading.energy);
         }
     }
 

@@ -401,6 +401,7 @@ impl EnergyPath {
             | FaultCode::VoltageImplausible
             | FaultCode::ConnectorLockFailure
             | FaultCode::MeterStuck
+            | FaultCode::MeterBackwards
             | FaultCode::VehicleSilent
             | FaultCode::CommunicationLost
             | FaultCode::BoardSafeState

@@ -69,7 +69,7 @@ pub struct Session {
     pub soc: Option<Percent>,
     /// The meter's register when the contactors first closed.
     pub register_start: Option<WattHours>,
-    /// The meter's register now, or when it last answered.
+    /// The meter's register now, or when it last answered; once energised the highest that it read.
     pub register: Option<WattHours>,
     /// The vehicle's last conversation ended with a pause.
     pub(super) paused: bool,
@@ -95,7 +95,15 @@ impl Session {
         }
     }
 
-    /// The energy of the session by the meter's register.
+    pub(super) fn see_register(&mut self, register: WattHours) {
+        let counting = self.register_start.is_some();
+        self.register = self.register.filter(|before| counting && *before > register).or(Some(register));
+        if self.energised_at.is_some() {
+            self.register_start.get_or_insert(register);
+        }
+    }
+
+    /// The energy of the session by the meter's register; never negative.
     #[must_use]
     pub fn energy(&self) -> WattHours {
         match (self.register_start, self.register) {

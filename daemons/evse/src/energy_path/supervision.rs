@@ -33,6 +33,8 @@ pub(super) struct Supervision {
     unregistered: i64,
     last_supply: Option<SupplyReading>,
     register: Option<WattHours>,
+    /// The register fell while energised: what it reads, after what.
+    fell: Option<(WattHours, WattHours)>,
 }
 
 impl Supervision {
@@ -51,8 +53,10 @@ impl Supervision {
 
     pub(super) fn see_register(&mut self, register: WattHours) {
         if self.register != Some(register) {
-            self.register = Some(register);
+            let before = self.register.replace(register);
             self.unregistered = 0;
+            self.fell =
+                self.fell.or(before.filter(|before| register < *before).map(|before| (register, before)));
         }
     }
 
@@ -361,8 +365,15 @@ impl EnergyPath {
         Ok(())
     }
 
+    /// A register of imported energy only rises: one that falls proves nothing that it counted.
     fn meter_counts(&self) -> Finding {
-        if self.installation.meter_required && self.supervision.unregistered() >= REGISTER_MOVES {
+        if !self.installation.meter_required {
+            return Ok(());
+        }
+        if let Some((reads, before)) = self.supervision.fell {
+            return Err((FaultCode::MeterBackwards, Evidence::Register(reads, before)));
+        }
+        if self.supervision.unregistered() >= REGISTER_MOVES {
             return Err((FaultCode::MeterStuck, Evidence::Seen));
         }
         Ok(())
@@ -371,6 +382,8 @@ impl EnergyPath {
 
 impl Supervision {
     fn reset_for_idle(&mut self) {
+        // A meter that was replaced meanwhile is no meter that ran backwards.
+        self.fell = None;
         if self.unregistered != 0 || self.over_current.0.is_some() || self.over_voltage.0.is_some() {
             let idle_voltage = self.idle_voltage;
             self.reset();

@@ -25,19 +25,25 @@ pub struct AcrelMeter {
     circuit: SharedCircuit,
     registers: [u16; 15],
     measured: Option<Duration>,
+    /// What had been imported when the meter began to count backwards.
+    turned_at: Option<u64>,
 }
 
 impl AcrelMeter {
     /// The meter of `circuit` at address `unit`.
     #[must_use]
     pub fn new(unit: u8, circuit: SharedCircuit) -> Self {
-        Self { unit, circuit, registers: [0; 15], measured: None }
+        Self { unit, circuit, registers: [0; 15], measured: None, turned_at: None }
     }
 
     fn measure(&mut self) {
-        let (volts, amps, import, export) = self.circuit.with(|circuit| {
-            (circuit.cable_side_v(), circuit.output_a(), circuit.meter.import_wh(), circuit.meter.export_wh())
+        let (volts, amps, import, export, backwards) = self.circuit.with(|circuit| {
+            let (import, export) = (circuit.meter.import_wh(), circuit.meter.export_wh());
+            let backwards = circuit.faults.has(Fault::MeterBackwards);
+            (circuit.cable_side_v(), circuit.output_a(), import, export, backwards)
         });
+        self.turned_at = backwards.then(|| self.turned_at.unwrap_or(import));
+        let import = self.turned_at.map_or(import, |turned_at| turned_at.saturating_sub(import - turned_at));
         let [import_high, import_low] = halves(import);
         let [export_high, export_low] = halves(export);
         self.registers = [

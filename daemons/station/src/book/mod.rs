@@ -49,15 +49,15 @@ pub enum BookError {
     /// No transaction of that number.
     #[error("no transaction {0}")]
     Unknown(TransactionId),
-    /// The meter reads less than at the start of the transaction.
-    #[error("the meter reads {register}, less than the {start} at the start of transaction {transaction}")]
-    BelowStart {
+    /// The meter reads less than before in the same transaction.
+    #[error("the meter reads {register} in transaction {transaction}, less than before ({before})")]
+    Backwards {
         /// The transaction.
         transaction: TransactionId,
         /// What the meter reads.
         register: WattHours,
-        /// What it read at the start.
-        start: WattHours,
+        /// The newest reading in the book.
+        before: WattHours,
     },
     /// An event that has not happened.
     #[error("event {number} is not in the book, its newest is {newest}")]
@@ -280,7 +280,7 @@ impl Book {
     /// is out of reach then. `event`: also as an event of this kind.
     ///
     /// # Errors
-    /// [`BookError::BelowStart`], or as [`BookError`].
+    /// [`BookError::Backwards`], or as [`BookError`].
     pub async fn reading(
         &self,
         transaction: TransactionId,

@@ -105,16 +105,16 @@ pub(super) fn reading(
 ) -> Result<(), BookError> {
     let Some(register) = measured.register else { return Ok(()) };
     let change = connection.transaction()?;
-    let (start, session) = change
+    let (before, session) = change
         .query_row(
-            "SELECT register_start, session_id FROM transactions WHERE id = ?1 AND ended IS NULL",
+            "SELECT register_last, session_id FROM transactions WHERE id = ?1 AND ended IS NULL",
             [id_to_sql(id)],
             |row| Ok((WattHours::from_milli(row.get(0)?), id_from_sql(row.get(1)?))),
         )
         .optional()?
         .ok_or(BookError::Unknown(id))?;
-    if register < start {
-        return Err(BookError::BelowStart { transaction: id, register, start });
+    if register < before {
+        return Err(BookError::Backwards { transaction: id, register, before });
     }
     change.execute(
         "UPDATE transactions SET register_last = ?2, register_last_at = ?3 WHERE id = ?1",
@@ -184,7 +184,11 @@ struct Read {
 /// Our clock may be wrong by this much after a start without a network, and a meter slow.
 const CLOCK_SLACK: Duration = Duration::from_secs(15 * 60);
 
-/// The register that a transaction is closed with, and what is particular about it.
+/// The same reading may be rounded otherwise when the meter signs it.
+const ROUNDING: WattHours = WattHours::new(10);
+
+/// The register that a transaction is closed with, and what is particular about it. A meter that
+/// contradicts what it read before bills no more than that.
 fn billed(closing: &Closing, read: &Read) -> (WattHours, String) {
     let age = u64::try_from((closing.stamp.unix - read.last_at) / 1_000_000).unwrap_or(0);
     let stored = format!("stored reading, {age} s old");
@@ -202,8 +206,12 @@ fn billed(closing: &Closing, read: &Read) -> (WattHours, String) {
         let note = format!("the meter reads {register}, more than can have flowed: replaced? {stored}");
         return (read.last, note);
     }
-    if register < read.last {
-        return (register, format!("the meter reads less than at its last reading ({})", read.last));
+    if register < read.last - ROUNDING {
+        let note = format!(
+            "the meter reads {register}, less than before ({}): it ran backwards, or was replaced; {stored}",
+            read.last
+        );
+        return (read.last, note);
     }
     (register, String::new())
 }

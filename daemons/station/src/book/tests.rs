@@ -110,12 +110,25 @@ async fn closing_twice_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_meter_that_ran_backwards_is_noted() {
+async fn a_meter_that_ran_backwards_bills_what_it_read_before() {
     let (_folder, book) = book();
     let id = book.begin(new(1, 100)).await.unwrap();
     book.reading(id, at(2), read(200), None).await.unwrap();
     let closed = book.close(id, closing(Some(150))).await.unwrap();
-    assert!(closed.note.contains("less than"), "{}", closed.note);
+    assert_eq!((closed.energy, closed.register_end), (100.0, 200.0));
+    let note = closed.note;
+    for part in ["150 Wh", "less than before (200 Wh)", "stored reading, 59 s old"] {
+        assert!(note.contains(part), "{note}");
+    }
+}
+
+#[tokio::test]
+async fn a_signed_reading_may_be_rounded_down() {
+    let (_folder, book) = book();
+    let id = book.begin(new(1, 100)).await.unwrap();
+    book.reading(id, at(2), read(209), None).await.unwrap();
+    let closed = book.close(id, closing(Some(200))).await.unwrap();
+    assert_eq!((closed.energy, closed.note.as_str()), (100.0, ""));
 }
 
 #[tokio::test]
@@ -139,12 +152,14 @@ async fn what_flows_while_the_station_is_away_is_billed() {
 }
 
 #[tokio::test]
-async fn a_reading_below_the_start_is_not_taken_for_one() {
+async fn a_reading_below_the_one_before_is_not_taken_for_one() {
     let (_folder, book) = book();
     let id = book.begin(new(1, 100)).await.unwrap();
     book.reading(id, at(2), read(200), None).await.unwrap();
-    let below = book.reading(id, at(3), read(0), None).await;
-    assert!(matches!(below, Err(BookError::BelowStart { .. })), "{below:?}");
+    for less in [199, 0] {
+        let below = book.reading(id, at(3), read(less), None).await;
+        assert!(matches!(below, Err(BookError::Backwards { .. })), "{below:?}");
+    }
     assert_eq!(book.close(id, closing(None)).await.unwrap().energy, 100.0);
 }
 

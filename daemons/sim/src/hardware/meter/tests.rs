@@ -60,3 +60,18 @@ fn a_stuck_meter_answers_with_what_it_had() {
     run(&mut meter, &circuit, 1);
     assert!(read(&meter).3 > before.3, "the register went on inside");
 }
+
+#[test]
+fn a_meter_that_runs_backwards_counts_down_what_flows() {
+    let (mut meter, circuit) = charging();
+    run(&mut meter, &circuit, 2);
+    circuit.with(|circuit| circuit.faults.inject(Fault::MeterBackwards));
+    let turned_at = circuit.with(|circuit| circuit.meter.import_wh());
+    run(&mut meter, &circuit, 5);
+    let counted = circuit.with(|circuit| circuit.meter.import_wh()) - turned_at;
+    assert!(counted > 50);
+    assert!((i64::from(read(&meter).3) - i64::try_from(turned_at - counted).unwrap()).abs() <= 1);
+    circuit.with(|circuit| circuit.faults.clear(Fault::MeterBackwards));
+    run(&mut meter, &circuit, 1);
+    assert!(u64::from(read(&meter).3) > turned_at, "it went on inside");
+}
