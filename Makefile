@@ -31,6 +31,7 @@ check: ## Format, lints, licences, layers, spelling
 test: ## Everything that must pass before a change lands
 	@scripts/install-tools test
 	@cargo build -q --workspace --bins --locked
+	@cargo build -q -p voltry-ocpp --example judge_ocpp_requests --locked
 	@scripts/check
 	@scripts/run-tests
 

@@ -1,4 +1,4 @@
-//! Is what we built what the schema wants? Asked of everything that leaves.
+//! Is a message what the schema wants? Asked of everything that leaves.
 
 use serde_json::Value;
 
@@ -75,83 +75,113 @@ pub fn request(version: Version, action: &str, payload: &Value) -> Result<(), Re
 /// What it departs in; also for an action that a CSMS never calls.
 #[allow(clippy::too_many_lines, reason = "a table")]
 pub fn response(version: Version, action: &str, payload: &Value) -> Result<(), Refusal> {
-    let text = payload.to_string();
-    match version {
-        Version::V16 => check!(action, &text, v16 [
-            "CancelReservation" CancelReservationResponse
-            "CertificateSigned" CertificateSignedResponse
-            "ChangeAvailability" ChangeAvailabilityResponse
-            "ChangeConfiguration" ChangeConfigurationResponse
-            "ClearCache" ClearCacheResponse
-            "ClearChargingProfile" ClearChargingProfileResponse
-            "DataTransfer" DataTransferResponse
-            "DeleteCertificate" DeleteCertificateResponse
-            "ExtendedTriggerMessage" ExtendedTriggerMessageResponse
-            "GetCompositeSchedule" GetCompositeScheduleResponse
-            "GetConfiguration" GetConfigurationResponse
-            "GetDiagnostics" GetDiagnosticsResponse
-            "GetInstalledCertificateIds" GetInstalledCertificateIdsResponse
-            "GetLocalListVersion" GetLocalListVersionResponse
-            "GetLog" GetLogResponse
-            "InstallCertificate" InstallCertificateResponse
-            "RemoteStartTransaction" RemoteStartTransactionResponse
-            "RemoteStopTransaction" RemoteStopTransactionResponse
-            "ReserveNow" ReserveNowResponse
-            "Reset" ResetResponse
-            "SendLocalList" SendLocalListResponse
-            "SetChargingProfile" SetChargingProfileResponse
-            "SignedUpdateFirmware" SignedUpdateFirmwareResponse
-            "TriggerMessage" TriggerMessageResponse
-            "UnlockConnector" UnlockConnectorResponse
-            "UpdateFirmware" UpdateFirmwareResponse
-        ]),
-        Version::V201 => check!(action, &text, v201 [
-            "CancelReservation" CancelReservationResponse
-            "CertificateSigned" CertificateSignedResponse
-            "ChangeAvailability" ChangeAvailabilityResponse
-            "ClearCache" ClearCacheResponse
-            "ClearChargingProfile" ClearChargingProfileResponse
-            "ClearDisplayMessage" ClearDisplayMessageResponse
-            "ClearVariableMonitoring" ClearVariableMonitoringResponse
-            "CostUpdated" CostUpdatedResponse
-            "CustomerInformation" CustomerInformationResponse
-            "DataTransfer" DataTransferResponse
-            "DeleteCertificate" DeleteCertificateResponse
-            "GetBaseReport" GetBaseReportResponse
-            "GetChargingProfiles" GetChargingProfilesResponse
-            "GetCompositeSchedule" GetCompositeScheduleResponse
-            "GetDisplayMessages" GetDisplayMessagesResponse
-            "GetInstalledCertificateIds" GetInstalledCertificateIdsResponse
-            "GetLocalListVersion" GetLocalListVersionResponse
-            "GetLog" GetLogResponse
-            "GetMonitoringReport" GetMonitoringReportResponse
-            "GetReport" GetReportResponse
-            "GetTransactionStatus" GetTransactionStatusResponse
-            "GetVariables" GetVariablesResponse
-            "InstallCertificate" InstallCertificateResponse
-            "PublishFirmware" PublishFirmwareResponse
-            "RequestStartTransaction" RequestStartTransactionResponse
-            "RequestStopTransaction" RequestStopTransactionResponse
-            "ReserveNow" ReserveNowResponse
-            "Reset" ResetResponse
-            "SendLocalList" SendLocalListResponse
-            "SetChargingProfile" SetChargingProfileResponse
-            "SetDisplayMessage" SetDisplayMessageResponse
-            "SetMonitoringBase" SetMonitoringBaseResponse
-            "SetMonitoringLevel" SetMonitoringLevelResponse
-            "SetNetworkProfile" SetNetworkProfileResponse
-            "SetVariableMonitoring" SetVariableMonitoringResponse
-            "SetVariables" SetVariablesResponse
-            "TriggerMessage" TriggerMessageResponse
-            "UnlockConnector" UnlockConnectorResponse
-            "UnpublishFirmware" UnpublishFirmwareResponse
-            "UpdateFirmware" UpdateFirmwareResponse
-        ]),
-    }
+    of_csms(version, action, Half::Response, &payload.to_string())
+}
+
+/// A CALL of the CSMS, whether this station serves it or not.
+///
+/// # Errors
+/// The CALLERROR that it is answered with; also for an action that a CSMS never calls.
+pub fn call(version: Version, action: &str, payload: &str) -> Result<(), Refusal> {
+    of_csms(version, action, Half::Request, payload)
 }
 
 /// Whether the version knows a CALL of the CSMS by this name at all.
 #[must_use]
 pub fn is_known(version: Version, action: &str) -> bool {
-    !response(version, action, &Value::Null).is_err_and(|error| error.code == ErrorCode::NotImplemented)
+    !call(version, action, "").is_err_and(|error| error.code == ErrorCode::NotImplemented)
+}
+
+#[derive(Clone, Copy)]
+enum Half {
+    Request,
+    Response,
+}
+
+macro_rules! both_halves {
+    ($action:expr, $half:expr, $text:expr, $version:ident [$($name:literal $request:ident $response:ident)*]) => {
+        match $action {
+            $($name => match $half {
+                Half::Request => decode::<$version::$request>($text).map(|_| ()),
+                Half::Response => decode::<$version::$response>($text).map(|_| ()),
+            },)*
+            other => Err(Refusal::new(ErrorCode::NotImplemented, format!("no CSMS asks for {other}"))),
+        }
+    };
+}
+
+#[allow(clippy::too_many_lines)] // a table
+fn of_csms(version: Version, action: &str, half: Half, text: &str) -> Result<(), Refusal> {
+    match version {
+        Version::V16 => both_halves!(action, half, text, v16 [
+            "CancelReservation" CancelReservationRequest CancelReservationResponse
+            "CertificateSigned" CertificateSignedRequest CertificateSignedResponse
+            "ChangeAvailability" ChangeAvailabilityRequest ChangeAvailabilityResponse
+            "ChangeConfiguration" ChangeConfigurationRequest ChangeConfigurationResponse
+            "ClearCache" ClearCacheRequest ClearCacheResponse
+            "ClearChargingProfile" ClearChargingProfileRequest ClearChargingProfileResponse
+            "DataTransfer" DataTransferRequest DataTransferResponse
+            "DeleteCertificate" DeleteCertificateRequest DeleteCertificateResponse
+            "ExtendedTriggerMessage" ExtendedTriggerMessageRequest ExtendedTriggerMessageResponse
+            "GetCompositeSchedule" GetCompositeScheduleRequest GetCompositeScheduleResponse
+            "GetConfiguration" GetConfigurationRequest GetConfigurationResponse
+            "GetDiagnostics" GetDiagnosticsRequest GetDiagnosticsResponse
+            "GetInstalledCertificateIds" GetInstalledCertificateIdsRequest GetInstalledCertificateIdsResponse
+            "GetLocalListVersion" GetLocalListVersionRequest GetLocalListVersionResponse
+            "GetLog" GetLogRequest GetLogResponse
+            "InstallCertificate" InstallCertificateRequest InstallCertificateResponse
+            "RemoteStartTransaction" RemoteStartTransactionRequest RemoteStartTransactionResponse
+            "RemoteStopTransaction" RemoteStopTransactionRequest RemoteStopTransactionResponse
+            "ReserveNow" ReserveNowRequest ReserveNowResponse
+            "Reset" ResetRequest ResetResponse
+            "SendLocalList" SendLocalListRequest SendLocalListResponse
+            "SetChargingProfile" SetChargingProfileRequest SetChargingProfileResponse
+            "SignedUpdateFirmware" SignedUpdateFirmwareRequest SignedUpdateFirmwareResponse
+            "TriggerMessage" TriggerMessageRequest TriggerMessageResponse
+            "UnlockConnector" UnlockConnectorRequest UnlockConnectorResponse
+            "UpdateFirmware" UpdateFirmwareRequest UpdateFirmwareResponse
+        ]),
+        Version::V201 => both_halves!(action, half, text, v201 [
+            "CancelReservation" CancelReservationRequest CancelReservationResponse
+            "CertificateSigned" CertificateSignedRequest CertificateSignedResponse
+            "ChangeAvailability" ChangeAvailabilityRequest ChangeAvailabilityResponse
+            "ClearCache" ClearCacheRequest ClearCacheResponse
+            "ClearChargingProfile" ClearChargingProfileRequest ClearChargingProfileResponse
+            "ClearDisplayMessage" ClearDisplayMessageRequest ClearDisplayMessageResponse
+            "ClearVariableMonitoring" ClearVariableMonitoringRequest ClearVariableMonitoringResponse
+            "CostUpdated" CostUpdatedRequest CostUpdatedResponse
+            "CustomerInformation" CustomerInformationRequest CustomerInformationResponse
+            "DataTransfer" DataTransferRequest DataTransferResponse
+            "DeleteCertificate" DeleteCertificateRequest DeleteCertificateResponse
+            "GetBaseReport" GetBaseReportRequest GetBaseReportResponse
+            "GetChargingProfiles" GetChargingProfilesRequest GetChargingProfilesResponse
+            "GetCompositeSchedule" GetCompositeScheduleRequest GetCompositeScheduleResponse
+            "GetDisplayMessages" GetDisplayMessagesRequest GetDisplayMessagesResponse
+            "GetInstalledCertificateIds" GetInstalledCertificateIdsRequest GetInstalledCertificateIdsResponse
+            "GetLocalListVersion" GetLocalListVersionRequest GetLocalListVersionResponse
+            "GetLog" GetLogRequest GetLogResponse
+            "GetMonitoringReport" GetMonitoringReportRequest GetMonitoringReportResponse
+            "GetReport" GetReportRequest GetReportResponse
+            "GetTransactionStatus" GetTransactionStatusRequest GetTransactionStatusResponse
+            "GetVariables" GetVariablesRequest GetVariablesResponse
+            "InstallCertificate" InstallCertificateRequest InstallCertificateResponse
+            "PublishFirmware" PublishFirmwareRequest PublishFirmwareResponse
+            "RequestStartTransaction" RequestStartTransactionRequest RequestStartTransactionResponse
+            "RequestStopTransaction" RequestStopTransactionRequest RequestStopTransactionResponse
+            "ReserveNow" ReserveNowRequest ReserveNowResponse
+            "Reset" ResetRequest ResetResponse
+            "SendLocalList" SendLocalListRequest SendLocalListResponse
+            "SetChargingProfile" SetChargingProfileRequest SetChargingProfileResponse
+            "SetDisplayMessage" SetDisplayMessageRequest SetDisplayMessageResponse
+            "SetMonitoringBase" SetMonitoringBaseRequest SetMonitoringBaseResponse
+            "SetMonitoringLevel" SetMonitoringLevelRequest SetMonitoringLevelResponse
+            "SetNetworkProfile" SetNetworkProfileRequest SetNetworkProfileResponse
+            "SetVariableMonitoring" SetVariableMonitoringRequest SetVariableMonitoringResponse
+            "SetVariables" SetVariablesRequest SetVariablesResponse
+            "TriggerMessage" TriggerMessageRequest TriggerMessageResponse
+            "UnlockConnector" UnlockConnectorRequest UnlockConnectorResponse
+            "UnpublishFirmware" UnpublishFirmwareRequest UnpublishFirmwareResponse
+            "UpdateFirmware" UpdateFirmwareRequest UpdateFirmwareResponse
+        ]),
+    }
 }

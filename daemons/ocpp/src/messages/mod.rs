@@ -5,15 +5,26 @@
 //! is built as JSON by the version's folder and held against the same types before it leaves.
 
 mod check;
+mod strict;
 
 use ocpp_types::validate::{ConstraintClass, Validate};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-pub use check::{is_known, request as check_request, response as check_response};
+pub use check::{call as check_call, is_known, request as check_request, response as check_response};
 /// Types of 1.6 with its security extension.
 pub use ocpp_types::v16;
 /// Types of 2.0.1.
-pub use ocpp_types::v201;
+pub mod v201 {
+    pub use ocpp_types::v201::*;
+
+    /// `data` may be anything.
+    pub type DataTransferRequest = ocpp_types::v201::DataTransferRequest<serde_json::Value>;
+    /// `data` may be anything.
+    pub type DataTransferResponse = ocpp_types::v201::DataTransferResponse<serde_json::Value>;
+}
+
+use strict::Strict;
 
 use crate::rpc::ErrorCode;
 
@@ -48,11 +59,13 @@ impl<T: Validate> Checked for T {}
 /// # Errors
 /// What it departs in from the schema.
 pub fn decode<T: DeserializeOwned + Validate>(payload: &str) -> Result<T, Refusal> {
-    if !payload.trim_start().starts_with('{') {
+    let written: Value = serde_json::from_str(payload)
+        .map_err(|error| Refusal::new(ErrorCode::FormatViolation, error.to_string()))?;
+    if !written.is_object() {
         return Err(Refusal::new(ErrorCode::FormatViolation, "the payload is no object"));
     }
-    let message: T = serde_json::from_str(payload)
-        .map_err(|error| Refusal::new(classify(payload, &error), error.to_string()))?;
+    let message = T::deserialize(Strict(&written))
+        .map_err(|departure| Refusal::new(departure.code, departure.to_string()))?;
     message.validate().map_err(|error| {
         let code = match error.kind().constraint_class() {
             ConstraintClass::Occurrence => ErrorCode::OccurrenceConstraintViolation,
@@ -61,22 +74,4 @@ pub fn decode<T: DeserializeOwned + Validate>(payload: &str) -> Result<T, Refusa
         Refusal::new(code, error.to_string())
     })?;
     Ok(message)
-}
-
-/// serde tells its kinds of errors apart by their words alone.
-fn classify(payload: &str, error: &serde_json::Error) -> ErrorCode {
-    let text = error.to_string();
-    if error.is_syntax() || error.is_eof() {
-        // A number where a word is wanted is called a syntax error too.
-        match serde_json::from_str::<serde::de::IgnoredAny>(payload) {
-            Ok(_) => ErrorCode::TypeConstraintViolation,
-            Err(_) => ErrorCode::FormatViolation,
-        }
-    } else if text.starts_with("missing field") {
-        ErrorCode::OccurrenceConstraintViolation
-    } else if text.starts_with("invalid type") {
-        ErrorCode::TypeConstraintViolation
-    } else {
-        ErrorCode::PropertyConstraintViolation
-    }
 }
