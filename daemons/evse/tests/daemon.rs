@@ -83,12 +83,12 @@ async fn an_over_voltage_monitor_is_armed_for_the_vehicles_class_and_its_trip_is
     let mut rig = Rig::charging().await;
     let guard = &rig.player.devices.guard;
     assert_eq!((guard.armed, guard.limit.as_si()), (true, 550.0), "a vehicle of 450 V");
-    rig.player.devices.surge = 600.0;
+    rig.player.devices.guard.peak = 600.0;
     rig.until(EvseState::Faulted).await;
     let faults = rig.faults().await;
     assert_eq!(faults[0].code, "MREC5OverVoltage");
     assert!(faults[0].cause.contains("monitor tripped at 600.0 V, limit 550.0 V"), "{faults:?}");
-    rig.player.devices.surge = 0.0;
+    rig.player.devices.guard.peak = 0.0;
     rig.recovers().await;
     rig.station.stop("enough").await.unwrap();
     rig.until(EvseState::Finished).await;

@@ -11,6 +11,8 @@ pub struct Guard {
     pub tripped: bool,
     /// What made it trip.
     pub at_trip: f64,
+    /// A peak that it alone sees: shorter than what anybody samples.
+    pub peak: f64,
     // What can break.
     /// It accepts and does nothing, or has forgotten that it was armed.
     pub broken: bool,
@@ -34,6 +36,7 @@ impl Guard {
 
     /// True once it has tripped: then it holds the outlet open by its own wires.
     pub fn watch(&mut self, voltage: f64) -> bool {
+        let voltage = voltage.max(self.peak);
         if self.armed && !self.tripped && voltage > self.limit.as_si() {
             (self.tripped, self.at_trip) = (true, voltage);
         }
