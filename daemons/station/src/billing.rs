@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use tracing::{error, info, warn};
-use voltry_bus::{EnergyMeter1Proxy, Error, SignedReading};
+use voltry_bus::{EndReason, EnergyMeter1Proxy, Error, EventKind, SignedReading};
 use voltry_units::{WattHours, Watts};
 
 use crate::authorization::{Payer, Token};
-use crate::book::{Book, Closing, Measured, NewTransaction, Signed, TransactionId};
+use crate::book::{
+    Book, BookError, Closing, Measured, NewEvent, NewTransaction, OpenTransaction, Signed, TransactionId,
+};
 use crate::clock::{Clock, unix_now};
 use crate::session::Ending;
 
@@ -136,6 +138,46 @@ pub(crate) async fn close(
     }
 }
 
+/// Closes what an EVSE left open that is not configured any more, as if its meter were out of reach,
+/// and ends its session: nobody is left who could.
+///
+/// # Errors
+/// The book cannot be read or written.
+pub(crate) async fn close_left_behind(
+    book: &Book,
+    clock: &Clock,
+    left: Vec<OpenTransaction>,
+) -> Result<(), BookError> {
+    for OpenTransaction { id, evse, boot_id, session, .. } in left {
+        let detail = format!("EVSE {evse} is not configured any more");
+        let closing = Closing {
+            stamp: clock.stamp(),
+            register: None,
+            power_limit: Watts::ZERO,
+            signed: Signed::default(),
+            measured: Measured::NOTHING,
+            reason: EndReason::Other,
+            detail: detail.clone(),
+        };
+        let closed = book.close(id, closing).await?;
+        warn!(evse, transaction = id, energy_wh = closed.energy, note = closed.note, "closed: {detail}");
+        // Closing ended a session of another boot.
+        if boot_id == **clock.boot() {
+            book.record(NewEvent {
+                evse,
+                plug: session,
+                stamp: clock.stamp(),
+                kind: EventKind::Unplugged,
+                payer: None,
+                measured: Measured::NOTHING,
+                reason: EndReason::Other,
+                detail,
+            })?;
+        }
+    }
+    Ok(())
+}
+
 async fn last_reading(meter: &EnergyMeter1Proxy<'_>, name: &str) -> Option<SignedReading> {
     for attempt in 1..=CLOSING_ATTEMPTS {
         match within(meter.stop(name)).await {
@@ -181,4 +223,45 @@ async fn within<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Er
     timeout(METER_TIMEOUT, call)
         .await
         .unwrap_or_else(|_| Err(Error::Unavailable(format!("no answer in {} s", METER_TIMEOUT.as_secs()))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_an_evse_left_open_that_is_not_configured_any_more_is_closed_with_the_stored_reading() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = Book::open(&folder.path().join("book.db")).unwrap();
+        let clock = Clock::new().unwrap();
+        let register = |wh| Measured { register: Some(WattHours::new(wh)), ..Measured::NOTHING };
+        let mut earlier = clock.stamp();
+        earlier.unix -= 90_000_000;
+        let mut boots = vec![clock.stamp().boot, "another".into()];
+        for boot in boots.drain(..) {
+            let stamp = crate::clock::Stamp { boot, ..earlier.clone() };
+            let new = NewTransaction {
+                evse: 3,
+                plug: 7,
+                token: None,
+                stamp: stamp.clone(),
+                register: WattHours::new(1_000),
+                signed: Signed::default(),
+                measured: Measured::NOTHING,
+            };
+            let id = book.begin(new).await.unwrap();
+            book.reading(id, stamp, register(1_250), None).await.unwrap();
+        }
+
+        close_left_behind(&book, &clock, book.open_transactions().await.unwrap()).await.unwrap();
+        assert_eq!(book.open_transactions().await.unwrap(), []);
+        for closed in book.newest(10).await.unwrap() {
+            assert_eq!((closed.state.as_str(), closed.energy), ("closed", 250.0));
+            assert_eq!(closed.end_reason, "EVSE 3 is not configured any more");
+            assert!(closed.note.starts_with("meter out of reach: stored reading, 9"), "{}", closed.note);
+            let (_, events) = book.transaction(closed.id).await.unwrap();
+            assert_eq!(events.last().unwrap().kind, "ended");
+        }
+        assert_eq!(book.open_plugs(clock.stamp().boot).await.unwrap(), [], "its session is over");
+    }
 }

@@ -177,13 +177,7 @@ async fn evses(
             },
         );
     }
-    for orphan in open {
-        tracing::warn!(
-            transaction = orphan.id,
-            evse = orphan.evse,
-            "open transaction of an EVSE that is not configured"
-        );
-    }
+    billing::close_left_behind(book, clock, open).await?;
     Ok(evses)
 }
 
