@@ -111,7 +111,11 @@ fn fault() -> Fault {
 }
 
 fn known(evse: u32) -> Result<(), Error> {
-    if evse == 1 { Ok(()) } else { Err(Error::UnknownEvse(format!("there is no EVSE {evse}"))) }
+    match evse {
+        1 => Ok(()),
+        2 => Err(Error::Unavailable("EVSE 2 does not answer within 3 s".to_owned())),
+        _ => Err(Error::UnknownEvse(format!("there is no EVSE {evse}"))),
+    }
 }
 
 #[interface(name = "org.voltry.Station1")]
@@ -332,6 +336,8 @@ async fn exit_codes_are_as_help_says() {
         ("status x", 2, "invalid value 'x'"),
         ("stop 1", 0, "is being ended"),
         ("stop 9", 1, "there is no EVSE 9"),
+        ("stop 2", 3, "EVSE 2 does not answer"),
+        ("faults clear 2", 3, "EVSE 2 does not answer"),
         ("stop", 2, "<EVSE>"),
         ("available 1 --no", 0, "out of service"),
         ("available 9", 1, "there is no EVSE 9"),

@@ -18,7 +18,7 @@ use crate::billing::{self, Billed};
 use crate::book::{Book, NewEvent};
 use crate::clock::Clock;
 use crate::evse::{Evse, view};
-use crate::evse_watch::Heard;
+use crate::evse_watch::{Heard, asked};
 use crate::flow::FlowWatch;
 use crate::session::{Action, Ending, Input};
 use crate::shares;
@@ -248,10 +248,8 @@ impl Control {
             };
             let (words, proxy) = (words.clone(), proxy.clone());
             tokio::spawn(async move {
-                let stopped = timeout(ANSWER, proxy.stop(&words)).await;
-                let silent = |_| Err(Error::Unavailable("the EVSE's daemon does not answer".to_owned()));
                 // The asker may have gone.
-                let _ = answer.send(stopped.unwrap_or_else(silent));
+                let _ = answer.send(asked(number, proxy.stop(&words)).await);
             });
         }
     }

@@ -1,13 +1,15 @@
 //! What one EVSE and its meter say on the bus, as inputs of the control loop.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tracing::{debug, warn};
 use voltry_bus::{
-    DcCapability, Device1Proxy, EnergyMeter1Proxy, Evse1Proxy, EvseSession, EvseState, Fault, Live,
+    DcCapability, Device1Proxy, EnergyMeter1Proxy, Error, Evse1Proxy, EvseSession, EvseState, Fault, Live,
     MeterReading,
 };
 use voltry_service::Binding;
@@ -81,6 +83,22 @@ impl Proxies {
                 .await?,
         })
     }
+}
+
+/// Somebody waits for what an EVSE answers here: this long at most. voltryctl waits 5 s, and would
+/// take us for the one that hangs.
+const ASKED: Duration = Duration::from_secs(3);
+
+/// What an EVSE answers to what somebody asked of it.
+///
+/// # Errors
+/// Its own, or [`Error::Unavailable`] if it hangs.
+pub(crate) async fn asked<T>(evse: u32, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let hangs = || {
+        let seconds = ASKED.as_secs();
+        format!("EVSE {evse} does not answer within {seconds} s: voltry-evse@{evse} is on the bus, and hangs")
+    };
+    timeout(ASKED, call).await.unwrap_or_else(|_| Err(Error::Unavailable(hangs())))
 }
 
 /// Listens to one EVSE for as long as the bus lasts. The channel's capacity bounds what waits;
@@ -163,4 +181,19 @@ fn evse_of(mut properties: HashMap<String, OwnedVariant>) -> anyhow::Result<Hear
         contract: take("Contract")?.try_into()?,
         capability: take("Capability")?.try_into()?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_evse_that_hangs_is_told_before_whoever_asked_gives_up() {
+        let began = tokio::time::Instant::now();
+        let answer = asked::<()>(2, std::future::pending()).await;
+        assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+        let Err(Error::Unavailable(text)) = answer else { panic!("{answer:?}") };
+        assert!(text.contains("voltry-evse@2 is on the bus, and hangs"), "{text}");
+        assert!(asked(2, async { Ok(7) }).await.is_ok_and(|answer| answer == 7));
+    }
 }

@@ -12,7 +12,7 @@ use zbus::object_server::SignalEmitter;
 use crate::authorization::Token;
 use crate::book::{Book, BookError};
 use crate::control::Request;
-use crate::evse_watch::Proxies;
+use crate::evse_watch::{Proxies, asked};
 use crate::session::Ending;
 
 /// At most this many transactions in one answer.
@@ -75,7 +75,7 @@ impl Station1 {
 
     #[zbus(out_args("remaining"))]
     async fn clear_faults(&self, evse: u32) -> Result<Vec<Fault>, Error> {
-        self.proxies(evse)?.evse.clear_faults().await
+        asked(evse, self.proxies(evse)?.evse.clear_faults()).await
     }
 
     async fn set_available(&self, evse: u32, available: bool) -> Result<(), Error> {
