@@ -239,18 +239,19 @@ impl Control {
     /// Ends whatever runs on an EVSE; `answer` is told when the EVSE has accepted it.
     fn stop(&mut self, number: u32, why: Ending, answer: Option<oneshot::Sender<Result<(), Error>>>) {
         let Some(evse) = self.evses.get_mut(&number) else { return };
-        let proxy = evse.proxies.evse.clone();
-        let mut answer = answer;
+        let (proxy, mut answer) = (evse.proxies.evse.clone(), answer);
         for action in evse.control.step(now(), Input::Stop(why)) {
-            let (Action::Stop { words }, Some(answer)) = (&action, answer.take()) else {
+            if let Action::Stop { words } = &action
+                && let Some(answer) = answer.take()
+            {
+                let (words, proxy) = (words.clone(), proxy.clone());
+                tokio::spawn(async move {
+                    // The asker may have gone.
+                    let _ = answer.send(asked(number, proxy.stop(&words)).await);
+                });
+            } else {
                 self.perform(number, action);
-                continue;
-            };
-            let (words, proxy) = (words.clone(), proxy.clone());
-            tokio::spawn(async move {
-                // The asker may have gone.
-                let _ = answer.send(asked(number, proxy.stop(&words)).await);
-            });
+            }
         }
     }
 
