@@ -1,15 +1,26 @@
 //! The `[ocpp]` table.
 
+mod network_profile;
+
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Deserialize;
-use voltry_service::{Config, ConfigError, Provision};
+use voltry_service::{Config, ConfigError, Problem, Provision};
 
-/// The longest identity that both versions can carry: a certificate's common name has 64
-/// characters at most, OCPP 2.0.1's own identity 48 (part 4, 3.1.1).
+pub use network_profile::{NetworkProfile, Version};
+
+use crate::connection::keepalive::KeepaliveTimes;
+use crate::connection::redial::{RedialTimes, Slot};
+use crate::connection::{Profile, Times};
+
+/// The longest identity of OCPP 2.0.1 (part 4, 3.1.1).
 const IDENTITY_MAX: usize = 48;
 
-/// The uplink's settings.
+/// How long a CSMS may take nothing of what waits for it: that of an acknowledgement in TCP.
+const WRITE_TIME: Duration = Duration::from_secs(60);
+
+/// The uplink's settings. Those that OCPP has a variable for carry its name.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
@@ -17,27 +28,109 @@ pub struct Settings {
     pub identity: String,
     /// Ways to a CSMS, `[ocpp.profile.SLOT]`, tried in the order of their slots.
     pub profile: BTreeMap<String, NetworkProfile>,
+    /// Dials of a profile before the next is tried.
+    #[serde(default = "default_attempts")]
+    pub network_profile_connection_attempts: u32,
+    /// Seconds before a connection that was lost is dialled again, at least.
+    #[serde(default = "default_wait_minimum")]
+    pub retry_back_off_wait_minimum_s: u32,
+    /// Seconds of which a random part is added to each wait.
+    #[serde(default = "default_random_range")]
+    pub retry_back_off_random_range_s: u32,
+    /// How often the wait is doubled.
+    #[serde(default = "default_repeat_times")]
+    pub retry_back_off_repeat_times: u32,
+    /// Seconds between two pings; 0: none.
+    #[serde(default = "default_ping_interval")]
+    pub web_socket_ping_interval_s: u32,
+    /// Seconds that the CSMS has to answer a ping.
+    #[serde(default = "default_pong_timeout")]
+    pub pong_timeout_s: u32,
+    /// Seconds that a dial may take, from the name to the open WebSocket.
+    #[serde(default = "default_dial_timeout")]
+    pub dial_timeout_s: u32,
 }
 
-/// One way to a CSMS.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NetworkProfile {
-    /// `ws://` or `wss://`, without the identity.
-    pub url: String,
-    /// The version of OCPP that is spoken there.
-    pub version: Version,
+const fn default_attempts() -> u32 {
+    3
 }
 
-/// A version of OCPP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
-pub enum Version {
-    /// OCPP 1.6J.
-    #[serde(rename = "1.6")]
-    V16,
-    /// OCPP 2.0.1.
-    #[serde(rename = "2.0.1")]
-    V201,
+const fn default_wait_minimum() -> u32 {
+    10
+}
+
+const fn default_random_range() -> u32 {
+    10
+}
+
+const fn default_repeat_times() -> u32 {
+    5
+}
+
+const fn default_ping_interval() -> u32 {
+    60
+}
+
+const fn default_pong_timeout() -> u32 {
+    20
+}
+
+const fn default_dial_timeout() -> u32 {
+    30
+}
+
+impl Settings {
+    /// The times of the connection.
+    #[must_use]
+    pub fn times(&self) -> Times {
+        let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+        let interval = self.web_socket_ping_interval_s;
+        Times {
+            redial: RedialTimes {
+                wait_minimum: seconds(self.retry_back_off_wait_minimum_s),
+                random_range: seconds(self.retry_back_off_random_range_s),
+                repeat_times: self.retry_back_off_repeat_times,
+                attempts: self.network_profile_connection_attempts,
+            },
+            keepalive: KeepaliveTimes {
+                interval: (interval > 0).then(|| seconds(interval)),
+                timeout: seconds(self.pong_timeout_s),
+            },
+            dial: seconds(self.dial_timeout_s),
+            write: WRITE_TIME,
+        }
+    }
+
+    /// The profiles, in the order of their slots.
+    ///
+    /// # Errors
+    /// All that is wrong with them, each with the key that it stands at.
+    pub fn profiles(&self) -> Result<Vec<Profile>, Vec<(String, String)>> {
+        let mut problems = Vec::new();
+        let mut profiles: Vec<Profile> = Vec::new();
+        for (name, written) in &self.profile {
+            let place = format!("ocpp.profile.{name}");
+            match slot(name) {
+                None => {
+                    let text = "a profile's name is its configuration slot, a number from 1";
+                    problems.push((place, text.to_owned()));
+                }
+                Some(slot) => match written.check(slot, &self.identity) {
+                    Ok(profile) => profiles.push(profile),
+                    Err(found) => {
+                        problems
+                            .extend(found.into_iter().map(|(key, text)| (format!("{place}.{key}"), text)));
+                    }
+                },
+            }
+        }
+        profiles.sort_by_key(|profile| profile.slot);
+        if problems.is_empty() { Ok(profiles) } else { Err(problems) }
+    }
+}
+
+fn slot(name: &str) -> Option<Slot> {
+    name.parse().ok().filter(|slot: &Slot| *slot > 0 && name == slot.to_string())
 }
 
 /// Checks `[ocpp]`.
@@ -53,21 +146,40 @@ pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>
     if settings.profile.is_empty() {
         problems.push(config.problem("ocpp", "no [ocpp.profile.1] says where the CSMS is"));
     }
-    for (slot, profile) in &settings.profile {
-        if slot.parse::<u16>().map_or(true, |slot| slot == 0) {
-            let text = "a profile's name is its configuration slot, a number from 1";
-            problems.push(config.problem(&format!("ocpp.profile.{slot}"), text));
-        }
-        if !profile.url.starts_with("ws://") && !profile.url.starts_with("wss://") {
-            let text = "a CSMS is at ws://… or wss://…";
-            problems.push(config.problem(&format!("ocpp.profile.{slot}.url"), text));
-        }
+    if settings.pong_timeout_s == 0 {
+        problems.push(config.problem("ocpp.pong_timeout_s", "must be above 0"));
     }
+    if settings.dial_timeout_s == 0 {
+        problems.push(config.problem("ocpp.dial_timeout_s", "must be above 0"));
+    }
+    let found = settings.profiles().err().unwrap_or_default();
+    problems.extend(found.into_iter().map(|(place, text)| config.problem(&place, text)));
     if problems.is_empty() {
         Ok(Provision { objects: Vec::new(), settings })
     } else {
         Err(ConfigError(problems))
     }
+}
+
+/// What is wrong with the files that `[ocpp]` names. A station whose files are missing or expired
+/// starts all the same: another profile may lead to the CSMS that mends it.
+#[must_use]
+pub fn audit(config: &Config, _instance: &str, settings: &Settings) -> Vec<Problem> {
+    let profiles = settings.profiles().unwrap_or_default();
+    let mut problems = Vec::new();
+    for profile in profiles {
+        let Some(tls) = &profile.tls else { continue };
+        let place = |key| format!("ocpp.profile.{}.{key}", profile.slot);
+        if let Err(text) = tls.credentials.roots() {
+            problems.push(config.problem(&place("root_certificates"), text));
+        }
+        let client =
+            settings.profile.get(&profile.slot.to_string()).is_some_and(NetworkProfile::key_is_readable);
+        if client && let Err(text) = tls.credentials.client() {
+            problems.push(config.problem(&place("client_certificate"), text));
+        }
+    }
+    problems
 }
 
 /// An identifierString (OCPP 2.0.1 part 2, 2.1.5), without what would end a user name of HTTP
@@ -89,8 +201,9 @@ mod tests {
         [ocpp]
         identity = "VOLTRY-0001"
         [ocpp.profile.1]
-        url = "wss://csms.example/ocpp"
+        url = "ws://csms.example/ocpp"
         version = "2.0.1"
+        security_profile = 0
     "#;
 
     fn check(text: &str) -> Result<Settings, String> {
@@ -100,27 +213,55 @@ mod tests {
 
     #[test]
     fn an_identity_and_one_profile_are_enough() {
-        let settings = check(GOOD).unwrap();
-        assert_eq!(settings.profile["1"].version, Version::V201);
+        let profiles = check(GOOD).unwrap().profiles().unwrap();
+        assert_eq!(profiles[0].versions, [Version::V201]);
+        assert_eq!(profiles[0].target.path, "/ocpp/VOLTRY-0001");
     }
 
     #[test]
     fn what_is_wrong_is_told_all_at_once() {
-        let text = GOOD
-            .replace("VOLTRY-0001", "a/b")
-            .replace("wss://", "https://")
-            .replace("profile.1", "profile.a");
+        let text = GOOD.replace("VOLTRY-0001", "a/b").replace("ws://", "https://");
         let error = check(&text).unwrap_err();
-        for part in ["'/'", "wss://", "number from 1"] {
+        for part in ["'/'", "wss://"] {
             assert!(error.contains(part), "{error}");
         }
+        let error = check(&GOOD.replace("profile.1", "profile.01")).unwrap_err();
+        assert!(error.contains("number from 1"), "{error}");
         assert!(check(&GOOD.replace("VOLTRY-0001", &"x".repeat(49))).is_err());
         assert!(check(&GOOD.replace("\"2.0.1\"", "\"2.0\"")).unwrap_err().contains("2.0"));
+        assert!(check(&GOOD.replace("[ocpp]", "[ocpp]\npong_timeout_s = 0")).is_err());
     }
 
     #[test]
     fn without_a_profile_there_is_no_uplink() {
         let error = check("[ocpp]\nidentity = \"A\"\nprofile = {}").unwrap_err();
         assert!(error.contains("ocpp.profile.1"), "{error}");
+    }
+
+    #[test]
+    fn slots_are_in_the_order_of_numbers() {
+        let another =
+            GOOD.replace("[ocpp]\n        identity = \"VOLTRY-0001\"", "").replace("profile.1", "profile.10");
+        let text = format!("{}\n{another}", GOOD.replace("profile.1", "profile.9"));
+        let slots: Vec<Slot> =
+            check(&text).unwrap().profiles().unwrap().iter().map(|profile| profile.slot).collect();
+        assert_eq!(slots, [9, 10]);
+    }
+
+    #[test]
+    fn no_pings_are_asked_for_by_0() {
+        let settings = check(&GOOD.replace("[ocpp]", "[ocpp]\nweb_socket_ping_interval_s = 0")).unwrap();
+        assert_eq!(settings.times().keepalive.interval, None);
+    }
+
+    #[test]
+    fn files_that_are_missing_are_found_by_the_audit() {
+        let text = GOOD
+            .replace("ws://", "wss://")
+            .replace("profile = 0", "profile = 2\npassword = 'x'\nroot_certificates = '/nowhere'");
+        let config = Config::parse([("voltry.toml", text.as_str())]).unwrap();
+        let settings = configure(&config, "").unwrap().settings;
+        let found = audit(&config, "", &settings);
+        assert!(found.len() == 1 && found[0].to_string().contains("/nowhere"), "{found:?}");
     }
 }

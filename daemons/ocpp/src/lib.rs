@@ -3,12 +3,17 @@
 //! It decides nothing about power and keeps no record of energy: the station's book is the only
 //! record. Charging never waits for it.
 //!
-//! [`rpc`] is the framing of OCPP-J, without I/O. [`uplink`] decides what is said, when, and what the
-//! CSMS may ask; [`transactions`] makes the messages of transactions from the book; [`dialect`] is
-//! what differs between the versions; [`messages`] holds everything against the schemas. All of
-//! them are pure. [`store`] keeps what must outlive the machine.
+//! [`rpc`] is the framing of OCPP-J, without I/O; [`connection`] dials the CSMS by its profiles.
+//! [`uplink`] decides what is said, when, and what the CSMS may ask; [`transactions`] makes the
+//! messages of transactions from the book; [`dialect`] is what differs between the versions;
+//! [`messages`] holds everything against the schemas. All of them but [`connection`] are pure.
+//! [`store`] keeps what must outlive the machine.
+
+// A test looks for one event among many.
+#![cfg_attr(test, allow(clippy::wildcard_enum_match_arm))]
 
 mod config;
+pub mod connection;
 pub mod dialect;
 pub mod messages;
 pub mod model;
@@ -29,7 +34,7 @@ use voltry_bus::names;
 use voltry_service::clock::now;
 use voltry_service::{Daemon, Watchdog};
 
-pub use config::{NetworkProfile, Settings, Version, configure};
+pub use config::{NetworkProfile, Settings, Version, audit, configure};
 
 /// Runs the uplink until it is asked to stop, or the bus is lost.
 ///
