@@ -9,8 +9,8 @@ use voltry_units::Timestamp;
 /// The longest token taken, in characters (OCPP 2.0.1 IdTokenType: 36).
 pub const TOKEN_MAX: usize = 36;
 
-/// Tokens presented before a vehicle is plugged in, at the most.
-const REMEMBERED: usize = 8;
+/// Tokens presented before a vehicle is plugged in, at no EVSE in particular, at the most.
+const EXPECTED: usize = 8;
 
 /// An id token, as OCPP compares them: letters count the same in upper and lower case.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -99,16 +99,25 @@ pub fn mask(token: &str) -> String {
 pub struct Authorizer {
     free_vending: bool,
     list: Vec<Token>,
-    remember: Duration,
-    remembered: VecDeque<(Token, Timestamp)>,
+    patience: Duration,
+    expected: VecDeque<Expected>,
+}
+
+/// Somebody who may charge and has not plugged in yet.
+#[derive(Debug, Clone)]
+struct Expected {
+    /// 0: at any EVSE.
+    evse: u32,
+    payer: Payer,
+    until: Timestamp,
 }
 
 impl Authorizer {
-    /// `list`: the tokens that may charge. `remember`: how long a token presented before
+    /// `list`: the tokens that may charge. `patience`: how long a token presented before
     /// plugging in holds.
     #[must_use]
-    pub fn new(free_vending: bool, list: Vec<Token>, remember: Duration) -> Self {
-        Self { free_vending, list, remember, remembered: VecDeque::new() }
+    pub fn new(free_vending: bool, list: Vec<Token>, patience: Duration) -> Self {
+        Self { free_vending, list, patience, expected: VecDeque::new() }
     }
 
     /// Whether no token is wanted.
@@ -123,20 +132,45 @@ impl Authorizer {
         self.free_vending || self.list.contains(token)
     }
 
-    /// Keeps an allowed token for the next vehicle to be plugged in. The oldest makes room.
-    pub fn remember(&mut self, token: Token, now: Timestamp) {
-        self.remembered.retain(|(known, _)| *known != token);
-        if self.remembered.len() == REMEMBERED {
-            self.remembered.pop_front();
-        }
-        self.remembered.push_back((token, now));
+    /// How long a token holds that is presented from now on.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
-    /// Takes the oldest token that still holds.
-    pub fn take_remembered(&mut self, now: Timestamp) -> Option<Token> {
-        let remember = self.remember;
-        self.remembered.retain(|(_, at)| now.since(*at) <= remember);
-        self.remembered.pop_front().map(|(token, _)| token)
+    /// Waits for a vehicle at an EVSE, or with 0 at any. Of those that wait for any the oldest makes
+    /// room; an EVSE has one.
+    pub fn expect(&mut self, evse: u32, payer: Payer, now: Timestamp) {
+        self.expected.retain(|known| known.payer.token != payer.token || known.evse != evse);
+        let anywhere = self.expected.iter().filter(|known| known.evse == 0).count();
+        if evse != 0 {
+            self.expected.retain(|known| known.evse != evse);
+        } else if anywhere >= EXPECTED
+            && let Some(oldest) = self.expected.iter().position(|known| known.evse == 0)
+        {
+            self.expected.remove(oldest);
+        }
+        self.expected.push_back(Expected { evse, payer, until: now + self.patience });
+    }
+
+    /// Who is waited for at this EVSE alone.
+    #[must_use]
+    pub fn expected_at(&self, evse: u32) -> Option<&Payer> {
+        self.expected.iter().find(|known| known.evse == evse && evse != 0).map(|known| &known.payer)
+    }
+
+    /// Takes the oldest that is still waited for at this EVSE, or of those at any with 0.
+    pub fn take(&mut self, evse: u32, now: Timestamp) -> Option<Payer> {
+        let place = self.expected.iter().position(|known| known.evse == evse && now <= known.until)?;
+        self.expected.remove(place).map(|known| known.payer)
+    }
+
+    /// Forgets those that did not come; at which EVSEs they were waited for.
+    #[must_use]
+    pub fn expire(&mut self, now: Timestamp) -> Vec<u32> {
+        let (waiting, gone): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut self.expected).into_iter().partition(|known| now <= known.until);
+        self.expected = waiting;
+        gone.into_iter().map(|known| known.evse).filter(|evse| *evse != 0).collect()
     }
 }
 
@@ -173,26 +207,46 @@ mod tests {
         assert_eq!(mask("7"), "…7");
     }
 
+    fn payer(text: &str) -> Payer {
+        Payer::holder(token(text), TokenKind::Iso14443)
+    }
+
     #[test]
     fn a_remembered_token_serves_once_and_not_after_its_time() {
         let start = Timestamp::from_micros(1);
         let mut authorizer = authorizer(false);
-        authorizer.remember(token("04A1B2C3"), start);
-        assert_eq!(authorizer.take_remembered(start + Duration::from_secs(60)), Some(token("04A1B2C3")));
-        assert_eq!(authorizer.take_remembered(start), None);
-        authorizer.remember(token("04A1B2C3"), start);
-        assert_eq!(authorizer.take_remembered(start + Duration::from_secs(61)), None);
+        authorizer.expect(0, payer("04A1B2C3"), start);
+        assert_eq!(authorizer.take(0, start + Duration::from_secs(60)), Some(payer("04A1B2C3")));
+        assert_eq!(authorizer.take(0, start), None);
+        authorizer.expect(0, payer("04A1B2C3"), start);
+        assert_eq!(authorizer.take(0, start + Duration::from_secs(61)), None);
     }
 
     #[test]
-    fn a_flood_of_tokens_keeps_the_newest() {
+    fn who_is_waited_for_at_one_evse_is_not_let_in_at_another_and_is_told_when_gone() {
+        let start = Timestamp::from_micros(1);
+        let mut authorizer = authorizer(false);
+        authorizer.expect(2, payer("A"), start);
+        authorizer.expect(0, payer("B"), start);
+        assert_eq!(authorizer.expected_at(2), Some(&payer("A")));
+        assert_eq!(authorizer.expected_at(0), None);
+        assert_eq!(authorizer.take(1, start), None);
+        assert!(authorizer.expire(start + Duration::from_secs(60)).is_empty());
+        assert_eq!(authorizer.expire(start + Duration::from_secs(61)), [2]);
+        assert!(authorizer.expire(start + Duration::from_secs(61)).is_empty());
+    }
+
+    #[test]
+    fn a_flood_of_tokens_keeps_the_newest_and_those_of_an_evse() {
         let start = Timestamp::from_micros(1);
         let mut authorizer = authorizer(true);
+        authorizer.expect(1, payer("FIRST"), start);
         for number in 0..1000 {
-            authorizer.remember(token(&format!("T{number}")), start);
+            authorizer.expect(0, payer(&format!("T{number}")), start);
         }
-        let kept: Vec<_> = std::iter::from_fn(|| authorizer.take_remembered(start)).collect();
-        assert_eq!(kept.len(), REMEMBERED);
-        assert_eq!(kept[0], token("T992"));
+        let kept: Vec<_> = std::iter::from_fn(|| authorizer.take(0, start)).collect();
+        assert_eq!(kept.len(), EXPECTED);
+        assert_eq!(kept[0], payer("T992"));
+        assert_eq!(authorizer.take(1, start), Some(payer("FIRST")));
     }
 }

@@ -33,8 +33,27 @@ pub struct Settings {
     /// Seconds for which a token holds that is presented before plugging in.
     #[serde(default = "default_remember")]
     pub remember_token_s: u64,
+    /// Who judges tokens that are not in the list: the uplink to the back end.
+    pub csms: Option<Binding>,
+    /// Seconds that it may take.
+    #[serde(default = "default_csms_patience")]
+    pub csms_patience_s: u64,
+    /// What becomes of a token that it does not judge in this time.
+    #[serde(default)]
+    pub csms_away: CsmsAway,
     /// The EVSEs, by their numbers.
     pub evse: BTreeMap<String, EvseSettings>,
+}
+
+/// What becomes of a token that is in no list while nobody can judge it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CsmsAway {
+    /// It is refused: only the station's own list holds.
+    #[default]
+    Refuse,
+    /// It is let in, and the back end may refuse it later.
+    Allow,
 }
 
 /// One EVSE of the station, `[station.evse.N]`.
@@ -51,6 +70,10 @@ fn default_database() -> PathBuf {
     PathBuf::from("/var/lib/voltry/station/book.db")
 }
 
+const fn default_csms_patience() -> u64 {
+    10
+}
+
 const fn default_remember() -> u64 {
     60
 }
@@ -60,6 +83,12 @@ impl Settings {
     #[must_use]
     pub const fn remember_token(&self) -> Duration {
         Duration::from_secs(self.remember_token_s)
+    }
+
+    /// Seconds that the back end may take to judge a token.
+    #[must_use]
+    pub const fn csms_patience(&self) -> Duration {
+        Duration::from_secs(self.csms_patience_s)
     }
 
     /// The tokens that may charge.
@@ -94,6 +123,10 @@ pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>
         }
     }
     problems.extend(wrong_meters(config, &settings));
+    if !(1..=50).contains(&settings.csms_patience_s) {
+        // A vehicle waits for 55 s.
+        problems.push(config.problem("station.csms_patience_s", "must be from 1 to 50"));
+    }
     if settings.power_limit <= Watts::ZERO {
         problems.push(config.problem("station.power_limit_w", "must be above 0"));
     }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use voltry_bus::{DcCapability, EvseSession, EvseState, EvseStatus, Fault, Live, MeterReading};
+use voltry_bus::{
+    ConnectorUse, DcCapability, EventKind, EvseSession, EvseState, EvseStatus, Fault, Live, MeterReading,
+    TokenKind,
+};
 use voltry_service::RateLimit;
 use voltry_service::clock::now;
 use voltry_units::{Timestamp, WattHours, Watts};
@@ -12,6 +15,7 @@ use crate::book::{Flow, Measured};
 use crate::evse_watch::Proxies;
 use crate::flow::{FlowWatch, Seen};
 use crate::register::Register;
+use crate::reservations::Place;
 use crate::session::{EvseView, SessionControl};
 use crate::shares::Demand;
 
@@ -33,8 +37,14 @@ pub(crate) struct Evse {
     pub(crate) capability: Option<DcCapability>,
     pub(crate) faults: Vec<Fault>,
     pub(crate) live: Option<Live>,
-    /// In service, as the book has it.
+    /// Which of the vehicle's own tokens the back end was asked for, in which session.
+    pub(crate) asked: Vec<(u64, Token)>,
+    /// In service, as the book has it for this EVSE alone.
+    pub(crate) available_alone: bool,
+    /// In service, and so is the station.
     pub(crate) available: bool,
+    /// How a driver meets it, and since when (microseconds of Unix time).
+    pub(crate) connector: (ConnectorUse, i64),
     pub(crate) share: Watts,
     /// What the open transaction's flow was told to be.
     pub(crate) flow: FlowWatch,
@@ -65,10 +75,69 @@ impl Evse {
             && matches!(self.state(), Some(EvseState::Connected | EvseState::Authorizing))
     }
 
+    /// Whether it may deliver: a session in progress is finished before it goes out of service.
+    pub(crate) fn allowed(&self) -> bool {
+        self.available || self.control.is_active()
+    }
+
+    /// What the vehicle of this session calls itself; what is proved goes before what is claimed.
+    pub(crate) fn brought(&self) -> Vec<(Token, TokenKind)> {
+        let contract = self.contract.clone().map(|token| (token, TokenKind::Emaid));
+        let vehicle = self.vehicle_id.clone().map(|token| (token, TokenKind::MacAddress));
+        contract.into_iter().chain(vehicle).collect()
+    }
+
+    /// Whether the back end was asked for a token of this session.
+    pub(crate) fn has_asked(&self, token: &Token) -> bool {
+        self.asked.iter().any(|(session, asked)| *session == self.session.id && asked == token)
+    }
+
+    /// How it stands in the way of a reservation.
+    pub(crate) fn place(&self) -> Place {
+        match self.state() {
+            None | Some(EvseState::Unavailable | EvseState::Starting) => Place::Unavailable,
+            Some(EvseState::Faulted | EvseState::ErrorShutdown | EvseState::Emergency) => Place::Faulted,
+            Some(_) if self.session.id != 0 || self.control.is_active() => Place::Taken,
+            Some(_) if !self.available => Place::Unavailable,
+            Some(_) => Place::Free,
+        }
+    }
+
+    /// How a driver meets it. `held`: for somebody who is not here yet. `expected`: somebody is let in
+    /// and has not plugged in yet.
+    pub(crate) fn connector_use(&self, held: bool, expected: bool) -> ConnectorUse {
+        match self.place() {
+            Place::Faulted => ConnectorUse::Faulted,
+            Place::Unavailable if self.control.is_active() => self.in_session(),
+            Place::Unavailable => ConnectorUse::Unavailable,
+            Place::Taken => self.in_session(),
+            Place::Free if expected => ConnectorUse::Preparing,
+            Place::Free if held => ConnectorUse::Reserved,
+            Place::Free => ConnectorUse::Available,
+        }
+    }
+
+    fn in_session(&self) -> ConnectorUse {
+        if self.control.transaction().is_some() {
+            return match self.flow.told() {
+                Some(EventKind::SuspendedEv) => ConnectorUse::SuspendedEv,
+                Some(EventKind::SuspendedEvse) => ConnectorUse::SuspendedEvse,
+                Some(_) => ConnectorUse::Charging,
+                None => ConnectorUse::Preparing,
+            };
+        }
+        let before = self.control.is_active() || self.control.waiting().is_some();
+        if before { ConnectorUse::Preparing } else { ConnectorUse::Finishing }
+    }
+
     /// An EVSE that was not heard yet may be delivering what the station before us gave it.
-    pub(crate) fn demand(&self) -> Demand {
+    /// `limit`: the most that it may have.
+    pub(crate) fn demand(&self, limit: Watts) -> Demand {
         let known = |capability: DcCapability| Watts::from_si(capability.power_max).unwrap_or(Watts::ZERO);
-        Demand { active: self.control.is_active(), capability: self.capability.map_or(Watts::MAX, known) }
+        Demand {
+            active: self.control.is_active(),
+            capability: self.capability.map_or(Watts::MAX, known).min(limit),
+        }
     }
 
     /// Watt-hours of the session so far, by the meter.

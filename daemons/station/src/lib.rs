@@ -16,36 +16,33 @@ mod control;
 mod evse;
 mod evse_watch;
 pub mod flow;
+pub mod limits;
 pub mod reasons;
 mod register;
+pub mod reservations;
 mod serve;
 pub mod session;
 pub mod shares;
+mod start;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use tracing::info;
-use voltry_bus::{EvseSession, names};
+use voltry_bus::names;
 use voltry_service::clock::now;
-use voltry_service::{Binding, Daemon, RateLimit, Watchdog};
-use voltry_units::{Timestamp, Watts};
+use voltry_service::{Daemon, Watchdog};
+use voltry_units::Timestamp;
 use zbus::Connection;
 
-use crate::authorization::Authorizer;
-use crate::book::{Book, OpenTransaction};
+use crate::book::Book;
 use crate::clock::Clock;
-use crate::control::Control;
-use crate::evse::Evse;
+use crate::control::{Control, News, Shown};
 use crate::evse_watch::Proxies;
-use crate::flow::FlowWatch;
-use crate::register::Register;
 use crate::serve::{Book1, Session1, Station1};
-use crate::session::SessionControl;
 
 pub use config::{Settings, configure};
 
@@ -62,36 +59,22 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     let (answers, mut answered) = mpsc::channel(WAITING);
     let (heard_to, mut heard) = mpsc::channel(WAITING);
     let (requests, mut requested) = mpsc::channel(WAITING);
-    let (statuses, status) = watch::channel(Vec::new());
-    let (ended_to, ended) = mpsc::channel(WAITING);
+    let (shown_to, shown) = watch::channel(Shown::default());
+    let (news_to, news) = mpsc::channel(WAITING);
 
     let clock = Clock::new()?;
-    book.end_what_nobody_saw_end(clock.stamp(), "the station was down when the vehicle left").await?;
-    let evses = evses(daemon.connection(), &settings, &book, &clock).await?;
+    let mut control =
+        start::control(daemon.connection(), &settings, &book, &clock, answers, shown_to, news_to).await?;
     let proxies: BTreeMap<u32, Proxies> =
-        evses.iter().map(|(number, evse)| (*number, evse.proxies.clone())).collect();
-    let mut control = Control {
-        evses,
-        authorizer: Authorizer::new(
-            settings.free_vending,
-            settings.token_list().ok().context("tokens were checked")?,
-            settings.remember_token(),
-        ),
-        book: book.clone(),
-        clock,
-        power_limit: settings.power_limit,
-        answers,
-        statuses,
-        ended: ended_to,
-        permitted_at: Timestamp::BOOT,
-    };
+        control.evses.iter().map(|(number, evse)| (*number, evse.proxies.clone())).collect();
     let station = Station1 {
         name: settings.name.clone(),
         power_limit: settings.power_limit.as_si(),
         book: book.clone(),
         evses: proxies.clone(),
         requests,
-        statuses: Vec::new(),
+        clock,
+        shown: shown.borrow().clone(),
     };
     daemon.connection().object_server().at(names::STATION_PATH, station).await?;
     let newest = book.newest_event();
@@ -103,7 +86,7 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     for (number, proxies) in proxies {
         parts.spawn(evse_watch::listen(number, proxies, heard_to.clone()));
     }
-    parts.spawn(publish(daemon.connection().clone(), status, ended, newest));
+    parts.spawn(publish(daemon.connection().clone(), shown, news, newest));
 
     let mut watchdog = Watchdog::from_environment();
     let mut tick = tokio::time::interval(Duration::from_secs(1));
@@ -114,7 +97,7 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
         tokio::select! {
             _ = daemon.stop() => return Ok(()),
             Some((number, news)) = heard.recv() => control.hear(number, news),
-            Some((number, answer)) = answered.recv() => control.answered(number, answer),
+            Some(answer) = answered.recv() => control.answered(answer),
             Some(request) = requested.recv() => control.ask(request),
             _ = tick.tick() => {
                 control.tick(now());
@@ -129,82 +112,45 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     }
 }
 
-async fn evses(
-    connection: &Connection,
-    settings: &Settings,
-    book: &Book,
-    clock: &Clock,
-) -> anyhow::Result<BTreeMap<u32, Evse>> {
-    let plugged = book.open_plugs(Arc::clone(clock.boot())).await?;
-    let mut open: Vec<OpenTransaction> = book.open_transactions().await?;
-    let mut evses = BTreeMap::new();
-    for (name, evse) in &settings.evse {
-        let number: u32 = name.parse().context("EVSE numbers were checked")?;
-        let binding = evse.evse.clone().map_or_else(
-            || Binding::new(&names::evse(number), &names::path("evse", name)).map_err(anyhow::Error::msg),
-            Ok,
-        )?;
-        let left =
-            open.iter().position(|transaction| transaction.evse == number).map(|place| open.remove(place));
-        let plug = plugged.iter().rfind(|(evse, _)| *evse == number).map(|(_, plug)| *plug);
-        let mut control = SessionControl::plugged(plug);
-        if let Some(left) = &left {
-            info!(evse = number, transaction = left.id, "a transaction is still open in the book");
-            let session = if *left.boot_id == **clock.boot() { left.session } else { 0 };
-            control = control.recovering(now(), session, left.id, left.payer.clone());
-        }
-        evses.insert(
-            number,
-            Evse {
-                number,
-                proxies: Proxies::new(connection, &binding, &evse.energy_meter).await?,
-                control,
-                session: EvseSession::default(),
-                vehicle_id: None,
-                contract: None,
-                capability: None,
-                faults: Vec::new(),
-                live: None,
-                available: book.is_available(number).await?,
-                share: Watts::ZERO,
-                flow: FlowWatch::default(),
-                metered: None,
-                register: Register::default(),
-                contradictions: RateLimit::default(),
-                register_start: left.map(|left| left.register_start),
-                booked_at: Timestamp::BOOT,
-                event_at: now(),
-            },
-        );
-    }
-    billing::close_left_behind(book, clock, open).await?;
-    Ok(evses)
-}
-
 /// Tells the bus what changed, in a task of its own: a slow listener must not slow the loop.
 async fn publish(
     connection: Connection,
-    mut status: watch::Receiver<Vec<voltry_bus::EvseStatus>>,
-    mut ended: mpsc::Receiver<voltry_bus::Transaction>,
+    mut shown: watch::Receiver<Shown>,
+    mut news: mpsc::Receiver<News>,
     mut newest: watch::Receiver<u64>,
 ) -> anyhow::Result<()> {
     let station = connection.object_server().interface::<_, Station1>(names::STATION_PATH).await?;
+    let emitter = station.signal_emitter();
     loop {
         tokio::select! {
-            changed = status.changed() => {
+            changed = shown.changed() => {
                 changed.context("the control loop ended")?;
+                let now = shown.borrow_and_update().clone();
                 let mut served = station.get_mut().await;
-                served.statuses = status.borrow_and_update().clone();
-                served.evses_changed(station.signal_emitter()).await?;
+                let before = std::mem::replace(&mut served.shown, now.clone());
+                if before.evses != now.evses {
+                    served.evses_changed(emitter).await?;
+                }
+                if before.connectors != now.connectors {
+                    served.connectors_changed(emitter).await?;
+                }
+                if before.limits != now.limits {
+                    served.limits_changed(emitter).await?;
+                }
+                if before.reservations != now.reservations {
+                    served.reservations_changed(emitter).await?;
+                }
             }
-            transaction = ended.recv() => {
-                let transaction = transaction.context("the control loop ended")?;
-                Station1::transaction_ended(station.signal_emitter(), transaction).await?;
-            }
+            one = news.recv() => match one.context("the control loop ended")? {
+                News::TransactionEnded(transaction) => Station1::transaction_ended(emitter, transaction).await?,
+                News::ReservationEnded { id, evse, why } => {
+                    Station1::reservation_ended(emitter, &id, evse, why).await?;
+                }
+            },
             changed = newest.changed() => {
                 changed.context("the book ended")?;
                 let number = *newest.borrow_and_update();
-                Book1::booked(station.signal_emitter(), number).await?;
+                Book1::booked(emitter, number).await?;
             }
         }
     }

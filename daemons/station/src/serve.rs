@@ -1,28 +1,39 @@
-//! `Station1` and `Session1` as they stand on the bus.
+//! `Station1`, `Book1` and `Session1` as they stand on the bus.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use voltry_bus::{
-    AuthorizeOutcome, BookEvent, EndReason, Error, EvseStatus, Fault, SessionEvent, Transaction,
+    AuthorizeOutcome, BookEvent, Connector, EndReason, Error, EvseStatus, Fault, MeterValues, PowerLimit,
+    Reservation, ReserveOutcome, SessionEvent, StartOutcome, TokenKind, Transaction,
 };
+use voltry_units::Watts;
 use zbus::interface;
 use zbus::object_server::SignalEmitter;
 
-use crate::authorization::Token;
+use crate::authorization::{Payer, Token};
 use crate::book::{Book, BookError};
-use crate::control::Request;
+use crate::clock::Clock;
+use crate::control::{By, Presented, Request, SetLimit, Shown};
 use crate::evse_watch::{Proxies, asked};
+use crate::limits::Limit;
+use crate::reservations::Held;
 use crate::session::Ending;
 
 /// At most this many transactions in one answer.
 const TRANSACTIONS_MAX: u32 = 1000;
+/// The longest id of a back end.
+const ID_MAX: usize = 40;
+/// The longest time that a limit may be valid for.
+const VALID_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
 impl From<BookError> for Error {
     fn from(error: BookError) -> Self {
         match error {
             BookError::Unknown(_) => Self::UnknownTransaction(error.to_string()),
             BookError::NotYet { .. } => Self::Invalid(error.to_string()),
+            BookError::UnknownSession(_) => Self::Stale(error.to_string()),
             BookError::Busy => Self::Busy(error.to_string()),
             BookError::Storage(_)
             | BookError::FromTheFuture { .. }
@@ -39,7 +50,8 @@ pub(crate) struct Station1 {
     pub(crate) book: Book,
     pub(crate) evses: BTreeMap<u32, Proxies>,
     pub(crate) requests: mpsc::Sender<Request>,
-    pub(crate) statuses: Vec<EvseStatus>,
+    pub(crate) clock: Clock,
+    pub(crate) shown: Shown,
 }
 
 impl Station1 {
@@ -50,6 +62,66 @@ impl Station1 {
     fn request(&self, request: Request) -> Result<(), Error> {
         self.requests.try_send(request).map_err(|_| Error::Busy("too many requests wait".to_owned()))
     }
+
+    /// Asks the control loop, and waits for its answer.
+    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Error> {
+        let (answer, answered) = oneshot::channel();
+        self.request(request(answer))?;
+        answered.await.map_err(|_| Error::Unavailable("the station is stopping".to_owned()))
+    }
+
+    async fn present(&self, token: &str, kind: TokenKind, evse: u32) -> Result<StartOutcome, Error> {
+        let token = parse(token)?;
+        let presented = |answer| Presented { token, kind, evse, by: By::Driver(answer) };
+        self.ask(|answer| Request::Present(presented(answer))).await?
+    }
+
+    /// An EVSE of the station, or 0.
+    fn place(&self, evse: u32) -> Result<(), Error> {
+        if evse == 0 { Ok(()) } else { self.proxies(evse).map(|_| ()) }
+    }
+}
+
+fn parse(token: &str) -> Result<Token, Error> {
+    Token::parse(token).map_err(|error| Error::Invalid(error.to_string()))
+}
+
+/// A group may be told or not.
+fn parse_group(group: &str) -> Result<Option<Token>, Error> {
+    if group.is_empty() { Ok(None) } else { parse(group).map(Some) }
+}
+
+fn checked_id(id: &str) -> Result<String, Error> {
+    if id.len() > ID_MAX || id.chars().any(char::is_control) {
+        return Err(Error::Invalid(format!("an id has at most {ID_MAX} characters")));
+    }
+    Ok(id.to_owned())
+}
+
+fn ending(reason: EndReason) -> Result<Ending, Error> {
+    let words = match reason {
+        EndReason::None => return Err(Error::Invalid("none is no reason".to_owned())),
+        EndReason::Remote => "stopped by the back end",
+        EndReason::Deauthorized => "the back end no longer lets this token charge",
+        EndReason::ImmediateReset | EndReason::Reboot => "the station is reset",
+        EndReason::UnlockCommand => "unlocked by the back end",
+        EndReason::EmergencyStop
+        | EndReason::EnergyLimitReached
+        | EndReason::EvDisconnected
+        | EndReason::GroundFault
+        | EndReason::Local
+        | EndReason::LocalOutOfCredit
+        | EndReason::MasterPass
+        | EndReason::Other
+        | EndReason::OvercurrentFault
+        | EndReason::PowerLoss
+        | EndReason::PowerQuality
+        | EndReason::SocLimitReached
+        | EndReason::StoppedByEv
+        | EndReason::TimeLimitReached
+        | EndReason::Timeout => return Ok(Ending::new(reason, format!("stopped: {reason}"))),
+    };
+    Ok(Ending::new(reason, words))
 }
 
 #[interface(name = "org.voltry.Station1")]
@@ -57,20 +129,52 @@ impl Station1 {
     // One argument that is a structure: a bare structure would go out as its fields.
     #[zbus(out_args("outcome"))]
     async fn authorize(&self, token: &str, evse: u32) -> Result<(AuthorizeOutcome,), Error> {
-        let token = Token::parse(token).map_err(|error| Error::Invalid(error.to_string()))?;
-        let (answer, outcome) = oneshot::channel();
-        self.request(Request::Authorize { token, evse, answer })?;
-        let outcome =
-            outcome.await.map_err(|_| Error::Unavailable("the station is stopping".to_owned()))??;
-        Ok((outcome,))
+        let StartOutcome { evse, outcome, .. } = self.present(token, TokenKind::Iso14443, evse).await?;
+        Ok((AuthorizeOutcome { evse, outcome },))
+    }
+
+    #[zbus(out_args("outcome"))]
+    async fn authorize_token(
+        &self,
+        token: &str,
+        kind: TokenKind,
+        evse: u32,
+    ) -> Result<(StartOutcome,), Error> {
+        Ok((self.present(token, kind, evse).await?,))
+    }
+
+    #[zbus(out_args("outcome"))]
+    async fn remote_start(
+        &self,
+        evse: u32,
+        token: &str,
+        kind: TokenKind,
+        group: &str,
+        remote_start: &str,
+    ) -> Result<(StartOutcome,), Error> {
+        let payer = Payer {
+            group: parse_group(group)?,
+            remote_start: checked_id(remote_start)?,
+            ..Payer::holder(parse(token)?, kind)
+        };
+        Ok((self.ask(|answer| Request::Start { evse, payer, answer }).await??,))
+    }
+
+    async fn stop_transaction(&self, id: u64, reason: EndReason) -> Result<(), Error> {
+        let why = ending(reason)?;
+        self.ask(|answer| Request::StopTransaction { id, why, answer }).await?
+    }
+
+    async fn stop_session(&self, session: u64, reason: EndReason) -> Result<(), Error> {
+        let why = ending(reason)?;
+        let (evse, plug) = self.book.plug_of(session, self.clock.boot().clone()).await?;
+        self.ask(|answer| Request::StopSession { evse, plug, why, answer }).await?
     }
 
     async fn stop(&self, evse: u32) -> Result<(), Error> {
         self.proxies(evse)?;
         let why = Ending::new(EndReason::Local, "stopped by the operator");
-        let (answer, stopped) = oneshot::channel();
-        self.request(Request::Stop { evse, why, answer })?;
-        stopped.await.map_err(|_| Error::Unavailable("the station is stopping".to_owned()))?
+        self.ask(|answer| Request::Stop { evse, why, answer }).await?
     }
 
     #[zbus(out_args("remaining"))]
@@ -78,10 +182,77 @@ impl Station1 {
         asked(evse, self.proxies(evse)?.evse.clear_faults()).await
     }
 
+    async fn set_limit(&self, evse: u32, origin: &str, power: f64, valid_for: f64) -> Result<(), Error> {
+        self.place(evse)?;
+        let power = Watts::from_si(power)?;
+        let valid_for = Duration::try_from_secs_f64(valid_for)
+            .ok()
+            .filter(|time| *time <= VALID_MAX)
+            .ok_or_else(|| Error::OutOfRange(format!("valid for {valid_for} s")))?;
+        let (stamp, origin) = (self.clock.stamp(), origin.to_owned());
+        let limit = if valid_for.is_zero() {
+            Limit { evse, origin, power, until: None, expires: 0 }
+        } else {
+            let expires = stamp.unix + i64::try_from(valid_for.as_micros()).unwrap_or(0);
+            Limit { evse, origin, power, until: Some(stamp.at + valid_for), expires }
+        };
+        self.ask(|answer| Request::Limit(SetLimit::To(limit), answer)).await?
+    }
+
+    async fn clear_limit(&self, evse: u32, origin: &str) -> Result<(), Error> {
+        self.place(evse)?;
+        let clear = SetLimit::Clear { evse, origin: origin.to_owned() };
+        self.ask(|answer| Request::Limit(clear, answer)).await?
+    }
+
+    #[zbus(out_args("outcome"))]
+    async fn reserve(
+        &self,
+        id: &str,
+        evse: u32,
+        token: &str,
+        kind: TokenKind,
+        group: &str,
+        expires: i64,
+    ) -> Result<ReserveOutcome, Error> {
+        self.place(evse)?;
+        if id.is_empty() || kind == TokenKind::NoAuthorization {
+            return Err(Error::Invalid("a reservation has an id, and is for somebody".to_owned()));
+        }
+        let (id, token, group) = (checked_id(id)?, parse(token)?, parse_group(group)?);
+        self.ask(|answer| Request::Reserve(Held { id, evse, token, group, expires }, answer)).await?
+    }
+
+    #[zbus(out_args("cancelled"))]
+    async fn cancel_reservation(&self, id: &str) -> Result<bool, Error> {
+        self.ask(|answer| Request::CancelReservation(id.to_owned(), answer)).await
+    }
+
     async fn set_available(&self, evse: u32, available: bool) -> Result<(), Error> {
         self.proxies(evse)?;
+        self.change_availability(evse, available).await.map(|_| ())
+    }
+
+    #[zbus(out_args("scheduled"))]
+    async fn change_availability(&self, evse: u32, available: bool) -> Result<bool, Error> {
+        self.place(evse)?;
         self.book.set_available(evse, available).await?;
-        self.request(Request::Availability { evse, available })
+        self.ask(|scheduled| Request::Availability { evse, available, scheduled }).await
+    }
+
+    #[allow(clippy::unused_async)] // one day a board may be asked
+    async fn unlock(&self, evse: u32) -> Result<(), Error> {
+        self.proxies(evse)?;
+        let status = self.shown.evses.iter().find(|status| status.evse == evse);
+        Err(Error::Refused(match status.map(|status| status.transaction) {
+            Some(transaction @ 1..) => format!("transaction {transaction} runs: stop it first"),
+            Some(0) | None => "the cable is fixed to the station: only the vehicle holds the plug".to_owned(),
+        }))
+    }
+
+    #[zbus(out_args("values"))]
+    async fn read_meter(&self, evse: u32) -> Result<(MeterValues,), Error> {
+        Ok((self.ask(|answer| Request::ReadMeter(evse, answer)).await??,))
     }
 
     #[zbus(out_args("transactions"))]
@@ -100,9 +271,32 @@ impl Station1 {
         transaction: Transaction,
     ) -> zbus::Result<()>;
 
+    #[zbus(signal)]
+    pub(crate) async fn reservation_ended(
+        emitter: &SignalEmitter<'_>,
+        id: &str,
+        evse: u32,
+        why: &str,
+    ) -> zbus::Result<()>;
+
     #[zbus(property)]
     fn evses(&self) -> Vec<EvseStatus> {
-        self.statuses.clone()
+        self.shown.evses.clone()
+    }
+
+    #[zbus(property)]
+    fn connectors(&self) -> Vec<Connector> {
+        self.shown.connectors.clone()
+    }
+
+    #[zbus(property)]
+    fn limits(&self) -> Vec<PowerLimit> {
+        self.shown.limits.clone()
+    }
+
+    #[zbus(property)]
+    fn reservations(&self) -> Vec<Reservation> {
+        self.shown.reservations.clone()
     }
 
     #[zbus(property(emits_changed_signal = "const"))]
@@ -204,7 +398,8 @@ mod tests {
             book: book.clone(),
             evses: BTreeMap::new(),
             requests: mpsc::channel(1).0,
-            statuses: Vec::new(),
+            clock: Clock::new().unwrap(),
+            shown: Shown::default(),
         };
         let xml = introspection(|xml| station.introspect_to_writer(xml, 0));
         assert_eq!(voltry_bus::contract::check_served(&xml, &["org.voltry.Station1"]), Ok(()));

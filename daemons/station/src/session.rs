@@ -43,8 +43,13 @@ pub enum Input {
     Evse(EvseView),
     /// Its daemon left the bus.
     EvseLost,
-    /// A driver is let in.
-    LetIn(Payer),
+    /// A driver is let in. `noted`: the book has known since before the plug.
+    LetIn {
+        /// Who.
+        payer: Payer,
+        /// Whether the book has it.
+        noted: bool,
+    },
     /// Somebody wants it to end.
     Stop(Ending),
     /// Current flows or is suspended: the news of a [`FlowWatch`](crate::flow::FlowWatch).
@@ -276,7 +281,7 @@ impl SessionControl {
                 self.seen = None;
                 self.end_with(Ending::new(EndReason::Other, "the EVSE's daemon was lost"))
             }
-            Input::LetIn(payer) => self.let_in(payer),
+            Input::LetIn { payer, noted } => self.let_in(payer, noted),
             Input::Stop(why) => self.stop(why),
             Input::Flow(kind) => self.flow(kind),
             Input::Opened(result) => self.opened(result),
@@ -380,7 +385,7 @@ impl SessionControl {
         Some(asked.cloned().unwrap_or_else(|| Ending::new(reasons::of_words(words), words)))
     }
 
-    fn let_in(&mut self, payer: Payer) -> Vec<Action> {
+    fn let_in(&mut self, payer: Payer, noted: bool) -> Vec<Action> {
         let Some(session) = self.waiting() else { return Vec::new() };
         self.state = State::Opening { session, payer: payer.clone(), over: None };
         let authorized = Action::Note {
@@ -389,7 +394,8 @@ impl SessionControl {
             payer: Some(payer.clone()),
             why: Ending::new(EndReason::None, ""),
         };
-        vec![authorized, Action::Open { session, payer }]
+        let open = Action::Open { session, payer };
+        if noted { vec![open] } else { vec![authorized, open] }
     }
 
     fn stop(&mut self, why: Ending) -> Vec<Action> {

@@ -130,6 +130,46 @@ words! {
 }
 
 words! {
+    /// What came of a wish to reserve (OCPP 2.0.1 ReserveNowStatusEnumType).
+    ReserveOutcome {
+        /// It is held.
+        Accepted = "accepted",
+        /// The EVSE is faulted.
+        Faulted = "faulted",
+        /// The EVSE is taken or reserved.
+        Occupied = "occupied",
+        /// Its time is over already, or too many are held.
+        Rejected = "rejected",
+        /// The EVSE is out of service.
+        Unavailable = "unavailable",
+    }
+}
+
+words! {
+    /// An EVSE as a driver meets it (OCPP 1.6 ChargePointStatus).
+    ConnectorUse {
+        /// Free.
+        Available = "available",
+        /// Plugged in, or somebody is let in.
+        Preparing = "preparing",
+        /// Current flows.
+        Charging = "charging",
+        /// The vehicle wants no current.
+        SuspendedEv = "suspended-ev",
+        /// The station gives no current.
+        SuspendedEvse = "suspended-evse",
+        /// Over, and still plugged in.
+        Finishing = "finishing",
+        /// Held for somebody.
+        Reserved = "reserved",
+        /// Out of service, or its daemon is away.
+        Unavailable = "unavailable",
+        /// Off, with a fault.
+        Faulted = "faulted",
+    }
+}
+
+words! {
     /// Where the connection to the back end stands.
     CsmsState {
         /// No profile is configured.
@@ -217,6 +257,83 @@ pub struct TokenAnswer {
     pub expires: i64,
     /// In words, for a person; empty: nothing.
     pub detail: String,
+}
+
+/// What came of showing a token, or of a remote start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct StartOutcome {
+    /// The EVSE it was for; 0 if none.
+    pub evse: u32,
+    /// `granted`, `refused`, `stopped`, or `remembered` where no vehicle is plugged in yet.
+    pub outcome: String,
+    /// Why it was refused, in words.
+    pub detail: String,
+}
+
+/// What a meter read last.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Type)]
+pub struct MeterValues {
+    /// Microseconds of Unix time.
+    pub time: i64,
+    /// Whether the clock was right at that time.
+    pub clock_set: bool,
+    /// Watt-hours, the import register.
+    pub register: f64,
+    /// Volts; below 0: not known, and neither are current and power.
+    pub voltage: f64,
+    /// Amperes.
+    pub current: f64,
+    /// Watts.
+    pub power: f64,
+    /// Watts that the station lets the vehicle have.
+    pub power_offered: f64,
+    /// Percent; below 0: not told.
+    pub soc: f64,
+}
+
+/// An EVSE as a driver meets it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type, Variant, OwnedVariant)]
+pub struct Connector {
+    /// Its number.
+    pub evse: u32,
+    /// A [`ConnectorUse`].
+    pub state: String,
+    /// Since when, microseconds of Unix time.
+    pub since: i64,
+    /// The open transaction; 0: none.
+    pub transaction: u64,
+    /// The id of the reservation that holds it; empty: none.
+    pub reservation: String,
+    /// Watts that it may have at the most.
+    pub limit: f64,
+    /// Who says so: `hardware`, or an origin of `SetLimit`.
+    pub limit_origin: String,
+}
+
+/// A limit that was set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type, Variant, OwnedVariant)]
+pub struct PowerLimit {
+    /// The EVSE; 0: all together.
+    pub evse: u32,
+    /// Who set it.
+    pub origin: String,
+    /// Watts.
+    pub power: f64,
+    /// Until when, microseconds of Unix time; 0: until it is replaced.
+    pub expires: i64,
+}
+
+/// A reservation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type, Variant, OwnedVariant)]
+pub struct Reservation {
+    /// As the back end wrote it.
+    pub id: String,
+    /// The EVSE; 0: one of those that are free.
+    pub evse: u32,
+    /// For whom, masked.
+    pub identity: String,
+    /// Microseconds of Unix time.
+    pub expires: i64,
 }
 
 /// A setting of a daemon.

@@ -284,6 +284,21 @@ pub(super) fn open_plugs(connection: &Connection, boot: &str) -> Result<Vec<(u32
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+pub(super) fn plug_of(
+    connection: &Connection,
+    session: SessionId,
+    boot: &str,
+) -> Result<(u32, u64), BookError> {
+    connection
+        .query_row(
+            "SELECT evse, plug FROM sessions WHERE id = ?1 AND boot_id = ?2 AND NOT is_over",
+            params![id_to_sql(session), boot],
+            |row| Ok((row.get(0)?, id_from_sql(row.get(1)?))),
+        )
+        .optional()?
+        .ok_or(BookError::UnknownSession(session))
+}
+
 pub(super) fn after(connection: &Connection, after: u64, limit: u32) -> Result<Vec<SessionEvent>, BookError> {
     let mut query = connection.prepare(
         "SELECT number, time, clock_set, events.boot_id, at, evse, session_id, transaction_id, kind,

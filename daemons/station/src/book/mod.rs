@@ -9,6 +9,7 @@
 //! wait, and whatever was asked for after them is not written before them.
 
 mod events;
+mod orders;
 mod rows;
 mod schema;
 
@@ -23,6 +24,8 @@ use voltry_bus::{EventKind, SessionEvent};
 use voltry_units::WattHours;
 
 use crate::clock::Stamp;
+use crate::limits::Limit;
+use crate::reservations::Held;
 
 pub use events::{Flow, Measured, NewEvent, Signed};
 pub use rows::{Closing, NewTransaction, OpenTransaction};
@@ -49,6 +52,9 @@ pub enum BookError {
     /// No transaction of that number.
     #[error("no transaction {0}")]
     Unknown(TransactionId),
+    /// No session of that number that is not over.
+    #[error("no session {0} that is not over")]
+    UnknownSession(SessionId),
     /// The meter reads less than before in the same transaction.
     #[error("the meter reads {register} in transaction {transaction}, less than before ({before})")]
     Backwards {
@@ -183,19 +189,27 @@ impl Book {
         Ok(Self { jobs, waiting, behind, newest })
     }
 
-    async fn run<T: Send + 'static>(
+    /// What is asked for takes its turn at once, whenever its answer is waited for.
+    fn run<T: Send + 'static, J>(
         &self,
-        job: impl FnOnce(&mut Pages) -> Result<T, BookError> + Send + 'static,
-    ) -> Result<T, BookError> {
-        if self.waiting.load(Ordering::Relaxed) >= WAITING {
-            return Err(BookError::Busy);
-        }
+        job: J,
+    ) -> impl Future<Output = Result<T, BookError>> + Send + use<T, J>
+    where
+        J: FnOnce(&mut Pages) -> Result<T, BookError> + Send + 'static,
+    {
         let (answer, result) = oneshot::channel();
-        self.enqueue(Box::new(move |pages| {
-            // The asker may have gone; what was written stays written.
-            let _ = answer.send(job(pages));
-        }))?;
-        result.await.map_err(|_| BookError::Closed)?
+        let enqueued = if self.waiting.load(Ordering::Relaxed) >= WAITING {
+            Err(BookError::Busy)
+        } else {
+            self.enqueue(Box::new(move |pages| {
+                // The asker may have gone; what was written stays written.
+                let _ = answer.send(job(pages));
+            }))
+        };
+        async move {
+            enqueued?;
+            result.await.map_err(|_| BookError::Closed)?
+        }
     }
 
     fn enqueue(&self, job: Job) -> Result<(), BookError> {
@@ -341,7 +355,47 @@ impl Book {
         .await
     }
 
-    /// Takes an EVSE into or out of service, lasting.
+    /// What a session is at an EVSE: the EVSE, and its id of it; 0: nobody is plugged in yet.
+    ///
+    /// # Errors
+    /// [`BookError::UnknownSession`] if it is over or of another boot, or as [`BookError`].
+    pub async fn plug_of(&self, session: SessionId, boot: Arc<str>) -> Result<(u32, u64), BookError> {
+        self.run(move |pages| events::plug_of(&pages.connection, session, &boot)).await
+    }
+
+    /// Keeps these limits and no others. In its turn from the call on.
+    pub fn save_limits(
+        &self,
+        limits: Vec<Limit>,
+    ) -> impl Future<Output = Result<(), BookError>> + Send + use<> {
+        self.run(move |pages| orders::save_limits(&mut pages.connection, &limits))
+    }
+
+    /// The limits, with what is left of their time.
+    ///
+    /// # Errors
+    /// As [`BookError`].
+    pub async fn limits(&self, stamp: Stamp) -> Result<Vec<Limit>, BookError> {
+        self.run(move |pages| orders::limits(&pages.connection, stamp.at, stamp.unix)).await
+    }
+
+    /// Keeps these reservations and no others. In its turn from the call on.
+    pub fn save_reservations(
+        &self,
+        held: Vec<Held>,
+    ) -> impl Future<Output = Result<(), BookError>> + Send + use<> {
+        self.run(move |pages| orders::save_reservations(&mut pages.connection, &held))
+    }
+
+    /// The reservations, oldest first.
+    ///
+    /// # Errors
+    /// As [`BookError`].
+    pub async fn reservations(&self) -> Result<Vec<Held>, BookError> {
+        self.run(|pages| orders::reservations(&pages.connection)).await
+    }
+
+    /// Takes an EVSE, or with 0 the station, into or out of service, lasting.
     ///
     /// # Errors
     /// As [`BookError`].

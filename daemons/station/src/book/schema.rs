@@ -103,6 +103,24 @@ const STEPS: &[&str] = &[
     ) STRICT;
     INSERT INTO acknowledged VALUES (0, 0);
     ",
+    // What is ordered while the station runs, and lasts.
+    "
+    CREATE TABLE limits (
+        evse             INTEGER NOT NULL,  -- 0: all together
+        origin           TEXT    NOT NULL,
+        power            INTEGER NOT NULL,  -- thousandths of a watt
+        expires          INTEGER NOT NULL,  -- 0: never
+        PRIMARY KEY (evse, origin)
+    ) STRICT;
+    CREATE TABLE reservations (
+        id               TEXT    PRIMARY KEY,
+        evse             INTEGER NOT NULL,  -- 0: one of those that are free
+        token            TEXT    NOT NULL,
+        token_group      TEXT    NOT NULL,
+        expires          INTEGER NOT NULL,
+        place            INTEGER NOT NULL   -- in the order in which they were made
+    ) STRICT;
+    ",
 ];
 
 /// Makes the book durable and brings it to the newest version, in one go or not at all.

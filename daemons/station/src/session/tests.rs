@@ -16,6 +16,10 @@ fn payer() -> Payer {
     Payer::holder(Token::parse("04A1B2C3").unwrap(), TokenKind::Iso14443)
 }
 
+fn let_in(payer: Payer) -> Input {
+    Input::LetIn { payer, noted: false }
+}
+
 fn note(session: u64, kind: EventKind) -> Action {
     Action::note(session, kind, Ending::new(EndReason::None, ""))
 }
@@ -33,7 +37,7 @@ fn running() -> SessionControl {
     let mut control = SessionControl::default();
     let plugged = control.step(NOW, Input::Evse(view(5, EvseState::Authorizing)));
     assert_eq!(plugged, [note(5, EventKind::Plugged)]);
-    assert_eq!(control.step(NOW, Input::LetIn(payer())), authorized(payer()));
+    assert_eq!(control.step(NOW, let_in(payer())), authorized(payer()));
     assert_eq!(control.step(NOW, Input::Opened(Ok(9))), [Action::Grant { session: 5 }]);
     control
 }
@@ -50,7 +54,7 @@ fn close_for(reason: EndReason, words: &str) -> [Action; 1] {
 fn nothing_is_granted_before_the_book_has_the_transaction() {
     let mut control = SessionControl::default();
     let _ = control.step(NOW, Input::Evse(view(5, EvseState::Connected)));
-    let actions = control.step(NOW, Input::LetIn(Payer::anyone()));
+    let actions = control.step(NOW, let_in(Payer::anyone()));
     assert_eq!(actions, authorized(Payer::anyone()));
     assert_eq!(control.transaction(), None);
     assert_eq!(control.step(NOW, Input::Opened(Ok(9))), [Action::Grant { session: 5 }]);
@@ -61,7 +65,7 @@ fn nothing_is_granted_before_the_book_has_the_transaction() {
 fn what_cannot_be_billed_is_refused() {
     let mut control = SessionControl::default();
     let _ = control.step(NOW, Input::Evse(view(5, EvseState::Connected)));
-    let _ = control.step(NOW, Input::LetIn(Payer::anyone()));
+    let _ = control.step(NOW, let_in(Payer::anyone()));
     let actions = control.step(NOW, Input::Opened(Err("meter out of reach".to_owned())));
     let words = "meter out of reach";
     assert_eq!(
@@ -71,13 +75,13 @@ fn what_cannot_be_billed_is_refused() {
             Action::Refuse { session: 5, reason: words.to_owned() }
         ]
     );
-    assert_eq!(control.step(NOW, Input::LetIn(Payer::anyone())), [], "one refusal ends the session's chance");
+    assert_eq!(control.step(NOW, let_in(Payer::anyone())), [], "one refusal ends the session's chance");
 }
 
 #[test]
 fn nobody_is_let_in_where_no_vehicle_waits() {
-    assert_eq!(SessionControl::default().step(NOW, Input::LetIn(Payer::anyone())), []);
-    assert_eq!(running().step(NOW, Input::LetIn(payer())), []);
+    assert_eq!(SessionControl::default().step(NOW, let_in(Payer::anyone())), []);
+    assert_eq!(running().step(NOW, let_in(payer())), []);
 }
 
 #[test]
@@ -137,7 +141,7 @@ fn an_evse_that_came_back_with_another_session_closes_the_old_one() {
 fn a_session_that_ends_while_it_is_opened_is_closed_as_soon_as_it_stands() {
     let mut control = SessionControl::default();
     let _ = control.step(NOW, Input::Evse(view(5, EvseState::Connected)));
-    let _ = control.step(NOW, Input::LetIn(Payer::anyone()));
+    let _ = control.step(NOW, let_in(Payer::anyone()));
     assert_eq!(control.step(NOW, Input::Evse(view(0, EvseState::Available))), []);
     assert_eq!(control.step(NOW, Input::Opened(Ok(9))), close_for(EndReason::EvDisconnected, "unplugged"));
 }
@@ -174,6 +178,14 @@ fn a_transaction_whose_evse_does_not_come_back_is_closed_in_time() {
     assert_eq!(control.step(NOW + RECOVERY - Duration::from_micros(1), Input::Tick), []);
     assert_eq!(control.step(NOW + RECOVERY, Input::Tick), close("the EVSE's daemon did not come back"));
     assert_eq!(control.step(NOW + RECOVERY, Input::Tick), [], "it is closed once");
+}
+
+#[test]
+fn who_was_let_in_before_the_plug_is_told_once() {
+    let mut control = SessionControl::default();
+    let _ = control.step(NOW, Input::Evse(view(5, EvseState::Connected)));
+    let actions = control.step(NOW, Input::LetIn { payer: payer(), noted: true });
+    assert_eq!(actions, [Action::Open { session: 5, payer: payer() }]);
 }
 
 #[test]
@@ -217,7 +229,7 @@ fn who_stops_a_session_is_the_reason_unless_something_broke() {
 fn a_stop_that_comes_while_it_is_opened_ends_it_as_soon_as_it_stands() {
     let mut control = SessionControl::default();
     let _ = control.step(NOW, Input::Evse(view(5, EvseState::Connected)));
-    let _ = control.step(NOW, Input::LetIn(payer()));
+    let _ = control.step(NOW, let_in(payer()));
     let why = Ending::new(EndReason::Local, "stopped by token");
     let _ = control.step(NOW, Input::Stop(why.clone()));
     assert_eq!(control.step(NOW, Input::Opened(Ok(9))), close_for(why.reason, &why.words));
@@ -242,7 +254,7 @@ mod sequences {
                 Input::Evse(EvseView { state, session, ended, end_reason: String::new() })
             }),
             1 => Just(Input::EvseLost),
-            2 => Just(Input::LetIn(Payer::anyone())),
+            2 => Just(let_in(Payer::anyone())),
             2 => (1..99_u64).prop_map(|id| Input::Opened(Ok(id))),
             1 => Just(Input::Opened(Err(String::new()))),
             2 => Just(Input::Closed),

@@ -1,25 +1,31 @@
 //! The control loop: everything heard and asked comes here, one at a time.
 
+mod admission;
+mod orders;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 use voltry_bus::{
-    Authorization, AuthorizeOutcome, EndReason, Error, EventKind, EvseState, EvseStatus, Permit, TokenKind,
-    Transaction,
+    Authorization, Connector, Error, EventKind, EvseState, EvseStatus, MeterValues, Permit, PowerLimit,
+    Reservation, ReserveOutcome, StartOutcome, TokenAnswer, Transaction,
 };
 use voltry_service::clock::now;
 use voltry_units::{Timestamp, WattHours, Watts};
 
+pub(crate) use self::admission::{BackEnd, By, Presented};
 use crate::authorization::{Authorizer, Payer, Token};
 use crate::billing::{self, Billed};
 use crate::book::{Book, NewEvent};
 use crate::clock::Clock;
 use crate::evse::{Evse, view};
-use crate::evse_watch::{Heard, asked};
+use crate::evse_watch::Heard;
 use crate::flow::FlowWatch;
+use crate::limits::{Limit, Limits};
+use crate::reservations::{Held, Reservations};
 use crate::session::{Action, Ending, Input};
 use crate::shares;
 
@@ -37,30 +43,81 @@ const EVENT_INTERVAL: Duration = Duration::from_secs(60);
 /// What people and other daemons ask for.
 #[derive(Debug)]
 pub(crate) enum Request {
-    /// A token was presented.
-    Authorize { token: Token, evse: u32, answer: oneshot::Sender<Result<AuthorizeOutcome, Error>> },
+    /// A token was shown.
+    Present(Presented),
+    /// The back end lets somebody in.
+    Start { evse: u32, payer: Payer, answer: oneshot::Sender<Result<StartOutcome, Error>> },
     /// Whatever runs on an EVSE is to end; answered when the EVSE has accepted it.
     Stop { evse: u32, why: Ending, answer: oneshot::Sender<Result<(), Error>> },
-    /// An EVSE was taken into or out of service; the book has it.
-    Availability { evse: u32, available: bool },
+    /// The same of a transaction.
+    StopTransaction { id: u64, why: Ending, answer: oneshot::Sender<Result<(), Error>> },
+    /// The same of a session; plug 0: the one that waits for a plug.
+    StopSession { evse: u32, plug: u64, why: Ending, answer: oneshot::Sender<Result<(), Error>> },
+    /// A limit changes.
+    Limit(SetLimit, oneshot::Sender<Result<(), Error>>),
+    /// A place is to be held.
+    Reserve(Held, oneshot::Sender<Result<ReserveOutcome, Error>>),
+    /// A place is held no longer.
+    CancelReservation(String, oneshot::Sender<bool>),
+    /// An EVSE, or with 0 the station, was taken into or out of service; the book has it.
+    Availability { evse: u32, available: bool, scheduled: oneshot::Sender<bool> },
+    /// What the meter read last.
+    ReadMeter(u32, oneshot::Sender<Result<MeterValues, Error>>),
+}
+
+/// A change of the limits.
+#[derive(Debug)]
+pub(crate) enum SetLimit {
+    /// One is set.
+    To(Limit),
+    /// One is taken away.
+    Clear { evse: u32, origin: String },
 }
 
 /// What the loop's own tasks come back with.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    Opened(Result<(u64, WattHours), String>),
-    Closed(Transaction),
+    /// Of an EVSE's transaction.
+    Opened(u32, Result<(u64, WattHours), String>),
+    /// Of an EVSE's transaction.
+    Closed(u32, Transaction),
+    /// Of a token.
+    Judged(Presented, Result<TokenAnswer, Error>),
+}
+
+/// What is told to the bus once.
+#[derive(Debug)]
+pub(crate) enum News {
+    TransactionEnded(Transaction),
+    ReservationEnded { id: String, evse: u32, why: &'static str },
+}
+
+/// What the bus may read.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Shown {
+    pub(crate) evses: Vec<EvseStatus>,
+    pub(crate) connectors: Vec<Connector>,
+    pub(crate) limits: Vec<PowerLimit>,
+    pub(crate) reservations: Vec<Reservation>,
 }
 
 pub(crate) struct Control {
     pub(crate) evses: BTreeMap<u32, Evse>,
     pub(crate) authorizer: Authorizer,
+    /// Who judges tokens that are in no list; `None`: nobody.
+    pub(crate) back_end: Option<BackEnd>,
+    /// Tokens that are being judged.
+    pub(crate) judged: usize,
+    pub(crate) limits: Limits,
+    pub(crate) reservations: Reservations,
     pub(crate) book: Book,
     pub(crate) clock: Clock,
     pub(crate) power_limit: Watts,
-    pub(crate) answers: mpsc::Sender<(u32, Answer)>,
-    pub(crate) statuses: watch::Sender<Vec<EvseStatus>>,
-    pub(crate) ended: mpsc::Sender<Transaction>,
+    /// The station as a whole is in service.
+    pub(crate) in_service: bool,
+    pub(crate) answers: mpsc::Sender<Answer>,
+    pub(crate) shown: watch::Sender<Shown>,
+    pub(crate) news: mpsc::Sender<News>,
     pub(crate) permitted_at: Timestamp,
 }
 
@@ -73,18 +130,14 @@ impl Control {
                 evse.capability = Some(capability);
                 evse.session = session;
                 evse.vehicle_id = Token::parse(&vehicle_id).ok();
-                let contract = Token::parse(&contract).ok();
-                let shown = contract.is_some() && contract != evse.contract;
-                evse.contract = contract;
+                evse.contract = Token::parse(&contract).ok();
                 let view = view(state, &evse.session);
                 self.step(number, Input::Evse(view));
                 if returned {
                     self.brief(number);
                 }
                 self.let_in(number);
-                if shown {
-                    self.judge_contract(number);
-                }
+                self.note_flow(number);
                 self.publish();
             }
             Heard::Faults(faults) => {
@@ -110,9 +163,9 @@ impl Control {
         self.share();
     }
 
-    pub(crate) fn answered(&mut self, number: u32, answer: Answer) {
+    pub(crate) fn answered(&mut self, answer: Answer) {
         match answer {
-            Answer::Opened(Ok((id, register))) => {
+            Answer::Opened(number, Ok((id, register))) => {
                 if let Some(evse) = self.evses.get_mut(&number) {
                     evse.register_start = Some(register);
                     evse.register.set(now(), evse.register.value().max(Some(register)).unwrap_or(register));
@@ -121,35 +174,46 @@ impl Control {
                 }
                 self.step(number, Input::Opened(Ok(id)));
             }
-            Answer::Opened(Err(reason)) => self.step(number, Input::Opened(Err(reason))),
-            Answer::Closed(transaction) => {
-                if self.ended.try_send(transaction).is_err() {
-                    debug!("nobody was told of the end of a transaction; the book has it");
-                }
+            Answer::Opened(number, Err(reason)) => self.step(number, Input::Opened(Err(reason))),
+            Answer::Closed(number, transaction) => {
+                self.tell(News::TransactionEnded(transaction));
                 self.step(number, Input::Closed);
             }
+            Answer::Judged(presented, answer) => self.judged(presented, answer),
         }
         self.share();
         self.publish();
     }
 
+    /// What is asked. Whoever asked may have gone: an answer that nobody takes is dropped.
     pub(crate) fn ask(&mut self, request: Request) {
         match request {
-            Request::Authorize { token, evse, answer } => {
-                // The asker may have gone.
-                let _ = answer.send(self.authorize(token, evse));
+            Request::Present(presented) => self.present(presented),
+            Request::Start { evse, payer, answer } => {
+                let _ = answer.send(self.admit(evse, payer));
             }
             Request::Stop { evse, why, answer } => self.stop(evse, why, Some(answer)),
-            Request::Availability { evse: number, available } => {
-                if let Some(evse) = self.evses.get_mut(&number) {
-                    info!(evse = number, available, "availability changed");
-                    evse.available = available;
-                    self.brief(number);
-                    self.let_in(number);
-                }
+            Request::StopTransaction { id, why, answer } => self.stop_transaction(id, why, answer),
+            Request::StopSession { evse, plug, why, answer } => self.stop_session(evse, plug, why, answer),
+            Request::Limit(order, answer) => self.set_limit(order, answer),
+            Request::Reserve(held, answer) => self.reserve(held, answer),
+            Request::CancelReservation(id, answer) => {
+                let _ = answer.send(self.cancel_reservation(&id));
+            }
+            Request::Availability { evse, available, scheduled } => {
+                let _ = scheduled.send(self.set_available(evse, available));
+            }
+            Request::ReadMeter(evse, answer) => {
+                let _ = answer.send(self.read_meter(evse));
             }
         }
         self.publish();
+    }
+
+    fn tell(&self, news: News) {
+        if let Err(error) = self.news.try_send(news) {
+            debug!(%error, "the bus is not told");
+        }
     }
 
     /// Once a second.
@@ -158,6 +222,8 @@ impl Control {
         for number in numbers {
             self.step(number, Input::Tick);
         }
+        self.expire_expected(now);
+        self.expire_orders();
         self.share();
         self.book.retry();
         if now.since(self.permitted_at) >= PERMIT_INTERVAL {
@@ -167,92 +233,6 @@ impl Control {
             }
         }
         self.publish();
-    }
-
-    fn authorize(&mut self, token: Token, wanted: u32) -> Result<AuthorizeOutcome, Error> {
-        if wanted != 0 && !self.evses.contains_key(&wanted) {
-            return Err(Error::UnknownEvse(format!("there is no EVSE {wanted}")));
-        }
-        let outcome = |evse, outcome: &str| Ok(AuthorizeOutcome { evse, outcome: outcome.to_owned() });
-        let candidates = || self.evses.values().filter(|evse| wanted == 0 || evse.number == wanted);
-        let pays = |payer: &Payer| payer.token.as_ref() == Some(&token);
-        if let Some(paid) = candidates().find(|evse| evse.control.payer().is_some_and(pays)) {
-            let number = paid.number;
-            self.stop(number, Ending::new(EndReason::Local, "stopped by token"), None);
-            return outcome(number, "stopped");
-        }
-        if !self.authorizer.allows(&token) {
-            info!(?token, "token refused");
-            return outcome(wanted, "refused");
-        }
-        let waiting: Vec<u32> = candidates().filter(|evse| evse.welcomes()).map(|evse| evse.number).collect();
-        let busy = wanted != 0 && candidates().any(|evse| evse.control.is_active());
-        match waiting.as_slice() {
-            [number] => {
-                let number = *number;
-                self.step(number, Input::LetIn(Payer::holder(token, TokenKind::Iso14443)));
-                outcome(number, "granted")
-            }
-            [] if busy => outcome(wanted, "refused"),
-            [] => {
-                self.authorizer.remember(token, now());
-                outcome(0, "remembered")
-            }
-            several => Err(Error::Invalid(format!("EVSEs {several:?} wait: name one"))),
-        }
-    }
-
-    fn let_in(&mut self, number: u32) {
-        if !self.evses.get(&number).is_some_and(Evse::welcomes) {
-            return;
-        }
-        if self.authorizer.is_free() {
-            self.step(number, Input::LetIn(Payer::anyone()));
-        } else if let Some(payer) = self.vehicles_token(number) {
-            self.step(number, Input::LetIn(payer));
-        } else if let Some(token) = self.authorizer.take_remembered(now()) {
-            self.step(number, Input::LetIn(Payer::holder(token, TokenKind::Iso14443)));
-        }
-    }
-
-    /// What the vehicle brings by itself that is allowed; what is proved goes before what is claimed.
-    fn vehicles_token(&self, number: u32) -> Option<Payer> {
-        let evse = &self.evses[&number];
-        let brought =
-            [(evse.contract.as_ref(), TokenKind::Emaid), (evse.vehicle_id.as_ref(), TokenKind::MacAddress)];
-        let allowed = |(token, kind): (Option<&Token>, TokenKind)| {
-            let token = token.filter(|token| self.authorizer.allows(token))?;
-            Some(Payer::holder(token.clone(), kind))
-        };
-        brought.into_iter().find_map(allowed)
-    }
-
-    /// A vehicle showed a contract. One that is not listed does not turn the driver away: as long as
-    /// the vehicle waits, a token may still be presented.
-    fn judge_contract(&self, number: u32) {
-        let evse = &self.evses[&number];
-        if let Some(contract) = evse.contract.as_ref().filter(|contract| !self.authorizer.allows(contract)) {
-            info!(evse = number, ?contract, "contract refused");
-        }
-    }
-
-    /// Ends whatever runs on an EVSE; `answer` is told when the EVSE has accepted it.
-    fn stop(&mut self, number: u32, why: Ending, answer: Option<oneshot::Sender<Result<(), Error>>>) {
-        let Some(evse) = self.evses.get_mut(&number) else { return };
-        let (proxy, mut answer) = (evse.proxies.evse.clone(), answer);
-        for action in evse.control.step(now(), Input::Stop(why)) {
-            if let Action::Stop { words } = &action
-                && let Some(answer) = answer.take()
-            {
-                let (words, proxy) = (words.clone(), proxy.clone());
-                tokio::spawn(async move {
-                    // The asker may have gone.
-                    let _ = answer.send(asked(number, proxy.stop(&words)).await);
-                });
-            } else {
-                self.perform(number, action);
-            }
-        }
     }
 
     fn step(&mut self, number: u32, input: Input) {
@@ -289,7 +269,7 @@ impl Control {
                 let billed = billed(session);
                 tokio::spawn(async move {
                     let opened = billing::open(meter, book, billed, payer).await;
-                    let _ = answers.send((number, Answer::Opened(opened))).await;
+                    let _ = answers.send(Answer::Opened(number, opened)).await;
                 });
             }
             Action::Close { transaction, why } => {
@@ -297,7 +277,7 @@ impl Control {
                 let limit = self.power_limit;
                 tokio::spawn(async move {
                     let closed = billing::close(meter, book, billed, transaction, why, limit).await;
-                    let _ = answers.send((number, Answer::Closed(closed))).await;
+                    let _ = answers.send(Answer::Closed(number, closed)).await;
                 });
             }
             Action::Grant { session } => {
@@ -331,8 +311,10 @@ impl Control {
     }
 
     fn share(&mut self) {
-        let demands: Vec<_> = self.evses.values().map(Evse::demand).collect();
-        for (evse, share) in self.evses.values_mut().zip(shares::equal(self.power_limit, &demands)) {
+        let demands: Vec<_> =
+            self.evses.values().map(|evse| evse.demand(self.evse_limit(evse.number))).collect();
+        let shares = shares::equal(self.station_limit(), &demands);
+        for (evse, share) in self.evses.values_mut().zip(shares) {
             if evse.share != share {
                 evse.share = share;
                 if evse.control.evse().is_some() {
@@ -383,11 +365,16 @@ impl Control {
         });
     }
 
-    fn publish(&self) {
-        let statuses: Vec<EvseStatus> = self.evses.values().map(Evse::status).collect();
-        self.statuses.send_if_modified(|published| {
-            let changed = *published != statuses;
-            *published = statuses;
+    pub(crate) fn publish(&mut self) {
+        let shown = Shown {
+            evses: self.evses.values().map(Evse::status).collect(),
+            connectors: self.connectors(),
+            limits: self.limits_shown(),
+            reservations: self.reservations_shown(),
+        };
+        self.shown.send_if_modified(|published| {
+            let changed = *published != shown;
+            *published = shown;
             changed
         });
     }
@@ -395,7 +382,7 @@ impl Control {
 
 fn permit(evse: &Evse) -> Permit {
     Permit {
-        allowed: evse.available,
+        allowed: evse.allowed(),
         power: evse.share.as_si(),
         valid_for: PERMIT.as_secs_f64(),
         sent_at: now().as_micros(),

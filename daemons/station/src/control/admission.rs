@@ -1,0 +1,305 @@
+//! Who is let in where: tokens that are shown, vehicles that say who they are, and the back end.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
+use voltry_bus::{
+    Csms1Proxy, EndReason, Error, EventKind, StartOutcome, TokenAnswer, TokenKind, TokenStatus,
+};
+use voltry_service::clock::now;
+use voltry_units::Timestamp;
+
+use super::{Answer, Control};
+use crate::authorization::{Payer, Token};
+use crate::evse::Evse;
+use crate::reservations::Place;
+use crate::session::{Ending, Input};
+
+/// Tokens that the back end is asked for at once; more are refused.
+const JUDGED: usize = 16;
+
+/// Whoever judges tokens that are in no list of the station.
+#[derive(Debug, Clone)]
+pub(crate) struct BackEnd {
+    pub(crate) csms: Csms1Proxy<'static>,
+    /// How long it may take.
+    pub(crate) patience: Duration,
+    /// Whether a token is let in that nobody could judge.
+    pub(crate) allow_unjudged: bool,
+}
+
+/// A token that was shown.
+#[derive(Debug)]
+pub(crate) struct Presented {
+    pub(crate) token: Token,
+    pub(crate) kind: TokenKind,
+    /// 0: any.
+    pub(crate) evse: u32,
+    pub(crate) by: By,
+}
+
+/// Who showed it.
+#[derive(Debug)]
+pub(crate) enum By {
+    /// A person, who is told what came of it.
+    Driver(oneshot::Sender<Result<StartOutcome, Error>>),
+    /// The vehicle of this session.
+    Vehicle(u64),
+}
+
+fn outcome(evse: u32, outcome: &str, detail: &str) -> StartOutcome {
+    StartOutcome { evse, outcome: outcome.to_owned(), detail: detail.to_owned() }
+}
+
+impl Control {
+    /// A token was shown.
+    pub(super) fn present(&mut self, presented: Presented) {
+        let Presented { token, evse: wanted, .. } = &presented;
+        if *wanted != 0 && !self.evses.contains_key(wanted) {
+            let unknown = Error::UnknownEvse(format!("there is no EVSE {wanted}"));
+            return tell(presented.by, Err(unknown));
+        }
+        let pays = |payer: &Payer| payer.token.as_ref() == Some(token);
+        if let Some(evse) = self.paid_by(*wanted, pays) {
+            self.stop(evse, Ending::new(EndReason::Local, "stopped by token"), None);
+            return tell(presented.by, Ok(outcome(evse, "stopped", "")));
+        }
+        if self.authorizer.allows(token) {
+            let payer = Payer::holder(token.clone(), presented.kind);
+            return self.accept(presented, payer);
+        }
+        let Some(back_end) = self.back_end.clone() else {
+            info!(?token, "token refused");
+            return self.refuse(presented, "the token is not in the list");
+        };
+        if self.judged >= JUDGED {
+            return tell(presented.by, Err(Error::Busy("too many tokens are being asked for".to_owned())));
+        }
+        self.judged += 1;
+        let answers = self.answers.clone();
+        tokio::spawn(async move {
+            let asked = back_end.csms.authorize(presented.token.reveal(), presented.kind, presented.evse);
+            let answer = timeout(back_end.patience, asked)
+                .await
+                .unwrap_or_else(|_| Err(Error::Unavailable("no answer in time".to_owned())));
+            let _ = answers.send(Answer::Judged(presented, answer)).await;
+        });
+    }
+
+    /// The back end's word on a token.
+    pub(super) fn judged(&mut self, presented: Presented, answer: Result<TokenAnswer, Error>) {
+        self.judged = self.judged.saturating_sub(1);
+        let payer = Payer::holder(presented.token.clone(), presented.kind);
+        match answer {
+            Ok(TokenAnswer { status: TokenStatus::Accepted, group, .. }) => {
+                let payer = Payer { group: Token::parse(&group).ok(), ..payer };
+                if matches!(presented.by, By::Driver(_))
+                    && let Some(group) = payer.group.clone()
+                    && let Some(evse) =
+                        self.paid_by(presented.evse, |payer| payer.group.as_ref() == Some(&group))
+                {
+                    self.stop(evse, Ending::new(EndReason::Local, "stopped by a token of its group"), None);
+                    return tell(presented.by, Ok(outcome(evse, "stopped", "")));
+                }
+                self.accept(presented, payer);
+            }
+            Ok(TokenAnswer { status, detail, .. }) => {
+                info!(token = ?presented.token, %status, "token refused by the back end");
+                let detail = if detail.is_empty() { format!("the back end says: {status}") } else { detail };
+                self.refuse(presented, &detail);
+            }
+            Err(error) if self.back_end.as_ref().is_some_and(|back_end| back_end.allow_unjudged) => {
+                warn!(token = ?presented.token, %error, "nobody could judge the token; it is let in");
+                self.accept(presented, payer);
+            }
+            Err(error) => {
+                warn!(token = ?presented.token, %error, "nobody could judge the token; it is refused");
+                self.refuse(presented, "the token is not in the list, and the back end is away");
+            }
+        }
+    }
+
+    fn paid_by(&self, wanted: u32, is: impl Fn(&Payer) -> bool) -> Option<u32> {
+        let candidates = self.evses.values().filter(|evse| wanted == 0 || evse.number == wanted);
+        candidates.filter(|evse| evse.control.payer().is_some_and(&is)).map(|evse| evse.number).next()
+    }
+
+    fn accept(&mut self, presented: Presented, payer: Payer) {
+        match presented.by {
+            By::Driver(answer) => {
+                let admitted = self.admit(presented.evse, payer);
+                // The asker may have gone.
+                let _ = answer.send(admitted);
+            }
+            By::Vehicle(session) => {
+                let evse = presented.evse;
+                if self.evses.get(&evse).is_some_and(|evse| evse.welcomes() && evse.session.id == session) {
+                    let _ = self.let_in_if_held(evse, payer, false);
+                }
+            }
+        }
+    }
+
+    fn refuse(&self, presented: Presented, detail: &str) {
+        match presented.by {
+            By::Driver(answer) => {
+                let _ = answer.send(Ok(outcome(presented.evse, "refused", detail)));
+            }
+            // The driver is not turned away: as long as the vehicle waits, a token may still be shown.
+            By::Vehicle(_) => {
+                info!(evse = presented.evse, token = ?presented.token, kind = %presented.kind, "refused: {detail}");
+            }
+        }
+    }
+
+    /// Lets somebody in who may charge: now, or when a vehicle is plugged in.
+    pub(super) fn admit(&mut self, wanted: u32, payer: Payer) -> Result<StartOutcome, Error> {
+        // With one EVSE alone there is nothing to choose.
+        let wanted = match self.evses.keys().copied().collect::<Vec<_>>().as_slice() {
+            [only] if wanted == 0 => *only,
+            _ => wanted,
+        };
+        if wanted != 0 && !self.evses.contains_key(&wanted) {
+            return Err(Error::UnknownEvse(format!("there is no EVSE {wanted}")));
+        }
+        let candidates = || self.evses.values().filter(|evse| wanted == 0 || evse.number == wanted);
+        let waiting: Vec<u32> = candidates().filter(|evse| evse.welcomes()).map(|evse| evse.number).collect();
+        match waiting.as_slice() {
+            [evse] => {
+                let evse = *evse;
+                Ok(match self.let_in_if_held(evse, payer, false) {
+                    Ok(()) => outcome(evse, "granted", ""),
+                    Err(reason) => outcome(evse, "refused", &reason),
+                })
+            }
+            [] => Ok(self.expect(wanted, payer)),
+            several => Err(Error::Invalid(format!("EVSEs {several:?} wait: name one"))),
+        }
+    }
+
+    /// Nobody waits: keeps the token for the next vehicle.
+    fn expect(&mut self, wanted: u32, payer: Payer) -> StartOutcome {
+        let Some(evse) = self.evses.get(&wanted) else {
+            if !self.evses.values().any(|evse| evse.place() == Place::Free) {
+                return outcome(0, "refused", "no EVSE is free");
+            }
+            self.authorizer.expect(0, payer, now());
+            return outcome(0, "remembered", "");
+        };
+        let expected = self.authorizer.expected_at(wanted);
+        if let Some(expected) = expected {
+            return if expected.token == payer.token {
+                outcome(wanted, "remembered", "")
+            } else {
+                outcome(wanted, "refused", "somebody else is waited for")
+            };
+        }
+        let refused = match evse.place() {
+            Place::Taken => "the EVSE is taken",
+            Place::Unavailable => "the EVSE is out of service",
+            Place::Faulted => "the EVSE is faulted",
+            Place::Free => {
+                return match self.hold(wanted, payer) {
+                    Ok(payer) => {
+                        self.note_unplugged(wanted, EventKind::Authorized, Some(payer.clone()), nothing());
+                        self.authorizer.expect(wanted, payer, now());
+                        outcome(wanted, "remembered", "")
+                    }
+                    Err(reason) => outcome(wanted, "refused", &reason),
+                };
+            }
+        };
+        outcome(wanted, "refused", refused)
+    }
+
+    /// Lets in whoever may, as a vehicle waits now.
+    pub(super) fn let_in(&mut self, number: u32) {
+        if !self.evses.get(&number).is_some_and(Evse::welcomes) {
+            return;
+        }
+        if let Some(payer) = self.authorizer.take(number, now()) {
+            // The book has known since the token was shown.
+            self.step(number, Input::LetIn { payer, noted: true });
+        } else if self.authorizer.is_free() {
+            let _ = self.let_in_if_held(number, Payer::anyone(), false);
+        } else if let Some(payer) = self.vehicles_token(number) {
+            let _ = self.let_in_if_held(number, payer, false);
+        } else if let Some(payer) = self.authorizer.take(0, now())
+            && let Err(reason) = self.let_in_if_held(number, payer.clone(), false)
+        {
+            debug!(evse = number, reason, "not for whoever showed a token");
+            self.authorizer.expect(0, payer, now());
+        }
+        if self.evses.get(&number).is_some_and(Evse::welcomes) {
+            self.ask_for_vehicle(number);
+        }
+    }
+
+    /// Lets somebody in, unless the EVSE is held for others.
+    fn let_in_if_held(&mut self, number: u32, payer: Payer, noted: bool) -> Result<(), String> {
+        let payer = self.hold(number, payer)?;
+        self.step(number, Input::LetIn { payer, noted });
+        Ok(())
+    }
+
+    /// Uses the reservation that is somebody's, if there is one.
+    fn hold(&mut self, number: u32, payer: Payer) -> Result<Payer, String> {
+        let others = self.evses.values().filter(|evse| evse.number != number);
+        let free = others.filter(|evse| evse.place() == Place::Free).count();
+        let admitted = self.reservations.admits(number, &payer, free);
+        let Some(held) = admitted.map_err(|held| held.to_string())?.cloned() else { return Ok(payer) };
+        self.end_reservation(&held.id, "used");
+        Ok(Payer { reservation: held.id, ..payer })
+    }
+
+    /// What the vehicle brings by itself that is allowed; what is proved goes before what is claimed.
+    fn vehicles_token(&self, number: u32) -> Option<Payer> {
+        let allowed = |(token, kind): (Token, TokenKind)| {
+            self.authorizer.allows(&token).then(|| Payer::holder(token, kind))
+        };
+        self.evses[&number].brought().into_iter().find_map(allowed)
+    }
+
+    /// Asks the back end, once, about what a vehicle brings by itself.
+    fn ask_for_vehicle(&mut self, number: u32) {
+        let Some(evse) = self.evses.get_mut(&number) else { return };
+        let session = evse.session.id;
+        evse.asked.retain(|(asked_in, _)| *asked_in == session);
+        let Some((token, kind)) = evse.brought().into_iter().find(|(token, _)| !evse.has_asked(token)) else {
+            return;
+        };
+        evse.asked.push((session, token.clone()));
+        self.present(Presented { token, kind, evse: number, by: By::Vehicle(session) });
+    }
+
+    /// Stops waiting for those that did not come.
+    pub(super) fn expire_expected(&mut self, now: Timestamp) {
+        for evse in self.authorizer.expire(now) {
+            let why = Ending::new(EndReason::Timeout, "nobody plugged in");
+            info!(evse, "nobody plugged in; the token holds no longer");
+            self.note_unplugged(evse, EventKind::ConnectTimedOut, None, why);
+        }
+    }
+
+    /// Stops waiting at an EVSE; whether somebody was waited for.
+    pub(super) fn stop_expecting(&mut self, evse: u32, why: Ending) -> bool {
+        if self.authorizer.take(evse, Timestamp::BOOT).is_none() {
+            return false;
+        }
+        self.note_unplugged(evse, EventKind::ConnectTimedOut, None, why);
+        true
+    }
+}
+
+fn nothing() -> Ending {
+    Ending::new(EndReason::None, "")
+}
+
+fn tell(by: By, what: Result<StartOutcome, Error>) {
+    if let By::Driver(answer) = by {
+        // The asker may have gone.
+        let _ = answer.send(what);
+    }
+}

@@ -1,0 +1,135 @@
+//! What the station knows when it starts: its EVSEs, and what the book kept.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::sync::{mpsc, watch};
+use tracing::info;
+use voltry_bus::{ConnectorUse, Csms1Proxy, EvseSession, names};
+use voltry_service::clock::now;
+use voltry_service::{Binding, RateLimit};
+use voltry_units::{Timestamp, Watts};
+use zbus::Connection;
+use zbus::proxy::CacheProperties;
+
+use crate::authorization::Authorizer;
+use crate::billing;
+use crate::book::{Book, OpenTransaction};
+use crate::clock::Clock;
+use crate::config::{CsmsAway, Settings};
+use crate::control::{Answer, BackEnd, Control, News, Shown};
+use crate::evse::Evse;
+use crate::evse_watch::Proxies;
+use crate::flow::FlowWatch;
+use crate::limits::Limits;
+use crate::register::Register;
+use crate::reservations::Reservations;
+use crate::session::SessionControl;
+
+/// The control loop, with what the book had open, held and limited.
+///
+/// # Errors
+/// The book cannot be read, or the bus is lost.
+pub(crate) async fn control(
+    connection: &Connection,
+    settings: &Settings,
+    book: &Book,
+    clock: &Clock,
+    answers: mpsc::Sender<Answer>,
+    shown: watch::Sender<Shown>,
+    news: mpsc::Sender<News>,
+) -> anyhow::Result<Control> {
+    book.end_what_nobody_saw_end(clock.stamp(), "the station was down when the vehicle left").await?;
+    let mut control = Control {
+        evses: evses(connection, settings, book, clock).await?,
+        authorizer: Authorizer::new(
+            settings.free_vending,
+            settings.token_list().ok().context("tokens were checked")?,
+            settings.remember_token(),
+        ),
+        back_end: back_end(connection, settings).await?,
+        judged: 0,
+        limits: Limits::of_the_book(book.limits(clock.stamp()).await?),
+        reservations: Reservations::of_the_book(book.reservations().await?),
+        book: book.clone(),
+        clock: clock.clone(),
+        power_limit: settings.power_limit,
+        in_service: book.is_available(0).await?,
+        answers,
+        shown,
+        news,
+        permitted_at: Timestamp::BOOT,
+    };
+    control.publish();
+    Ok(control)
+}
+
+async fn evses(
+    connection: &Connection,
+    settings: &Settings,
+    book: &Book,
+    clock: &Clock,
+) -> anyhow::Result<BTreeMap<u32, Evse>> {
+    let plugged = book.open_plugs(Arc::clone(clock.boot())).await?;
+    let mut open: Vec<OpenTransaction> = book.open_transactions().await?;
+    let mut evses = BTreeMap::new();
+    for (name, evse) in &settings.evse {
+        let number: u32 = name.parse().context("EVSE numbers were checked")?;
+        let binding = evse.evse.clone().map_or_else(
+            || Binding::new(&names::evse(number), &names::path("evse", name)).map_err(anyhow::Error::msg),
+            Ok,
+        )?;
+        let left =
+            open.iter().position(|transaction| transaction.evse == number).map(|place| open.remove(place));
+        let plug = plugged.iter().rfind(|(evse, _)| *evse == number).map(|(_, plug)| *plug);
+        let mut control = SessionControl::plugged(plug);
+        if let Some(left) = &left {
+            info!(evse = number, transaction = left.id, "a transaction is still open in the book");
+            let session = if *left.boot_id == **clock.boot() { left.session } else { 0 };
+            control = control.recovering(now(), session, left.id, left.payer.clone());
+        }
+        let available_alone = book.is_available(number).await?;
+        evses.insert(
+            number,
+            Evse {
+                number,
+                proxies: Proxies::new(connection, &binding, &evse.energy_meter).await?,
+                control,
+                session: EvseSession::default(),
+                vehicle_id: None,
+                contract: None,
+                capability: None,
+                faults: Vec::new(),
+                live: None,
+                asked: Vec::new(),
+                available_alone,
+                available: available_alone && book.is_available(0).await?,
+                connector: (ConnectorUse::Unavailable, clock.stamp().unix),
+                share: Watts::ZERO,
+                flow: FlowWatch::default(),
+                metered: None,
+                register: Register::default(),
+                contradictions: RateLimit::default(),
+                register_start: left.map(|left| left.register_start),
+                booked_at: Timestamp::BOOT,
+                event_at: now(),
+            },
+        );
+    }
+    billing::close_left_behind(book, clock, open).await?;
+    Ok(evses)
+}
+
+/// Whoever judges tokens that are in no list of the station, where that is configured.
+async fn back_end(connection: &Connection, settings: &Settings) -> anyhow::Result<Option<BackEnd>> {
+    let Some(binding) = settings.csms.clone() else { return Ok(None) };
+    let csms = Csms1Proxy::builder(connection)
+        .destination(binding.name)
+        .path(binding.path)
+        .cache_properties(CacheProperties::No)
+        .build()
+        .await?;
+    let patience = settings.csms_patience();
+    Ok(Some(BackEnd { csms, patience, allow_unjudged: settings.csms_away == CsmsAway::Allow }))
+}
