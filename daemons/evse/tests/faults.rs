@@ -516,6 +516,30 @@ fn cable_check_finds_what_is_wrong_before_a_vehicle_is_charged() {
     never_charges(FaultCode::ContactorFault, |world| world.devices.stuck_open = true);
 }
 
+#[test]
+fn what_keeps_cable_check_from_beginning_is_the_fault_that_it_ends_with() {
+    type Break = fn(&mut World);
+    let cases: [(FaultCode, &str, Break); 4] = [
+        (FaultCode::ContactorFault, "contactors closed", |world| world.devices.welded = true),
+        (FaultCode::ConnectorVoltageHigh, "limit 20.0 V", |world| world.devices.cable_lies = 45.0),
+        (FaultCode::ConnectorVoltageHigh, "limit 60.0 V", |world| world.devices.cable_lies = 75.0),
+        (FaultCode::InvalidVehicleMode, "pilot B", |world| world.vehicle.stays_in_b = true),
+    ];
+    for (code, evidence, break_it) in cases {
+        let mut world = World::available();
+        world.vehicle.plug();
+        world.until(EvseState::Parameters);
+        break_it(&mut world);
+        world.until(EvseState::Faulted);
+        let fault = world.faults_reported[0].0;
+        assert_eq!(fault.code, code);
+        assert!(fault.cause().contains(evidence), "{}", fault.cause());
+        assert_eq!(world.devices.closed_into, 0.0);
+        world.vehicle.stays_in_b = false;
+        recovers(&mut world);
+    }
+}
+
 /// Vehicles' maximum voltages; CableCheck tests with 250, 500, 907.5 and 1000 V.
 const CLASSES: [f64; 4] = [200.0, 450.0, 825.0, 920.0];
 

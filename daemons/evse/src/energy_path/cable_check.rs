@@ -23,7 +23,7 @@ use super::action::{Command, Report};
 use super::outputs::Setpoint;
 use super::pre_charge::PreCharge;
 use super::state::State;
-use super::{EnergyPath, Evidence, FaultCode, Held, Profile, Session, StopReason};
+use super::{EnergyPath, Evidence, FaultCode, Held, Profile, Role, Session, StopReason};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct CableCheck {
@@ -127,14 +127,17 @@ impl EnergyPath {
         let (deadline, _) = check.deadline();
         match self.cable_check_step(now, check.step, check.test) {
             Ok(step) if step == check.step && now >= deadline => {
-                let code = if self.is_unlocked(now) {
-                    FaultCode::ConnectorLockFailure
+                let late = Evidence::NotWithin(elapsed);
+                let (code, evidence) = if matches!(step, Step::Discharged { .. }) {
+                    self.obstacle(now, check.test).unwrap_or((FaultCode::CableCheckFailure, late))
+                } else if self.is_unlocked(now) {
+                    (FaultCode::ConnectorLockFailure, late)
                 } else if !self.is_guarded(now) {
-                    FaultCode::NotGuarded
+                    (FaultCode::NotGuarded, late)
                 } else {
-                    Self::late(check.step)
+                    (Self::late(check.step), late)
                 };
-                self.check_failed(now, code, Evidence::NotWithin(elapsed))
+                self.check_failed(now, code, evidence)
             }
             Ok(step) => {
                 check.step = step;
@@ -255,26 +258,45 @@ impl EnergyPath {
     fn close_if_safe(&mut self, now: Timestamp, test: Volts) -> Option<Step> {
         self.answer(PhaseAnswer::Ongoing);
         self.arm_guard(now);
-        let profile = &self.installation.profile;
-        let io = self.observed.io(now, profile)?;
-        let supply = self.observed.supply(now, profile)?;
-        let cable = self.observed.cable(now, profile)?;
-        let ready = matches!(io.pilot, Pilot::C | Pilot::D)
-            && io.contactors == Contactors::Open
-            && !self.is_unlocked(now)
-            && test >= profile.safe_voltage
-            && self.observed.voltages_safe(now, profile)
-            && supply.voltage.abs_diff(cable) < profile.contactor_difference
-            && self.is_guarded(now)
-            && self
-                .observed
-                .first_missing(now, &self.installation, self.installation.meter_required)
-                .is_none();
-        if !ready {
+        if self.obstacle(now, test).is_some() {
             return None;
         }
         self.outputs.close_contactors(now);
-        Some(Step::Closing { until: now + profile.contactor_time })
+        Some(Step::Closing { until: now + self.installation.profile.contactor_time })
+    }
+
+    /// Why the contactors must not close; what is still so when the time is over is the fault.
+    fn obstacle(&self, now: Timestamp, test: Volts) -> Option<(FaultCode, Evidence)> {
+        let profile = &self.installation.profile;
+        let late = Evidence::NotWithin(profile.cable_check_discharged);
+        let missing = |role| Some((FaultCode::Missing(role), late));
+        let wanted = self.installation.meter_required;
+        if let Some(role) = self.observed.first_missing(now, &self.installation, wanted) {
+            return missing(role);
+        }
+        let Some(io) = self.observed.io(now, profile) else { return missing(Role::ConnectorIo) };
+        let Some(supply) = self.observed.supply(now, profile) else { return missing(Role::PowerSupply) };
+        let Some(cable) = self.observed.cable(now, profile) else { return missing(Role::VoltageMonitor) };
+        let (supply, cable) = (supply.voltage.abs(), cable.abs());
+        let live = if cable >= supply { FaultCode::ConnectorVoltageHigh } else { FaultCode::OutputNotOff };
+        let (highest, apart) = (cable.max(supply), supply.abs_diff(cable));
+        if io.contactors != Contactors::Open {
+            Some((FaultCode::ContactorFault, Evidence::Contactors(io.contactors)))
+        } else if highest >= profile.safe_voltage {
+            Some((live, Evidence::Voltage(highest, profile.safe_voltage)))
+        } else if apart >= profile.contactor_difference {
+            Some((live, Evidence::Voltage(apart, profile.contactor_difference)))
+        } else if !matches!(io.pilot, Pilot::C | Pilot::D) {
+            Some((FaultCode::InvalidVehicleMode, Evidence::Pilot(io.pilot)))
+        } else if self.is_unlocked(now) {
+            Some((FaultCode::ConnectorLockFailure, late))
+        } else if !self.is_guarded(now) {
+            Some((FaultCode::NotGuarded, late))
+        } else if test < profile.safe_voltage {
+            Some((FaultCode::SupplyFailed, Evidence::Voltage(test, profile.safe_voltage)))
+        } else {
+            None
+        }
     }
 
     fn raise_if_closed(&mut self, now: Timestamp, test: Volts) -> Option<Step> {

@@ -17,7 +17,7 @@ pub enum FaultCode {
     PilotFault,
     /// The vehicle's diode is missing or shorted.
     DiodeFault,
-    /// MREC10: the vehicle left state C/D under current.
+    /// MREC10: the vehicle left state C/D under current, or was not in it for CableCheck.
     InvalidVehicleMode,
     /// MREC23: the latch was pressed, or the proximity contact is at no valid level.
     ProximityFault,
@@ -157,7 +157,7 @@ impl FaultCode {
             Self::EmergencyStop => "an emergency stop is pressed, or its chain is broken",
             Self::PilotFault => "the control pilot is lost, shorted, or at no valid level",
             Self::DiodeFault => "the diode in the vehicle's pilot circuit is missing or shorted",
-            Self::InvalidVehicleMode => "the vehicle left state C under current",
+            Self::InvalidVehicleMode => "the vehicle is not in state C",
             Self::ProximityFault => "the latch was pressed, or the proximity contact is at no valid level",
             Self::ContactorFault => {
                 "the contactors are not as commanded: welded, stuck, or their feedback is wrong"

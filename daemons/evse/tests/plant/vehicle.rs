@@ -50,6 +50,8 @@ pub struct Vehicle {
     pub undecided: Duration,
     pub wants_stop: bool,
     pub unplug_when_done: bool,
+    /// Begins CableCheck without closing S2.
+    pub stays_in_b: bool,
     /// After it stopped once; it then wants more.
     pub again: Option<Again>,
     pub told: Option<Present>,
@@ -80,6 +82,7 @@ impl Default for Vehicle {
             undecided: Duration::ZERO,
             wants_stop: false,
             unplug_when_done: true,
+            stays_in_b: false,
             again: None,
             told: None,
             counter: 0,
@@ -218,7 +221,7 @@ impl Vehicle {
                 inbox.push(Input::Soc(Percent::from_si(self.soc).unwrap()));
             }
             LinkPhase::Parameters if finished => {
-                self.pilot = Pilot::C;
+                self.pilot = if self.stays_in_b { Pilot::B } else { Pilot::C };
                 self.enter(LinkPhase::CableCheck, now, inbox);
             }
             LinkPhase::CableCheck if finished => self.enter(LinkPhase::PreCharge, now, inbox),
