@@ -385,6 +385,7 @@ pub enum Code {
     FailedPowerDeliveryNotApplied,
     FailedCertChainError,
     FailedCertificateExpired,
+    FailedCertificateRevoked,
     FailedNoCertificateAvailable,
     FailedSignatureError,
     FailedChallengeInvalid,
@@ -408,6 +409,7 @@ impl Code {
             | Self::FailedPowerDeliveryNotApplied
             | Self::FailedCertChainError
             | Self::FailedCertificateExpired
+            | Self::FailedCertificateRevoked
             | Self::FailedNoCertificateAvailable
             | Self::FailedSignatureError
             | Self::FailedChallengeInvalid

@@ -17,6 +17,7 @@ use iso15118::iso2::{
 use iso15118::message::Message;
 use iso15118::pnc::{self, GenChallenge, PncError, Suite};
 use openssl::ecdsa::EcdsaSig;
+use openssl::x509::X509Crl;
 use pki::{Holder, Role, Wish, root};
 use proptest::prelude::*;
 use voltry_bus::{Authorization, LinkOutcome};
@@ -73,6 +74,11 @@ fn bench_of(roots: &[&Holder]) -> Bench {
 }
 
 fn bench_with(roots: &[&Holder], metering: Option<Metering>) -> Bench {
+    bench_without(&[], roots, metering)
+}
+
+/// At a station with these revocation lists.
+fn bench_without(lists: &[Vec<u8>], roots: &[&Holder], metering: Option<Metering>) -> Bench {
     let mut bench = Bench::new();
     let identity = Identity {
         evse_id: "DE*VOL*E1".to_owned(),
@@ -89,7 +95,13 @@ fn bench_with(roots: &[&Holder], metering: Option<Metering>) -> Bench {
     for (number, root) in roots.iter().enumerate() {
         files.push(root.write(folder.path(), &format!("root {number}"), &[]).0);
     }
-    bench.session.secured(bench.now, false, Some(Arc::new(Contracts::load(&files).unwrap())));
+    let mut revocation_lists = vec![folder.path().join("not there yet")];
+    for (number, list) in lists.iter().enumerate() {
+        revocation_lists.push(folder.path().join(format!("list {number}")));
+        std::fs::write(&revocation_lists[number + 1], list).unwrap();
+    }
+    let contracts = Contracts::load(&files, &revocation_lists).unwrap();
+    bench.session.secured(bench.now, false, Some(Arc::new(contracts)));
     bench.reach_services();
     bench
 }
@@ -264,6 +276,40 @@ fn a_contract_that_cannot_be_believed_is_refused_with_its_reason() {
         assert!(cause.contains(why), "{cause}");
         assert!(!cause.contains(EMAID), "a contract's id is in the log: {cause}");
     }
+}
+
+#[test]
+fn a_contract_that_was_withdrawn_or_stands_below_a_certificate_that_was_is_refused() {
+    let (contract, other) = (Contract::new(), Contract::new());
+    let sibling = contract.sub.issue(Wish::new("DEVOLC9999999X", Role::Contract));
+    let der = |list: X509Crl| list.to_der().unwrap();
+    let of_leaf = || contract.sub.revoke(&[&sibling, &contract.leaf], 30);
+    let mut both = contract.root.revoke(&[&sibling], 30).to_pem().unwrap();
+    both.extend(of_leaf().to_pem().unwrap());
+    // As a thief would write it: signed by another who calls himself the same.
+    let forged = other.sub.revoke(&[&contract.leaf], 30);
+    for (lists, told) in [
+        (vec![der(of_leaf())], R::FAILEDCertificateRevoked),
+        (vec![der(contract.root.revoke(&[&contract.sub], 30))], R::FAILEDCertificateRevoked),
+        (vec![der(other.sub.revoke(&[&other.leaf], 30)), both], R::FAILEDCertificateRevoked),
+        (vec![der(contract.sub.revoke(&[&contract.leaf], -1))], R::FAILEDCertificateRevoked),
+        (vec![der(contract.sub.revoke(&[&sibling], 30))], R::OK),
+        (vec![der(contract.sub.revoke(&[&sibling], -1))], R::OK),
+        (vec![der(forged)], R::OK),
+    ] {
+        let mut bench = bench_without(&lists, &[&contract.root], None);
+        bench.ok(choose_contract(&[(1, None)]));
+        assert_eq!(code(&bench.ask(contract.details()).unwrap()), told);
+        if told == R::FAILEDCertificateRevoked {
+            let (outcome, cause) = end(&bench);
+            assert!(outcome == LinkOutcome::Failed && cause.contains("withdrawn by its issuer"), "{cause}");
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let damaged = folder.path().join("list");
+    std::fs::write(&damaged, "no list").unwrap();
+    let (root, _) = contract.root.write(folder.path(), "root", &[]);
+    assert!(Contracts::load(&[root], &[damaged]).unwrap_err().contains("no certificate revocation list"));
 }
 
 #[test]

@@ -45,7 +45,11 @@ impl Link {
         }
         let mut unusable = None;
         for finding in tls::check(&self.settings.tls) {
-            let kind = if finding.warning { "a certificate expires soon" } else { "unusable certificate" };
+            let kind = if finding.warning {
+                "a certificate or revocation list has to be renewed"
+            } else {
+                "unusable certificate"
+            };
             self.complain(now, kind, &finding.problem);
             if !finding.warning {
                 unusable.get_or_insert(finding.problem);
@@ -58,7 +62,7 @@ impl Link {
             }
         }
         if !self.settings.tls.contract_roots.is_empty() {
-            match Contracts::load(&self.settings.tls.contract_roots) {
+            match Contracts::load(&self.settings.tls.contract_roots, &self.settings.tls.revocation_lists) {
                 Ok(contracts) => self.contracts = Some(Arc::new(contracts)),
                 Err(problem) => {
                     unusable.get_or_insert(problem);

@@ -8,6 +8,7 @@ use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
 use openssl::x509::{X509, X509Ref, X509VerifyResult};
 
+use super::revoked;
 use super::settings::{Settings, StationCertificate};
 use super::trusted::{self, Authority};
 
@@ -75,6 +76,7 @@ pub fn check(settings: &Settings) -> Vec<Finding> {
             }
         }
     }
+    findings.append(&mut revoked::check(&settings.revocation_lists));
     findings
 }
 
@@ -175,9 +177,9 @@ fn calendar(file: &Path, certificates: &[X509]) -> Vec<(String, bool)> {
     found
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, String> {
-    /// More than any of these files has.
-    const FILE_MAX: u64 = 1 << 20;
+pub(super) fn read(file: &Path) -> Result<Vec<u8>, String> {
+    /// More than any of these files has; a revoked certificate takes some 40 bytes of a list.
+    const FILE_MAX: u64 = 4 << 20;
     match fs::metadata(file) {
         Ok(metadata) if metadata.len() > FILE_MAX => Err(format!("{} is too long", file.display())),
         Ok(_) => fs::read(file).map_err(|error| format!("{}: {error}", file.display())),

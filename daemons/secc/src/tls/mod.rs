@@ -9,6 +9,7 @@
 
 mod failure;
 mod material;
+mod revoked;
 mod settings;
 mod trusted;
 
@@ -27,6 +28,7 @@ use openssl::x509::{X509, X509StoreContextRef};
 
 pub(crate) use material::certificates;
 pub use material::{Finding, check};
+pub(crate) use revoked::Revoked;
 pub use settings::{Mode, Settings, StationCertificate};
 
 use material::Identity;
@@ -99,11 +101,14 @@ impl Acceptor {
         for file in &settings.vehicle_roots {
             roots.append(&mut material::certificates(file)?);
         }
+        // What OpenSSL would say of a file that is none names no file.
+        Revoked::load(&settings.revocation_lists)?;
+        let lists = &settings.revocation_lists;
         let words = |error: ErrorStack| format!("OpenSSL: {error}");
         let mut choices = Vec::new();
         for certificate in &settings.certificates {
             let identity = material::identity(certificate)?;
-            let mut builder = context(&roots).map_err(words)?;
+            let mut builder = context(&roots, lists).map_err(words)?;
             show(&mut builder, &identity, certificate.ocsp.clone()).map_err(words)?;
             choices.push(Choice {
                 context: builder.build(),
@@ -115,7 +120,7 @@ impl Acceptor {
             return Err("no certificate is configured".to_owned());
         }
         let ask = !roots.is_empty();
-        let mut front = context(&roots).map_err(words)?;
+        let mut front = context(&roots, lists).map_err(words)?;
         front.set_client_hello_callback(note_suites);
         // Called once all extensions are read, whether or not the vehicle names a server.
         front.set_servername_callback(move |ssl, _| {
@@ -138,6 +143,7 @@ impl Acceptor {
         let ear = Ear::default();
         let callback = ear.clone();
         ssl.set_verify_callback(SslVerifyMode::NONE, move |good, store| {
+            let good = good || revoked::is_tolerable(store);
             if !good {
                 callback.lock().refused.get_or_insert_with(|| refusal(store));
             }
@@ -171,7 +177,7 @@ fn ear(ssl: &SslRef) -> Option<&Ear> {
 
 /// What is the same for every certificate. OpenSSL looks for the extension's callbacks in the
 /// context of the certificate too, so each must have them.
-fn context(roots: &[X509]) -> Result<SslContextBuilder, ErrorStack> {
+fn context(roots: &[X509], lists: &[PathBuf]) -> Result<SslContextBuilder, ErrorStack> {
     let mut builder = SslContext::builder(SslMethod::tls_server())?;
     builder.set_min_proto_version(Some(SslVersion::TLS1_2))?;
     builder.set_max_proto_version(Some(SslVersion::TLS1_3))?;
@@ -193,6 +199,7 @@ fn context(roots: &[X509]) -> Result<SslContextBuilder, ErrorStack> {
         store.add_cert(root.clone())?;
         builder.add_client_ca(root)?;
     }
+    revoked::check_against(&mut store, lists)?;
     builder.set_cert_store(store.build());
     builder.add_custom_ext(
         trusted::EXTENSION,

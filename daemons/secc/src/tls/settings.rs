@@ -19,6 +19,9 @@ pub struct Settings {
     /// V2G and vehicle manufacturers' root certificates, PEM files: whose vehicles are believed
     /// in TLS 1.3. With none no vehicle is asked for a certificate.
     pub vehicle_roots: Vec<PathBuf>,
+    /// Certificate revocation lists, DER or PEM files, of whoever issues contracts, vehicles' certificates
+    /// and what is between those and the roots. They are read for each vehicle that is plugged in.
+    pub revocation_lists: Vec<PathBuf>,
 }
 
 /// Whether TLS is spoken with vehicles.

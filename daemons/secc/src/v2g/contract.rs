@@ -20,11 +20,12 @@ use openssl::ec::{EcGroup, EcKey, EcPoint};
 use openssl::ecdsa::EcdsaSig;
 use openssl::nid::Nid;
 use openssl::pkey::Public;
+use openssl::x509::X509;
 
 use super::Tolerance;
 use crate::contract::Disbelief;
 use crate::message::Code;
-use crate::tls;
+use crate::tls::{self, Revoked};
 
 /// V2GTP's payload type of ISO 15118-2's messages.
 const V2G_MESSAGE: u16 = 0x8001;
@@ -39,21 +40,33 @@ const CERTIFICATE_ANSWER_MAX: usize = 16_384;
 pub struct Contracts {
     /// DER.
     roots: Vec<Vec<u8>>,
+    revoked: Revoked,
 }
 
 impl Contracts {
-    /// Reads root certificates.
+    /// Reads root certificates, and the lists of what was withdrawn.
     ///
     /// # Errors
     /// In words and with the file, what is wrong.
-    pub fn load(files: &[PathBuf]) -> Result<Self, String> {
+    pub fn load(files: &[PathBuf], revocation_lists: &[PathBuf]) -> Result<Self, String> {
         let mut roots = Vec::new();
         for file in files {
             for root in tls::certificates(file)? {
                 roots.push(root.to_der().map_err(|error| format!("{}: {error}", file.display()))?);
             }
         }
-        Ok(Self { roots })
+        Ok(Self { roots, revoked: Revoked::load(revocation_lists)? })
+    }
+}
+
+impl Contracts {
+    /// Whether a list names a certificate of a chain that is believed.
+    fn withdrawn(&self, chain: &[&[u8]]) -> bool {
+        let parsed = |der: &[u8]| X509::from_der(der).ok();
+        let chain: Vec<_> = chain.iter().filter_map(|der| parsed(der)).collect();
+        let roots: Vec<_> = self.roots.iter().filter_map(|der| parsed(der)).collect();
+        let issuers = chain.iter().chain(&roots).map(AsRef::as_ref);
+        chain.iter().any(|certificate| self.revoked.names(certificate, &issuers))
     }
 }
 
@@ -104,9 +117,14 @@ impl Exchange {
 
     /// Judges a contract's certificate and those above it.
     fn shown(&self, chain: &[&[u8]], unix_seconds: u64) -> Result<Believed, Disbelief> {
-        let roots = self.contracts.as_ref().map_or(&[][..], |contracts| &contracts.roots);
+        let contracts = self.contracts.as_ref();
+        let roots = contracts.map_or(&[][..], |contracts| &contracts.roots);
         let now = i64::try_from(unix_seconds).unwrap_or(i64::MAX);
         let (named, point) = believe(chain, roots, now)?;
+        if contracts.is_some_and(|contracts| contracts.withdrawn(chain)) {
+            let why = "the contract, or a certificate above it, was withdrawn by its issuer";
+            return Err(no(Code::FailedCertificateRevoked, why));
+        }
         let key =
             Key::new(&point).map_err(|_| no(Code::FailedCertChainError, "the contract's key is none"))?;
         Ok(Believed { emaid: plain(&named).into(), key, proved: false })

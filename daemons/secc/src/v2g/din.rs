@@ -356,6 +356,7 @@ const fn response_code(code: Code) -> ResponseCode {
         Code::Failed
         | Code::FailedCertChainError
         | Code::FailedCertificateExpired
+        | Code::FailedCertificateRevoked
         | Code::FailedNoCertificateAvailable
         | Code::FailedSignatureError
         | Code::FailedChallengeInvalid

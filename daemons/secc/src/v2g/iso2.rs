@@ -482,6 +482,7 @@ const fn response_code(code: Code) -> ResponseCode {
         Code::FailedWrongEnergyTransferMode => ResponseCode::FAILEDWrongEnergyTransferMode,
         Code::FailedPowerDeliveryNotApplied => ResponseCode::FAILEDPowerDeliveryNotApplied,
         Code::FailedCertChainError => ResponseCode::FAILEDCertChainError,
+        Code::FailedCertificateRevoked => ResponseCode::FAILEDCertificateRevoked,
         Code::FailedCertificateExpired => ResponseCode::FAILEDCertificateExpired,
         Code::FailedNoCertificateAvailable => ResponseCode::FAILEDNoCertificateAvailable,
         Code::FailedSignatureError => ResponseCode::FAILEDSignatureError,

@@ -47,12 +47,23 @@ impl Files {
         };
         format!(
             "[secc.1]\ninterface = \"lo\"\nevse_id = \"DE*VOL*E1\"\ntiming.tls_handshake_ms = 400\n\
-             [secc.1.tls]\nmode = \"{mode}\"\nvehicle_roots = [{}]\ncertificates = [{}, {}, {}]\n",
+             [secc.1.tls]\nmode = \"{mode}\"\nvehicle_roots = [{}]\nrevocation_lists = [{}]\n\
+             certificates = [{}, {}, {}]\n",
             path("maker.pem"),
+            path("maker.crl"),
             one("p256", &format!(", ocsp = {}", path("ocsp.der"))),
             one("other", ""),
             one("p521", ""),
         )
+    }
+
+    /// The manufacturer withdraws a vehicle's certificate; the next vehicle is plugged in.
+    async fn withdraw(&self, evse: &EvLink1Proxy<'_>, stolen: &Holder, days: i64) {
+        let list = self.manufacturer.revoke(&[stolen], days);
+        std::fs::write(self.folder.path().join("maker.crl"), list.to_der().unwrap()).unwrap();
+        evse.detach().await.unwrap();
+        until(evse, LinkPhase::Detached).await;
+        attach(evse).await;
     }
 
     /// A vehicle that trusts the V2G root.
@@ -203,6 +214,9 @@ async fn an_iso_15118_20_vehicle_shows_its_certificate_and_is_shown_the_stronger
         let stream = shake_by(&client).await.unwrap();
         assert_eq!(shown(&stream), "station P-521");
         vehicle(stream).charge().await;
+        // Its maker has now withdrawn another, and let that list grow old.
+        let other = files.manufacturer.issue(Wish::new("another vehicle", Role::Station));
+        files.withdraw(&evse, &other, -1).await;
         assert!(offers_iso20(vehicle(shake_by(&client).await.unwrap())).await);
         // One that shows none may speak ISO 15118-2.
         let none = files.client(SslVersion::TLS1_3).build();
@@ -228,7 +242,10 @@ async fn a_vehicle_whose_certificate_is_not_believed_is_refused_with_the_reason(
         let foreign = files.other.issue(Wish::new("stranger", Role::Station));
         let expired = Wish { days: (-30, -2), ..Wish::new("forgotten", Role::Station) };
         let expired = files.manufacturer.issue(expired);
+        let stolen = files.manufacturer.issue(Wish::new("stolen", Role::Station));
+        files.withdraw(&evse, &stolen, 30).await;
         for (own, told) in [
+            (stolen, "stolen: certificate revoked"),
             (foreign, "stranger: unable to get local issuer"),
             (expired, "forgotten: certificate has expired (valid from"),
         ] {
@@ -362,6 +379,7 @@ fn a_check_of_the_configuration_finds_what_will_not_work() {
     };
     let good = files.configuration("allowed");
     assert_eq!(problems(&good), Vec::<String>::new());
+    std::fs::write(files.folder.path().join("maker.crl"), "no list").unwrap();
     let sub = files.v2g.issue(Wish::new("sub", Role::Authority));
     let late = sub.issue(Wish { days: (-30, -1), ..Wish::new("late", Role::Station) });
     let text = good.replace("p256.key", "other.key").replace("maker.pem", "none.pem");
@@ -373,6 +391,7 @@ fn a_check_of_the_configuration_finds_what_will_not_work() {
         "late expired on ",
         "V2G root did not issue late",
         "none.pem: No such file",
+        "maker.crl: no certificate revocation list",
     ] {
         assert!(found.iter().any(|one| one.contains(part)), "{part}: {found:#?}");
     }

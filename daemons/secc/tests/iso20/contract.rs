@@ -8,6 +8,7 @@ use iso15118::iso20::messages::PnCAReqAuthorizationMode;
 use iso15118::pnc::{self, GenChallenge, PncError, Suite};
 use openssl::ecdsa::EcdsaSig;
 use openssl::nid::Nid;
+use openssl::x509::X509Crl;
 use voltry_secc::config::{Metering, Timing};
 use voltry_secc::message;
 use voltry_secc::session::Session;
@@ -89,6 +90,11 @@ impl Contract {
 
     /// The same at a station with this meter.
     pub(super) fn vehicle_at(&self, metering: Option<Metering>) -> (Vehicle, Vec<u8>) {
+        self.vehicle_without(None, metering)
+    }
+
+    /// The same at a station with this revocation list.
+    fn vehicle_without(&self, list: Option<X509Crl>, metering: Option<Metering>) -> (Vehicle, Vec<u8>) {
         let folder = tempfile::tempdir().unwrap();
         let (file, _) = self.root.write(folder.path(), "root", &[]);
         let mut bench = Bench::new();
@@ -102,7 +108,11 @@ impl Contract {
         };
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         bench.session = Session::open(bench.now, unix, identity, Timing::default(), ID, None, 100);
-        bench.session.secured(bench.now, true, Some(Arc::new(Contracts::load(&[file]).unwrap())));
+        let lists = [folder.path().join("list")];
+        if let Some(list) = list {
+            std::fs::write(&lists[0], list.to_pem().unwrap()).unwrap();
+        }
+        bench.session.secured(bench.now, true, Some(Arc::new(Contracts::load(&[file], &lists).unwrap())));
         let mut vehicle = Vehicle::at(bench);
         let Main::SessionSetupRes(setup) = vehicle.main(session_setup) else { panic!() };
         vehicle.id = setup.header.session_id;
@@ -183,6 +193,17 @@ fn a_vehicle_whose_contract_is_no_good_is_warned_and_may_pay_otherwise() {
         let Main::AuthorizationRes(answer) = vehicle.main(authorization) else { panic!() };
         assert_eq!(answer.response_code, ResponseCode::OK);
     }
+}
+
+#[test]
+fn a_vehicle_whose_contract_was_withdrawn_is_warned_of_that() {
+    let contract = Contract::new(Suite::EcdsaSha512, (-1, 365));
+    let list = contract.sub.revoke(&[&contract.leaf], 30);
+    let (mut vehicle, challenge) = contract.vehicle_without(Some(list), None);
+    vehicle.bench.pushed.authorization = Authorization::Granted;
+    vehicle.prove(contract.proof(&challenge));
+    assert_eq!(vehicle.told(), (ResponseCode::WARNINGCertificateRevoked, Processing::Finished));
+    assert_eq!(vehicle.contracts(), [""; 0]);
 }
 
 #[test]

@@ -3,14 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
-use openssl::asn1::{Asn1Integer, Asn1Time};
+use openssl::asn1::{Asn1Integer, Asn1Object, Asn1OctetString, Asn1Time};
 use openssl::bn::BigNum;
 use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
 use openssl::x509::extension::{BasicConstraints, KeyUsage};
-use openssl::x509::{X509, X509Name};
+use openssl::x509::{X509, X509Crl, X509CrlBuilder, X509Extension, X509Name, X509Revoked};
 
 /// A certificate with its key.
 #[derive(Clone)]
@@ -56,6 +56,37 @@ impl Holder {
 
     pub(crate) fn der(&self) -> Vec<u8> {
         self.certificate.to_der().unwrap()
+    }
+
+    /// A list by which it withdraws these, until so many days from now.
+    pub(crate) fn revoke(&self, revoked: &[&Holder], days: i64) -> X509Crl {
+        let mut list = X509CrlBuilder::new().unwrap();
+        list.set_issuer_name(self.certificate.subject_name()).unwrap();
+        list.set_last_update(&at(-30)).unwrap();
+        list.set_next_update(&at(days)).unwrap();
+        for one in revoked {
+            // RevokedCertificate of RFC 5280: the serial number and when.
+            let mut serial = one.certificate.serial_number().to_bn().unwrap().to_vec();
+            if serial.first().is_some_and(|first| *first >= 0x80) {
+                serial.insert(0, 0);
+            }
+            let mut entry = vec![0x02, u8::try_from(serial.len()).unwrap()];
+            entry.extend(serial);
+            entry.extend(*b"\x17\x0d200101000000Z");
+            let mut der = vec![0x30, u8::try_from(entry.len()).unwrap()];
+            der.extend(entry);
+            list.add_revoked(X509Revoked::from_der(&der).unwrap()).unwrap();
+        }
+        // Both are obligatory; the first names a key of one zero, which nobody compares here.
+        for (name, der) in
+            [(Nid::AUTHORITY_KEY_IDENTIFIER, &[0x30, 3, 0x80, 1, 0][..]), (Nid::CRL_NUMBER, &[2, 1, 1])]
+        {
+            let value = Asn1OctetString::new_from_bytes(der).unwrap();
+            let oid = Asn1Object::from_str(name.short_name().unwrap()).unwrap();
+            list.append_extension(X509Extension::new_from_der(&oid, false, &value).unwrap()).unwrap();
+        }
+        list.sign(&self.key, MessageDigest::sha256()).unwrap();
+        list.build().unwrap()
     }
 
     /// Writes the chain from this one upwards, and the key beside it.

@@ -435,6 +435,7 @@ const fn response_code(code: Code) -> ResponseCode {
         }
         Code::FailedPowerDeliveryNotApplied => ResponseCode::FAILEDPowerDeliveryNotApplied,
         Code::FailedCertChainError => ResponseCode::WARNINGCertificateValidationError,
+        Code::FailedCertificateRevoked => ResponseCode::WARNINGCertificateRevoked,
         Code::FailedCertificateExpired => ResponseCode::WARNINGCertificateExpired,
         Code::FailedChallengeInvalid => ResponseCode::WARNINGChallengeInvalid,
         Code::FailedSignatureError => ResponseCode::FAILEDSignatureError,
