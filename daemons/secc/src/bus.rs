@@ -316,8 +316,8 @@ impl Publisher {
                 let changed = self.told.send_if_modified(|told| is_news(&mut told.contract, emaid));
                 if changed { self.object.contract_changed(emitter).await } else { Ok(()) }
             }
-            Event::CertificateRequest { id, update, message } => {
-                self.certificates.ask(id, update, &message).await
+            Event::CertificateRequest { id, protocol, update, message } => {
+                self.certificates.ask(id, protocol, update, &message).await
             }
             Event::Limits(limits) => {
                 self.told.send_modify(|told| told.limits = charge_limits(&limits));

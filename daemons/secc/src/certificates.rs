@@ -9,11 +9,12 @@ use zbus::object_server::SignalEmitter;
 use zbus::{Connection, interface};
 
 use crate::contract::CertificateAnswer;
+use crate::message::Protocol;
 use crate::pushed::Pushed;
 use crate::v2g;
 
-/// The request that may be answered: its id, and whether it is for an update.
-type Open = Option<(u64, bool)>;
+/// The request that may be answered: its id, its protocol, and whether it is for an update.
+type Open = Option<(u64, Protocol, bool)>;
 
 /// Tells the back end what vehicles ask for.
 #[derive(Debug)]
@@ -41,12 +42,22 @@ impl Certificates {
     }
 
     /// A vehicle asks. What was open before is not any more.
-    pub(crate) async fn ask(&self, id: u64, update: bool, message: &[u8]) -> zbus::Result<()> {
-        self.open.send_replace(Some((id, update)));
+    pub(crate) async fn ask(
+        &self,
+        id: u64,
+        protocol: Protocol,
+        update: bool,
+        message: &[u8],
+    ) -> zbus::Result<()> {
+        self.open.send_replace(Some((id, protocol, update)));
         let request = CertificateRequest {
             id,
             kind: if update { "update" } else { "installation" }.to_owned(),
-            schema: "urn:iso:15118:2:2013:MsgDef".to_owned(),
+            schema: match protocol {
+                Protocol::Iso20 => "urn:iso:std:iso:15118:-20:CommonMessages",
+                Protocol::Iso2 | Protocol::Din => "urn:iso:15118:2:2013:MsgDef",
+            }
+            .to_owned(),
             message: message.to_vec(),
         };
         ContractCertificates1::requested(&self.emitter, request).await
@@ -62,12 +73,12 @@ impl Certificates {
 impl ContractCertificates1 {
     fn answer(&self, answer: voltry_bus::CertificateAnswer) -> Result<(), Error> {
         let open = *self.open.borrow();
-        let Some((id, update)) = open.filter(|(id, _)| *id == answer.id) else {
+        let Some((id, protocol, update)) = open.filter(|(id, ..)| *id == answer.id) else {
             return Err(Error::Stale(format!("request {} is not open", answer.id)));
         };
         let message = Some(answer.message).filter(|message| !message.is_empty());
         let refused = match &message {
-            Some(message) => v2g::certificate_refused(update, message).map_err(Error::Invalid)?,
+            Some(message) => v2g::certificate_refused(protocol, update, message).map_err(Error::Invalid)?,
             None => true,
         };
         self.open.send_replace(None);

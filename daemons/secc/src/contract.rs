@@ -90,7 +90,13 @@ impl Question<'_> {
             Request::Authorization { proof: Ok(_) } => self.authorization(),
             Request::Authorization { proof: Err(disbelief) } => self.unproved(disbelief),
             Request::Certificate { .. } => {
-                let no = |cause| Verdict::Fail(Code::FailedNoCertificateAvailable, cause);
+                // In ISO 15118-20 it may pay otherwise.
+                let no = |cause| match self.protocol {
+                    Protocol::Iso20 => Verdict::Warn(Code::FailedNoCertificateAvailable, cause),
+                    Protocol::Iso2 | Protocol::Din => {
+                        Verdict::Fail(Code::FailedNoCertificateAvailable, cause)
+                    }
+                };
                 match self.certificate() {
                     Some(CertificateAnswer { refused: false, .. }) => Verdict::Say(Processing::Finished),
                     Some(CertificateAnswer { refused: true, .. }) => no(Cause::Refused(request.name())),

@@ -127,6 +127,7 @@ impl Stage {
         Some(match (self, request) {
             (S::Setup, R::SessionSetup { .. }) => S::Identified,
             (S::Identified, R::AuthorizationSetup) => S::AuthorizationOffered,
+            (S::AuthorizationOffered, R::Contract(C::Certificate { .. })) => S::AuthorizationOffered,
             (S::AuthorizationOffered, R::Authorization | R::Contract(C::Authorization { .. })) => {
                 S::Authorizing { granted: false }
             }

@@ -66,6 +66,8 @@ pub enum Event {
     CertificateRequest {
         /// What the answer must name.
         id: u64,
+        /// In which protocol.
+        protocol: Protocol,
         /// In place of one that it has.
         update: bool,
         /// The whole message.

@@ -413,7 +413,7 @@ fn asked_for_a_certificate(bench: &mut Bench) -> (u64, Arc<[u8]>) {
     bench.ok(choose_contract(&[(1, None), (2, Some(1))]));
     assert_eq!(bench.ask(certificate_request()), None, "the back end is asked");
     let asked = bench.events.iter().find_map(|event| match event {
-        Event::CertificateRequest { id, update: false, message } => Some((*id, Arc::clone(message))),
+        Event::CertificateRequest { id, update: false, message, .. } => Some((*id, Arc::clone(message))),
         _ => None,
     });
     asked.expect("the back end is asked")

@@ -54,7 +54,8 @@ impl Session {
             }
             Request::Contract(contract::Request::Certificate { update, message }) => {
                 let (id, message) = (now.as_micros(), Arc::clone(message));
-                self.events.push_back(Event::CertificateRequest { id, update: *update, message });
+                let (update, protocol) = (*update, self.protocol);
+                self.events.push_back(Event::CertificateRequest { id, protocol, update, message });
                 return;
             }
             Request::AuthorizationSetup

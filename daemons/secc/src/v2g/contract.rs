@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use iso15118::Protocol;
+use iso15118::Protocol as Generation;
 use iso15118::exi::{ExiError, ValueCoding};
 use iso15118::iso2::{self, AuthorizationReq, MeteringReceiptReq, PaymentDetailsReq, Signature};
 use iso15118::iso20;
@@ -22,18 +22,14 @@ use openssl::nid::Nid;
 use openssl::pkey::Public;
 use openssl::x509::X509;
 
-use super::Tolerance;
+use super::{MAX_PAYLOAD, Tolerance};
 use crate::contract::Disbelief;
-use crate::message::Code;
+use crate::message::{Code, Protocol};
 use crate::tls::{self, Revoked};
 
-/// V2GTP's payload type of ISO 15118-2's messages.
-const V2G_MESSAGE: u16 = 0x8001;
 /// eMAID, ISO 15118-2 annex H: country, provider and instance, and a check digit that may be left out.
 const EMAID: usize = 14;
 const EMAID_WITH_CHECK_DIGIT: usize = 15;
-/// Longest message of a back end, bytes: two chains of certificates with a margin.
-const CERTIFICATE_ANSWER_MAX: usize = 16_384;
 
 /// The roots whose contracts are believed.
 #[derive(Debug)]
@@ -379,31 +375,46 @@ impl VerifyWith for Points {
     }
 }
 
-/// What a back end answered to a request for a certificate, as a message for this session; with
-/// whether it refuses. `update` is the kind of the request.
+/// What a back end answered to a request for a certificate, as a message; with whether it refuses.
+/// `update` is the kind of the request.
 ///
 /// # Errors
 /// In words, why it is no answer to that.
-pub(super) fn certificate_answer(update: bool, payload: &[u8]) -> Result<(iso2::V2GMessage, bool), String> {
-    if payload.len() > CERTIFICATE_ANSWER_MAX {
-        return Err(format!("{} bytes, more than {CERTIFICATE_ANSWER_MAX}", payload.len()));
+pub(super) fn certificate_answer(
+    protocol: Protocol,
+    update: bool,
+    payload: &[u8],
+) -> Result<(Message, bool), String> {
+    if payload.len() > MAX_PAYLOAD {
+        return Err(format!("{} bytes, more than {MAX_PAYLOAD}", payload.len()));
     }
-    let message = Message::decode(Some(Protocol::Iso2), PayloadType::from_u16(V2G_MESSAGE), payload)
-        .map_err(|error| format!("no ISO 15118-2 message: {error}"))?;
-    let Message::Iso2(document) = message else { return Err("no ISO 15118-2 message".to_owned()) };
-    let iso2::Document::V2GMessage(message) = *document else {
-        return Err("no V2G_Message".to_owned());
+    let (generation, payload_type) = match protocol {
+        Protocol::Iso20 => (Generation::Iso20, PayloadType::Part20Main),
+        Protocol::Iso2 | Protocol::Din => (Generation::Iso2, PayloadType::ExiEncodedV2gMessage),
     };
-    let code = match (&message.body.choice, update) {
-        (Some(iso2::BodyChoice::CertificateInstallationRes(res)), false) => res.response_code,
-        (Some(iso2::BodyChoice::CertificateUpdateRes(res)), true) => res.response_code,
-        (other, _) => {
-            return Err(format!(
-                "{} answers another request",
-                other.as_ref().map_or("nothing", |body| body.name())
-            ));
-        }
+    let message = Message::decode(Some(generation), payload_type, payload)
+        .map_err(|error| format!("no message of {}: {error}", protocol.title()))?;
+    let granted = match (certificate_granted(&message), update) {
+        (Some((granted, of_update)), _) if of_update == update => granted,
+        _ => return Err(format!("{} answers another request", message.name())),
     };
-    let granted = matches!(code, iso2::ResponseCode::OK | iso2::ResponseCode::OKCertificateExpiresSoon);
     Ok((message, !granted))
+}
+
+/// Whether an answer brings a certificate, and whether in place of another; `None`: it is none.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the codec's enum: all else is no certificate")]
+fn certificate_granted(message: &Message) -> Option<(bool, bool)> {
+    let granted =
+        |code| matches!(code, iso2::ResponseCode::OK | iso2::ResponseCode::OKCertificateExpiresSoon);
+    if let Message::Iso20(document) = message {
+        let iso20::messages::Document::CertificateInstallationRes(res) = &**document else { return None };
+        return Some((res.response_code.is_ok(), false));
+    }
+    let Message::Iso2(document) = message else { return None };
+    let iso2::Document::V2GMessage(whole) = &**document else { return None };
+    match whole.body.choice.as_ref()? {
+        iso2::BodyChoice::CertificateInstallationRes(res) => Some((granted(res.response_code), false)),
+        iso2::BodyChoice::CertificateUpdateRes(res) => Some((granted(res.response_code), true)),
+        _ => None,
+    }
 }

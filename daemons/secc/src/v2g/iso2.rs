@@ -17,7 +17,7 @@ use crate::config::Metering;
 use crate::contract;
 use crate::message::{
     Answer, Body, Code, DcParameters, EvLimits, EvStatus, Limits, Metered, Needs, Processing, Progress,
-    Request, Status, Target,
+    Protocol, Request, Status, Target,
 };
 
 /// The service of charging.
@@ -300,9 +300,9 @@ fn is_update(document: &iso2::Document) -> bool {
 
 /// The back end's message under this session's id; its signatures are of what it holds.
 fn certificate(session_id: [u8; 8], update: bool, message: &[u8]) -> Option<Message> {
-    let (mut whole, _) = certificate_answer(update, message).ok()?;
-    whole.header.session_id = session_id.to_vec();
-    Some(Message::Iso2(Box::new(iso2::Document::V2GMessage(whole))))
+    let (mut message, _) = certificate_answer(Protocol::Iso2, update, message).ok()?;
+    message.set_session_id(SessionId::new(session_id));
+    Some(message)
 }
 
 fn certificate_services() -> iso2::ServiceParameterList {

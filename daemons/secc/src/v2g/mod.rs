@@ -36,9 +36,9 @@ use crate::config::Metering;
 use crate::message::{Answer, ControlMode, Protocol, Request, Service};
 use crate::transcript::Said;
 
-/// Longest payload taken, bytes. ISO 15118-2 messages need 400 without certificates, and about 5000
-/// with a chain of them and twenty names of roots.
-pub const MAX_PAYLOAD: usize = 8192;
+/// Longest payload taken or given, bytes. ISO 15118-2 messages need 400 without certificates, and about
+/// 5000 with a chain of them and twenty names of roots; ISO 15118-20's may have two chains on P-521.
+pub const MAX_PAYLOAD: usize = 16_384;
 /// How many whole frames may wait; the protocol is half-duplex, so one is usual.
 pub const MAX_PENDING: usize = 4;
 
@@ -195,7 +195,7 @@ impl Wire {
             Envelope::Iso(Message::AppProtocolReq(offer)) => return self.agree(offer),
             Envelope::Iso(message) if self.connection.protocol() == Some(Generation::Iso20) => {
                 let (session_id, request, form) =
-                    iso20::request(message, &self.identity, &mut self.exchange, unix_seconds)?;
+                    iso20::request(message, payload, &self.identity, &mut self.exchange, unix_seconds)?;
                 self.form = form;
                 (session_id, request)
             }
@@ -331,8 +331,8 @@ fn protocol(generation: Generation) -> Option<Protocol> {
 ///
 /// # Errors
 /// In words, why it is no answer to that.
-pub fn certificate_refused(update: bool, message: &[u8]) -> Result<bool, String> {
-    contract::certificate_answer(update, message).map(|(_, refused)| refused)
+pub fn certificate_refused(protocol: Protocol, update: bool, message: &[u8]) -> Result<bool, String> {
+    contract::certificate_answer(protocol, update, message).map(|(_, refused)| refused)
 }
 
 /// Decodes, one byte too many at the end or not.

@@ -10,6 +10,7 @@ use openssl::ecdsa::EcdsaSig;
 use openssl::nid::Nid;
 use openssl::x509::X509Crl;
 use voltry_secc::config::{Metering, Timing};
+use voltry_secc::contract::CertificateAnswer;
 use voltry_secc::message;
 use voltry_secc::session::Session;
 use voltry_secc::v2g::{Contracts, Identity};
@@ -119,6 +120,7 @@ impl Contract {
         let Main::AuthorizationSetupRes(offered) = vehicle.main(authorization_setup) else { panic!() };
         let (contract, external) = (messages::Authorization::PnC, messages::Authorization::EIM);
         assert_eq!(offered.authorization_services, [contract, external]);
+        assert!(offered.certificate_installation_service);
         let messages::AuthorizationSetupResChoice::PnCASResAuthorizationMode(mode) = offered.choice else {
             panic!("no challenge")
         };
@@ -245,4 +247,87 @@ fn iso_15118_20_is_offered_where_the_connection_is_protected_so_far_and_not_else
         let Some(Message::AppProtocolRes(answer)) = bench.vehicle.next_message().unwrap() else { panic!() };
         assert_eq!(answer.schema_id.is_some(), protected);
     }
+}
+
+fn certificate_request(header: MessageHeader) -> Main {
+    Main::CertificateInstallationReq(messages::CertificateInstallationReq {
+        header,
+        ..messages::CertificateInstallationReq::minimal()
+    })
+}
+
+/// The id and the message that the back end is asked with.
+fn asked_for_a_certificate(vehicle: &Vehicle) -> (u64, std::sync::Arc<[u8]>) {
+    let asked = vehicle.bench.events.iter().find_map(|event| match event {
+        Event::CertificateRequest { id, protocol: message::Protocol::Iso20, update: false, message } => {
+            Some((*id, std::sync::Arc::clone(message)))
+        }
+        _ => None,
+    });
+    asked.expect("the back end is asked")
+}
+
+/// As OCPP would bring it, of another session.
+fn installation(response_code: ResponseCode) -> Vec<u8> {
+    let header = MessageHeader { session_id: vec![9; 8], time_stamp: 1, signature: None };
+    let answer = messages::CertificateInstallationRes {
+        header,
+        response_code,
+        remaining_contract_certificate_chains: 3,
+        ..messages::CertificateInstallationRes::minimal()
+    };
+    Message::Iso20(Box::new(Main::CertificateInstallationRes(answer))).encode().unwrap().1
+}
+
+#[test]
+fn the_back_end_gets_the_request_for_a_certificate_and_the_vehicle_its_answer() {
+    let contract = Contract::new(Suite::EcdsaSha512, (-1, 365));
+    for told in [ResponseCode::OK, ResponseCode::WARNINGNoContractMatchingPCIDFound] {
+        let (mut vehicle, challenge) = contract.vehicle();
+        vehicle.send_main(certificate_request);
+        let (id, request) = asked_for_a_certificate(&vehicle);
+        let main = iso15118::v2gtp::PayloadType::Part20Main;
+        let decoded = Message::decode(Some(Protocol::Iso20), main, &request).unwrap();
+        assert_eq!(decoded.name(), "CertificateInstallationReq");
+        let refused =
+            voltry_secc::v2g::certificate_refused(message::Protocol::Iso20, false, &installation(told));
+        let answer =
+            CertificateAnswer { id, message: Some(installation(told).into()), refused: refused.unwrap() };
+        vehicle.bench.push(|pushed| pushed.certificate = Some(answer));
+        let Some(Main::CertificateInstallationRes(answer)) = vehicle.heard_main() else { panic!() };
+        assert_eq!((answer.response_code, answer.remaining_contract_certificate_chains), (told, 3));
+        assert_eq!(answer.header.session_id, ID, "under this session's id");
+        assert!(answer.header.time_stamp > 1);
+        // Whatever came of it, the vehicle may pay by a contract now.
+        vehicle.bench.pushed.authorization = Authorization::Granted;
+        vehicle.prove(contract.proof(&challenge));
+        assert_eq!(vehicle.told(), (ResponseCode::OK, Processing::Finished));
+    }
+}
+
+#[test]
+fn without_an_answer_of_the_back_end_the_vehicle_is_warned_in_time_and_may_pay_otherwise() {
+    let contract = Contract::new(Suite::EcdsaSha256, (-1, 365));
+    let (mut vehicle, _) = contract.vehicle();
+    vehicle.send_main(certificate_request);
+    vehicle.bench.pass(Duration::from_millis(4400), true);
+    assert_eq!(vehicle.heard_main(), None);
+    vehicle.bench.pass(Duration::from_millis(200), true);
+    let Some(Main::CertificateInstallationRes(answer)) = vehicle.heard_main() else { panic!() };
+    assert_eq!(answer.response_code, ResponseCode::WARNINGNoCertificateAvailable);
+    vehicle.bench.pushed.authorization = Authorization::Granted;
+    let Main::AuthorizationRes(answer) = vehicle.main(authorization) else { panic!() };
+    assert_eq!(answer.response_code, ResponseCode::OK);
+}
+
+#[test]
+fn an_answer_of_the_back_end_in_another_protocol_is_none() {
+    let refused = |protocol, message: &[u8]| voltry_secc::v2g::certificate_refused(protocol, false, message);
+    let granted = installation(ResponseCode::OK);
+    assert_eq!(refused(message::Protocol::Iso20, &granted), Ok(false));
+    assert!(refused(message::Protocol::Iso2, &granted).is_err());
+    let header = MessageHeader { session_id: vec![9; 8], time_stamp: 1, signature: None };
+    let other = Message::Iso20(Box::new(service_discovery(header))).encode().unwrap().1;
+    assert!(refused(message::Protocol::Iso20, &other).unwrap_err().contains("answers another request"));
+    assert!(refused(message::Protocol::Iso20, &[0x80; 16_385]).unwrap_err().contains("more than"));
 }

@@ -21,13 +21,14 @@ use crate::v2g::{Identity, WireError};
 #[expect(clippy::wildcard_enum_match_arm, reason = "the codec's enum: whatever is no request is refused")]
 pub(in crate::v2g) fn request(
     message: &Message,
+    payload: &[u8],
     identity: &Identity,
     exchange: &mut Exchange,
     unix_seconds: u64,
 ) -> Result<(Vec<u8>, Request, Form), WireError> {
     let (header, (request, form)) = match message {
         Message::Iso20(document) => {
-            let request = main_request(document, identity, exchange, unix_seconds)?;
+            let request = main_request(document, payload, identity, exchange, unix_seconds)?;
             (document.header(), (request, Form::default()))
         }
         Message::Iso20Dc(document) => (document.header(), dc_request(document)?),
@@ -50,6 +51,7 @@ impl Form {
 #[expect(clippy::wildcard_enum_match_arm, reason = "the codec's enum: whatever is no request is refused")]
 fn main_request(
     document: &messages::Document,
+    payload: &[u8],
     identity: &Identity,
     exchange: &mut Exchange,
     unix_seconds: u64,
@@ -97,6 +99,9 @@ fn main_request(
         },
         D::MeteringConfirmationReq(req) if exchange.contracts.is_some() => {
             Request::Contract(contract::Request::MeteringReceipt { signed: exchange.confirmation(req) })
+        }
+        D::CertificateInstallationReq(_) if exchange.contracts.is_some() => {
+            Request::Contract(contract::Request::Certificate { update: false, message: payload.into() })
         }
         D::CertificateInstallationReq(_)
         | D::MeteringConfirmationReq(_)

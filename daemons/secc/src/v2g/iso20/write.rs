@@ -11,8 +11,8 @@ use voltry_units::Watts;
 
 use super::{Form, id, parameter_sets};
 use crate::decide::RECEIPT_WITHIN;
-use crate::message::{Answer, Body, Code, Limits, Processing, Status};
-use crate::v2g::contract::{Exchange, Issued};
+use crate::message::{Answer, Body, Code, Limits, Processing, Protocol, Status};
+use crate::v2g::contract::{Exchange, Issued, certificate_answer};
 use crate::v2g::{Identity, physical};
 
 /// The one schedule offered, for 24 hours.
@@ -32,7 +32,7 @@ pub(in crate::v2g) fn answer(
 ) -> Option<Message> {
     let response_code = response_code(answer.code);
     let header = MessageHeader { session_id: session_id.to_vec(), time_stamp: unix_seconds, signature: None };
-    if answer.body == Body::NotOffered {
+    if matches!(answer.body, Body::NotOffered | Body::Certificate(None)) {
         return refusal(open?, header, response_code);
     }
     let main = match &answer.body {
@@ -94,14 +94,14 @@ pub(in crate::v2g) fn answer(
                 response_code,
             })
         }
-        Body::PaymentServiceSelection | Body::PaymentDetails | Body::Certificate(_) | Body::NotOffered => {
+        Body::Certificate(Some(message)) => return certificate(header, message),
+        Body::PaymentServiceSelection | Body::PaymentDetails | Body::Certificate(None) | Body::NotOffered => {
             return None;
         }
     };
     Some(Message::Iso20(Box::new(main)))
 }
 
-/// Certificates are not installed: vehicles that ask for one in ISO 15118-20 are told of no service.
 fn authorization_setup(
     header: MessageHeader,
     response_code: ResponseCode,
@@ -121,9 +121,19 @@ fn authorization_setup(
         header,
         response_code,
         authorization_services,
-        certificate_installation_service: false,
+        certificate_installation_service: exchange.contracts.is_some(),
         choice,
     }
+}
+
+/// The back end's message in this session; its signatures are of what it holds.
+fn certificate(header: MessageHeader, message: &[u8]) -> Option<Message> {
+    let (mut message, _) = certificate_answer(Protocol::Iso20, false, message).ok()?;
+    if let Message::Iso20(document) = &mut message {
+        let theirs = document.header_mut()?;
+        *theirs = MessageHeader { signature: theirs.signature.take(), ..header };
+    }
+    Some(message)
 }
 
 fn refusal(open: &Message, header: MessageHeader, code: ResponseCode) -> Option<Message> {
@@ -440,7 +450,6 @@ const fn response_code(code: Code) -> ResponseCode {
         Code::FailedChallengeInvalid => ResponseCode::WARNINGChallengeInvalid,
         Code::FailedSignatureError => ResponseCode::FAILEDSignatureError,
         Code::FailedMeteringSignatureNotValid => ResponseCode::FAILEDMeteringSignatureNotValid,
-        // Of -2 alone.
-        Code::FailedNoCertificateAvailable => ResponseCode::FAILED,
+        Code::FailedNoCertificateAvailable => ResponseCode::WARNINGNoCertificateAvailable,
     }
 }
