@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::profiles::Stored;
 use crate::uplink::{Cached, ListChange, Progress, Record, SetAside, TokenInfo, Tokens};
 
 /// Messages that the CSMS did not take, at the most; beyond, the oldest goes.
@@ -112,6 +113,15 @@ impl Store {
         self.kept("progress")?.map(|text| read("progress", &text)).transpose()
     }
 
+    /// The charging profiles.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn profiles(&self) -> Result<Stored, StoreError> {
+        let text = self.kept("charging_profiles")?;
+        text.map_or(Ok(Stored::default()), |text| read("charging profiles", &text))
+    }
+
     /// The variables that were written.
     ///
     /// # Errors
@@ -150,6 +160,7 @@ impl Store {
     pub fn write(&mut self, record: &Record) -> Result<(), StoreError> {
         match record {
             Record::Progress(progress) => self.keep("progress", &text(progress)),
+            Record::Profiles(profiles) => self.keep("charging_profiles", &text(profiles)),
             Record::BootReason(reason) => self.keep("boot_reason", reason),
             Record::Variable(name, value) => {
                 let mut write =

@@ -48,6 +48,12 @@ impl Clock {
         }
     }
 
+    /// The time of day now, if anybody has told it: the machine's clock is set, or the CSMS was heard.
+    #[must_use]
+    pub fn known(&self, now: Now) -> Option<i64> {
+        (now.set || self.offset.is_some()).then(|| self.now(now)).filter(|&unix| unix > PLAUSIBLE_FROM)
+    }
+
     /// The time of day now.
     #[must_use]
     pub fn now(&self, now: Now) -> i64 {

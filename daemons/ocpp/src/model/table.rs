@@ -229,6 +229,7 @@ pub mod name {
     pub const VENDOR: &str = "Vendor";
     pub const SERIAL: &str = "Serial";
     pub const FIRMWARE: &str = "Firmware";
+    pub const NOTIFY_LIMIT_WITH_SCHEDULES: &str = "NotifyLimitWithSchedules";
     pub const ITEMS_GET_VARIABLES: &str = "ItemsGetVariables";
     pub const ITEMS_SET_VARIABLES: &str = "ItemsSetVariables";
 }
@@ -290,7 +291,18 @@ pub const TABLE: &[Definition] = &[
     variable(name::NUMBER_OF_CONNECTORS, Some("NumberOfConnectors"), ("", "", None), Kind::Integer(0, 100), "0").read_only(),
     variable("GetConfigurationMaxKeys", Some("GetConfigurationMaxKeys"), ("", "", None), Kind::Integer(0, 1000), "100").read_only(),
     variable("ConnectorPhaseRotation", Some("ConnectorPhaseRotation"), ("", "", None), Kind::Text(500), "NotApplicable").read_only(),
-    variable("SupportedFeatureProfiles", Some("SupportedFeatureProfiles"), ("", "", None), Kind::Text(500), "Core,LocalAuthListManagement,RemoteTrigger").read_only(),
+    variable("SupportedFeatureProfiles", Some("SupportedFeatureProfiles"), ("", "", None), Kind::Text(500), "Core,LocalAuthListManagement,RemoteTrigger,SmartCharging").read_only(),
+    variable("SmartChargingAvailable", None, ("SmartChargingCtrlr", "Available", None), Kind::Boolean, "true").read_only(),
+    variable("SmartChargingEnabled", None, ("SmartChargingCtrlr", "Enabled", None), Kind::Boolean, "true").read_only(),
+    variable("ProfileStackLevel", Some("ChargeProfileMaxStackLevel"), ("SmartChargingCtrlr", "ProfileStackLevel", None), Kind::Integer(0, 1000), "16").read_only(),
+    variable("RateUnit", None, ("SmartChargingCtrlr", "RateUnit", None), Kind::List(&["A", "W"]), "A,W").read_only(),
+    variable("AllowedRateUnit", Some("ChargingScheduleAllowedChargingRateUnit"), ("", "", None), Kind::List(&["Current", "Power"]), "Current,Power").read_only(),
+    variable("PeriodsPerSchedule", Some("ChargingScheduleMaxPeriods"), ("SmartChargingCtrlr", "PeriodsPerSchedule", None), Kind::Integer(0, 1024), "64").read_only(),
+    variable("ChargingProfileEntries", Some("MaxChargingProfilesInstalled"), ("SmartChargingCtrlr", "Entries", Some("ChargingProfiles")), Kind::Integer(0, 1000), "32").read_only(),
+    variable("PhaseSwitching", Some("ConnectorSwitch3to1PhaseSupported"), ("SmartChargingCtrlr", "ACPhaseSwitchingSupported", None), Kind::Boolean, "false").read_only(),
+    variable("ExternalControlSignals", None, ("SmartChargingCtrlr", "ExternalControlSignalsEnabled", None), Kind::Boolean, "true").read_only(),
+    variable(name::NOTIFY_LIMIT_WITH_SCHEDULES, None, ("SmartChargingCtrlr", "NotifyChargingLimitWithSchedules", None), Kind::Boolean, "false"),
+    variable("LimitChangeSignificance", None, ("SmartChargingCtrlr", "LimitChangeSignificance", None), Kind::Decimal, "1").read_only(),
     variable(name::SECURITY_PROFILE, Some("SecurityProfile"), ("SecurityCtrlr", "SecurityProfile", None), Kind::Integer(0, 3), "0").read_only(),
     variable(name::ORGANIZATION, Some("CpoName"), ("SecurityCtrlr", "OrganizationName", None), Kind::Text(255), ""),
     variable(name::IDENTITY, None, ("SecurityCtrlr", "Identity", None), Kind::Text(48), "").read_only(),

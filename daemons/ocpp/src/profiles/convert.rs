@@ -20,6 +20,13 @@ pub enum Amperes {
     },
 }
 
+impl Default for Supply {
+    /// Three phases of 230 V, as the grid brings them.
+    fn default() -> Self {
+        Self { amperes: Amperes::Grid { phase_to_neutral_mv: 230_000 }, phases: 3 }
+    }
+}
+
 /// How amperes and watts become each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Supply {

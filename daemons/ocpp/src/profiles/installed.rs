@@ -32,7 +32,7 @@ pub struct Stored {
 /// A profile that came with a request to start, until the transaction starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Waiting {
-    pub(super) remote_start: i64,
+    pub(super) remote_start: Option<i64>,
     pub(super) profile: ChargingProfile,
 }
 
@@ -59,6 +59,12 @@ impl ChargingProfiles {
         let mut capability = capability.to_vec();
         capability.resize(count, whole);
         Self { rules, supply, capability, stored }
+    }
+
+    /// The EVSEs that there are, and what they can give; as in [`Self::new`].
+    pub fn fit(&mut self, evses: u32, capability: &[Rate]) {
+        let rules = Rules { evses, ..self.rules.clone() };
+        *self = Self::new(rules, self.supply, capability, std::mem::take(&mut self.stored));
     }
 
     /// What to keep on the disk, after every change.
@@ -162,8 +168,9 @@ impl ChargingProfiles {
         Ok(())
     }
 
-    /// Keeps a TxProfile that came with a request to start on `evse` until the transaction starts.
-    /// A newer request to start on that EVSE replaces it.
+    /// Keeps a TxProfile for a transaction on `evse` that is about to start: by this request to start,
+    /// or, if there is none, one that the CSMS already knows by the id that the profile names. A newer
+    /// one for that EVSE replaces it.
     ///
     /// # Errors
     /// Why it is rejected (K05; 1.6, 5.11), and with it the request to start.
@@ -171,7 +178,7 @@ impl ChargingProfiles {
         &mut self,
         edition: Edition,
         evse: u32,
-        remote_start: i64,
+        remote_start: Option<i64>,
         profile: ChargingProfile,
     ) -> Result<(), Rejection> {
         if profile.purpose != Purpose::Tx {
@@ -182,34 +189,44 @@ impl ChargingProfiles {
         Ok(())
     }
 
-    /// The request to start came to nothing.
-    pub fn forget_start(&mut self, remote_start: i64) {
-        self.stored.waiting.retain(|_, waiting| waiting.remote_start != remote_start);
+    /// The transaction on an EVSE.
+    #[must_use]
+    pub fn transaction(&self, evse: u32) -> Option<&Transaction> {
+        self.stored.transactions.get(&evse)
     }
 
-    /// A transaction started on `evse`, by this request to start if by one. A profile that came with
-    /// the request is for it from now on. TxProfiles of an earlier transaction there are gone.
+    /// A transaction runs on `evse`. TxProfiles of an earlier one there are gone.
+    pub fn transaction_started(&mut self, evse: u32, transaction: Transaction) {
+        if let Some(earlier) = self.stored.transactions.get(&evse) {
+            let earlier = earlier.number;
+            if earlier == transaction.number {
+                return;
+            }
+            self.transaction_ended(earlier);
+        }
+        self.stored.transactions.insert(evse, transaction);
+    }
+
+    /// What the running transaction on `evse` was started by: a profile that waits for this request to
+    /// start is for it from now on, one that waits for another request waits no longer.
     ///
     /// # Errors
-    /// The request's profile finds no place any more; the transaction goes on without it.
-    pub fn transaction_started(
+    /// The profile finds no place any more; the transaction goes on without it.
+    pub fn transaction_started_by(
         &mut self,
         edition: Edition,
         evse: u32,
-        transaction: Transaction,
         remote_start: Option<i64>,
         now: UnixSeconds,
     ) -> Result<(), Rejection> {
-        if let Some(earlier) = self.stored.transactions.get(&evse).map(|earlier| earlier.number)
-            && earlier != transaction.number
-        {
-            self.transaction_ended(earlier);
-        }
-        let number = transaction.number;
-        let id = transaction.protocol_id.clone();
-        self.stored.transactions.insert(evse, transaction);
+        let Some(transaction) = self.stored.transactions.get(&evse) else { return Ok(()) };
+        let (number, id) = (transaction.number, transaction.protocol_id.clone());
         let Some(waiting) = self.stored.waiting.remove(&evse) else { return Ok(()) };
-        if Some(waiting.remote_start) != remote_start {
+        let meant = match waiting.remote_start {
+            Some(request) => remote_start == Some(request),
+            None => id.is_some() && waiting.profile.transaction_id == id,
+        };
+        if !meant {
             return Ok(());
         }
         let profile = ChargingProfile { transaction_id: id, ..waiting.profile };

@@ -54,14 +54,27 @@ pub(super) struct View<'a> {
 }
 
 impl ChargingProfiles {
-    /// What holds at `now`. `None`: the time of day is not known, after a start without a clock.
-    /// Then each profile that depends on it counts with its lowest limit: no profile is exceeded
-    /// that might hold.
+    /// What holds at `now` of all limits. `None`: the time of day is not known, after a start without
+    /// a clock. Then each profile counts with its lowest limit: none is exceeded that might hold.
     ///
     /// An EVSE without a transaction gets what one that started now would get.
     #[must_use]
     pub fn limits(&self, edition: Edition, now: Option<UnixSeconds>) -> Limits {
-        let view = self.view(edition, None, now.unwrap_or(UnixSeconds(0)));
+        self.limits_of(&self.view(edition, None, now.unwrap_or(UnixSeconds(0))), now)
+    }
+
+    /// The same of the CSMS's profiles alone: whoever sets other limits sees to them.
+    #[must_use]
+    pub fn csms_limits(&self, edition: Edition, now: Option<UnixSeconds>) -> Limits {
+        let mut view = self.view(edition, None, now.unwrap_or(UnixSeconds(0)));
+        view.external.clear();
+        for bearing in &mut view.evses {
+            bearing.external.clear();
+        }
+        self.limits_of(&view, now)
+    }
+
+    fn limits_of(&self, view: &View<'_>, now: Option<UnixSeconds>) -> Limits {
         let mut until = None;
         let mut take = |holding: Holding<Option<Rate>>| {
             until = super::timeline::earlier(until, holding.until);

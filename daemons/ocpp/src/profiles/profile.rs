@@ -81,6 +81,19 @@ pub enum LimitSource {
     Cso,
 }
 
+impl LimitSource {
+    /// As 2.0.1 writes it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ems => "EMS",
+            Self::Other => "Other",
+            Self::So => "SO",
+            Self::Cso => "CSO",
+        }
+    }
+}
+
 /// A charging profile as a CSMS sends it. Nothing of it is checked yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChargingProfile {

@@ -11,6 +11,17 @@ pub enum RateUnit {
     Watts,
 }
 
+impl RateUnit {
+    /// As both versions write it.
+    #[must_use]
+    pub const fn letter(self) -> &'static str {
+        match self {
+            Self::Amperes => "A",
+            Self::Watts => "W",
+        }
+    }
+}
+
 /// A charging rate, as exact as it was given: thousandths of an ampere or of a watt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rate {

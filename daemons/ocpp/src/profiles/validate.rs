@@ -34,7 +34,7 @@ impl Default for Rules {
 }
 
 /// Why a request is rejected. 1.6 answers `Rejected` alone.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs)] // the text says it
 pub enum Rejection {
     #[error("there is no EVSE {0}")]

@@ -1,5 +1,7 @@
 //! What the CSMS wants of the station, and what came of it.
 
+use voltry_units::Watts;
+
 use crate::transactions::Token;
 
 /// Something that the station must do.
@@ -59,6 +61,13 @@ pub enum Command {
     CancelReservation {
         /// Its number.
         id: i64,
+    },
+    /// Limit the power; lasts until the next such command.
+    Limit {
+        /// Where; 0: all EVSEs together.
+        evse: u32,
+        /// To how much; `None`: no limit any more.
+        limit: Option<Watts>,
     },
     /// A setting of the station.
     Set {

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{Command, Connectors, Delivery, Notice, Record, Tokens};
+use super::{Charging, Command, Connectors, Delivery, Notice, Record, Tokens};
+use voltry_units::Watts;
+
 use crate::config::Version;
 use crate::dialect::{Handled, Then};
 use crate::model::{Definition, Variables, name};
@@ -24,6 +26,10 @@ pub struct Core {
     pub connectors: Connectors,
     /// Transactions.
     pub delivery: Delivery,
+    /// Charging profiles.
+    pub charging: Charging,
+    /// What the whole station can give.
+    pub station_power: Watts,
     /// Why it booted, in 2.0.1's word.
     pub boot_reason: String,
     /// Notices that wait.
@@ -64,6 +70,7 @@ impl Core {
     }
 
     pub(super) fn hear(&mut self, event: &Event) {
+        self.charging.hear(event);
         let Some(register) = event.sample.register else { return };
         let edge = match event.kind {
             Kind::Started => Some((event.transaction, register)),

@@ -14,6 +14,7 @@
 //! that a driver waits for, then by turns what else there is to tell and the transactions.
 
 mod authorize;
+mod charging;
 mod command;
 mod connectors;
 mod core;
@@ -28,9 +29,10 @@ use std::time::Duration;
 use serde_json::Value;
 use tracing::{debug, info, warn};
 use voltry_bus::{EvseStatus, TokenAnswer};
-use voltry_units::Timestamp;
+use voltry_units::{Timestamp, Watts};
 
 pub use authorize::Asked;
+pub use charging::{Charging, OtherLimit};
 pub use command::{Command, Outcome, StopReason};
 pub use connectors::{Connector, Connectors, Since, Status, Trouble};
 pub use core::Core;
@@ -41,6 +43,7 @@ use crate::config::Version;
 use crate::dialect;
 use crate::messages::Refusal;
 use crate::model::{Variables, name};
+use crate::profiles::{LimitSource, Stored, Supply};
 use crate::rpc::ErrorCode;
 use crate::time::{Clock, Now};
 use crate::transactions::{About, Event, Token};
@@ -88,6 +91,10 @@ pub enum Input {
     Book(Vec<Event>),
     /// The EVSEs.
     Evses(Vec<EvseStatus>),
+    /// The limits of power that the station has, whoever set them.
+    Limits(Vec<OtherLimit>),
+    /// What the whole station can give.
+    StationPower(Watts),
     /// The station asks whether a token may charge.
     Authorize {
         /// The number of the question.
@@ -166,6 +173,8 @@ pub enum Record {
     ClearCache,
     /// A message that the CSMS does not take.
     SetAside(SetAside),
+    /// The charging profiles.
+    Profiles(Stored),
     /// Why the next boot will be.
     BootReason(&'static str),
 }
@@ -189,6 +198,17 @@ pub enum Notice {
     Transaction(u32),
     /// A part of a report (2.0.1): the request, the report, the part's number.
     Report(i64, dialect::Report, usize),
+    /// Somebody else than the CSMS limits the power, or does so no more (2.0.1).
+    OtherLimit {
+        /// Where; 0: the station.
+        evse: u32,
+        /// Who.
+        source: LimitSource,
+        /// It does.
+        set: bool,
+    },
+    /// An action and its payload.
+    Ready(&'static str, Value),
 }
 
 /// Where the registration stands.
@@ -264,6 +284,10 @@ pub struct Known {
     pub variables: Variables,
     /// Local list and cache.
     pub tokens: Tokens,
+    /// Charging profiles.
+    pub profiles: Stored,
+    /// How amperes of a charging profile become watts.
+    pub supply: Supply,
     /// Why the station booted, in 2.0.1's word.
     pub boot_reason: String,
     /// Starts every id made here: never the same twice on one CSMS.
@@ -286,6 +310,8 @@ impl Uplink {
             boot_reason: known.boot_reason,
             notices: VecDeque::new(),
             prefix: known.transactions_prefix,
+            charging: Charging::new(known.profiles, known.supply),
+            station_power: Watts::MAX,
             edges: BTreeMap::new(),
         };
         Self {

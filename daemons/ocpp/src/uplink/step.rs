@@ -14,8 +14,20 @@ impl Uplink {
             Input::Unanswered { id } => self.unanswered(now, &id, &mut actions),
             Input::Called { id, action, payload } => self.called(now, id, &action, &payload, &mut actions),
             Input::BookGrew(newest) => self.core.delivery.book_grew(newest),
-            Input::Book(events) => self.read(now, events),
-            Input::Evses(statuses) => self.core.connectors.hear(statuses, since(now)),
+            Input::Book(events) => {
+                self.read(now, events);
+                self.follow_transactions(now, &mut actions);
+            }
+            Input::Evses(statuses) => {
+                self.core.connectors.hear(statuses, since(now));
+                self.fit_profiles();
+                self.follow_transactions(now, &mut actions);
+            }
+            Input::Limits(limits) => self.others_limit(now, limits),
+            Input::StationPower(power) => {
+                self.core.station_power = power;
+                self.fit_profiles();
+            }
             Input::Authorize { ticket, token } => {
                 self.authorize(now, Asked::by_station(ticket, token), &mut actions);
             }
@@ -25,6 +37,7 @@ impl Uplink {
         if let Some(after) = self.core.delivery.wants() {
             actions.push(Action::ReadBook(after));
         }
+        self.limit_power(now, &mut actions);
         self.send_next(now, &mut actions);
         actions
     }
@@ -33,6 +46,10 @@ impl Uplink {
     /// else happens.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
+        [self.messages_due(), self.core.charging.due()].into_iter().flatten().min()
+    }
+
+    fn messages_due(&self) -> Option<Timestamp> {
         if self.out.is_some() {
             return None;
         }
@@ -307,19 +324,23 @@ impl Uplink {
         actions.push(Action::Reply { id, answer });
     }
 
-    fn command(&mut self, command: Command, reply: Option<PendingReply>, actions: &mut Vec<Action>) {
+    fn command(&mut self, command: Command, reply: Option<PendingReply>, actions: &mut Vec<Action>) -> u64 {
         self.next_ticket += 1;
         if let Some(reply) = reply {
             self.pending.insert(self.next_ticket, reply);
         }
         actions.push(Action::Command { ticket: self.next_ticket, command });
+        self.next_ticket
     }
 
-    pub(super) fn order(&mut self, command: Command, actions: &mut Vec<Action>) {
-        self.command(command, None, actions);
+    pub(super) fn order(&mut self, command: Command, actions: &mut Vec<Action>) -> u64 {
+        self.command(command, None, actions)
     }
 
     fn done(&mut self, now: Now, ticket: u64, outcome: &Outcome, actions: &mut Vec<Action>) {
+        if self.limit_told(now, ticket, outcome) {
+            return;
+        }
         let Some(pending) = self.pending.remove(&ticket) else { return };
         let action = pending.reply.action();
         let payload = dialect::reply(&mut self.core, now, &pending.reply, outcome);

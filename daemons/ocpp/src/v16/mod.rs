@@ -1,6 +1,7 @@
 //! OCPP 1.6J.
 
 mod requests;
+mod smart_charging;
 
 use serde_json::{Value, json};
 use voltry_bus::TokenStatus;
@@ -148,6 +149,7 @@ pub(crate) fn notice(core: &Core, now: Now, notice: &Notice) -> Option<(&'static
         Notice::FirmwareStatus => ("FirmwareStatusNotification", json!({ "status": "Idle" })),
         Notice::DiagnosticsStatus => ("DiagnosticsStatusNotification", json!({ "status": "Idle" })),
         Notice::LogStatus => ("LogStatusNotification", json!({ "status": "Idle" })),
-        Notice::Transaction(_) | Notice::Report(..) => return None,
+        Notice::Ready(action, payload) => (*action, payload.clone()),
+        Notice::Transaction(_) | Notice::Report(..) | Notice::OtherLimit { .. } => return None,
     })
 }

@@ -17,7 +17,7 @@ pub(crate) fn handle(core: &mut Core, now: Now, action: &str, payload: &str) -> 
     match action {
         "GetConfiguration" => take(payload, |asked| get_configuration(core, now, &asked)),
         "ChangeConfiguration" => take(payload, |asked| change_configuration(core, &asked)),
-        "RemoteStartTransaction" => take(payload, |asked| remote_start(core, &asked)),
+        "RemoteStartTransaction" => take(payload, |asked| remote_start(core, now, &asked)),
         "RemoteStopTransaction" => take(payload, |asked| remote_stop(core, &asked)),
         "ChangeAvailability" => take(payload, |asked| change_availability(core, &asked)),
         "TriggerMessage" => take(payload, |asked| trigger(core, &asked)),
@@ -33,6 +33,9 @@ pub(crate) fn handle(core: &mut Core, now: Now, action: &str, payload: &str) -> 
             let written: Value = serde_json::from_str(payload).unwrap_or_default();
             take(payload, |asked| send_local_list(core, &asked, &written))
         }
+        "SetChargingProfile" => take(payload, |asked| smart_charging::set(core, now, &asked)),
+        "ClearChargingProfile" => take(payload, |asked| smart_charging::clear(core, &asked)),
+        "GetCompositeSchedule" => take(payload, |asked| smart_charging::composite(core, now, &asked)),
         "DataTransfer" => {
             take(payload, |_: DataTransferRequest| Handled::now(json!({ "status": "UnknownVendorId" })))
         }
@@ -50,7 +53,7 @@ where
     decode(payload).map(handle)
 }
 
-fn status(word: &str) -> Handled {
+pub(super) fn status(word: &str) -> Handled {
     Handled::now(json!({ "status": word }))
 }
 
@@ -102,7 +105,7 @@ fn change_configuration(core: &mut Core, asked: &ChangeConfigurationRequest) -> 
     handled
 }
 
-fn remote_start(core: &Core, asked: &RemoteStartTransactionRequest) -> Handled {
+fn remote_start(core: &mut Core, now: Now, asked: &RemoteStartTransactionRequest) -> Handled {
     let evse = asked.connector_id.map(u32::try_from);
     let evse = match evse {
         Some(Ok(evse)) if core.connectors.get(evse).is_some() && evse != 0 => Some(evse),
@@ -113,12 +116,24 @@ fn remote_start(core: &Core, asked: &RemoteStartTransactionRequest) -> Handled {
         return status("Rejected");
     }
     let token = Token { id: asked.id_tag.as_str().to_owned(), kind: "Central".to_owned() };
-    let command = Command::RemoteStart { evse, token: token.clone(), id: None };
+    let mut store = Vec::new();
+    // 1.6 has no number of its own for a request to start: its profile needs one to be found by.
+    let id = asked.charging_profile.as_ref().map(|_| now.unix);
+    if let Some((profile, id)) = asked.charging_profile.as_ref().zip(id) {
+        match smart_charging::prepare(core, evse, id, profile) {
+            Ok(record) => store.push(record),
+            Err(why) => {
+                tracing::warn!(why, "the CSMS asks for a start with a charging profile that cannot be");
+                return status("Rejected");
+            }
+        }
+    }
+    let command = Command::RemoteStart { evse, token: token.clone(), id };
     if core.variables.is(name::AUTHORIZE_REMOTE_START) {
         let reply = json!({ "status": "Accepted" });
-        return Handled::answer(Answer::Authorizes { token, command, reply });
+        return Handled { store, ..Handled::answer(Answer::Authorizes { token, command, reply }) };
     }
-    Handled::answer(Answer::Asks(command, Reply::to("RemoteStartTransaction")))
+    Handled { store, ..Handled::answer(Answer::Asks(command, Reply::to("RemoteStartTransaction"))) }
 }
 
 fn remote_stop(core: &Core, asked: &RemoteStopTransactionRequest) -> Handled {

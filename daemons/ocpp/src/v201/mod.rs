@@ -3,6 +3,7 @@
 mod device_model;
 mod local_list;
 mod requests;
+mod smart_charging;
 
 use serde_json::{Value, json};
 use voltry_bus::TokenStatus;
@@ -117,6 +118,10 @@ pub(crate) fn notice(core: &Core, now: Now, notice: &Notice) -> Option<(&'static
         Notice::LogStatus => ("LogStatusNotification", json!({ "status": "Idle" })),
         Notice::Report(request, report, part) => {
             ("NotifyReport", device_model::report(core, now, *request, report, *part))
+        }
+        Notice::Ready(action, payload) => (*action, payload.clone()),
+        Notice::OtherLimit { evse, source, set } => {
+            return smart_charging::other_limit(core, *evse, *source, *set);
         }
         Notice::DiagnosticsStatus | Notice::Transaction(_) => return None,
     })

@@ -32,6 +32,10 @@ pub(crate) fn handle(core: &mut Core, now: Now, action: &str, payload: &str) -> 
             let written: Value = serde_json::from_str(payload).unwrap_or_default();
             take(payload, |asked| local_list::send(core, &asked, &written))
         }
+        "SetChargingProfile" => take(payload, |asked| smart_charging::set(core, now, &asked)),
+        "ClearChargingProfile" => take(payload, |asked| smart_charging::clear(core, &asked)),
+        "GetChargingProfiles" => take(payload, |asked| smart_charging::get(core, &asked)),
+        "GetCompositeSchedule" => take(payload, |asked| smart_charging::composite(core, now, &asked)),
         "DataTransfer" => {
             take(payload, |_: DataTransferRequest| Handled::now(json!({ "status": "UnknownVendorId" })))
         }
@@ -74,7 +78,7 @@ fn addressed(core: &Core, asked: &common::EVSE) -> Option<u32> {
     evse(core, asked.id).filter(|_| connector)
 }
 
-fn start(core: &Core, asked: &RequestStartTransactionRequest) -> Handled {
+fn start(core: &mut Core, asked: &RequestStartTransactionRequest) -> Handled {
     let place = match asked.evse_id {
         None => None,
         Some(number) => match evse(core, number) {
@@ -85,14 +89,21 @@ fn start(core: &Core, asked: &RequestStartTransactionRequest) -> Handled {
     if place.is_some_and(|evse| core.connectors.get(evse).is_some_and(|it| it.transaction() != 0)) {
         return rejected("TxInProgress", "a transaction is running there");
     }
+    let mut store = Vec::new();
+    if let Some(profile) = &asked.charging_profile {
+        match smart_charging::prepare(core, place, asked.remote_start_id, profile) {
+            Ok(record) => store.push(record),
+            Err((reason, words)) => return rejected(reason, &words),
+        }
+    }
     let token = token(&asked.id_token);
     let id = Some(asked.remote_start_id);
     let command = Command::RemoteStart { evse: place, token: token.clone(), id };
     if core.variables.is(name::AUTHORIZE_REMOTE_START) && token.kind != "NoAuthorization" {
         let reply = json!({ "status": "Accepted" });
-        return Handled::answer(Answer::Authorizes { token, command, reply });
+        return Handled { store, ..Handled::answer(Answer::Authorizes { token, command, reply }) };
     }
-    Handled::answer(Answer::Asks(command, Reply::to("RequestStartTransaction")))
+    Handled { store, ..Handled::answer(Answer::Asks(command, Reply::to("RequestStartTransaction"))) }
 }
 
 /// Our view of an IdTokenType.

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use voltry_bus::EvseStatus;
 use voltry_ocpp::Version;
 use voltry_ocpp::model::Variables;
+use voltry_ocpp::profiles::Supply;
 use voltry_ocpp::store::Store;
 use voltry_ocpp::time::Now;
 use voltry_ocpp::transactions::{Event, Kind, Reason, Sample, Token};
@@ -29,6 +30,8 @@ pub(crate) struct Desk {
     /// Seconds since the start.
     pub(crate) seconds: u64,
     pub(crate) clock_set: bool,
+    /// Nobody has set the clock, which is right all the same.
+    pub(crate) unsynced: bool,
     /// All CALLs, oldest first.
     pub(crate) calls: Vec<Call>,
     /// How many of them `answer` has answered.
@@ -38,6 +41,8 @@ pub(crate) struct Desk {
     pub(crate) authorized: Vec<(u64, String)>,
     pub(crate) reconnects: usize,
     pub(crate) acknowledged: u64,
+    /// The request to start that the book's events name.
+    pub(crate) remote_start: Option<i64>,
     folder: tempfile::TempDir,
     starts: u32,
     asked: u32,
@@ -49,6 +54,8 @@ fn uplink(store: &Store, version: Version, starts: u32) -> Uplink {
         progress: store.progress().unwrap().unwrap_or_default(),
         variables: Variables::new(store.variables().unwrap()),
         tokens: store.tokens().unwrap(),
+        profiles: store.profiles().unwrap(),
+        supply: Supply::default(),
         boot_reason: "PowerUp".to_owned(),
         prefix: format!("start{starts}"),
         transactions_prefix: "voltry".to_owned(),
@@ -70,6 +77,7 @@ impl Desk {
             book: Vec::new(),
             seconds: 0,
             clock_set: true,
+            unsynced: false,
             calls: Vec::new(),
             answered: 0,
             replies: Vec::new(),
@@ -77,6 +85,7 @@ impl Desk {
             authorized: Vec::new(),
             reconnects: 0,
             acknowledged: 0,
+            remote_start: None,
             folder,
             starts: 0,
             asked: 0,
@@ -106,7 +115,7 @@ impl Desk {
     pub(crate) fn now(&self) -> Now {
         let micros = self.seconds * 1_000_000;
         let unix = i64::try_from(micros).unwrap() + if self.clock_set { START } else { 0 };
-        Now { at: Timestamp::from_micros(micros + 1_000_000), unix, set: self.clock_set }
+        Now { at: Timestamp::from_micros(micros + 1_000_000), unix, set: self.clock_set && !self.unsynced }
     }
 
     pub(crate) fn input(&mut self, input: Input) {
@@ -253,7 +262,7 @@ impl Desk {
                 ..Sample::default()
             },
             reason: (kind == Kind::Ended).then_some(Reason::Local),
-            remote_start: None,
+            remote_start: self.remote_start,
             reservation: None,
             on_the_clock: false,
         });

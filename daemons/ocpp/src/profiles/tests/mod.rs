@@ -87,7 +87,7 @@ fn valid(
 /// Transaction 1, `T1`, has run on `evse` since `started`.
 fn start(profiles: &mut ChargingProfiles, evse: u32, started: UnixSeconds) {
     let transaction = Transaction { number: 1, protocol_id: Some("T1".to_owned()), started };
-    profiles.transaction_started(Edition::V201, evse, transaction, None, started).unwrap();
+    profiles.transaction_started(evse, transaction);
 }
 
 /// Sets a profile by the rules of 2.0.1; it must be accepted.

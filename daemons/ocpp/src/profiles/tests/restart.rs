@@ -29,7 +29,7 @@ fn a_new_transaction_ends_the_one_before_it() {
     let mut profiles = station();
     start(&mut profiles, 1, MONDAY);
     set(&mut profiles, 1, profile(1, Purpose::Tx, 0, &[(0, watts(1_000))]));
-    profiles.transaction_started(Edition::V201, 1, transaction(2, "T2", MONDAY), None, MONDAY).unwrap();
+    profiles.transaction_started(1, transaction(2, "T2", MONDAY));
     assert_eq!((profiles.len(), evse1(&profiles, MONDAY)), (0, None));
 }
 
@@ -66,38 +66,42 @@ fn a_profile_that_came_with_a_request_to_start_is_for_its_transaction() {
     let mut profiles = station();
     let mut wish = profile(1, Purpose::Tx, 0, &[(0, watts(1_000))]);
     wish.transaction_id = None;
-    profiles.prepare(Edition::V201, 1, 7, wish.clone()).unwrap();
+    profiles.prepare(Edition::V201, 1, Some(7), wish.clone()).unwrap();
     assert_eq!((profiles.len(), evse1(&profiles, MONDAY)), (0, None));
     let mut profiles = reboot(&profiles);
-    profiles.transaction_started(Edition::V201, 1, transaction(1, "T1", MONDAY), Some(7), MONDAY).unwrap();
+    profiles.transaction_started(1, transaction(1, "T1", MONDAY));
+    profiles.transaction_started_by(Edition::V201, 1, Some(7), MONDAY).unwrap();
     assert_eq!(evse1(&profiles, MONDAY), Some(1_000));
     let reported = profiles.report(&Query::default(), 1);
     assert_eq!(reported[0].profiles[0].transaction_id.as_deref(), Some("T1"));
     profiles.transaction_ended(1);
 
-    profiles.prepare(Edition::V201, 1, 8, wish.clone()).unwrap();
-    profiles.transaction_started(Edition::V201, 1, transaction(2, "T2", MONDAY), None, MONDAY).unwrap();
+    profiles.prepare(Edition::V201, 1, Some(8), wish.clone()).unwrap();
+    profiles.transaction_started(1, transaction(2, "T2", MONDAY));
+    profiles.transaction_started_by(Edition::V201, 1, None, MONDAY).unwrap();
     assert_eq!(evse1(&profiles, MONDAY), None, "somebody else came first");
-    profiles.prepare(Edition::V201, 2, 9, wish).unwrap();
-    profiles.forget_start(9);
-    profiles.transaction_started(Edition::V201, 2, transaction(3, "T3", MONDAY), Some(9), MONDAY).unwrap();
-    assert_eq!(profiles.len(), 0, "the request to start was given up");
+
+    // One for a transaction that the CSMS knows already, before the book opened its own.
+    profiles.prepare(Edition::V201, 2, None, profile(2, Purpose::Tx, 0, &[(0, watts(2_000))])).unwrap();
+    profiles.transaction_started(2, transaction(3, "T1", MONDAY));
+    profiles.transaction_started_by(Edition::V201, 2, None, MONDAY).unwrap();
+    assert_eq!(profiles.len(), 1);
 }
 
 #[test]
 fn only_a_tx_profile_may_come_with_a_request_to_start() {
     let mut profiles = station();
     let default = profile(1, Purpose::TxDefault, 0, &[(0, watts(1_000))]);
-    assert_eq!(profiles.prepare(Edition::V16, 1, 7, default), Err(Rejection::NotForStart));
+    assert_eq!(profiles.prepare(Edition::V16, 1, Some(7), default), Err(Rejection::NotForStart));
     let nowhere = profile(1, Purpose::Tx, 0, &[(0, watts(1_000))]);
-    assert_eq!(profiles.prepare(Edition::V16, 0, 7, nowhere), Err(Rejection::TxProfileAtEvse0));
+    assert_eq!(profiles.prepare(Edition::V16, 0, Some(7), nowhere), Err(Rejection::TxProfileAtEvse0));
 }
 
 #[test]
 fn a_transaction_that_started_offline_gets_its_number_later() {
     let mut profiles = station();
     let unnamed = Transaction { number: 5, protocol_id: None, started: MONDAY };
-    profiles.transaction_started(Edition::V16, 1, unnamed, None, MONDAY).unwrap();
+    profiles.transaction_started(1, unnamed);
     let mut tx = profile(1, Purpose::Tx, 0, &[(0, watts(1_000))]);
     tx.transaction_id = Some("4711".to_owned());
     let result = profiles.install(Edition::V16, 1, tx.clone(), MONDAY);

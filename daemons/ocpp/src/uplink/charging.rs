@@ -1,0 +1,283 @@
+//! From charging profiles to limits of the station: told when a profile, a transaction or the time of
+//! day changes them, whether the CSMS is there or not.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tracing::{info, warn};
+use voltry_units::{Timestamp, Watts};
+
+use super::{Action, Command, Core, Notice, Outcome, Record, Uplink};
+use crate::config::Version;
+use crate::profiles::{
+    ChargingProfiles, Edition, LimitSource, Rate, RateUnit, Rules, Stored, Supply, Transaction, UnixSeconds,
+};
+use crate::time::Now;
+use crate::transactions::{Event, Kind};
+
+/// How soon a limit that the station did not take is told again.
+const RETRY: Duration = Duration::from_secs(5);
+/// By how much the time of day must jump to count as set anew.
+const JUMP_US: i64 = 2_000_000;
+
+/// A limit that somebody but the CSMS set, as the station tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherLimit {
+    /// The EVSE; 0: the station.
+    pub evse: u32,
+    /// Who, in the station's word.
+    pub origin: String,
+    /// How much.
+    pub power: Watts,
+}
+
+/// The profiles, and what the station knows of them.
+#[derive(Debug)]
+pub struct Charging {
+    /// The profiles.
+    pub profiles: ChargingProfiles,
+    /// What the station was told, by EVSE. A place that is not there was told nothing yet, or did
+    /// not take it.
+    told: BTreeMap<u32, Option<Watts>>,
+    /// Limits under way, by ticket.
+    tickets: BTreeMap<u64, u32>,
+    /// When limits are to be looked at again.
+    due: Option<Timestamp>,
+    /// Both clocks as they were last, and whether the time of day was known.
+    clocks: Option<(Timestamp, i64, bool)>,
+    /// The EVSEs and the station's power that the profiles were fitted to.
+    fitted: (u32, Watts),
+    /// Transactions that the book opened, with what started them.
+    opened: BTreeMap<u32, (u64, Option<i64>)>,
+    /// What is on the disk.
+    saved: Stored,
+    /// What others limit, as it was last told.
+    others: Vec<OtherLimit>,
+}
+
+impl Charging {
+    pub(super) fn new(stored: Stored, supply: Supply) -> Self {
+        // No EVSE is known before the station has told of them.
+        let rules = Rules { evses: 0, ..Rules::default() };
+        Self {
+            profiles: ChargingProfiles::new(rules, supply, &[], stored.clone()),
+            told: BTreeMap::new(),
+            tickets: BTreeMap::new(),
+            due: Some(Timestamp::BOOT),
+            clocks: None,
+            fitted: (0, Watts::ZERO),
+            opened: BTreeMap::new(),
+            saved: stored,
+            others: Vec::new(),
+        }
+    }
+
+    /// The profiles changed: what must be stored before the CSMS hears of it.
+    pub fn changed(&mut self) -> Record {
+        self.due = Some(Timestamp::BOOT);
+        self.saved = self.profiles.stored().clone();
+        Record::Profiles(self.saved.clone())
+    }
+
+    /// When the limits are to be looked at; never, before the station has told of its EVSEs.
+    pub(super) const fn due(&self) -> Option<Timestamp> {
+        if self.fitted.0 == 0 { None } else { self.due }
+    }
+
+    /// The book opened a transaction.
+    pub(super) fn hear(&mut self, event: &Event) {
+        if event.kind == Kind::Started {
+            self.opened.insert(event.evse, (event.transaction, event.remote_start));
+        }
+    }
+}
+
+/// By whose rules profiles are judged.
+#[must_use]
+const fn edition(version: Version) -> Edition {
+    match version {
+        Version::V16 => Edition::V16,
+        Version::V201 => Edition::V201,
+    }
+}
+
+impl Core {
+    /// The time of day for profiles; `None`: nobody knows it.
+    #[must_use]
+    pub fn profile_time(&self, now: Now) -> Option<UnixSeconds> {
+        self.clock.known(now).map(|unix| UnixSeconds(unix.div_euclid(1_000_000)))
+    }
+
+    /// Tells the profiles what the CSMS calls the transactions.
+    pub fn name_transactions(&mut self) {
+        let known = self.delivery.known();
+        let names: Vec<(u64, String)> = match self.version {
+            Version::V16 => {
+                let named = |(number, charge): (&u64, &crate::transactions::Charging)| {
+                    charge.csms.map(|csms| (*number, csms.to_string()))
+                };
+                known.charges.iter().filter_map(named).collect()
+            }
+            Version::V201 => known
+                .plugged
+                .values()
+                .filter_map(|plug| {
+                    plug.running.as_ref().map(|running| (plug.transaction, running.id.clone()))
+                })
+                .collect(),
+        };
+        for (number, id) in names {
+            self.charging.profiles.transaction_named(number, &id);
+        }
+    }
+
+    /// The time of day, or what the machine takes for it: what counts from it follows when it is set.
+    fn running_time(&self, now: Now) -> i64 {
+        self.clock.known(now).unwrap_or(now.unix)
+    }
+
+    /// Brings the profiles' transactions to what the station says: the book may be read late.
+    fn follow_transactions(&mut self, now: Now) {
+        let unix = UnixSeconds(self.running_time(now).div_euclid(1_000_000));
+        let evses: Vec<u32> = self.connectors.evses().collect();
+        for evse in evses {
+            let Some(heard) = self.connectors.get(evse).and_then(super::Connector::heard) else { continue };
+            let number = heard.transaction;
+            let profiles = &mut self.charging.profiles;
+            match (profiles.transaction(evse).map(|running| running.number), number) {
+                (Some(earlier), 0) => profiles.transaction_ended(earlier),
+                (_, 0) => {}
+                (_, number) => {
+                    let transaction = Transaction { number, protocol_id: None, started: unix };
+                    profiles.transaction_started(evse, transaction);
+                }
+            }
+        }
+        self.name_transactions();
+        let edition = edition(self.version);
+        let profiles = &mut self.charging.profiles;
+        self.charging.opened.retain(|&evse, &mut (number, remote_start)| {
+            if profiles.transaction(evse).map(|running| running.number) != Some(number) {
+                return true;
+            }
+            if let Err(rejection) = profiles.transaction_started_by(edition, evse, remote_start, unix) {
+                warn!(evse, %rejection, "the profile of a remote start has no place any more");
+            }
+            false
+        });
+    }
+}
+
+impl Uplink {
+    /// The EVSEs, and with them the transactions.
+    pub(super) fn fit_profiles(&mut self) {
+        let (evses, power) = (self.core.connectors.evses().max().unwrap_or(0), self.core.station_power);
+        if self.core.charging.fitted != (evses, power) {
+            self.core.charging.fitted = (evses, power);
+            self.core.charging.profiles.fit(evses, &[Rate::from_milli(power.as_milli(), RateUnit::Watts)]);
+            self.core.charging.due = Some(Timestamp::BOOT);
+        }
+    }
+
+    /// What others limit: it counts in what is told to the CSMS, and 2.0.1's CSMS hears of it (K11 to
+    /// K13). The station itself sees to it that it holds.
+    pub(super) fn others_limit(&mut self, now: Now, limits: Vec<OtherLimit>) {
+        let unix = UnixSeconds(self.core.running_time(now).div_euclid(1_000_000));
+        let mut wanted: BTreeMap<(u32, LimitSource), Watts> = BTreeMap::new();
+        for limit in limits.iter().filter(|limit| limit.origin != "csms") {
+            let lowest = wanted.entry((limit.evse, source(&limit.origin))).or_insert(limit.power);
+            *lowest = (*lowest).min(limit.power);
+        }
+        let gone = self.core.charging.others.iter().map(|limit| (limit.evse, source(&limit.origin)));
+        let gone: Vec<_> = gone.filter(|place| !wanted.contains_key(place)).collect();
+        let all = wanted.into_iter().map(|(place, power)| (place, Some(power)));
+        let all: Vec<_> = all.chain(gone.into_iter().map(|place| (place, None))).collect();
+        self.core.charging.others = limits;
+        for ((evse, source), power) in all {
+            let rate = power.map(|power| Rate::from_milli(power.as_milli(), RateUnit::Watts));
+            match self.core.charging.profiles.constrain(evse, source, rate, unix) {
+                Ok(true) => self.tell(Notice::OtherLimit { evse, source, set: power.is_some() }),
+                Ok(false) => {}
+                Err(rejection) => warn!(evse, %rejection, "a limit of the station is not taken over"),
+            }
+        }
+    }
+
+    /// The station or its book told of something that transactions may be about.
+    pub(super) fn follow_transactions(&mut self, now: Now, actions: &mut Vec<Action>) {
+        self.watch_clock(now);
+        self.core.follow_transactions(now);
+        if self.core.charging.profiles.stored() != &self.core.charging.saved {
+            let record = self.core.charging.changed();
+            actions.push(Action::Store(record));
+        }
+    }
+
+    /// Looks at the limits, if it is time to, and tells the station what is new.
+    pub(super) fn limit_power(&mut self, now: Now, actions: &mut Vec<Action>) {
+        self.watch_clock(now);
+        if self.core.charging.due().is_none_or(|due| now.at < due) {
+            return;
+        }
+        let unix = self.core.profile_time(now);
+        let limits = self.core.charging.profiles.csms_limits(edition(self.core.version), unix);
+        // To the microsecond: a second late would be a second above the limit.
+        self.core.charging.due = limits.until.zip(self.core.clock.known(now)).map(|(until, unix)| {
+            let micros = until.0.saturating_mul(1_000_000).saturating_sub(unix);
+            now.at + Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+        });
+        let places = limits.evses.iter().map(|limit| (limit.evse, limit.limit));
+        for (evse, limit) in std::iter::once((0, limits.station)).chain(places) {
+            if self.core.charging.told.get(&evse) == Some(&limit) {
+                continue;
+            }
+            info!(evse, limit = limit.map(Watts::as_si), "the charging profiles limit the power, in watts");
+            self.core.charging.told.insert(evse, limit);
+            let ticket = self.order(Command::Limit { evse, limit }, actions);
+            self.core.charging.tickets.insert(ticket, evse);
+        }
+    }
+
+    /// What came of telling the station a limit; whether it was one.
+    pub(super) fn limit_told(&mut self, now: Now, ticket: u64, outcome: &Outcome) -> bool {
+        let Some(evse) = self.core.charging.tickets.remove(&ticket) else { return false };
+        if *outcome != Outcome::Done {
+            warn!(evse, ?outcome, "the station did not take a limit; it is told again");
+            self.core.charging.told.remove(&evse);
+            let again = now.at + RETRY;
+            let due = self.core.charging.due.get_or_insert(again);
+            *due = again.min(*due);
+        }
+        true
+    }
+
+    /// A jump of the time of day moves what counts from a start along.
+    fn watch_clock(&mut self, now: Now) {
+        let (unix, known) = (self.core.running_time(now), self.core.clock.known(now).is_some());
+        if let Some((at, before, was_known)) = self.core.charging.clocks {
+            if known != was_known {
+                self.core.charging.due = Some(Timestamp::BOOT);
+            }
+            let passed = i64::try_from(now.at.since(at).as_micros()).unwrap_or(i64::MAX);
+            let jump = unix.saturating_sub(before).saturating_sub(passed);
+            if jump.abs() < JUMP_US {
+                // Small corrections add up to nothing: each step counts from the last.
+                self.core.charging.clocks = Some((now.at, unix, known));
+                return;
+            }
+            info!(seconds = jump / 1_000_000, "the time of day was set");
+            self.core.charging.profiles.clock_moved(jump / 1_000_000);
+            self.core.charging.due = Some(Timestamp::BOOT);
+        }
+        self.core.charging.clocks = Some((now.at, unix, known));
+    }
+}
+
+/// OCPP's word for who limits.
+fn source(origin: &str) -> LimitSource {
+    match origin {
+        "ems" => LimitSource::Ems,
+        "so" => LimitSource::So,
+        _ => LimitSource::Other,
+    }
+}
