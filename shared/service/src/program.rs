@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches as _};
@@ -200,12 +201,16 @@ where
 {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let daemon = Daemon::start(options.bus.as_deref(), instance).await?;
         let stop = daemon.stop_watch();
         run(settings, daemon).await?;
         Ok(stop.borrow().unwrap_or(Stop::Asked))
-    })
+    });
+    // What still blocks a thread, as a name that is looked up, holds nothing that has to be made
+    // safe, and would keep the process for as long as it likes.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
 }
 
 /// To the journal with its fields where standard error leads there, else readable text there.
