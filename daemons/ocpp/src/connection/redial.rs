@@ -23,7 +23,8 @@ use voltry_units::Timestamp;
 /// A configuration slot: what names a profile.
 pub type Slot = u16;
 
-/// The longest wait, whatever the variables say.
+/// The shortest and the longest wait, whatever the variables say: a CSMS may write 0 into both.
+const WAIT_MIN: Duration = Duration::from_millis(50);
 const WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// The variables of OCPP that say how often is dialled.
@@ -187,7 +188,7 @@ impl Redial {
         } else if self.waits <= self.times.repeat_times {
             self.wait = self.wait.saturating_mul(2).saturating_add(jitter);
         }
-        self.wait = self.wait.min(WAIT_MAX);
+        self.wait = self.wait.clamp(WAIT_MIN, WAIT_MAX);
         self.waits = self.waits.saturating_add(1);
         let until = now + self.wait;
         self.state = State::Waiting { until };
@@ -246,6 +247,14 @@ mod tests {
         assert_eq!(waits(0).collect::<Vec<_>>(), [0, 10, 20, 40, 40, 40]);
         // With all of the random range: 10+4, 14·2+4, 32·2+4.
         assert_eq!(waits(u32::MAX).collect::<Vec<_>>(), [0, 14, 32, 68, 68, 68]);
+    }
+
+    #[test]
+    fn variables_of_0_do_not_make_it_dial_without_end() {
+        let times = RedialTimes { wait_minimum: Duration::ZERO, random_range: Duration::ZERO, ..TIMES };
+        let mut redial = Redial::new(vec![1], None, times).unwrap();
+        let _ = redial.step(at(0), Input::Tick, 0);
+        assert_eq!(redial.step(at(0), Input::Failed, 0), Action::Wait(at(0) + WAIT_MIN));
     }
 
     #[test]
