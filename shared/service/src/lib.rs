@@ -19,6 +19,7 @@ pub mod lease;
 mod program;
 mod rate_limit;
 mod refusals;
+pub mod settings;
 
 pub use config::{Binding, Config, ConfigError, Problem};
 pub use connection::connect;
@@ -30,3 +31,4 @@ pub use lease::{Lease, LeaseHolder, LeaseState, LeaseTimes, Refusal, Stamp};
 pub use program::{Program, Provision};
 pub use rate_limit::RateLimit;
 pub use refusals::Refusals;
+pub use settings::Settings;
