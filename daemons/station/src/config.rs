@@ -33,6 +33,9 @@ pub struct Settings {
     /// Seconds for which a token holds that is presented before plugging in.
     #[serde(default = "default_remember")]
     pub remember_token_s: u64,
+    /// Months for which the book keeps what is over; longer, what the back end does not have yet.
+    #[serde(default = "default_keep_months")]
+    pub keep_months: u32,
     /// Who judges tokens that are not in the list: the uplink to the back end.
     pub csms: Option<Binding>,
     /// Seconds that it may take.
@@ -70,6 +73,10 @@ fn default_database() -> PathBuf {
     PathBuf::from("/var/lib/voltry/station/book.db")
 }
 
+const fn default_keep_months() -> u32 {
+    24
+}
+
 const fn default_csms_patience() -> u64 {
     10
 }
@@ -89,6 +96,12 @@ impl Settings {
     #[must_use]
     pub const fn csms_patience(&self) -> Duration {
         Duration::from_secs(self.csms_patience_s)
+    }
+
+    /// For how long the book keeps what is over.
+    #[must_use]
+    pub const fn keep(&self) -> Duration {
+        Duration::from_secs(self.keep_months as u64 * 31 * 24 * 3600)
     }
 
     /// The tokens that may charge.
@@ -123,6 +136,12 @@ pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>
         }
     }
     problems.extend(wrong_meters(config, &settings));
+    if !(1..=3600).contains(&settings.remember_token_s) {
+        problems.push(config.problem("station.remember_token_s", "must be from 1 to 3600"));
+    }
+    if !(1..=1200).contains(&settings.keep_months) {
+        problems.push(config.problem("station.keep_months", "must be from 1 to 1200"));
+    }
     if !(1..=50).contains(&settings.csms_patience_s) {
         // A vehicle waits for 55 s.
         problems.push(config.problem("station.csms_patience_s", "must be from 1 to 50"));

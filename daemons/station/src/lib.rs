@@ -11,6 +11,7 @@ pub mod authorization;
 mod billing;
 pub mod book;
 mod clock;
+pub mod clock_marks;
 mod config;
 mod control;
 mod evse;
@@ -24,6 +25,7 @@ mod serve;
 pub mod session;
 pub mod shares;
 mod start;
+mod variables;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -43,6 +45,7 @@ use crate::clock::Clock;
 use crate::control::{Control, News, Shown};
 use crate::evse_watch::Proxies;
 use crate::serve::{Book1, Session1, Station1};
+use crate::variables::Variables;
 
 pub use config::{Settings, configure};
 
@@ -63,8 +66,16 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     let (news_to, news) = mpsc::channel(WAITING);
 
     let clock = Clock::new()?;
-    let mut control =
-        start::control(daemon.connection(), &settings, &book, &clock, answers, shown_to, news_to).await?;
+    let mut changeable = voltry_service::Settings::serve(
+        daemon.connection(),
+        names::STATION_PATH,
+        &settings.database.with_file_name("settings.toml"),
+        variables::specs(settings.remember_token()),
+    )
+    .await?;
+    let tell = start::Channels { answers, shown: shown_to, news: news_to };
+    let variables = Variables::of(&changeable);
+    let mut control = start::control(daemon.connection(), &settings, &book, &clock, tell, variables).await?;
     let proxies: BTreeMap<u32, Proxies> =
         control.evses.iter().map(|(number, evse)| (*number, evse.proxies.clone())).collect();
     let station = Station1 {
@@ -99,6 +110,8 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
             Some((number, news)) = heard.recv() => control.hear(number, news),
             Some(answer) = answered.recv() => control.answered(answer),
             Some(request) = requested.recv() => control.ask(request),
+            () = changeable.changed() => control.set(Variables::of(&changeable)),
+            () = tokio::time::sleep(control.next_mark()) => control.mark(),
             _ = tick.tick() => {
                 control.tick(now());
                 tell_sessions(daemon.connection(), &control).await?;

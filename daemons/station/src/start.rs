@@ -17,6 +17,7 @@ use crate::authorization::Authorizer;
 use crate::billing;
 use crate::book::{Book, OpenTransaction};
 use crate::clock::Clock;
+use crate::clock_marks::ClockMarks;
 use crate::config::{CsmsAway, Settings};
 use crate::control::{Answer, BackEnd, Control, News, Shown};
 use crate::evse::Evse;
@@ -26,6 +27,14 @@ use crate::limits::Limits;
 use crate::register::Register;
 use crate::reservations::Reservations;
 use crate::session::SessionControl;
+use crate::variables::Variables;
+
+/// Where the control loop sends what it learns and decides.
+pub(crate) struct Channels {
+    pub(crate) answers: mpsc::Sender<Answer>,
+    pub(crate) shown: watch::Sender<Shown>,
+    pub(crate) news: mpsc::Sender<News>,
+}
 
 /// The control loop, with what the book had open, held and limited.
 ///
@@ -36,9 +45,8 @@ pub(crate) async fn control(
     settings: &Settings,
     book: &Book,
     clock: &Clock,
-    answers: mpsc::Sender<Answer>,
-    shown: watch::Sender<Shown>,
-    news: mpsc::Sender<News>,
+    tell: Channels,
+    variables: Variables,
 ) -> anyhow::Result<Control> {
     book.end_what_nobody_saw_end(clock.stamp(), "the station was down when the vehicle left").await?;
     let mut control = Control {
@@ -46,7 +54,7 @@ pub(crate) async fn control(
         authorizer: Authorizer::new(
             settings.free_vending,
             settings.token_list().ok().context("tokens were checked")?,
-            settings.remember_token(),
+            variables.connection_timeout,
         ),
         back_end: back_end(connection, settings).await?,
         judged: 0,
@@ -55,10 +63,14 @@ pub(crate) async fn control(
         book: book.clone(),
         clock: clock.clone(),
         power_limit: settings.power_limit,
+        marks: ClockMarks::every(variables.clock_aligned_interval),
+        variables,
+        keep: settings.keep(),
+        pruned_at: Timestamp::BOOT,
         in_service: book.is_available(0).await?,
-        answers,
-        shown,
-        news,
+        answers: tell.answers,
+        shown: tell.shown,
+        news: tell.news,
         permitted_at: Timestamp::BOOT,
     };
     control.publish();

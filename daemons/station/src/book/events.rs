@@ -5,7 +5,7 @@ use voltry_bus::{EndReason, EventKind, SessionEvent, TokenKind};
 use voltry_units::WattHours;
 
 use super::rows::{id_from_sql, id_to_sql};
-use super::{BookError, SessionId, TransactionId};
+use super::{BookError, PRUNED, SessionId, TransactionId};
 use crate::authorization::{Payer, Token};
 use crate::clock::Stamp;
 
@@ -226,9 +226,8 @@ fn new_session(change: &Connection, evse: u32, boot: &str, plug: u64) -> Result<
 
 fn authorize(change: &Connection, session: SessionId, number: i64, payer: &Payer) -> Result<(), BookError> {
     change.execute(
-        "UPDATE sessions SET authorized = ?2, token = ?3, token_kind = ?4, token_group = ?5,
-                             remote_start = ?6, reservation = ?7
-         WHERE id = ?1",
+        "INSERT INTO payers (session_id, since, token, token_kind, token_group, remote_start, reservation)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         params![
             id_to_sql(session),
             number,
@@ -301,11 +300,14 @@ pub(super) fn plug_of(
 
 pub(super) fn after(connection: &Connection, after: u64, limit: u32) -> Result<Vec<SessionEvent>, BookError> {
     let mut query = connection.prepare(
-        "SELECT number, time, clock_set, events.boot_id, at, evse, session_id, transaction_id, kind,
-                coalesce(number >= authorized, FALSE), token, token_kind, token_group, remote_start,
+        "SELECT number, time, clock_set, events.boot_id, at, evse, events.session_id, transaction_id, kind,
+                since IS NOT NULL, token, token_kind, token_group, remote_start,
                 reservation, register, voltage, current, power, power_offered, soc, signed,
                 signed_format, public_key, reason, detail
-         FROM events JOIN sessions ON sessions.id = session_id
+         FROM events JOIN sessions ON sessions.id = events.session_id
+         LEFT JOIN payers ON payers.session_id = events.session_id AND since =
+             (SELECT max(since) FROM payers
+              WHERE payers.session_id = events.session_id AND since <= number)
          WHERE number > ?1 ORDER BY number LIMIT ?2",
     )?;
     let mut rows = query.query(params![id_to_sql(after), limit.min(EVENTS_MAX)])?;
@@ -389,4 +391,42 @@ pub(super) fn acknowledge(connection: &Connection, number: u64) -> Result<(), Bo
     }
     connection.execute("UPDATE acknowledged SET number = max(number, ?1)", [id_to_sql(number)])?;
     Ok(())
+}
+
+pub(super) fn prune(connection: &mut Connection, before: i64, acknowledged: bool) -> Result<u64, BookError> {
+    let change = connection.transaction()?;
+    let bound = if acknowledged { self::acknowledged(&change)? } else { newest(&change)? };
+    let going_on: Option<i64> = change.query_row(
+        "SELECT min(number) FROM events JOIN sessions ON sessions.id = session_id WHERE NOT is_over",
+        [],
+        |row| row.get(0),
+    )?;
+    let bound = going_on.map_or(id_to_sql(bound), |number| id_to_sql(bound).min(number - 1));
+    let oldest: Vec<(i64, i64, bool)> = change
+        .prepare("SELECT number, time, clock_set FROM events WHERE number <= ?1 ORDER BY number LIMIT ?2")?
+        .query_map(params![bound, PRUNED], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<Result<_, _>>()?;
+    // A time by a clock that was not set proves no age: what comes after it does.
+    let old = oldest.iter().take_while(|(_, time, clock_set)| !clock_set || *time < before);
+    let Some((last, ..)) = old.filter(|(_, _, clock_set)| *clock_set).last() else { return Ok(0) };
+    let gone = change.execute("DELETE FROM events WHERE number <= ?1", [last])?;
+    change.execute(
+        "DELETE FROM transactions WHERE ended IS NOT NULL
+         AND NOT EXISTS (SELECT 1 FROM events WHERE transaction_id = transactions.id)",
+        [],
+    )?;
+    change.execute(
+        "DELETE FROM payers WHERE NOT EXISTS
+             (SELECT 1 FROM events WHERE events.session_id = payers.session_id)
+         AND NOT EXISTS (SELECT 1 FROM transactions WHERE transactions.session_id = payers.session_id)",
+        [],
+    )?;
+    change.execute(
+        "DELETE FROM sessions WHERE is_over
+         AND NOT EXISTS (SELECT 1 FROM events WHERE session_id = sessions.id)
+         AND NOT EXISTS (SELECT 1 FROM transactions WHERE session_id = sessions.id)",
+        [],
+    )?;
+    change.commit()?;
+    Ok(u64::try_from(gone).unwrap_or(0))
 }

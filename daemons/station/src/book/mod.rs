@@ -90,6 +90,9 @@ const WAITING: usize = 256;
 /// so that only an endless plugging in and out comes so far.
 const BACKLOG: usize = 4096;
 
+/// Events that are deleted in one go: the book is not held up for long.
+const PRUNED: u32 = 2000;
+
 /// A handle on the book; clones share it.
 #[derive(Clone)]
 pub struct Book {
@@ -295,15 +298,25 @@ impl Book {
     ///
     /// # Errors
     /// [`BookError::Backwards`], or as [`BookError`].
-    pub async fn reading(
+    /// In its turn from the call on.
+    pub fn reading(
         &self,
         transaction: TransactionId,
         stamp: Stamp,
         measured: Measured,
         event: Option<EventKind>,
-    ) -> Result<(), BookError> {
+    ) -> impl Future<Output = Result<(), BookError>> + Send + use<> {
         self.run(move |pages| pages.change(|book| rows::reading(book, transaction, &stamp, measured, event)))
-            .await
+    }
+
+    /// Deletes what is older than a time (microseconds of Unix time), oldest first, at most
+    /// [`PRUNED`] events, and nothing of a session that is not over. `acknowledged`: only what the back
+    /// end has. Returns how many events are gone.
+    ///
+    /// # Errors
+    /// As [`BookError`].
+    pub async fn prune(&self, before: i64, acknowledged: bool) -> Result<u64, BookError> {
+        self.run(move |pages| events::prune(&mut pages.connection, before, acknowledged)).await
     }
 
     /// Closes a transaction. Closing a closed one changes nothing.

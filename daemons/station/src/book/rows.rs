@@ -219,8 +219,10 @@ fn billed(closing: &Closing, read: &Read) -> (WattHours, String) {
 pub(super) fn open_transactions(connection: &Connection) -> Result<Vec<OpenTransaction>, BookError> {
     let mut query = connection.prepare(
         "SELECT transactions.id, transactions.evse, transactions.boot_id, session, transactions.token,
-                register_start, token_kind, token_group, remote_start, reservation
-         FROM transactions JOIN sessions ON sessions.id = session_id
+                register_start, coalesce(token_kind, 'no-authorization'), coalesce(token_group, ''),
+                coalesce(remote_start, ''), coalesce(reservation, '')
+         FROM transactions LEFT JOIN payers ON payers.session_id = transactions.session_id AND since =
+             (SELECT max(since) FROM payers WHERE payers.session_id = transactions.session_id)
          WHERE ended IS NULL ORDER BY transactions.id",
     )?;
     let rows = query.query_map([], |row| {

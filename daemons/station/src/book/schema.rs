@@ -121,6 +121,33 @@ const STEPS: &[&str] = &[
         place            INTEGER NOT NULL   -- in the order in which they were made
     ) STRICT;
     ",
+    // Old transactions and sessions are deleted.
+    "
+    CREATE INDEX transactions_of_session ON transactions (session_id);
+    ",
+    // A session may let somebody in more than once, as after a restart in between: each event keeps who
+    // it was then.
+    "
+    CREATE TABLE payers (
+        session_id       INTEGER NOT NULL REFERENCES sessions (id),
+        since            INTEGER NOT NULL,  -- the event that let them in
+        token            TEXT    NOT NULL,
+        token_kind       TEXT    NOT NULL,
+        token_group      TEXT    NOT NULL,
+        remote_start     TEXT    NOT NULL,
+        reservation      TEXT    NOT NULL,
+        PRIMARY KEY (session_id, since)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO payers
+        SELECT id, authorized, token, token_kind, token_group, remote_start, reservation
+        FROM sessions WHERE authorized IS NOT NULL;
+    ALTER TABLE sessions DROP COLUMN authorized;
+    ALTER TABLE sessions DROP COLUMN token;
+    ALTER TABLE sessions DROP COLUMN token_kind;
+    ALTER TABLE sessions DROP COLUMN token_group;
+    ALTER TABLE sessions DROP COLUMN remote_start;
+    ALTER TABLE sessions DROP COLUMN reservation;
+    ",
 ];
 
 /// Makes the book durable and brings it to the newest version, in one go or not at all.

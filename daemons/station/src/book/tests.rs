@@ -284,6 +284,19 @@ async fn what_is_learnt_again_after_a_restart_is_in_the_book_once() {
 }
 
 #[tokio::test]
+async fn an_event_keeps_who_was_let_in_then() {
+    let (_folder, book) = book();
+    book.record(happened(EventKind::Plugged, 7, at(0))).unwrap();
+    for token in ["FIRST", "SECOND"] {
+        let payer = Some(Payer::holder(Token::parse(token).unwrap(), TokenKind::Local));
+        book.record(NewEvent { payer, ..happened(EventKind::Authorized, 7, at(1)) }).unwrap();
+    }
+    book.record(happened(EventKind::Unplugged, 7, at(2))).unwrap();
+    let tokens: Vec<_> = book.events(0, 100).await.unwrap().into_iter().map(|event| event.token).collect();
+    assert_eq!(tokens, ["", "FIRST", "SECOND", "SECOND"]);
+}
+
+#[tokio::test]
 async fn who_is_let_in_before_plugging_in_has_the_session_of_the_plug() {
     let (_folder, book) = book();
     let payer = Some(Payer::holder(token(), TokenKind::Central));
@@ -397,4 +410,50 @@ async fn a_book_of_the_first_version_keeps_its_transactions_and_numbers() {
     assert_eq!(book.close(2, closing(Some(520))).await.unwrap().energy, 20.0);
     book.record(NewEvent { evse: 2, ..happened(EventKind::Unplugged, 9, at(70)) }).unwrap();
     assert_eq!(story(&book).await[4..], [(2, "ended", 2), (2, "unplugged", 0)]);
+}
+
+/// A session with a transaction on EVSE 1, from one second to the other.
+async fn sold(book: &Book, plug: u64, from: i64, to: i64) -> TransactionId {
+    book.record(happened(EventKind::Plugged, plug, at(from))).unwrap();
+    let id = book.begin(NewTransaction { plug, stamp: at(from), ..new(1, 100) }).await.unwrap();
+    book.close(id, Closing { stamp: at(to), ..closing(Some(200)) }).await.unwrap();
+    book.record(happened(EventKind::Unplugged, plug, at(to))).unwrap();
+    id
+}
+
+#[tokio::test]
+async fn what_is_old_is_deleted_from_the_beginning_unless_the_back_end_lacks_it() {
+    let (_folder, book) = book();
+    let first = sold(&book, 1, 10, 20).await;
+    let second = sold(&book, 2, 30, 40).await;
+    assert_eq!(book.prune(25_000_000, true).await.unwrap(), 0, "nothing is acknowledged");
+    book.acknowledge(2).await.unwrap();
+    assert_eq!(book.prune(25_000_000, true).await.unwrap(), 2);
+    assert_eq!(book.prune(25_000_000, false).await.unwrap(), 2);
+    assert_eq!(book.prune(25_000_000, false).await.unwrap(), 0, "the second is young");
+    let left = book.events(0, 100).await.unwrap();
+    assert_eq!(left.first().map(|event| (event.number, event.session)), Some((5, 2)));
+    assert!(matches!(book.transaction(first).await, Err(BookError::Unknown(_))));
+    assert_eq!(book.newest(10).await.unwrap()[0].id, second);
+    assert_eq!(book.prune(99_000_000, false).await.unwrap(), 4);
+    assert_eq!(*book.newest_event().borrow(), 8);
+    book.record(happened(EventKind::Plugged, 3, at(50))).unwrap();
+    let next = book.events(0, 100).await.unwrap();
+    assert_eq!((next[0].number, next[0].session), (9, 3), "numbers do not begin anew");
+}
+
+#[tokio::test]
+async fn what_is_not_over_or_of_no_certain_age_is_kept() {
+    let (_folder, book) = book();
+    book.record(happened(EventKind::Plugged, 1, at(1))).unwrap();
+    sold(&book, 2, 10, 20).await;
+    assert_eq!(book.prune(99_000_000, false).await.unwrap(), 0, "the first is still plugged in");
+
+    let (_folder, book) = self::book();
+    let unset = Stamp { clock_set: false, ..at(1) };
+    book.record(happened(EventKind::Plugged, 1, unset.clone())).unwrap();
+    book.record(happened(EventKind::Unplugged, 1, unset)).unwrap();
+    assert_eq!(book.prune(99_000_000, false).await.unwrap(), 0);
+    sold(&book, 2, 10, 20).await;
+    assert_eq!(book.prune(99_000_000, false).await.unwrap(), 6, "older than what is old");
 }

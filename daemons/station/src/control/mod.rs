@@ -19,8 +19,9 @@ use voltry_units::{Timestamp, WattHours, Watts};
 pub(crate) use self::admission::{BackEnd, By, Presented};
 use crate::authorization::{Authorizer, Payer, Token};
 use crate::billing::{self, Billed};
-use crate::book::{Book, NewEvent};
-use crate::clock::Clock;
+use crate::book::{Book, Measured, NewEvent};
+use crate::clock::{Clock, Stamp, unix_now};
+use crate::clock_marks::ClockMarks;
 use crate::evse::{Evse, view};
 use crate::evse_watch::Heard;
 use crate::flow::FlowWatch;
@@ -28,6 +29,7 @@ use crate::limits::{Limit, Limits};
 use crate::reservations::{Held, Reservations};
 use crate::session::{Action, Ending, Input};
 use crate::shares;
+use crate::variables::Variables;
 
 /// An EVSE answers within this time, or hangs.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -37,8 +39,8 @@ const PERMIT: Duration = Duration::from_secs(30);
 const PERMIT_INTERVAL: Duration = Duration::from_secs(5);
 /// The newest reading of an open transaction is written this often.
 const READING_INTERVAL: Duration = Duration::from_secs(10);
-/// A reading is written as an event of its own this often.
-const EVENT_INTERVAL: Duration = Duration::from_secs(60);
+/// The book is looked through for what is too old this often.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
 
 /// What people and other daemons ask for.
 #[derive(Debug)]
@@ -113,6 +115,11 @@ pub(crate) struct Control {
     pub(crate) book: Book,
     pub(crate) clock: Clock,
     pub(crate) power_limit: Watts,
+    pub(crate) variables: Variables,
+    pub(crate) marks: ClockMarks,
+    /// For how long the book keeps what is over.
+    pub(crate) keep: Duration,
+    pub(crate) pruned_at: Timestamp,
     /// The station as a whole is in service.
     pub(crate) in_service: bool,
     pub(crate) answers: mpsc::Sender<Answer>,
@@ -226,6 +233,7 @@ impl Control {
         self.expire_orders();
         self.share();
         self.book.retry();
+        self.prune(now);
         if now.since(self.permitted_at) >= PERMIT_INTERVAL {
             self.permitted_at = now;
             for evse in self.evses.values().filter(|evse| evse.control.evse().is_some()) {
@@ -347,20 +355,76 @@ impl Control {
         if !believed && let Some(count) = evse.contradictions.count(now) {
             warn!(evse = number, transaction, count, %reads, before = %register, "the meter contradicts itself");
         }
-        let as_event = now.since(evse.event_at) >= EVENT_INTERVAL;
+        let interval = self.variables.reading_interval;
+        let as_event = !interval.is_zero() && now.since(evse.event_at) >= interval;
         let at_once = !believed && heard_at > evse.booked_at;
         if !as_event && !at_once && now.since(evse.booked_at) < READING_INTERVAL {
             return;
         }
         evse.booked_at = now;
         if as_event {
-            evse.event_at = now;
+            // From one due time to the next: the meter's pace must not add up.
+            let due = evse.event_at + interval;
+            evse.event_at = if now.since(due) < interval { due } else { now };
         }
-        let (book, stamp, measured) = (self.book.clone(), self.clock.stamp(), evse.measured());
+        let measured = evse.measured();
         let event = as_event.then_some(EventKind::Reading);
+        self.write_reading(transaction, self.clock.stamp(), measured, event);
+    }
+
+    fn write_reading(&self, transaction: u64, stamp: Stamp, measured: Measured, event: Option<EventKind>) {
+        let written = self.book.reading(transaction, stamp, measured, event);
         tokio::spawn(async move {
-            if let Err(error) = book.reading(transaction, stamp, measured, event).await {
+            if let Err(error) = written.await {
                 warn!(transaction, %error, "a reading was not written");
+            }
+        });
+    }
+
+    /// How long it is to the next mark of the clock; for ever where there is none.
+    pub(crate) fn next_mark(&self) -> Duration {
+        self.marks.next(unix_now()).unwrap_or(Duration::MAX)
+    }
+
+    /// Reads the meters of transactions if a mark of the clock is reached: in its name, to the microsecond.
+    pub(crate) fn mark(&mut self) {
+        let stamp = self.clock.stamp();
+        let Some(mark) = self.marks.step(stamp.unix) else { return };
+        let late = u64::try_from(stamp.unix - mark).unwrap_or(0);
+        let at = Timestamp::from_micros(stamp.at.as_micros().saturating_sub(late));
+        let stamp = Stamp { unix: mark, at, ..stamp };
+        for evse in self.evses.values() {
+            if let Some(transaction) = evse.control.transaction() {
+                let event = Some(EventKind::ClockReading);
+                self.write_reading(transaction, stamp.clone(), evse.measured(), event);
+            }
+        }
+    }
+
+    /// Somebody changed a setting.
+    pub(crate) fn set(&mut self, variables: Variables) {
+        self.authorizer.set_patience(variables.connection_timeout);
+        if variables.clock_aligned_interval != self.variables.clock_aligned_interval {
+            self.marks = ClockMarks::every(variables.clock_aligned_interval);
+            let _ = self.marks.step(unix_now());
+        }
+        self.variables = variables;
+    }
+
+    /// Deletes what is too old, if it is time to. A clock that is not set knows no age.
+    fn prune(&mut self, now: Timestamp) {
+        let stamp = self.clock.stamp();
+        if now.since(self.pruned_at) < PRUNE_INTERVAL || !stamp.clock_set {
+            return;
+        }
+        self.pruned_at = now;
+        let before = stamp.unix.saturating_sub(i64::try_from(self.keep.as_micros()).unwrap_or(i64::MAX));
+        let (book, uplink) = (self.book.clone(), self.back_end.is_some());
+        tokio::spawn(async move {
+            match book.prune(before, uplink).await {
+                Ok(0) => {}
+                Ok(events) => debug!(events, "what is too old is deleted from the book"),
+                Err(error) => warn!(%error, "what is too old stays in the book"),
             }
         });
     }

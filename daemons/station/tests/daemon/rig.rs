@@ -1,0 +1,475 @@
+//! A station on a private bus: the daemon as it is shipped, and around it an EVSE, a meter and a back
+//! end that do what the test says.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use voltry_bus::{
+    Authorization, Book1Proxy, DcCapability, Error, EvseSession, EvseState, Fault, Live, MeterReading,
+    Permit, SessionEvent, Settings1Proxy, SignedReading, Station1Proxy, TokenAnswer, TokenKind, TokenStatus,
+    names,
+};
+use voltry_service::clock::now;
+use zbus::object_server::SignalEmitter;
+use zbus::proxy::CacheProperties;
+use zbus::{Connection, interface};
+
+const EVSE_PATH: &str = "/org/voltry/evse/1";
+const METER_NAME: &str = "org.voltry.Meter.Test";
+const METER_PATH: &str = "/org/voltry/energy_meter/1";
+const CSMS_NAME: &str = "org.voltry.Ocpp1";
+const CSMS_PATH: &str = "/org/voltry/csms";
+
+/// How often a condition is looked at.
+const LOOK: Duration = Duration::from_millis(5);
+/// A condition that has not come after this does not come.
+const SOON: Duration = Duration::from_secs(10);
+
+/// A process that ends with the test.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What the EVSE, the meter and the back end do, and what they were told.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) state: EvseState,
+    pub(crate) session: EvseSession,
+    pub(crate) vehicle_id: String,
+    pub(crate) contract: String,
+    /// Which session was granted or refused last.
+    pub(crate) authorization: Option<(u64, Authorization)>,
+    pub(crate) permit: Option<Permit>,
+    pub(crate) available: bool,
+    /// Why it was last told to stop.
+    pub(crate) stopped: Option<String>,
+    /// The meter's register, watt-hours.
+    pub(crate) register: f64,
+    /// The transaction that the meter has open.
+    pub(crate) open: Option<String>,
+    /// The meter gives no answer as long as this holds.
+    pub(crate) meter_hangs: bool,
+    /// Starts and stops that the meter was asked for.
+    pub(crate) meter_asked: u32,
+    /// What the back end says of every token; `None`: it hangs.
+    pub(crate) verdict: Option<(TokenStatus, String)>,
+    /// The tokens that the back end was asked for.
+    pub(crate) judged: Vec<(String, TokenKind)>,
+}
+
+/// The world, shared with what is served.
+pub(crate) type Shared = Arc<Mutex<World>>;
+
+struct FakeEvse(Shared);
+
+#[interface(name = "org.voltry.Evse1")]
+impl FakeEvse {
+    fn set_permit(&self, permit: Permit) {
+        self.0.lock().unwrap().permit = Some(permit);
+    }
+
+    fn set_authorization(&self, session: u64, authorization: Authorization) -> Result<(), Error> {
+        let mut world = self.0.lock().unwrap();
+        if session != world.session.id || session == 0 {
+            return Err(Error::Stale("another session".to_owned()));
+        }
+        world.authorization = Some((session, authorization));
+        Ok(())
+    }
+
+    fn stop(&self, reason: String) {
+        self.0.lock().unwrap().stopped = Some(reason);
+    }
+
+    fn clear_faults(&self) -> Vec<Fault> {
+        Vec::new()
+    }
+
+    fn set_available(&self, available: bool) {
+        self.0.lock().unwrap().available = available;
+    }
+
+    #[zbus(signal)]
+    async fn live(emitter: &SignalEmitter<'_>, live: Live) -> zbus::Result<()>;
+
+    #[zbus(property)]
+    fn state(&self) -> EvseState {
+        self.0.lock().unwrap().state
+    }
+
+    #[zbus(property)]
+    fn session(&self) -> EvseSession {
+        self.0.lock().unwrap().session.clone()
+    }
+
+    #[zbus(property)]
+    fn vehicle_id(&self) -> String {
+        self.0.lock().unwrap().vehicle_id.clone()
+    }
+
+    #[zbus(property)]
+    fn contract(&self) -> String {
+        self.0.lock().unwrap().contract.clone()
+    }
+
+    #[zbus(property)]
+    fn capability(&self) -> DcCapability {
+        DcCapability { voltage_min: 150.0, voltage_max: 920.0, current_max: 500.0, power_max: 150_000.0 }
+    }
+}
+
+struct FakeMeter {
+    world: Shared,
+    woken: Arc<Notify>,
+}
+
+impl FakeMeter {
+    /// Waits for as long as the meter gives no answer.
+    async fn answer(&self) {
+        self.world.lock().unwrap().meter_asked += 1;
+        loop {
+            let woken = self.woken.notified();
+            if !self.world.lock().unwrap().meter_hangs {
+                return;
+            }
+            woken.await;
+        }
+    }
+}
+
+fn signed(world: &World, what: &str) -> SignedReading {
+    SignedReading {
+        energy: world.register,
+        format: "OCMF".to_owned(),
+        data: format!("OCMF|{what}|{}", world.register),
+        public_key: "key".to_owned(),
+        unix_time: 1,
+        at: now().as_micros(),
+    }
+}
+
+fn reading(world: &World) -> MeterReading {
+    MeterReading {
+        sequence: 1,
+        voltage: 400.0,
+        current: 100.0,
+        power: 40_000.0,
+        energy_import: world.register,
+        energy_export: 0.0,
+        at: now().as_micros(),
+    }
+}
+
+#[interface(name = "org.voltry.EnergyMeter1")]
+impl FakeMeter {
+    #[zbus(out_args("reading"))]
+    fn read_register(&self) -> (MeterReading,) {
+        (reading(&self.world.lock().unwrap()),)
+    }
+
+    #[zbus(out_args("reading"))]
+    async fn start(
+        &self,
+        transaction: String,
+        _identity: String,
+        _tariff: String,
+    ) -> Result<(SignedReading,), Error> {
+        self.answer().await;
+        let mut world = self.world.lock().unwrap();
+        if world.open.as_ref().is_some_and(|open| *open != transaction) {
+            return Err(Error::Refused("one is open".to_owned()));
+        }
+        world.open = Some(transaction);
+        Ok((signed(&world, "start"),))
+    }
+
+    #[zbus(out_args("reading"))]
+    async fn stop(&self, transaction: String) -> Result<(SignedReading,), Error> {
+        self.answer().await;
+        let mut world = self.world.lock().unwrap();
+        if world.open.as_ref() != Some(&transaction) {
+            return Err(Error::Refused("it is not open".to_owned()));
+        }
+        world.open = None;
+        Ok((signed(&world, "stop"),))
+    }
+
+    #[zbus(signal)]
+    async fn reading(emitter: &SignalEmitter<'_>, reading: MeterReading) -> zbus::Result<()>;
+
+    #[zbus(property)]
+    fn unfinished(&self) -> String {
+        self.world.lock().unwrap().open.clone().unwrap_or_default()
+    }
+}
+
+struct FakeCsms(Shared);
+
+#[interface(name = "org.voltry.Csms1")]
+impl FakeCsms {
+    #[zbus(out_args("answer"))]
+    async fn authorize(&self, token: String, kind: TokenKind, _evse: u32) -> Result<(TokenAnswer,), Error> {
+        let verdict = {
+            let mut world = self.0.lock().unwrap();
+            world.judged.push((token, kind));
+            world.verdict.clone()
+        };
+        let Some((status, group)) = verdict else { return std::future::pending().await };
+        let (source, detail) = ("csms".to_owned(), String::new());
+        Ok((TokenAnswer { status, group, source, expires: 0, detail },))
+    }
+}
+
+/// A station with one EVSE.
+pub(crate) struct Rig {
+    pub(crate) world: Shared,
+    pub(crate) book: Book1Proxy<'static>,
+    pub(crate) station: Station1Proxy<'static>,
+    pub(crate) settings: Settings1Proxy<'static>,
+    woken: Arc<Notify>,
+    daemon: Option<Process>,
+    connection: Connection,
+    address: String,
+    folder: tempfile::TempDir,
+    _bus: Process,
+}
+
+impl Rig {
+    /// A station with these lines in its table.
+    pub(crate) async fn start(table: &str) -> Self {
+        let mut bus = Command::new("dbus-daemon")
+            .args(["--session", "--nofork", "--print-address"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("dbus-daemon is installed");
+        let mut address = String::new();
+        BufReader::new(bus.stdout.take().unwrap()).read_line(&mut address).unwrap();
+        let address = address.trim().to_owned();
+        let world = Arc::new(Mutex::new(World {
+            state: EvseState::Available,
+            session: EvseSession::default(),
+            vehicle_id: String::new(),
+            contract: String::new(),
+            authorization: None,
+            permit: None,
+            available: true,
+            stopped: None,
+            register: 1000.0,
+            open: None,
+            meter_hangs: false,
+            meter_asked: 0,
+            verdict: Some((TokenStatus::Unknown, String::new())),
+            judged: Vec::new(),
+        }));
+        let woken = Arc::new(Notify::new());
+        let connection = voltry_service::connect(Some(&address)).await.unwrap();
+        let server = connection.object_server();
+        server.at(EVSE_PATH, FakeEvse(Arc::clone(&world))).await.unwrap();
+        let meter = FakeMeter { world: Arc::clone(&world), woken: Arc::clone(&woken) };
+        server.at(METER_PATH, meter).await.unwrap();
+        server.at(CSMS_PATH, FakeCsms(Arc::clone(&world))).await.unwrap();
+        for name in [names::evse(1).as_str(), METER_NAME, CSMS_NAME] {
+            connection.request_name(name).await.unwrap();
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("book.db");
+        let configuration = format!(
+            "[station]\nname = \"Test\"\npower_limit_w = 100000\ndatabase = {database:?}\n{table}\n\
+             [station.evse.1]\nenergy_meter = {{ name = \"{METER_NAME}\", path = \"{METER_PATH}\" }}\n"
+        );
+        std::fs::write(folder.path().join("voltry.toml"), configuration).unwrap();
+        let (destination, path) = (names::STATION, names::STATION_PATH);
+        let cache = CacheProperties::No;
+        let book = Book1Proxy::builder(&connection).destination(destination).path(path);
+        let station = Station1Proxy::builder(&connection).destination(destination).path(path);
+        let settings = Settings1Proxy::builder(&connection).destination(destination).path(path);
+        let mut rig = Self {
+            world,
+            book: book.cache_properties(cache).build().await.unwrap(),
+            station: station.cache_properties(cache).build().await.unwrap(),
+            settings: settings.cache_properties(cache).build().await.unwrap(),
+            woken,
+            daemon: None,
+            connection,
+            address,
+            folder,
+            _bus: Process(bus),
+        };
+        rig.start_daemon().await;
+        rig
+    }
+
+    /// Starts the daemon and waits until it answers and has seen the EVSE.
+    pub(crate) async fn start_daemon(&mut self) {
+        let log =
+            std::fs::File::options().append(true).create(true).open(self.folder.path().join("log")).unwrap();
+        let daemon = Command::new(env!("CARGO_BIN_EXE_voltry-station"))
+            .arg("--config")
+            .arg(self.folder.path())
+            .args(["--bus", &self.address])
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.daemon = Some(Process(daemon));
+        self.until("the station is up", async || {
+            self.station.evses().await.is_ok_and(|evses| evses[0].state != "absent")
+        })
+        .await;
+    }
+
+    /// Kills the daemon without a word.
+    pub(crate) fn kill(&mut self) {
+        self.daemon = None;
+    }
+
+    /// The book's files, as they are on the disk at this instant.
+    pub(crate) fn copy_book(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        // The write-ahead log first: what it lacks is in no newer page of the book.
+        ["book.db-wal", "book.db"]
+            .iter()
+            .map(|name| self.folder.path().join(name))
+            .filter_map(|path| std::fs::read(&path).ok().map(|bytes| (path, bytes)))
+            .collect()
+    }
+
+    /// Puts the book back to what the disk kept.
+    pub(crate) fn restore_book(&self, files: &[(PathBuf, Vec<u8>)]) {
+        for name in ["book.db", "book.db-wal", "book.db-shm"] {
+            let _ = std::fs::remove_file(self.folder.path().join(name));
+        }
+        for (path, bytes) in files {
+            std::fs::write(path, bytes).unwrap();
+        }
+    }
+
+    /// The file of the book.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.folder.path().join("book.db")
+    }
+
+    /// Waits for a condition.
+    pub(crate) async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
+        let started = Instant::now();
+        while !holds().await {
+            assert!(
+                started.elapsed() < SOON,
+                "{what}: not within {SOON:?}; {:?}\n{}",
+                self.world.lock().unwrap(),
+                std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+            );
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Waits until the world is like this.
+    pub(crate) async fn until_world(&self, what: &str, holds: impl Fn(&World) -> bool) {
+        self.until(what, async || holds(&self.world.lock().unwrap())).await;
+    }
+
+    /// Waits until the newest event is of this kind; returns all of them.
+    pub(crate) async fn until_newest(&self, kind: &str) -> Vec<SessionEvent> {
+        self.until(kind, async || self.kinds().await.last().is_some_and(|newest| newest == kind)).await;
+        self.events().await
+    }
+
+    /// The events of the book; numbered without gaps.
+    pub(crate) async fn events(&self) -> Vec<SessionEvent> {
+        let events = self.book.events(0, 500).await.unwrap();
+        assert!(events.windows(2).all(|pair| pair[0].number + 1 == pair[1].number), "{events:?}");
+        events
+    }
+
+    /// What happened, in words.
+    pub(crate) async fn kinds(&self) -> Vec<String> {
+        self.events().await.iter().map(|event| event.kind.to_string()).collect()
+    }
+
+    /// Changes the world, and lets the EVSE tell its state and session.
+    pub(crate) async fn change(&self, change: impl FnOnce(&mut World)) {
+        change(&mut self.world.lock().unwrap());
+        self.tell().await;
+    }
+
+    /// Lets the EVSE tell its properties.
+    pub(crate) async fn tell(&self) {
+        let served = self.connection.object_server().interface::<_, FakeEvse>(EVSE_PATH).await.unwrap();
+        let evse = served.get().await;
+        evse.state_changed(served.signal_emitter()).await.unwrap();
+        evse.session_changed(served.signal_emitter()).await.unwrap();
+    }
+
+    /// A vehicle is plugged in, with this id of its session.
+    pub(crate) async fn plug(&self, id: u64) {
+        self.change(|world| {
+            world.state = EvseState::Authorizing;
+            world.session = EvseSession { id, plugged_at: now().as_micros(), ..EvseSession::default() };
+        })
+        .await;
+    }
+
+    /// The vehicle leaves.
+    pub(crate) async fn unplug(&self) {
+        self.change(|world| {
+            world.state = EvseState::Available;
+            world.session = EvseSession::default();
+            (world.vehicle_id, world.contract) = (String::new(), String::new());
+        })
+        .await;
+    }
+
+    /// Delivery ends for this reason.
+    pub(crate) async fn end(&self, words: &str) {
+        self.change(|world| {
+            world.state = EvseState::Finished;
+            world.session.ended_at = now().as_micros();
+            words.clone_into(&mut world.session.end_reason);
+        })
+        .await;
+    }
+
+    /// Current flows, or with 0 none; the vehicle wants `wanted` amperes.
+    pub(crate) async fn flow(&self, current: f64, wanted: f64) {
+        self.change(|world| world.state = EvseState::Charging).await;
+        let live = Live {
+            sequence: 1,
+            voltage: 400.0,
+            current,
+            target_voltage: 400.0,
+            target_current: wanted,
+            soc: 42.0,
+            energy: 0.0,
+            at: now().as_micros(),
+        };
+        let served = self.connection.object_server().interface::<_, FakeEvse>(EVSE_PATH).await.unwrap();
+        FakeEvse::live(served.signal_emitter(), live).await.unwrap();
+    }
+
+    /// The meter counts to this, and says so.
+    pub(crate) async fn meter(&self, register: f64) {
+        let reading = {
+            let mut world = self.world.lock().unwrap();
+            world.register = register;
+            reading(&world)
+        };
+        let served = self.connection.object_server().interface::<_, FakeMeter>(METER_PATH).await.unwrap();
+        FakeMeter::reading(served.signal_emitter(), reading).await.unwrap();
+    }
+
+    /// Lets the meter answer again.
+    pub(crate) fn wake_meter(&self) {
+        self.world.lock().unwrap().meter_hangs = false;
+        self.woken.notify_waiters();
+    }
+}
