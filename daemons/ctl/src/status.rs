@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde::Serialize;
-use voltry_bus::{EvseStatus, Station1Proxy};
+use voltry_bus::{Connector, EvseStatus, Station1Proxy};
 use zbus::Connection;
 
 use crate::outcome::{Failure, Outcome};
@@ -56,6 +56,9 @@ async fn reachable(station: &Station1Proxy<'_>) -> Result<(), Failure> {
 struct Shown {
     #[serde(flatten)]
     status: EvseStatus,
+    /// As a driver meets it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connector: Option<Connector>,
     #[serde(skip_serializing_if = "Option::is_none")]
     vehicle: Option<Vehicle>,
 }
@@ -73,9 +76,12 @@ async fn read(
             return Err(Failure::Refused(format!("there is no EVSE {evse}")));
         }
     }
+    // A station of before it had them answers without.
+    let connectors = station.connectors().await.unwrap_or_default();
     let shown = statuses.into_iter().map(async |status| {
         let vehicle = vehicle::at(links, status.evse).await;
-        Shown { status, vehicle }
+        let connector = connectors.iter().find(|connector| connector.evse == status.evse).cloned();
+        Shown { status, connector, vehicle }
     });
     Ok((station.name().await?, join_all(shown).await))
 }
@@ -102,7 +108,10 @@ fn text(name: &str, shown: &[Shown]) -> String {
         ]);
     }
     let _ = writeln!(out, "{rows}");
-    for Shown { status, vehicle } in shown {
+    for Shown { status, connector, vehicle } in shown {
+        for line in connector.iter().flat_map(orders) {
+            let _ = writeln!(out, "EVSE {}: {line}", status.evse);
+        }
         if let Some(vehicle) = vehicle {
             let _ = writeln!(out, "EVSE {}: {}", status.evse, vehicle.line());
         }
@@ -118,6 +127,18 @@ fn text(name: &str, shown: &[Shown]) -> String {
         }
     }
     out
+}
+
+/// What was ordered for an EVSE: a reservation that holds it, a limit below what it could do.
+fn orders(connector: &Connector) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !connector.reservation.is_empty() {
+        lines.push(format!("reserved, reservation {}", connector.reservation));
+    }
+    if connector.limit_origin != "hardware" {
+        lines.push(format!("limited to {} by {}", kilowatts(connector.limit), connector.limit_origin));
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -138,7 +159,7 @@ mod tests {
             transaction: 17,
             faults: Vec::new(),
         };
-        Shown { status, vehicle: None }
+        Shown { status, connector: None, vehicle: None }
     }
 
     #[test]
@@ -146,6 +167,24 @@ mod tests {
         let text = text("Test", &[status("charging")]);
         for part in ["charging", "50.0 kW", "400.0 V", "125.0 A", "1.204 kWh", "54 %", "17"] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_reservation_and_a_limit_are_shown_with_whose_they_are() {
+        let mut held = status("available");
+        held.connector = Some(Connector {
+            evse: 2,
+            state: "reserved".to_owned(),
+            since: 0,
+            transaction: 0,
+            reservation: "17".to_owned(),
+            limit: 20_000.0,
+            limit_origin: "csms".to_owned(),
+        });
+        let text = text("Test", &[held]);
+        for line in ["EVSE 2: reserved, reservation 17", "EVSE 2: limited to 20.0 kW by csms"] {
+            assert!(text.contains(line), "{line} is missing in\n{text}");
         }
     }
 
