@@ -1,5 +1,8 @@
 use super::*;
 
+/// What is written, and how it is kept.
+type Kept = (&'static str, &'static str);
+
 fn spec(name: &'static str, kind: Kind) -> Spec {
     Spec {
         name,
@@ -16,7 +19,7 @@ fn spec(name: &'static str, kind: Kind) -> Spec {
 #[test]
 fn a_value_of_its_kind_is_taken_and_any_other_refused() {
     let choices = &["Voltage", "SoC"];
-    let kinds: [(Kind, &[(&str, &str)], &[&str]); 6] = [
+    let kinds: [(Kind, &[Kept], &[&str]); 6] = [
         (Kind::Boolean, &[("true", "true"), ("False", "false")], &["1", "", "yes"]),
         (Kind::Integer { minimum: 0, maximum: 60 }, &[("60", "60"), (" 07 ", "7")], &["61", "-1", "1.0", ""]),
         (
