@@ -5,7 +5,7 @@ mod insulation_monitor;
 
 use anyhow::Context as _;
 use voltry_bus::Error;
-use voltry_service::{Daemon, Device, FaultLog, Identity, Watchdog, clock};
+use voltry_service::{Daemon, Device, FaultLog, Identity, RateLimit, Watchdog, clock};
 
 use crate::config::{Role, Served, Settings};
 use crate::driver::{Denied, Event};
@@ -73,6 +73,9 @@ pub async fn publish(mut objects: Vec<Object>, mut events: Events) -> zbus::Resu
     Ok(())
 }
 
+/// Lines of log a minute about one device, however it comes and goes.
+const LINES_A_MINUTE: u32 = 20;
+
 /// A served device.
 pub struct Object {
     path: String,
@@ -80,6 +83,7 @@ pub struct Object {
     device: Device,
     faults: FaultLog,
     role: Interfaces,
+    changes: RateLimit,
 }
 
 enum Interfaces {
@@ -100,21 +104,32 @@ impl Object {
             }
         };
         let device = Device::serve(connection, &path, identity.clone()).await?;
-        Ok(Self { path, identity, device, faults: FaultLog::new(), role })
+        Ok(Self {
+            path,
+            identity,
+            device,
+            faults: FaultLog::new(),
+            role,
+            changes: RateLimit::allowing(LINES_A_MINUTE),
+        })
     }
 
     async fn tell(&mut self, event: Event) -> zbus::Result<()> {
         match (event, &mut self.role) {
             (Event::Online(online), _) => {
-                if online {
-                    tracing::info!(object = self.path, "online");
-                } else {
-                    tracing::warn!(object = self.path, "the device does not answer any more");
+                match self.changes.count(clock::now()) {
+                    Some(count) if online => tracing::info!(object = self.path, count, "online"),
+                    Some(count) => {
+                        tracing::warn!(object = self.path, count, "the device does not answer any more");
+                    }
+                    None => {}
                 }
                 self.device.set_online(online);
             }
             (Event::Identified { model, firmware }, _) => {
-                tracing::info!(object = self.path, model, firmware, "identified");
+                if let Some(count) = self.changes.count(clock::now()) {
+                    tracing::info!(object = self.path, model, firmware, count, "identified");
+                }
                 if !model.is_empty() {
                     self.identity.model = model;
                 }
@@ -123,13 +138,17 @@ impl Object {
             }
             (Event::Fault { code, cause }, _) => {
                 if self.faults.raise(code, cause.clone(), clock::now()) {
-                    tracing::warn!(object = self.path, code, cause, "fault");
+                    if let Some(count) = self.changes.count(clock::now()) {
+                        tracing::warn!(object = self.path, code, cause, count, "fault");
+                    }
                     self.device.set_faults(&self.faults);
                 }
             }
             (Event::FaultGone(code), _) => {
                 if self.faults.remove(code) {
-                    tracing::info!(object = self.path, code, "fault gone");
+                    if let Some(count) = self.changes.count(clock::now()) {
+                        tracing::info!(object = self.path, code, count, "fault gone");
+                    }
                     self.device.set_faults(&self.faults);
                 }
             }
@@ -142,7 +161,9 @@ impl Object {
             }
             (Event::Active(active), Interfaces::Monitor(monitor)) => monitor.active(active).await?,
             (Event::SelfTestFinished { passed, detail, at }, Interfaces::Monitor(monitor)) => {
-                tracing::info!(object = self.path, passed, detail, "self-test finished");
+                if let Some(count) = self.changes.count(clock::now()) {
+                    tracing::info!(object = self.path, passed, detail, count, "self-test finished");
+                }
                 monitor.self_test_finished(passed, detail, at).await?;
             }
             (

@@ -5,14 +5,18 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore, watch};
 use voltry_bus::{Error, MeterReading, SignedReading};
+use voltry_service::Refusals;
 use zbus::interface;
 use zbus::object_server::{InterfaceRef, SignalEmitter};
 
 use crate::driver::{Done, Order, Reading};
 use crate::task::Orders;
 use crate::transaction::{OpenTransaction, TransactionError};
+
+/// Calls that may wait for the transaction's ledger; more are refused as busy.
+const CALLS_MAX: usize = 8;
 
 /// A served meter.
 pub(super) struct EnergyMeter {
@@ -41,6 +45,8 @@ impl EnergyMeter {
             sequence: current,
             unfinished: watch::Sender::new(unfinished),
             ledger: Arc::new(Mutex::new(Ledger { open, stopped: None })),
+            calls: Semaphore::new(CALLS_MAX),
+            refusals: Refusals::new(),
         };
         connection.object_server().at(path, interface).await?;
         let served = connection.object_server().interface(path).await?;
@@ -97,6 +103,9 @@ struct EnergyMeter1 {
     sequence: watch::Receiver<u64>,
     unfinished: watch::Sender<String>,
     ledger: Arc<Mutex<Ledger>>,
+    /// Who holds the ledger, or waits for it.
+    calls: Semaphore,
+    refusals: Refusals,
 }
 
 impl EnergyMeter1 {
@@ -120,11 +129,56 @@ impl EnergyMeter1 {
             at: reading.at.as_micros(),
         })
     }
+
+    async fn started(
+        &self,
+        transaction: String,
+        emitter: &SignalEmitter<'_>,
+    ) -> Result<SignedReading, Error> {
+        let _place = self.calls.try_acquire().map_err(|_| too_many())?;
+        let ledger = Arc::clone(&self.ledger).lock_owned().await;
+        ledger.open.may_start(&transaction)?;
+        let reading = self.unsigned().await?;
+        let name = transaction.clone();
+        on_disk(ledger, move |ledger| ledger.open.start(&transaction)).await?;
+        tracing::info!(transaction = name, energy = reading.energy, "transaction started");
+        self.unfinished.send_replace(name);
+        self.unfinished_changed(emitter).await?;
+        Ok(reading)
+    }
+
+    async fn stopped(
+        &self,
+        transaction: String,
+        emitter: &SignalEmitter<'_>,
+    ) -> Result<SignedReading, Error> {
+        let _place = self.calls.try_acquire().map_err(|_| too_many())?;
+        let ledger = Arc::clone(&self.ledger).lock_owned().await;
+        if let Err(refused) = ledger.open.may_stop(&transaction) {
+            return Ok(ledger.stopped(&transaction).ok_or(refused)?);
+        }
+        let reading = self.unsigned().await?;
+        let (name, kept) = (transaction.clone(), reading.clone());
+        on_disk(ledger, move |ledger| {
+            ledger.open.stop(&transaction)?;
+            ledger.stopped = Some((transaction, kept));
+            Ok(())
+        })
+        .await?;
+        tracing::info!(transaction = name, energy = reading.energy, "transaction stopped");
+        self.unfinished.send_replace(String::new());
+        self.unfinished_changed(emitter).await?;
+        Ok(reading)
+    }
+}
+
+fn too_many() -> Error {
+    Error::Busy("too many calls wait for the meter".into())
 }
 
 /// Syncing a disk may take long; the line's rhythm must not wait for it.
 async fn on_disk(
-    ledger: tokio::sync::OwnedMutexGuard<Ledger>,
+    ledger: OwnedMutexGuard<Ledger>,
     change: impl FnOnce(&mut Ledger) -> Result<(), TransactionError> + Send + 'static,
 ) -> Result<(), Error> {
     let mut ledger = ledger;
@@ -139,7 +193,7 @@ impl EnergyMeter1 {
 
     // One argument that is a structure: a bare structure would go out as its fields.
     async fn read_register(&self) -> Result<(MeterReading,), Error> {
-        let reading = self.registers().await?;
+        let reading = self.refusals.note("ReadRegister", self.registers().await)?;
         Ok((wire(reading, *self.sequence.borrow()),))
     }
 
@@ -151,15 +205,7 @@ impl EnergyMeter1 {
         _tariff: String,
         #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
     ) -> Result<(SignedReading,), Error> {
-        let ledger = Arc::clone(&self.ledger).lock_owned().await;
-        ledger.open.may_start(&transaction)?;
-        let reading = self.unsigned().await?;
-        let name = transaction.clone();
-        on_disk(ledger, move |ledger| ledger.open.start(&transaction)).await?;
-        tracing::info!(transaction = name, energy = reading.energy, "transaction started");
-        self.unfinished.send_replace(name);
-        self.unfinished_changed(&emitter).await?;
-        Ok((reading,))
+        Ok((self.refusals.note("Start", self.started(transaction, &emitter).await)?,))
     }
 
     async fn stop(
@@ -167,22 +213,7 @@ impl EnergyMeter1 {
         transaction: String,
         #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
     ) -> Result<(SignedReading,), Error> {
-        let ledger = Arc::clone(&self.ledger).lock_owned().await;
-        if let Err(refused) = ledger.open.may_stop(&transaction) {
-            return Ok((ledger.stopped(&transaction).ok_or(refused)?,));
-        }
-        let reading = self.unsigned().await?;
-        let (name, kept) = (transaction.clone(), reading.clone());
-        on_disk(ledger, move |ledger| {
-            ledger.open.stop(&transaction)?;
-            ledger.stopped = Some((transaction, kept));
-            Ok(())
-        })
-        .await?;
-        tracing::info!(transaction = name, energy = reading.energy, "transaction stopped");
-        self.unfinished.send_replace(String::new());
-        self.unfinished_changed(&emitter).await?;
-        Ok((reading,))
+        Ok((self.refusals.note("Stop", self.stopped(transaction, &emitter).await)?,))
     }
 
     #[zbus(property)]

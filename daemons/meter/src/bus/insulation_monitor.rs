@@ -3,6 +3,7 @@
 
 use tokio::sync::watch;
 use voltry_bus::{Error, InsulationReading, SelfTestResult, VoltageReading};
+use voltry_service::Refusals;
 use voltry_units::{Ohms, Timestamp, Volts};
 use zbus::interface;
 use zbus::object_server::{InterfaceRef, SignalEmitter};
@@ -27,7 +28,9 @@ impl InsulationMonitor {
     ) -> zbus::Result<Self> {
         let active = watch::Sender::new(false);
         let server = connection.object_server();
-        server.at(path, InsulationMonitor1 { orders, active: active.subscribe() }).await?;
+        server
+            .at(path, InsulationMonitor1 { orders, active: active.subscribe(), refusals: Refusals::new() })
+            .await?;
         server.at(path, VoltageMonitor1).await?;
         let monitor = server.interface(path).await?;
         let voltmeter = server.interface(path).await?;
@@ -81,6 +84,7 @@ impl InsulationMonitor {
 struct InsulationMonitor1 {
     orders: Orders,
     active: watch::Receiver<bool>,
+    refusals: Refusals,
 }
 
 #[interface(name = "org.voltry.InsulationMonitor1")]
@@ -92,12 +96,12 @@ impl InsulationMonitor1 {
     async fn self_test_finished(emitter: &SignalEmitter<'_>, result: SelfTestResult) -> zbus::Result<()>;
 
     async fn set_active(&self, active: bool) -> Result<(), Error> {
-        self.orders.place(Order::SetActive(active)).await?;
+        self.refusals.note("SetActive", self.orders.place(Order::SetActive(active)).await)?;
         Ok(())
     }
 
     async fn start_self_test(&self) -> Result<(), Error> {
-        self.orders.place(Order::StartSelfTest).await?;
+        self.refusals.note("StartSelfTest", self.orders.place(Order::StartSelfTest).await)?;
         Ok(())
     }
 

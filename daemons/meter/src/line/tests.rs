@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use voltry_service::clock;
 
@@ -202,7 +203,7 @@ fn mbap(transaction: u16, rest: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn after_a_miss_a_tcp_connection_is_closed_and_its_late_replies_with_it() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let mut line = Line::new(Port::Tcp { address }, clock::now);
     let request = holding(1, 1);
@@ -219,6 +220,95 @@ async fn after_a_miss_a_tcp_connection_is_closed_and_its_late_replies_with_it() 
         second.write_all(&mbap(0, &[3, 3, 2, 0, 8])).await.unwrap();
     });
     assert_eq!(result, Ok(vec![8]));
+}
+
+/// A line to a TCP peer, and where that listens.
+async fn tcp() -> (Line, TcpListener) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    (Line::new(Port::Tcp { address }, clock::now), listener)
+}
+
+/// Answers the first request of a new connection with these bytes.
+async fn answer_anew(listener: &TcpListener, reply: &[u8]) -> TcpStream {
+    let accepted = timeout(Duration::from_secs(5), listener.accept()).await;
+    let (mut stream, _) = accepted.expect("it connects anew").unwrap();
+    stream.read_exact(&mut [0; 12]).await.unwrap();
+    // The line may have heard enough before all is written.
+    let _ = stream.write_all(reply).await;
+    stream
+}
+
+const IMPATIENT: Peer = Peer { timeout: Duration::from_millis(20), ..PEER };
+
+#[tokio::test]
+async fn a_tcp_reply_cut_short_anywhere_is_refused_and_the_next_connection_serves() {
+    let (mut line, listener) = tcp().await;
+    let (request, good) = (holding(1, 1), mbap(0, &[3, 3, 2, 0, 8]));
+    for length in 0..good.len() {
+        let closing = async { drop(answer_anew(&listener, &good[..length]).await) };
+        let ((_, result), ()) = tokio::join!(line.exchange(PEER, &request), closing);
+        assert!(matches!(result, Err(Failure::Transport(_) | Failure::Protocol(_))), "{length}: {result:?}");
+        let silent = answer_anew(&listener, &good[..length]);
+        let ((_, result), _held) = tokio::join!(line.exchange(IMPATIENT, &request), silent);
+        assert_eq!(result, Err(Failure::Timeout(IMPATIENT.timeout)), "{length}");
+    }
+    let ((_, result), _held) = tokio::join!(line.exchange(PEER, &request), answer_anew(&listener, &good));
+    assert_eq!(result, Ok(vec![8]));
+}
+
+#[tokio::test]
+async fn a_tcp_reply_larger_than_asked_for_is_refused_and_the_next_connection_serves() {
+    let (mut line, listener) = tcp().await;
+    let request = holding(1, 1);
+    let long = |rest: &[u8], length: usize| mbap(0, &[rest, &vec![0; length - rest.len()]].concat());
+    let mut endless = long(&[3, 3, 2, 0, 8], 65_535);
+    endless.truncate(1000);
+    for (kind, reply) in [
+        ("64 KiB, all there", long(&[3, 3, 2, 0, 8], 65_535)),
+        ("64 KiB, not all there", endless),
+        ("two registers", mbap(0, &[3, 3, 4, 0, 8, 0, 9])),
+        ("as many as a frame holds", long(&[3, 3, 250], 253)),
+        ("a count that the frame does not hold", mbap(0, &[3, 3, 250, 0, 8])),
+        ("a frame that goes on after its registers", mbap(0, &[3, 3, 2, 0, 8, 0, 9])),
+        ("no length", vec![0, 0, 0, 0, 0, 0, 3, 3, 2, 0, 8]),
+        ("another protocol", vec![0, 0, 0xFF, 0xFF, 0, 5, 3, 3, 2, 0, 8]),
+    ] {
+        let answered = answer_anew(&listener, &reply);
+        let ((_, result), _held) = tokio::join!(line.exchange(IMPATIENT, &request), answered);
+        assert!(result.is_err(), "{kind}: {result:?}");
+    }
+    let good = mbap(0, &[3, 3, 2, 0, 8]);
+    let ((_, result), _held) = tokio::join!(line.exchange(PEER, &request), answer_anew(&listener, &good));
+    assert_eq!(result, Ok(vec![8]));
+}
+
+#[tokio::test]
+async fn a_tcp_peer_that_talks_without_end_is_given_up_and_connected_anew() {
+    let (mut line, listener) = tcp().await;
+    let request = holding(1, 1);
+    // Good replies, all to the first request: none may be taken for the answer to the second.
+    let reply = mbap(0, &[3, 3, 2, 0, 8]).repeat(100);
+    let talk = async {
+        let mut stream = answer_anew(&listener, &reply).await;
+        while stream.write_all(&reply).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let give_up = async {
+        let (_, first) = line.exchange(PEER, &request).await;
+        assert_eq!(first, Ok(vec![8]));
+        line.exchange(PEER, &request).await.1
+    };
+    let (second, ()) = tokio::join!(give_up, talk);
+    assert!(
+        matches!(second, Err(Failure::Transport(ref text)) if text.contains("fall silent")),
+        "{second:?}"
+    );
+    assert!(line.take_stray() > 100 * reply.len(), "it was read and thrown away");
+    let good = mbap(0, &[3, 3, 2, 0, 9]);
+    let ((_, result), _held) = tokio::join!(line.exchange(PEER, &request), answer_anew(&listener, &good));
+    assert_eq!(result, Ok(vec![9]));
 }
 
 fn quickly<F: Future>(test: F) -> F::Output {
@@ -247,6 +337,26 @@ proptest! {
             let good = frame(&[3, 3, 2, 0, 9]);
             let ((_, result), ()) = tokio::join!(line.exchange(PEER, &request), answer(&mut device, &good));
             assert_eq!(result, Ok(vec![9]), "and works on");
+        });
+    }
+
+    #[test]
+    fn no_bytes_of_a_tcp_peer_bring_the_line_down(
+        noise in proptest::collection::vec(any::<u8>(), 0..300),
+        function in prop::sample::select(vec![3_u8, 4, 0x10, 0x11, 0x16, 0x18, 0x2B, 0x83, 0xAB]),
+        framed in any::<bool>(),
+    ) {
+        let noise = if framed { mbap(0, &[&[3, function], &noise[..]].concat()) } else { noise };
+        quickly(async {
+            let (mut line, listener) = tcp().await;
+            let peer = Peer { timeout: Duration::from_millis(10), ..PEER };
+            let request = holding(1, 1);
+            let ((_, result), held) =
+                tokio::join!(line.exchange(peer, &request), answer_anew(&listener, &noise));
+            if let Ok(words) = result {
+                assert_eq!(words.len(), 1);
+            }
+            drop((line, held));
         });
     }
 }
