@@ -10,6 +10,7 @@ use voltry_bus::{
     Authorization, ChargeLimits, Error, EvseLimits, LinkEnd, LinkPhase, MeterRegister, PhaseAnswer,
     PhaseEntry, PilotOutput, Powerline, PowerlineState, VehicleLimits, VehicleNeeds, VehicleState,
 };
+use voltry_service::{Refusals, clock};
 use voltry_units::{Amps, Measured, Percent, Timestamp, Volts, WattHours, Watts};
 use zbus::object_server::SignalEmitter;
 use zbus::{Connection, interface};
@@ -50,6 +51,7 @@ const NO_MODEM: Powerline = Powerline {
 struct EvLink1 {
     pushed: Arc<watch::Sender<Pushed>>,
     told: watch::Receiver<Told>,
+    refusals: Arc<Refusals>,
 }
 
 /// Tells evse what happens.
@@ -82,7 +84,7 @@ pub async fn serve(
         contract: Arc::from(""),
         powerline: NO_MODEM,
     });
-    let object = EvLink1 { pushed: Arc::clone(&pushed), told: receiver };
+    let object = EvLink1 { pushed: Arc::clone(&pushed), told: receiver, refusals: Arc::new(Refusals::new()) };
     connection.object_server().at(path, object.clone()).await?;
     let certificates = Certificates::serve(connection, path, Arc::clone(&pushed)).await?;
     let emitter = SignalEmitter::new(connection, path.to_owned())?;
@@ -106,21 +108,7 @@ impl EvLink1 {
     }
 
     fn set_limits(&self, limits: EvseLimits) -> Result<(), Error> {
-        let limits = Limits {
-            voltage_min: Volts::from_si(limits.voltage_min)?,
-            voltage_max: Volts::from_si(limits.voltage_max)?,
-            current_min: Amps::from_si(limits.current_min)?,
-            current_max: Amps::from_si(limits.current_max)?,
-            power_max: Watts::from_si(limits.power_max)?,
-        };
-        let sane = limits.voltage_min >= Volts::ZERO
-            && limits.voltage_min <= limits.voltage_max
-            && limits.current_min >= Amps::ZERO
-            && limits.current_min <= limits.current_max
-            && limits.power_max >= Watts::ZERO;
-        if !sane {
-            return Err(Error::OutOfRange("a limit below zero, or a minimum above its maximum".to_owned()));
-        }
+        let limits = self.refusals.note("SetLimits", checked_limits(limits))?;
         self.pushed.send_modify(|pushed| pushed.limits = Some(limits));
         Ok(())
     }
@@ -134,30 +122,14 @@ impl EvLink1 {
     }
 
     fn set_present(&self, present: voltry_bus::Present) -> Result<(), Error> {
-        let at = past(present.at)?;
-        let present = Present {
-            phase: present.phase,
-            voltage: Volts::from_si(present.voltage)?,
-            current: Amps::from_si(present.current)?,
-            isolation: present.isolation,
-            status: present.status,
-            limited: Limited {
-                voltage: present.voltage_limited,
-                current: present.current_limited,
-                power: present.power_limited,
-            },
-        };
-        self.pushed.send_modify(|pushed| pushed.present = Some(Measured::new(present, at)));
+        let present = self.refusals.note("SetPresent", checked_present(&present))?;
+        self.pushed.send_modify(|pushed| pushed.present = Some(present));
         Ok(())
     }
 
     fn set_meter(&self, meter: MeterRegister) -> Result<(), Error> {
-        let at = past(meter.at)?;
-        let energy = WattHours::from_si(meter.energy)?;
-        if energy < WattHours::ZERO {
-            return Err(Error::OutOfRange("a register below zero".to_owned()));
-        }
-        self.pushed.send_modify(|pushed| pushed.meter = Some(Measured::new(energy, at)));
+        let register = self.refusals.note("SetMeter", checked_register(&meter))?;
+        self.pushed.send_modify(|pushed| pushed.meter = Some(register));
         Ok(())
     }
 
@@ -225,12 +197,57 @@ impl EvLink1 {
 
 /// What is stamped later than now would stay fresh until then.
 fn past(micros: u64) -> Result<Timestamp, Error> {
-    let (at, now) = (Timestamp::from_micros(micros), voltry_service::clock::now());
+    let (at, now) = (Timestamp::from_micros(micros), clock::now());
     if at > now {
         let by = at.since(now).as_micros();
         return Err(Error::FromTheFuture(format!("stamped {by} µs later than now")));
     }
     Ok(at)
+}
+
+fn checked_limits(limits: EvseLimits) -> Result<Limits, Error> {
+    let limits = Limits {
+        voltage_min: Volts::from_si(limits.voltage_min)?,
+        voltage_max: Volts::from_si(limits.voltage_max)?,
+        current_min: Amps::from_si(limits.current_min)?,
+        current_max: Amps::from_si(limits.current_max)?,
+        power_max: Watts::from_si(limits.power_max)?,
+    };
+    let sane = limits.voltage_min >= Volts::ZERO
+        && limits.voltage_min <= limits.voltage_max
+        && limits.current_min >= Amps::ZERO
+        && limits.current_min <= limits.current_max
+        && limits.power_max >= Watts::ZERO;
+    if !sane {
+        return Err(Error::OutOfRange("a limit below zero, or a minimum above its maximum".to_owned()));
+    }
+    Ok(limits)
+}
+
+fn checked_present(present: &voltry_bus::Present) -> Result<Measured<Present>, Error> {
+    let at = past(present.at)?;
+    let present = Present {
+        phase: present.phase,
+        voltage: Volts::from_si(present.voltage)?,
+        current: Amps::from_si(present.current)?,
+        isolation: present.isolation,
+        status: present.status,
+        limited: Limited {
+            voltage: present.voltage_limited,
+            current: present.current_limited,
+            power: present.power_limited,
+        },
+    };
+    Ok(Measured::new(present, at))
+}
+
+fn checked_register(meter: &MeterRegister) -> Result<Measured<WattHours>, Error> {
+    let at = past(meter.at)?;
+    let energy = WattHours::from_si(meter.energy)?;
+    if energy < WattHours::ZERO {
+        return Err(Error::OutOfRange("a register below zero".to_owned()));
+    }
+    Ok(Measured::new(energy, at))
 }
 
 fn cut(reason: &str) -> Arc<str> {

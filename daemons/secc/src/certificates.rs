@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use voltry_bus::{CertificateRequest, Error};
+use voltry_service::Refusals;
 use zbus::object_server::SignalEmitter;
 use zbus::{Connection, interface};
 
@@ -27,6 +28,7 @@ pub(crate) struct Certificates {
 struct ContractCertificates1 {
     pushed: Arc<watch::Sender<Pushed>>,
     open: Arc<watch::Sender<Open>>,
+    refusals: Refusals,
 }
 
 impl Certificates {
@@ -36,7 +38,7 @@ impl Certificates {
         pushed: Arc<watch::Sender<Pushed>>,
     ) -> zbus::Result<Self> {
         let open = Arc::new(watch::Sender::new(None));
-        let served = ContractCertificates1 { pushed, open: Arc::clone(&open) };
+        let served = ContractCertificates1 { pushed, open: Arc::clone(&open), refusals: Refusals::new() };
         connection.object_server().at(path, served).await?;
         Ok(Self { emitter: SignalEmitter::new(connection, path.to_owned())?, open })
     }
@@ -69,20 +71,23 @@ impl Certificates {
     }
 }
 
+fn checked(answer: voltry_bus::CertificateAnswer, open: Open) -> Result<CertificateAnswer, Error> {
+    let Some((id, protocol, update)) = open.filter(|(id, ..)| *id == answer.id) else {
+        return Err(Error::Stale(format!("request {} is not open", answer.id)));
+    };
+    let message = Some(answer.message).filter(|message| !message.is_empty());
+    let refused = match &message {
+        Some(message) => v2g::certificate_refused(protocol, update, message).map_err(Error::Invalid)?,
+        None => true,
+    };
+    Ok(CertificateAnswer { id, message: message.map(Into::into), refused })
+}
+
 #[interface(name = "org.voltry.ContractCertificates1", spawn = false)]
 impl ContractCertificates1 {
     fn answer(&self, answer: voltry_bus::CertificateAnswer) -> Result<(), Error> {
-        let open = *self.open.borrow();
-        let Some((id, protocol, update)) = open.filter(|(id, ..)| *id == answer.id) else {
-            return Err(Error::Stale(format!("request {} is not open", answer.id)));
-        };
-        let message = Some(answer.message).filter(|message| !message.is_empty());
-        let refused = match &message {
-            Some(message) => v2g::certificate_refused(protocol, update, message).map_err(Error::Invalid)?,
-            None => true,
-        };
+        let certificate = self.refusals.note("Answer", checked(answer, *self.open.borrow()))?;
         self.open.send_replace(None);
-        let certificate = CertificateAnswer { id, message: message.map(Into::into), refused };
         self.pushed.send_modify(|pushed| pushed.certificate = Some(certificate));
         Ok(())
     }

@@ -45,6 +45,9 @@ const DISCOVERY_RATE: u32 = 20;
 /// Connections a second.
 const CONNECTION_RATE: u32 = 5;
 
+/// Lines of log a minute about conversations, of which a whole one has some fifteen.
+const LINES_A_MINUTE: u32 = 60;
+
 /// Serves the vehicle's communication until the daemon has to end.
 ///
 /// # Errors
@@ -115,6 +118,8 @@ pub struct Link {
     discoveries: Throttle,
     connections: Throttle,
     complaints: HashMap<&'static str, RateLimit>,
+    /// Lines of log about what vehicles do; the conversation itself is kept in [`V2gLog`].
+    lines: RateLimit,
     watchdog: Watchdog,
     buffer: Box<[u8; 2048]>,
 }
@@ -154,6 +159,7 @@ impl Link {
             discoveries: Throttle::new(DISCOVERY_RATE),
             connections: Throttle::new(CONNECTION_RATE),
             complaints: HashMap::new(),
+            lines: RateLimit::allowing(LINES_A_MINUTE),
             watchdog: Watchdog::from_environment(),
             buffer: Box::new([0; 2048]),
         }

@@ -114,6 +114,8 @@ pub struct Session {
     receipts: Receipts,
     /// The target that was told last, in which phase, and when.
     target: Option<(Target, u64, Timestamp)>,
+    /// Why the vehicle was warned, for the log.
+    warning: Option<String>,
     events: VecDeque<Event>,
 }
 
@@ -151,6 +153,7 @@ impl Session {
             contract: None,
             receipts: Receipts::default(),
             target: None,
+            warning: None,
             events: VecDeque::new(),
         }
     }
@@ -235,6 +238,11 @@ impl Session {
     #[must_use]
     pub fn take_said(&mut self) -> Vec<Said> {
         self.wire.take_said()
+    }
+
+    /// Why the vehicle was warned since the last call, for the log.
+    pub fn take_warning(&mut self) -> Option<String> {
+        self.warning.take()
     }
 
     /// What to tell evse.
@@ -408,8 +416,8 @@ impl Session {
                 }
             }
             Verdict::Warn(code, cause) => {
-                tracing::info!(request = held.request.name(), %cause, "the vehicle is warned");
                 let body = question.body(Processing::Finished, true);
+                self.warning = Some(format!("{}: {cause}", held.request.name()));
                 if self.send(now, &Answer { code, body }) {
                     self.await_request(now);
                 }

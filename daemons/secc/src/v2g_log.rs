@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use voltry_bus::{Error, V2gConversation, V2gMessage};
-use voltry_service::clock;
+use voltry_service::{Refusals, clock};
 use voltry_units::Timestamp;
 use zbus::object_server::SignalEmitter;
 use zbus::{Connection, interface};
@@ -48,6 +49,8 @@ pub struct V2gLog {
 /// The served object.
 struct V2gLog1 {
     kept: Arc<Mutex<Kept>>,
+    reading: Arc<Semaphore>,
+    refusals: Refusals,
 }
 
 impl V2gLog {
@@ -57,7 +60,9 @@ impl V2gLog {
     /// If the path is none.
     pub async fn serve(connection: &Connection, path: &str) -> zbus::Result<Self> {
         let kept = Arc::default();
-        connection.object_server().at(path, V2gLog1 { kept: Arc::clone(&kept) }).await?;
+        let reading = Arc::new(Semaphore::new(1));
+        let served = V2gLog1 { kept: Arc::clone(&kept), reading, refusals: Refusals::new() };
+        connection.object_server().at(path, served).await?;
         Ok(Self { kept, emitter: SignalEmitter::new(connection, path.to_owned())? })
     }
 
@@ -144,6 +149,23 @@ fn wire(time: i64, said: &Said) -> V2gMessage {
     }
 }
 
+impl V2gLog1 {
+    /// One conversation at a time: each is copied, and decoded on a thread of its own.
+    async fn decoded(&self, began: i64) -> Result<Vec<V2gMessage>, Error> {
+        let reading = Arc::clone(&self.reading).try_acquire_owned();
+        let reading = reading.map_err(|_| Error::Busy("another conversation is being read".to_owned()))?;
+        let transcript = locked(&self.kept).transcripts.iter().find(|one| one.began == began).cloned();
+        let transcript =
+            transcript.ok_or_else(|| Error::Invalid(format!("no conversation began at {began}")))?;
+        // Decoding some thousand messages takes longer than a vehicle may wait for its answer.
+        let decoding = tokio::task::spawn_blocking(move || {
+            let _reading = reading;
+            transcript.messages().map(|(time, said)| wire(*time, said)).collect()
+        });
+        decoding.await.map_err(|_| Error::Unavailable("the daemon is ending".to_owned()))
+    }
+}
+
 #[interface(name = "org.voltry.V2gLog1")]
 impl V2gLog1 {
     fn conversations(&self) -> Vec<V2gConversation> {
@@ -160,19 +182,13 @@ impl V2gLog1 {
     }
 
     async fn read(&self, began: i64) -> Result<Vec<V2gMessage>, Error> {
-        let transcript = locked(&self.kept).transcripts.iter().find(|one| one.began == began).cloned();
-        let transcript =
-            transcript.ok_or_else(|| Error::Invalid(format!("no conversation began at {began}")))?;
-        // Decoding some thousand messages takes longer than a vehicle may wait for its answer.
-        let decoding = tokio::task::spawn_blocking(move || {
-            transcript.messages().map(|(time, said)| wire(*time, said)).collect()
-        });
-        decoding.await.map_err(|_| Error::Unavailable("the daemon is ending".to_owned()))
+        self.refusals.note("Read", self.decoded(began).await)
     }
 
     fn follow(&self, seconds: u32) -> Result<(), Error> {
         if !(1..=FOLLOW_MAX).contains(&seconds) {
-            return Err(Error::OutOfRange(format!("{seconds} s: 1 to {FOLLOW_MAX}")));
+            let refused = Error::OutOfRange(format!("{seconds} s: 1 to {FOLLOW_MAX}"));
+            return self.refusals.note("Follow", Err(refused));
         }
         let until = clock::now() + Duration::from_secs(u64::from(seconds));
         locked(&self.kept).followed_until = Some(until);

@@ -48,7 +48,9 @@ impl Link {
             Arrival::Bytes(length) => session.receive(now, &self.buffer[..length], &self.pushed.borrow()),
             Arrival::Secured(secured) => {
                 let version = if secured.tls13 { "1.3" } else { "1.2" };
-                tracing::info!(version, suite = secured.suite, vehicle = secured.vehicle, "TLS");
+                if let Some(count) = self.lines.count(now) {
+                    tracing::info!(version, suite = secured.suite, vehicle = secured.vehicle, count, "TLS");
+                }
                 // -20 is for TLS 1.3 with a vehicle that showed who it is.
                 let iso20 = secured.tls13 && secured.vehicle.is_some() && self.settings.protocols.is_none();
                 session.secured(now, iso20, self.contracts.clone());
@@ -121,7 +123,9 @@ impl Link {
         };
         // What was meant for a conversation that is over is not meant for this one.
         self.cell.send_modify(Pushed::session_over);
-        tracing::info!("vehicle connected");
+        if let Some(count) = self.lines.count(now) {
+            tracing::info!(count, "vehicle connected");
+        }
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.log.begin(now, i64::try_from(unix.as_micros()).unwrap_or(i64::MAX));
         self.phase = None;
@@ -179,6 +183,9 @@ impl Link {
             conversation.session.disconnected(now, "the vehicle does not read its answers");
         }
         let said = conversation.session.take_said();
+        if let Some(warning) = conversation.session.take_warning() {
+            self.complain(now, "the vehicle is warned", &warning);
+        }
         self.log.note(now, said).await.context("telling who follows")?;
         while let Some(event) = self.conversation.as_mut().and_then(|talk| talk.session.poll_event()) {
             self.tell(now, event).await?;
@@ -197,18 +204,32 @@ impl Link {
             Event::Phase { phase, .. } => {
                 // Where it came from tells more than that it stops.
                 self.phase = Some(*phase).filter(|phase| *phase != LinkPhase::Stopping).or(self.phase);
-                tracing::info!(%phase, "entered");
+                if let Some(count) = self.lines.count(now) {
+                    tracing::info!(%phase, count, "entered");
+                }
             }
             Event::Protocol(title) => {
                 self.log.agreed(title);
-                tracing::info!(protocol = title, "agreed");
+                if let Some(count) = self.lines.count(now) {
+                    tracing::info!(protocol = title, count, "agreed");
+                }
             }
             // Without AutoCharge it is nobody's business.
             Event::VehicleId(_) if !self.settings.autocharge => return Ok(()),
-            Event::VehicleId(_) => tracing::info!("the vehicle names itself"),
-            Event::Contract(_) => tracing::info!("the vehicle holds a contract that we believe"),
+            Event::VehicleId(_) => {
+                if let Some(count) = self.lines.count(now) {
+                    tracing::info!(count, "the vehicle names itself");
+                }
+            }
+            Event::Contract(_) => {
+                if let Some(count) = self.lines.count(now) {
+                    tracing::info!(count, "the vehicle holds a contract that we believe");
+                }
+            }
             Event::CertificateRequest { update, .. } => {
-                tracing::info!(update, "the vehicle asks for a contract certificate");
+                if let Some(count) = self.lines.count(now) {
+                    tracing::info!(update, count, "the vehicle asks for a contract certificate");
+                }
             }
             Event::Status(status) => self.error = status.error,
             Event::Target(_) | Event::Limits(_) | Event::Needs(_) => {}
@@ -221,7 +242,9 @@ impl Link {
                         let asked = self.pushed.borrow().stop.clone();
                         let paused = *outcome == LinkOutcome::Paused;
                         self.log.ended(decide::goodbye(paused, self.phase, self.error, asked.as_deref()));
-                        tracing::info!(%outcome, "conversation ended");
+                        if let Some(count) = self.lines.count(now) {
+                            tracing::info!(%outcome, count, "conversation ended");
+                        }
                     }
                     Some(cause) => {
                         let (kind, sentence) = (cause.kind(), cause.sentence(self.phase));
@@ -241,7 +264,9 @@ impl Link {
     async fn at_rest(&mut self, now: Timestamp) -> anyhow::Result<()> {
         self.counter += 1;
         let phase = if self.attached.is_some() { LinkPhase::Listening } else { LinkPhase::Detached };
-        tracing::info!(%phase, "entered");
+        if let Some(count) = self.lines.count(now) {
+            tracing::info!(%phase, count, "entered");
+        }
         self.publisher.publish(now, Event::Phase { counter: self.counter, phase }).await?;
         self.publisher.forget_vehicle().await?;
         self.publisher.publish(now, Event::Contract("".into())).await?;

@@ -3,6 +3,7 @@
 use std::io;
 
 use tokio::time::Instant;
+use voltry_service::RateLimit;
 use voltry_service::clock::now;
 use voltry_units::Timestamp;
 
@@ -20,7 +21,11 @@ pub struct Powerline {
     unusable: u64,
     /// The last match: vehicle, tenths of a dB, when.
     matched: Option<(Mac, u16, Timestamp)>,
+    lines: RateLimit,
 }
+
+/// Lines of log a minute about vehicles, ours or a neighbour's: a match has four.
+const LINES_A_MINUTE: u32 = 40;
 
 impl Powerline {
     /// Opens the interface and begins to set a key.
@@ -30,8 +35,9 @@ impl Powerline {
     pub fn open(interface: &str, matching: Matching) -> io::Result<Self> {
         let socket = RawSocket::open(interface)?;
         let slac = Slac::new(matching, socket.address);
+        let lines = RateLimit::allowing(LINES_A_MINUTE);
         let mut powerline =
-            Self { slac, socket, frame: Box::new([0; FRAME_MAX]), unusable: 0, matched: None };
+            Self { slac, socket, frame: Box::new([0; FRAME_MAX]), unusable: 0, matched: None, lines };
         powerline.flush(now())?;
         Ok(powerline)
     }
@@ -89,7 +95,12 @@ impl Powerline {
     /// What happened, oldest first.
     pub fn poll_event(&mut self) -> Option<Event> {
         let event = self.slac.poll_event()?;
-        log(&event);
+        if let Some(count) = self.lines.count(now()) {
+            log(&event);
+            if count > 1 {
+                tracing::info!(count = count - 1, "earlier events of the powerline were not logged");
+            }
+        }
         if let Event::Matched { vehicle, attenuation } = event {
             self.matched = Some((vehicle, attenuation, now()));
         }
