@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use voltry_bus::{Authorization, DcCapability, Error, EvseSession, EvseState, Fault, Live};
-use voltry_service::clock;
+use voltry_service::{Refusals, clock};
 use voltry_units::{Timestamp, Watts};
 use zbus::object_server::{InterfaceRef, SignalEmitter};
 use zbus::{Connection, interface};
@@ -15,6 +15,8 @@ use crate::energy_path::Permit;
 const MAX_ORDERS: usize = 32;
 /// Properties change at most ten times a second.
 const CHANGE_INTERVAL: Duration = Duration::from_millis(100);
+/// The longest reason taken, in bytes; the rest is cut off.
+const REASON_MAX: usize = 200;
 /// No station plans further than this.
 const LONGEST_PERMIT: Duration = Duration::from_secs(600);
 
@@ -73,7 +75,7 @@ pub(crate) async fn serve(
     let (orders, inbox) = mpsc::channel(MAX_ORDERS);
     let (publish, published) = watch::channel(Published::default());
     let server = connection.object_server();
-    server.at(path, Evse1 { orders, published: published.clone() }).await?;
+    server.at(path, Evse1 { orders, published: published.clone(), refusals: Refusals::new() }).await?;
     let served = server.interface::<_, Evse1>(path).await?;
     tokio::spawn(tell_changes(served, published));
     Ok((inbox, publish))
@@ -82,6 +84,7 @@ pub(crate) async fn serve(
 struct Evse1 {
     orders: mpsc::Sender<Order>,
     published: watch::Receiver<Published>,
+    refusals: Refusals,
 }
 
 impl Evse1 {
@@ -93,29 +96,33 @@ impl Evse1 {
 #[interface(name = "org.voltry.Evse1", spawn = false)]
 impl Evse1 {
     fn set_permit(&self, permit: voltry_bus::Permit) -> Result<(), Error> {
-        self.order(Order::Permit(permit_until(&permit, clock::now())?))
+        let taken = permit_until(&permit, clock::now()).and_then(|permit| self.order(Order::Permit(permit)));
+        self.refusals.note("SetPermit", taken)
     }
 
     fn set_authorization(&self, session: u64, authorization: Authorization) -> Result<(), Error> {
         let current = self.published.borrow().session.id;
-        if session == 0 || session != current {
-            return Err(Error::Stale(format!("session {session} is over, the present one is {current}")));
-        }
-        self.order(Order::Authorization { session, authorization })
+        let taken = if session == 0 || session != current {
+            Err(Error::Stale(format!("session {session} is over, the present one is {current}")))
+        } else {
+            self.order(Order::Authorization { session, authorization })
+        };
+        self.refusals.note("SetAuthorization", taken)
     }
 
-    fn stop(&self, reason: String) -> Result<(), Error> {
-        self.order(Order::Stop(reason))
+    fn stop(&self, mut reason: String) -> Result<(), Error> {
+        reason.truncate(reason.floor_char_boundary(REASON_MAX));
+        self.refusals.note("Stop", self.order(Order::Stop(reason)))
     }
 
     async fn clear_faults(&self) -> Result<Vec<Fault>, Error> {
         let (answer, remaining) = oneshot::channel();
-        self.order(Order::ClearFaults(answer))?;
+        self.refusals.note("ClearFaults", self.order(Order::ClearFaults(answer)))?;
         remaining.await.map_err(|_| Error::Unavailable("the EVSE is ending".to_owned()))
     }
 
     fn set_available(&self, available: bool) -> Result<(), Error> {
-        self.order(Order::Available(available))
+        self.refusals.note("SetAvailable", self.order(Order::Available(available)))
     }
 
     #[zbus(signal)]
@@ -222,7 +229,7 @@ mod tests {
     fn orders_that_the_control_loop_does_not_take_are_answered_busy() {
         let (orders, mut inbox) = mpsc::channel(MAX_ORDERS);
         let (_publish, published) = watch::channel(Published::default());
-        let evse = Evse1 { orders, published };
+        let evse = Evse1 { orders, published, refusals: Refusals::new() };
         for _ in 0..MAX_ORDERS {
             assert_eq!(evse.set_available(true), Ok(()));
         }

@@ -59,6 +59,7 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
         contract: String::new(),
         bad_input: [const { RateLimit::new() }; Role::ALL.len()],
         refusals: RateLimit::new(),
+        lines: RateLimit::allowing(LINES_A_MINUTE),
     };
     for input in present {
         shell.take(input).await?;
@@ -95,7 +96,12 @@ struct Shell {
     /// By role, so that one that talks nonsense does not hide another.
     bad_input: [RateLimit; Role::ALL.len()],
     refusals: RateLimit,
+    /// Lines of log about what is ordinary, however often peers make it happen.
+    lines: RateLimit,
 }
+
+/// Those a minute: a whole session has some thirty.
+const LINES_A_MINUTE: u32 = 120;
 
 impl Shell {
     async fn control(
@@ -168,13 +174,17 @@ impl Shell {
     async fn take(&mut self, input: Input) -> anyhow::Result<()> {
         if let Input::Found(role) = input {
             self.sequences.forget(role);
-            tracing::info!(role = role.words(), "found");
+            if let Some(count) = self.lines.count(clock::now()) {
+                tracing::info!(role = role.words(), count, "found");
+            }
         } else if let Input::Lost(role) = input {
             if role == Role::EvLink {
                 self.vehicle_id.clear();
                 self.contract.clear();
             }
-            tracing::warn!(role = role.words(), "lost");
+            if let Some(count) = self.lines.count(clock::now()) {
+                tracing::warn!(role = role.words(), count, "lost");
+            }
         }
         let now = clock::now();
         let mut messages = Vec::new();
@@ -393,26 +403,38 @@ impl Shell {
     }
 
     fn report(&mut self, report: &Report) {
+        if let Some(count) = self.lines.count(clock::now()) {
+            self.log(report, count);
+        }
         match report {
-            Report::State(state) => tracing::info!(%state, "state"),
+            Report::Fault(_) | Report::FaultsCleared => self.device.set_faults(&self.fault_log()),
+            Report::Session if self.path.session().is_none() => self.station_words = None,
+            Report::Session | Report::State(_) | Report::CableCheckSlow => {}
+        }
+    }
+
+    /// `count`: of how many reports this is the one that is told.
+    fn log(&self, report: &Report, count: u64) {
+        match report {
+            Report::State(state) => tracing::info!(%state, count, "state"),
             Report::Fault(fault) => {
-                tracing::error!(code = fault.code.name(), cause = fault.cause(), "fault");
-                self.device.set_faults(&self.fault_log());
+                tracing::error!(code = fault.code.name(), cause = fault.cause(), count, "fault");
             }
             Report::FaultsCleared => {
-                tracing::info!(remaining = self.path.faults().len(), "faults cleared");
-                self.device.set_faults(&self.fault_log());
+                tracing::info!(remaining = self.path.faults().len(), count, "faults cleared");
             }
-            Report::Session => match self.path.session() {
-                Some(session) => tracing::info!(
-                    session = session.id,
-                    authorization = %session.authorization,
-                    end = session.stop.map(StopReason::words),
-                    "session"
-                ),
-                None => self.station_words = None,
-            },
-            Report::CableCheckSlow => tracing::warn!("CableCheck takes longer than 20 s"),
+            Report::Session => {
+                if let Some(session) = self.path.session() {
+                    tracing::info!(
+                        session = session.id,
+                        authorization = %session.authorization,
+                        end = session.stop.map(StopReason::words),
+                        count,
+                        "session"
+                    );
+                }
+            }
+            Report::CableCheckSlow => tracing::warn!(count, "CableCheck takes longer than 20 s"),
         }
     }
 

@@ -48,6 +48,8 @@ pub(crate) struct Bus {
     pub(crate) wake: Arc<Notify>,
     pub(crate) holders: HolderWatch,
     pub(crate) heartbeat: Heartbeat,
+    /// Lines about outputs that nobody ended.
+    pub(crate) offs: RateLimit,
 }
 
 enum Link {
@@ -156,7 +158,9 @@ impl Bus {
                     "the epoch ended"
                 }
             };
-            tracing::warn!(supply = supply.name, why, "output off");
+            if let Some(count) = self.offs.count(now) {
+                tracing::warn!(supply = supply.name, why, count, "output off");
+            }
         }
         let mut inputs = Vec::new();
         if taken.off || lapsed {

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use voltry_service::{Daemon, HolderWatch, Watchdog, clock};
+use voltry_service::{Daemon, HolderWatch, RateLimit, Watchdog, clock};
 use voltry_units::Timestamp;
 
 pub use config::{Settings, Supply, configure, path};
@@ -51,7 +51,16 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
         }
         let Some(family) = family else { continue };
         let holders = HolderWatch::new(daemon.connection()).await.context("watching holders")?;
-        let bus = Bus { name: name.clone(), port: port.clone(), family, supplies, wake, holders, heartbeat };
+        let bus = Bus {
+            name: name.clone(),
+            port: port.clone(),
+            family,
+            supplies,
+            wake,
+            holders,
+            heartbeat,
+            offs: RateLimit::new(),
+        };
         tasks.spawn(bus.run(stopped.clone()));
     }
     daemon.claim(voltry_bus::names::POWER).await?;

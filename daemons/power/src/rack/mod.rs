@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use voltry_power_module::{Condition, Destination, Kind, Message, Output, Reply, Request, Source};
-use voltry_service::FaultLog;
+use voltry_service::{FaultLog, RateLimit};
 use voltry_units::{Amps, Timestamp, Volts, Watts};
 
 use self::module::{Aim, Breach, Module, Phase, Switch, Urgency};
@@ -93,7 +93,12 @@ pub(crate) struct Rack {
     searched: Option<Timestamp>,
     faults: FaultLog,
     alarmed_since: BTreeMap<u8, Timestamp>,
+    /// Lines of log about modules that come and go.
+    lines: RateLimit,
 }
+
+/// Those a minute.
+const LINES_A_MINUTE: u32 = 30;
 
 impl Rack {
     /// A rack whose modules may be delivering anything; its bus is not open yet.
@@ -110,6 +115,7 @@ impl Rack {
             searched: None,
             faults: FaultLog::new(),
             alarmed_since: BTreeMap::new(),
+            lines: RateLimit::allowing(LINES_A_MINUTE),
         }
     }
 
@@ -190,8 +196,10 @@ impl Rack {
         let module = self.modules.entry(address).or_insert_with(|| Module::unknown(now));
         let before = module.phase;
         module.hear(&message.reply, now);
-        if before != module.phase {
-            tracing::info!(supply = self.name, module = address, "the module answers");
+        if before != module.phase
+            && let Some(count) = self.lines.count(now)
+        {
+            tracing::info!(supply = self.name, module = address, count, "the module answers");
         }
     }
 
@@ -217,8 +225,10 @@ impl Rack {
 
     fn raise(&mut self, code: &str, cause: String, now: Timestamp) {
         let text = cause.clone();
-        if self.faults.raise(code, cause, now) {
-            tracing::warn!(supply = self.name, code, cause = text, "fault");
+        if self.faults.raise(code, cause, now)
+            && let Some(count) = self.lines.count(now)
+        {
+            tracing::warn!(supply = self.name, code, cause = text, count, "fault");
         }
     }
 
