@@ -345,6 +345,7 @@ async fn a_permit_that_means_nothing_is_refused_and_the_last_good_one_holds() {
     assert!(matches!(refused, Err(Error::FromTheFuture(_))), "{refused:?}");
     rig.steps(20).await;
     assert_eq!(rig.station.state().await, Ok(EvseState::Charging));
+    assert_eq!(rig.log_lines("calls refused"), 1, "one line, not one a call");
 }
 
 #[tokio::test]
