@@ -7,7 +7,7 @@
 mod watched;
 
 use std::io::Write as _;
-use std::net::{Ipv6Addr, TcpStream, UdpSocket};
+use std::net::{Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -101,10 +101,12 @@ async fn a_flood_of_datagrams_is_told_once_costs_no_memory_and_the_vehicle_is_an
 async fn a_flood_of_connections_costs_neither_memory_nor_log_and_the_next_vehicle_is_served() {
     let rig = Rig::attached().await;
     let port = tokio::task::spawn_blocking(discovered).await.unwrap();
+    let station = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
     let flood = move |count: u32| {
         for number in 0..count {
-            // Only so many wait to be accepted; a vehicle turned away tries again.
-            let Ok(mut stream) = TcpStream::connect((Ipv6Addr::LOCALHOST, port)) else { continue };
+            // Only so many wait to be accepted.
+            let connected = TcpStream::connect_timeout(&station, Duration::from_millis(20));
+            let Ok(mut stream) = connected else { continue };
             let bytes: &[u8] =
                 if number % 2 == 0 { &[0xff; 64] } else { &[0x01, 0xfe, 0x80, 0x01, 0, 0, 0, 9] };
             let _ = stream.write_all(bytes);

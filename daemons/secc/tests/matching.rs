@@ -561,6 +561,8 @@ fn a_flood_is_answered_at_its_rate_and_the_vehicle_is_matched_all_the_same() {
 
 /// Ethernet's and HomePlug's.
 const HEADER: usize = 19;
+/// At the end of CM_SLAC_MATCH.REQ (ISO 15118-3 table A.7).
+const RESERVED: usize = 8;
 
 /// Every message that the station hears, and how many of its bytes say something.
 fn heard() -> Vec<(&'static str, Vec<u8>, usize)> {
@@ -570,7 +572,7 @@ fn heard() -> Vec<(&'static str, Vec<u8>, usize)> {
         ("CM_START_ATTEN_CHAR.IND", start_atten(NEAR, run), HEADER + StartAttenCharInd::LEN),
         ("CM_MNBC_SOUND.IND", sound(NEAR, run), HEADER + MnbcSoundInd::LEN),
         ("CM_ATTEN_CHAR.RSP", atten_char_rsp(NEAR, run), HEADER + AttenCharRsp::LEN),
-        ("CM_SLAC_MATCH.REQ", match_req(NEAR, run), HEADER + SlacMatchReq::LEN),
+        ("CM_SLAC_MATCH.REQ", match_req(NEAR, run), HEADER + SlacMatchReq::LEN - RESERVED),
         ("CM_ATTEN_PROFILE.IND", profile(MODEM, NEAR, 30), HEADER + AttenProfileInd::LEN),
         ("CM_SET_KEY.CNF", key_set(STATION, MODEM, 1), HEADER + SetKeyCnf::LEN),
     ]
