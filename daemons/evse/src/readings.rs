@@ -110,6 +110,9 @@ pub(crate) fn input(
         (Role::EnergyMeter, "Reading") => {
             let reading: bus::MeterReading = body.deserialize()?;
             let energy = WattHours::from_si(reading.energy_import)?;
+            if energy < WattHours::ZERO {
+                return Err(Refused::Negative(reading.energy_import));
+            }
             let at = past(reading.at)?;
             sequences.take(role, reading.sequence)?;
             Input::Meter(MeterReading { energy, at })
