@@ -108,7 +108,7 @@ async fn a_flood_of_connections_costs_neither_memory_nor_log_and_the_next_vehicl
             let connected = TcpStream::connect_timeout(&station, Duration::from_millis(20));
             let Ok(mut stream) = connected else { continue };
             let bytes: &[u8] =
-                if number % 2 == 0 { &[0xff; 64] } else { &[0x01, 0xfe, 0x80, 0x01, 0, 0, 0, 9] };
+                if number.is_multiple_of(2) { &[0xff; 64] } else { &[0x01, 0xfe, 0x80, 0x01, 0, 0, 0, 9] };
             let _ = stream.write_all(bytes);
         }
     };
@@ -147,7 +147,7 @@ async fn a_hundred_thousand_senseless_calls_are_told_once_and_cost_no_memory() {
             // A megabyte now and then.
             _ => {
                 let reason = "x".repeat(if number.is_multiple_of(1001) { 1 << 20 } else { 1000 });
-                to(if number % 2 == 0 { "RequestStop" } else { "Abort" }).build(&(reason,))
+                to(if number.is_multiple_of(2) { "RequestStop" } else { "Abort" }).build(&(reason,))
             }
         }
         .unwrap()
