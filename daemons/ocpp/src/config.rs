@@ -3,6 +3,7 @@
 mod network_profile;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -13,6 +14,7 @@ pub use network_profile::{NetworkProfile, Version};
 use crate::connection::keepalive::KeepaliveTimes;
 use crate::connection::redial::{RedialTimes, Slot};
 use crate::connection::{Profile, Times};
+use crate::model;
 
 /// The longest identity of OCPP 2.0.1 (part 4, 3.1.1).
 const IDENTITY_MAX: usize = 48;
@@ -26,6 +28,22 @@ const WRITE_TIME: Duration = Duration::from_secs(60);
 pub struct Settings {
     /// What the CSMS knows the station by; the last part of the URL that is dialled.
     pub identity: String,
+    /// The file that keeps what must outlive the machine.
+    #[serde(default = "default_database")]
+    pub database: PathBuf,
+    /// What the CSMS is told of the maker.
+    #[serde(default = "default_maker")]
+    pub vendor: String,
+    /// Of the model.
+    #[serde(default = "default_maker")]
+    pub model: String,
+    /// The serial number; empty: none is told.
+    #[serde(default)]
+    pub serial_number: String,
+    /// Values of OCPP variables until the CSMS writes them, by the key of 1.6 or by
+    /// `Component.Variable`, as `MeterValueSampleInterval = "30"`.
+    #[serde(default)]
+    pub variables: BTreeMap<String, String>,
     /// Ways to a CSMS, `[ocpp.profile.SLOT]`, tried in the order of their slots.
     pub profile: BTreeMap<String, NetworkProfile>,
     /// Dials of a profile before the next is tried.
@@ -49,6 +67,14 @@ pub struct Settings {
     /// Seconds that a dial may take, from the name to the open WebSocket.
     #[serde(default = "default_dial_timeout")]
     pub dial_timeout_s: u32,
+}
+
+fn default_database() -> PathBuf {
+    PathBuf::from("/var/lib/voltry/ocpp/ocpp.db")
+}
+
+fn default_maker() -> String {
+    "Voltry".to_owned()
 }
 
 const fn default_attempts() -> u32 {
@@ -151,6 +177,15 @@ pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>
     }
     if settings.dial_timeout_s == 0 {
         problems.push(config.problem("ocpp.dial_timeout_s", "must be above 0"));
+    }
+    for (variable, value) in &settings.variables {
+        let wrong = match model::find_named(variable) {
+            None => Err("there is no such variable".to_owned()),
+            Some(definition) => definition.kind.check(value),
+        };
+        if let Err(why) = wrong {
+            problems.push(config.problem(&format!("ocpp.variables.{variable}"), why));
+        }
     }
     let found = settings.profiles().err().unwrap_or_default();
     problems.extend(found.into_iter().map(|(place, text)| config.problem(&place, text)));

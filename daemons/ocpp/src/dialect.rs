@@ -98,6 +98,11 @@ pub enum Then {
     Tell(Notice),
     /// The next connection uses this password.
     Password(String),
+    /// The station starts anew: at once, or when nothing is charged any more.
+    Reset {
+        /// At once.
+        immediate: bool,
+    },
 }
 
 /// How the outcome of a command is told.

@@ -14,11 +14,14 @@
 
 mod config;
 pub mod connection;
+mod csms;
 pub mod dialect;
 pub mod messages;
 pub mod model;
 pub mod profiles;
 pub mod rpc;
+mod shell;
+mod station;
 pub mod store;
 pub mod time;
 pub mod transactions;
@@ -26,32 +29,19 @@ pub mod uplink;
 mod v16;
 mod v201;
 
-use std::time::Duration;
-
-use tokio::time::MissedTickBehavior;
-use tracing::info;
-use voltry_bus::names;
-use voltry_service::clock::now;
-use voltry_service::{Daemon, Watchdog};
+use voltry_service::Daemon;
 
 pub use config::{NetworkProfile, Settings, Version, audit, configure};
 
 /// Runs the uplink until it is asked to stop, or the bus is lost.
 ///
 /// # Errors
-/// The bus refuses the name.
+/// The bus refuses the name, or the store cannot be used.
 pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
-    daemon.claim(names::OCPP).await?;
-    let mut watchdog = Watchdog::from_environment();
-    let mut tick = tokio::time::interval(Duration::from_secs(1));
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    daemon.ready();
-    info!(identity = settings.identity, profiles = settings.profile.len(), "the uplink is up");
     loop {
-        tokio::select! {
-            _ = daemon.stop() => return Ok(()),
-            _ = tick.tick() => {}
+        match shell::run(&settings, &daemon).await? {
+            shell::End::Stop => return Ok(()),
+            shell::End::Reset => tracing::info!("starting anew, as the CSMS wants it"),
         }
-        watchdog.beat(now());
     }
 }

@@ -13,7 +13,11 @@ use watched::Bus;
 async fn it_takes_its_name_and_ends_when_it_is_asked_to() {
     let bus = Bus::start();
     let folder = tempfile::tempdir().unwrap();
-    let config = "[ocpp]\nidentity = 'A'\n[ocpp.profile.1]\nurl = 'ws://[::1]:9'\nversion = '1.6'\nsecurity_profile = 0\n";
+    let database = folder.path().join("ocpp.db");
+    let config = format!(
+        "[ocpp]\nidentity = 'A'\ndatabase = {database:?}\n\
+         [ocpp.profile.1]\nurl = 'ws://[::1]:9'\nversion = '1.6'\nsecurity_profile = 0\n"
+    );
     std::fs::write(folder.path().join("voltry.toml"), config).unwrap();
     let mut daemon = Command::new(env!("CARGO_BIN_EXE_voltry-ocpp"))
         .args(["--bus", &bus.1, "--config"])

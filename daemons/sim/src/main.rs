@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use voltry_sim::demo::{self, Demo};
 use voltry_sim::foreground;
-use voltry_sim::station::namespace;
 use voltry_sim::station::topology::Topology;
+use voltry_sim::station::uplink::Uplink;
+use voltry_sim::station::{namespace, uplink};
 
 /// Simulated hardware and vehicles around the real daemons.
 #[derive(Debug, Parser)]
@@ -45,6 +46,24 @@ struct StationOptions {
     /// Show what the daemons log
     #[arg(long)]
     verbose: bool,
+    /// The CSMS, ws://… or wss://…, without the identity; tokens are then shown to it
+    #[arg(long, value_name = "URL")]
+    csms: Option<String>,
+    /// What the CSMS knows the station by
+    #[arg(long, value_name = "ID", default_value = "VOLTRY-SIM", requires = "csms")]
+    identity: String,
+    /// The version of OCPP spoken with the CSMS
+    #[arg(long, value_name = "VERSION", default_value = "2.0.1", requires = "csms")]
+    #[arg(value_parser = ["1.6", "2.0.1"])]
+    ocpp: String,
+    /// A variable of OCPP until the CSMS writes it, by 1.6's key or Component.Variable; repeatable
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair, requires = "csms")]
+    ocpp_set: Vec<(String, String)>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("KEY=VALUE is wanted")?;
+    Ok((key.to_owned(), value.to_owned()))
 }
 
 #[derive(Debug, Args)]
@@ -80,11 +99,16 @@ fn main() -> ExitCode {
 
 async fn run(options: Options) -> anyhow::Result<u8> {
     if !namespace::inside() {
-        let forward_input = match &options.command {
-            Command::Station(_) => true,
-            Command::Demo(demo) => demo.keep,
+        let (station, forward_input) = match &options.command {
+            Command::Station(station) => (station, true),
+            Command::Demo(demo) => (&demo.station, demo.keep),
         };
-        return namespace::enter(forward_input).await;
+        // The way out lasts until the inner process has ended.
+        let (environment, _way) = match topology(station)?.uplink {
+            Some(uplink) => Some(uplink::lead_out(&uplink.csms)?).unzip(),
+            None => (None, None),
+        };
+        return namespace::enter(forward_input, environment).await;
     }
     match options.command {
         Command::Station(station) => {
@@ -107,10 +131,20 @@ async fn run(options: Options) -> anyhow::Result<u8> {
 }
 
 fn topology(options: &StationOptions) -> anyhow::Result<Topology> {
-    let topology = match &options.topology {
+    let mut topology = match &options.topology {
         Some(file) => Topology::read(file)?,
-        None => Topology::default(),
+        // With a CSMS, that says who may charge.
+        None => Topology { free: options.csms.is_none(), ..Topology::default() },
     };
+    if let Some(csms) = &options.csms {
+        topology.uplink = Some(Uplink {
+            csms: csms.clone(),
+            identity: options.identity.clone(),
+            version: options.ocpp.clone(),
+            variables: options.ocpp_set.iter().cloned().collect(),
+            profile: toml::Table::new(),
+        });
+    }
     match options.evses {
         Some(evses) => topology.with_evses(evses),
         None => Ok(topology),

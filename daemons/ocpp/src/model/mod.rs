@@ -106,6 +106,20 @@ pub fn find_key(key: &str) -> Option<&'static Definition> {
     TABLE.iter().find(|definition| definition.key.is_some_and(|known| known.eq_ignore_ascii_case(key)))
 }
 
+/// A variable as a configuration file names it: by 1.6's key, or as `Component.Variable` with
+/// `.Instance` where it has one.
+#[must_use]
+pub fn find_named(text: &str) -> Option<&'static Definition> {
+    let mut parts = text.splitn(3, '.');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(component), Some(variable), instance) => match find_variable(component, variable, instance) {
+            Found::Variable(definition) => Some(definition),
+            Found::UnknownComponent | Found::UnknownVariable => None,
+        },
+        _ => find_key(text),
+    }
+}
+
 /// What 2.0.1's component and variable name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {

@@ -118,6 +118,14 @@ impl Kind {
         }
     }
 
+    /// Whether a value is one of this kind.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn check(self, value: &str) -> Result<(), String> {
+        self.take(value, false).map(|_| ())
+    }
+
     /// 2.0.1's DataEnumType.
     #[must_use]
     pub const fn data_type(self) -> &'static str {
@@ -181,10 +189,6 @@ impl Definition {
     }
     const fn seconds(mut self) -> Self {
         self.unit = "s";
-        self
-    }
-    const fn at_next_start(mut self) -> Self {
-        self.reboot = true;
         self
     }
 }
@@ -307,7 +311,7 @@ pub const TABLE: &[Definition] = &[
     variable(name::ORGANIZATION, Some("CpoName"), ("SecurityCtrlr", "OrganizationName", None), Kind::Text(255), ""),
     variable(name::IDENTITY, None, ("SecurityCtrlr", "Identity", None), Kind::Text(48), "").read_only(),
     variable("CertificateEntries", None, ("SecurityCtrlr", "CertificateEntries", None), Kind::Integer(0, 100), "0").read_only(),
-    variable(name::PASSWORD, Some("AuthorizationKey"), ("SecurityCtrlr", "BasicAuthPassword", None), Kind::Text(40), "").write_only().at_next_start(),
+    variable(name::PASSWORD, Some("AuthorizationKey"), ("SecurityCtrlr", "BasicAuthPassword", None), Kind::Text(40), "").write_only(),
     variable(name::DATE_TIME, None, ("ClockCtrlr", "DateTime", None), Kind::Text(40), "").read_only(),
     variable("TimeSource", None, ("ClockCtrlr", "TimeSource", None), Kind::List(&["NTP", "Heartbeat"]), "NTP,Heartbeat").read_only(),
     variable(name::ITEMS_GET_VARIABLES, None, ("DeviceDataCtrlr", "ItemsPerMessage", Some("GetVariables")), Kind::Integer(0, 1000), "100").read_only(),

@@ -13,6 +13,8 @@ pub enum Command {
         evse: Option<u32>,
         /// Who.
         token: Token,
+        /// Whose group; empty: none.
+        group: String,
         /// The CSMS's number of this start (2.0.1).
         id: Option<i64>,
     },
@@ -20,8 +22,10 @@ pub enum Command {
     Stop {
         /// Where.
         evse: u32,
-        /// The book's number; 0: whatever runs there.
+        /// The book's number; 0: none has begun there.
         transaction: u64,
+        /// The book's number of the session; 0: not known.
+        session: u64,
         /// Why.
         why: StopReason,
     },
@@ -36,13 +40,6 @@ pub enum Command {
     Unlock {
         /// Where.
         evse: u32,
-    },
-    /// End all transactions (of an EVSE; 0: all), then start anew.
-    Reset {
-        /// Where; 0: the whole station.
-        evse: u32,
-        /// At once, or when the transactions are over.
-        immediate: bool,
     },
     /// A reservation.
     Reserve {
@@ -85,6 +82,8 @@ pub enum StopReason {
     Remote,
     /// The CSMS does not accept the token.
     Deauthorized,
+    /// The station is reset.
+    Reset,
 }
 
 /// What came of a command.

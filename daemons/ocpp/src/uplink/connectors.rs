@@ -3,9 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use voltry_bus::{EvseState, EvseStatus};
-
-use crate::transactions::Kind;
+use voltry_bus::{ConnectorUse, EvseState, EvseStatus};
 
 /// A connector's status: 1.6's words, of which 2.0.1's are a coarser view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,11 +80,10 @@ pub struct Connector {
     pub since: Since,
     /// What the CSMS was last told.
     told: Option<(Status, Trouble)>,
-    /// The newest line of the book about the flow of a transaction's current.
-    flow: Option<(u64, Kind)>,
+    /// What it is to a driver, as the station tells.
+    seen: Option<ConnectorUse>,
     /// The EVSE's status as last heard.
     heard: Option<EvseStatus>,
-    reserved: bool,
 }
 
 /// An instant on both clocks, to be told as a time of day once that is known.
@@ -107,9 +104,8 @@ impl Connector {
             trouble: Trouble::default(),
             since,
             told: None,
-            flow: None,
+            seen: None,
             heard: None,
-            reserved: false,
         }
     }
 
@@ -117,11 +113,14 @@ impl Connector {
         self.told.as_ref().is_some_and(|(status, trouble)| *status == self.status && *trouble == self.trouble)
     }
 
+    /// Where the station does not tell since when, it is since now.
     fn judge(&mut self, since: Since) {
-        let (status, trouble) = match &self.heard {
-            None => (Status::Unavailable, Trouble::default()),
-            Some(heard) => (status(heard, self.flow, self.reserved), trouble(heard)),
+        let absent = |heard: &EvseStatus| heard.state.parse::<EvseState>().is_err();
+        let status = match self.seen {
+            Some(seen) if !self.heard.as_ref().is_some_and(absent) => of_use(seen),
+            Some(_) | None => Status::Unavailable,
         };
+        let trouble = self.heard.as_ref().map_or_else(Trouble::default, trouble);
         if status != self.status || trouble != self.trouble {
             (self.status, self.trouble, self.since) = (status, trouble, since);
         }
@@ -167,19 +166,15 @@ impl Connectors {
         }
     }
 
-    /// A line of the book about the flow of current.
-    pub fn flow(&mut self, evse: u32, transaction: u64, kind: Kind, since: Since) {
-        if let Some(connector) = self.all.get_mut(&evse) {
-            connector.flow = Some((transaction, kind));
-            connector.judge(since);
-        }
-    }
-
-    /// An EVSE was reserved, or is no more.
-    pub fn reserve(&mut self, evse: u32, reserved: bool, since: Since) {
-        if let Some(connector) = self.all.get_mut(&evse) {
-            connector.reserved = reserved;
-            connector.judge(since);
+    /// What the connectors are to a driver. `set`: the machine's time of day is, so that the times
+    /// that the station tells can be told on.
+    pub fn hear_uses(&mut self, uses: &[voltry_bus::Connector], set: bool, now: Since) {
+        for heard in uses {
+            let connector = self.all.entry(heard.evse).or_insert_with(|| Connector::new(now));
+            connector.seen = heard.state.parse().ok();
+            let ago = now.unix.saturating_sub(heard.since).max(0);
+            let at = now.at - std::time::Duration::from_micros(u64::try_from(ago).unwrap_or(0));
+            connector.judge(if set { Since { unix: heard.since, set, at } } else { now });
         }
     }
 
@@ -210,6 +205,18 @@ impl Connectors {
         self.all.get(&evse)
     }
 
+    /// Whether a transaction runs anywhere.
+    #[must_use]
+    pub fn is_charging(&self) -> bool {
+        self.running().next().is_some()
+    }
+
+    /// The EVSEs with a transaction, and its number in the book.
+    pub fn running(&self) -> impl Iterator<Item = (u32, u64)> {
+        let all = self.all.iter().map(|(evse, connector)| (*evse, connector.transaction()));
+        all.filter(|(_, transaction)| *transaction != 0)
+    }
+
     /// The EVSEs' numbers.
     pub fn evses(&self) -> impl Iterator<Item = u32> {
         self.all.keys().copied().filter(|evse| *evse != 0)
@@ -223,29 +230,17 @@ fn trouble(heard: &EvseStatus) -> Trouble {
     })
 }
 
-fn status(heard: &EvseStatus, flow: Option<(u64, Kind)>, reserved: bool) -> Status {
-    let Ok(state) = heard.state.parse::<EvseState>() else { return Status::Unavailable };
-    let kind = flow.filter(|(transaction, _)| *transaction == heard.transaction).map(|(_, kind)| kind);
-    let suspended = if kind == Some(Kind::SuspendedEv) {
-        Some(Status::SuspendedEv)
-    } else {
-        (kind == Some(Kind::SuspendedEvse)).then_some(Status::SuspendedEvse)
-    };
-    match state {
-        EvseState::Faulted | EvseState::Emergency | EvseState::ErrorShutdown => Status::Faulted,
-        EvseState::Unavailable => Status::Unavailable,
-        EvseState::Starting | EvseState::Available if !heard.available => Status::Unavailable,
-        EvseState::Starting => Status::Unavailable,
-        EvseState::Available if reserved => Status::Reserved,
-        EvseState::Available => Status::Available,
-        EvseState::Connected
-        | EvseState::Authorizing
-        | EvseState::Parameters
-        | EvseState::CableCheck
-        | EvseState::PreCharge => suspended.unwrap_or(Status::Preparing),
-        EvseState::Charging => suspended.unwrap_or(Status::Charging),
-        EvseState::Paused => Status::SuspendedEv,
-        EvseState::Stopping | EvseState::Finished => Status::Finishing,
+const fn of_use(seen: ConnectorUse) -> Status {
+    match seen {
+        ConnectorUse::Available => Status::Available,
+        ConnectorUse::Preparing => Status::Preparing,
+        ConnectorUse::Charging => Status::Charging,
+        ConnectorUse::SuspendedEv => Status::SuspendedEv,
+        ConnectorUse::SuspendedEvse => Status::SuspendedEvse,
+        ConnectorUse::Finishing => Status::Finishing,
+        ConnectorUse::Reserved => Status::Reserved,
+        ConnectorUse::Unavailable => Status::Unavailable,
+        ConnectorUse::Faulted => Status::Faulted,
     }
 }
 
@@ -270,9 +265,21 @@ mod tests {
         }
     }
 
+    fn used(evse: u32, state: &str, since: u64) -> voltry_bus::Connector {
+        voltry_bus::Connector {
+            evse,
+            state: state.to_owned(),
+            since: at(since).unix,
+            transaction: 0,
+            reservation: String::new(),
+            limit: 0.0,
+            limit_origin: String::new(),
+        }
+    }
+
     fn at(seconds: u64) -> Since {
         let at = Timestamp::from_micros(seconds * 1_000_000);
-        Since { unix: i64::try_from(seconds).unwrap(), set: true, at }
+        Since { unix: i64::try_from(seconds * 1_000_000).unwrap(), set: true, at }
     }
 
     fn tell_all(connectors: &mut Connectors) -> Vec<u32> {
@@ -290,9 +297,9 @@ mod tests {
     fn only_what_changed_is_told_and_with_the_time_of_the_change() {
         let mut connectors = Connectors::default();
         connectors.hear(vec![heard(1, "available"), heard(2, "available")], at(1));
+        connectors.hear_uses(&[used(1, "available", 1), used(2, "available", 1)], true, at(1));
         assert_eq!(tell_all(&mut connectors), [1, 2]);
-        connectors.hear(vec![heard(1, "available"), heard(2, "connected")], at(5));
-        connectors.hear(vec![heard(1, "available"), heard(2, "authorizing")], at(9));
+        connectors.hear_uses(&[used(1, "available", 1), used(2, "preparing", 5)], true, at(9));
         assert_eq!(connectors.get(2).unwrap().since, at(5));
         assert_eq!(tell_all(&mut connectors), [2]);
     }
@@ -301,15 +308,17 @@ mod tests {
     fn what_changed_back_in_an_outage_is_not_told() {
         let mut connectors = Connectors::default();
         connectors.hear(vec![heard(1, "available")], at(1));
+        connectors.hear_uses(&[used(1, "available", 1)], true, at(1));
         tell_all(&mut connectors);
-        connectors.hear(vec![heard(1, "charging")], at(2));
-        connectors.hear(vec![heard(1, "available")], at(3));
+        connectors.hear_uses(&[used(1, "preparing", 2)], true, at(2));
+        connectors.hear_uses(&[used(1, "available", 3)], true, at(3));
         assert_eq!(connectors.untold(false), None);
     }
 
     #[test]
     fn an_evse_whose_daemon_is_away_is_unavailable_and_says_so() {
         let mut connectors = Connectors::default();
+        connectors.hear_uses(&[used(1, "available", 1)], true, at(1));
         connectors.hear(vec![heard(1, "absent")], at(1));
         assert_eq!(connectors.get(1).unwrap().status, Status::Unavailable);
         assert_eq!(tell_all(&mut connectors), [1]);

@@ -54,6 +54,8 @@ const PENDING_MAX: usize = 16;
 const NOTICES_MAX: usize = 64;
 /// How soon a BootNotification is sent again where the CSMS does not say.
 const BOOT_RETRY: Duration = Duration::from_secs(30);
+/// How long an immediate reset waits for transactions to end and to be told.
+const RESET_PATIENCE: Duration = Duration::from_secs(30);
 /// How soon a message that is no transaction's is tried again after an error.
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -95,6 +97,10 @@ pub enum Input {
     Limits(Vec<OtherLimit>),
     /// What the whole station can give.
     StationPower(Watts),
+    /// The EVSEs as a driver meets them.
+    Connectors(Vec<voltry_bus::Connector>),
+    /// The station's daemon was started anew: it must hear its settings.
+    StationIsBack,
     /// The station asks whether a token may charge.
     Authorize {
         /// The number of the question.
@@ -154,8 +160,10 @@ pub enum Action {
     Acknowledge(u64),
     /// Close the connection and make another.
     Reconnect(&'static str),
-    /// Use this password from the next connection on.
+    /// Use this password, on a connection made anew.
     NewPassword(String),
+    /// Start the uplink anew.
+    StartAnew,
 }
 
 /// What must last.
@@ -242,6 +250,13 @@ enum Out {
     Transaction,
 }
 
+/// A reset that was asked for.
+#[derive(Debug, Clone, Copy)]
+struct Reset {
+    immediate: bool,
+    until: Timestamp,
+}
+
 /// A CALL of the CSMS that waits for the station.
 #[derive(Debug)]
 struct PendingReply {
@@ -271,6 +286,8 @@ pub struct Uplink {
     heartbeat_at: Timestamp,
     /// What was last stored of the progress.
     stored: Progress,
+    /// The station is to start anew: at the latest then, or (`None`) when nothing is charged.
+    reset: Option<Reset>,
 }
 
 /// What the store and the configuration know at the start.
@@ -328,8 +345,28 @@ impl Uplink {
             quiet_until: Timestamp::BOOT,
             heartbeat_at: Timestamp::BOOT,
             stored: known.progress,
+            reset: None,
             id_prefix: known.prefix,
         }
+    }
+
+    /// The id of our CALL that is out.
+    #[must_use]
+    pub fn out_id(&self) -> Option<&str> {
+        self.out.as_ref().map(|(id, _)| id.as_str())
+    }
+
+    /// Seconds that the CSMS has for an answer.
+    #[must_use]
+    pub fn message_timeout_s(&self) -> u64 {
+        self.core.variables.number(name::MESSAGE_TIMEOUT).max(1)
+    }
+
+    /// Up to which line of the book the CSMS has everything, and how many wait.
+    #[must_use]
+    pub fn told(&self) -> (u64, u32) {
+        let delivery = &self.core.delivery;
+        (delivery.progress().acknowledged, u32::try_from(delivery.waiting()).unwrap_or(u32::MAX))
     }
 
     /// Where the registration stands.

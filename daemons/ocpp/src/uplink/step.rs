@@ -15,7 +15,7 @@ impl Uplink {
             Input::Called { id, action, payload } => self.called(now, id, &action, &payload, &mut actions),
             Input::BookGrew(newest) => self.core.delivery.book_grew(newest),
             Input::Book(events) => {
-                self.read(now, events);
+                self.read(events);
                 self.follow_transactions(now, &mut actions);
             }
             Input::Evses(statuses) => {
@@ -28,6 +28,12 @@ impl Uplink {
                 self.core.station_power = power;
                 self.fit_profiles();
             }
+            Input::Connectors(uses) => self.core.connectors.hear_uses(&uses, now.set, since(now)),
+            Input::StationIsBack => {
+                for command in self.core.for_the_station() {
+                    self.order(command, &mut actions);
+                }
+            }
             Input::Authorize { ticket, token } => {
                 self.authorize(now, Asked::by_station(ticket, token), &mut actions);
             }
@@ -39,14 +45,43 @@ impl Uplink {
         }
         self.limit_power(now, &mut actions);
         self.send_next(now, &mut actions);
+        self.reset_if_due(now, &mut actions);
         actions
+    }
+
+    /// The CSMS wants the station to start anew (B11, B12).
+    fn reset(&mut self, now: Now, immediate: bool, actions: &mut Vec<Action>) {
+        info!(immediate, "the CSMS resets the station");
+        self.reset = Some(Reset { immediate, until: now.at + RESET_PATIENCE });
+        let running: Vec<_> = self.core.connectors.running().collect();
+        if immediate {
+            for (evse, transaction) in running {
+                let command = Command::Stop { evse, transaction, session: 0, why: StopReason::Reset };
+                self.command(command, None, actions);
+            }
+        }
+    }
+
+    /// When the transactions have ended and are told, or, of an immediate reset, had time to.
+    fn reset_if_due(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let Some(reset) = self.reset else { return };
+        let told = !self.core.connectors.is_charging() && self.core.delivery.waiting() == 0;
+        // What is out is answered first, a reply on its way gets there.
+        let due = (told && self.out.is_none()) || (reset.immediate && now.at >= reset.until);
+        if due {
+            self.reset = None;
+            let reason = if reset.immediate { "RemoteReset" } else { "ScheduledReset" };
+            actions.push(Action::Store(Record::BootReason(reason)));
+            actions.push(Action::StartAnew);
+        }
     }
 
     /// When to call [`Self::step`] with [`Input::Tick`] at the latest; `None`: not before anything
     /// else happens.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
-        [self.messages_due(), self.core.charging.due()].into_iter().flatten().min()
+        let reset = self.reset.filter(|reset| reset.immediate).map(|reset| reset.until);
+        [self.messages_due(), self.core.charging.due(), reset].into_iter().flatten().min()
     }
 
     fn messages_due(&self) -> Option<Timestamp> {
@@ -89,10 +124,9 @@ impl Uplink {
         }
     }
 
-    fn read(&mut self, now: Now, events: Vec<Event>) {
+    fn read(&mut self, events: Vec<Event>) {
         for event in &events {
             self.core.hear(event);
-            self.core.connectors.flow(event.evse, event.transaction, event.kind, since(now));
         }
         self.core.delivery.read(events);
     }
@@ -229,7 +263,7 @@ impl Uplink {
             .find(|evse| self.core.connectors.get(*evse).is_some_and(|c| c.transaction() == transaction));
         if let Some(evse) = running {
             warn!(evse, transaction, "the CSMS does not accept the token: the transaction ends");
-            let command = Command::Stop { evse, transaction, why: StopReason::Deauthorized };
+            let command = Command::Stop { evse, transaction, session: 0, why: StopReason::Deauthorized };
             self.command(command, None, actions);
         }
     }
@@ -288,6 +322,7 @@ impl Uplink {
                 dialect::Then::Boot => self.boot_again(now),
                 dialect::Then::Tell(notice) => self.tell(notice),
                 dialect::Then::Password(password) => actions.push(Action::NewPassword(password)),
+                dialect::Then::Reset { immediate } => self.reset(now, immediate, actions),
             }
         }
     }

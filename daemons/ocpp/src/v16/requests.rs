@@ -128,7 +128,7 @@ fn remote_start(core: &mut Core, now: Now, asked: &RemoteStartTransactionRequest
             }
         }
     }
-    let command = Command::RemoteStart { evse, token: token.clone(), id };
+    let command = Command::RemoteStart { evse, token: token.clone(), group: String::new(), id };
     if core.variables.is(name::AUTHORIZE_REMOTE_START) {
         let reply = json!({ "status": "Accepted" });
         return Handled { store, ..Handled::answer(Answer::Authorizes { token, command, reply }) };
@@ -140,7 +140,8 @@ fn remote_stop(core: &Core, asked: &RemoteStopTransactionRequest) -> Handled {
     let charges = &core.delivery.known().charges;
     let found = charges.iter().find(|(_, charge)| charge.csms == Some(asked.transaction_id));
     let Some((transaction, charge)) = found else { return status("Rejected") };
-    let command = Command::Stop { evse: charge.evse, transaction: *transaction, why: StopReason::Remote };
+    let command =
+        Command::Stop { evse: charge.evse, transaction: *transaction, session: 0, why: StopReason::Remote };
     Handled::answer(Answer::Asks(command, Reply::to("RemoteStopTransaction")))
 }
 
@@ -212,11 +213,11 @@ fn trigger_what(then: Option<Vec<Then>>) -> Handled {
 }
 
 fn reset(asked: &ResetRequest) -> Handled {
+    // Both end the transactions first; what a hard one would cut short here is nothing.
     let immediate = match asked.r#type {
         common::ResetRequestType::Hard | common::ResetRequestType::Soft => true,
     };
-    let command = Command::Reset { evse: 0, immediate };
-    Handled::answer(Answer::Asks(command, Reply::to("Reset")))
+    Handled { then: vec![Then::Reset { immediate }], ..status("Accepted") }
 }
 
 fn unlock(core: &Core, asked: &UnlockConnectorRequest) -> Handled {

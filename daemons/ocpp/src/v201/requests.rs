@@ -98,7 +98,8 @@ fn start(core: &mut Core, asked: &RequestStartTransactionRequest) -> Handled {
     }
     let token = token(&asked.id_token);
     let id = Some(asked.remote_start_id);
-    let command = Command::RemoteStart { evse: place, token: token.clone(), id };
+    let group = asked.group_id_token.as_ref().map_or_else(String::new, |group| group.id_token.to_string());
+    let command = Command::RemoteStart { evse: place, token: token.clone(), group, id };
     if core.variables.is(name::AUTHORIZE_REMOTE_START) && token.kind != "NoAuthorization" {
         let reply = json!({ "status": "Accepted" });
         return Handled { store, ..Handled::answer(Answer::Authorizes { token, command, reply }) };
@@ -113,18 +114,18 @@ pub(super) fn token(token: &common::IdToken) -> Token {
     Token { id: token.id_token.to_string(), kind }
 }
 
-/// The EVSE and the book's transaction that the CSMS knows by this id.
-fn running(core: &Core, id: &str) -> Option<(u32, u64)> {
+/// The EVSE, and the book's session and transaction, that the CSMS knows by this id.
+fn running(core: &Core, id: &str) -> Option<(u32, u64, u64)> {
     let plugs = &core.delivery.known().plugged;
     let found = plugs.iter().find(|(_, plug)| plug.running.as_ref().is_some_and(|running| running.id == id));
-    found.map(|(evse, plug)| (*evse, plug.transaction))
+    found.map(|(evse, plug)| (*evse, plug.session, plug.transaction))
 }
 
 fn stop(core: &Core, asked: &RequestStopTransactionRequest) -> Handled {
-    let Some((evse, transaction)) = running(core, &asked.transaction_id) else {
+    let Some((evse, session, transaction)) = running(core, &asked.transaction_id) else {
         return rejected("TxNotFound", "no such transaction is running");
     };
-    let command = Command::Stop { evse, transaction, why: StopReason::Remote };
+    let command = Command::Stop { evse, transaction, session, why: StopReason::Remote };
     Handled::answer(Answer::Asks(command, Reply::to("RequestStopTransaction")))
 }
 
@@ -188,12 +189,12 @@ fn reset(core: &Core, asked: &ResetRequest) -> Handled {
         // B11.FR.09: a station that cannot reset one EVSE alone says so.
         return rejected("UnsupportedRequest", "one EVSE alone cannot be reset");
     }
-    let _ = core;
-    let immediate = match asked.r#type {
-        common::ResetEnum::Immediate => true,
-        common::ResetEnum::OnIdle => false,
+    let (immediate, word) = match asked.r#type {
+        common::ResetEnum::Immediate => (true, "Accepted"),
+        common::ResetEnum::OnIdle if core.connectors.is_charging() => (false, "Scheduled"),
+        common::ResetEnum::OnIdle => (false, "Accepted"),
     };
-    Handled::answer(Answer::Asks(Command::Reset { evse: 0, immediate }, Reply::to("Reset")))
+    Handled { then: vec![Then::Reset { immediate }], ..status(word) }
 }
 
 fn unlock(core: &Core, asked: &UnlockConnectorRequest) -> Handled {

@@ -6,7 +6,7 @@ use voltry_ocpp::time::parse;
 use voltry_ocpp::transactions::Kind;
 use voltry_ocpp::uplink::{Command, Input, Registration};
 
-use crate::desk::{Desk, evse, lost};
+use crate::desk::{Desk, lost};
 
 const BOTH: [Version; 2] = [Version::V16, Version::V201];
 
@@ -18,7 +18,7 @@ fn nothing_but_the_boot_leaves_before_the_station_is_accepted() {
             desk.charge(0);
             desk.input(Input::Connected);
             desk.answer_boot(status, 300);
-            desk.input(Input::Evses(vec![evse(1, "charging")]));
+            desk.seen("charging");
             desk.charge(1000);
             desk.pass(219);
             assert_eq!(desk.actions(0), ["BootNotification"], "{version:?} {status}");
@@ -81,7 +81,7 @@ fn after_an_outage_only_changed_states_are_told_with_the_time_of_the_change() {
         let before = desk.calls.len();
         lost(&mut desk);
         desk.pass(30);
-        desk.input(Input::Evses(vec![evse(1, "connected")]));
+        desk.seen("preparing");
         let changed = desk.now().unix;
         desk.pass(30);
         desk.input(Input::Connected);
@@ -113,7 +113,7 @@ fn times_before_the_first_word_of_the_csms_are_told_as_times_of_day() {
         let mut desk = Desk::new(version);
         // A machine without a battery for its clock: it is 1970.
         desk.clock_set = false;
-        desk.input(Input::Evses(vec![evse(1, "connected")]));
+        desk.seen("preparing");
         desk.charge(0);
         desk.input(Input::Connected);
         desk.answer_boot("Accepted", 300);

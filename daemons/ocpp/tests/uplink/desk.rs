@@ -40,6 +40,7 @@ pub(crate) struct Desk {
     pub(crate) commands: Vec<(u64, Command)>,
     pub(crate) authorized: Vec<(u64, String)>,
     pub(crate) reconnects: usize,
+    pub(crate) resets: usize,
     pub(crate) acknowledged: u64,
     /// The request to start that the book's events name.
     pub(crate) remote_start: Option<i64>,
@@ -84,6 +85,7 @@ impl Desk {
             commands: Vec::new(),
             authorized: Vec::new(),
             reconnects: 0,
+            resets: 0,
             acknowledged: 0,
             remote_start: None,
             folder,
@@ -91,6 +93,7 @@ impl Desk {
             asked: 0,
         };
         desk.input(Input::Evses(vec![evse(1, "available")]));
+        desk.seen("available");
         desk
     }
 
@@ -109,7 +112,22 @@ impl Desk {
         self.store = Store::open(&self.folder.path().join("ocpp.db")).unwrap();
         self.uplink = uplink(&self.store, self.version, self.starts);
         self.input(Input::Evses(vec![evse(1, "available")]));
+        self.seen("available");
         self.input(Input::BookGrew(self.book.len() as u64));
+    }
+
+    /// What the connector is to a driver, from now on.
+    pub(crate) fn seen(&mut self, state: &str) {
+        let connector = voltry_bus::Connector {
+            evse: 1,
+            state: state.to_owned(),
+            since: self.now().unix,
+            transaction: 0,
+            reservation: String::new(),
+            limit: 0.0,
+            limit_origin: String::new(),
+        };
+        self.input(Input::Connectors(vec![connector]));
     }
 
     pub(crate) fn now(&self) -> Now {
@@ -146,6 +164,7 @@ impl Desk {
                     }
                     Action::Reconnect(_) => self.reconnects += 1,
                     Action::NewPassword(_) => {}
+                    Action::StartAnew => self.resets += 1,
                 }
             }
         }

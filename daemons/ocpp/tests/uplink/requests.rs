@@ -48,7 +48,7 @@ fn a_remote_start_and_stop_reach_the_station() {
             ),
         };
         assert_eq!(desk.ask(start, &payload), Err("nothing yet".to_owned()));
-        let Some((_, Command::RemoteStart { evse: Some(1), token, id })) = desk.commands.last() else {
+        let Some((_, Command::RemoteStart { evse: Some(1), token, id, .. })) = desk.commands.last() else {
             panic!()
         };
         assert_eq!((token.id.as_str(), *id), ("APP", (version == Version::V201).then_some(9)));
@@ -67,7 +67,8 @@ fn a_remote_start_and_stop_reach_the_station() {
             ),
         };
         assert_eq!(desk.ask(stop, &payload), Err("nothing yet".to_owned()));
-        let wanted = Command::Stop { evse: 1, transaction: 1, why: StopReason::Remote };
+        let session = if version == Version::V201 { 1 } else { 0 };
+        let wanted = Command::Stop { evse: 1, transaction: 1, session, why: StopReason::Remote };
         assert_eq!(desk.commands.last().map(|(_, command)| command), Some(&wanted));
         assert_eq!(desk.done(Outcome::Done), Some(Ok(json!({ "status": "Accepted" }))));
     }

@@ -251,7 +251,7 @@ fn a_token_that_the_csms_does_not_accept_ends_its_transaction() {
             Version::V16 => desk.answer(json!({ "transactionId": 5, "idTagInfo": { "status": "Blocked" } })),
             Version::V201 => desk.answer(json!({ "idTokenInfo": { "status": "Blocked" } })),
         }
-        let stop = Command::Stop { evse: 1, transaction: 1, why: StopReason::Deauthorized };
+        let stop = Command::Stop { evse: 1, transaction: 1, session: 0, why: StopReason::Deauthorized };
         assert_eq!(desk.commands.last().map(|(_, command)| command), Some(&stop));
     }
 }

@@ -8,6 +8,7 @@ use voltry_bus::names;
 
 use super::network;
 use super::topology::Topology;
+use super::uplink::Uplink;
 use super::wiring::{CAN_BIT_RATE, METER_UNIT, MODBUS_BAUD, MONITOR_UNIT, dc_line, grid_line, imd_line};
 
 /// The register maps of the simulated meters, as they are delivered.
@@ -19,6 +20,9 @@ const METER_MAPS: [(&str, &str); 2] = [
 /// What contactors, cable and connector of the simulated EVSEs are made for, volts and amperes.
 const VOLTAGE_MAX: u32 = 1000;
 const CURRENT_MAX: u32 = 300;
+
+/// The uplink's object, as the station is to find it.
+const CSMS: &str = r#"csms = { name = "org.voltry.Ocpp1", path = "/org/voltry/csms" }"#;
 
 /// Watts of one module, as the simulated ones are rated.
 const MODULE_W: f64 = 30_000.0;
@@ -37,6 +41,9 @@ pub(super) fn meter_lines(topology: &Topology) -> Vec<String> {
 pub(super) fn write(topology: &Topology, state: &Path) -> anyhow::Result<()> {
     let mut config: toml::Table =
         toml::from_str(&text(topology, state)).context("the configuration written here is no TOML")?;
+    if let Some(uplink) = &topology.uplink {
+        merge(&mut config, &to_csms(uplink, state)?);
+    }
     merge(&mut config, &topology.config);
     let file = state.join("voltry.toml");
     let text = format!(
@@ -48,6 +55,33 @@ pub(super) fn write(topology: &Topology, state: &Path) -> anyhow::Result<()> {
         std::fs::write(state.join("meters").join(name), map).context("writing the meters' register maps")?;
     }
     Ok(())
+}
+
+/// The uplink's tables.
+fn to_csms(uplink: &Uplink, state: &Path) -> anyhow::Result<toml::Table> {
+    let mut profile = toml::Table::from_iter([
+        ("url".to_owned(), uplink.csms.clone().into()),
+        ("version".to_owned(), uplink.version.clone().into()),
+        ("security_profile".to_owned(), 0.into()),
+    ]);
+    merge(&mut profile, &uplink.profile);
+    let database = state.join("lib/ocpp.db");
+    let ocpp = toml::Table::from_iter([
+        ("identity".to_owned(), uplink.identity.clone().into()),
+        ("database".to_owned(), database.to_str().context("the state's path is no text")?.into()),
+        ("serial_number".to_owned(), "SIM-0001".into()),
+        // A test does not wait for a field's patience.
+        ("retry_back_off_wait_minimum_s".to_owned(), 1.into()),
+        ("retry_back_off_random_range_s".to_owned(), 1.into()),
+        ("retry_back_off_repeat_times".to_owned(), 2.into()),
+        ("variables".to_owned(), toml::Value::try_from(&uplink.variables)?),
+        ("profile".to_owned(), toml::Table::from_iter([("1".to_owned(), profile.into())]).into()),
+    ]);
+    let csms = toml::from_str(CSMS)?;
+    Ok(toml::Table::from_iter([
+        ("ocpp".to_owned(), ocpp.into()),
+        ("station".to_owned(), toml::Value::Table(csms)),
+    ]))
 }
 
 fn text(topology: &Topology, state: &Path) -> String {

@@ -20,6 +20,7 @@ pub mod sim1;
 pub mod supervisor;
 pub mod topology;
 mod units;
+pub mod uplink;
 mod wiring;
 
 use std::collections::BTreeMap;
@@ -63,11 +64,14 @@ impl Station {
     ///
     /// # Errors
     /// Something is missing on this machine, or refuses.
-    pub async fn start(topology: Topology, state: &Path, verbose: bool) -> anyhow::Result<Self> {
+    pub async fn start(mut topology: Topology, state: &Path, verbose: bool) -> anyhow::Result<Self> {
         let state = prepare(state)?;
         let places = Places { logs: state.join("log"), sockets: state.join("run"), verbose };
         network::bring_loopback_up().await?;
         let mut world = JoinSet::new();
+        if let Some(uplink) = &topology.uplink {
+            topology.uplink = Some(uplink::lead_in(uplink, &mut world).await?);
+        }
         let (connection_in, connection) = watch::channel(None);
         let control = Arc::new(build_world(&topology, &state, &mut world, connection).await?);
         config::write(&topology, &state)?;

@@ -11,7 +11,7 @@
 //! killed the inner one reads end-of-file and quits.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, bail};
@@ -39,14 +39,15 @@ pub fn inside() -> bool {
     std::env::var_os(MARK).is_some()
 }
 
-/// Runs this program with the same arguments inside namespaces of its own; returns its exit code.
+/// Runs this program with the same arguments inside namespaces of its own, with something more in
+/// its environment; returns its exit code.
 ///
 /// The own user stays the same inside, so that the same user's `voltryctl` outside can talk to
 /// the private bus; `unshare` leaves the capabilities that setting up the network needs.
 ///
 /// # Errors
 /// When the kernel or `unshare` refuses, with what to do about it.
-pub async fn enter(forward_input: bool) -> anyhow::Result<u8> {
+pub async fn enter(forward_input: bool, environment: Option<(&str, PathBuf)>) -> anyhow::Result<u8> {
     let flags = allowed_flags().await?;
     // /proc/self/exe, not the first argument: that may have been found by $PATH.
     let program = std::env::current_exe().context("finding this program's own file")?;
@@ -66,6 +67,7 @@ pub async fn enter(forward_input: bool) -> anyhow::Result<u8> {
     let mut child = Command::new(&line[0])
         .args(&line[1..])
         .env(MARK, if real_time { REAL_TIME } else { "plain" })
+        .envs(environment)
         .stdin(Stdio::piped())
         .kill_on_drop(true)
         .spawn()

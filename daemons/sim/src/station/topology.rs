@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
+use super::uplink::Uplink;
 use crate::electrical::CircuitConfig;
 use crate::vehicle::VehicleConfig;
 
@@ -29,6 +30,8 @@ pub struct Topology {
     pub evses: u32,
     /// The EVSEs one by one, in order.
     pub evse: Vec<EvseParts>,
+    /// The CSMS; without it the station has none.
+    pub uplink: Option<Uplink>,
     /// Added to the daemons' configuration, table by table; wins over what is written here.
     pub config: toml::Table,
 }
@@ -55,6 +58,7 @@ impl Default for Topology {
             powerline: true,
             evses: 1,
             evse: Vec::new(),
+            uplink: None,
             config: toml::Table::new(),
         }
     }

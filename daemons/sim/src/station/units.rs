@@ -25,6 +25,9 @@ pub(super) fn daemons(topology: &Topology, state: &Path) -> anyhow::Result<Vec<U
         units.push(unit(state, "voltry-evse", Some(&evse))?);
     }
     units.push(unit(state, "voltry-station", None)?);
+    if topology.uplink.is_some() {
+        units.push(unit(state, "voltry-ocpp", None)?);
+    }
     Ok(units)
 }
 

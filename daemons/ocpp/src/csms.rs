@@ -1,0 +1,164 @@
+//! `Csms1`: the uplink as the rest of the station sees it.
+
+use tokio::sync::{mpsc, oneshot};
+use voltry_bus::{CsmsState, Error, TokenAnswer, TokenKind};
+use zbus::interface;
+
+/// The object's path.
+pub(crate) const PATH: &str = "/org/voltry/csms";
+
+/// A question of the station.
+#[derive(Debug)]
+pub(crate) struct Question {
+    pub(crate) token: String,
+    pub(crate) kind: TokenKind,
+    pub(crate) answer: oneshot::Sender<TokenAnswer>,
+}
+
+/// Where the connection stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) state: CsmsState,
+    pub(crate) url: String,
+    pub(crate) identity: String,
+    pub(crate) protocol: String,
+    pub(crate) since: i64,
+    pub(crate) next_attempt: i64,
+    pub(crate) last_error: String,
+    pub(crate) acknowledged: u64,
+    pub(crate) waiting: u32,
+}
+
+impl Standing {
+    /// Before the first attempt.
+    pub(crate) fn at_start(identity: &str, since: i64) -> Self {
+        Self {
+            state: CsmsState::Connecting,
+            url: String::new(),
+            identity: identity.to_owned(),
+            protocol: String::new(),
+            since,
+            next_attempt: 0,
+            last_error: String::new(),
+            acknowledged: 0,
+            waiting: 0,
+        }
+    }
+}
+
+/// The object.
+pub(crate) struct Csms1 {
+    pub(crate) standing: Standing,
+    pub(crate) questions: mpsc::Sender<Question>,
+}
+
+#[interface(name = "org.voltry.Csms1")]
+impl Csms1 {
+    // One argument that is a structure: a bare structure would go out as its fields.
+    #[zbus(out_args("answer"))]
+    async fn authorize(&self, token: &str, kind: TokenKind, evse: u32) -> Result<(TokenAnswer,), Error> {
+        let _ = evse;
+        let (answer, answered) = oneshot::channel();
+        let question = Question { token: token.to_owned(), kind, answer };
+        self.questions.try_send(question).map_err(|_| Error::Busy("too many questions wait".to_owned()))?;
+        let answer = answered.await.map_err(|_| Error::Unavailable("the uplink is ending".to_owned()))?;
+        Ok((answer,))
+    }
+
+    #[zbus(property)]
+    fn state(&self) -> CsmsState {
+        self.standing.state
+    }
+
+    #[zbus(property)]
+    fn url(&self) -> &str {
+        &self.standing.url
+    }
+
+    #[zbus(property)]
+    fn identity(&self) -> &str {
+        &self.standing.identity
+    }
+
+    #[zbus(property)]
+    fn protocol(&self) -> &str {
+        &self.standing.protocol
+    }
+
+    #[zbus(property)]
+    fn since(&self) -> i64 {
+        self.standing.since
+    }
+
+    #[zbus(property)]
+    fn next_attempt(&self) -> i64 {
+        self.standing.next_attempt
+    }
+
+    #[zbus(property)]
+    fn last_error(&self) -> &str {
+        &self.standing.last_error
+    }
+
+    #[zbus(property)]
+    fn acknowledged(&self) -> u64 {
+        self.standing.acknowledged
+    }
+
+    #[zbus(property)]
+    fn waiting(&self) -> u32 {
+        self.standing.waiting
+    }
+}
+
+/// Shows where the connection stands; says what changed.
+///
+/// # Errors
+/// The bus is lost.
+pub(crate) async fn show(connection: &zbus::Connection, standing: Standing) -> zbus::Result<()> {
+    let served = connection.object_server().interface::<_, Csms1>(PATH).await?;
+    let mut csms = served.get_mut().await;
+    let old = std::mem::replace(&mut csms.standing, standing.clone());
+    let emitter = served.signal_emitter();
+    if old.state != standing.state {
+        csms.state_changed(emitter).await?;
+    }
+    if old.url != standing.url {
+        csms.url_changed(emitter).await?;
+    }
+    if old.protocol != standing.protocol {
+        csms.protocol_changed(emitter).await?;
+    }
+    if old.since != standing.since {
+        csms.since_changed(emitter).await?;
+    }
+    if old.next_attempt != standing.next_attempt {
+        csms.next_attempt_changed(emitter).await?;
+    }
+    if old.last_error != standing.last_error {
+        csms.last_error_changed(emitter).await?;
+    }
+    if old.acknowledged != standing.acknowledged {
+        csms.acknowledged_changed(emitter).await?;
+    }
+    if old.waiting != standing.waiting {
+        csms.waiting_changed(emitter).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zbus::object_server::Interface as _;
+
+    #[test]
+    fn what_is_served_is_the_contract() {
+        let standing = Standing::at_start("A", 0);
+        let csms = Csms1 { standing, questions: mpsc::channel(1).0 };
+        let mut xml = String::from("<node>");
+        csms.introspect_to_writer(&mut xml, 0);
+        xml += "</node>";
+        assert_eq!(voltry_bus::contract::check_served(&xml, &["org.voltry.Csms1"]), Ok(()));
+    }
+}

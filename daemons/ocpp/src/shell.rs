@@ -1,0 +1,450 @@
+//! Joins the bus, the uplink and the connection.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+use tracing::{debug, info, warn};
+use voltry_bus::{CsmsState, TokenAnswer};
+use voltry_service::clock::now;
+use voltry_service::{Daemon, RateLimit, Watchdog};
+use voltry_units::Timestamp;
+
+use crate::config::{Settings, Version};
+use crate::connection::{self, Connection, Encoding, Event, Password, Profile};
+use crate::csms::{self, Csms1, Question, Standing};
+use crate::model::{self, Variables, name};
+use crate::profiles::Supply;
+use crate::rpc::{Endpoint, MessageId, Received};
+use crate::station::{Station, ocpp_kind};
+use crate::store::Store;
+use crate::time::Now;
+use crate::transactions::Token;
+use crate::uplink::{Action, Input, Known, Registration, Uplink};
+
+/// Inputs, events, orders that may wait.
+const WAITING: usize = 64;
+/// This software is younger: an earlier time of day is none.
+const EARLIEST: i64 = 1_767_225_600_000_000; // 2026-01-01
+/// Where systemd-timesyncd runs, and what it makes there once the clock is right.
+const TIMESYNC: &str = "/run/systemd/timesync";
+const SYNCHRONIZED: &str = "/run/systemd/timesync/synchronized";
+
+/// Why the shell ended.
+pub(crate) enum End {
+    /// The daemon is to end.
+    Stop,
+    /// The CSMS wants the station to start anew.
+    Reset,
+}
+
+/// This instant on both clocks.
+fn instant() -> Now {
+    let unix = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| i64::try_from(time.as_micros()).unwrap_or(i64::MAX));
+    let set = unix >= EARLIEST && (Path::new(SYNCHRONIZED).exists() || !Path::new(TIMESYNC).exists());
+    Now { at: now(), unix, set }
+}
+
+struct Shell {
+    uplink: Uplink,
+    version: Version,
+    store: Store,
+    settings: Settings,
+    profiles: Vec<Profile>,
+    station: Station,
+    to_connection: mpsc::Sender<connection::Command>,
+    endpoint: Option<(u64, Endpoint<()>)>,
+    questions: BTreeMap<u64, oneshot::Sender<TokenAnswer>>,
+    next_question: u64,
+    acknowledged: watch::Sender<u64>,
+    standing: watch::Sender<Standing>,
+    tasks: JoinSet<()>,
+    strays: RateLimit,
+    reset: bool,
+    proven: bool,
+}
+
+/// Runs the uplink until the daemon is to end, or the station is reset.
+///
+/// # Errors
+/// The store cannot be used, the bus is lost, or a part ended.
+#[allow(clippy::too_many_lines, reason = "wiring reads best as one list of parts")]
+pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<End> {
+    let store = Store::open(&settings.database)
+        .with_context(|| format!("opening the store {}", settings.database.display()))?;
+    let (inputs, mut heard) = mpsc::channel(WAITING);
+    let (questions, mut asked) = mpsc::channel(WAITING);
+    let (to_connection, commands) = mpsc::channel(WAITING);
+    let (events_in, mut events) = mpsc::channel(WAITING);
+    let station = Station::new(daemon.connection(), inputs.clone()).await?;
+    let mut profiles = settings.profiles().map_err(|_| anyhow::anyhow!("the profiles were checked"))?;
+    let kept = store.variables()?;
+    if let Some((_, password)) = kept.iter().find(|(variable, _)| variable == name::PASSWORD) {
+        set_password(&mut profiles, password);
+    }
+    let version =
+        profiles.first().and_then(|profile| profile.versions.first().copied()).unwrap_or(Version::V201);
+    let (acknowledged, to_acknowledge) = watch::channel(0);
+    let standing = Standing::at_start(&settings.identity, instant().unix);
+    let (show, shown) = watch::channel(standing.clone());
+    daemon.connection().object_server().at(csms::PATH, Csms1 { standing, questions }).await?;
+    daemon.claim(voltry_bus::names::OCPP).await?;
+
+    let good = store.kept("good_profile")?;
+    let good =
+        profiles.iter().find(|profile| good.as_deref() == Some(profile.slot.to_string().as_str())).cloned();
+    let ends = (commands, events_in);
+    let connection =
+        Connection::new(settings.identity.clone(), profiles.clone(), good, settings.times(), ends)
+            .context("the configuration was checked: there is a profile")?;
+    let mut parts: JoinSet<anyhow::Result<()>> = JoinSet::new();
+    parts.spawn(station.clone().listen());
+    parts.spawn(station.clone().acknowledge(to_acknowledge));
+    parts.spawn(show_standing(daemon.connection().clone(), shown));
+    parts.spawn(async move {
+        connection.run().await;
+        Ok(())
+    });
+
+    let mut shell = Shell {
+        uplink: uplink(&store, settings, version, &station).await?,
+        version,
+        store,
+        settings: settings.clone(),
+        profiles,
+        station,
+        to_connection,
+        endpoint: None,
+        questions: BTreeMap::new(),
+        next_question: 0,
+        acknowledged,
+        standing: show,
+        tasks: JoinSet::new(),
+        strays: RateLimit::new(),
+        reset: false,
+        proven: false,
+    };
+    daemon.ready();
+    info!(identity = settings.identity, profiles = settings.profile.len(), "the uplink is up");
+    let mut watchdog = Watchdog::from_environment();
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while !shell.reset {
+        let due = shell.deadline().map_or(Duration::from_secs(3600), |due| due.since(now()));
+        tokio::select! {
+            _ = daemon.stop() => return Ok(End::Stop),
+            Some(event) = events.recv() => shell.hear(event).await?,
+            Some(input) = heard.recv() => shell.step(input).await?,
+            Some(question) = asked.recv() => shell.ask(question).await?,
+            () = tokio::time::sleep(due) => shell.tick().await?,
+            _ = tick.tick() => shell.publish(),
+            Some(_) = shell.tasks.join_next() => {}
+            Some(part) = parts.join_next() => {
+                part.context("a part of the uplink panicked")?.context("a part of the uplink ended")?;
+                anyhow::bail!("a part of the uplink ended");
+            }
+        }
+        watchdog.beat(now());
+    }
+    Ok(End::Reset)
+}
+
+async fn uplink(
+    store: &Store,
+    settings: &Settings,
+    version: Version,
+    station: &Station,
+) -> anyhow::Result<Uplink> {
+    let progress = match store.progress()? {
+        Some(progress) => progress,
+        // A store that was lost: the book remembers how far the CSMS had it.
+        None => crate::uplink::Progress {
+            acknowledged: station.acknowledged().await.unwrap_or(0),
+            ..crate::uplink::Progress::default()
+        },
+    };
+    let transactions_prefix = match store.kept("transactions_prefix")? {
+        Some(prefix) => prefix,
+        None => {
+            let prefix = random(4);
+            store.keep("transactions_prefix", &prefix)?;
+            prefix
+        }
+    };
+    let mut variables = Variables::new(store.variables()?);
+    for (variable, value) in &settings.variables {
+        if let Some(definition) = model::find_named(variable) {
+            variables.make(definition.name, value.clone());
+        }
+    }
+    variables.make(name::VENDOR, settings.vendor.clone());
+    variables.make(name::MODEL, settings.model.clone());
+    variables.make(name::SERIAL, settings.serial_number.clone());
+    variables.make(name::FIRMWARE, env!("CARGO_PKG_VERSION"));
+    variables.make(name::IDENTITY, settings.identity.clone());
+    let security = settings.profile.values().next().map_or(0, |profile| profile.security_profile);
+    variables.make(name::SECURITY_PROFILE, security.to_string());
+    Ok(Uplink::new(Known {
+        version,
+        progress,
+        variables,
+        tokens: store.tokens()?,
+        profiles: store.profiles()?,
+        supply: Supply::default(),
+        boot_reason: store.kept("boot_reason")?.unwrap_or_else(|| "PowerUp".to_owned()),
+        prefix: random(8),
+        transactions_prefix,
+    }))
+}
+
+/// So many random bytes, in hexadecimal.
+fn random(bytes: usize) -> String {
+    let mut buffer = vec![0; bytes];
+    if getrandom::fill(&mut buffer).is_err() {
+        // Still never the same twice on one machine.
+        let micros = instant().unix.to_be_bytes();
+        buffer.iter_mut().zip(micros.iter().rev()).for_each(|(byte, other)| *byte = *other);
+    }
+    buffer.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn set_password(profiles: &mut [Profile], written: &str) {
+    for profile in profiles.iter_mut().filter(|profile| profile.password.is_some()) {
+        let encoding = if profile.versions == [Version::V16] { Encoding::Hex } else { Encoding::Text };
+        match Password::new(written, encoding) {
+            Ok(password) => profile.password = Some(password),
+            Err(error) => warn!(profile = profile.slot, %error, "the CSMS's password is none"),
+        }
+    }
+}
+
+/// Publishes where the connection stands, in a task of its own.
+async fn show_standing(
+    connection: zbus::Connection,
+    mut shown: watch::Receiver<Standing>,
+) -> anyhow::Result<()> {
+    while shown.changed().await.is_ok() {
+        let standing = shown.borrow_and_update().clone();
+        csms::show(&connection, standing).await?;
+    }
+    Ok(())
+}
+
+impl Shell {
+    fn deadline(&self) -> Option<Timestamp> {
+        let call = self.endpoint.as_ref().and_then(|(_, endpoint)| endpoint.deadline());
+        [call, self.uplink.deadline()].into_iter().flatten().min()
+    }
+
+    async fn tick(&mut self) -> anyhow::Result<()> {
+        let expired = self.endpoint.as_mut().and_then(|(_, endpoint)| endpoint.expire(now()));
+        match expired {
+            Some(()) => {
+                let id = self.uplink.out_id().unwrap_or_default().to_owned();
+                self.step(Input::Unanswered { id }).await
+            }
+            None => self.step(Input::Tick).await,
+        }
+    }
+
+    async fn hear(&mut self, event: Event) -> anyhow::Result<()> {
+        match event {
+            Event::Opened { connection, slot, version, address, .. } => {
+                self.stand(|standing| {
+                    standing.state = CsmsState::Booting;
+                    standing.protocol = version.subprotocol().to_owned();
+                    standing.last_error.clear();
+                });
+                let url = self.settings.profile.get(&slot.to_string()).map(|profile| profile.url.clone());
+                self.stand(|standing| standing.url = url.unwrap_or_else(|| address.to_string()));
+                if version != self.version {
+                    self.version = version;
+                    self.uplink = uplink(&self.store, &self.settings, version, &self.station).await?;
+                    let station = self.station.clone();
+                    self.tasks.spawn(async move { station.look_again().await });
+                }
+                self.endpoint = Some((connection, Endpoint::new(version.dialect())));
+                self.proven = false;
+                self.step(Input::Connected).await?;
+                self.store.keep("good_profile", &slot.to_string())?;
+            }
+            Event::Closed { why } => {
+                self.endpoint = None;
+                self.stand(|standing| {
+                    standing.state = CsmsState::Disconnected;
+                    standing.last_error = why;
+                });
+                self.step(Input::Disconnected).await?;
+            }
+            Event::Failed { why, .. } => self.stand(|standing| {
+                standing.state = CsmsState::Disconnected;
+                standing.last_error = why;
+            }),
+            Event::Text(text) => self.receive(&text).await?,
+        }
+        Ok(())
+    }
+
+    async fn receive(&mut self, text: &str) -> anyhow::Result<()> {
+        let Some((connection, endpoint)) = &mut self.endpoint else { return Ok(()) };
+        let connection = *connection;
+        debug!(text, "from the CSMS");
+        match endpoint.received(now(), text) {
+            Received::Call(call) => {
+                let (id, action) = (call.id.to_string(), call.action.into_owned());
+                let payload = call.payload.to_owned();
+                self.step(Input::Called { id, action, payload }).await
+            }
+            Received::Answer { id, outcome, .. } => {
+                let answer = match outcome {
+                    Ok(payload) => Ok(payload.to_owned()),
+                    Err(error) => Err((error.written.into_owned(), error.description.into_owned())),
+                };
+                self.step(Input::Answered { id: id.to_string(), answer }).await
+            }
+            Received::Refused { answer, why } => {
+                if let Some(count) = self.strays.count(now()) {
+                    warn!(why, count, "a message of the CSMS cannot be taken");
+                }
+                match answer {
+                    Some(text) => self.send(connection, text).await,
+                    None => Ok(()),
+                }
+            }
+            Received::Ignored(why) => {
+                if let Some(count) = self.strays.count(now()) {
+                    warn!(why, count, "the CSMS strays");
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn ask(&mut self, question: Question) -> anyhow::Result<()> {
+        self.next_question += 1;
+        let ticket = self.next_question;
+        self.questions.retain(|_, answer| !answer.is_closed());
+        self.questions.insert(ticket, question.answer);
+        let token = Token { id: question.token, kind: ocpp_kind(question.kind) };
+        self.step(Input::Authorize { ticket, token }).await
+    }
+
+    async fn step(&mut self, input: Input) -> anyhow::Result<()> {
+        for action in self.uplink.step(instant(), input) {
+            self.perform(action).await?;
+        }
+        if self.uplink.registration() == Registration::Accepted && !self.proven && self.endpoint.is_some() {
+            self.proven = true;
+            self.order(connection::Command::Proven).await?;
+        }
+        self.publish();
+        Ok(())
+    }
+
+    async fn perform(&mut self, action: Action) -> anyhow::Result<()> {
+        match action {
+            Action::Store(record) => {
+                // Without its disk the uplink cannot keep its promise: it starts anew, and tries again.
+                self.store.write(&record).context("what must last could not be stored")
+            }
+            Action::Call { id, action, payload } => {
+                let timeout = Duration::from_secs(self.uplink.message_timeout_s());
+                let Some((connection, endpoint)) = &mut self.endpoint else { return Ok(()) };
+                let connection = *connection;
+                let id = MessageId::try_from(id).context("ids of ours are short")?;
+                debug!(action, payload, "to the CSMS");
+                match endpoint.call(now(), &id, (action, &payload), timeout, ()) {
+                    Ok(text) => self.send(connection, text).await,
+                    Err(()) => anyhow::bail!("two calls at a time"),
+                }
+            }
+            Action::Reply { id, answer } => {
+                let Some((connection, endpoint)) = &mut self.endpoint else { return Ok(()) };
+                let connection = *connection;
+                let Ok(id) = MessageId::try_from(id) else { return Ok(()) };
+                let text = match answer {
+                    Ok(payload) => endpoint.answer(&id, &payload.to_string()),
+                    Err(refusal) => endpoint.refuse(&id, refusal.code, &refusal.text),
+                };
+                match text {
+                    Some(text) => {
+                        debug!(text, "to the CSMS");
+                        self.send(connection, text).await
+                    }
+                    None => Ok(()),
+                }
+            }
+            Action::Command { ticket, command } => {
+                let station = self.station.clone();
+                self.tasks.spawn(station.command(ticket, command));
+                Ok(())
+            }
+            Action::Authorized { ticket, answer } => {
+                if let Some(asker) = self.questions.remove(&ticket) {
+                    // The station may not have waited.
+                    let _ = asker.send(answer);
+                }
+                Ok(())
+            }
+            Action::ReadBook(after) => {
+                self.tasks.spawn(self.station.clone().read(after));
+                Ok(())
+            }
+            Action::Acknowledge(number) => {
+                self.acknowledged.send_replace(number);
+                Ok(())
+            }
+            Action::Reconnect(why) => {
+                info!(why, "connecting anew");
+                self.order(connection::Command::Restart).await
+            }
+            Action::NewPassword(password) => {
+                set_password(&mut self.profiles, &password);
+                self.order(connection::Command::Profiles(self.profiles.clone())).await?;
+                self.order(connection::Command::Restart).await
+            }
+            Action::StartAnew => {
+                self.reset = true;
+                Ok(())
+            }
+        }
+    }
+
+    async fn send(&mut self, connection: u64, text: String) -> anyhow::Result<()> {
+        self.order(connection::Command::Send { connection, text }).await
+    }
+
+    async fn order(&mut self, command: connection::Command) -> anyhow::Result<()> {
+        self.to_connection.send(command).await.context("the connection's task ended")
+    }
+
+    fn publish(&self) {
+        let state = match self.uplink.registration() {
+            Registration::Offline => return,
+            Registration::Booting => CsmsState::Booting,
+            Registration::Pending { .. } => CsmsState::Pending,
+            Registration::Rejected { .. } => CsmsState::Rejected,
+            Registration::Accepted => CsmsState::Accepted,
+        };
+        self.stand(|standing| standing.state = state);
+    }
+
+    fn stand(&self, change: impl FnOnce(&mut Standing)) {
+        let (acknowledged, waiting) = self.uplink.told();
+        self.standing.send_if_modified(|standing| {
+            let before = standing.clone();
+            change(standing);
+            (standing.acknowledged, standing.waiting) = (acknowledged, waiting);
+            if standing.state != before.state {
+                standing.since = instant().unix;
+            }
+            *standing != before
+        });
+    }
+}

@@ -1,0 +1,418 @@
+//! The station on the bus: its book, its EVSEs, its orders.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::StreamExt as _;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+use tracing::{debug, warn};
+use voltry_bus::{
+    Book1Proxy, EndReason, Error, PowerLimit, ReserveOutcome, SessionEvent, Settings1Proxy, Station1Proxy,
+    TokenKind,
+};
+use voltry_units::{Timestamp, Watts};
+use zbus::Variant;
+use zbus::fdo::PropertiesProxy;
+use zbus::proxy::CacheProperties;
+
+use crate::transactions::{Event, Kind, Reason, Sample, Token};
+use crate::uplink::{AHEAD, Command, Input, OtherLimit, Outcome, StopReason};
+
+/// The station answers within this time, or hangs.
+const ANSWER: Duration = Duration::from_secs(10);
+/// Whose our limits are, in the station's word.
+const ORIGIN: &str = "csms";
+/// The book is asked again this long after it did not answer.
+const AGAIN: Duration = Duration::from_secs(1);
+/// The book is told how far the CSMS has it at most this often.
+const ACKNOWLEDGE: Duration = Duration::from_secs(1);
+
+/// The station, as far as the uplink uses it.
+#[derive(Debug, Clone)]
+pub(crate) struct Station {
+    station: Station1Proxy<'static>,
+    book: Book1Proxy<'static>,
+    settings: Settings1Proxy<'static>,
+    properties: PropertiesProxy<'static>,
+    inputs: mpsc::Sender<Input>,
+    boot: String,
+}
+
+impl Station {
+    /// Proxies without a cache.
+    ///
+    /// # Errors
+    /// The bus is lost, or `/proc` is not mounted.
+    pub(crate) async fn new(
+        connection: &zbus::Connection,
+        inputs: mpsc::Sender<Input>,
+    ) -> anyhow::Result<Self> {
+        let path = "/proc/sys/kernel/random/boot_id";
+        let boot = std::fs::read_to_string(path).context("reading the boot id")?.trim().to_owned();
+        Ok(Self {
+            station: Station1Proxy::builder(connection)
+                .destination(voltry_bus::names::STATION)
+                .path(voltry_bus::names::STATION_PATH)
+                .cache_properties(CacheProperties::No)
+                .build()
+                .await?,
+            book: Book1Proxy::builder(connection)
+                .destination(voltry_bus::names::STATION)
+                .path(voltry_bus::names::STATION_PATH)
+                .cache_properties(CacheProperties::No)
+                .build()
+                .await?,
+            settings: Settings1Proxy::builder(connection)
+                .destination(voltry_bus::names::STATION)
+                .path(voltry_bus::names::STATION_PATH)
+                .cache_properties(CacheProperties::No)
+                .build()
+                .await?,
+            properties: PropertiesProxy::builder(connection)
+                .destination(voltry_bus::names::STATION)
+                .path(voltry_bus::names::STATION_PATH)
+                .build()
+                .await?,
+            inputs,
+            boot,
+        })
+    }
+
+    /// Up to which line of the book the CSMS has everything, as the book remembers it.
+    pub(crate) async fn acknowledged(&self) -> Option<u64> {
+        timeout(ANSWER, self.book.acknowledged()).await.ok()?.ok()
+    }
+
+    /// Listens for as long as the bus lasts.
+    ///
+    /// # Errors
+    /// The bus is lost.
+    pub(crate) async fn listen(self) -> anyhow::Result<()> {
+        let mut owners = self.station.inner().receive_owner_changed().await?;
+        let mut booked = self.book.receive_booked().await?;
+        let mut changes = self.properties.receive_properties_changed().await?;
+        self.look().await?;
+        loop {
+            tokio::select! {
+                owner = owners.next() => {
+                    if owner.context("bus lost")?.is_some() {
+                        self.look().await?;
+                        self.inputs.send(Input::StationIsBack).await?;
+                    } else {
+                        warn!("the station's daemon left the bus");
+                    }
+                }
+                signal = booked.next() => {
+                    let number = signal.context("bus lost")?.args()?.number;
+                    self.inputs.send(Input::BookGrew(number)).await?;
+                }
+                change = changes.next() => {
+                    let change = change.context("bus lost")?;
+                    for input in inputs_of(&change.args()?.changed_properties) {
+                        self.inputs.send(input).await?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// What changes are told of from here on.
+    async fn look(&self) -> anyhow::Result<()> {
+        if let Ok(Ok(evses)) = timeout(ANSWER, self.station.evses()).await {
+            self.inputs.send(Input::Evses(evses)).await?;
+        }
+        if let Ok(Ok(connectors)) = timeout(ANSWER, self.station.connectors()).await {
+            self.inputs.send(Input::Connectors(connectors)).await?;
+        }
+        if let Ok(Ok(power)) = timeout(ANSWER, self.station.power_limit()).await
+            && let Ok(power) = Watts::from_si(power)
+        {
+            self.inputs.send(Input::StationPower(power)).await?;
+        }
+        if let Ok(Ok(limits)) = timeout(ANSWER, self.station.limits()).await {
+            self.inputs.send(Input::Limits(others(limits))).await?;
+        }
+        if let Ok(Ok(newest)) = timeout(ANSWER, self.book.newest()).await {
+            self.inputs.send(Input::BookGrew(newest)).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells everything once more, to an uplink that is new.
+    pub(crate) async fn look_again(self) {
+        if let Err(error) = self.look().await {
+            debug!(%error, "nobody listens");
+        }
+    }
+
+    /// Reads the book after a line, and says what came of it.
+    pub(crate) async fn read(self, after: u64) {
+        let events = match timeout(ANSWER, self.book.events(after, AHEAD)).await {
+            Ok(Ok(events)) => events.into_iter().map(|event| self.event(event)).collect(),
+            Ok(Err(error)) => {
+                warn!(%error, "the book could not be read");
+                tokio::time::sleep(AGAIN).await;
+                Vec::new()
+            }
+            Err(_) => {
+                warn!("the station does not give its book");
+                Vec::new()
+            }
+        };
+        // The daemon is ending if nobody listens.
+        let _ = self.inputs.send(Input::Book(events)).await;
+    }
+
+    /// Tells the book how far the CSMS has it, not too often.
+    pub(crate) async fn acknowledge(self, mut acknowledged: watch::Receiver<u64>) -> anyhow::Result<()> {
+        while acknowledged.changed().await.is_ok() {
+            let number = *acknowledged.borrow_and_update();
+            if let Ok(Err(error)) = timeout(ANSWER, self.book.acknowledge(number)).await {
+                debug!(%error, number, "the book does not take the acknowledgement");
+            }
+            tokio::time::sleep(ACKNOWLEDGE).await;
+        }
+        Ok(())
+    }
+
+    fn event(&self, event: SessionEvent) -> Event {
+        let at = (event.boot == self.boot).then(|| Timestamp::from_micros(event.at));
+        event_of(event, at)
+    }
+
+    /// Has a command done, and says what came of it.
+    pub(crate) async fn command(self, ticket: u64, command: Command) {
+        let outcome = match timeout(ANSWER, self.perform(command)).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(error)) => outcome_of(&error),
+            Err(_) => Outcome::Silent,
+        };
+        let _ = self.inputs.send(Input::Done { ticket, outcome }).await;
+    }
+
+    async fn perform(&self, command: Command) -> Result<Outcome, Error> {
+        match command {
+            Command::RemoteStart { evse, token, group, id } => {
+                let kind = kind_of(&token);
+                let id = id.map_or_else(String::new, |id| id.to_string());
+                let outcome =
+                    self.station.remote_start(evse.unwrap_or(0), &token.id, kind, &group, &id).await?;
+                Ok(if outcome.outcome == "refused" {
+                    Outcome::Refused(outcome.detail)
+                } else {
+                    Outcome::Done
+                })
+            }
+            Command::Stop { evse, transaction, session, why } => {
+                let reason = match why {
+                    StopReason::Remote => EndReason::Remote,
+                    StopReason::Deauthorized => EndReason::Deauthorized,
+                    StopReason::Reset => EndReason::ImmediateReset,
+                };
+                if transaction != 0 {
+                    self.station.stop_transaction(transaction, reason).await?;
+                } else if session != 0 {
+                    self.station.stop_session(session, reason).await?;
+                } else {
+                    self.station.stop(evse).await?;
+                }
+                Ok(Outcome::Done)
+            }
+            Command::SetAvailable { evse, available } => {
+                let scheduled = self.station.change_availability(evse, available).await?;
+                Ok(if scheduled { Outcome::Scheduled } else { Outcome::Done })
+            }
+            Command::Unlock { evse } => self.station.unlock(evse).await.map(|()| Outcome::Done),
+            Command::Reserve { id, evse, token, group, until } => {
+                let kind = kind_of(&token);
+                let outcome =
+                    self.station.reserve(&id.to_string(), evse, &token.id, kind, &group, until).await?;
+                Ok(match outcome {
+                    ReserveOutcome::Accepted => Outcome::Done,
+                    ReserveOutcome::Faulted => Outcome::Faulted,
+                    ReserveOutcome::Occupied => Outcome::Occupied,
+                    ReserveOutcome::Rejected => Outcome::Refused("too late, or too many".to_owned()),
+                    ReserveOutcome::Unavailable => Outcome::Unavailable,
+                })
+            }
+            Command::CancelReservation { id } => {
+                let there = self.station.cancel_reservation(&id.to_string()).await?;
+                Ok(if there { Outcome::Done } else { Outcome::Unknown })
+            }
+            Command::Limit { evse, limit: Some(power) } => {
+                self.station.set_limit(evse, ORIGIN, power.as_si(), 0.0).await.map(|()| Outcome::Done)
+            }
+            Command::Limit { evse, limit: None } => {
+                self.station.clear_limit(evse, ORIGIN).await.map(|()| Outcome::Done)
+            }
+            Command::Set { setting, value } => {
+                if let Err(error) = self.settings.write(setting, &value).await {
+                    warn!(setting, value, %error, "the station does not take a setting");
+                    return Err(error);
+                }
+                Ok(Outcome::Done)
+            }
+        }
+    }
+}
+
+/// What of the station's properties the uplink wants to know.
+fn inputs_of(changed: &HashMap<&str, Variant<'_>>) -> Vec<Input> {
+    let mut inputs = Vec::new();
+    if let Some(evses) = changed.get("Evses").and_then(|value| value.try_to_owned().ok()?.try_into().ok()) {
+        inputs.push(Input::Evses(evses));
+    }
+    if let Some(connectors) =
+        changed.get("Connectors").and_then(|value| value.try_to_owned().ok()?.try_into().ok())
+    {
+        inputs.push(Input::Connectors(connectors));
+    }
+    if let Some(limits) = changed.get("Limits").and_then(|value| value.try_to_owned().ok()?.try_into().ok()) {
+        inputs.push(Input::Limits(others(limits)));
+    }
+    inputs
+}
+
+/// The limits that others than the CSMS set.
+fn others(limits: Vec<PowerLimit>) -> Vec<OtherLimit> {
+    let others = limits.into_iter().filter(|limit| limit.origin != ORIGIN);
+    others
+        .filter_map(|limit| {
+            Some(OtherLimit {
+                evse: limit.evse,
+                origin: limit.origin,
+                power: Watts::from_si(limit.power).ok()?,
+            })
+        })
+        .collect()
+}
+
+fn outcome_of(error: &Error) -> Outcome {
+    match error {
+        Error::UnknownEvse(_) | Error::UnknownTransaction(_) | Error::Stale(_) => Outcome::Unknown,
+        Error::Unavailable(_) | Error::ZBus(_) => Outcome::Silent,
+        Error::NotHolder(_)
+        | Error::StaleEpoch(_)
+        | Error::StaleSequence(_)
+        | Error::TooOld(_)
+        | Error::FromTheFuture(_)
+        | Error::Lapsed(_)
+        | Error::OutOfRange(_)
+        | Error::Invalid(_)
+        | Error::Refused(_)
+        | Error::UnknownSetting(_)
+        | Error::Busy(_) => {
+            debug!(%error, "the station refuses");
+            Outcome::Refused(error.to_string())
+        }
+    }
+}
+
+/// The bus's word for a token's kind.
+pub(crate) fn kind_of(token: &Token) -> TokenKind {
+    match token.kind.as_str() {
+        "ISO14443" => TokenKind::Iso14443,
+        "ISO15693" => TokenKind::Iso15693,
+        "eMAID" => TokenKind::Emaid,
+        "KeyCode" => TokenKind::KeyCode,
+        "Local" => TokenKind::Local,
+        "MacAddress" => TokenKind::MacAddress,
+        "NoAuthorization" => TokenKind::NoAuthorization,
+        _ => TokenKind::Central,
+    }
+}
+
+/// 2.0.1's word for it.
+pub(crate) fn ocpp_kind(kind: TokenKind) -> String {
+    match kind {
+        TokenKind::Iso14443 => "ISO14443",
+        TokenKind::Iso15693 => "ISO15693",
+        TokenKind::Emaid => "eMAID",
+        TokenKind::Central => "Central",
+        TokenKind::KeyCode => "KeyCode",
+        TokenKind::Local => "Local",
+        TokenKind::MacAddress => "MacAddress",
+        TokenKind::NoAuthorization => "NoAuthorization",
+    }
+    .to_owned()
+}
+
+fn event_of(event: SessionEvent, at: Option<Timestamp>) -> Event {
+    let known = |value: f64| (value >= 0.0).then_some(value);
+    // A register is far from where a double loses thousandths of a watt-hour.
+    #[allow(clippy::cast_possible_truncation)]
+    let register = known(event.register).map(|wh| (wh * 1000.0).round() as i64);
+    let measured = known(event.voltage).is_some();
+    let (kind, on_the_clock) = kind(event.kind);
+    Event {
+        number: event.number,
+        unix: event.time,
+        clock_set: event.clock_set,
+        at,
+        evse: event.evse,
+        session: event.session,
+        transaction: event.transaction,
+        kind,
+        token: (!event.token.is_empty())
+            .then(|| Token { id: event.token, kind: ocpp_kind(event.token_kind) }),
+        sample: Sample {
+            unix: event.time,
+            register,
+            power: measured.then_some(event.power),
+            current: measured.then_some(event.current),
+            voltage: known(event.voltage),
+            offered: known(event.power_offered),
+            soc: known(event.soc),
+        },
+        reason: reason(event.reason),
+        remote_start: event.remote_start.parse().ok(),
+        reservation: event.reservation.parse().ok(),
+        on_the_clock,
+    }
+}
+
+const fn kind(kind: voltry_bus::EventKind) -> (Kind, bool) {
+    use voltry_bus::EventKind as Booked;
+    match kind {
+        Booked::Plugged => (Kind::Plugged, false),
+        Booked::Authorized => (Kind::Authorized, false),
+        Booked::Started => (Kind::Started, false),
+        Booked::Charging => (Kind::Charging, false),
+        Booked::SuspendedEv => (Kind::SuspendedEv, false),
+        Booked::SuspendedEvse => (Kind::SuspendedEvse, false),
+        Booked::Reading => (Kind::Reading, false),
+        Booked::ClockReading => (Kind::Reading, true),
+        Booked::Deauthorized => (Kind::Deauthorized, false),
+        Booked::Ended => (Kind::Ended, false),
+        Booked::Unplugged => (Kind::Unplugged, false),
+        Booked::ConnectTimedOut => (Kind::ConnectTimedOut, false),
+    }
+}
+
+const fn reason(reason: EndReason) -> Option<Reason> {
+    Some(match reason {
+        EndReason::None => return None,
+        EndReason::Deauthorized => Reason::DeAuthorized,
+        EndReason::EmergencyStop => Reason::EmergencyStop,
+        EndReason::EnergyLimitReached => Reason::EnergyLimitReached,
+        EndReason::EvDisconnected => Reason::EVDisconnected,
+        EndReason::GroundFault => Reason::GroundFault,
+        EndReason::ImmediateReset => Reason::ImmediateReset,
+        EndReason::Local => Reason::Local,
+        EndReason::LocalOutOfCredit => Reason::LocalOutOfCredit,
+        EndReason::MasterPass => Reason::MasterPass,
+        EndReason::Other => Reason::Other,
+        EndReason::OvercurrentFault => Reason::OvercurrentFault,
+        EndReason::PowerLoss => Reason::PowerLoss,
+        EndReason::PowerQuality => Reason::PowerQuality,
+        EndReason::Reboot => Reason::Reboot,
+        EndReason::Remote => Reason::Remote,
+        EndReason::SocLimitReached => Reason::SOCLimitReached,
+        EndReason::StoppedByEv => Reason::StoppedByEV,
+        EndReason::TimeLimitReached => Reason::TimeLimitReached,
+        EndReason::Timeout => Reason::Timeout,
+        EndReason::UnlockCommand => Reason::UnlockCommand,
+    })
+}

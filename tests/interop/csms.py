@@ -1,0 +1,192 @@
+"""A CSMS made of PyPI `ocpp`, whose schemas judge each message; it keeps what it was told."""
+
+import asyncio
+import contextlib
+import itertools
+from datetime import UTC, datetime
+
+import websockets
+from ocpp.messages import CallError
+from ocpp.routing import after, on
+from ocpp.v16 import ChargePoint as ChargePoint16
+from ocpp.v16 import call as call16
+from ocpp.v16 import call_result as result16
+from ocpp.v201 import ChargePoint as ChargePoint201
+from ocpp.v201 import call as call201
+from ocpp.v201 import call_result as result201
+
+
+def now():
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+
+
+class Book:
+    """What all connections told: (action, message), oldest first."""
+
+    def __init__(self):
+        self.told, self.news = [], asyncio.Condition()
+        self.numbers = itertools.count(1)
+        self.tokens = {}
+
+    async def note(self, action, message):
+        async with self.news:
+            self.told.append((action, message))
+            self.news.notify_all()
+
+    def of(self, *actions):
+        return [message for action, message in self.told if action in actions]
+
+    async def until(self, condition, limit=60):
+        """What the condition gives of this book as soon as that is something."""
+        async with asyncio.timeout(limit), self.news:
+            while not (found := condition(self)):
+                await self.news.wait()
+            return found
+
+    def judge(self, token):
+        return self.tokens.get(token, "Accepted")
+
+
+class Station16(ChargePoint16):
+    book, boot_status, boot_interval = None, "Accepted", 60
+
+    @on("BootNotification")
+    async def on_boot(self, **message):
+        await self.book.note("BootNotification", message)
+        return result16.BootNotification(
+            current_time=now(), interval=self.boot_interval, status=self.boot_status
+        )
+
+    @on("Heartbeat")
+    async def on_heartbeat(self):
+        await self.book.note("Heartbeat", {})
+        return result16.Heartbeat(current_time=now())
+
+    @on("StatusNotification")
+    async def on_status(self, **message):
+        await self.book.note("StatusNotification", message)
+        return result16.StatusNotification()
+
+    @on("Authorize")
+    async def on_authorize(self, **message):
+        await self.book.note("Authorize", message)
+        return result16.Authorize(id_tag_info={"status": self.book.judge(message["id_tag"])})
+
+    @on("StartTransaction")
+    async def on_start(self, **message):
+        number = next(self.book.numbers)
+        await self.book.note("StartTransaction", {**message, "transaction_id": number})
+        info = {"status": self.book.judge(message["id_tag"])}
+        return result16.StartTransaction(transaction_id=number, id_tag_info=info)
+
+    @on("MeterValues")
+    async def on_values(self, **message):
+        await self.book.note("MeterValues", message)
+        return result16.MeterValues()
+
+    @on("StopTransaction")
+    async def on_stop(self, **message):
+        await self.book.note("StopTransaction", message)
+        return result16.StopTransaction()
+
+    @on("FirmwareStatusNotification")
+    async def on_firmware(self, **message):
+        await self.book.note("FirmwareStatusNotification", message)
+        return result16.FirmwareStatusNotification()
+
+
+class Station201(ChargePoint201):
+    book, boot_status, boot_interval = None, "Accepted", 60
+
+    @on("BootNotification")
+    async def on_boot(self, **message):
+        await self.book.note("BootNotification", message)
+        return result201.BootNotification(
+            current_time=now(), interval=self.boot_interval, status=self.boot_status
+        )
+
+    @on("Heartbeat")
+    async def on_heartbeat(self):
+        await self.book.note("Heartbeat", {})
+        return result201.Heartbeat(current_time=now())
+
+    @on("StatusNotification")
+    async def on_status(self, **message):
+        await self.book.note("StatusNotification", message)
+        return result201.StatusNotification()
+
+    @on("Authorize")
+    async def on_authorize(self, **message):
+        await self.book.note("Authorize", message)
+        status = self.book.judge(message["id_token"]["id_token"])
+        return result201.Authorize(id_token_info={"status": status})
+
+    @on("TransactionEvent")
+    async def on_event(self, **message):
+        await self.book.note("TransactionEvent", message)
+        token = message.get("id_token")
+        info = {"status": self.book.judge(token["id_token"])} if token else None
+        return result201.TransactionEvent(id_token_info=info)
+
+    @on("MeterValues")
+    async def on_values(self, **message):
+        await self.book.note("MeterValues", message)
+        return result201.MeterValues()
+
+    @on("NotifyReport")
+    async def on_report(self, **message):
+        await self.book.note("NotifyReport", message)
+        return result201.NotifyReport()
+
+    @on("FirmwareStatusNotification")
+    async def on_firmware(self, **message):
+        await self.book.note("FirmwareStatusNotification", message)
+        return result201.FirmwareStatusNotification()
+
+
+class Csms:
+    """A CSMS that may go away and come back, with its book."""
+
+    def __init__(self, version):
+        self.version, self.book = version, Book()
+        self.kind = {"1.6": Station16, "2.0.1": Station201}[version]
+        self.calls = {"1.6": call16, "2.0.1": call201}[version]
+        self.server, self.port, self.station = None, 0, None
+        self.boot_status = "Accepted"
+
+    async def open(self):
+        self.server = await websockets.serve(
+            self.serve, "127.0.0.1", self.port, subprotocols=[f"ocpp{self.version}"]
+        )
+        self.port = self.server.sockets[0].getsockname()[1]
+
+    async def close(self):
+        self.server.close()
+        await self.server.wait_closed()
+        self.station = None
+
+    async def serve(self, connection):
+        station = self.kind(connection.request.path.rsplit("/", 1)[-1], connection, response_timeout=20)
+        station.book, station.boot_status = self.book, self.boot_status
+        async with self.book.news:
+            self.station = station
+            self.book.news.notify_all()
+        with contextlib.suppress(websockets.ConnectionClosed):
+            await station.start()
+
+    async def ask(self, action, **payload):
+        """What the station answers; a CALLERROR is its code."""
+        answer = await self.station.call(
+            getattr(self.calls, action)(**payload), suppress=False, skip_schema_validation=False
+        )
+        return answer
+
+
+@contextlib.asynccontextmanager
+async def csms_of(version):
+    csms = Csms(version)
+    await csms.open()
+    try:
+        yield csms
+    finally:
+        await csms.close()
