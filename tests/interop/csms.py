@@ -133,6 +133,21 @@ class Station201(ChargePoint201):
         await self.book.note("MeterValues", message)
         return result201.MeterValues()
 
+    @on("ReportChargingProfiles")
+    async def on_charging_profiles(self, **message):
+        await self.book.note("ReportChargingProfiles", message)
+        return result201.ReportChargingProfiles()
+
+    @on("NotifyChargingLimit")
+    async def on_limit(self, **message):
+        await self.book.note("NotifyChargingLimit", message)
+        return result201.NotifyChargingLimit()
+
+    @on("ClearedChargingLimit")
+    async def on_limit_cleared(self, **message):
+        await self.book.note("ClearedChargingLimit", message)
+        return result201.ClearedChargingLimit()
+
     @on("NotifyReport")
     async def on_report(self, **message):
         await self.book.note("NotifyReport", message)

@@ -1,5 +1,6 @@
 //! The `[ocpp]` table.
 
+mod amperes;
 mod network_profile;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use voltry_service::{Config, ConfigError, Problem, Provision};
 
+pub use amperes::{AmpereSettings, AmperesOf};
 pub use network_profile::{NetworkProfile, Version};
 
 use crate::connection::keepalive::KeepaliveTimes;
@@ -44,6 +46,9 @@ pub struct Settings {
     /// `Component.Variable`, as `MeterValueSampleInterval = "30"`.
     #[serde(default)]
     pub variables: BTreeMap<String, String>,
+    /// What amperes of a charging profile are.
+    #[serde(default)]
+    pub amperes: AmpereSettings,
     /// Ways to a CSMS, `[ocpp.profile.SLOT]`, tried in the order of their slots.
     pub profile: BTreeMap<String, NetworkProfile>,
     /// Dials of a profile before the next is tried.
@@ -171,6 +176,9 @@ pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>
     }
     if settings.profile.is_empty() {
         problems.push(config.problem("ocpp", "no [ocpp.profile.1] says where the CSMS is"));
+    }
+    if let Err((key, text)) = settings.amperes.supply() {
+        problems.push(config.problem(&format!("ocpp.amperes.{key}"), text));
     }
     if settings.pong_timeout_s == 0 {
         problems.push(config.problem("ocpp.pong_timeout_s", "must be above 0"));

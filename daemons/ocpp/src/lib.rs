@@ -31,7 +31,7 @@ mod v201;
 
 use voltry_service::Daemon;
 
-pub use config::{NetworkProfile, Settings, Version, audit, configure};
+pub use config::{AmpereSettings, AmperesOf, NetworkProfile, Settings, Version, audit, configure};
 
 /// Runs the uplink until it is asked to stop, or the bus is lost.
 ///

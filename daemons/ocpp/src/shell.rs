@@ -18,7 +18,6 @@ use crate::config::{Settings, Version};
 use crate::connection::{self, Connection, Encoding, Event, Password, Profile};
 use crate::csms::{self, Csms1, Question, Standing};
 use crate::model::{self, Variables, name};
-use crate::profiles::Supply;
 use crate::rpc::{Endpoint, MessageId, Received};
 use crate::station::{Station, ocpp_kind};
 use crate::store::Store;
@@ -196,7 +195,8 @@ async fn uplink(
         variables,
         tokens: store.tokens()?,
         profiles: store.profiles()?,
-        supply: Supply::default(),
+        // Checked when the configuration was read.
+        supply: settings.amperes.supply().unwrap_or_default(),
         boot_reason: store.kept("boot_reason")?.unwrap_or_else(|| "PowerUp".to_owned()),
         prefix: random(8),
         transactions_prefix,

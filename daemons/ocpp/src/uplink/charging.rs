@@ -84,6 +84,12 @@ impl Charging {
         if self.fitted.0 == 0 { None } else { self.due }
     }
 
+    /// The station started anew: it is told every limit once more.
+    pub(super) fn forget_told(&mut self) {
+        self.told.clear();
+        self.due = Some(Timestamp::BOOT);
+    }
+
     /// The book opened a transaction.
     pub(super) fn hear(&mut self, event: &Event) {
         if event.kind == Kind::Started {

@@ -33,6 +33,7 @@ impl Uplink {
                 for command in self.core.for_the_station() {
                     self.order(command, &mut actions);
                 }
+                self.core.charging.forget_told();
             }
             Input::Authorize { ticket, token } => {
                 self.authorize(now, Asked::by_station(ticket, token), &mut actions);

@@ -150,6 +150,16 @@ fn a_limit_that_the_station_does_not_take_is_told_again() {
 }
 
 #[test]
+fn a_station_that_starts_anew_is_told_every_limit_again() {
+    let mut desk = Desk::accepted(Version::V201);
+    let request = set(&desk, 1, 1, "TxDefaultProfile", &[(0, 40_000)]);
+    desk.ask("SetChargingProfile", &request).unwrap();
+    limits(&mut desk);
+    desk.input(Input::StationIsBack);
+    assert_eq!(limits(&mut desk), [(0, None), (1, Some(40_000.0))]);
+}
+
+#[test]
 fn a_profile_of_a_transaction_ends_with_it() {
     for version in BOTH {
         let mut desk = Desk::accepted(version);

@@ -1,0 +1,141 @@
+"""Charging profiles of PyPI `ocpp` as the CSMS of a whole simulated station: the vehicle is given what they say,
+with the CSMS away and after `voltry-ocpp` was killed too."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import psutil
+import pytest
+from conftest import play
+from csms import csms_of
+from station import station_of
+from test_ocpp import VERSIONS, starts, topology
+
+# A direct current is set to a tenth of an ampere and measured as well; the meter's own losses are in it.
+TOLERANCE_W = 700
+
+
+def profile(version, number, purpose, periods, start, transaction=None):
+    """SetChargingProfile's arguments for EVSE 1: (seconds, watts) from `start` on."""
+    schedule = {
+        "start_schedule": start.isoformat().replace("+00:00", "Z"),
+        "charging_rate_unit": "W",
+        "charging_schedule_period": [
+            {"start_period": second, "limit": float(watts)} for second, watts in periods
+        ],
+    }
+    common = {
+        "stack_level": 0,
+        "charging_profile_purpose": purpose,
+        "charging_profile_kind": "Absolute",
+        **({"transaction_id": transaction} if transaction is not None else {}),
+    }
+    if version == "1.6":
+        return {
+            "connector_id": 1,
+            "cs_charging_profiles": {**common, "charging_profile_id": number, "charging_schedule": schedule},
+        }
+    return {
+        "evse_id": 1,
+        "charging_profile": {**common, "id": number, "charging_schedule": [{**schedule, "id": number}]},
+    }
+
+
+def transaction_of(start):
+    return start.get("transaction_id") or start["transaction_info"]["transaction_id"]
+
+
+async def power(station):
+    """Watts that the vehicle is given."""
+    status = await station.status()
+    return float(status["voltage"]) * float(status["current"])
+
+
+async def until_power(station, watts, limit=30):
+    """Waits until the vehicle is given so many watts."""
+    seen = None
+    try:
+        async with asyncio.timeout(limit):
+            while abs((seen := await power(station)) - watts) > TOLERANCE_W:
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        raise AssertionError(f"{seen} W instead of {watts} W") from None
+
+
+async def holds(station, watts, until):
+    """The vehicle is given these watts until that time."""
+    while datetime.now(UTC) < until:
+        given = await power(station)
+        assert abs(given - watts) <= TOLERANCE_W, f"{given} W instead of {watts} W"
+        await asyncio.sleep(0.5)
+
+
+def ocpp_daemon(station):
+    """The one voltry-ocpp below this station."""
+    children = psutil.Process(station.process.pid).children(recursive=True)
+    [daemon] = [child for child in children if child.name() == "voltry-ocpp"]
+    return daemon
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_power_follows_the_profiles_online_offline_and_after_a_restart(version, tmp_path):
+    async def scenario():
+        async with csms_of(version) as csms, station_of(tmp_path, topology(csms)) as station:
+            await csms.book.until(lambda book: book.of("BootNotification"))
+            default = profile(version, 1, "TxDefaultProfile", [(0, 20_000)], datetime.now(UTC))
+            assert (await csms.ask("SetChargingProfile", **default)).status == "Accepted"
+            await station.say("swipe 04A1B2C3 1")
+            await station.say("plug 1")
+            [start] = await csms.book.until(starts)
+            await until_power(station, 20_000)
+
+            began = datetime.now(UTC).replace(microsecond=0)
+            steps = [(0, 12_000), (12, 8_000), (26, 16_000)]
+            own = profile(version, 2, "TxProfile", steps, began, transaction_of(start))
+            assert (await csms.ask("SetChargingProfile", **own)).status == "Accepted"
+            await until_power(station, 12_000)
+            place = "connector_id" if version == "1.6" else "evse_id"
+            answer = await csms.ask("GetCompositeSchedule", **{place: 1, "duration": 60})
+            schedule = answer.charging_schedule if version == "1.6" else answer.schedule
+            told = [period["limit"] for period in schedule["charging_schedule_period"]]
+            assert told == [12_000, 8_000, 16_000]
+
+            await csms.close()
+            await until_power(station, 8_000, limit=20)
+            ocpp_daemon(station).kill()
+            await holds(station, 8_000, began + timedelta(seconds=25))
+            await until_power(station, 16_000, limit=15)
+
+            await csms.open()
+            await csms.book.until(lambda book: len(book.of("BootNotification")) == 2)
+            clear = {"id": 2} if version == "1.6" else {"charging_profile_id": 2}
+            assert (await csms.ask("ClearChargingProfile", **clear)).status == "Accepted"
+            await until_power(station, 20_000)
+
+    play(scenario(), 150)
+
+
+def test_a_profile_of_a_request_to_start_holds_and_is_reported(tmp_path):
+    async def scenario():
+        async with csms_of("2.0.1") as csms, station_of(tmp_path, topology(csms)) as station:
+            await csms.book.until(lambda book: book.of("BootNotification"))
+            await station.say("plug 1")
+            wish = profile("2.0.1", 3, "TxProfile", [(0, 9_000)], datetime.now(UTC))["charging_profile"]
+            answer = await csms.ask(
+                "RequestStartTransaction",
+                remote_start_id=7,
+                evse_id=1,
+                id_token={"id_token": "APP-1", "type": "Central"},
+                charging_profile=wish,
+            )
+            assert answer.status == "Accepted"
+            await csms.book.until(starts)
+            await until_power(station, 9_000)
+            answer = await csms.ask("GetChargingProfiles", request_id=5, charging_profile={})
+            assert answer.status == "Accepted"
+            [report] = await csms.book.until(lambda book: book.of("ReportChargingProfiles"))
+            [reported] = report["charging_profile"]
+            assert (report["evse_id"], report["request_id"], reported["id"]) == (1, 5, 3)
+            assert reported["transaction_id"] == transaction_of(starts(csms.book)[0])
+
+    play(scenario(), 90)
