@@ -200,6 +200,21 @@ impl Station {
         }
     }
 
+    /// Waits until a driver meets an EVSE like this, as `suspended-evse`.
+    pub async fn until_connector(&self, evse: u32, wanted: &str, limit: Duration) {
+        let station = self.station().await;
+        let started = Instant::now();
+        let mut tick = tokio::time::interval(LOOK);
+        loop {
+            tick.tick().await;
+            let connectors = station.connectors().await.unwrap();
+            if connectors.iter().any(|connector| connector.evse == evse && connector.state == wanted) {
+                return;
+            }
+            assert!(started.elapsed() < limit, "not {wanted} within {limit:?}: {connectors:?}");
+        }
+    }
+
     /// Plugs a vehicle in and waits until current flows and the meter has counted some of it.
     pub async fn charge(&mut self, evse: u32) {
         let before = self.truth(evse).await.register;

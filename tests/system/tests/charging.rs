@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use voltry_bus::EvseState;
-use voltry_system_tests::{SMALL_CAR, Station};
+use voltry_system_tests::{LARGE_CAR, SMALL_CAR, Station};
 
 #[tokio::test]
 async fn a_car_charges_to_its_end_and_the_bill_is_the_meters() {
@@ -79,5 +79,26 @@ async fn two_cars_charge_at_once_within_the_stations_limit() {
     let power = |truth: voltry_bus::SimTruth| truth.current * truth.cable_voltage;
     let total = power(station.truth(1).await) + power(station.truth(2).await);
     assert!(total < 63_000.0, "{total} W");
+    station.quit().await;
+}
+
+#[tokio::test]
+async fn no_watts_suspend_a_session_and_more_of_them_resume_it() {
+    let mut station = Station::start(LARGE_CAR).await;
+    let before = station.truth(1).await.register;
+    station.charge(1).await;
+    let proxy = station.station().await;
+    proxy.set_limit(1, "csms", 0.0, 0.0).await.unwrap();
+    let limit = Duration::from_secs(20);
+    station.until_truth(1, "nothing flows", limit, |truth| truth.current < 1.0).await;
+    station.until_connector(1, "suspended-evse", limit).await;
+    proxy.set_limit(1, "csms", 20_000.0, 0.0).await.unwrap();
+    station.until_truth(1, "it flows again", limit, |truth| truth.current > 10.0).await;
+    station.until_connector(1, "charging", limit).await;
+    let flows = station.truth(1).await;
+    assert!(flows.cable_voltage * flows.current < 20_500.0, "{flows:?}");
+    proxy.stop(1).await.unwrap();
+    let transaction = station.closed_transaction(Duration::from_secs(30)).await;
+    station.assert_billed(&transaction, 1, before).await;
     station.quit().await;
 }
