@@ -18,7 +18,22 @@ async fn a_car_charges_to_its_end_and_the_bill_is_the_meters() {
     assert!(station.faults(1).await.is_empty());
     station.tell("unplug 1").await;
     station.until_state(1, &[EvseState::Available], Duration::from_secs(10)).await;
+    until_no_energy_is_shown(&station).await;
     station.quit().await;
+}
+
+/// What an EVSE shows is of its session: none while it has none.
+async fn until_no_energy_is_shown(station: &Station) {
+    let mut tick = tokio::time::interval(Duration::from_millis(50));
+    let mut shown = Vec::new();
+    for _ in 0..100 {
+        tick.tick().await;
+        shown = station.station().await.evses().await.expect("the station answers");
+        if shown[0].state == "available" && shown[0].energy.abs() < f64::EPSILON {
+            return;
+        }
+    }
+    panic!("{shown:?}");
 }
 
 #[tokio::test]

@@ -134,12 +134,16 @@ impl Control {
         match heard {
             Heard::Evse { state, session, vehicle_id, contract, capability } => {
                 let returned = evse.control.evse().is_none();
+                let another = session.id != evse.session.id;
                 evse.capability = Some(capability);
                 evse.session = session;
                 evse.vehicle_id = Token::parse(&vehicle_id).ok();
                 evse.contract = Token::parse(&contract).ok();
                 let view = view(state, &evse.session);
                 self.step(number, Input::Evse(view));
+                if another {
+                    self.forget_energy(number);
+                }
                 if returned {
                     self.brief(number);
                 }
@@ -339,6 +343,15 @@ impl Control {
         }
         if let Some(news) = evse.seen().and_then(|seen| evse.flow.step(now(), seen)) {
             self.step(number, Input::Flow(news));
+        }
+    }
+
+    /// The energy shown is of the session: what the one before got is in the book.
+    fn forget_energy(&mut self, number: u32) {
+        if let Some(evse) = self.evses.get_mut(&number)
+            && evse.control.transaction().is_none()
+        {
+            evse.register_start = None;
         }
     }
 
