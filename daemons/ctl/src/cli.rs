@@ -37,7 +37,19 @@ JSON
   An array with an object an EVSE, in order of their numbers: evse, state, available (in service),
   authorized, voltage, current, share (W that it may take), energy (Wh of the session), soc
   (percent; below 0: not told), transaction (0: none), faults ([{code, cause, at}], at in
-  microseconds since boot). With --watch an array a line, every second.";
+  microseconds since boot), connector (as a driver meets it: state, since, reservation, limit (W)
+  and limit_origin: hardware, configuration, csms, operator or another word). With --watch an array
+  a line, every second.";
+
+const OCPP_STATUS: &str = "\
+Exit code 4 if a back end is configured and has not accepted the station; 3 if voltry-ocpp does not
+answer.
+
+JSON
+  {state (disabled, disconnected, connecting, booting, pending, rejected, accepted), since, url,
+  identity, protocol, next_attempt (0: none waits), last_error, waiting (messages of transactions),
+  acknowledged (up to which event of the book the back end has everything), newest (event of the
+  book; 0: not known)}; times in microseconds of Unix time.";
 
 const SESSIONS: &str = "\
 JSON
@@ -187,6 +199,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Option<Modules>,
     },
+    /// Look at the connection to the back end
+    Ocpp {
+        #[command(subcommand)]
+        command: Ocpp,
+    },
     /// Check the configuration
     Config {
         #[command(subcommand)]
@@ -208,6 +225,13 @@ pub(crate) enum Command {
         /// The folder
         folder: PathBuf,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Ocpp {
+    /// Where it stands, and what waits for it
+    #[command(after_help = OCPP_STATUS)]
+    Status,
 }
 
 #[derive(Debug, Subcommand)]

@@ -7,6 +7,7 @@ mod bus;
 mod cli;
 mod config_check;
 mod devices;
+mod ocpp;
 mod outcome;
 mod output;
 mod pcap;
@@ -73,6 +74,7 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
         | Command::Faults { .. }
         | Command::Devices
         | Command::Modules { .. }
+        | Command::Ocpp { .. }
         | Command::Sim { .. } => {}
     }
     let connection = bus::connect(cli.bus.as_deref()).await?;
@@ -86,6 +88,7 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Faults { command } => devices::faults(&connection, command, json).await,
         Command::Devices => devices::list(&connection, json).await,
         Command::Modules { command } => devices::modules(&connection, command, json).await,
+        Command::Ocpp { command } => ocpp::run(&connection, command, json).await,
         Command::Sim { command } => sim::run(&connection, command, json).await,
         Command::Completions { .. } | Command::Man { .. } | Command::Config { .. } => Ok(Outcome::Done),
     }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use voltry_bus::{
-    AuthorizeOutcome, BookEvent, Error, EvseStatus, Fault, Module, SimFault, SimTruth, Transaction,
-    V2gConversation, V2gMessage, names,
+    AuthorizeOutcome, BookEvent, Connector, CsmsState, Error, EvseStatus, Fault, Module, SimFault, SimTruth,
+    Transaction, V2gConversation, V2gMessage, names,
 };
 use voltry_service::{Device, FaultLog, Identity};
 use voltry_units::Timestamp;
@@ -156,6 +156,19 @@ impl Station {
     }
 
     #[zbus(property)]
+    fn connectors(&self) -> Vec<Connector> {
+        vec![Connector {
+            evse: 1,
+            state: "reserved".to_owned(),
+            since: 1,
+            transaction: 0,
+            reservation: "7".to_owned(),
+            limit: 0.0,
+            limit_origin: "csms".to_owned(),
+        }]
+    }
+
+    #[zbus(property)]
     fn evses(&self) -> Vec<EvseStatus> {
         vec![EvseStatus {
             evse: 1,
@@ -256,7 +269,58 @@ impl Sim {
     }
 }
 
-/// A station with one EVSE, a rack, a simulator, and a device with a fault. Ends when dropped.
+/// An uplink that is refused.
+struct Csms;
+
+#[interface(name = "org.voltry.Csms1")]
+impl Csms {
+    #[zbus(property)]
+    fn state(&self) -> CsmsState {
+        CsmsState::Rejected
+    }
+
+    #[zbus(property)]
+    fn url(&self) -> &str {
+        "wss://csms.example/ocpp"
+    }
+
+    #[zbus(property)]
+    fn identity(&self) -> &str {
+        "VOLTRY-1"
+    }
+
+    #[zbus(property)]
+    fn protocol(&self) -> &str {
+        "ocpp2.0.1"
+    }
+
+    #[zbus(property)]
+    fn since(&self) -> i64 {
+        1
+    }
+
+    #[zbus(property)]
+    fn next_attempt(&self) -> i64 {
+        0
+    }
+
+    #[zbus(property)]
+    fn last_error(&self) -> &str {
+        ""
+    }
+
+    #[zbus(property)]
+    fn acknowledged(&self) -> u64 {
+        7
+    }
+
+    #[zbus(property)]
+    fn waiting(&self) -> u32 {
+        0
+    }
+}
+
+/// A station with one EVSE, a rack, a simulator, an uplink, and a device with a fault. Ends when dropped.
 struct Served {
     _connection: Connection,
     device: Device,
@@ -268,10 +332,11 @@ async fn serve(bus: &Bus) -> Served {
     server.at(names::STATION_PATH, Station).await.unwrap();
     server.at(names::SIM_PATH, Sim).await.unwrap();
     server.at(names::path("ev_link", "1"), Log).await.unwrap();
+    server.at(names::CSMS_PATH, Csms).await.unwrap();
     let supply = names::path("power_supply", "1");
     server.at(supply.as_str(), Rack).await.unwrap();
     let device = Device::serve(&connection, &supply, Identity::default()).await.unwrap();
-    for name in [names::STATION, names::SIM, names::POWER] {
+    for name in [names::STATION, names::SIM, names::POWER, names::OCPP] {
         connection.request_name(name).await.unwrap();
     }
     Served { _connection: connection, device }
@@ -296,7 +361,8 @@ async fn every_key_of_json_is_explained_by_help() {
     served.device.set_faults(&log);
     for (arguments, help, wanted) in [
         ("status", "status", vec!["/0/evse", "/0/state", "/0/soc", "/0/faults/0/code"]),
-        ("status 1", "status", vec!["/0/energy"]),
+        ("status 1", "status", vec!["/0/energy", "/0/connector/reservation"]),
+        ("ocpp status", "ocpp status", vec!["/state", "/waiting", "/acknowledged"]),
         ("sessions list", "sessions list", vec!["/0/id", "/0/energy", "/0/end_reason"]),
         ("sessions show 17", "sessions show", vec!["/transaction/id", "/events/0/kind"]),
         ("authorize GOOD --evse 1", "authorize", vec!["/evse", "/outcome"]),
@@ -351,6 +417,8 @@ async fn exit_codes_are_as_help_says() {
         ("modules identify main 3", 0, "blinks"),
         ("modules identify main 4", 1, "no module 4"),
         ("modules", 0, "never"),
+        ("ocpp status", 4, "refused by the back end"),
+        ("ocpp", 2, "subcommand"),
         ("sim plug 1", 0, ""),
         ("sim plug 9", 1, "there is no EVSE 9"),
         ("config check --config /nonexistent", 4, "/nonexistent"),

@@ -29,6 +29,8 @@ pub const OCPP: &str = "org.voltry.Ocpp1";
 /// The bus name of `voltry-sim`.
 pub const SIM: &str = "org.voltry.Sim1";
 
+/// The object of the uplink to the back end.
+pub const CSMS_PATH: &str = "/org/voltry/csms";
 /// The object of the station.
 pub const STATION_PATH: &str = "/org/voltry/station";
 /// The object of the simulator.
