@@ -1,21 +1,27 @@
 //! What one EVSE and its meter say on the bus, as inputs of the control loop.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::StreamExt as _;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
-use tracing::{debug, warn};
+use tracing::debug;
 use voltry_bus::{
     DcCapability, Device1Proxy, EnergyMeter1Proxy, Error, Evse1Proxy, EvseSession, EvseState, Fault, Live,
     MeterReading,
 };
-use voltry_service::Binding;
+use voltry_service::{Binding, FaultLog, Refusals};
 use zbus::fdo::PropertiesProxy;
 use zbus::proxy::CacheProperties;
 use zbus::{Connection, OwnedVariant};
+
+use crate::control::ANSWER;
+
+/// The longest reason taken, in bytes; the rest is cut off.
+const REASON_MAX: usize = 200;
 
 /// What was heard.
 #[derive(Debug, Clone)]
@@ -50,6 +56,10 @@ pub(crate) struct Proxies {
     pub(crate) evse: Evse1Proxy<'static>,
     /// Its meter.
     pub(crate) meter: EnergyMeter1Proxy<'static>,
+    /// What it was not told.
+    pub(crate) untold: Arc<Refusals>,
+    /// What it or its meter said that is not as the contract says.
+    malformed: Arc<Refusals>,
     device: Device1Proxy<'static>,
     properties: PropertiesProxy<'static>,
 }
@@ -62,6 +72,8 @@ impl Proxies {
     pub(crate) async fn new(connection: &Connection, evse: &Binding, meter: &Binding) -> zbus::Result<Self> {
         let (name, path) = (evse.name.clone(), evse.path.clone());
         Ok(Self {
+            untold: Arc::new(Refusals::told_as("an EVSE was not told")),
+            malformed: Arc::new(Refusals::told_as("what is not as the contract says was dropped")),
             evse: Evse1Proxy::builder(connection)
                 .destination(name.clone())
                 .path(path.clone())
@@ -104,6 +116,9 @@ pub(crate) async fn asked<T>(evse: u32, call: impl Future<Output = Result<T, Err
 /// Listens to one EVSE for as long as the bus lasts. The channel's capacity bounds what waits;
 /// a full one slows this task, and the bus drops nothing.
 ///
+/// Each stream is read from when it is there, whatever else is awaited: the connection stands still
+/// while one of them is full, and then no answer behind what fills it would ever be read.
+///
 /// # Errors
 /// The bus is lost.
 pub(crate) async fn listen(
@@ -111,43 +126,81 @@ pub(crate) async fn listen(
     proxies: Proxies,
     heard: mpsc::Sender<(u32, Heard)>,
 ) -> anyhow::Result<()> {
-    let mut owners = proxies.evse.inner().receive_owner_changed().await?;
-    let mut changes = proxies.properties.receive_properties_changed().await?;
-    let mut live = proxies.evse.receive_live().await?;
-    let mut readings = proxies.meter.receive_reading().await?;
-    // After the subscriptions, so that no change is missed in between. An absent EVSE is
-    // learnt of by its silence.
-    for news in snapshot(&proxies).await {
-        heard.send((number, news)).await?;
-    }
-    loop {
-        let news = tokio::select! {
-            owner = owners.next() => match owner.context("bus lost")? {
-                Some(_) => snapshot(&proxies).await,
-                None => vec![Heard::Lost],
-            },
-            change = changes.next() => {
-                change.context("bus lost")?;
-                snapshot(&proxies).await
-            }
-            signal = live.next() => match signal.context("bus lost")?.args() {
-                Ok(args) => vec![Heard::Live(args.live)],
-                Err(error) => malformed(number, &error),
-            },
-            signal = readings.next() => match signal.context("bus lost")?.args() {
-                Ok(args) => vec![Heard::Meter(args.reading)],
-                Err(error) => malformed(number, &error),
-            },
-        };
-        for one in news {
-            heard.send((number, one)).await?;
-        }
-    }
+    let ear = Ear { number, proxies, heard, changed: Notify::new(), gone: Notify::new() };
+    let ((), (), (), (), ()) =
+        tokio::try_join!(ear.presence(), ear.properties(), ear.live(), ear.meter(), ear.changes())?;
+    Ok(())
 }
 
-fn malformed(evse: u32, error: &zbus::Error) -> Vec<Heard> {
-    warn!(evse, %error, "a signal of the wrong form was dropped");
-    Vec::new()
+struct Ear {
+    number: u32,
+    proxies: Proxies,
+    heard: mpsc::Sender<(u32, Heard)>,
+    /// The properties are to be read: one more stream is there, the EVSE came, or told a change.
+    changed: Notify,
+    gone: Notify,
+}
+
+impl Ear {
+    async fn presence(&self) -> anyhow::Result<()> {
+        let mut owners = self.proxies.evse.inner().receive_owner_changed().await?;
+        self.changed.notify_one();
+        loop {
+            if owners.next().await.context("bus lost")?.is_some() {
+                self.changed.notify_one();
+            } else {
+                self.gone.notify_waiters();
+                self.tell(Heard::Lost).await?;
+            }
+        }
+    }
+
+    async fn changes(&self) -> anyhow::Result<()> {
+        let mut changes = self.proxies.properties.receive_properties_changed().await?;
+        loop {
+            self.changed.notify_one();
+            changes.next().await.context("bus lost")?;
+        }
+    }
+
+    async fn live(&self) -> anyhow::Result<()> {
+        let mut signals = self.proxies.evse.receive_live().await?;
+        loop {
+            let signal = signals.next().await.context("bus lost")?;
+            if let Ok(args) = self.proxies.malformed.note("Live", signal.args()) {
+                self.tell(Heard::Live(args.live)).await?;
+            }
+        }
+    }
+
+    async fn meter(&self) -> anyhow::Result<()> {
+        let mut signals = self.proxies.meter.receive_reading().await?;
+        loop {
+            let signal = signals.next().await.context("bus lost")?;
+            if let Ok(args) = self.proxies.malformed.note("Reading", signal.args()) {
+                self.tell(Heard::Meter(args.reading)).await?;
+            }
+        }
+    }
+
+    /// Reads the properties whenever they may be others. An absent EVSE is learnt of by its silence.
+    async fn properties(&self) -> anyhow::Result<()> {
+        loop {
+            self.changed.notified().await;
+            let told = tokio::select! {
+                biased;
+                () = self.gone.notified() => continue,
+                told = snapshot(&self.proxies) => told,
+            };
+            for one in told {
+                self.tell(one).await?;
+            }
+        }
+    }
+
+    async fn tell(&self, news: Heard) -> anyhow::Result<()> {
+        self.heard.send((self.number, news)).await.context("the control loop ended")
+    }
 }
 
 /// Everything that properties tell. State and session come in one message, so that they belong
@@ -155,16 +208,16 @@ fn malformed(evse: u32, error: &zbus::Error) -> Vec<Heard> {
 async fn snapshot(proxies: &Proxies) -> Vec<Heard> {
     let interface = zbus::names::InterfaceName::from_static_str_unchecked("org.voltry.Evse1");
     let mut heard = Vec::new();
-    match proxies.properties.get_all(interface).await {
-        Ok(all) => match evse_of(all) {
-            Ok(evse) => heard.push(evse),
-            Err(error) => {
-                warn!(error = %format!("{error:#}"), "an EVSE's properties are not as the contract says");
-            }
-        },
-        Err(error) => debug!(%error, "the EVSE does not answer"),
+    match timeout(ANSWER, proxies.properties.get_all(interface)).await {
+        Ok(Ok(all)) => {
+            let evse = evse_of(all).map_err(|error| format!("{error:#}"));
+            heard.extend(proxies.malformed.note("GetAll", evse).ok());
+        }
+        Ok(Err(error)) => debug!(%error, "the EVSE does not answer"),
+        Err(_) => debug!("the EVSE hangs"),
     }
-    if let Ok(faults) = proxies.device.faults().await {
+    if let Ok(Ok(mut faults)) = timeout(ANSWER, proxies.device.faults()).await {
+        faults.truncate(FaultLog::MAX);
         heard.push(Heard::Faults(faults));
     }
     heard
@@ -174,9 +227,13 @@ fn evse_of(mut properties: HashMap<String, OwnedVariant>) -> anyhow::Result<Hear
     // An OEM's may be older than this property.
     let vehicle_id = properties.remove("VehicleId").and_then(|id| id.try_into().ok()).unwrap_or_default();
     let mut take = |name: &str| properties.remove(name).with_context(|| format!("no property {name}"));
+    let state = take("State")?.try_into()?;
+    let mut session: EvseSession = take("Session")?.try_into()?;
+    // It goes into the book.
+    session.end_reason.truncate(session.end_reason.floor_char_boundary(REASON_MAX));
     Ok(Heard::Evse {
-        state: take("State")?.try_into()?,
-        session: take("Session")?.try_into()?,
+        state,
+        session,
         vehicle_id,
         contract: take("Contract")?.try_into()?,
         capability: take("Capability")?.try_into()?,

@@ -44,7 +44,7 @@ use crate::book::Book;
 use crate::clock::Clock;
 use crate::control::{Control, News, Shown};
 use crate::evse_watch::Proxies;
-use crate::serve::{Book1, Session1, Station1};
+use crate::serve::{Book1, Calls, Session1, Station1};
 use crate::variables::Variables;
 
 pub use config::{Settings, configure};
@@ -86,10 +86,11 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
         requests,
         clock,
         shown: shown.borrow().clone(),
+        calls: Calls::new(),
     };
     daemon.connection().object_server().at(names::STATION_PATH, station).await?;
     let newest = book.newest_event();
-    daemon.connection().object_server().at(names::STATION_PATH, Book1 { book }).await?;
+    daemon.connection().object_server().at(names::STATION_PATH, Book1 { book, calls: Calls::new() }).await?;
     daemon.connection().object_server().at(names::SESSIONS_PATH, zbus::fdo::ObjectManager).await?;
     daemon.claim(names::STATION).await?;
 

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use voltry_bus::{
     AuthorizeOutcome, BookEvent, Connector, EndReason, Error, EvseStatus, Fault, MeterValues, PowerLimit,
     Reservation, ReserveOutcome, SessionEvent, StartOutcome, TokenKind, Transaction,
 };
+use voltry_service::Refusals;
 use voltry_units::Watts;
 use zbus::interface;
 use zbus::object_server::SignalEmitter;
@@ -23,6 +24,9 @@ use crate::session::Ending;
 
 /// At most this many transactions in one answer.
 const TRANSACTIONS_MAX: u32 = 1000;
+/// Calls that may wait for the book, an EVSE, a back end or the control loop; more are refused as
+/// busy. Fewer than the book has room for: what is billed is written all the same.
+const CALLS_MAX: usize = 16;
 /// The longest id of a back end.
 const ID_MAX: usize = 40;
 /// The longest time that a limit may be valid for.
@@ -52,6 +56,34 @@ pub(crate) struct Station1 {
     pub(crate) requests: mpsc::Sender<Request>,
     pub(crate) clock: Clock,
     pub(crate) shown: Shown,
+    pub(crate) calls: Calls,
+}
+
+/// The calls that wait, and those that were refused.
+#[derive(Debug)]
+pub(crate) struct Calls {
+    places: Semaphore,
+    refusals: Refusals,
+}
+
+impl Calls {
+    /// None waits.
+    pub(crate) const fn new() -> Self {
+        Self { places: Semaphore::const_new(CALLS_MAX), refusals: Refusals::new() }
+    }
+
+    /// Carries out a call, unless too many wait already; a refusal is counted.
+    async fn answer<T>(
+        &self,
+        method: &'static str,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let answer = match self.places.try_acquire() {
+            Ok(_place) => call.await,
+            Err(_) => Err(Error::Busy("too many calls wait".to_owned())),
+        };
+        self.refusals.note(method, answer)
+    }
 }
 
 impl Station1 {
@@ -129,8 +161,11 @@ impl Station1 {
     // One argument that is a structure: a bare structure would go out as its fields.
     #[zbus(out_args("outcome"))]
     async fn authorize(&self, token: &str, evse: u32) -> Result<(AuthorizeOutcome,), Error> {
-        let StartOutcome { evse, outcome, .. } = self.present(token, TokenKind::Iso14443, evse).await?;
-        Ok((AuthorizeOutcome { evse, outcome },))
+        let call = async {
+            let StartOutcome { evse, outcome, .. } = self.present(token, TokenKind::Iso14443, evse).await?;
+            Ok((AuthorizeOutcome { evse, outcome },))
+        };
+        self.calls.answer("Authorize", call).await
     }
 
     #[zbus(out_args("outcome"))]
@@ -140,7 +175,8 @@ impl Station1 {
         kind: TokenKind,
         evse: u32,
     ) -> Result<(StartOutcome,), Error> {
-        Ok((self.present(token, kind, evse).await?,))
+        let call = async { Ok((self.present(token, kind, evse).await?,)) };
+        self.calls.answer("AuthorizeToken", call).await
     }
 
     #[zbus(out_args("outcome"))]
@@ -152,57 +188,76 @@ impl Station1 {
         group: &str,
         remote_start: &str,
     ) -> Result<(StartOutcome,), Error> {
-        let payer = Payer {
-            group: parse_group(group)?,
-            remote_start: checked_id(remote_start)?,
-            ..Payer::holder(parse(token)?, kind)
+        let call = async {
+            let payer = Payer {
+                group: parse_group(group)?,
+                remote_start: checked_id(remote_start)?,
+                ..Payer::holder(parse(token)?, kind)
+            };
+            Ok((self.ask(|answer| Request::Start { evse, payer, answer }).await??,))
         };
-        Ok((self.ask(|answer| Request::Start { evse, payer, answer }).await??,))
+        self.calls.answer("RemoteStart", call).await
     }
 
     async fn stop_transaction(&self, id: u64, reason: EndReason) -> Result<(), Error> {
-        let why = ending(reason)?;
-        self.ask(|answer| Request::StopTransaction { id, why, answer }).await?
+        let call = async {
+            let why = ending(reason)?;
+            self.ask(|answer| Request::StopTransaction { id, why, answer }).await?
+        };
+        self.calls.answer("StopTransaction", call).await
     }
 
     async fn stop_session(&self, session: u64, reason: EndReason) -> Result<(), Error> {
-        let why = ending(reason)?;
-        let (evse, plug) = self.book.plug_of(session, self.clock.boot().clone()).await?;
-        self.ask(|answer| Request::StopSession { evse, plug, why, answer }).await?
+        let call = async {
+            let why = ending(reason)?;
+            let (evse, plug) = self.book.plug_of(session, self.clock.boot().clone()).await?;
+            self.ask(|answer| Request::StopSession { evse, plug, why, answer }).await?
+        };
+        self.calls.answer("StopSession", call).await
     }
 
     async fn stop(&self, evse: u32) -> Result<(), Error> {
-        self.proxies(evse)?;
-        let why = Ending::new(EndReason::Local, "stopped by the operator");
-        self.ask(|answer| Request::Stop { evse, why, answer }).await?
+        let call = async {
+            self.proxies(evse)?;
+            let why = Ending::new(EndReason::Local, "stopped by the operator");
+            self.ask(|answer| Request::Stop { evse, why, answer }).await?
+        };
+        self.calls.answer("Stop", call).await
     }
 
     #[zbus(out_args("remaining"))]
     async fn clear_faults(&self, evse: u32) -> Result<Vec<Fault>, Error> {
-        asked(evse, self.proxies(evse)?.evse.clear_faults()).await
+        let call = async { asked(evse, self.proxies(evse)?.evse.clear_faults()).await };
+        self.calls.answer("ClearFaults", call).await
     }
 
     async fn set_limit(&self, evse: u32, origin: &str, power: f64, valid_for: f64) -> Result<(), Error> {
-        self.place(evse)?;
-        let power = Watts::from_si(power)?;
-        let valid_for = Duration::try_from_secs_f64(valid_for)
-            .ok()
-            .filter(|time| *time <= VALID_MAX)
-            .ok_or_else(|| Error::OutOfRange(format!("valid for {valid_for} s")))?;
-        let (stamp, origin) = (self.clock.stamp(), origin.to_owned());
-        let limit = if valid_for.is_zero() {
-            Limit { evse, origin, power, until: None, expires: 0 }
-        } else {
-            let expires = stamp.unix + i64::try_from(valid_for.as_micros()).unwrap_or(0);
-            Limit { evse, origin, power, until: Some(stamp.at + valid_for), expires }
+        let call = async {
+            self.place(evse)?;
+            let power = Watts::from_si(power)?;
+            let valid_for = Duration::try_from_secs_f64(valid_for)
+                .ok()
+                .filter(|time| *time <= VALID_MAX)
+                .ok_or_else(|| Error::OutOfRange(format!("valid for {valid_for} s")))?;
+            let (stamp, origin) = (self.clock.stamp(), origin.to_owned());
+            let limit = if valid_for.is_zero() {
+                Limit { evse, origin, power, until: None, expires: 0 }
+            } else {
+                let expires = stamp.unix + i64::try_from(valid_for.as_micros()).unwrap_or(0);
+                Limit { evse, origin, power, until: Some(stamp.at + valid_for), expires }
+            };
+            self.ask(|answer| Request::Limit(SetLimit::To(limit), answer)).await?
         };
-        self.ask(|answer| Request::Limit(SetLimit::To(limit), answer)).await?
+        self.calls.answer("SetLimit", call).await
     }
 
     async fn clear_limit(&self, evse: u32, origin: &str) -> Result<(), Error> {
-        self.place(evse)?;
-        let clear = SetLimit::Clear { evse, origin: origin.to_owned() };
-        self.ask(|answer| Request::Limit(clear, answer)).await?
+        let call = async {
+            self.place(evse)?;
+            let clear = SetLimit::Clear { evse, origin: origin.to_owned() };
+            self.ask(|answer| Request::Limit(clear, answer)).await?
+        };
+        self.calls.answer("ClearLimit", call).await
     }
 
     #[zbus(out_args("outcome"))]
@@ -215,54 +270,71 @@ impl Station1 {
         group: &str,
         expires: i64,
     ) -> Result<ReserveOutcome, Error> {
-        self.place(evse)?;
-        if id.is_empty() || kind == TokenKind::NoAuthorization {
-            return Err(Error::Invalid("a reservation has an id, and is for somebody".to_owned()));
-        }
-        let (id, token, group) = (checked_id(id)?, parse(token)?, parse_group(group)?);
-        self.ask(|answer| Request::Reserve(Held { id, evse, token, group, expires }, answer)).await?
+        let call = async {
+            self.place(evse)?;
+            if id.is_empty() || kind == TokenKind::NoAuthorization {
+                return Err(Error::Invalid("a reservation has an id, and is for somebody".to_owned()));
+            }
+            let (id, token, group) = (checked_id(id)?, parse(token)?, parse_group(group)?);
+            self.ask(|answer| Request::Reserve(Held { id, evse, token, group, expires }, answer)).await?
+        };
+        self.calls.answer("Reserve", call).await
     }
 
     #[zbus(out_args("cancelled"))]
     async fn cancel_reservation(&self, id: &str) -> Result<bool, Error> {
-        self.ask(|answer| Request::CancelReservation(id.to_owned(), answer)).await
+        let call = async { self.ask(|answer| Request::CancelReservation(id.to_owned(), answer)).await };
+        self.calls.answer("CancelReservation", call).await
     }
 
     async fn set_available(&self, evse: u32, available: bool) -> Result<(), Error> {
-        self.proxies(evse)?;
-        self.change_availability(evse, available).await.map(|_| ())
+        let call = async {
+            self.proxies(evse)?;
+            self.change_availability(evse, available).await.map(|_| ())
+        };
+        self.calls.answer("SetAvailable", call).await
     }
 
     #[zbus(out_args("scheduled"))]
     async fn change_availability(&self, evse: u32, available: bool) -> Result<bool, Error> {
-        self.place(evse)?;
-        self.book.set_available(evse, available).await?;
-        self.ask(|scheduled| Request::Availability { evse, available, scheduled }).await
+        let call = async {
+            self.place(evse)?;
+            self.book.set_available(evse, available).await?;
+            self.ask(|scheduled| Request::Availability { evse, available, scheduled }).await
+        };
+        self.calls.answer("ChangeAvailability", call).await
     }
 
-    #[allow(clippy::unused_async)] // one day a board may be asked
     async fn unlock(&self, evse: u32) -> Result<(), Error> {
-        self.proxies(evse)?;
-        let status = self.shown.evses.iter().find(|status| status.evse == evse);
-        Err(Error::Refused(match status.map(|status| status.transaction) {
-            Some(transaction @ 1..) => format!("transaction {transaction} runs: stop it first"),
-            Some(0) | None => "the cable is fixed to the station: only the vehicle holds the plug".to_owned(),
-        }))
+        let call = async {
+            self.proxies(evse)?;
+            let status = self.shown.evses.iter().find(|status| status.evse == evse);
+            Err(Error::Refused(match status.map(|status| status.transaction) {
+                Some(transaction @ 1..) => format!("transaction {transaction} runs: stop it first"),
+                Some(0) | None => {
+                    "the cable is fixed to the station: only the vehicle holds the plug".to_owned()
+                }
+            }))
+        };
+        self.calls.answer("Unlock", call).await
     }
 
     #[zbus(out_args("values"))]
     async fn read_meter(&self, evse: u32) -> Result<(MeterValues,), Error> {
-        Ok((self.ask(|answer| Request::ReadMeter(evse, answer)).await??,))
+        let call = async { Ok((self.ask(|answer| Request::ReadMeter(evse, answer)).await??,)) };
+        self.calls.answer("ReadMeter", call).await
     }
 
     #[zbus(out_args("transactions"))]
     async fn transactions(&self, limit: u32) -> Result<Vec<Transaction>, Error> {
-        Ok(self.book.newest(limit.min(TRANSACTIONS_MAX)).await?)
+        let call = async { Ok(self.book.newest(limit.min(TRANSACTIONS_MAX)).await?) };
+        self.calls.answer("Transactions", call).await
     }
 
     #[zbus(out_args("transaction", "events"))]
     async fn transaction(&self, id: u64) -> Result<(Transaction, Vec<BookEvent>), Error> {
-        Ok(self.book.transaction(id).await?)
+        let call = async { Ok(self.book.transaction(id).await?) };
+        self.calls.answer("Transaction", call).await
     }
 
     #[zbus(signal)]
@@ -318,17 +390,21 @@ impl Station1 {
 /// The book, as the uplink reads it.
 pub(crate) struct Book1 {
     pub(crate) book: Book,
+    /// Its own, so that no flood of calls to the station cuts off the uplink.
+    pub(crate) calls: Calls,
 }
 
 #[interface(name = "org.voltry.Book1")]
 impl Book1 {
     #[zbus(out_args("events"))]
     async fn events(&self, after: u64, limit: u32) -> Result<Vec<SessionEvent>, Error> {
-        Ok(self.book.events(after, limit).await?)
+        let call = async { Ok(self.book.events(after, limit).await?) };
+        self.calls.answer("Events", call).await
     }
 
     async fn acknowledge(&self, number: u64) -> Result<(), Error> {
-        Ok(self.book.acknowledge(number).await?)
+        let call = async { Ok(self.book.acknowledge(number).await?) };
+        self.calls.answer("Acknowledge", call).await
     }
 
     #[zbus(signal)]
@@ -341,7 +417,9 @@ impl Book1 {
 
     #[zbus(property(emits_changed_signal = "false"))]
     async fn acknowledged(&self) -> zbus::fdo::Result<u64> {
-        self.book.acknowledged().await.map_err(|error| zbus::fdo::Error::Failed(error.to_string()))
+        let acknowledged = async { Ok(self.book.acknowledged().await?) };
+        let answer = self.calls.answer("Acknowledged", acknowledged).await;
+        answer.map_err(|error| zbus::fdo::Error::Failed(error.to_string()))
     }
 }
 
@@ -400,10 +478,11 @@ mod tests {
             requests: mpsc::channel(1).0,
             clock: Clock::new().unwrap(),
             shown: Shown::default(),
+            calls: Calls::new(),
         };
         let xml = introspection(|xml| station.introspect_to_writer(xml, 0));
         assert_eq!(voltry_bus::contract::check_served(&xml, &["org.voltry.Station1"]), Ok(()));
-        let served = Book1 { book };
+        let served = Book1 { book, calls: Calls::new() };
         let xml = introspection(|xml| served.introspect_to_writer(xml, 0));
         assert_eq!(voltry_bus::contract::check_served(&xml, &["org.voltry.Book1"]), Ok(()));
         let session = Session1 { evse: 1, transaction: 0, plugged_at: 0, energy: 0.0 };

@@ -1,5 +1,6 @@
 //! What the station knows when it starts: its EVSEs, and what the book kept.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use crate::book::{Book, OpenTransaction};
 use crate::clock::Clock;
 use crate::clock_marks::ClockMarks;
 use crate::config::{CsmsAway, Settings};
-use crate::control::{Answer, BackEnd, Control, News, Shown};
+use crate::control::{Answer, BackEnd, Control, LINES_A_MINUTE, News, Shown};
 use crate::evse::Evse;
 use crate::evse_watch::Proxies;
 use crate::flow::FlowWatch;
@@ -72,6 +73,7 @@ pub(crate) async fn control(
         shown: tell.shown,
         news: tell.news,
         permitted_at: Timestamp::BOOT,
+        lines: RefCell::new(RateLimit::allowing(LINES_A_MINUTE)),
     };
     control.publish();
     Ok(control)

@@ -71,7 +71,9 @@ impl Control {
             return self.accept(presented, payer);
         }
         let Some(back_end) = self.back_end.clone() else {
-            info!(?token, "token refused");
+            if let Some(count) = self.due() {
+                info!(?token, count, "token refused");
+            }
             return self.refuse(presented, "the token is not in the list");
         };
         if self.judged >= JUDGED {
@@ -106,16 +108,22 @@ impl Control {
                 self.accept(presented, payer);
             }
             Ok(TokenAnswer { status, detail, .. }) => {
-                info!(token = ?presented.token, %status, "token refused by the back end");
+                if let Some(count) = self.due() {
+                    info!(token = ?presented.token, %status, count, "token refused by the back end");
+                }
                 let detail = if detail.is_empty() { format!("the back end says: {status}") } else { detail };
                 self.refuse(presented, &detail);
             }
             Err(error) if self.back_end.as_ref().is_some_and(|back_end| back_end.allow_unjudged) => {
-                warn!(token = ?presented.token, %error, "nobody could judge the token; it is let in");
+                if let Some(count) = self.due() {
+                    warn!(token = ?presented.token, %error, count, "nobody could judge the token; it is let in");
+                }
                 self.accept(presented, payer);
             }
             Err(error) => {
-                warn!(token = ?presented.token, %error, "nobody could judge the token; it is refused");
+                if let Some(count) = self.due() {
+                    warn!(token = ?presented.token, %error, count, "nobody could judge the token; it is refused");
+                }
                 self.refuse(presented, "the token is not in the list, and the back end is away");
             }
         }
@@ -149,7 +157,9 @@ impl Control {
             }
             // The driver is not turned away: as long as the vehicle waits, a token may still be shown.
             By::Vehicle(_) => {
-                info!(evse = presented.evse, token = ?presented.token, kind = %presented.kind, "refused: {detail}");
+                if let Some(count) = self.due() {
+                    info!(evse = presented.evse, token = ?presented.token, kind = %presented.kind, count, "refused: {detail}");
+                }
             }
         }
     }
@@ -278,7 +288,9 @@ impl Control {
     pub(super) fn expire_expected(&mut self, now: Timestamp) {
         for evse in self.authorizer.expire(now) {
             let why = Ending::new(EndReason::Timeout, "nobody plugged in");
-            info!(evse, "nobody plugged in; the token holds no longer");
+            if let Some(count) = self.due() {
+                info!(evse, count, "nobody plugged in; the token holds no longer");
+            }
             self.note_unplugged(evse, EventKind::ConnectTimedOut, None, why);
         }
     }

@@ -3,6 +3,7 @@
 mod admission;
 mod orders;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use voltry_bus::{
     Reservation, ReserveOutcome, StartOutcome, TokenAnswer, Transaction,
 };
 use voltry_service::clock::now;
+use voltry_service::{RateLimit, Refusals};
 use voltry_units::{Timestamp, WattHours, Watts};
 
 pub(crate) use self::admission::{BackEnd, By, Presented};
@@ -23,7 +25,7 @@ use crate::book::{Book, Measured, NewEvent};
 use crate::clock::{Clock, Stamp, unix_now};
 use crate::clock_marks::ClockMarks;
 use crate::evse::{Evse, view};
-use crate::evse_watch::Heard;
+use crate::evse_watch::{Heard, Proxies};
 use crate::flow::FlowWatch;
 use crate::limits::{Limit, Limits};
 use crate::reservations::{Held, Reservations};
@@ -31,8 +33,10 @@ use crate::session::{Action, Ending, Input};
 use crate::shares;
 use crate::variables::Variables;
 
+/// Lines of log a minute about what is ordinary, but happens as often as others like.
+pub(crate) const LINES_A_MINUTE: u32 = 10;
 /// An EVSE answers within this time, or hangs.
-const ANSWER: Duration = Duration::from_secs(5);
+pub(crate) const ANSWER: Duration = Duration::from_secs(5);
 /// A permit holds for this long: charging goes on while the station restarts.
 const PERMIT: Duration = Duration::from_secs(30);
 /// Permits are renewed this often.
@@ -126,9 +130,16 @@ pub(crate) struct Control {
     pub(crate) shown: watch::Sender<Shown>,
     pub(crate) news: mpsc::Sender<News>,
     pub(crate) permitted_at: Timestamp,
+    /// Lines of log about drivers, orders, and EVSEs that come and go.
+    pub(crate) lines: RefCell<RateLimit>,
 }
 
 impl Control {
+    /// Whether one more line of log is due, and of how many events it is the one that is told.
+    fn due(&self) -> Option<u64> {
+        self.lines.borrow_mut().count(now())
+    }
+
     pub(crate) fn hear(&mut self, number: u32, heard: Heard) {
         let Some(evse) = self.evses.get_mut(&number) else { return };
         match heard {
@@ -166,7 +177,9 @@ impl Control {
                 }
             }
             Heard::Lost => {
-                warn!(evse = number, "the EVSE's daemon left the bus");
+                if let Some(count) = self.lines.borrow_mut().count(now()) {
+                    warn!(evse = number, count, "the EVSE's daemon left the bus");
+                }
                 evse.live = None;
                 self.step(number, Input::EvseLost);
             }
@@ -260,7 +273,7 @@ impl Control {
         let billed =
             |session| Billed { evse: number, clock: self.clock.clone(), session, measured: evse.measured() };
         let (meter, book, answers) = (evse.proxies.meter.clone(), self.book.clone(), self.answers.clone());
-        let proxy = evse.proxies.evse.clone();
+        let Proxies { evse: proxy, untold, .. } = evse.proxies.clone();
         match action {
             Action::Note { session, kind, payer, why } => {
                 let event = NewEvent {
@@ -296,17 +309,29 @@ impl Control {
                 // The share first: the vehicle hears our limits as soon as it is let in.
                 let permit = permit(evse);
                 tokio::spawn(async move {
-                    tell("permit", proxy.set_permit(permit)).await;
-                    tell("authorizing", proxy.set_authorization(session, Authorization::Granted)).await;
+                    tell(&untold, "SetPermit", proxy.set_permit(permit)).await;
+                    tell(
+                        &untold,
+                        "SetAuthorization",
+                        proxy.set_authorization(session, Authorization::Granted),
+                    )
+                    .await;
                 });
             }
             Action::Stop { words } => {
-                tokio::spawn(async move { tell("stopping", proxy.stop(&words)).await });
+                tokio::spawn(async move { tell(&untold, "Stop", proxy.stop(&words)).await });
             }
             Action::Refuse { session, reason } => {
-                warn!(evse = number, reason, "session refused");
+                if let Some(count) = self.due() {
+                    warn!(evse = number, reason, count, "session refused");
+                }
                 tokio::spawn(async move {
-                    tell("refusing", proxy.set_authorization(session, Authorization::Refused)).await;
+                    tell(
+                        &untold,
+                        "SetAuthorization",
+                        proxy.set_authorization(session, Authorization::Refused),
+                    )
+                    .await;
                 });
             }
         }
@@ -315,10 +340,11 @@ impl Control {
     /// What a daemon that has come (back) must know.
     fn brief(&self, number: u32) {
         let evse = &self.evses[&number];
-        let (proxy, available, permit) = (evse.proxies.evse.clone(), evse.available, permit(evse));
+        let Proxies { evse: proxy, untold, .. } = evse.proxies.clone();
+        let (available, permit) = (evse.available, permit(evse));
         tokio::spawn(async move {
-            tell("availability", proxy.set_available(available)).await;
-            tell("permit", proxy.set_permit(permit)).await;
+            tell(&untold, "SetAvailable", proxy.set_available(available)).await;
+            tell(&untold, "SetPermit", proxy.set_permit(permit)).await;
         });
     }
 
@@ -470,15 +496,15 @@ fn send_permit(evse: &Evse) {
     if evse.state() == Some(EvseState::Starting) {
         return;
     }
-    let (proxy, permit) = (evse.proxies.evse.clone(), permit(evse));
-    tokio::spawn(async move { tell("permit", proxy.set_permit(permit)).await });
+    let Proxies { evse: proxy, untold, .. } = evse.proxies.clone();
+    let permit = permit(evse);
+    tokio::spawn(async move { tell(&untold, "SetPermit", proxy.set_permit(permit)).await });
 }
 
 /// Tells an EVSE something. One that hangs is not waited for: permits would pile up behind it.
-async fn tell(what: &str, call: impl Future<Output = Result<(), Error>>) {
-    match timeout(ANSWER, call).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => warn!(%error, "{what} did not reach the EVSE"),
-        Err(_) => warn!("{what}: no answer from the EVSE within {} s", ANSWER.as_secs()),
-    }
+async fn tell(untold: &Refusals, method: &'static str, call: impl Future<Output = Result<(), Error>>) {
+    let late = || Error::Unavailable(format!("no answer within {} s", ANSWER.as_secs()));
+    let told = timeout(ANSWER, call).await.unwrap_or_else(|_| Err(late()));
+    // The log has it; what matters is said again.
+    let _ = untold.note(method, told);
 }

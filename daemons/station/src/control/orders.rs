@@ -71,13 +71,16 @@ impl Control {
     pub(super) fn set_limit(&mut self, order: SetLimit, answer: Answer<()>) {
         let changed = match order {
             SetLimit::To(limit) => {
-                info!(
-                    evse = limit.evse,
-                    origin = limit.origin,
-                    power_w = limit.power.as_si(),
-                    lasting = limit.until.is_none(),
-                    "limit set"
-                );
+                if let Some(count) = self.due() {
+                    info!(
+                        evse = limit.evse,
+                        origin = limit.origin,
+                        power_w = limit.power.as_si(),
+                        lasting = limit.until.is_none(),
+                        count,
+                        "limit set"
+                    );
+                }
                 self.limits.set(limit).map_err(Error::from)
             }
             SetLimit::Clear { evse, origin } => {
@@ -105,7 +108,9 @@ impl Control {
             .collect();
         let (id, evse) = (new.id.clone(), new.evse);
         let outcome = self.reservations.reserve(new, &places, unix_now());
-        info!(id, evse, %outcome, "reservation");
+        if let Some(count) = self.due() {
+            info!(id, evse, %outcome, count, "reservation");
+        }
         answer_when(self.book.save_reservations(self.reservations.all().to_vec()), answer, outcome);
     }
 
@@ -141,7 +146,9 @@ impl Control {
             self.tell_ended(removed, "removed");
         }
         if self.limits.expire(now()) {
-            info!("a limit is over");
+            if let Some(count) = self.due() {
+                info!(count, "a limit is over");
+            }
             save(self.book.save_limits(self.limits.all().to_vec()));
         }
     }
@@ -149,7 +156,9 @@ impl Control {
     fn tell_ended(&self, ended: impl IntoIterator<Item = Held>, why: &'static str) {
         let mut any = false;
         for Held { id, evse, .. } in ended {
-            info!(id, evse, why, "reservation ended");
+            if let Some(count) = self.due() {
+                info!(id, evse, why, count, "reservation ended");
+            }
             self.tell(News::ReservationEnded { id, evse, why });
             any = true;
         }
@@ -160,7 +169,9 @@ impl Control {
 
     /// The book has it. Whether a session is finished first.
     pub(super) fn set_available(&mut self, number: u32, available: bool) -> bool {
-        info!(evse = number, available, "availability changed");
+        if let Some(count) = self.due() {
+            info!(evse = number, available, count, "availability changed");
+        }
         if number == 0 {
             self.in_service = available;
         } else if let Some(evse) = self.evses.get_mut(&number) {
