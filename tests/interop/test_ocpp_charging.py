@@ -90,7 +90,7 @@ def test_power_follows_the_profiles_online_offline_and_after_a_restart(version, 
             await until_power(station, 20_000)
 
             began = datetime.now(UTC).replace(microsecond=0)
-            steps = [(0, 12_000), (12, 8_000), (26, 16_000)]
+            steps = [(0, 12_000), (10, 8_000), (20, 16_000)]
             own = profile(version, 2, "TxProfile", steps, began, transaction_of(start))
             assert (await csms.ask("SetChargingProfile", **own)).status == "Accepted"
             await until_power(station, 12_000)
@@ -103,7 +103,7 @@ def test_power_follows_the_profiles_online_offline_and_after_a_restart(version, 
             await csms.close()
             await until_power(station, 8_000, limit=20)
             ocpp_daemon(station).kill()
-            await holds(station, 8_000, began + timedelta(seconds=25))
+            await holds(station, 8_000, began + timedelta(seconds=19))
             await until_power(station, 16_000, limit=15)
 
             await csms.open()

@@ -45,8 +45,10 @@ pub struct Charging {
     due: Option<Timestamp>,
     /// Both clocks as they were last, and whether the time of day was known.
     clocks: Option<(Timestamp, i64, bool)>,
-    /// The EVSEs and the station's power that the profiles were fitted to.
-    fitted: (u32, Watts),
+    /// The EVSEs and what the station can give, that the profiles were fitted to.
+    fitted: (u32, Vec<Watts>),
+    /// What the hardware of each EVSE can give, where the station told.
+    hardware: BTreeMap<u32, Watts>,
     /// Transactions that the book opened, with what started them.
     opened: BTreeMap<u32, (u64, Option<i64>)>,
     /// What is on the disk.
@@ -65,7 +67,8 @@ impl Charging {
             tickets: BTreeMap::new(),
             due: Some(Timestamp::BOOT),
             clocks: None,
-            fitted: (0, Watts::ZERO),
+            fitted: (0, Vec::new()),
+            hardware: BTreeMap::new(),
             opened: BTreeMap::new(),
             saved: stored,
             others: Vec::new(),
@@ -82,6 +85,15 @@ impl Charging {
     /// When the limits are to be looked at; never, before the station has told of its EVSEs.
     pub(super) const fn due(&self) -> Option<Timestamp> {
         if self.fitted.0 == 0 { None } else { self.due }
+    }
+
+    /// What the EVSEs' hardware can give, where nothing else limits them more: then it is not told.
+    pub(super) fn hear_hardware(&mut self, connectors: &[voltry_bus::Connector]) {
+        for connector in connectors.iter().filter(|connector| connector.limit_origin == "hardware") {
+            if let Ok(power) = Watts::from_si(connector.limit) {
+                self.hardware.insert(connector.evse, power);
+            }
+        }
     }
 
     /// The station started anew: it is told every limit once more.
@@ -175,14 +187,20 @@ impl Core {
 }
 
 impl Uplink {
-    /// The EVSEs, and with them the transactions.
+    /// Fits the profiles to the EVSEs, and to what they and the station can give.
     pub(super) fn fit_profiles(&mut self) {
-        let (evses, power) = (self.core.connectors.evses().max().unwrap_or(0), self.core.station_power);
-        if self.core.charging.fitted != (evses, power) {
-            self.core.charging.fitted = (evses, power);
-            self.core.charging.profiles.fit(evses, &[Rate::from_milli(power.as_milli(), RateUnit::Watts)]);
-            self.core.charging.due = Some(Timestamp::BOOT);
+        let evses = self.core.connectors.evses().max().unwrap_or(0);
+        let station = self.core.station_power;
+        let charging = &mut self.core.charging;
+        let each = (1..=evses).map(|evse| charging.hardware.get(&evse).copied().unwrap_or(station));
+        let powers: Vec<Watts> = std::iter::once(station).chain(each).collect();
+        if charging.fitted.0 == evses && charging.fitted.1 == powers {
+            return;
         }
+        let rates = powers.iter().map(|power| Rate::from_milli(power.as_milli(), RateUnit::Watts));
+        charging.profiles.fit(evses, &rates.collect::<Vec<_>>());
+        charging.fitted = (evses, powers);
+        charging.due = Some(Timestamp::BOOT);
     }
 
     /// What others limit: it counts in what is told to the CSMS, and 2.0.1's CSMS hears of it (K11 to

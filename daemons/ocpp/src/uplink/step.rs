@@ -28,7 +28,11 @@ impl Uplink {
                 self.core.station_power = power;
                 self.fit_profiles();
             }
-            Input::Connectors(uses) => self.core.connectors.hear_uses(&uses, now.set, since(now)),
+            Input::Connectors(uses) => {
+                self.core.connectors.hear_uses(&uses, now.set, since(now));
+                self.core.charging.hear_hardware(&uses);
+                self.fit_profiles();
+            }
             Input::StationIsBack => {
                 for command in self.core.for_the_station() {
                     self.order(command, &mut actions);

@@ -268,6 +268,30 @@ fn the_composite_schedule_is_told_in_the_unit_that_is_asked_for() {
 }
 
 #[test]
+fn the_composite_schedule_tells_no_more_than_the_hardware_can_give() {
+    let mut desk = Desk::accepted(Version::V201);
+    let told = |desk: &mut Desk| {
+        let answer = desk.ask("GetCompositeSchedule", &json!({ "duration": 60, "evseId": 1 })).unwrap();
+        answer["schedule"]["chargingSchedulePeriod"][0]["limit"].clone()
+    };
+    desk.input(Input::StationPower(Watts::new(100_000)));
+    assert_eq!(told(&mut desk), 100_000.0);
+    let connector = |limit: f64, origin: &str| voltry_bus::Connector {
+        evse: 1,
+        state: "available".to_owned(),
+        since: 0,
+        transaction: 0,
+        reservation: String::new(),
+        limit,
+        limit_origin: origin.to_owned(),
+    };
+    desk.input(Input::Connectors(vec![connector(60_000.0, "hardware")]));
+    assert_eq!(told(&mut desk), 60_000.0);
+    desk.input(Input::Connectors(vec![connector(7_000.0, "operator")]));
+    assert_eq!(told(&mut desk), 60_000.0, "a limit of somebody is no hardware");
+}
+
+#[test]
 fn profiles_are_cleared_by_what_is_asked_for() {
     for version in BOTH {
         let mut desk = Desk::accepted(version);
