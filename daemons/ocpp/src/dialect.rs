@@ -98,6 +98,8 @@ pub enum Then {
     Tell(Notice),
     /// The next connection uses this password.
     Password(String),
+    /// The connection keeps to other times.
+    Times,
     /// The station starts anew: at once, or when nothing is charged any more.
     Reset {
         /// At once.

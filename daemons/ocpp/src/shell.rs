@@ -27,6 +27,8 @@ use crate::uplink::{Action, Input, Known, Registration, Uplink};
 
 /// Inputs, events, orders that may wait.
 const WAITING: usize = 64;
+/// How long the last words to the CSMS may take.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// This software is younger: an earlier time of day is none.
 const EARLIEST: i64 = 1_767_225_600_000_000; // 2026-01-01
 /// Where systemd-timesyncd runs, and what it makes there once the clock is right.
@@ -67,6 +69,8 @@ struct Shell {
     strays: RateLimit,
     reset: bool,
     proven: bool,
+    /// The profile that is connected.
+    slot: String,
 }
 
 /// Runs the uplink until the daemon is to end, or the station is reset.
@@ -92,8 +96,13 @@ pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<
     let (acknowledged, to_acknowledge) = watch::channel(0);
     let standing = Standing::at_start(&settings.identity, instant().unix);
     let (show, shown) = watch::channel(standing.clone());
-    daemon.connection().object_server().at(csms::PATH, Csms1 { standing, questions }).await?;
-    daemon.claim(voltry_bus::names::OCPP).await?;
+    let server = daemon.connection().object_server();
+    // Of before a reset.
+    let again = server.remove::<Csms1, _>(csms::PATH).await.unwrap_or(false);
+    server.at(csms::PATH, Csms1 { standing, questions }).await?;
+    if !again {
+        daemon.claim(voltry_bus::names::OCPP).await?;
+    }
 
     let good = store.kept("good_profile")?;
     let good =
@@ -106,10 +115,8 @@ pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<
     parts.spawn(station.clone().listen());
     parts.spawn(station.clone().acknowledge(to_acknowledge));
     parts.spawn(show_standing(daemon.connection().clone(), shown));
-    parts.spawn(async move {
-        connection.run().await;
-        Ok(())
-    });
+    // Not among the parts: it ends by itself when nobody orders any more, and tells the CSMS so.
+    let mut connecting = tokio::spawn(connection.run());
 
     let mut shell = Shell {
         uplink: uplink(&store, settings, version, &station).await?,
@@ -128,30 +135,43 @@ pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<
         strays: RateLimit::new(),
         reset: false,
         proven: false,
+        slot: String::new(),
     };
     daemon.ready();
     info!(identity = settings.identity, profiles = settings.profile.len(), "the uplink is up");
     let mut watchdog = Watchdog::from_environment();
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while !shell.reset {
+    let end = loop {
+        if shell.reset {
+            break End::Reset;
+        }
         let due = shell.deadline().map_or(Duration::from_secs(3600), |due| due.since(now()));
         tokio::select! {
-            _ = daemon.stop() => return Ok(End::Stop),
+            _ = daemon.stop() => break End::Stop,
             Some(event) = events.recv() => shell.hear(event).await?,
             Some(input) = heard.recv() => shell.step(input).await?,
             Some(question) = asked.recv() => shell.ask(question).await?,
             () = tokio::time::sleep(due) => shell.tick().await?,
             _ = tick.tick() => shell.publish(),
             Some(_) = shell.tasks.join_next() => {}
+            ended = &mut connecting => {
+                ended.context("the connection panicked")?;
+                anyhow::bail!("the connection ended");
+            }
             Some(part) = parts.join_next() => {
                 part.context("a part of the uplink panicked")?.context("a part of the uplink ended")?;
                 anyhow::bail!("a part of the uplink ended");
             }
         }
         watchdog.beat(now());
+    };
+    // What was said last gets its time to leave.
+    drop(shell);
+    if tokio::time::timeout(LAST_WORDS, connecting).await.is_err() {
+        debug!("the CSMS takes no last words");
     }
-    Ok(End::Reset)
+    Ok(end)
 }
 
 async fn uplink(
@@ -181,6 +201,15 @@ async fn uplink(
         if let Some(definition) = model::find_named(variable) {
             variables.make(definition.name, value.clone());
         }
+    }
+    for (variable, value) in [
+        (name::PING_INTERVAL, settings.web_socket_ping_interval_s),
+        (name::WAIT_MINIMUM, settings.retry_back_off_wait_minimum_s),
+        (name::RANDOM_RANGE, settings.retry_back_off_random_range_s),
+        (name::REPEAT_TIMES, settings.retry_back_off_repeat_times),
+        (name::CONNECT_ATTEMPTS, settings.network_profile_connection_attempts),
+    ] {
+        variables.make(variable, value.to_string());
     }
     variables.make(name::VENDOR, settings.vendor.clone());
     variables.make(name::MODEL, settings.model.clone());
@@ -271,8 +300,8 @@ impl Shell {
                 }
                 self.endpoint = Some((connection, Endpoint::new(version.dialect())));
                 self.proven = false;
+                self.slot = slot.to_string();
                 self.step(Input::Connected).await?;
-                self.store.keep("good_profile", &slot.to_string())?;
             }
             Event::Closed { why } => {
                 self.endpoint = None;
@@ -341,6 +370,7 @@ impl Shell {
         }
         if self.uplink.registration() == Registration::Accepted && !self.proven && self.endpoint.is_some() {
             self.proven = true;
+            self.store.keep("good_profile", &self.slot)?;
             self.order(connection::Command::Proven).await?;
         }
         self.publish();
@@ -409,11 +439,26 @@ impl Shell {
                 self.order(connection::Command::Profiles(self.profiles.clone())).await?;
                 self.order(connection::Command::Restart).await
             }
+            Action::Times => self.order(connection::Command::Times(self.times())).await,
             Action::StartAnew => {
                 self.reset = true;
                 Ok(())
             }
         }
+    }
+
+    /// The connection's times, as the CSMS wants them.
+    fn times(&self) -> connection::Times {
+        let seconds = |variable| Duration::from_secs(self.uplink.number(variable));
+        let count = |variable| u32::try_from(self.uplink.number(variable)).unwrap_or(u32::MAX);
+        let ping = seconds(name::PING_INTERVAL);
+        let mut times = self.settings.times();
+        times.keepalive.interval = (!ping.is_zero()).then_some(ping);
+        times.redial.wait_minimum = seconds(name::WAIT_MINIMUM);
+        times.redial.random_range = seconds(name::RANDOM_RANGE);
+        times.redial.repeat_times = count(name::REPEAT_TIMES);
+        times.redial.attempts = count(name::CONNECT_ATTEMPTS);
+        times
     }
 
     async fn send(&mut self, connection: u64, text: String) -> anyhow::Result<()> {

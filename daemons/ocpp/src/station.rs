@@ -92,6 +92,7 @@ impl Station {
     pub(crate) async fn listen(self) -> anyhow::Result<()> {
         let mut owners = self.station.inner().receive_owner_changed().await?;
         let mut booked = self.book.receive_booked().await?;
+        let mut reservations = self.station.receive_reservation_ended().await?;
         let mut changes = self.properties.receive_properties_changed().await?;
         self.look().await?;
         loop {
@@ -99,7 +100,6 @@ impl Station {
                 owner = owners.next() => {
                     if owner.context("bus lost")?.is_some() {
                         self.look().await?;
-                        self.inputs.send(Input::StationIsBack).await?;
                     } else {
                         warn!("the station's daemon left the bus");
                     }
@@ -107,6 +107,14 @@ impl Station {
                 signal = booked.next() => {
                     let number = signal.context("bus lost")?.args()?.number;
                     self.inputs.send(Input::BookGrew(number)).await?;
+                }
+                signal = reservations.next() => {
+                    let signal = signal.context("bus lost")?;
+                    let args = signal.args()?;
+                    if let Ok(id) = args.id.parse() {
+                        let why = args.why.to_string();
+                        self.inputs.send(Input::ReservationOver { id, why }).await?;
+                    }
                 }
                 change = changes.next() => {
                     let change = change.context("bus lost")?;
@@ -122,6 +130,8 @@ impl Station {
     async fn look(&self) -> anyhow::Result<()> {
         if let Ok(Ok(evses)) = timeout(ANSWER, self.station.evses()).await {
             self.inputs.send(Input::Evses(evses)).await?;
+            // It must hear its settings.
+            self.inputs.send(Input::StationIsBack).await?;
         }
         if let Ok(Ok(connectors)) = timeout(ANSWER, self.station.connectors()).await {
             self.inputs.send(Input::Connectors(connectors)).await?;

@@ -221,6 +221,10 @@ pub mod name {
     pub const ATTEMPT_INTERVAL: &str = "AttemptInterval";
     pub const MESSAGE_TIMEOUT: &str = "MessageTimeout";
     pub const PING_INTERVAL: &str = "PingInterval";
+    pub const WAIT_MINIMUM: &str = "RetryBackOffWaitMinimum";
+    pub const REPEAT_TIMES: &str = "RetryBackOffRepeatTimes";
+    pub const RANDOM_RANGE: &str = "RetryBackOffRandomRange";
+    pub const CONNECT_ATTEMPTS: &str = "NetworkProfileConnectAttempts";
     pub const NUMBER_OF_CONNECTORS: &str = "NumberOfConnectors";
     pub const SECURITY_PROFILE: &str = "SecurityProfile";
     pub const PASSWORD: &str = "Password";
@@ -246,7 +250,7 @@ pub const TABLE: &[Definition] = &[
     variable(name::HEARTBEAT_INTERVAL, Some("HeartbeatInterval"), ("OCPPCommCtrlr", "HeartbeatInterval", None), Kind::Integer(0, 7 * DAY), "300").seconds(),
     variable(name::READING_INTERVAL, Some("MeterValueSampleInterval"), ("SampledDataCtrlr", "TxUpdatedInterval", None), Kind::Integer(0, DAY), "60").seconds(),
     variable(name::CLOCK_READING_INTERVAL, Some("ClockAlignedDataInterval"), ("AlignedDataCtrlr", "Interval", None), Kind::Integer(0, DAY), "0").seconds(),
-    variable(name::CONNECT_TIMEOUT, Some("ConnectionTimeOut"), ("TxCtrlr", "EVConnectionTimeOut", None), Kind::Integer(0, DAY), "60").seconds(),
+    variable(name::CONNECT_TIMEOUT, Some("ConnectionTimeOut"), ("TxCtrlr", "EVConnectionTimeOut", None), Kind::Integer(1, 3600), "60").seconds(),
     variable(name::SAMPLED_MEASURANDS, Some("MeterValuesSampledData"), ("SampledDataCtrlr", "TxUpdatedMeasurands", None), MEASURANDS, PERIODIC),
     variable(name::ALIGNED_MEASURANDS, Some("MeterValuesAlignedData"), ("AlignedDataCtrlr", "Measurands", None), MEASURANDS, REGISTER),
     variable(name::STARTED_MEASURANDS, None, ("SampledDataCtrlr", "TxStartedMeasurands", None), MEASURANDS, REGISTER),
@@ -284,18 +288,22 @@ pub const TABLE: &[Definition] = &[
     variable(name::ATTEMPT_INTERVAL, Some("TransactionMessageRetryInterval"), ("OCPPCommCtrlr", "MessageAttemptInterval", Some("TransactionEvent")), Kind::Integer(0, DAY), "10").seconds(),
     variable(name::MESSAGE_TIMEOUT, None, ("OCPPCommCtrlr", "MessageTimeout", Some("Default")), Kind::Integer(1, 3600), "30").seconds(),
     variable(name::PING_INTERVAL, Some("WebSocketPingInterval"), ("OCPPCommCtrlr", "WebSocketPingInterval", None), Kind::Integer(0, DAY), "60").seconds(),
-    variable("RetryBackOffWaitMinimum", None, ("OCPPCommCtrlr", "RetryBackOffWaitMinimum", None), Kind::Integer(1, 3600), "5").seconds(),
-    variable("RetryBackOffRepeatTimes", None, ("OCPPCommCtrlr", "RetryBackOffRepeatTimes", None), Kind::Integer(0, 16), "5"),
-    variable("RetryBackOffRandomRange", None, ("OCPPCommCtrlr", "RetryBackOffRandomRange", None), Kind::Integer(0, 3600), "10").seconds(),
-    variable("NetworkProfileConnectAttempts", None, ("OCPPCommCtrlr", "NetworkProfileConnectAttempts", None), Kind::Integer(1, 100), "3"),
+    variable(name::WAIT_MINIMUM, None, ("OCPPCommCtrlr", "RetryBackOffWaitMinimum", None), Kind::Integer(1, 3600), "5").seconds(),
+    variable(name::REPEAT_TIMES, None, ("OCPPCommCtrlr", "RetryBackOffRepeatTimes", None), Kind::Integer(0, 16), "5"),
+    variable(name::RANDOM_RANGE, None, ("OCPPCommCtrlr", "RetryBackOffRandomRange", None), Kind::Integer(0, 3600), "10").seconds(),
+    variable(name::CONNECT_ATTEMPTS, None, ("OCPPCommCtrlr", "NetworkProfileConnectAttempts", None), Kind::Integer(1, 100), "3"),
     variable(name::OFFLINE_THRESHOLD, None, ("OCPPCommCtrlr", "OfflineThreshold", None), Kind::Integer(0, DAY), "60").seconds(),
     variable("ResetRetries", Some("ResetRetries"), ("OCPPCommCtrlr", "ResetRetries", None), Kind::Integer(0, 10), "0"),
     variable("FileTransferProtocols", None, ("OCPPCommCtrlr", "FileTransferProtocols", None), Kind::List(&["HTTP", "HTTPS", "FTP", "FTPS", "SFTP"]), "").read_only(),
     variable("QueueAllMessages", None, ("OCPPCommCtrlr", "QueueAllMessages", None), Kind::Boolean, "false").read_only(),
     variable(name::NUMBER_OF_CONNECTORS, Some("NumberOfConnectors"), ("", "", None), Kind::Integer(0, 100), "0").read_only(),
     variable("GetConfigurationMaxKeys", Some("GetConfigurationMaxKeys"), ("", "", None), Kind::Integer(0, 1000), "100").read_only(),
+    variable("ReserveConnectorZero", Some("ReserveConnectorZeroSupported"), ("", "", None), Kind::Boolean, "true").read_only(),
+    variable("ReservationAvailable", None, ("ReservationCtrlr", "Available", None), Kind::Boolean, "true").read_only(),
+    variable("ReservationEnabled", None, ("ReservationCtrlr", "Enabled", None), Kind::Boolean, "true").read_only(),
+    variable("ReservationNonEvse", None, ("ReservationCtrlr", "NonEvseSpecific", None), Kind::Boolean, "true").read_only(),
     variable("ConnectorPhaseRotation", Some("ConnectorPhaseRotation"), ("", "", None), Kind::Text(500), "NotApplicable").read_only(),
-    variable("SupportedFeatureProfiles", Some("SupportedFeatureProfiles"), ("", "", None), Kind::Text(500), "Core,LocalAuthListManagement,RemoteTrigger,SmartCharging").read_only(),
+    variable("SupportedFeatureProfiles", Some("SupportedFeatureProfiles"), ("", "", None), Kind::Text(500), "Core,LocalAuthListManagement,RemoteTrigger,Reservation,SmartCharging").read_only(),
     variable("SmartChargingAvailable", None, ("SmartChargingCtrlr", "Available", None), Kind::Boolean, "true").read_only(),
     variable("SmartChargingEnabled", None, ("SmartChargingCtrlr", "Enabled", None), Kind::Boolean, "true").read_only(),
     variable("ProfileStackLevel", Some("ChargeProfileMaxStackLevel"), ("SmartChargingCtrlr", "ProfileStackLevel", None), Kind::Integer(0, 1000), "16").read_only(),

@@ -11,6 +11,10 @@ use crate::model::{Definition, Variables, name};
 use crate::time::{Clock, Now, rfc3339};
 use crate::transactions::{Event, Kind, Measurand, Sample, Told, TxPoint};
 
+/// Variables that are times of the connection.
+const TIMES: [&str; 5] =
+    [name::PING_INTERVAL, name::WAIT_MINIMUM, name::REPEAT_TIMES, name::RANDOM_RANGE, name::CONNECT_ATTEMPTS];
+
 /// What the versions' folders see and change.
 #[derive(Debug)]
 pub struct Core {
@@ -55,6 +59,9 @@ impl Core {
         handled.store.push(Record::Variable(definition.name, value.clone()));
         if let Some(command) = for_the_station(definition.name, &value) {
             handled.also.push(command);
+        }
+        if TIMES.contains(&definition.name) {
+            handled.then.push(Then::Times);
         }
         if definition.name == name::PASSWORD {
             handled.then.push(Then::Password(value.clone()));
@@ -134,8 +141,8 @@ impl Core {
 fn for_the_station(variable: &str, value: &str) -> Option<Command> {
     let setting = match variable {
         name::READING_INTERVAL => "reading_interval",
-        name::CLOCK_READING_INTERVAL => "clock_reading_interval",
-        name::CONNECT_TIMEOUT => "connect_timeout",
+        name::CLOCK_READING_INTERVAL => "clock_aligned_interval",
+        name::CONNECT_TIMEOUT => "connection_timeout",
         _ => return None,
     };
     Some(Command::Set { setting, value: value.to_owned() })

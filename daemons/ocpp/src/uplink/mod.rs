@@ -99,6 +99,13 @@ pub enum Input {
     StationPower(Watts),
     /// The EVSEs as a driver meets them.
     Connectors(Vec<voltry_bus::Connector>),
+    /// A reservation is over, and nobody used it: the station's word why.
+    ReservationOver {
+        /// Its number.
+        id: i64,
+        /// `expired` or `removed`, or what the CSMS knows anyway.
+        why: String,
+    },
     /// The station's daemon was started anew: it must hear its settings.
     StationIsBack,
     /// The station asks whether a token may charge.
@@ -162,6 +169,8 @@ pub enum Action {
     Reconnect(&'static str),
     /// Use this password, on a connection made anew.
     NewPassword(String),
+    /// Keep to the times that the variables say.
+    Times,
     /// Start the uplink anew.
     StartAnew,
 }
@@ -202,6 +211,8 @@ pub enum Notice {
     LogStatus,
     /// 1.6's diagnostics.
     DiagnosticsStatus,
+    /// A reservation is over (2.0.1): its number, and whether its time was.
+    ReservationOver(i64, bool),
     /// The running transaction (2.0.1).
     Transaction(u32),
     /// A part of a report (2.0.1): the request, the report, the part's number.
@@ -354,6 +365,12 @@ impl Uplink {
     #[must_use]
     pub fn out_id(&self) -> Option<&str> {
         self.out.as_ref().map(|(id, _)| id.as_str())
+    }
+
+    /// A variable as a number.
+    #[must_use]
+    pub fn number(&self, variable: &str) -> u64 {
+        self.core.variables.number(variable)
     }
 
     /// Seconds that the CSMS has for an answer.

@@ -33,6 +33,12 @@ impl Uplink {
                 self.core.charging.hear_hardware(&uses);
                 self.fit_profiles();
             }
+            Input::ReservationOver { id, why } => match why.as_str() {
+                "expired" => self.tell(Notice::ReservationOver(id, true)),
+                "removed" => self.tell(Notice::ReservationOver(id, false)),
+                // Used or cancelled: the CSMS knows.
+                _ => {}
+            },
             Input::StationIsBack => {
                 for command in self.core.for_the_station() {
                     self.order(command, &mut actions);
@@ -327,6 +333,7 @@ impl Uplink {
                 dialect::Then::Boot => self.boot_again(now),
                 dialect::Then::Tell(notice) => self.tell(notice),
                 dialect::Then::Password(password) => actions.push(Action::NewPassword(password)),
+                dialect::Then::Times => actions.push(Action::Times),
                 dialect::Then::Reset { immediate } => self.reset(now, immediate, actions),
             }
         }

@@ -150,6 +150,9 @@ pub(crate) fn notice(core: &Core, now: Now, notice: &Notice) -> Option<(&'static
         Notice::DiagnosticsStatus => ("DiagnosticsStatusNotification", json!({ "status": "Idle" })),
         Notice::LogStatus => ("LogStatusNotification", json!({ "status": "Idle" })),
         Notice::Ready(action, payload) => (*action, payload.clone()),
-        Notice::Transaction(_) | Notice::Report(..) | Notice::OtherLimit { .. } => return None,
+        Notice::ReservationOver(..)
+        | Notice::Transaction(_)
+        | Notice::Report(..)
+        | Notice::OtherLimit { .. } => return None,
     })
 }

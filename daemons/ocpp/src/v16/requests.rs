@@ -24,6 +24,11 @@ pub(crate) fn handle(core: &mut Core, now: Now, action: &str, payload: &str) -> 
         "ExtendedTriggerMessage" => take(payload, |asked| extended_trigger(core, &asked)),
         "Reset" => take(payload, |asked| reset(&asked)),
         "UnlockConnector" => take(payload, |asked| unlock(core, &asked)),
+        "ReserveNow" => take(payload, |asked| reserve(core, &asked, payload)),
+        "CancelReservation" => take(payload, |asked: CancelReservationRequest| {
+            let command = Command::CancelReservation { id: asked.reservation_id };
+            Handled::answer(Answer::Asks(command, Reply::to("CancelReservation")))
+        }),
         "ClearCache" => take(payload, |_: ClearCacheRequest| clear_cache(core)),
         "GetLocalListVersion" => take(payload, |_: GetLocalListVersionRequest| {
             let enabled = core.variables.is(name::LIST_ENABLED);
@@ -227,6 +232,22 @@ fn unlock(core: &Core, asked: &UnlockConnectorRequest) -> Handled {
         }
         Some(_) | None => status("NotSupported"),
     }
+}
+
+fn reserve(core: &Core, asked: &ReserveNowRequest, payload: &str) -> Handled {
+    let written: Value = serde_json::from_str(payload).unwrap_or_default();
+    let until = written["expiryDate"].as_str().and_then(parse);
+    let (Some(evse), Some(until)) = (connector(core, asked.connector_id), until) else {
+        return status("Rejected");
+    };
+    let command = Command::Reserve {
+        id: asked.reservation_id,
+        evse,
+        token: Token { id: asked.id_tag.as_str().to_owned(), kind: "Central".to_owned() },
+        group: asked.parent_id_tag.as_ref().map_or_else(String::new, ToString::to_string),
+        until,
+    };
+    Handled::answer(Answer::Asks(command, Reply::to("ReserveNow")))
 }
 
 fn clear_cache(core: &mut Core) -> Handled {

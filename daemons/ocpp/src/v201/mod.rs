@@ -123,6 +123,10 @@ pub(crate) fn notice(core: &Core, now: Now, notice: &Notice) -> Option<(&'static
         Notice::OtherLimit { evse, source, set } => {
             return smart_charging::other_limit(core, *evse, *source, *set);
         }
+        Notice::ReservationOver(id, expired) => {
+            let status = if *expired { "Expired" } else { "Removed" };
+            ("ReservationStatusUpdate", json!({ "reservationId": id, "reservationUpdateStatus": status }))
+        }
         Notice::DiagnosticsStatus | Notice::Transaction(_) => return None,
     })
 }

@@ -24,6 +24,11 @@ pub(crate) fn handle(core: &mut Core, now: Now, action: &str, payload: &str) -> 
         "TriggerMessage" => take(payload, |asked| trigger(core, &asked)),
         "Reset" => take(payload, |asked| reset(core, &asked)),
         "UnlockConnector" => take(payload, |asked| unlock(core, &asked)),
+        "ReserveNow" => take(payload, |asked| reserve(core, &asked, payload)),
+        "CancelReservation" => take(payload, |asked: CancelReservationRequest| {
+            let command = Command::CancelReservation { id: asked.reservation_id };
+            Handled::answer(Answer::Asks(command, Reply::to("CancelReservation")))
+        }),
         "ClearCache" => take(payload, |_: ClearCacheRequest| clear_cache(core)),
         "GetLocalListVersion" => take(payload, |_: GetLocalListVersionRequest| {
             Handled::now(json!({ "versionNumber": core.tokens.version }))
@@ -205,6 +210,29 @@ fn unlock(core: &Core, asked: &UnlockConnectorRequest) -> Handled {
         }
         Some(evse) => Handled::answer(Answer::Asks(Command::Unlock { evse }, Reply::to("UnlockConnector"))),
     }
+}
+
+/// H01. A connector's type is no more than a wish here: each EVSE has the one connector.
+fn reserve(core: &Core, asked: &ReserveNowRequest, payload: &str) -> Handled {
+    let written: Value = serde_json::from_str(payload).unwrap_or_default();
+    let Some(until) = written["expiryDateTime"].as_str().and_then(parse) else {
+        return rejected("InvalidValue", "the time of its end");
+    };
+    let place = match asked.evse_id {
+        None => 0,
+        Some(number) => match evse(core, number) {
+            Some(evse) => evse,
+            None => return rejected("UnknownEvse", "there is no such EVSE"),
+        },
+    };
+    let command = Command::Reserve {
+        id: asked.id,
+        evse: place,
+        token: token(&asked.id_token),
+        group: asked.group_id_token.as_ref().map_or_else(String::new, |group| group.id_token.to_string()),
+        until,
+    };
+    Handled::answer(Answer::Asks(command, Reply::to("ReserveNow")))
 }
 
 fn clear_cache(core: &mut Core) -> Handled {

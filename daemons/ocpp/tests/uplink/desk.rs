@@ -163,7 +163,7 @@ impl Desk {
                         self.acknowledged = number;
                     }
                     Action::Reconnect(_) => self.reconnects += 1,
-                    Action::NewPassword(_) => {}
+                    Action::NewPassword(_) | Action::Times => {}
                     Action::StartAnew => self.resets += 1,
                 }
             }

@@ -194,6 +194,81 @@ fn variables_are_read_and_written_with_a_status_each() {
 }
 
 #[test]
+fn a_reservation_reaches_the_station_and_its_end_the_csms() {
+    for version in BOTH {
+        let mut desk = Desk::accepted(version);
+        let until = "2026-05-28T21:00:00Z";
+        let asked = match version {
+            Version::V16 => {
+                json!({ "connectorId": 1, "expiryDate": until, "idTag": "APP", "reservationId": 5 })
+            }
+            Version::V201 => json!({ "id": 5, "expiryDateTime": until, "evseId": 1,
+                "idToken": { "idToken": "APP", "type": "Central" } }),
+        };
+        assert_eq!(desk.ask("ReserveNow", &asked), Err("nothing yet".to_owned()));
+        let Some((_, Command::Reserve { id: 5, evse: 1, until, .. })) = desk.commands.last() else {
+            panic!()
+        };
+        assert_eq!(voltry_ocpp::time::rfc3339(*until), "2026-05-28T21:00:00.000Z");
+        assert_eq!(desk.done(Outcome::Occupied), Some(Ok(json!({ "status": "Occupied" }))));
+        assert_eq!(
+            desk.ask("CancelReservation", &json!({ "reservationId": 5 })),
+            Err("nothing yet".to_owned())
+        );
+        assert_eq!(desk.done(Outcome::Unknown), Some(Ok(json!({ "status": "Rejected" }))));
+        let before = desk.calls.len();
+        desk.input(Input::ReservationOver { id: 5, why: "expired".to_owned() });
+        desk.input(Input::ReservationOver { id: 6, why: "used".to_owned() });
+        desk.answer_all();
+        let told = if version == Version::V16 { vec![] } else { vec!["ReservationStatusUpdate"] };
+        assert_eq!(desk.actions(before), told);
+    }
+}
+
+#[test]
+fn a_reset_ends_what_charges_and_then_starts_anew() {
+    for version in BOTH {
+        let mut desk = Desk::accepted(version);
+        for kind in [Kind::Plugged, Kind::Authorized, Kind::Started] {
+            desk.happens(kind, 0);
+        }
+        desk.answer_all();
+        let mut charging = crate::desk::evse(1, "charging");
+        charging.transaction = 1;
+        desk.input(Input::Evses(vec![charging]));
+        let kind = if version == Version::V16 { "Soft" } else { "Immediate" };
+        assert_eq!(desk.ask("Reset", &json!({ "type": kind })), Ok(json!({ "status": "Accepted" })));
+        let stop = Command::Stop { evse: 1, transaction: 1, session: 0, why: StopReason::Reset };
+        assert!(desk.commands.iter().any(|(_, command)| *command == stop));
+        assert_eq!(desk.resets, 0, "not before it has ended");
+        desk.happens(Kind::Ended, 500);
+        desk.input(Input::Evses(vec![crate::desk::evse(1, "available")]));
+        assert_eq!(desk.resets, 0, "not before it is told");
+        desk.answer_all();
+        assert_eq!(desk.resets, 1);
+        assert_eq!(desk.store.kept("boot_reason").unwrap().as_deref(), Some("RemoteReset"));
+    }
+}
+
+#[test]
+fn a_reset_when_idle_waits_for_the_transaction() {
+    let mut desk = Desk::accepted(Version::V201);
+    let mut charging = crate::desk::evse(1, "charging");
+    charging.transaction = 1;
+    desk.input(Input::Evses(vec![charging]));
+    assert_eq!(desk.ask("Reset", &json!({ "type": "OnIdle" })), Ok(json!({ "status": "Scheduled" })));
+    desk.pass(600);
+    desk.answer_all();
+    assert_eq!(
+        (desk.resets, desk.commands.iter().filter(|(_, c)| matches!(c, Command::Stop { .. })).count()),
+        (0, 0)
+    );
+    desk.input(Input::Evses(vec![crate::desk::evse(1, "available")]));
+    desk.answer_all();
+    assert_eq!(desk.resets, 1);
+}
+
+#[test]
 fn what_is_triggered_is_sent() {
     for version in BOTH {
         let mut desk = Desk::accepted(version);
