@@ -193,15 +193,24 @@ impl Bus {
 
 /// A veth pair between the station's end `evse1` and the vehicle's end `ev1`.
 pub(crate) async fn make_link() -> anyhow::Result<()> {
-    let link = "link set lo up
-                link add evse1 type veth peer name ev1
-                link set evse1 addrgenmode none
-                link set ev1 addrgenmode none
-                addr add fe80::1/64 dev evse1 nodad
-                addr add fe80::2/64 dev ev1 nodad
-                link set evse1 up
-                link set ev1 up";
-    for line in link.lines() {
+    loopback().await?;
+    ip("link add evse1 type veth peer name ev1
+        link set evse1 addrgenmode none
+        link set ev1 addrgenmode none
+        addr add fe80::1/64 dev evse1 nodad
+        addr add fe80::2/64 dev ev1 nodad
+        link set evse1 up
+        link set ev1 up")
+    .await
+}
+
+/// Brings loopback up, which is down in namespaces of their own.
+pub(crate) async fn loopback() -> anyhow::Result<()> {
+    if inside() { ip("link set lo up").await } else { Ok(()) }
+}
+
+async fn ip(lines: &str) -> anyhow::Result<()> {
+    for line in lines.lines() {
         let output = Command::new("/usr/sbin/ip").args(line.split_whitespace()).output().await;
         let output = output.context("starting ip (package iproute2)")?;
         if !output.status.success() {

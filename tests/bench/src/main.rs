@@ -13,6 +13,7 @@ mod emergency;
 mod energy_path;
 mod freshness;
 mod machine;
+mod ocpp;
 mod plug_to_current;
 mod report;
 mod station;
@@ -43,6 +44,9 @@ struct Arguments {
     /// Where that vehicle writes its notes.
     #[arg(long, hide = true)]
     notes: Option<PathBuf>,
+    /// Dial this CSMS and answer each of its texts with itself.
+    #[arg(long, hide = true, value_name = "ADDRESS")]
+    echo: Option<String>,
     /// Only these parts; `target/bench.json` keeps the figures of the others.
     parts: Vec<Part>,
 }
@@ -63,6 +67,8 @@ enum Part {
     Freshness,
     /// From a fault to the commands that make it safe.
     Emergency,
+    /// The uplink: its start, its answers to a CSMS, its memory.
+    Ocpp,
 }
 
 impl Part {
@@ -74,7 +80,7 @@ impl Part {
     /// priorities of their units.
     const fn is_busy(self) -> bool {
         match self {
-            Self::EnergyPath | Self::Codec | Self::Station | Self::PlugToCurrent => false,
+            Self::EnergyPath | Self::Codec | Self::Station | Self::PlugToCurrent | Self::Ocpp => false,
             Self::ChargeLoop | Self::Freshness | Self::Emergency => true,
         }
     }
@@ -91,6 +97,8 @@ impl Part {
             Self::PlugToCurrent => plug_to_current::measure(report, if quick { 1 } else { 3 }).await,
             Self::Freshness => freshness::measure(report, if quick { 5 } else { 60 }).await,
             Self::Emergency => emergency::measure(report, if quick { 50 } else { 2_000 }).await,
+            Self::Ocpp if quick => ocpp::measure(report, 2_000, 3).await,
+            Self::Ocpp => ocpp::measure(report, 20_000, 10).await,
         }
     }
 }
@@ -111,6 +119,10 @@ fn main() -> ExitCode {
 async fn bench(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if let (Some(protocol), Some(notes)) = (arguments.drive, &arguments.notes) {
         plug_to_current::drive(protocol, notes).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(address) = &arguments.echo {
+        ocpp::echo(address).await?;
         return Ok(ExitCode::SUCCESS);
     }
     if !machine::inside() && machine::namespaces_allowed().await {
