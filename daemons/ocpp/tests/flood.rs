@@ -1,0 +1,179 @@
+//! A CSMS gone mad, against the daemon as a process: whatever it sends, however fast, the daemon
+//! stays small and still answers.
+
+#![allow(clippy::unwrap_used)] // helpers of tests count as no test to clippy
+
+#[path = "../../../tests/watched.rs"]
+mod watched;
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use sha1::Digest as _;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use watched::{Bus, Watched};
+
+/// Resident memory that the daemon keeps to under any CSMS.
+const MEMORY_KIB: u64 = 32 * 1024;
+
+struct Rig {
+    ocpp: Watched,
+    read: BufReader<OwnedReadHalf>,
+    write: OwnedWriteHalf,
+    floods: u32,
+    _bus: Bus,
+    _folder: tempfile::TempDir,
+}
+
+impl Rig {
+    async fn start(version: &str) -> Self {
+        let (bus, folder) = (Bus::start(), tempfile::tempdir().unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let file = folder.path().join("voltry.toml");
+        let text = format!(
+            "[ocpp]\nidentity = 'A'\ndatabase = '{}'\n[ocpp.profile.1]\nurl = 'ws://{}'\nversion = '{version}'\n\
+             security_profile = 0\n",
+            folder.path().join("ocpp.db").display(),
+            listener.local_addr().unwrap()
+        );
+        std::fs::write(&file, text).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_voltry-ocpp"));
+        command.arg("--config").arg(&file).args(["--bus", &bus.1]);
+        let ocpp = Watched::start(&mut command, folder.path().join("log"));
+        let (stream, _) =
+            tokio::time::timeout(Duration::from_secs(20), listener.accept()).await.unwrap().unwrap();
+        let (read, write) = stream.into_split();
+        let mut rig = Self { ocpp, read: BufReader::new(read), write, floods: 0, _bus: bus, _folder: folder };
+        let mut key = String::new();
+        loop {
+            let mut line = String::new();
+            rig.read.read_line(&mut line).await.unwrap();
+            match line.trim_end().split_once(": ") {
+                Some(("Sec-WebSocket-Key", value)) => value.clone_into(&mut key),
+                None if line == "\r\n" => break,
+                Some(_) | None => {}
+            }
+        }
+        let hash = sha1::Sha1::digest(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11"));
+        let accept = base64::prelude::BASE64_STANDARD.encode(hash);
+        let answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: ocpp{version}\r\n\r\n"
+        );
+        rig.write.write_all(answer.as_bytes()).await.unwrap();
+        rig
+    }
+
+    /// Sends so many texts and reads whatever is answered, until the answer to one last call came.
+    async fn flood(&mut self, count: usize, text: impl Fn(usize) -> String) {
+        self.floods += 1;
+        let last = format!("[2,\"last{}\",\"ClearCache\",{{}}]", self.floods);
+        let end = format!("[3,\"last{}\",", self.floods);
+        let (read, write) = (&mut self.read, &mut self.write);
+        let (asked, mut to_answer) = tokio::sync::mpsc::unbounded_channel::<String>();
+        let sending = async {
+            for number in 0_usize.. {
+                while let Ok(answer) = to_answer.try_recv() {
+                    write.write_all(&frame(&answer)).await.unwrap();
+                }
+                if number < count {
+                    write.write_all(&frame(&text(number))).await.unwrap();
+                } else {
+                    // Refused while the station boots or others are open: until it is taken.
+                    write.write_all(&frame(&last)).await.unwrap();
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        };
+        let answered = async {
+            loop {
+                let text = read_text(read).await;
+                if text.starts_with(&end) {
+                    return;
+                }
+                if let Some(id) = text.strip_prefix("[2,\"").and_then(|rest| rest.split('"').next()) {
+                    let time = "2026-11-26T00:00:00Z";
+                    let status = "\"status\":\"Accepted\",\"interval\":300";
+                    asked.send(format!("[3,\"{id}\",{{\"currentTime\":\"{time}\",{status}}}]")).unwrap();
+                }
+            }
+        };
+        tokio::select! {
+            () = sending => {}
+            () = answered => {}
+        }
+    }
+}
+
+/// A text as a server sends it.
+fn frame(text: &str) -> Vec<u8> {
+    let mut frame = vec![0x81];
+    match u16::try_from(text.len()) {
+        Ok(length) if length < 126 => frame.push(u8::try_from(length).unwrap()),
+        Ok(length) => {
+            frame.push(126);
+            frame.extend(length.to_be_bytes());
+        }
+        Err(_) => {
+            frame.push(127);
+            frame.extend(u64::try_from(text.len()).unwrap().to_be_bytes());
+        }
+    }
+    frame.extend(text.as_bytes());
+    frame
+}
+
+async fn read_text(read: &mut BufReader<OwnedReadHalf>) -> String {
+    read.read_u8().await.unwrap();
+    let length = match read.read_u8().await.unwrap() & 0x7F {
+        126 => usize::from(read.read_u16().await.unwrap()),
+        127 => usize::try_from(read.read_u64().await.unwrap()).unwrap(),
+        length => usize::from(length),
+    };
+    let mut bytes = vec![0; 4 + length];
+    read.read_exact(&mut bytes).await.unwrap();
+    let (mask, text) = bytes.split_at_mut(4);
+    text.iter_mut().zip(mask.iter().cycle()).for_each(|(byte, mask)| *byte ^= mask);
+    String::from_utf8_lossy(text).into_owned()
+}
+
+/// Rubbish of every kind.
+fn rubbish(number: usize) -> String {
+    let long = if number.is_multiple_of(1000) { 200_000 } else { 100 };
+    let text = "x".repeat(long);
+    match number % 12 {
+        0 => format!("[2,\"{number}\",\"Reset\",{{\"type\":\"{text}\"}}]"),
+        1 => format!("[2,\"{number}\",\"NoSuchAction\",{{\"a\":\"{text}\"}}]"),
+        2 => format!("[2,\"{text}\",\"Reset\",{{}}]"),
+        3 => format!("[2,\"{number}\",\"SetChargingProfile\",{}]", "[".repeat(long)),
+        4 => format!("[3,\"{number}\",{{\"a\":\"{text}\"}}]"),
+        5 => format!("[4,\"{number}\",\"{text}\",\"{text}\",{{}}]"),
+        6 => text,
+        7 => "null".to_owned(),
+        8 => format!("[2,\"{number}\",\"DataTransfer\",{{\"vendorId\":\"{text}\",\"data\":{{}}}}]"),
+        9 => format!("[2,\"same\",\"GetConfiguration\",{{\"key\":[\"{text}\"]}}]"),
+        10 => format!("[{}]", "2,".repeat(long)),
+        _ => format!(
+            "[2,\"{number}\",\"SendLocalList\",{{\"localAuthorizationList\":[{{\"idTag\":\"{text}\"}}]}}]"
+        ),
+    }
+}
+
+#[tokio::test]
+async fn rubbish_by_the_ten_thousand_is_answered_and_costs_no_memory() {
+    for version in ["1.6", "2.0.1"] {
+        let mut rig = Rig::start(version).await;
+        rig.flood(1_000, rubbish).await;
+        let before = rig.ocpp.resident_kib();
+        let begin = Instant::now();
+        rig.flood(50_000, rubbish).await;
+        let after = rig.ocpp.resident_kib();
+        let rate = 50_000.0 / begin.elapsed().as_secs_f64();
+        println!("{version}: {rate:.0} texts/s, resident {before} KiB before, {after} KiB after");
+        assert!(after <= MEMORY_KIB, "{after} KiB");
+        rig.ocpp.withstood("a message of the CSMS cannot be taken", before);
+    }
+}
