@@ -107,7 +107,10 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     info!(station = settings.name, evses = control.evses.len(), "the station is up");
     loop {
         tokio::select! {
-            _ = daemon.stop() => return Ok(()),
+            stop = daemon.stop() => {
+                control.end(stop).await;
+                return Ok(());
+            }
             Some((number, news)) = heard.recv() => control.hear(number, news),
             Some(answer) = answered.recv() => control.answered(answer),
             Some(request) = requested.recv() => control.ask(request),

@@ -158,11 +158,38 @@ enum State {
         session: u64,
     },
     Recovering {
-        session: u64,
+        left: Left,
         transaction: TransactionId,
         payer: Payer,
         until: Timestamp,
     },
+}
+
+/// What a session of the book is when the station starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// One of this boot: it may go on.
+    OfThisBoot(u64),
+    /// The machine was booted since, for this reason: its session ids mean nothing any more.
+    OfAnother(EndReason),
+}
+
+impl Left {
+    /// The session, if it may go on; else 0.
+    const fn session(self) -> u64 {
+        match self {
+            Self::OfThisBoot(session) => session,
+            Self::OfAnother(_) => 0,
+        }
+    }
+
+    /// Why it ended, where nobody saw it end.
+    const fn reason(self) -> EndReason {
+        match self {
+            Self::OfThisBoot(_) => EndReason::Other,
+            Self::OfAnother(reason) => reason,
+        }
+    }
 }
 
 /// One EVSE's session as the station sees it.
@@ -192,12 +219,11 @@ impl SessionControl {
         Self { plugged: session, ..Self::default() }
     }
 
-    /// With a transaction that the book had open at the start. `session` is 0 if the machine
-    /// was booted since: its session ids mean nothing any more.
+    /// With a transaction that the book had open at the start.
     #[must_use]
-    pub fn recovering(self, now: Timestamp, session: u64, transaction: TransactionId, payer: Payer) -> Self {
+    pub fn recovering(self, now: Timestamp, left: Left, transaction: TransactionId, payer: Payer) -> Self {
         let until = now + RECOVERY;
-        Self { state: State::Recovering { session, transaction, payer, until }, ..self }
+        Self { state: State::Recovering { left, transaction, payer, until }, ..self }
     }
 
     /// The open transaction.
@@ -222,8 +248,8 @@ impl SessionControl {
             | State::Opening { session, .. }
             | State::Running { session, .. }
             | State::Closing { session }
-            | State::Done { session }
-            | State::Recovering { session, .. } => Some(*session),
+            | State::Done { session } => Some(*session),
+            State::Recovering { left, .. } => Some(left.session()),
         }
     }
 
@@ -320,18 +346,17 @@ impl SessionControl {
                 let why = self.ending(view, session);
                 self.close(session, transaction, why)
             }
-            State::Recovering { session, transaction, payer, .. } => {
+            State::Recovering { left, transaction, payer, .. } => {
+                let session = left.session();
                 if view.session != 0 && session == view.session && !view.ended {
                     self.state = State::Running { session, transaction, payer };
                     // We may have ended between the book's word and ours to the EVSE.
                     return vec![Action::Grant { session }];
                 }
-                let why = if session == 0 {
-                    Ending::new(EndReason::PowerLoss, "the station was down when the session ended")
-                } else if view.session == session {
+                let why = if session != 0 && view.session == session {
                     self.ending(view, session)
                 } else {
-                    Ending::new(EndReason::Other, "the station was down when the session ended")
+                    Ending::new(left.reason(), "the station was down when the session ended")
                 };
                 self.close(session, transaction, why)
             }
@@ -400,7 +425,9 @@ impl SessionControl {
 
     fn stop(&mut self, why: Ending) -> Vec<Action> {
         let session = match &mut self.state {
-            State::Running { session, .. } | State::Recovering { session: session @ 1.., .. } => *session,
+            State::Running { session, .. } | State::Recovering { left: Left::OfThisBoot(session), .. } => {
+                *session
+            }
             State::Opening { session, over, .. } => {
                 over.get_or_insert_with(|| why.clone());
                 *session
@@ -409,7 +436,7 @@ impl SessionControl {
             | State::Waiting { .. }
             | State::Closing { .. }
             | State::Done { .. }
-            | State::Recovering { session: 0, .. } => {
+            | State::Recovering { left: Left::OfAnother(_), .. } => {
                 return vec![Action::Stop { words: why.words }];
             }
         };
@@ -484,9 +511,9 @@ impl SessionControl {
 
     fn tick(&mut self, now: Timestamp) -> Vec<Action> {
         match self.state.clone() {
-            State::Recovering { session, transaction, until, .. } if now >= until => {
-                let reason = if session == 0 { EndReason::PowerLoss } else { EndReason::Other };
-                self.close(session, transaction, Ending::new(reason, "the EVSE's daemon did not come back"))
+            State::Recovering { left, transaction, until, .. } if now >= until => {
+                let why = Ending::new(left.reason(), "the EVSE's daemon did not come back");
+                self.close(left.session(), transaction, why)
             }
             State::Recovering { .. }
             | State::Idle

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::sync::{mpsc, watch};
 use tracing::info;
-use voltry_bus::{ConnectorUse, Csms1Proxy, EvseSession, names};
+use voltry_bus::{ConnectorUse, Csms1Proxy, EndReason, EvseSession, names};
 use voltry_service::clock::now;
 use voltry_service::{Binding, RateLimit};
 use voltry_units::{Timestamp, Watts};
@@ -27,7 +27,7 @@ use crate::flow::FlowWatch;
 use crate::limits::Limits;
 use crate::register::Register;
 use crate::reservations::Reservations;
-use crate::session::SessionControl;
+use crate::session::{Left, SessionControl};
 use crate::variables::Variables;
 
 /// Where the control loop sends what it learns and decides.
@@ -85,6 +85,7 @@ async fn evses(
     book: &Book,
     clock: &Clock,
 ) -> anyhow::Result<BTreeMap<u32, Evse>> {
+    let stopped = book.take_stopped().await?;
     let plugged = book.open_plugs(Arc::clone(clock.boot())).await?;
     let mut open: Vec<OpenTransaction> = book.open_transactions().await?;
     let mut evses = BTreeMap::new();
@@ -100,8 +101,8 @@ async fn evses(
         let mut control = SessionControl::plugged(plug);
         if let Some(left) = &left {
             info!(evse = number, transaction = left.id, "a transaction is still open in the book");
-            let session = if *left.boot_id == **clock.boot() { left.session } else { 0 };
-            control = control.recovering(now(), session, left.id, left.payer.clone());
+            control =
+                control.recovering(now(), what_is_left(left, clock, &stopped), left.id, left.payer.clone());
         }
         let available_alone = book.is_available(number).await?;
         evses.insert(
@@ -133,6 +134,18 @@ async fn evses(
     }
     billing::close_left_behind(book, clock, open).await?;
     Ok(evses)
+}
+
+/// An open transaction as the start finds it. `stopped`: the boot in which the station last stopped in
+/// order.
+fn what_is_left(open: &OpenTransaction, clock: &Clock, stopped: &str) -> Left {
+    if *open.boot_id == **clock.boot() {
+        Left::OfThisBoot(open.session)
+    } else if open.boot_id == stopped {
+        Left::OfAnother(EndReason::Reboot)
+    } else {
+        Left::OfAnother(EndReason::PowerLoss)
+    }
 }
 
 /// Whoever judges tokens that are in no list of the station, where that is configured.

@@ -408,6 +408,23 @@ impl Book {
         self.run(|pages| orders::reservations(&pages.connection)).await
     }
 
+    /// The station stops in order, in this boot.
+    ///
+    /// # Errors
+    /// As [`BookError`].
+    pub async fn stop(&self, boot: Arc<str>) -> Result<(), BookError> {
+        self.run(move |pages| pages.change(|book| rows::stop(book, &boot))).await
+    }
+
+    /// The boot in which the station last stopped in order; empty if it did not. It is asked for once a
+    /// start.
+    ///
+    /// # Errors
+    /// As [`BookError`].
+    pub async fn take_stopped(&self) -> Result<String, BookError> {
+        self.run(|pages| rows::take_stopped(&mut pages.connection)).await
+    }
+
     /// Takes an EVSE, or with 0 the station, into or out of service, lasting.
     ///
     /// # Errors

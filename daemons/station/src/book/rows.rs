@@ -298,6 +298,19 @@ pub(super) fn events_of(connection: &Connection, id: TransactionId) -> Result<Ve
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+pub(super) fn stop(connection: &mut Connection, boot: &str) -> Result<(), BookError> {
+    connection.execute("INSERT INTO stopped (boot_id) VALUES (?1)", [boot])?;
+    Ok(())
+}
+
+pub(super) fn take_stopped(connection: &mut Connection) -> Result<String, BookError> {
+    let change = connection.transaction()?;
+    let boot: Option<String> = change.query_row("SELECT max(boot_id) FROM stopped", [], |row| row.get(0))?;
+    change.execute("DELETE FROM stopped", [])?;
+    change.commit()?;
+    Ok(boot.unwrap_or_default())
+}
+
 pub(super) fn set_available(connection: &Connection, evse: u32, available: bool) -> Result<(), BookError> {
     let statement = if available {
         "DELETE FROM out_of_service WHERE evse = ?1"

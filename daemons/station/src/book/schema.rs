@@ -148,6 +148,10 @@ const STEPS: &[&str] = &[
     ALTER TABLE sessions DROP COLUMN remote_start;
     ALTER TABLE sessions DROP COLUMN reservation;
     ",
+    // A station that stopped in order before the machine went down lost no power.
+    "
+    CREATE TABLE stopped (boot_id TEXT NOT NULL) STRICT;
+    ",
 ];
 
 /// Makes the book durable and brings it to the newest version, in one go or not at all.

@@ -457,3 +457,12 @@ async fn what_is_not_over_or_of_no_certain_age_is_kept() {
     sold(&book, 2, 10, 20).await;
     assert_eq!(book.prune(99_000_000, false).await.unwrap(), 6, "older than what is old");
 }
+
+#[tokio::test]
+async fn that_a_station_stopped_in_order_is_known_at_the_next_start_alone() {
+    let (_folder, book) = book();
+    assert_eq!(book.take_stopped().await.unwrap(), "");
+    book.stop("boot".into()).await.unwrap();
+    assert_eq!(book.take_stopped().await.unwrap(), "boot");
+    assert_eq!(book.take_stopped().await.unwrap(), "");
+}

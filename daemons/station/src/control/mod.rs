@@ -14,6 +14,7 @@ use voltry_bus::{
     Authorization, Connector, Error, EventKind, EvseState, EvseStatus, MeterValues, Permit, PowerLimit,
     Reservation, ReserveOutcome, StartOutcome, TokenAnswer, Transaction,
 };
+use voltry_service::Stop;
 use voltry_service::clock::now;
 use voltry_service::{RateLimit, Refusals};
 use voltry_units::{Timestamp, WattHours, Watts};
@@ -207,6 +208,18 @@ impl Control {
         }
         self.share();
         self.publish();
+    }
+
+    /// The daemon ends. If it was asked to, the machine may go down next: then no power was lost.
+    pub(crate) async fn end(&self, stop: Stop) {
+        match stop {
+            Stop::Asked => {
+                if let Err(error) = self.book.stop(self.clock.boot().clone()).await {
+                    warn!(%error, "the book is not told of an end in order");
+                }
+            }
+            Stop::BusLost => {}
+        }
     }
 
     /// What is asked. Whoever asked may have gone: an answer that nobody takes is dropped.

@@ -148,7 +148,7 @@ fn a_session_that_ends_while_it_is_opened_is_closed_as_soon_as_it_stands() {
 
 #[test]
 fn a_restarted_station_goes_on_with_a_session_that_still_runs() {
-    let mut control = SessionControl::plugged(Some(5)).recovering(NOW, 5, 9, payer());
+    let mut control = SessionControl::plugged(Some(5)).recovering(NOW, Left::OfThisBoot(5), 9, payer());
     let grant_again = [Action::Grant { session: 5 }];
     assert_eq!(
         control.step(NOW, Input::Evse(view(5, EvseState::Authorizing))),
@@ -162,10 +162,11 @@ fn a_restarted_station_goes_on_with_a_session_that_still_runs() {
 
 #[test]
 fn a_restarted_station_closes_what_ended_while_it_was_down() {
-    let mut control = SessionControl::plugged(Some(5)).recovering(NOW, 5, 9, payer());
+    let mut control = SessionControl::plugged(Some(5)).recovering(NOW, Left::OfThisBoot(5), 9, payer());
     assert_eq!(control.step(NOW, Input::Evse(ended(5, "emergency stop"))), close("emergency stop"));
 
-    let mut rebooted = SessionControl::default().recovering(NOW, 0, 9, payer());
+    let mut rebooted =
+        SessionControl::default().recovering(NOW, Left::OfAnother(EndReason::PowerLoss), 9, payer());
     assert_eq!(
         rebooted.step(NOW, Input::Evse(view(0, EvseState::Available))),
         close_for(EndReason::PowerLoss, "the station was down when the session ended")
@@ -174,7 +175,7 @@ fn a_restarted_station_closes_what_ended_while_it_was_down() {
 
 #[test]
 fn a_transaction_whose_evse_does_not_come_back_is_closed_in_time() {
-    let mut control = SessionControl::plugged(Some(5)).recovering(NOW, 5, 9, payer());
+    let mut control = SessionControl::plugged(Some(5)).recovering(NOW, Left::OfThisBoot(5), 9, payer());
     assert_eq!(control.step(NOW + RECOVERY - Duration::from_micros(1), Input::Tick), []);
     assert_eq!(control.step(NOW + RECOVERY, Input::Tick), close("the EVSE's daemon did not come back"));
     assert_eq!(control.step(NOW + RECOVERY, Input::Tick), [], "it is closed once");
