@@ -62,7 +62,9 @@ impl Desk {
                         let from = usize::try_from(after).unwrap();
                         inputs.push(Input::Book(charge().into_iter().skip(from).collect()));
                     }
-                    Action::Command { ticket, .. } => inputs.push(Input::Done { ticket, outcome: Outcome::Done }),
+                    Action::Command { ticket, .. } => {
+                        inputs.push(Input::Done { ticket, outcome: Outcome::Done })
+                    }
                     _ => {}
                 }
             }
