@@ -1,6 +1,8 @@
 //! A hostile vehicle: sessions of each protocol, our own and recorded ones, spoilt, reordered, cut and
 //! flooded, against the station's side, under a virtual clock. `make hostile TRIES=100000` tries long.
 //!
+//! [`process`] does the same to the daemon itself, over TCP.
+//!
 //! Whatever it sends, nothing panics, what is held stays bounded, evse is never told to energise
 //! what it has not granted, and every conversation ends. Memory does not grow with the tries.
 
@@ -9,6 +11,8 @@
 mod bench;
 #[path = "hostile_vehicle/malice.rs"]
 mod malice;
+#[path = "hostile_vehicle/process.rs"]
+mod process;
 mod recordings;
 #[path = "hostile_vehicle/sessions.rs"]
 mod sessions;
@@ -41,6 +45,35 @@ enum Grant {
 const GRANTS: [Grant; 5] =
     [Grant::Nothing, Grant::Authorization, Grant::Parameters, Grant::CableCheck, Grant::PowerOn];
 
+impl Grant {
+    /// What must have been granted before a phase is entered.
+    fn wanted_for(phase: LinkPhase) -> Self {
+        match phase {
+            LinkPhase::Detached
+            | LinkPhase::Listening
+            | LinkPhase::Connected
+            | LinkPhase::Authorizing
+            | LinkPhase::PowerOff
+            | LinkPhase::WeldingDetection
+            | LinkPhase::Stopping => Self::Nothing,
+            LinkPhase::Parameters => Self::Authorization,
+            LinkPhase::CableCheck => Self::Parameters,
+            LinkPhase::PreCharge | LinkPhase::PowerOn => Self::CableCheck,
+            LinkPhase::Charging => Self::PowerOn,
+        }
+    }
+
+    /// What evse's answer in a phase grants.
+    fn given_in(phase: LinkPhase) -> Option<Self> {
+        match phase {
+            LinkPhase::Parameters => Some(Self::Parameters),
+            LinkPhase::CableCheck => Some(Self::CableCheck),
+            LinkPhase::PowerOn => Some(Self::PowerOn),
+            _ => None,
+        }
+    }
+}
+
 /// evse's side, which watches that it is not led on.
 struct Evse {
     most: Grant,
@@ -61,16 +94,11 @@ impl Evse {
             for event in events {
                 self.take(&event);
             }
-            let grant = match self.phase {
-                LinkPhase::Parameters => Grant::Parameters,
-                LinkPhase::CableCheck => Grant::CableCheck,
-                LinkPhase::PowerOn => Grant::PowerOn,
-                LinkPhase::PowerOff => {
-                    bench.answer(PhaseAnswer::Finished);
-                    continue;
-                }
-                _ => continue,
-            };
+            if self.phase == LinkPhase::PowerOff {
+                bench.answer(PhaseAnswer::Finished);
+                continue;
+            }
+            let Some(grant) = Grant::given_in(self.phase) else { continue };
             if grant <= self.most && self.ended.is_none() {
                 self.granted = self.granted.max(grant);
                 bench.answer(PhaseAnswer::Finished);
@@ -83,17 +111,7 @@ impl Evse {
         match event {
             Event::Phase { counter, phase } => {
                 assert!(*counter > self.counter, "phase {counter} after {}", self.counter);
-                let wanted = match phase {
-                    LinkPhase::Detached
-                    | LinkPhase::Listening
-                    | LinkPhase::Connected
-                    | LinkPhase::Authorizing => Grant::Nothing,
-                    LinkPhase::Parameters => Grant::Authorization,
-                    LinkPhase::CableCheck => Grant::Parameters,
-                    LinkPhase::PreCharge | LinkPhase::PowerOn => Grant::CableCheck,
-                    LinkPhase::Charging => Grant::PowerOn,
-                    LinkPhase::PowerOff | LinkPhase::WeldingDetection | LinkPhase::Stopping => Grant::Nothing,
-                };
+                let wanted = Grant::wanted_for(*phase);
                 assert!(wanted <= self.granted, "{phase:?}, but granted is {:?}", self.granted);
                 (self.counter, self.phase) = (*counter, *phase);
                 self.deepest = self.deepest.max(depth(*phase));

@@ -10,9 +10,10 @@ use voltry_bus::{LinkOutcome, LinkPhase};
 use voltry_service::clock::now;
 use voltry_units::Timestamp;
 
-use super::Link;
+use super::{CONNECTION_RATE, Link};
 use crate::config::Timing;
 use crate::decide;
+use crate::net::Throttle;
 use crate::pushed::Pushed;
 use crate::session::{Event, Session};
 use crate::tls::Mode;
@@ -148,6 +149,8 @@ impl Link {
             self.paused = None;
             let before = std::mem::replace(&mut self.attached, attached);
             if attached.is_some() {
+                // What the vehicle before it did is not held against this one.
+                self.connections = Throttle::new(CONNECTION_RATE);
                 self.load_certificates(now);
             }
             self.at_rest(now).await?;
