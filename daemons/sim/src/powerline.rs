@@ -45,19 +45,30 @@ pub struct Powerline(mpsc::Sender<Request>);
 #[derive(Debug)]
 enum Request {
     /// Match, and say when the vehicle is in the station's network.
-    Join { vehicle: Mac, joined: oneshot::Sender<()> },
+    Join { vehicle: Mac, joined: oneshot::Sender<Matching> },
     /// The vehicle's modem forgets its key.
     Leave,
 }
 
+/// How long a vehicle's last matching run took, to its modem in the network, and how much of that the station
+/// took to answer: from the last frame that the vehicle or the station's modem sent to each answer.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Matching {
+    pub(crate) whole: Duration,
+    pub(crate) station: Duration,
+}
+
 /// A vehicle in its station's network. It leaves when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Joined<'a>(&'a Powerline);
+pub(crate) struct Joined<'a> {
+    powerline: &'a Powerline,
+    pub(crate) matching: Matching,
+}
 
 impl Drop for Joined<'_> {
     fn drop(&mut self) {
         // A full queue holds a request of this vehicle that has nobody to answer any more.
-        let _ = self.0.0.try_send(Request::Leave);
+        let _ = self.powerline.0.try_send(Request::Leave);
     }
 }
 
@@ -85,10 +96,13 @@ impl Powerline {
     /// Matches until the vehicle is in the station's network, however often it takes.
     pub(crate) async fn join(&self, vehicle: Mac) -> Joined<'_> {
         // Made before anything is awaited: a vehicle that is pulled away gives its runs up too.
-        let hold = Joined(self);
+        let mut hold = Joined { powerline: self, matching: Matching::default() };
         loop {
             let (joined, answer) = oneshot::channel();
-            if self.0.send(Request::Join { vehicle, joined }).await.is_ok() && answer.await.is_ok() {
+            if self.0.send(Request::Join { vehicle, joined }).await.is_ok()
+                && let Ok(matching) = answer.await
+            {
+                hold.matching = matching;
                 return hold;
             }
             // The cable is gone, or another request took the place of this one.
@@ -105,7 +119,12 @@ struct Run {
     again_at: Option<Instant>,
     /// The key that it got, and when its modem is in the network.
     key: Option<([u8; 16], Instant)>,
-    joined: Option<oneshot::Sender<()>>,
+    joined: Option<oneshot::Sender<Matching>>,
+    began: Instant,
+    /// Since when the station may answer.
+    asked: Option<Instant>,
+    /// How long its answers took so far.
+    station: Duration,
 }
 
 /// The powerline itself; [`Cable::run`] is its life.
@@ -180,7 +199,7 @@ impl Cable {
         }
     }
 
-    fn start(&mut self, mac: Mac, db: u8, joined: Option<oneshot::Sender<()>>) -> Run {
+    fn start(&mut self, mac: Mac, db: u8, joined: Option<oneshot::Sender<Matching>>) -> Run {
         // Unique, which is all that a simulated run needs to be.
         self.runs += 1;
         let mut ev = Ev::new(EvConfig {
@@ -191,7 +210,17 @@ impl Cable {
             attenuation_limit: None,
         });
         ev.start(self.clock());
-        Run { ev, mac, db, again_at: None, key: None, joined }
+        Run {
+            ev,
+            mac,
+            db,
+            again_at: None,
+            key: None,
+            joined,
+            began: Instant::now(),
+            asked: None,
+            station: Duration::ZERO,
+        }
     }
 
     /// A frame of the station's.
@@ -206,6 +235,7 @@ impl Cable {
         let clock = self.clock();
         for run in self.vehicle.iter_mut().chain(&mut self.next) {
             if frame.starts_with(&run.mac) {
+                run.station += run.asked.take().map_or(Duration::ZERO, |asked| asked.elapsed());
                 run.ev.handle_frame(clock, frame);
             }
         }
@@ -219,6 +249,7 @@ impl Cable {
             run.ev.handle_timeout(clock);
             if run.again_at.is_some_and(|at| at <= now) {
                 run.again_at = None;
+                (run.began, run.asked, run.station) = (now, None, Duration::ZERO);
                 run.ev.start(clock);
             }
             while let Some(event) = run.ev.poll_event() {
@@ -242,6 +273,9 @@ impl Cable {
             {
                 self.send(&report);
             }
+            for run in self.vehicle.iter_mut().chain(&mut self.next).filter(|run| run.mac == mac) {
+                run.asked = Some(Instant::now());
+            }
         }
         if let Some(run) = &mut self.vehicle
             && let Some((key, at)) = run.key
@@ -249,7 +283,8 @@ impl Cable {
         {
             self.key = Some(key);
             // Who waited may be gone.
-            let _ = run.joined.take().map(|joined| joined.send(()));
+            let matching = Matching { whole: run.began.elapsed(), station: run.station };
+            let _ = run.joined.take().map(|joined| joined.send(matching));
         }
     }
 

@@ -7,6 +7,7 @@
 //! and the bus, not the clock's own wait for a core. What a machine does not allow is said in
 //! the report, and not measured.
 
+mod certificates;
 mod charge_loop;
 mod codec;
 mod emergency;
@@ -47,6 +48,9 @@ struct Arguments {
     /// Dial this CSMS and answer each of its texts with itself.
     #[arg(long, hide = true, value_name = "ADDRESS")]
     echo: Option<String>,
+    /// Where the certificates of that vehicle lie; none: it speaks no TLS.
+    #[arg(long, hide = true)]
+    certificates: Option<PathBuf>,
     /// Only these parts; `target/bench.json` keeps the figures of the others.
     parts: Vec<Part>,
 }
@@ -118,7 +122,7 @@ fn main() -> ExitCode {
 
 async fn bench(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if let (Some(protocol), Some(notes)) = (arguments.drive, &arguments.notes) {
-        plug_to_current::drive(protocol, notes).await?;
+        plug_to_current::drive(protocol, notes, arguments.certificates.as_deref()).await?;
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(address) = &arguments.echo {

@@ -9,6 +9,9 @@
 //! - PreCharge: from its voltage commanded to the cable measured near the battery's;
 //! - the charge loop: from its first set-point to current measured.
 //!
+//! Of the matching (SLAC) the station's share is what passes from the last frame of the vehicle, or of the
+//! station's modem, to each answer, as the simulated cable saw it.
+//!
 //! A measurement counts from when it was asked for: what passes until it is used is ours.
 
 use std::path::Path;
@@ -21,6 +24,7 @@ use voltry_bus as bus;
 use voltry_service::clock;
 use zbus::Message;
 
+use crate::certificates;
 use crate::report::Report;
 use crate::station::{Station, monitor};
 use crate::vehicle::{PRE_CHARGED_V, Protocol, Step, Vehicle};
@@ -43,6 +47,8 @@ struct Span {
 #[derive(Debug, Serialize, Deserialize)]
 struct Journey {
     battery: f64,
+    /// How long the matching took, and how much of that the station took to answer; microseconds.
+    matching: [u64; 2],
     discovery: Span,
     /// As [`Step::TO_CHARGING`].
     steps: Vec<Span>,
@@ -51,11 +57,18 @@ struct Journey {
 
 /// A vehicle for the simulator's inlet: charges behind `NETWORK_INTERFACE`, writes its notes once
 /// current flows, and charges on until it is ended.
-pub(crate) async fn drive(protocol: Protocol, notes: &Path) -> anyhow::Result<()> {
+pub(crate) async fn drive(
+    protocol: Protocol,
+    notes: &Path,
+    certificates: Option<&Path>,
+) -> anyhow::Result<()> {
     let interface = std::env::var("NETWORK_INTERFACE").context("who starts it names the interface")?;
     let battery: f64 = std::env::var("VOLTRY_BATTERY_VOLTAGE")?.parse()?;
+    let micros = |name| -> anyhow::Result<u64> { Ok(std::env::var(name).context(name)?.parse()?) };
+    let matching = [micros("VOLTRY_MATCHING_US")?, micros("VOLTRY_MATCHING_STATION_US")?];
+    let tls = certificates.map(certificates::vehicle).transpose()?;
     let begin = clock::now().as_micros();
-    let mut vehicle = Vehicle::connected(&interface, protocol, battery).await?;
+    let mut vehicle = Vehicle::connected(&interface, protocol, battery, tls.as_ref()).await?;
     let discovery = since(begin);
     let mut steps = Vec::new();
     for step in Step::TO_CHARGING {
@@ -72,7 +85,7 @@ pub(crate) async fn drive(protocol: Protocol, notes: &Path) -> anyhow::Result<()
     while vehicle.take(Step::Demand).await?.current.is_none_or(|current| current < FLOWS_A) {
         tokio::time::sleep(Duration::from_millis(17)).await;
     }
-    let journey = Journey { battery, discovery, steps, current: since(begin) };
+    let journey = Journey { battery, matching, discovery, steps, current: since(begin) };
     let new = notes.with_extension("new");
     std::fs::write(&new, serde_json::to_vec(&journey)?)?;
     std::fs::rename(new, notes)?;
@@ -109,8 +122,9 @@ pub(crate) async fn measure(report: &mut Report, runs: u32) -> anyhow::Result<()
     report.add("plug_to_current_share_ms", worst.total());
     report.add("plug_to_current_apart_ms", worst.apart);
     report.note(format!(
-        "plug to current: the slowest of {runs} runs each, idle, over TCP, without SLAC; the phases are those of \
-         the slowest protocol; apart: insulation test and module ramps"
+        "plug to current: the slowest of {runs} runs each, idle, over TCP, in ISO 15118-20 over mutual TLS 1.3; the \
+         phases are those of the slowest protocol; apart: insulation test, module ramps, and of the matching what the \
+         vehicle and the modems take"
     ));
     Ok(())
 }
@@ -132,9 +146,15 @@ async fn one(protocol: Protocol) -> anyhow::Result<Shares> {
     let folder = tempfile::tempdir()?;
     let notes = folder.path().join("journey.json");
     let own = std::env::current_exe()?;
+    let (shown, keys) = match protocol.certificates(folder.path())? {
+        None => (String::new(), String::new()),
+        Some((_, keys)) => {
+            (format!(", \"--certificates\", {:?}", folder.path()), format!("[config.secc.1.tls]\n{keys}"))
+        }
+    };
     let topology = format!(
-        "powerline = false\n[config.secc.1]\nprotocols = [{:?}]\n[[evse]]\nvehicle = {{ capacity_wh = 60000.0, program = \
-         [{own:?}, \"--drive\", \"{}\", \"--notes\", {notes:?}] }}\n",
+        "[config.secc.1]\nprotocols = [{:?}]\n{keys}[[evse]]\nvehicle = {{ capacity_wh = 60000.0, program = \
+         [{own:?}, \"--drive\", \"{}\", \"--notes\", {notes:?}{shown}] }}\n",
         protocol.configured(),
         protocol.name()
     );
@@ -234,10 +254,12 @@ impl Told {
             let within = apart.iter().filter(|(phase, _)| *phase == whole);
             within.map(|(_, apart)| apart.milliseconds()).sum::<f64>()
         };
-        Ok(Shares {
-            ours: all.map(|(name, whole)| (name, whole.milliseconds() - apart_of(whole))).to_vec(),
-            apart: apart.iter().map(|(_, span)| span.milliseconds()).sum(),
-        })
+        let mut ours = all.map(|(name, whole)| (name, whole.milliseconds() - apart_of(whole))).to_vec();
+        let [matching, station] = journey.matching.map(|end| Span { begin: 0, end }.milliseconds());
+        ours[0].1 -= matching;
+        ours.insert(1, ("matching", station));
+        let apart: f64 = apart.iter().map(|(_, span)| span.milliseconds()).sum();
+        Ok(Shares { ours, apart: apart + matching - station })
     }
 
     /// When the first set-point of a phase was sent that gives anything.
@@ -279,6 +301,7 @@ mod tests {
         let span = |begin, end| Span { begin: ms(begin), end: ms(end) };
         let journey = Journey {
             battery: 350.0,
+            matching: [ms(100), ms(40)],
             discovery: span(150, 160),
             steps: vec![
                 span(160, 165),
@@ -303,7 +326,8 @@ mod tests {
         };
         let shares = told.shares(ms(20), &journey).unwrap_or_else(|error| panic!("{error:#}"));
         let names = |name| shares.ours.iter().find(|(known, _)| *known == name).map(|(_, share)| *share);
-        assert_eq!(names("plugged"), Some(130.0));
+        assert_eq!(names("plugged"), Some(30.0));
+        assert_eq!(names("matching"), Some(40.0));
         assert_eq!(names("cable_check"), Some(100.0 + 50.0), "to the set-point, and from 55 V");
         assert_eq!(names("pre_charge"), Some(50.0 + 100.0));
         assert_eq!(names("charge_loop"), Some(80.0 + 50.0));

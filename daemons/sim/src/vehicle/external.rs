@@ -3,7 +3,8 @@
 //! The program is started once the simulated vehicle is matched (SLAC), where the topology has a
 //! powerline. It runs in the simulator's network namespace and finds in its environment
 //! `NETWORK_INTERFACE` (the vehicle's end of the cable's data link), `VOLTRY_BATTERY_VOLTAGE`
-//! (volts) and `VOLTRY_BATTERY_SOC` (percent). With lines on its standard output it switches what
+//! (volts) and `VOLTRY_BATTERY_SOC` (percent); where it was matched, `VOLTRY_MATCHING_US` (how long that took,
+//! microseconds) and `VOLTRY_MATCHING_STATION_US` (how much of it the station took to answer). With lines on its standard output it switches what
 //! a vehicle switches: `s2 closed`, `s2 open`, `contactors closed`, `contactors open`; and with
 //! `battery 395.2` it says what voltage its battery has from now on, whatever its charge. Other
 //! lines are shown in the log. It ends when the session has ended; its exit code is the outcome.
@@ -14,14 +15,20 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 use super::inlet::Inlet;
+use crate::powerline::{Joined, Matching};
 
 /// A line longer than this is no command of ours; the program is ended.
 const LINE_MAX: usize = 64 * 1024;
 
 /// Runs `program` for one session; returns how it ended, in words. S2 and the vehicle's contactors
 /// are open afterwards. Dropped, it kills the program.
-pub(super) async fn charge(inlet: &Inlet, program: &[String], interface: &str) -> String {
-    let words = match run(inlet, program, interface).await {
+pub(super) async fn charge(
+    inlet: &Inlet,
+    program: &[String],
+    interface: &str,
+    joined: Option<&Joined<'_>>,
+) -> String {
+    let words = match run(inlet, program, interface, joined).await {
         Ok(words) => words,
         Err(error) => format!("{}: {error}", program.join(" ")),
     };
@@ -30,13 +37,23 @@ pub(super) async fn charge(inlet: &Inlet, program: &[String], interface: &str) -
     words
 }
 
-async fn run(inlet: &Inlet, program: &[String], interface: &str) -> std::io::Result<String> {
+async fn run(
+    inlet: &Inlet,
+    program: &[String],
+    interface: &str,
+    joined: Option<&Joined<'_>>,
+) -> std::io::Result<String> {
     let (name, arguments) = program.split_first().ok_or(std::io::ErrorKind::InvalidInput)?;
+    let matching = joined.map(|Joined { matching: Matching { whole, station }, .. }| {
+        [("VOLTRY_MATCHING_US", whole), ("VOLTRY_MATCHING_STATION_US", station)]
+            .map(|(name, time)| (name, time.as_micros().to_string()))
+    });
     let mut child = Command::new(name)
         .args(arguments)
         .env("NETWORK_INTERFACE", interface)
         .env("VOLTRY_BATTERY_VOLTAGE", format!("{:.1}", inlet.battery_voltage()))
         .env("VOLTRY_BATTERY_SOC", format!("{:.0}", inlet.soc()))
+        .envs(matching.into_iter().flatten())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
@@ -132,7 +149,7 @@ mod tests {
         let inlet = plugged_in();
         let script = "echo s2 closed; echo contactors closed; exit 3";
         let program = ["sh", "-c", script].map(str::to_owned);
-        let words = charge(&inlet, &program, "ev1").await;
+        let words = charge(&inlet, &program, "ev1", None).await;
         assert!(words.contains('3'), "{words}");
         let vehicle = inlet.0.with(|circuit| circuit.vehicle().cloned()).unwrap();
         assert_eq!((vehicle.pilot_load, vehicle.contactors_closed), (PilotLoad::B, false));

@@ -132,7 +132,7 @@ async fn charge_again_and_again(
         until(|| inlet.digital()).await;
         doing.send_replace(Doing::Talking);
         // The vehicle's modem stays in the station's network until the pilot no longer offers it.
-        let _joined = match &link.powerline {
+        let joined = match &link.powerline {
             None => None,
             Some(powerline) => tokio::select! {
                 joined = powerline.join(link.evcc_id) => Some(joined),
@@ -149,7 +149,7 @@ async fn charge_again_and_again(
                 Err(error) => error.to_string(),
             }
         } else {
-            external::charge(inlet, &config.program, &link.interface).await
+            external::charge(inlet, &config.program, &link.interface, joined.as_ref()).await
         };
         tracing::info!(vehicle = link.interface, "the vehicle's session ended: {words}");
         doing.send_replace(Doing::Done(words));

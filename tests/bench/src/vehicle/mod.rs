@@ -6,8 +6,11 @@ mod iso2;
 mod iso20;
 
 use std::net::{Ipv6Addr, SocketAddrV6};
+use std::path::Path;
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
+use crate::certificates;
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use iso15118::app_protocol::SupportedAppProtocolReq;
@@ -15,8 +18,10 @@ use iso15118::message::Message;
 use iso15118::session::Connection;
 use iso15118::v2gtp::PayloadType;
 use iso15118::{Protocols, sdp};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use openssl::ssl::{Ssl, SslContext};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
+use tokio_openssl::SslStream;
 use voltry_din70121::{ExiDocument as _, V2gMessage};
 
 /// Where the station says "ongoing", the vehicle asks again after this; the fastest vehicle
@@ -52,6 +57,18 @@ impl Protocol {
     /// As an argument of this program has it.
     pub(crate) fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    /// Where its vehicles come over TLS: the vehicle's side of it, and the keys of secc's table; by certificates
+    /// that are made in the folder.
+    pub(crate) fn certificates(self, folder: &Path) -> anyhow::Result<Option<(SslContext, String)>> {
+        match self {
+            Self::Iso2 | Self::Din => Ok(None),
+            Self::Iso20 => {
+                certificates::make(folder)?;
+                Ok(Some((certificates::vehicle(folder)?, certificates::configuration(folder))))
+            }
+        }
     }
 
     const fn generation(self) -> iso15118::Protocol {
@@ -126,24 +143,43 @@ pub(crate) struct Answer {
     id: Vec<u8>,
 }
 
+/// A stream of bytes, protected or not.
+trait Stream: AsyncRead + AsyncWrite + Unpin + std::fmt::Debug {}
+impl<T: AsyncRead + AsyncWrite + Unpin + std::fmt::Debug> Stream for T {}
+
 /// A vehicle that talks.
 #[derive(Debug)]
 pub(crate) struct Vehicle {
     protocol: Protocol,
     /// Volts.
     battery: f64,
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     v2g: Connection,
     id: Vec<u8>,
 }
 
 impl Vehicle {
-    /// Discovers the station behind `interface`, connects, and agrees on the protocol.
-    pub(crate) async fn connected(interface: &str, protocol: Protocol, battery: f64) -> anyhow::Result<Self> {
+    /// Discovers the station behind `interface`, connects, by TLS if it has any, and agrees on the
+    /// protocol.
+    pub(crate) async fn connected(
+        interface: &str,
+        protocol: Protocol,
+        battery: f64,
+        tls: Option<&SslContext>,
+    ) -> anyhow::Result<Self> {
         let scope = nix::net::if_::if_nametoindex(interface)?;
-        let station = discover(scope).await?;
-        let stream = TcpStream::connect(station).await.context("connecting")?;
-        stream.set_nodelay(true)?;
+        let request = if tls.is_some() { sdp::Request::TLS } else { sdp::Request::PLAIN };
+        let station = discover(scope, request).await?;
+        let tcp = TcpStream::connect(station).await.context("connecting")?;
+        tcp.set_nodelay(true)?;
+        let stream: Box<dyn Stream> = match tls {
+            None => Box::new(tcp),
+            Some(context) => {
+                let mut stream = SslStream::new(Ssl::new(context)?, tcp)?;
+                Pin::new(&mut stream).connect().await.context("the TLS handshake")?;
+                Box::new(stream)
+            }
+        };
         let id = match protocol {
             Protocol::Iso2 | Protocol::Iso20 => vec![0; 8],
             Protocol::Din => vec![0],
@@ -162,8 +198,13 @@ impl Vehicle {
     }
 
     /// To the charge loop, with a station that is done with everything at once.
-    pub(crate) async fn charging(interface: &str, protocol: Protocol, battery: f64) -> anyhow::Result<Self> {
-        let mut vehicle = Self::connected(interface, protocol, battery).await?;
+    pub(crate) async fn charging(
+        interface: &str,
+        protocol: Protocol,
+        battery: f64,
+        tls: Option<&SslContext>,
+    ) -> anyhow::Result<Self> {
+        let mut vehicle = Self::connected(interface, protocol, battery, tls).await?;
         for step in Step::TO_CHARGING {
             vehicle.take(step).await?;
         }
@@ -242,7 +283,8 @@ impl Vehicle {
     }
 
     async fn transmit(&mut self) -> anyhow::Result<()> {
-        Ok(self.stream.write_all(&self.v2g.take_transmit()).await?)
+        self.stream.write_all(&self.v2g.take_transmit()).await?;
+        Ok(self.stream.flush().await?)
     }
 
     async fn receive(&mut self) -> anyhow::Result<()> {
@@ -255,11 +297,11 @@ impl Vehicle {
     }
 }
 
-async fn discover(scope: u32) -> anyhow::Result<SocketAddrV6> {
+async fn discover(scope: u32, request: sdp::Request) -> anyhow::Result<SocketAddrV6> {
     let socket = UdpSocket::bind(SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, 0, 0, scope)).await?;
     let group = SocketAddrV6::new(Ipv6Addr::from(sdp::MULTICAST_ADDR), iso15118::v2gtp::SDP_PORT, 0, scope);
     let mut frame = [0; 64];
-    let length = sdp::Request::PLAIN.write_frame(&mut frame, false).context("a request is 10 bytes")?;
+    let length = request.write_frame(&mut frame, false).context("a request is 10 bytes")?;
     for _ in 0..20 {
         socket.send_to(&frame[..length], group).await?;
         let mut answer = [0; 64];
