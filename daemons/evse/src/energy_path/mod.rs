@@ -371,7 +371,10 @@ impl EnergyPath {
         let ending = matches!(self.state, State::Starting(_) | State::Shutdown(_) | State::Faulted(_));
         let self_test = command == Command::StartSelfTest && matches!(self.state, State::CableCheck(_));
         let arming = matches!(command, Command::ArmOverVoltage(limit) if self.outputs.guard().is_some_and(|guard| guard.limit == limit));
-        if !ending && (self_test || arming || self.outputs.concerns_open_epoch(&command)) {
+        let concerns = self_test || arming || self.outputs.concerns_open_epoch(&command);
+        let renewal = matches!(command, Command::RenewSupply(_) | Command::RenewContactors(_));
+        let borne = renewal && refusal == Refusal::TooOld && concerns && !self.outputs.is_late_again(now);
+        if !ending && concerns && !borne {
             self.fail(now, FaultCode::Refused(command.role()), Evidence::Refused(command.member(), refusal));
         }
     }

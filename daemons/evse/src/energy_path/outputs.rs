@@ -61,6 +61,8 @@ pub(super) struct Outputs {
     disarmed: bool,
     attached: bool,
     limits: Option<Capability>,
+    /// When a renewal was last found too late, and when before that.
+    late_renewals: [Option<Timestamp>; 2],
 }
 
 impl Outputs {
@@ -179,6 +181,15 @@ impl Outputs {
         let epoch = command.epoch();
         (self.supply.open && epoch == Some(self.supply.holder.epoch()))
             || (self.contactors.open && epoch == Some(self.contactors.holder.epoch()))
+    }
+
+    /// Whether a renewal that its provider found too late is one too many. Each is as one that was
+    /// lost, and the lease runs on from the one before it: two leave 200 ms of the 500, a third within
+    /// a second says that this machine cannot keep its leases.
+    pub(super) fn is_late_again(&mut self, now: Timestamp) -> bool {
+        let again = self.late_renewals[1].is_some_and(|before| now.since(before) < Duration::from_secs(1));
+        self.late_renewals = [Some(now), self.late_renewals[0]];
+        again
     }
 
     pub(super) fn set_pilot(&mut self, output: PilotOutput) {

@@ -58,6 +58,8 @@ pub struct Devices {
     pub runaway: f64,
     /// Volts that a broken module drives onto both sides.
     pub surge: f64,
+    /// So many renewals of the supply's lease come too late.
+    pub late_renewals: u32,
     pub resets: u32,
     supply: Lease,
     board: Lease,
@@ -139,6 +141,7 @@ impl Default for Devices {
             meter_stuck: false,
             runaway: 0.0,
             surge: 0.0,
+            late_renewals: 0,
             resets: 0,
             supply: Lease::default(),
             board: Lease::default(),
@@ -152,6 +155,13 @@ impl Default for Devices {
 }
 
 impl Devices {
+    /// Whether this renewal is one of those that come too late.
+    const fn comes_late(&mut self) -> bool {
+        let late = self.late_renewals > 0;
+        self.late_renewals = self.late_renewals.saturating_sub(1);
+        late
+    }
+
     /// Takes a command; false if it is refused.
     pub fn obey(&mut self, command: Command, now: Timestamp) -> bool {
         match command {
@@ -165,7 +175,7 @@ impl Devices {
                 (self.set_voltage, self.set_current) = (voltage.as_si(), current.as_si());
             }
             Command::RenewSupply(lease) => {
-                if !self.supply.accepts(lease, now) {
+                if self.comes_late() || !self.supply.accepts(lease, now) {
                     return false;
                 }
                 self.supply.until = Some(now + LEASE);

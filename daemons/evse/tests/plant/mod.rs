@@ -160,7 +160,10 @@ impl World {
                     if self.devices.obey(*command, self.now) {
                         self.vehicle.hear(*command);
                     } else {
-                        self.inbox.push(Input::Refused(*command, Refusal::Device));
+                        let renewal =
+                            matches!(command, Command::RenewSupply(_) | Command::RenewContactors(_));
+                        let refusal = if renewal { Refusal::TooOld } else { Refusal::Device };
+                        self.inbox.push(Input::Refused(*command, refusal));
                     }
                 }
                 Action::Report(Report::Fault(fault)) => self.faults_reported.push((*fault, actions.clone())),
