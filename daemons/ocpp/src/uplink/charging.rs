@@ -255,7 +255,10 @@ impl Uplink {
             if self.core.charging.told.get(&evse) == Some(&limit) {
                 continue;
             }
-            info!(evse, limit = limit.map(Watts::as_si), "the charging profiles limit the power, in watts");
+            match limit {
+                Some(limit) => info!(evse, power_w = limit.as_si(), "charging profiles limit the power"),
+                None => info!(evse, "no charging profile limits the power"),
+            }
             self.core.charging.told.insert(evse, limit);
             let ticket = self.order(Command::Limit { evse, limit }, actions);
             self.core.charging.tickets.insert(ticket, evse);
