@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use voltry_bus::{ConnectorUse, EvseState, EvseStatus};
 
+use crate::config::Version;
+
 /// A connector's status: 1.6's words, of which 2.0.1's are a coarser view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
@@ -109,8 +111,13 @@ impl Connector {
         }
     }
 
-    fn is_told(&self) -> bool {
-        self.told.as_ref().is_some_and(|(status, trouble)| *status == self.status && *trouble == self.trouble)
+    /// Whether the CSMS knows it, in the words of its version: 2.0.1 has one for all that is
+    /// occupied, and tells faults otherwise.
+    fn is_told(&self, version: Version) -> bool {
+        self.told.as_ref().is_some_and(|(status, trouble)| match version {
+            Version::V16 => *status == self.status && *trouble == self.trouble,
+            Version::V201 => status.v201() == self.status.v201(),
+        })
     }
 
     /// Where the station does not tell since when, it is since now.
@@ -185,11 +192,11 @@ impl Connectors {
         }
     }
 
-    /// The next one of which the CSMS has to hear. `station`: the station itself is one too (1.6).
+    /// The next one of which the CSMS has to hear. In 1.6 the station itself is one too.
     #[must_use]
-    pub fn untold(&self, station: bool) -> Option<u32> {
-        let mut wanted = self.all.iter().filter(|(number, _)| station || **number != 0);
-        wanted.find(|(_, connector)| !connector.is_told()).map(|(number, _)| *number)
+    pub fn untold(&self, version: Version) -> Option<u32> {
+        let mut wanted = self.all.iter().filter(|(number, _)| version == Version::V16 || **number != 0);
+        wanted.find(|(_, connector)| !connector.is_told(version)).map(|(number, _)| *number)
     }
 
     /// The CSMS heard this.
@@ -284,7 +291,7 @@ mod tests {
 
     fn tell_all(connectors: &mut Connectors) -> Vec<u32> {
         let mut told = Vec::new();
-        while let Some(evse) = connectors.untold(false) {
+        while let Some(evse) = connectors.untold(Version::V201) {
             let connector = connectors.get(evse).unwrap();
             let (status, trouble) = (connector.status, connector.trouble.clone());
             connectors.told(evse, status, trouble);
@@ -312,7 +319,7 @@ mod tests {
         tell_all(&mut connectors);
         connectors.hear_uses(&[used(1, "preparing", 2)], true, at(2));
         connectors.hear_uses(&[used(1, "available", 3)], true, at(3));
-        assert_eq!(connectors.untold(false), None);
+        assert_eq!(connectors.untold(Version::V201), None);
     }
 
     #[test]

@@ -53,12 +53,7 @@ impl Uplink {
     }
 
     pub(super) fn has_news(&self) -> bool {
-        !self.core.notices.is_empty() || self.core.connectors.untold(self.tells_station()).is_some()
-    }
-
-    /// 1.6 has the station as connector 0.
-    fn tells_station(&self) -> bool {
-        self.core.version == Version::V16
+        !self.core.notices.is_empty() || self.core.connectors.untold(self.core.version).is_some()
     }
 
     fn send_news(&mut self, now: Now, actions: &mut Vec<Action>) -> bool {
@@ -71,7 +66,7 @@ impl Uplink {
     }
 
     fn send_status(&mut self, now: Now, actions: &mut Vec<Action>) -> bool {
-        let Some(evse) = self.core.connectors.untold(self.tells_station()) else { return false };
+        let Some(evse) = self.core.connectors.untold(self.core.version) else { return false };
         let Some(connector) = self.core.connectors.get(evse) else { return false };
         let (status, trouble) = (connector.status, connector.trouble.clone());
         let payload = dialect::status(&self.core, now, evse);

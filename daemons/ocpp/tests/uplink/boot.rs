@@ -93,6 +93,20 @@ fn after_an_outage_only_changed_states_are_told_with_the_time_of_the_change() {
 }
 
 #[test]
+fn states_that_are_one_word_in_2_0_1_are_told_once() {
+    for (version, wanted) in [(Version::V16, 3), (Version::V201, 1)] {
+        let mut desk = Desk::accepted(version);
+        let before = desk.calls.len();
+        for state in ["preparing", "charging", "finishing"] {
+            desk.pass(10);
+            desk.seen(state);
+            desk.answer_all();
+        }
+        assert_eq!(desk.actions(before), vec!["StatusNotification"; wanted]);
+    }
+}
+
+#[test]
 fn the_heartbeat_follows_the_interval_of_the_csms() {
     for version in BOTH {
         let mut desk = Desk::new(version);
