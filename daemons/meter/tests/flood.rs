@@ -187,3 +187,21 @@ async fn a_hundred_thousand_senseless_calls_are_told_once_cost_no_memory_and_hol
     let meter = EnergyMeter1Proxy::new(&rig.connection, NAME, PATH).await.unwrap();
     assert_eq!(meter.unfinished().await.unwrap(), "", "nothing was started");
 }
+
+#[tokio::test]
+async fn calls_that_wait_for_a_silent_meter_are_few_and_cost_no_memory() {
+    // The kernel takes its connections; nobody answers.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let rig = Rig::start(&format!("{{ tcp = '{}' }}", listener.local_addr().unwrap())).await;
+    let text = "x".repeat(50_000);
+    let call = |_| {
+        let start =
+            Message::method_call(PATH, "Start").destination(NAME).interface("org.voltry.EnergyMeter1");
+        start.build(&("7", text.as_str(), text.as_str())).unwrap()
+    };
+    flood(&rig.connection, 100, call).await;
+    rig.ping().await;
+    let before = rig.meter.resident_kib();
+    flood(&rig.connection, 2000, call).await;
+    rig.meter.withstood("calls refused", before);
+}
