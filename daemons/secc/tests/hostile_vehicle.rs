@@ -18,6 +18,7 @@ mod recordings;
 mod sessions;
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bench::Bench;
@@ -205,8 +206,12 @@ fn resident() -> u64 {
     pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
 }
 
+/// This process's memory is measured: no other test runs beside.
+static ALONE: Mutex<()> = Mutex::new(());
+
 #[test]
 fn a_hostile_vehicle_ends_its_conversation_and_nothing_else() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let tries = std::env::var("VOLTRY_HOSTILE_TRIES").map_or(TRIES, |tries| tries.parse().unwrap());
     let sessions = sessions::all();
     let (mut phases, mut outcomes) = (BTreeMap::<_, u64>::new(), BTreeMap::<_, u64>::new());

@@ -8,6 +8,7 @@ mod watched;
 use std::collections::BTreeMap;
 use std::net::{Ipv6Addr, SocketAddrV6, TcpListener};
 use std::process::Command;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
@@ -28,7 +29,7 @@ use zbus::MessageStream;
 use crate::bench::ID;
 use crate::malice::{Chance, spoil};
 use crate::sessions::{self, Good};
-use crate::{GRANTS, GROWTH, Grant, TRIES, depth};
+use crate::{ALONE, GRANTS, GROWTH, Grant, TRIES, depth};
 
 const NAME: &str = "org.voltry.Secc.N1";
 const PATH: &str = "/org/voltry/ev_link/1";
@@ -272,8 +273,13 @@ async fn reachable(station: SocketAddrV6) {
     tokio::time::timeout(SOON, reach).await.expect("it listens");
 }
 
-#[tokio::test]
-async fn a_hostile_vehicle_over_tcp_leaves_the_daemon_as_it_was() {
+#[test]
+fn a_hostile_vehicle_over_tcp_leaves_the_daemon_as_it_was() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(try_daemon());
+}
+
+async fn try_daemon() {
     let tries = std::env::var("VOLTRY_HOSTILE_TRIES").map_or(TRIES, |tries| tries.parse().unwrap());
     let tries = (tries / 10).max(LEAST);
     let sessions = sessions::all();
