@@ -3,12 +3,13 @@
 //! A version is a folder, `v16/` or `v201/`, with the same functions; a third one is a third folder
 //! and an arm more in each `match` here.
 
-use serde_json::Value;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 use crate::config::Version;
-use crate::messages::Refusal;
+use crate::messages::{Checked, Refusal, decode};
 use crate::rpc::ErrorCode;
-use crate::time::Now;
+use crate::time::{Now, parse};
 use crate::transactions::Token;
 use crate::uplink::{Command, Core, Notice, Outcome, Record, TokenInfo};
 use crate::{v16, v201};
@@ -138,11 +139,39 @@ impl Handled {
         Self::answer(Answer::Now(payload))
     }
 
+    /// An answer that is a status and nothing else.
+    #[must_use]
+    pub fn status(word: &str) -> Self {
+        Self::now(json!({ "status": word }))
+    }
+
     /// A CALLERROR.
     #[must_use]
     pub fn refused(code: ErrorCode, text: &str) -> Self {
         Self::answer(Answer::Refused(Refusal::new(code, text)))
     }
+}
+
+/// Handles a CALL whose payload is as its action wants it.
+///
+/// # Errors
+/// What is wrong with the payload.
+pub(crate) fn take<T>(payload: &str, handle: impl FnOnce(T) -> Handled) -> Result<Handled, Refusal>
+where
+    T: DeserializeOwned + Checked,
+{
+    decode(payload).map(handle)
+}
+
+/// As much of a text as its field holds, in characters.
+pub(crate) fn short(text: &str, longest: usize) -> String {
+    text.chars().take(longest).collect()
+}
+
+/// The CSMS's time in its answer to a BootNotification or a Heartbeat, microseconds of Unix time.
+pub(crate) fn current_time(payload: &str) -> Option<i64> {
+    let value: Value = serde_json::from_str(payload).ok()?;
+    parse(value["currentTime"].as_str()?)
 }
 
 impl From<Refusal> for Handled {
@@ -170,12 +199,6 @@ pub fn boot(core: &Core) -> Value {
 #[must_use]
 pub fn boot_answer(version: Version, payload: &str) -> Option<BootAnswer> {
     by_version!(version, boot_answer(payload))
-}
-
-/// The CSMS's time, microseconds of Unix time.
-#[must_use]
-pub fn heartbeat_answer(version: Version, payload: &str) -> Option<i64> {
-    by_version!(version, heartbeat_answer(payload))
 }
 
 /// A StatusNotification of a connector.

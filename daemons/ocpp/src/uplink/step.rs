@@ -167,7 +167,7 @@ impl Uplink {
                 None => self.quiet_until = now.at + RETRY,
             },
             Out::Notice(Notice::Heartbeat) => {
-                let time = payload.and_then(|payload| dialect::heartbeat_answer(self.core.version, &payload));
+                let time = payload.and_then(|payload| dialect::current_time(&payload));
                 if let Some(time) = time {
                     self.core.clock.heard(now, time);
                 }

@@ -1,11 +1,10 @@
 //! What the CSMS asks in 1.6.
 
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::config::Version;
-use crate::dialect::{Answer, Handled, Reply, Then};
+use crate::dialect::{Answer, Handled, Reply, Then, take};
 use crate::messages::{Refusal, is_known};
 use crate::model::{self, Access, Refused, TABLE};
 use crate::transactions::{Context, Measurand, meter_value_v16};
@@ -51,17 +50,6 @@ pub(crate) fn handle(core: &mut Core, now: Now, action: &str, payload: &str) -> 
     }
 }
 
-fn take<T>(payload: &str, handle: impl FnOnce(T) -> Handled) -> Result<Handled>
-where
-    T: DeserializeOwned + crate::messages::Checked,
-{
-    decode(payload).map(handle)
-}
-
-pub(super) fn status(word: &str) -> Handled {
-    Handled::now(json!({ "status": word }))
-}
-
 fn get_configuration(core: &Core, now: Now, asked: &GetConfigurationRequest) -> Handled {
     let (mut known, mut unknown) = (Vec::new(), Vec::new());
     let mut add = |definition: &model::Definition| {
@@ -93,19 +81,19 @@ fn get_configuration(core: &Core, now: Now, asked: &GetConfigurationRequest) -> 
 }
 
 fn change_configuration(core: &mut Core, asked: &ChangeConfigurationRequest) -> Handled {
-    let Some(definition) = model::find_key(&asked.key) else { return status("NotSupported") };
+    let Some(definition) = model::find_key(&asked.key) else { return Handled::status("NotSupported") };
     let taken = match core.variables.check(definition, &asked.value, true) {
         Ok(taken) => taken,
-        Err(Refused::ReadOnly) => return status("Rejected"),
+        Err(Refused::ReadOnly) => return Handled::status("Rejected"),
         Err(Refused::Invalid(why)) => {
             tracing::warn!(key = definition.key, why, "the CSMS writes a value that is none");
-            return status("Rejected");
+            return Handled::status("Rejected");
         }
     };
     if !taken.left_out.is_empty() {
         tracing::warn!(key = definition.key, left_out = ?taken.left_out, "not measured here, left out");
     }
-    let mut handled = status(if taken.reboot { "RebootRequired" } else { "Accepted" });
+    let mut handled = Handled::status(if taken.reboot { "RebootRequired" } else { "Accepted" });
     core.write(definition, taken.value, &mut handled);
     handled
 }
@@ -115,10 +103,10 @@ fn remote_start(core: &mut Core, now: Now, asked: &RemoteStartTransactionRequest
     let evse = match evse {
         Some(Ok(evse)) if core.connectors.get(evse).is_some() && evse != 0 => Some(evse),
         None => None,
-        Some(Ok(_) | Err(_)) => return status("Rejected"),
+        Some(Ok(_) | Err(_)) => return Handled::status("Rejected"),
     };
     if evse.is_some_and(|evse| core.connectors.get(evse).is_some_and(|it| it.transaction() != 0)) {
-        return status("Rejected");
+        return Handled::status("Rejected");
     }
     let token = Token { id: asked.id_tag.as_str().to_owned(), kind: "Central".to_owned() };
     let mut store = Vec::new();
@@ -129,7 +117,7 @@ fn remote_start(core: &mut Core, now: Now, asked: &RemoteStartTransactionRequest
             Ok(record) => store.push(record),
             Err(why) => {
                 tracing::warn!(why, "the CSMS asks for a start with a charging profile that cannot be");
-                return status("Rejected");
+                return Handled::status("Rejected");
             }
         }
     }
@@ -144,14 +132,14 @@ fn remote_start(core: &mut Core, now: Now, asked: &RemoteStartTransactionRequest
 fn remote_stop(core: &Core, asked: &RemoteStopTransactionRequest) -> Handled {
     let charges = &core.delivery.known().charges;
     let found = charges.iter().find(|(_, charge)| charge.csms == Some(asked.transaction_id));
-    let Some((transaction, charge)) = found else { return status("Rejected") };
+    let Some((transaction, charge)) = found else { return Handled::status("Rejected") };
     let command =
         Command::Stop { evse: charge.evse, transaction: *transaction, session: 0, why: StopReason::Remote };
     Handled::answer(Answer::Asks(command, Reply::to("RemoteStopTransaction")))
 }
 
 fn change_availability(core: &Core, asked: &ChangeAvailabilityRequest) -> Handled {
-    let Some(evse) = connector(core, asked.connector_id) else { return status("Rejected") };
+    let Some(evse) = connector(core, asked.connector_id) else { return Handled::status("Rejected") };
     let available = match asked.r#type {
         common::ChangeAvailabilityRequestType::Operative => true,
         common::ChangeAvailabilityRequestType::Inoperative => false,
@@ -197,7 +185,7 @@ fn extended_trigger(core: &Core, asked: &ExtendedTriggerMessageRequest) -> Handl
         Requested::LogStatusNotification => Some(vec![Then::Tell(Notice::LogStatus)]),
         Requested::StatusNotification => each(evses, asked.connector_id, Notice::Status),
         Requested::MeterValues => each(evses, Some(1), Notice::MeterValues),
-        Requested::SignChargePointCertificate => return status("NotImplemented"),
+        Requested::SignChargePointCertificate => return Handled::status("NotImplemented"),
     })
 }
 
@@ -212,8 +200,8 @@ fn each(evses: Option<Vec<u32>>, station: Option<i64>, notice: fn(u32) -> Notice
 
 fn trigger_what(then: Option<Vec<Then>>) -> Handled {
     match then {
-        Some(then) => Handled { then, ..status("Accepted") },
-        None => status("Rejected"),
+        Some(then) => Handled { then, ..Handled::status("Accepted") },
+        None => Handled::status("Rejected"),
     }
 }
 
@@ -222,7 +210,7 @@ fn reset(asked: &ResetRequest) -> Handled {
     let immediate = match asked.r#type {
         common::ResetRequestType::Hard | common::ResetRequestType::Soft => true,
     };
-    Handled { then: vec![Then::Reset { immediate }], ..status("Accepted") }
+    Handled { then: vec![Then::Reset { immediate }], ..Handled::status("Accepted") }
 }
 
 fn unlock(core: &Core, asked: &UnlockConnectorRequest) -> Handled {
@@ -230,7 +218,7 @@ fn unlock(core: &Core, asked: &UnlockConnectorRequest) -> Handled {
         Some(evse) if evse != 0 => {
             Handled::answer(Answer::Asks(Command::Unlock { evse }, Reply::to("UnlockConnector")))
         }
-        Some(_) | None => status("NotSupported"),
+        Some(_) | None => Handled::status("NotSupported"),
     }
 }
 
@@ -238,7 +226,7 @@ fn reserve(core: &Core, asked: &ReserveNowRequest, payload: &str) -> Handled {
     let written: Value = serde_json::from_str(payload).unwrap_or_default();
     let until = written["expiryDate"].as_str().and_then(parse);
     let (Some(evse), Some(until)) = (connector(core, asked.connector_id), until) else {
-        return status("Rejected");
+        return Handled::status("Rejected");
     };
     let command = Command::Reserve {
         id: asked.reservation_id,
@@ -252,15 +240,15 @@ fn reserve(core: &Core, asked: &ReserveNowRequest, payload: &str) -> Handled {
 
 fn clear_cache(core: &mut Core) -> Handled {
     if !core.variables.is(name::CACHE_ENABLED) {
-        return status("Rejected");
+        return Handled::status("Rejected");
     }
     core.tokens.clear_cache();
-    Handled { store: vec![Record::ClearCache], ..status("Accepted") }
+    Handled { store: vec![Record::ClearCache], ..Handled::status("Accepted") }
 }
 
 fn send_local_list(core: &mut Core, asked: &SendLocalListRequest, written: &Value) -> Handled {
     if !core.variables.is(name::LIST_ENABLED) {
-        return status("NotSupported");
+        return Handled::status("NotSupported");
     }
     let entries = asked.local_authorization_list.as_deref().unwrap_or_default();
     let full = match asked.update_type {
@@ -271,10 +259,10 @@ fn send_local_list(core: &mut Core, asked: &SendLocalListRequest, written: &Valu
     // 1.6, 6.38: a full list whose entries say nothing of a token is none.
     let incomplete = full && entries.iter().any(|entry| entry.id_tag_info.is_none());
     if asked.list_version <= 0 || too_many || incomplete {
-        return status("Failed");
+        return Handled::status("Failed");
     }
     if !full && asked.list_version <= core.tokens.version {
-        return status("VersionMismatch");
+        return Handled::status("VersionMismatch");
     }
     let entry = |(place, entry): (usize, &common::LocalAuthorizationListItem)| {
         let written = &written["localAuthorizationList"][place]["idTagInfo"];
@@ -287,10 +275,10 @@ fn send_local_list(core: &mut Core, asked: &SendLocalListRequest, written: &Valu
         entries: entries.iter().enumerate().map(entry).collect(),
     };
     if core.tokens.after(&change) as u64 > core.variables.number(name::LIST_MAX) {
-        return status("Failed");
+        return Handled::status("Failed");
     }
     let change = core.tokens.change(change);
-    Handled { store: vec![Record::List(change)], ..status("Accepted") }
+    Handled { store: vec![Record::List(change)], ..Handled::status("Accepted") }
 }
 
 /// What the meter says now, of a connector; of the station itself there is nothing to say.

@@ -16,7 +16,7 @@ pub(super) fn set(core: &mut Core, now: Now, asked: &SetChargingProfileRequest) 
     let result = profile(&same(&asked.cs_charging_profiles))
         .and_then(|profile| core.charging.profiles.install(Edition::V16, evse, profile, now).map_err(words));
     match result {
-        Ok(()) => Handled { store: vec![core.charging.changed()], ..requests::status("Accepted") },
+        Ok(()) => Handled { store: vec![core.charging.changed()], ..Handled::status("Accepted") },
         Err(why) => rejected("SetChargingProfile", &why),
     }
 }
@@ -39,20 +39,20 @@ pub(super) fn clear(core: &mut Core, asked: &ClearChargingProfileRequest) -> Han
         None => None,
         Some(number) => match connector(number) {
             Some(evse) => Some(evse),
-            None => return requests::status("Unknown"),
+            None => return Handled::status("Unknown"),
         },
     };
     let numbers = (asked.id.map(i32::try_from).transpose(), asked.stack_level.map(i32::try_from).transpose());
-    let (Ok(id), Ok(stack_level)) = numbers else { return requests::status("Unknown") };
+    let (Ok(id), Ok(stack_level)) = numbers else { return Handled::status("Unknown") };
     let purpose = asked.charging_profile_purpose.as_ref().map(|purpose| match purpose {
         common::ChargingProfilePurpose::ChargePointMaxProfile => Purpose::StationMax,
         common::ChargingProfilePurpose::TxDefaultProfile => Purpose::TxDefault,
         common::ChargingProfilePurpose::TxProfile => Purpose::Tx,
     });
     if core.charging.profiles.clear(&Clear { id, evse, purpose, stack_level }) == 0 {
-        return requests::status("Unknown");
+        return Handled::status("Unknown");
     }
-    Handled { store: vec![core.charging.changed()], ..requests::status("Accepted") }
+    Handled { store: vec![core.charging.changed()], ..Handled::status("Accepted") }
 }
 
 pub(super) fn composite(core: &Core, now: Now, asked: &GetCompositeScheduleRequest) -> Handled {
@@ -95,7 +95,7 @@ pub(super) fn composite(core: &Core, now: Now, asked: &GetCompositeScheduleReque
 fn rejected(action: &str, why: &str) -> Handled {
     // 1.6 has no field for the reason.
     tracing::warn!(action, why, "the CSMS asks for what cannot be");
-    requests::status("Rejected")
+    Handled::status("Rejected")
 }
 
 fn words(rejection: Rejection) -> String {

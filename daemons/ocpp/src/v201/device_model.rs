@@ -1,6 +1,5 @@
 //! The device model of 2.0.1: variables read, written, reported (B05 to B08).
 
-use super::requests::status;
 use super::*;
 use crate::dialect::{Handled, Report, Then};
 use crate::model::{self, Access, Definition, Found, Kind, Refused, TABLE, find_variable};
@@ -99,18 +98,21 @@ pub(super) fn get_base_report(asked: &GetBaseReportRequest) -> Handled {
     let configuration = match asked.report_base {
         common::ReportBaseEnum::FullInventory => false,
         common::ReportBaseEnum::ConfigurationInventory => true,
-        common::ReportBaseEnum::SummaryInventory => return status("NotSupported"),
+        common::ReportBaseEnum::SummaryInventory => return Handled::status("NotSupported"),
     };
     let report = Report::Base { configuration };
-    Handled { then: vec![Then::Tell(Notice::Report(asked.request_id, report, 0))], ..status("Accepted") }
+    Handled {
+        then: vec![Then::Tell(Notice::Report(asked.request_id, report, 0))],
+        ..Handled::status("Accepted")
+    }
 }
 
 pub(super) fn get_report(asked: &GetReportRequest) -> Handled {
     if asked.component_criteria.is_some() {
         // B08.FR.05: criteria that no component here has (active, enabled, problem) match nothing.
-        return status("EmptyResultSet");
+        return Handled::status("EmptyResultSet");
     }
-    let Some(wanted) = &asked.component_variable else { return status("EmptyResultSet") };
+    let Some(wanted) = &asked.component_variable else { return Handled::status("EmptyResultSet") };
     let matches = |definition: &&Definition| {
         wanted.iter().any(|wanted| {
             let here = wanted.component.evse.is_none() && wanted.component.instance.is_none();
@@ -128,10 +130,13 @@ pub(super) fn get_report(asked: &GetReportRequest) -> Handled {
         .map(|definition| definition.name)
         .collect();
     if found.is_empty() {
-        return status("EmptyResultSet");
+        return Handled::status("EmptyResultSet");
     }
     let report = Report::Variables(found);
-    Handled { then: vec![Then::Tell(Notice::Report(asked.request_id, report, 0))], ..status("Accepted") }
+    Handled {
+        then: vec![Then::Tell(Notice::Report(asked.request_id, report, 0))],
+        ..Handled::status("Accepted")
+    }
 }
 
 /// A part of a report, made when it is its turn.

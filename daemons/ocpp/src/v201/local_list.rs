@@ -1,6 +1,6 @@
 //! The local authorization list in 2.0.1 (D01).
 
-use super::requests::{rejected, status, token};
+use super::requests::{rejected, token};
 use super::*;
 use crate::dialect::Handled;
 use crate::uplink::{ListChange, Record};
@@ -24,7 +24,7 @@ pub(super) fn send(core: &mut Core, asked: &SendLocalListRequest, written: &Valu
         return rejected("MissingParam", "an entry says nothing of its token").failed();
     }
     if !full && asked.version_number <= core.tokens.version {
-        return status("VersionMismatch");
+        return Handled::status("VersionMismatch");
     }
     let entry = |(place, entry): (usize, &common::AuthorizationData)| {
         let written = &written["localAuthorizationList"][place]["idTokenInfo"];
@@ -46,7 +46,7 @@ pub(super) fn send(core: &mut Core, asked: &SendLocalListRequest, written: &Valu
         return rejected("OutOfStorage", "more entries than the station keeps").failed();
     }
     let change = core.tokens.change(change);
-    Handled { store: vec![Record::List(change)], ..status("Accepted") }
+    Handled { store: vec![Record::List(change)], ..Handled::status("Accepted") }
 }
 
 impl Handled {

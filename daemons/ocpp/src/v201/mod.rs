@@ -8,7 +8,7 @@ mod smart_charging;
 use serde_json::{Value, json};
 use voltry_bus::TokenStatus;
 
-use crate::dialect::{BootAnswer, BootStatus, TransactionAnswer};
+use crate::dialect::{BootAnswer, BootStatus, TransactionAnswer, current_time, short};
 use crate::messages::{decode, v201::*};
 use crate::model::name;
 use crate::rpc::ErrorCode;
@@ -17,10 +17,6 @@ use crate::transactions::{Token, id_token};
 use crate::uplink::{Core, Notice, TokenInfo};
 
 pub(crate) use requests::{handle, reply};
-
-fn short(text: &str, longest: usize) -> String {
-    text.chars().take(longest).collect()
-}
 
 pub(crate) fn boot(core: &Core) -> Value {
     let variables = &core.variables;
@@ -47,15 +43,6 @@ pub(crate) fn boot_answer(payload: &str) -> Option<BootAnswer> {
         time: current_time(payload)?,
         interval_s: u64::try_from(answer.interval).unwrap_or(0),
     })
-}
-
-fn current_time(payload: &str) -> Option<i64> {
-    let value: Value = serde_json::from_str(payload).ok()?;
-    parse(value["currentTime"].as_str()?)
-}
-
-pub(crate) fn heartbeat_answer(payload: &str) -> Option<i64> {
-    current_time(payload)
 }
 
 pub(crate) fn status(core: &Core, now: Now, evse: u32) -> Value {

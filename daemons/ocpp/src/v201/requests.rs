@@ -1,10 +1,8 @@
 //! What the CSMS asks in 2.0.1.
 
-use serde::de::DeserializeOwned;
-
 use super::*;
 use crate::config::Version;
-use crate::dialect::{Answer, Handled, Reply, Then};
+use crate::dialect::{Answer, Handled, Reply, Then, take};
 use crate::messages::{Refusal, is_known};
 use crate::transactions::{Context, Measurand, meter_value_v201};
 use crate::uplink::{Command, Outcome, Record, StopReason};
@@ -49,17 +47,6 @@ pub(crate) fn handle(core: &mut Core, now: Now, action: &str, payload: &str) -> 
         }
         _ => Ok(Handled::refused(ErrorCode::NotImplemented, "OCPP 2.0.1 has no such request")),
     }
-}
-
-fn take<T>(payload: &str, handle: impl FnOnce(T) -> Handled) -> Result<Handled>
-where
-    T: DeserializeOwned + crate::messages::Checked,
-{
-    decode(payload).map(handle)
-}
-
-pub(super) fn status(word: &str) -> Handled {
-    Handled::now(json!({ "status": word }))
 }
 
 /// With a reason, for a person (StatusInfoType: a code of at most 20 characters).
@@ -181,10 +168,10 @@ fn trigger(core: &Core, asked: &TriggerMessageRequest) -> Handled {
         | Requested::SignChargingStationCertificate
         | Requested::SignV2GCertificate
         | Requested::SignCombinedCertificate
-        | Requested::PublishFirmwareStatusNotification => return status("NotImplemented"),
+        | Requested::PublishFirmwareStatusNotification => return Handled::status("NotImplemented"),
     };
     match then {
-        Some(then) => Handled { then, ..status("Accepted") },
+        Some(then) => Handled { then, ..Handled::status("Accepted") },
         None => rejected("UnknownEvse", "there is no such EVSE or connector"),
     }
 }
@@ -199,14 +186,14 @@ fn reset(core: &Core, asked: &ResetRequest) -> Handled {
         common::ResetEnum::OnIdle if core.connectors.is_charging() => (false, "Scheduled"),
         common::ResetEnum::OnIdle => (false, "Accepted"),
     };
-    Handled { then: vec![Then::Reset { immediate }], ..status(word) }
+    Handled { then: vec![Then::Reset { immediate }], ..Handled::status(word) }
 }
 
 fn unlock(core: &Core, asked: &UnlockConnectorRequest) -> Handled {
     match evse(core, asked.evse_id).filter(|_| asked.connector_id == 1) {
-        None => status("UnknownConnector"),
+        None => Handled::status("UnknownConnector"),
         Some(evse) if core.connectors.get(evse).is_some_and(|it| it.transaction() != 0) => {
-            status("OngoingAuthorizedTransaction")
+            Handled::status("OngoingAuthorizedTransaction")
         }
         Some(evse) => Handled::answer(Answer::Asks(Command::Unlock { evse }, Reply::to("UnlockConnector"))),
     }
@@ -240,7 +227,7 @@ fn clear_cache(core: &mut Core) -> Handled {
         return rejected("NotEnabled", "the cache is not enabled");
     }
     core.tokens.clear_cache();
-    Handled { store: vec![Record::ClearCache], ..status("Accepted") }
+    Handled { store: vec![Record::ClearCache], ..Handled::status("Accepted") }
 }
 
 /// What the meter says now, of an EVSE.

@@ -1,6 +1,6 @@
 //! Charging profiles of 2.0.1 (part 2, K).
 
-use super::requests::{rejected, status};
+use super::requests::rejected;
 use super::*;
 use crate::dialect::{Handled, Then};
 use crate::profiles::{
@@ -17,7 +17,7 @@ type Why = (&'static str, String);
 
 pub(super) fn set(core: &mut Core, now: Now, asked: &SetChargingProfileRequest) -> Handled {
     match install(core, now, asked) {
-        Ok(()) => Handled { store: vec![core.charging.changed()], ..status("Accepted") },
+        Ok(()) => Handled { store: vec![core.charging.changed()], ..Handled::status("Accepted") },
         Err((reason, words)) => rejected(reason, &words),
     }
 }
@@ -63,7 +63,7 @@ pub(super) fn clear(core: &mut Core, asked: &ClearChargingProfileRequest) -> Han
     };
     match what.map(|what| core.charging.profiles.clear(&what)) {
         None | Some(0) => unknown("NotFound", "no profile matches"),
-        Some(_) => Handled { store: vec![core.charging.changed()], ..status("Accepted") },
+        Some(_) => Handled { store: vec![core.charging.changed()], ..Handled::status("Accepted") },
     }
 }
 
@@ -88,7 +88,7 @@ pub(super) fn get(core: &mut Core, asked: &GetChargingProfilesRequest) -> Handle
     let criterion = &asked.charging_profile;
     let numbers =
         (asked.evse_id.map(u32::try_from).transpose(), criterion.stack_level.map(i32::try_from).transpose());
-    let (Ok(evse), Ok(stack_level)) = numbers else { return status("NoProfiles") };
+    let (Ok(evse), Ok(stack_level)) = numbers else { return Handled::status("NoProfiles") };
     let ids = criterion.charging_profile_id.as_ref();
     let query = Query {
         evse,
@@ -99,7 +99,7 @@ pub(super) fn get(core: &mut Core, asked: &GetChargingProfilesRequest) -> Handle
         sources: criterion.charging_limit_source.as_ref().map(|sources| sources.iter().map(source).collect()),
     };
     let reports = core.charging.profiles.report(&query, REPORTED_AT_ONCE);
-    let Some(last) = reports.len().checked_sub(1) else { return status("NoProfiles") };
+    let Some(last) = reports.len().checked_sub(1) else { return Handled::status("NoProfiles") };
     let then = reports.iter().enumerate().map(|(place, report)| {
         let profiles: Vec<Value> = report.profiles.iter().map(written).collect();
         let payload = json!({
@@ -111,7 +111,7 @@ pub(super) fn get(core: &mut Core, asked: &GetChargingProfilesRequest) -> Handle
         });
         Then::Tell(Notice::Ready("ReportChargingProfiles", payload))
     });
-    Handled { then: then.collect(), ..status("Accepted") }
+    Handled { then: then.collect(), ..Handled::status("Accepted") }
 }
 
 pub(super) fn composite(core: &Core, now: Now, asked: &GetCompositeScheduleRequest) -> Handled {
