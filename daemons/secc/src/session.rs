@@ -9,6 +9,7 @@
 //! One request is open at a time. It is answered at once wherever that is possible, and held
 //! otherwise until evse's push decides it or its time has come; see [`crate::decide`].
 
+mod ending;
 mod notes;
 mod receipts;
 
@@ -23,16 +24,12 @@ use self::receipts::Receipts;
 use crate::config::Timing;
 use crate::contract;
 use crate::decide::{Cause, Question, Verdict};
-use crate::message::{
-    Answer, Code, EvLimits, EvStatus, Needs, Processing, Progress, Protocol, Request, Target,
-};
+use crate::message::{Answer, Code, EvLimits, EvStatus, Needs, Processing, Protocol, Request, Target};
 use crate::order::Stage;
 use crate::pushed::Pushed;
 use crate::transcript::Said;
-use crate::v2g::{Contracts, Identity, Incoming, Wire, WireError};
+use crate::v2g::{Contracts, Identity, Incoming, Wire};
 
-/// After a failure: how long the vehicle has to say goodbye.
-const GOODBYE: Duration = Duration::from_secs(5);
 /// How long PreCharge and WeldingDetection wait for fresh present values; vehicles wait 2 s.
 const FRESH: Duration = Duration::from_secs(1);
 /// The same in the charge loop, where vehicles wait 250 ms: a push that is late by less ends no
@@ -196,25 +193,11 @@ impl Session {
         }
     }
 
-    /// The connection ended, by the vehicle or because evse detached it.
-    pub fn disconnected(&mut self, now: Timestamp, why: &'static str) {
-        if self.stage != Stage::Closed {
-            self.end(now, Stage::Closed, LinkOutcome::Lost, Some(Cause::Disconnected(why)));
-        }
-    }
-
     /// The TLS handshake is done; the vehicle speaks next. `iso20`: ISO 15118-20 is offered beside
     /// what else is. `contracts`: those that are believed, if Plug & Charge is offered.
     pub fn secured(&mut self, now: Timestamp, iso20: bool, contracts: Option<Arc<Contracts>>) {
         self.heard = now;
         self.wire.secured(iso20, contracts);
-    }
-
-    /// There is no TLS handshake to speak after.
-    pub fn refused(&mut self, now: Timestamp, why: String) {
-        if self.stage != Stage::Closed {
-            self.end(now, Stage::Closed, LinkOutcome::Failed, Some(Cause::Tls(why)));
-        }
     }
 
     /// When [`Self::timeout`] is to be called.
@@ -474,39 +457,6 @@ impl Session {
         }
     }
 
-    /// Answers with a failure, and ends.
-    fn refuse(&mut self, now: Timestamp, request: &Request, code: Code, cause: Cause, pushed: &Pushed) {
-        self.held = None;
-        let body = self.question(now, request, true, pushed).body(Processing::Finished, true);
-        if self.send(now, &Answer { code, body }) {
-            let outcome = if matches!(cause, Cause::Overdue { .. }) {
-                LinkOutcome::Overdue
-            } else {
-                LinkOutcome::Failed
-            };
-            self.end(now, Stage::Failed, outcome, Some(cause));
-        }
-    }
-
-    /// After a failure the vehicle may stop the delivery, look for welded contacts and stop the
-    /// session; each is answered, and only the last with OK.
-    fn farewell(&mut self, now: Timestamp, request: &Request, pushed: &Pushed) {
-        let last = matches!(request, Request::SessionStop { .. });
-        let proper = matches!(
-            request,
-            Request::WeldingDetection { .. } | Request::PowerDelivery { progress: Progress::Stop, .. }
-        );
-        let code = match (last, proper) {
-            (true, _) => Code::Ok,
-            (false, true) => Code::Failed,
-            (false, false) => Code::FailedSequenceError,
-        };
-        let body = self.question(now, request, true, pushed).body(Processing::Finished, true);
-        if self.send(now, &Answer { code, body }) && last {
-            self.stage = Stage::Closed;
-        }
-    }
-
     /// Queues an answer; false if that was impossible and the connection is cut.
     fn send(&mut self, now: Timestamp, answer: &Answer) -> bool {
         match self.wire.send(self.id, self.unix_seconds(now), answer) {
@@ -521,21 +471,5 @@ impl Session {
     fn unix_seconds(&self, now: Timestamp) -> u64 {
         let (opened, unix_seconds) = self.opened;
         unix_seconds + now.since(opened).as_secs()
-    }
-
-    /// Ends without an answer: the bytes are no conversation.
-    fn cut(&mut self, now: Timestamp, error: WireError) {
-        self.end(now, Stage::Closed, LinkOutcome::Failed, Some(Cause::Wire(error)));
-    }
-
-    fn end(&mut self, now: Timestamp, stage: Stage, outcome: LinkOutcome, cause: Option<Cause>) {
-        let told = matches!(self.stage, Stage::Failed | Stage::Closed);
-        self.stage = stage;
-        self.held = None;
-        self.quiet_limit = GOODBYE;
-        self.quiet_until = now + GOODBYE;
-        if !told {
-            self.events.push_back(Event::Ended(outcome, cause));
-        }
     }
 }

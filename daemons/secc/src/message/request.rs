@@ -1,0 +1,297 @@
+//! What a vehicle asks, and what it says of itself.
+
+use std::time::Duration;
+
+use voltry_units::{Amps, Percent, Volts, WattHours, Watts};
+
+use crate::contract;
+
+/// A request of the vehicle.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Request {
+    /// Opens the session.
+    SessionSetup {
+        /// What the EVCC calls itself: its MAC address, six bytes (in DIN 70121 perhaps eight), which some vehicles draw anew
+        /// for each session; in ISO 15118-20 the characters of its id.
+        evcc_id: Vec<u8>,
+    },
+    /// Asks what is offered.
+    ServiceDiscovery,
+    /// Asks how it may be authorized (ISO 15118-20).
+    AuthorizationSetup,
+    /// Asks for the details of one service.
+    ServiceDetail {
+        /// The service's identifier.
+        service_id: u16,
+        /// Whether this station has it.
+        offered: bool,
+    },
+    /// Chooses the service (ISO 15118-20).
+    ServiceSelection {
+        /// Whether this station has it, with these parameters.
+        offered: bool,
+    },
+    /// Chooses the payment and the services.
+    PaymentServiceSelection {
+        /// Plug & Charge instead of external payment.
+        contract: bool,
+        /// Whether charging (service 1) is among the services.
+        charging: bool,
+    },
+    /// Asks whether it may charge.
+    Authorization,
+    /// Names its limits, and asks for ours.
+    ChargeParameterDiscovery {
+        /// `None`: the vehicle wants AC.
+        dc: Option<DcParameters>,
+    },
+    /// Agrees on the schedule, or on dynamic control (ISO 15118-20).
+    ScheduleExchange {
+        /// What it needs by when.
+        needs: Needs,
+    },
+    /// Asks whether the insulation test is done.
+    CableCheck {
+        /// Its own state, if the message set has it here.
+        status: Option<EvStatus>,
+    },
+    /// Asks for its battery's voltage on the cable.
+    PreCharge {
+        /// Its own state, likewise.
+        status: Option<EvStatus>,
+        /// What it wants.
+        target: Target,
+    },
+    /// Starts, stops or renegotiates the delivery.
+    PowerDelivery {
+        /// Which of these.
+        progress: Progress,
+        /// Its own state, if it told.
+        status: Option<EvStatus>,
+    },
+    /// One round of the charge loop.
+    CurrentDemand {
+        /// Its own state, likewise.
+        status: Option<EvStatus>,
+        /// What it wants.
+        target: Target,
+        /// The limits that it repeats or changes here.
+        limits: EvLimits,
+        /// What it needs by when, likewise.
+        needs: Needs,
+    },
+    /// Asks for the voltage on the cable, while it opens its own contactors.
+    WeldingDetection {
+        /// Its own state, likewise.
+        status: Option<EvStatus>,
+    },
+    /// Ends the session.
+    SessionStop {
+        /// It means to come back under the same session id.
+        pause: bool,
+    },
+    /// Ends nothing: the vehicle chooses its service anew (ISO 15118-20).
+    ServiceRenegotiation,
+    /// Plug & Charge.
+    Contract(contract::Request),
+    /// A request of the message set that this station never offers, by its name.
+    NotOffered(&'static str),
+}
+
+impl Request {
+    /// The message's name in the standard.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::SessionSetup { .. } => "SessionSetupReq",
+            Self::ServiceDiscovery => "ServiceDiscoveryReq",
+            Self::AuthorizationSetup => "AuthorizationSetupReq",
+            Self::ServiceDetail { .. } => "ServiceDetailReq",
+            Self::ServiceSelection { .. } => "ServiceSelectionReq",
+            Self::ScheduleExchange { .. } => "ScheduleExchangeReq",
+            Self::PaymentServiceSelection { .. } => "PaymentServiceSelectionReq",
+            Self::Authorization => "AuthorizationReq",
+            Self::ChargeParameterDiscovery { .. } => "ChargeParameterDiscoveryReq",
+            Self::CableCheck { .. } => "CableCheckReq",
+            Self::PreCharge { .. } => "PreChargeReq",
+            Self::PowerDelivery { .. } => "PowerDeliveryReq",
+            Self::CurrentDemand { .. } => "CurrentDemandReq",
+            Self::WeldingDetection { .. } => "WeldingDetectionReq",
+            Self::SessionStop { .. } => "SessionStopReq",
+            Self::ServiceRenegotiation => "SessionStopReq(ServiceRenegotiation)",
+            Self::Contract(request) => request.name(),
+            Self::NotOffered(name) => name,
+        }
+    }
+
+    /// What the vehicle says of itself in this request.
+    #[must_use]
+    pub const fn status(&self) -> Option<&EvStatus> {
+        match self {
+            Self::ChargeParameterDiscovery { dc: Some(DcParameters { status, .. }) }
+            | Self::CableCheck { status }
+            | Self::PreCharge { status, .. }
+            | Self::PowerDelivery { status, .. }
+            | Self::CurrentDemand { status, .. }
+            | Self::WeldingDetection { status } => status.as_ref(),
+            Self::SessionSetup { .. }
+            | Self::AuthorizationSetup
+            | Self::ServiceDiscovery
+            | Self::ServiceDetail { .. }
+            | Self::ServiceSelection { .. }
+            | Self::PaymentServiceSelection { .. }
+            | Self::Authorization
+            | Self::ChargeParameterDiscovery { dc: None }
+            | Self::ScheduleExchange { .. }
+            | Self::SessionStop { .. }
+            | Self::ServiceRenegotiation
+            | Self::Contract(_)
+            | Self::NotOffered(_) => None,
+        }
+    }
+
+    /// What the vehicle needs by when, as far as it says so in this request.
+    #[must_use]
+    pub const fn needs(&self) -> Option<&Needs> {
+        match self {
+            Self::ChargeParameterDiscovery { dc: Some(DcParameters { needs, .. }) }
+            | Self::ScheduleExchange { needs }
+            | Self::CurrentDemand { needs, .. } => Some(needs),
+            Self::SessionSetup { .. }
+            | Self::AuthorizationSetup
+            | Self::ServiceDiscovery
+            | Self::ServiceDetail { .. }
+            | Self::ServiceSelection { .. }
+            | Self::PaymentServiceSelection { .. }
+            | Self::Authorization
+            | Self::ChargeParameterDiscovery { dc: None }
+            | Self::CableCheck { .. }
+            | Self::PreCharge { .. }
+            | Self::PowerDelivery { .. }
+            | Self::WeldingDetection { .. }
+            | Self::SessionStop { .. }
+            | Self::ServiceRenegotiation
+            | Self::Contract(_)
+            | Self::NotOffered(_) => None,
+        }
+    }
+}
+
+/// What a vehicle says of itself in ChargeParameterDiscovery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DcParameters {
+    /// What it can take.
+    pub limits: EvLimits,
+    /// Its own state, if the message set has it here.
+    pub status: Option<EvStatus>,
+    /// What it needs by when.
+    pub needs: Needs,
+}
+
+/// What a vehicle needs by when; `None`: it did not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Needs {
+    /// DepartureTime: how long after the request it leaves.
+    pub departure: Option<Duration>,
+    /// EVTargetEnergyRequest; in ISO 15118-2 and DIN 70121 EVEnergyRequest.
+    pub energy: Option<WattHours>,
+    /// EVMinimumEnergyRequest.
+    pub energy_min: Option<WattHours>,
+    /// EVMaximumEnergyRequest.
+    pub energy_max: Option<WattHours>,
+    /// MinimumSOC.
+    pub soc_min: Option<Percent>,
+    /// TargetSOC; in ISO 15118-2 and DIN 70121 FullSOC.
+    pub soc: Option<Percent>,
+}
+
+impl Needs {
+    /// These needs, and `older` where these say nothing.
+    #[must_use]
+    pub fn or(self, older: Self) -> Self {
+        Self {
+            departure: self.departure.or(older.departure),
+            energy: self.energy.or(older.energy),
+            energy_min: self.energy_min.or(older.energy_min),
+            energy_max: self.energy_max.or(older.energy_max),
+            soc_min: self.soc_min.or(older.soc_min),
+            soc: self.soc.or(older.soc),
+        }
+    }
+}
+
+/// ChargeProgress of a PowerDeliveryReq.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Deliver, but not yet: the vehicle asks again (ISO 15118-20).
+    Preparing,
+    /// Deliver.
+    Start,
+    /// Stop delivering.
+    Stop,
+    /// Agree on limits again, without stopping.
+    Renegotiate,
+    /// Rest without ending the session (ISO 15118-20).
+    Standby,
+}
+
+/// What a vehicle wants on the cable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target {
+    /// EVTargetVoltage.
+    pub voltage: Volts,
+    /// EVTargetCurrent.
+    pub current: Amps,
+}
+
+/// What a vehicle can take; `None`: it did not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EvLimits {
+    /// EVMaximumVoltageLimit.
+    pub voltage: Option<Volts>,
+    /// EVMaximumCurrentLimit.
+    pub current: Option<Amps>,
+    /// EVMaximumPowerLimit.
+    pub power: Option<Watts>,
+    /// EVEnergyCapacity.
+    pub capacity: Option<WattHours>,
+    /// EVMinimumVoltage (ISO 15118-20).
+    pub voltage_min: Option<Volts>,
+    /// EVMinimumChargeCurrent (ISO 15118-20).
+    pub current_min: Option<Amps>,
+    /// EVMinimumChargePower (ISO 15118-20).
+    pub power_min: Option<Watts>,
+    /// EVMaximumDischargeCurrent (ISO 15118-20).
+    pub discharge_current: Option<Amps>,
+    /// EVMaximumDischargePower (ISO 15118-20).
+    pub discharge_power: Option<Watts>,
+}
+
+impl EvLimits {
+    /// These limits, and `older` where these say nothing.
+    #[must_use]
+    pub fn or(self, older: Self) -> Self {
+        Self {
+            voltage: self.voltage.or(older.voltage),
+            current: self.current.or(older.current),
+            power: self.power.or(older.power),
+            capacity: self.capacity.or(older.capacity),
+            voltage_min: self.voltage_min.or(older.voltage_min),
+            current_min: self.current_min.or(older.current_min),
+            power_min: self.power_min.or(older.power_min),
+            discharge_current: self.discharge_current.or(older.discharge_current),
+            discharge_power: self.discharge_power.or(older.discharge_power),
+        }
+    }
+}
+
+/// DC_EVStatus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EvStatus {
+    /// EVRESSSOC.
+    pub soc: Percent,
+    /// EVReady. False in ChargeParameterDiscovery is normal.
+    pub ready: bool,
+    /// EVErrorCode in the standard's words; empty for NO_ERROR.
+    pub error: &'static str,
+}
