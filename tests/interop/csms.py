@@ -89,6 +89,11 @@ class Station16(ChargePoint16):
         await self.book.note("StopTransaction", message)
         return result16.StopTransaction()
 
+    @on("SecurityEventNotification")
+    async def on_security_event(self, **message):
+        await self.book.note("SecurityEventNotification", message)
+        return result16.SecurityEventNotification()
+
     @on("FirmwareStatusNotification")
     async def on_firmware(self, **message):
         await self.book.note("FirmwareStatusNotification", message)
@@ -152,6 +157,11 @@ class Station201(ChargePoint201):
     async def on_report(self, **message):
         await self.book.note("NotifyReport", message)
         return result201.NotifyReport()
+
+    @on("SecurityEventNotification")
+    async def on_security_event(self, **message):
+        await self.book.note("SecurityEventNotification", message)
+        return result201.SecurityEventNotification()
 
     @on("FirmwareStatusNotification")
     async def on_firmware(self, **message):

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use crate::config::Version;
 use crate::messages::{Checked, Refusal, decode};
 use crate::rpc::ErrorCode;
-use crate::time::{Now, parse};
+use crate::security::Entry;
+use crate::time::{Now, parse, rfc3339};
 use crate::transactions::Token;
 use crate::uplink::{Command, Core, Notice, Outcome, Record, TokenInfo};
 use crate::{v16, v201};
@@ -205,6 +206,17 @@ pub fn boot_answer(version: Version, payload: &str) -> Option<BootAnswer> {
 #[must_use]
 pub fn status(core: &Core, now: Now, evse: u32) -> Value {
     by_version!(core.version, status(core, now, evse))
+}
+
+/// A SecurityEventNotification.
+#[must_use]
+pub fn security_event(core: &Core, now: Now, entry: &Entry) -> Value {
+    let time = rfc3339(core.clock.time(entry.unix, entry.set, entry.at, now));
+    let mut payload = json!({ "type": entry.event.name(core.version), "timestamp": time });
+    if !entry.info.is_empty() {
+        payload["techInfo"] = entry.info.as_str().into();
+    }
+    payload
 }
 
 /// An Authorize.

@@ -20,6 +20,7 @@ pub mod messages;
 pub mod model;
 pub mod profiles;
 pub mod rpc;
+pub mod security;
 mod shell;
 mod station;
 pub mod store;

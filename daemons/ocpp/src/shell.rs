@@ -19,6 +19,7 @@ use crate::connection::{self, Connection, Encoding, Event, Password, Profile};
 use crate::csms::{self, Csms1, Question, Standing};
 use crate::model::{self, Variables, name};
 use crate::rpc::{Endpoint, MessageId, Received};
+use crate::security::SecurityEvent;
 use crate::station::{Station, ocpp_kind};
 use crate::store::Store;
 use crate::time::Now;
@@ -137,6 +138,9 @@ pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<
         proven: false,
         slot: String::new(),
     };
+    for (event, info) in since_last_start(&shell.store, &shell.station).await? {
+        shell.step(Input::Security(event, info)).await?;
+    }
     daemon.ready();
     info!(identity = settings.identity, profiles = settings.profile.len(), "the uplink is up");
     let mut watchdog = Watchdog::from_environment();
@@ -226,10 +230,40 @@ async fn uplink(
         profiles: store.profiles()?,
         // Checked when the configuration was read.
         supply: settings.amperes.supply().unwrap_or_default(),
+        journal: store.journal()?,
         boot_reason: store.kept("boot_reason")?.unwrap_or_else(|| "PowerUp".to_owned()),
         prefix: random(8),
         transactions_prefix,
     }))
+}
+
+/// What concerns security and happened while this daemon did not run.
+async fn since_last_start(store: &Store, station: &Station) -> anyhow::Result<Vec<(SecurityEvent, String)>> {
+    let mut events = Vec::new();
+    let mut differs = |key: &str, value: &str, event| -> anyhow::Result<()> {
+        let last = store.kept(key)?;
+        if last.as_deref() != Some(value) {
+            store.keep(key, value)?;
+            // A store that is new knows of no version before.
+            if event != SecurityEvent::FirmwareUpdated || last.is_some() {
+                events.push((event, format!("{}{value}", last.map_or(String::new(), |last| last + " to "))));
+            }
+        }
+        Ok(())
+    };
+    let boot = differs("boot", station.boot(), SecurityEvent::StartupOfTheDevice);
+    boot.and_then(|()| differs("firmware", env!("CARGO_PKG_VERSION"), SecurityEvent::FirmwareUpdated))?;
+    for (event, info) in &mut events {
+        if *event == SecurityEvent::StartupOfTheDevice {
+            *info = format!("voltry {}", env!("CARGO_PKG_VERSION"));
+        }
+    }
+    // The store is where the log is; the book remembers that there was one.
+    if store.progress()?.is_none() && station.acknowledged().await.is_some_and(|number| number > 0) {
+        let info = "the uplink's store is new, although the CSMS has a part of the book".to_owned();
+        events.push((SecurityEvent::SecurityLogWasCleared, info));
+    }
+    Ok(events)
 }
 
 /// So many random bytes, in hexadecimal.
@@ -311,10 +345,15 @@ impl Shell {
                 });
                 self.step(Input::Disconnected).await?;
             }
-            Event::Failed { why, .. } => self.stand(|standing| {
-                standing.state = CsmsState::Disconnected;
-                standing.last_error = why;
-            }),
+            Event::Failed { slot, why, event } => {
+                if let Some(event) = event {
+                    self.step(Input::Security(event, format!("profile {slot}: {why}"))).await?;
+                }
+                self.stand(|standing| {
+                    standing.state = CsmsState::Disconnected;
+                    standing.last_error = why;
+                });
+            }
             Event::Text(text) => self.receive(&text).await?,
         }
         Ok(())
@@ -324,7 +363,10 @@ impl Shell {
         let Some((connection, endpoint)) = &mut self.endpoint else { return Ok(()) };
         let connection = *connection;
         debug!(text, "from the CSMS");
-        match endpoint.received(now(), text) {
+        let again = endpoint.counts().repeated;
+        let received = endpoint.received(now(), text);
+        let replayed = endpoint.counts().repeated > again;
+        match received {
             Received::Call(call) => {
                 let (id, action) = (call.id.to_string(), call.action.into_owned());
                 let payload = call.payload.to_owned();
@@ -341,6 +383,7 @@ impl Shell {
                 if let Some(count) = self.strays.count(now()) {
                     warn!(why, count, "a message of the CSMS cannot be taken");
                 }
+                self.step(Input::Security(SecurityEvent::InvalidMessages, why.to_owned())).await?;
                 match answer {
                     Some(text) => self.send(connection, text).await,
                     None => Ok(()),
@@ -349,6 +392,9 @@ impl Shell {
             Received::Ignored(why) => {
                 if let Some(count) = self.strays.count(now()) {
                     warn!(why, count, "the CSMS strays");
+                }
+                if replayed {
+                    self.step(Input::Security(SecurityEvent::AttemptedReplayAttacks, why.to_owned())).await?;
                 }
                 Ok(())
             }

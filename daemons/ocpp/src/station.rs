@@ -80,6 +80,11 @@ impl Station {
         })
     }
 
+    /// The kernel's name of this boot.
+    pub(crate) fn boot(&self) -> &str {
+        &self.boot
+    }
+
     /// Up to which line of the book the CSMS has everything, as the book remembers it.
     pub(crate) async fn acknowledged(&self) -> Option<u64> {
         timeout(ANSWER, self.book.acknowledged()).await.ok()?.ok()

@@ -4,20 +4,24 @@
 //! what the CSMS gave us. Nobody waits for this daemon, so it waits for its own disk: a call
 //! returns when what it wrote is durable.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::config::Version;
 use crate::profiles::Stored;
+use crate::security::{Entry, Journal, LOG_MAX, SecurityEvent};
 use crate::uplink::{Cached, ListChange, Progress, Record, SetAside, TokenInfo, Tokens};
 
 /// Messages that the CSMS did not take, at the most; beyond, the oldest goes.
 const SET_ASIDE_MAX: u32 = 1000;
 
 /// Each step takes the store from the version of its index to the next. Steps are only added.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     CREATE TABLE kept (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
     CREATE TABLE variables (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
     CREATE TABLE list (token TEXT PRIMARY KEY, info TEXT NOT NULL) STRICT;
@@ -28,7 +32,18 @@ const STEPS: &[&str] = &["
         action  TEXT    NOT NULL,
         payload TEXT    NOT NULL
     ) STRICT;
-"];
+",
+    "
+    CREATE TABLE security_log (
+        number INTEGER PRIMARY KEY,
+        unix   INTEGER NOT NULL,
+        is_set INTEGER NOT NULL,
+        event  TEXT    NOT NULL,
+        info   TEXT    NOT NULL,
+        waits  INTEGER NOT NULL
+    ) STRICT;
+",
+];
 
 /// Why the store cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -182,6 +197,13 @@ impl Store {
                 Ok(())
             }
             Record::SetAside(aside) => self.set_aside(aside),
+            Record::Security(entry) => self.log(entry),
+            Record::SecurityTold(number) => {
+                let mut told =
+                    self.connection.prepare_cached("UPDATE security_log SET waits = 0 WHERE number = ?1")?;
+                told.execute([i64::try_from(*number).unwrap_or(i64::MAX)])?;
+                Ok(())
+            }
         }
     }
 
@@ -203,6 +225,64 @@ impl Store {
         let version = change.version.to_string();
         writing.execute("INSERT OR REPLACE INTO kept VALUES ('list_version', ?1)", [version])?;
         Ok(writing.commit()?)
+    }
+
+    fn log(&mut self, entry: &Entry) -> Result<(), StoreError> {
+        let number = i64::try_from(entry.number).unwrap_or(i64::MAX);
+        let name = entry.event.name(Version::V201);
+        let change = self.connection.transaction()?;
+        change.execute(
+            "INSERT OR REPLACE INTO security_log VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![number, entry.unix, entry.set, name, entry.info, entry.event.is_critical()],
+        )?;
+        change.execute("DELETE FROM security_log WHERE number <= ?1 - ?2", params![number, LOG_MAX])?;
+        Ok(change.commit()?)
+    }
+
+    /// The entries of the security log of this time, microseconds of Unix time, the oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn security_log(&self, times: RangeInclusive<i64>) -> Result<Vec<Entry>, StoreError> {
+        self.entries(
+            "SELECT number, unix, is_set, event, info FROM security_log
+             WHERE unix >= ?1 AND unix <= ?2 ORDER BY number",
+            [*times.start(), *times.end()],
+        )
+    }
+
+    /// The security log as far as the CSMS has not heard it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn journal(&self) -> Result<Journal, StoreError> {
+        let next: i64 =
+            self.connection
+                .query_row("SELECT ifnull(max(number), 0) + 1 FROM security_log", [], |row| row.get(0))?;
+        let waiting = self.entries(
+            "SELECT number, unix, is_set, event, info FROM security_log WHERE waits ORDER BY number",
+            [],
+        )?;
+        Ok(Journal::new(next.unsigned_abs(), waiting))
+    }
+
+    fn entries(&self, query: &str, parameters: impl rusqlite::Params) -> Result<Vec<Entry>, StoreError> {
+        let mut query = self.connection.prepare(query)?;
+        let rows = query.query_map(parameters, |row| {
+            let event: String = row.get(3)?;
+            // An event that an older or newer version wrote, and this one does not know.
+            let Some(event) = SecurityEvent::parse(&event) else { return Ok(None) };
+            let number: i64 = row.get(0)?;
+            Ok(Some(Entry {
+                number: number.unsigned_abs(),
+                event,
+                unix: row.get(1)?,
+                set: row.get(2)?,
+                at: None,
+                info: row.get(4)?,
+            }))
+        })?;
+        Ok(rows.filter_map(Result::transpose).collect::<Result<_, _>>()?)
     }
 
     fn set_aside(&mut self, aside: &SetAside) -> Result<(), StoreError> {

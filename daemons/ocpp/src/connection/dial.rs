@@ -18,6 +18,7 @@ use super::profile::{Profile, Proxy, Tls};
 use super::socket::{Socket, Stream};
 use super::tls;
 use crate::config::Version;
+use crate::security::SecurityEvent;
 
 /// Addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 6;
@@ -57,6 +58,26 @@ pub enum DialError {
     /// It took too long.
     #[error("no answer within {} s", .0.as_secs())]
     Time(Duration),
+}
+
+impl DialError {
+    /// What this is of the security log's events.
+    pub(super) fn security_event(&self) -> Option<SecurityEvent> {
+        match self {
+            Self::Refused(Refused::Status(401 | 403)) => Some(SecurityEvent::FailedToAuthenticateAtCsms),
+            // TLS 1.3 hears only after the handshake that the station's certificate is not believed.
+            Self::Tls(error) | Self::Io(error) => {
+                error.get_ref().and_then(|inner| inner.downcast_ref()).and_then(tls::security_event)
+            }
+            Self::Name(..)
+            | Self::Tcp(..)
+            | Self::Proxy(_)
+            | Self::Credentials(_)
+            | Self::Refused(_)
+            | Self::WebSocket(_)
+            | Self::Time(_) => None,
+        }
+    }
 }
 
 /// An open WebSocket, and what was agreed on.

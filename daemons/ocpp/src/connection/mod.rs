@@ -48,6 +48,7 @@ pub use tls::{Client, Credentials, Files};
 mod tests;
 
 use crate::config::Version;
+use crate::security::SecurityEvent;
 use dial::Dialled;
 use keepalive::{Due, Keepalive, KeepaliveTimes};
 use redial::{Action, Input, Redial, RedialTimes, Slot};
@@ -118,6 +119,8 @@ pub enum Event {
         slot: Slot,
         /// In words, why.
         why: String,
+        /// What that is of the security log's events.
+        event: Option<SecurityEvent>,
     },
 }
 
@@ -196,7 +199,7 @@ impl Connection {
 
     async fn dial(&mut self, slot: Slot) -> Result<Result<Dialled, Input>, Deserted> {
         let Some(profile) = self.profiles.get(&slot).cloned() else {
-            return Ok(Err(self.failed(slot, "there is no such profile").await?));
+            return Ok(Err(self.failed(slot, "there is no such profile", None).await?));
         };
         let (identity, time) = (self.identity.clone(), self.times.dial);
         let dialling = dial::dial(&profile, &identity, time);
@@ -213,17 +216,22 @@ impl Connection {
             };
             return Ok(match dialled {
                 Ok(dialled) => Ok(dialled),
-                Err(error) => Err(self.failed(slot, &error.to_string()).await?),
+                Err(error) => Err(self.failed(slot, &error.to_string(), error.security_event()).await?),
             });
         }
     }
 
-    async fn failed(&mut self, slot: Slot, why: &str) -> Result<Input, Deserted> {
+    async fn failed(
+        &mut self,
+        slot: Slot,
+        why: &str,
+        event: Option<SecurityEvent>,
+    ) -> Result<Input, Deserted> {
         if let Some(count) = self.failures.count(now()) {
             let url = self.profiles.get(&slot).map(|profile| profile.target.authority.as_str());
             warn!(profile = slot, url, count, why, "the CSMS cannot be reached");
         }
-        self.tell(Event::Failed { slot, why: why.to_owned() }).await?;
+        self.tell(Event::Failed { slot, why: why.to_owned(), event }).await?;
         Ok(Input::Failed)
     }
 

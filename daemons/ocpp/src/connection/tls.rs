@@ -18,6 +18,8 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 use x509_cert::der::asn1::{PrintableStringRef, TeletexStringRef, Utf8StringRef};
 
+use crate::security::SecurityEvent;
+
 /// Object identifier of a common name (X.520).
 const COMMON_NAME: &str = "2.5.4.3";
 
@@ -130,6 +132,41 @@ pub(super) fn client_config(
         Err(error) => return Err(format!("the station's certificate and its key: {error}")),
     }
     Ok(builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified))))
+}
+
+/// What an error of TLS is of the security log's events.
+#[expect(clippy::wildcard_enum_match_arm, reason = "rustls's enums grow")]
+pub(super) fn security_event(error: &rustls::Error) -> Option<SecurityEvent> {
+    use rustls::{AlertDescription as Alert, CertificateError as Wrong, PeerIncompatible as Lacks};
+    match error {
+        rustls::Error::InvalidCertificate(Wrong::NotValidForName | Wrong::NotValidForNameContext { .. }) => {
+            Some(SecurityEvent::CsmsFailedToAuthenticate)
+        }
+        // General: our own words about a common name.
+        rustls::Error::InvalidCertificate(_) | rustls::Error::General(_) => {
+            Some(SecurityEvent::InvalidCsmsCertificate)
+        }
+        rustls::Error::AlertReceived(alert) => match alert {
+            Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::CertificateRequired
+            | Alert::AccessDenied => Some(SecurityEvent::InvalidChargingStationCertificate),
+            Alert::ProtocolVersion => Some(SecurityEvent::InvalidTlsVersion),
+            Alert::HandshakeFailure | Alert::InsufficientSecurity => {
+                Some(SecurityEvent::InvalidTlsCipherSuite)
+            }
+            _ => None,
+        },
+        rustls::Error::PeerIncompatible(
+            Lacks::ServerDoesNotSupportTls12Or13 | Lacks::ServerTlsVersionIsDisabledByOurConfig,
+        ) => Some(SecurityEvent::InvalidTlsVersion),
+        rustls::Error::PeerIncompatible(_) => Some(SecurityEvent::InvalidTlsCipherSuite),
+        _ => None,
+    }
 }
 
 /// Webpki's rules, and for a certificate that names nobody but in its common name one more.

@@ -8,6 +8,7 @@ use voltry_units::Watts;
 use crate::config::Version;
 use crate::dialect::{Handled, Then};
 use crate::model::{Definition, Variables, name};
+use crate::security::Journal;
 use crate::time::{Clock, Now, rfc3339};
 use crate::transactions::{Event, Kind, Measurand, Sample, Told, TxPoint};
 
@@ -34,6 +35,8 @@ pub struct Core {
     pub charging: Charging,
     /// What the whole station can give.
     pub station_power: Watts,
+    /// The security log.
+    pub journal: Journal,
     /// Why it booted, in 2.0.1's word.
     pub boot_reason: String,
     /// Notices that wait.

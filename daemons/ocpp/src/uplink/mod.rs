@@ -19,6 +19,7 @@ mod command;
 mod connectors;
 mod core;
 mod delivery;
+mod security;
 mod sending;
 mod step;
 mod tokens;
@@ -45,6 +46,7 @@ use crate::messages::Refusal;
 use crate::model::{Variables, name};
 use crate::profiles::{LimitSource, Stored, Supply};
 use crate::rpc::ErrorCode;
+use crate::security::{Entry, Journal, SecurityEvent};
 use crate::time::{Clock, Now};
 use crate::transactions::{About, Event, Token};
 
@@ -122,6 +124,8 @@ pub enum Input {
         /// What.
         outcome: Outcome,
     },
+    /// Something that concerns security, and in words.
+    Security(SecurityEvent, String),
     /// Time passed.
     Tick,
 }
@@ -192,6 +196,10 @@ pub enum Record {
     SetAside(SetAside),
     /// The charging profiles.
     Profiles(Stored),
+    /// An entry of the security log; if it is critical, the CSMS has to hear it.
+    Security(Entry),
+    /// The CSMS has to hear this entry no more.
+    SecurityTold(u64),
     /// Why the next boot will be.
     BootReason(&'static str),
 }
@@ -255,9 +263,15 @@ pub enum Registration {
 #[derive(Debug, Clone, PartialEq)]
 enum Out {
     Boot,
-    Status { evse: u32, status: Status, trouble: Trouble },
+    Status {
+        evse: u32,
+        status: Status,
+        trouble: Trouble,
+    },
     Notice(Notice),
     Authorize(Asked),
+    /// An entry of the security log.
+    Security(u64),
     Transaction,
 }
 
@@ -295,6 +309,8 @@ pub struct Uplink {
     /// Nothing but transactions before.
     quiet_until: Timestamp,
     heartbeat_at: Timestamp,
+    /// The machine's time of day less the time since its boot, while the former was set.
+    wall_offset: Option<i64>,
     /// What was last stored of the progress.
     stored: Progress,
     /// The station is to start anew: at the latest then, or (`None`) when nothing is charged.
@@ -316,6 +332,8 @@ pub struct Known {
     pub profiles: Stored,
     /// How amperes of a charging profile become watts.
     pub supply: Supply,
+    /// The security log, as far as it is not told.
+    pub journal: Journal,
     /// Why the station booted, in 2.0.1's word.
     pub boot_reason: String,
     /// Starts every id made here: never the same twice on one CSMS.
@@ -336,6 +354,7 @@ impl Uplink {
             connectors: Connectors::default(),
             delivery: Delivery::new(known.version, known.progress.clone()),
             boot_reason: known.boot_reason,
+            journal: known.journal,
             notices: VecDeque::new(),
             prefix: known.transactions_prefix,
             charging: Charging::new(known.profiles, known.supply),
@@ -355,6 +374,7 @@ impl Uplink {
             told_last: false,
             quiet_until: Timestamp::BOOT,
             heartbeat_at: Timestamp::BOOT,
+            wall_offset: None,
             stored: known.progress,
             reset: None,
             id_prefix: known.prefix,

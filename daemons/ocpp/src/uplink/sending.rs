@@ -53,14 +53,18 @@ impl Uplink {
     }
 
     pub(super) fn has_news(&self) -> bool {
-        !self.core.notices.is_empty() || self.core.connectors.untold(self.core.version).is_some()
+        !self.core.notices.is_empty()
+            || self.core.journal.untold().is_some()
+            || self.core.connectors.untold(self.core.version).is_some()
     }
 
     fn send_news(&mut self, now: Now, actions: &mut Vec<Action>) -> bool {
         if now.at < self.quiet_until {
             return false;
         }
-        let sent = self.send_status(now, actions) || self.send_notice(now, actions);
+        let sent = self.send_status(now, actions)
+            || self.send_security(now, actions)
+            || self.send_notice(now, actions);
         self.told_last = sent;
         sent
     }
@@ -136,7 +140,13 @@ impl Uplink {
         self.call("BootNotification", &payload, Out::Boot, actions);
     }
 
-    fn call(&mut self, action: &'static str, payload: &Value, out: Out, actions: &mut Vec<Action>) {
+    pub(super) fn call(
+        &mut self,
+        action: &'static str,
+        payload: &Value,
+        out: Out,
+        actions: &mut Vec<Action>,
+    ) {
         self.next_id += 1;
         let id = format!("{}-{}", self.id_prefix, self.next_id);
         if let Err(error) = crate::messages::check_request(self.core.version, action, payload) {

@@ -7,6 +7,7 @@ impl Uplink {
     #[must_use]
     pub fn step(&mut self, now: Now, input: Input) -> Vec<Action> {
         let mut actions = Vec::new();
+        self.watch_the_clock(now);
         match input {
             Input::Connected => self.connected(now),
             Input::Disconnected => self.disconnected(&mut actions),
@@ -49,12 +50,14 @@ impl Uplink {
                 self.authorize(now, Asked::by_station(ticket, token), &mut actions);
             }
             Input::Done { ticket, outcome } => self.done(now, ticket, &outcome, &mut actions),
+            Input::Security(event, info) => self.core.journal.note(now, event, &info),
             Input::Tick => {}
         }
         if let Some(after) = self.core.delivery.wants() {
             actions.push(Action::ReadBook(after));
         }
         self.limit_power(now, &mut actions);
+        self.keep_journal(&mut actions);
         self.send_next(now, &mut actions);
         self.reset_if_due(now, &mut actions);
         actions
@@ -82,6 +85,8 @@ impl Uplink {
         if due {
             self.reset = None;
             let reason = if reset.immediate { "RemoteReset" } else { "ScheduledReset" };
+            self.core.journal.note(now, SecurityEvent::ResetOrReboot, reason);
+            self.keep_journal(actions);
             actions.push(Action::Store(Record::BootReason(reason)));
             actions.push(Action::StartAnew);
         }
@@ -173,6 +178,7 @@ impl Uplink {
                 }
             }
             Out::Notice(_) => {}
+            Out::Security(number) => self.security_answered(now, number, error.as_deref(), actions),
             Out::Authorize(asked) => self.authorize_answered(now, &asked, payload.as_deref(), actions),
             Out::Transaction => self.transaction_answered(now, payload.as_deref(), actions),
         }
@@ -190,6 +196,7 @@ impl Uplink {
                 }
             }
             Out::Authorize(asked) => self.decide_offline(&asked, actions),
+            Out::Security(number) => self.security_failed(now, number, actions),
             Out::Boot | Out::Status { .. } | Out::Notice(_) => self.quiet_until = now.at + RETRY,
         }
         actions.push(Action::Reconnect("a message was not answered in time"));
@@ -310,6 +317,7 @@ impl Uplink {
         match handled.answer {
             dialect::Answer::Now(payload) => self.reply(id, action, payload, actions),
             dialect::Answer::Refused(refusal) => {
+                self.note_refusal(now, action, &refusal);
                 actions.push(Action::Reply { id, answer: Err(refusal) });
             }
             dialect::Answer::Asks(command, reply) if self.pending.len() < PENDING_MAX => {
@@ -419,6 +427,7 @@ impl Out {
             Self::Status { .. } => "status",
             Self::Notice(_) => "notice",
             Self::Authorize(_) => "authorization",
+            Self::Security(_) => "security event",
             Self::Transaction => "transaction",
         }
     }

@@ -30,6 +30,8 @@ pub(crate) struct Desk {
     /// Seconds since the start.
     pub(crate) seconds: u64,
     pub(crate) clock_set: bool,
+    /// Seconds that the machine's clock was put forward.
+    pub(crate) wall_ahead: i64,
     /// Nobody has set the clock, which is right all the same.
     pub(crate) unsynced: bool,
     /// All CALLs, oldest first.
@@ -57,6 +59,7 @@ fn uplink(store: &Store, version: Version, starts: u32) -> Uplink {
         tokens: store.tokens().unwrap(),
         profiles: store.profiles().unwrap(),
         supply: Supply::default(),
+        journal: store.journal().unwrap(),
         boot_reason: "PowerUp".to_owned(),
         prefix: format!("start{starts}"),
         transactions_prefix: "voltry".to_owned(),
@@ -78,6 +81,7 @@ impl Desk {
             book: Vec::new(),
             seconds: 0,
             clock_set: true,
+            wall_ahead: 0,
             unsynced: false,
             calls: Vec::new(),
             answered: 0,
@@ -132,7 +136,8 @@ impl Desk {
 
     pub(crate) fn now(&self) -> Now {
         let micros = self.seconds * 1_000_000;
-        let unix = i64::try_from(micros).unwrap() + if self.clock_set { START } else { 0 };
+        let unix = i64::try_from(micros).unwrap()
+            + if self.clock_set { START + self.wall_ahead * 1_000_000 } else { 0 };
         Now { at: Timestamp::from_micros(micros + 1_000_000), unix, set: self.clock_set && !self.unsynced }
     }
 

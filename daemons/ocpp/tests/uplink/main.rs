@@ -6,4 +6,5 @@ mod boot;
 mod charging;
 mod desk;
 mod requests;
+mod security;
 mod transactions;

@@ -127,7 +127,7 @@ impl Rig {
 
     pub(super) async fn failed(&mut self) -> (Slot, String) {
         match self.event().await {
-            Event::Failed { slot, why } => (slot, why),
+            Event::Failed { slot, why, .. } => (slot, why),
             other => panic!("{other:?}"),
         }
     }
