@@ -8,9 +8,14 @@
 //! those to a modem are the station's to its own modem, which answers; all others are for the
 //! vehicle. Data does not pass through here: the veth pair carries it, and a vehicle begins to
 //! talk when the two modems have one key, as a real one does.
+//!
+//! A vehicle whose own program does its matching has another cable: `foreign.rs`.
 
 mod ether;
+mod foreign;
 mod modem;
+
+pub use foreign::{ForeignCable, Line};
 
 use std::time::Duration;
 
@@ -80,10 +85,10 @@ impl Powerline {
     pub fn build(interface: &str, circuit: SharedCircuit) -> std::io::Result<(Self, Cable)> {
         let (requests, received) = mpsc::channel(4);
         let cable = Cable {
-            socket: RawSocket::open(interface)?,
+            socket: RawSocket::management(interface)?,
             circuit,
             requests: received,
-            modem: Modem::default(),
+            modem: Modem::new(modem::STATIONS),
             began: Instant::now(),
             runs: 0,
             vehicle: None,
@@ -225,7 +230,7 @@ impl Cable {
 
     /// A frame of the station's.
     fn heard(&mut self, frame: &[u8]) {
-        if self.has(Fault::ModemSilent) && modem::is_for_modem(frame) {
+        if self.has(Fault::ModemSilent) && self.modem.is_meant(frame) {
             return;
         }
         let linked = self.key.is_some() && self.key == self.modem.key;
@@ -269,7 +274,7 @@ impl Cable {
         for (mac, db, frame) in out {
             self.send(&frame);
             if let Some(report) =
-                self.modem.measure(&frame, mac, db).filter(|_| !self.has(Fault::ModemSilent))
+                self.modem.measure(&frame, &modem::attenuation(db)).filter(|_| !self.has(Fault::ModemSilent))
             {
                 self.send(&report);
             }

@@ -35,8 +35,8 @@ use voltry_bus::{Evse1Proxy, EvseState, names};
 use zbus::proxy::CacheProperties;
 
 use crate::electrical::{Circuit, SharedCircuit};
-use crate::powerline::Powerline;
-use crate::vehicle::{self, Doing, Link};
+use crate::powerline::{ForeignCable, Powerline};
+use crate::vehicle::{self, Doing, Link, Medium};
 use control::{Control, Place};
 use supervisor::{Places, Supervised};
 use topology::Topology;
@@ -211,30 +211,50 @@ async fn build_world(
     let mut places = BTreeMap::new();
     let mut circuits = Vec::new();
     for (evse, parts) in topology.evses() {
-        network::make_link(evse).await?;
         let circuit = SharedCircuit::new(Circuit::new(parts.circuit()));
         world.spawn(circuit.clone().run());
         wiring::attach(evse, &circuit, parts.monitor_pace, &dev, world)?;
         circuits.push(circuit.clone());
         let (doing_in, doing) = watch::channel(Doing::Away);
-        let interface = network::vehicle_end(evse);
-        let powerline = if topology.powerline {
-            let (powerline, cable) = Powerline::build(&interface, circuit.clone())
-                .with_context(|| format!("opening {interface} for raw frames"))?;
-            world.spawn(async move {
-                if let Err(error) = cable.run().await {
-                    tracing::error!(evse, %error, "the simulated powerline stopped");
-                }
-            });
-            Some(powerline)
-        } else {
-            None
-        };
-        let link = Link { interface, evcc_id: topology.evcc_id(evse), powerline };
+        let medium = connect(evse, topology.powerline, parts.vehicle.matches, &circuit, world).await?;
+        let link = Link { interface: network::vehicle_end(evse), evcc_id: topology.evcc_id(evse), medium };
         world.spawn(vehicle::drive(circuit.clone(), parts.vehicle.clone(), link, doing_in));
         let place = Place { circuit, vehicle: parts.vehicle.clone(), doing };
         places.insert(evse, place);
     }
     wiring::attach_grid(circuits, &dev, world)?;
     Ok(Control::new(places, connection))
+}
+
+/// Lays the cable between an EVSE and its vehicle.
+async fn connect(
+    evse: u32,
+    powerline: bool,
+    vehicle_matches: bool,
+    circuit: &SharedCircuit,
+    world: &mut JoinSet<()>,
+) -> anyhow::Result<Medium> {
+    let stopped = move |result: std::io::Result<()>| {
+        if let Err(error) = result {
+            tracing::error!(evse, %error, "the simulated powerline stopped");
+        }
+    };
+    if !powerline {
+        network::make_link(evse).await?;
+        Ok(Medium::Ethernet)
+    } else if vehicle_matches {
+        network::make_modems(evse).await?;
+        let (station, vehicle) = (network::stations_modem(evse), network::vehicles_modem(evse));
+        let (line, cable) = ForeignCable::build(&station, &vehicle, circuit.clone())
+            .with_context(|| format!("opening {station} and {vehicle} for raw frames"))?;
+        world.spawn(async move { stopped(cable.run().await) });
+        Ok(Medium::OwnMatching(line))
+    } else {
+        network::make_link(evse).await?;
+        let interface = network::vehicle_end(evse);
+        let (powerline, cable) = Powerline::build(&interface, circuit.clone())
+            .with_context(|| format!("opening {interface} for raw frames"))?;
+        world.spawn(async move { stopped(cable.run().await) });
+        Ok(Medium::Powerline(powerline))
+    }
 }

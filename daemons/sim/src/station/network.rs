@@ -1,4 +1,4 @@
-//! The cable's data link: one veth pair for each EVSE, made inside our own network namespace.
+//! The cable's data link, made of veth pairs inside our own network namespace.
 
 use anyhow::{Context, bail};
 use tokio::process::Command;
@@ -15,22 +15,63 @@ pub fn vehicle_end(evse: u32) -> String {
     format!("ev{evse}")
 }
 
+/// Where the station's modem is, if the vehicle has one too.
+#[must_use]
+pub fn stations_modem(evse: u32) -> String {
+    format!("plc{evse}")
+}
+
+/// Where the vehicle's modem is.
+#[must_use]
+pub fn vehicles_modem(evse: u32) -> String {
+    format!("evplc{evse}")
+}
+
+const STATION_ADDRESS: &str = "fe80::1/64";
+const VEHICLE_ADDRESS: &str = "fe80::2/64";
+
 /// Makes the pair for an EVSE and brings it up with link-local addresses.
-///
-/// The addresses are ours and `nodad`, because an address that is still being checked for
-/// duplicates cannot be used for up to 2 s.
 ///
 /// # Errors
 /// `ip` is missing or refuses.
 pub async fn make_link(evse: u32) -> anyhow::Result<()> {
     let (station, vehicle) = (station_end(evse), vehicle_end(evse));
-    ip(&["link", "add", &station, "type", "veth", "peer", "name", &vehicle]).await?;
-    for (end, address) in [(&station, "fe80::1/64"), (&vehicle, "fe80::2/64")] {
-        ip(&["link", "set", end, "addrgenmode", "none"]).await?;
-        ip(&["addr", "add", address, "dev", end, "nodad"]).await?;
-        ip(&["link", "set", end, "up"]).await?;
+    add_pair(&station, &vehicle).await?;
+    bring_up(&station, Some(STATION_ADDRESS)).await?;
+    bring_up(&vehicle, Some(VEHICLE_ADDRESS)).await
+}
+
+/// Makes a pair from the station to its modem and one from the vehicle to its own. Nothing leads
+/// from one to the other until a cable carries frames.
+///
+/// # Errors
+/// `ip` is missing or refuses.
+pub async fn make_modems(evse: u32) -> anyhow::Result<()> {
+    for (host, modem, address) in [
+        (station_end(evse), stations_modem(evse), STATION_ADDRESS),
+        (vehicle_end(evse), vehicles_modem(evse), VEHICLE_ADDRESS),
+    ] {
+        add_pair(&host, &modem).await?;
+        // A modem takes frames, not what a network card would make frames of.
+        ip(&["link", "set", &host, "gso_max_segs", "1"]).await?;
+        bring_up(&host, Some(address)).await?;
+        bring_up(&modem, None).await?;
     }
     Ok(())
+}
+
+async fn add_pair(one: &str, other: &str) -> anyhow::Result<()> {
+    ip(&["link", "add", one, "type", "veth", "peer", "name", other]).await
+}
+
+/// The address is ours and `nodad`, because one that is still being checked for duplicates cannot
+/// be used for up to 2 s.
+async fn bring_up(end: &str, address: Option<&str>) -> anyhow::Result<()> {
+    ip(&["link", "set", end, "addrgenmode", "none"]).await?;
+    if let Some(address) = address {
+        ip(&["addr", "add", address, "dev", end, "nodad"]).await?;
+    }
+    ip(&["link", "set", end, "up"]).await
 }
 
 /// Brings the loopback interface up.

@@ -129,6 +129,9 @@ impl Topology {
                 bail!("EVSE {evse}: monitor_pace = {}: 1 to 10", parts.monitor_pace);
             }
             let vehicle = &parts.vehicle;
+            if vehicle.matches && (vehicle.program.is_empty() || !self.powerline) {
+                bail!("EVSE {evse}: vehicle.matches needs a vehicle.program, and a powerline");
+            }
             let quantities =
                 [vehicle.capacity_wh, vehicle.voltage_max, vehicle.current_max, vehicle.power_max];
             if !quantities.iter().all(|value| value.is_finite() && *value > 0.0) {
@@ -162,6 +165,8 @@ mod tests {
             "[[evse]]\nmonitor_pace = 0",
             "[[evse]]\nvehicle.capacity_wh = -1.0",
             "[[evse]]\nvehicle.soc = 101.0",
+            "[[evse]]\nvehicle.matches = true",
+            "powerline = false\n[[evse]]\nvehicle.matches = true\nvehicle.program = ['pev']",
         ] {
             let topology: Topology = toml::from_str(text).unwrap();
             assert!(topology.check().is_err(), "{text}");

@@ -1,13 +1,17 @@
 //! A vehicle whose conversation is somebody else's program: a foreign EVCC against our station.
 //!
 //! The program is started once the simulated vehicle is matched (SLAC), where the topology has a
-//! powerline. It runs in the simulator's network namespace and finds in its environment
+//! powerline; with `matches = true` it is started as soon as the pilot offers digital
+//! communication, and does the matching too: on `NETWORK_INTERFACE` a modem of its own takes
+//! CM_SET_KEY, other management messages go over the cable, and data crosses once both modems
+//! have one key (`powerline/foreign.rs`). It runs in the simulator's network namespace and finds in its environment
 //! `NETWORK_INTERFACE` (the vehicle's end of the cable's data link), `VOLTRY_BATTERY_VOLTAGE`
 //! (volts) and `VOLTRY_BATTERY_SOC` (percent); where it was matched, `VOLTRY_MATCHING_US` (how long that took,
 //! microseconds) and `VOLTRY_MATCHING_STATION_US` (how much of it the station took to answer). With lines on its standard output it switches what
 //! a vehicle switches: `s2 closed`, `s2 open`, `contactors closed`, `contactors open`; and with
-//! `battery 395.2` it says what voltage its battery has from now on, whatever its charge. Other
-//! lines are shown in the log. It ends when the session has ended; its exit code is the outcome.
+//! `battery 395.2` it says what voltage its battery has from now on, whatever its charge. With
+//! `attenuation 31`, or a number for each of the 58 groups of carriers, it says how weakly the
+//! station hears what it sends in its own matching (dB). Other lines are shown in the log. It ends when the session has ended; its exit code is the outcome.
 
 use std::process::Stdio;
 
@@ -15,7 +19,8 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 use super::inlet::Inlet;
-use crate::powerline::{Joined, Matching};
+use super::{Link, Medium};
+use crate::powerline::{Joined, Line, Matching};
 
 /// A line longer than this is no command of ours; the program is ended.
 const LINE_MAX: usize = 64 * 1024;
@@ -25,10 +30,10 @@ const LINE_MAX: usize = 64 * 1024;
 pub(super) async fn charge(
     inlet: &Inlet,
     program: &[String],
-    interface: &str,
+    link: &Link,
     joined: Option<&Joined<'_>>,
 ) -> String {
-    let words = match run(inlet, program, interface, joined).await {
+    let words = match run(inlet, program, link, joined).await {
         Ok(words) => words,
         Err(error) => format!("{}: {error}", program.join(" ")),
     };
@@ -40,7 +45,7 @@ pub(super) async fn charge(
 async fn run(
     inlet: &Inlet,
     program: &[String],
-    interface: &str,
+    link: &Link,
     joined: Option<&Joined<'_>>,
 ) -> std::io::Result<String> {
     let (name, arguments) = program.split_first().ok_or(std::io::ErrorKind::InvalidInput)?;
@@ -50,7 +55,7 @@ async fn run(
     });
     let mut child = Command::new(name)
         .args(arguments)
-        .env("NETWORK_INTERFACE", interface)
+        .env("NETWORK_INTERFACE", &link.interface)
         .env("VOLTRY_BATTERY_VOLTAGE", format!("{:.1}", inlet.battery_voltage()))
         .env("VOLTRY_BATTERY_SOC", format!("{:.0}", inlet.soc()))
         .envs(matching.into_iter().flatten())
@@ -61,8 +66,12 @@ async fn run(
     let output = child.stdout.take().ok_or(std::io::ErrorKind::BrokenPipe)?;
     let mut output = BufReader::new(output);
     let mut line = Vec::new();
+    let cable = match &link.medium {
+        Medium::OwnMatching(cable) => Some(cable),
+        Medium::Ethernet | Medium::Powerline(_) => None,
+    };
     while read_line(&mut output, &mut line).await? {
-        obey(inlet, String::from_utf8_lossy(&line).trim());
+        obey(inlet, cable, String::from_utf8_lossy(&line).trim());
     }
     let status = child.wait().await?;
     Ok(if status.success() { "charged to its target".to_owned() } else { format!("its program: {status}") })
@@ -92,16 +101,31 @@ async fn read_line(
     }
 }
 
-fn obey(inlet: &Inlet, line: &str) {
+fn obey(inlet: &Inlet, cable: Option<&Line>, line: &str) {
     match line {
         "s2 closed" => inlet.set_s2(true),
         "s2 open" => inlet.set_s2(false),
         "contactors closed" => inlet.set_contactors(true),
         "contactors open" => inlet.set_contactors(false),
-        other => match other.strip_prefix("battery ").and_then(battery_voltage) {
-            Some(volts) => inlet.set_battery_voltage(volts),
-            None => tracing::info!("the vehicle says: {other}"),
-        },
+        other => {
+            if let Some(volts) = other.strip_prefix("battery ").and_then(battery_voltage) {
+                inlet.set_battery_voltage(volts);
+            } else if !attenuated(cable, other) {
+                tracing::info!("the vehicle says: {other}");
+            }
+        }
+    }
+}
+
+/// Whether the line says how weakly the station hears the vehicle, and there is a cable to be so.
+fn attenuated(cable: Option<&Line>, line: &str) -> bool {
+    let numbers = line.strip_prefix("attenuation ").map(|text| {
+        let each = text.split_whitespace().map(str::parse);
+        each.collect::<Result<Vec<u8>, _>>()
+    });
+    match (cable, numbers) {
+        (Some(cable), Some(Ok(db))) => cable.attenuate(&db),
+        _ => false,
     }
 }
 
@@ -125,21 +149,21 @@ mod tests {
     fn the_programs_lines_switch_s2_and_the_contactors() {
         let inlet = plugged_in();
         let vehicle = |inlet: &Inlet| inlet.0.with(|circuit| circuit.vehicle().cloned()).unwrap();
-        obey(&inlet, "s2 closed");
-        obey(&inlet, "contactors closed");
+        obey(&inlet, None, "s2 closed");
+        obey(&inlet, None, "contactors closed");
         assert_eq!((vehicle(&inlet).pilot_load, vehicle(&inlet).contactors_closed), (PilotLoad::C, true));
-        obey(&inlet, "s2 sesame");
-        obey(&inlet, "contactors open");
+        obey(&inlet, None, "s2 sesame");
+        obey(&inlet, None, "contactors open");
         assert_eq!((vehicle(&inlet).pilot_load, vehicle(&inlet).contactors_closed), (PilotLoad::C, false));
     }
 
     #[test]
     fn the_battery_has_the_voltage_that_the_program_names() {
         let inlet = plugged_in();
-        obey(&inlet, "battery 395.2");
+        obey(&inlet, None, "battery 395.2");
         assert!((inlet.battery_voltage() - 395.2).abs() < 1e-9);
         for nonsense in ["battery NaN", "battery -1", "battery 9999", "battery", "battery flat"] {
-            obey(&inlet, nonsense);
+            obey(&inlet, None, nonsense);
             assert!((inlet.battery_voltage() - 395.2).abs() < 1e-9, "{nonsense}");
         }
     }
@@ -149,7 +173,8 @@ mod tests {
         let inlet = plugged_in();
         let script = "echo s2 closed; echo contactors closed; exit 3";
         let program = ["sh", "-c", script].map(str::to_owned);
-        let words = charge(&inlet, &program, "ev1", None).await;
+        let link = Link { interface: "ev1".to_owned(), evcc_id: [2; 6], medium: Medium::Ethernet };
+        let words = charge(&inlet, &program, &link, None).await;
         assert!(words.contains('3'), "{words}");
         let vehicle = inlet.0.with(|circuit| circuit.vehicle().cloned()).unwrap();
         assert_eq!((vehicle.pilot_load, vehicle.contactors_closed), (PilotLoad::B, false));

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::electrical::{Battery, SharedCircuit, Vehicle};
-use crate::powerline::Powerline;
+use crate::powerline::{Line, Powerline};
 use inlet::Inlet;
 
 /// How often the vehicle looks at its pilot and plug.
@@ -51,6 +51,8 @@ pub struct VehicleConfig {
     pub evcc_id: Option<[u8; 6]>,
     /// A program and its arguments that hold the conversation instead of ours; see `external.rs`.
     pub program: Vec<String>,
+    /// Whether that program does the matching (SLAC) too.
+    pub matches: bool,
 }
 
 impl VehicleConfig {
@@ -79,6 +81,7 @@ impl Default for VehicleConfig {
             authorization_patience_s: 180,
             evcc_id: None,
             program: Vec::new(),
+            matches: false,
         }
     }
 }
@@ -90,8 +93,19 @@ pub struct Link {
     pub interface: String,
     /// Its EVCCID, the modem's MAC address.
     pub evcc_id: [u8; 6],
-    /// The powerline, if the interface is no plain Ethernet.
-    pub powerline: Option<Powerline>,
+    /// What is between the two ends.
+    pub medium: Medium,
+}
+
+/// What is between a station's interface and the vehicle's.
+#[derive(Debug, Clone)]
+pub enum Medium {
+    /// Plain Ethernet.
+    Ethernet,
+    /// A powerline, over which the simulator matches the vehicle.
+    Powerline(Powerline),
+    /// A powerline with a modem at each end, over which the vehicle's program matches itself.
+    OwnMatching(Line),
 }
 
 /// What the vehicle is doing, in words, for whoever watches.
@@ -132,9 +146,9 @@ async fn charge_again_and_again(
         until(|| inlet.digital()).await;
         doing.send_replace(Doing::Talking);
         // The vehicle's modem stays in the station's network until the pilot no longer offers it.
-        let joined = match &link.powerline {
-            None => None,
-            Some(powerline) => tokio::select! {
+        let joined = match &link.medium {
+            Medium::Ethernet | Medium::OwnMatching(_) => None,
+            Medium::Powerline(powerline) => tokio::select! {
                 joined = powerline.join(link.evcc_id) => Some(joined),
                 () = until(|| !inlet.digital()) => {
                     tracing::info!(vehicle = link.interface, "the vehicle was not matched");
@@ -149,7 +163,7 @@ async fn charge_again_and_again(
                 Err(error) => error.to_string(),
             }
         } else {
-            external::charge(inlet, &config.program, &link.interface, joined.as_ref()).await
+            external::charge(inlet, &config.program, link, joined.as_ref()).await
         };
         tracing::info!(vehicle = link.interface, "the vehicle's session ended: {words}");
         doing.send_replace(Doing::Done(words));
