@@ -1,7 +1,8 @@
 """Reads a recorded car: what it said and was answered, as conversations, and these as visits to a station.
 
-One JSON object a line: `t` (seconds), `layer` (slac, sdp, v2g), `sender` (vehicle, station; absent for slac),
-`stream` (one TCP connection), `hex`. Who speaks is taken from the message itself where it can be read.
+A capture is a file of packets (packets.py, dissection.py), or has one JSON object a line: `t` (seconds), `layer`
+(slac, sdp, v2g), `sender` (vehicle, station; absent for slac), `stream` (one TCP connection), `hex`. Who speaks is
+taken from the message itself where it can be read.
 """
 
 import dataclasses
@@ -9,13 +10,15 @@ import itertools
 import json
 from pathlib import Path
 
+import dissection
 import exi_fields
+import packets
+from dissection import HOMEPLUG, Entry
 from exi_fields import DIN, ISO2, Unreadable
 
 # Below this no traction battery is; what a station measured with nothing at its end is no battery's voltage.
 BATTERY_LEAST_V = 60
 SLAC_PARM_REQ = 0x6064
-HOMEPLUG = 0x88E1
 # Requests that are repeated while the answer says Ongoing, and how long a vehicle repeats them (seconds).
 ONGOING_LIMIT = {
     "ContractAuthentication": 60,
@@ -23,6 +26,7 @@ ONGOING_LIMIT = {
     "ChargeParameterDiscovery": 60,
     "CableCheck": 40,
 }
+HANDSHAKE_ANSWER = b"\x80\x40"
 HANDSHAKE = "supportedAppProtocol"
 WRONG_MODE = {DIN: "FAILED_WrongEnergyTransferType", ISO2: "FAILED_WrongEnergyTransferMode"}
 
@@ -126,10 +130,14 @@ NOTHING = exi_fields.Message("", b"", "", {})
 
 @dataclasses.dataclass
 class Visit:
-    """What happened between plugging in and out: the matching's frames and conversations."""
+    """What happened between plugging in and out: the matching's frames, as (time, frame), and conversations."""
 
-    frames: list[bytes] = dataclasses.field(default_factory=list)
+    frames: list[tuple[float, bytes]] = dataclasses.field(default_factory=list)
     conversations: list[Conversation] = dataclasses.field(default_factory=list)
+    # What is known of a conversation over TLS, and the vehicle's request for it by SDP.
+    secured: str | None = None
+    discovery: bytes | None = None
+    vehicle: object = None
 
     @property
     def spoken(self):
@@ -148,77 +156,184 @@ def physical(value):
 
 
 def visits(file):
-    """The visits of a capture, each with at least one conversation."""
-    return [visit for visit in Reader(file).visits if visit.conversations]
+    """What can be played of a capture."""
+    return Reader(file).visits
 
 
 def captures(folder):
-    """Every capture below a folder, as car and file."""
-    return [(file.parent.name, file) for file in sorted(Path(folder).rglob("*.jsonl"))]
+    """Every capture that this path is or has below it, as car and file."""
+    files = [folder] if folder.is_file() else sorted(Path(folder).rglob("*"))
+    return [(file.parent.name, file) for file in files if file.is_file() and is_capture(file)]
+
+
+def is_capture(file):
+    with file.open("rb") as octets:
+        return file.suffix == ".jsonl" or packets.is_capture(octets.read(4))
+
+
+def entries(file):
+    """What was said, in order, and what is to be said of the file."""
+    if file.suffix != ".jsonl":
+        found, notes = packets.packets(packets.content(file))
+        read = dissection.Dissection(found)
+        return read.entries, notes + read.notes
+    found, notes = [], []
+    for number, line in enumerate(file.read_text().splitlines(), 1):
+        try:
+            entry = json.loads(line)
+            octets = bytes.fromhex(entry["hex"])
+            found.append(Entry(entry["t"], entry["layer"], octets, entry.get("sender"), entry.get("stream")))
+        except (ValueError, KeyError, TypeError) as error:
+            notes.append(f"line {number} can't be read: {error!r}")
+    return found, notes
 
 
 class Reader:
+    """`visits`: what can be played; `notes`: what can't, and why, a sentence each."""
+
     def __init__(self, file):
-        self.visits, self.streams, self.discovery = [Visit()], {}, None
-        with Path(file).open() as lines:
-            for line in lines:
-                entry = json.loads(line)
-                getattr(self, entry["layer"], lambda *_: None)(entry, bytes.fromhex(entry["hex"]))
-
-    @property
-    def visit(self):
-        return self.visits[-1]
-
-    def slac(self, _entry, frame):
-        # EtherType, version, type in little-endian order.
-        request = int.from_bytes(frame[12:14]) == HOMEPLUG and int.from_bytes(frame[15:17], "little") == SLAC_PARM_REQ
-        if request and self.visit.conversations and not self.visit.conversations[-1].pauses:
-            self.visits.append(Visit())
-        self.visit.frames.append(frame)
-
-    def sdp(self, entry, datagram):
-        if entry["sender"] == "vehicle":
-            self.discovery = datagram
-
-    def v2g(self, entry, payload):
-        stream = entry["stream"]
-        if stream not in self.streams:
-            self.open(entry, payload)
-        elif (conversation := self.streams[stream]) is not None:
-            self.go_on(conversation, entry, payload)
-
-    def open(self, entry, payload):
-        """A connection whose beginning was not recorded can't be played."""
+        self.visits, self.notes, self.streams = [], [], {}
+        # The vehicle's request by SDP: the newest, and each vehicle's newest.
+        self.matching, self.discovery = [], {}
         try:
-            exi_fields.offered(payload)
-        except Unreadable:
-            self.streams[entry["stream"]] = None
-            return
-        conversation = Conversation(payload, entry["t"], discovery=self.discovery)
-        self.streams[entry["stream"]] = conversation
-        if self.visit.conversations and clashes(self.visit, conversation):
-            self.visits.append(Visit())
-        self.visit.conversations.append(conversation)
+            read, self.notes = entries(Path(file))
+        except packets.NoCapture as error:
+            read, self.notes = [], [str(error)]
+        for entry in read:
+            getattr(self, entry.layer, lambda _entry: None)(entry)
+        for stream in self.streams.values():
+            if isinstance(stream, Torso) and (words := stream.words()):
+                self.notes.append(words)
+        if not self.visits and self.matching:
+            self.visits.append(Visit(self.matching, discovery=self.discovery.get(None)))
+        if not read and not self.notes:
+            self.notes.append("there is neither SLAC, SDP nor V2G in it")
+        elif not self.visits and not self.notes:
+            self.notes.append("no conversation from its start")
 
-    def go_on(self, conversation, entry, payload):
-        if not conversation.exchanges and conversation.verdict is None and entry["sender"] == "station":
+    def slac(self, entry):
+        self.matching.append((entry.at, entry.octets))
+
+    def sdp(self, entry):
+        if entry.sender == "vehicle":
+            self.discovery[None] = self.discovery[entry.vehicle] = entry.octets
+
+    def tls(self, entry):
+        visit = self.visit_of(entry, None)
+        visit.secured = entry.octets.decode()
+        self.notes.append(f"what was said over {visit.secured} can't be read")
+
+    def v2g(self, entry):
+        stream = entry.stream
+        if stream not in self.streams and entry.octets.startswith(HANDSHAKE_ANSWER):
+            return  # its request was not recorded, and is not needed
+        if stream not in self.streams:
+            self.streams[stream] = self.open(entry)
+        elif isinstance(self.streams[stream], Conversation):
+            self.go_on(self.streams[stream], entry)
+        else:
+            self.streams[stream].kinds.append(entry)
+
+    def open(self, entry):
+        """A connection whose beginning was not recorded can only be played if nothing but the handshake is missing."""
+        try:
+            exi_fields.offered(entry.octets)
+            conversation = Conversation(entry.octets, entry.at)
+        except Unreadable:
+            conversation = without_handshake(entry)
+        if conversation is None:
+            return Torso([entry])
+        self.visit_of(entry, conversation).conversations.append(conversation)
+        conversation.discovery = self.discovery.get(entry.vehicle, self.discovery.get(None))
+        if conversation.offer != entry.octets:
+            self.notes.append("the handshake was not recorded: one that offers what is spoken is played")
+            self.go_on(conversation, entry)
+        return conversation
+
+    def visit_of(self, entry, conversation):
+        """The visit that a connection belongs to: the same vehicle's last one, unless that ended, or began anew
+        with its matching."""
+        mine = [visit for visit in self.visits if entry.vehicle is None or visit.vehicle in (None, entry.vehicle)]
+        last = mine[-1] if mine else None
+        anew = last is None or (conversation and last.conversations and clashes(last))
+        if anew or self.matched_anew(last, entry):
+            last = Visit(self.matching_of(entry), vehicle=entry.vehicle)
+            last.discovery = self.discovery.get(entry.vehicle, self.discovery.get(None))
+            self.visits.append(last)
+        return last
+
+    def matched_anew(self, visit, entry):
+        """Whether a vehicle asked to be matched since the visit's last conversation began, which it did not pause."""
+        if visit.conversations and visit.conversations[-1].pauses:
+            return False
+        began = [one.offered_at for one in visit.conversations] or [entry.at]
+        return any(began[-1] < at < entry.at and mmtype(frame) == SLAC_PARM_REQ for at, frame in self.of(entry))
+
+    def of(self, entry):
+        """The matching's frames, without those of another vehicle, if which is which can be told."""
+        vehicles = {frame[6:12] for _, frame in self.matching if mmtype(frame) == SLAC_PARM_REQ}
+        if entry.vehicle not in vehicles:
+            return self.matching
+        others = vehicles - {entry.vehicle}
+        return [(at, frame) for at, frame in self.matching if not {frame[:6], frame[6:12]} & others]
+
+    def matching_of(self, entry):
+        """The frames up to the start of a connection."""
+        return [(at, frame) for at, frame in self.of(entry) if at <= entry.at]
+
+    def go_on(self, conversation, entry):
+        payload = entry.octets
+        if not conversation.exchanges and conversation.verdict is None and entry.sender == "station":
             conversation.verdict = payload
             return
         try:
             message = exi_fields.message(payload)
         except Unreadable:
             message = None
-        asks = message.name.endswith("Req") if message else entry["sender"] == "vehicle"
+        asks = message.name.endswith("Req") if message else entry.sender == "vehicle"
         if asks:
-            conversation.exchanges.append(Exchange(entry["t"], payload, message))
+            conversation.exchanges.append(Exchange(entry.at, payload, message))
             return
         # A vehicle that does not wait for its answer gets them in order.
         open_one = next((one for one in conversation.exchanges if one.answered_at is None), None)
         if open_one:
-            open_one.answered_at, open_one.answer = entry["t"], message
+            open_one.answered_at, open_one.answer = entry.at, message
 
 
-def clashes(visit, conversation):
-    """Whether it can't be another conversation at the same plug: the one before it ended for good."""
+@dataclasses.dataclass
+class Torso:
+    """A connection whose beginning was not recorded."""
+
+    kinds: list[Entry]
+
+    def words(self):
+        return f"a connection begins in the middle, at {kind_of(self.kinds[0].octets)}, and can't be played"
+
+
+def kind_of(payload):
+    try:
+        return exi_fields.message(payload).name
+    except Unreadable:
+        return "an unreadable message"
+
+
+def without_handshake(entry):
+    """A conversation whose first recorded message is SessionSetupReq: all but the handshake is there."""
+    try:
+        message = exi_fields.message(entry.octets)
+    except Unreadable:
+        return None
+    if message.name != "SessionSetupReq":
+        return None
+    return Conversation(exi_fields.offer_of(message.protocol), entry.at, exi_fields.AGREED)
+
+
+def mmtype(frame):
+    """The type of a HomePlug management message."""
+    return int.from_bytes(frame[15:17], "little") if frame[12:14] == HOMEPLUG.to_bytes(2) else None
+
+
+def clashes(visit):
+    """Whether there can't be another conversation at the same plug: the one before it ended for good."""
     last = visit.conversations[-1]
     return bool(last.exchanges) and not last.pauses and last.exchanges[-1].kind == "SessionStop"

@@ -2,8 +2,8 @@
 
 Usage: cars.py FOLDER [--pace fast|recorded] [--only TEXT] [--keep FILE] [--state FOLDER]
 
-Prints a table, and why each capture that fell short did; ends with 1 if one fell short. --keep writes the
-table into a Markdown file between its markers. See recorded_car.py for how a car is played.
+Prints a table, and why each capture that fell short did; ends with 1 if one fell short. --keep writes its rows
+into the table of a Markdown file, between its markers. See recorded_car.py for how a car is played.
 """
 
 import argparse
@@ -31,7 +31,7 @@ SETTLED_LIMIT = 20
 # A charge loop this long has current, however slowly it rises.
 CURRENT_AFTER_S = 2
 AT_REST = {"finished", "faulted", "connected", "available"}
-COLUMNS = ["car", "capture", "protocol", "recorded to", "played to", "current", "verdict"]
+COLUMNS = ["car", "capture", "SLAC", "protocol", "recorded to", "played to", "current", "verdict"]
 MARKERS = "<!-- cars: begin -->\n", "<!-- cars: end -->"
 
 
@@ -39,16 +39,21 @@ MARKERS = "<!-- cars: begin -->\n", "<!-- cars: end -->"
 class Row:
     car: str
     capture: str
+    matching: str = "–"
     protocol: str = "–"
     recorded: str = "–"
     played: str = "–"
     current: str = "–"
-    verdict: str = "not played: no conversation from its start"
+    verdict: str = "not played"
     short: bool = False
+    # What of the capture was not played, and why.
+    notes: list[str] = dataclasses.field(default_factory=list)
     log: list[str] = dataclasses.field(default_factory=list)
 
     def cells(self):
-        return [self.car, self.capture, self.protocol, self.recorded, self.played, self.current, self.verdict]
+        left_out = f"; {'; '.join(self.notes)}" if self.notes else ""
+        texts = [self.matching, self.protocol, self.recorded, self.played, self.current, self.verdict + left_out]
+        return [self.car, self.capture, *texts]
 
 
 @dataclasses.dataclass
@@ -80,6 +85,16 @@ def judge(conversation, spoken, outcome, after):
     return Judgement(False, "to the end" if stopped else "as far as recorded, then silence")
 
 
+def judge_silence(visit, report, after):
+    """Whether a visit in which nothing readable was said went as far as it should."""
+    if report["ended"]:
+        return Judgement(True, f"falls short: {report['ended']}")
+    if float(after["voltage"]) >= 60 or after["contactors"] != "open":
+        return Judgement(True, f"not safe afterwards: {after['voltage']} V, contactors {after['contactors']}")
+    rest = "what was said over TLS not played" if visit.secured else "then silence"
+    return Judgement(False, f"as far as recorded ({report['reached']}), {rest}")
+
+
 def wanted_current(conversation):
     """The most that the vehicle asked for, amperes."""
     asked = (one.asked for one in conversation.exchanges if one.kind == "CurrentDemand" and one.asked)
@@ -109,9 +124,8 @@ class Gate:
         await self.station.say(f"plug {self.evse}")
         async with asyncio.timeout(VISIT_LIMIT + (recorded_time(visit) if self.pace == "recorded" else 0)):
             await self.station.until(f'vehicle\'s session ended: .* vehicle="ev{self.evse}"', start)
-        after = await self.rest(AT_REST)
-        outcomes = json.loads(report.read_text()) if report.is_file() else []
-        self.enter(row, visit, outcomes, after)
+        after = await self.rest(AT_REST if visit.conversations else None)
+        self.enter(row, visit, json.loads(report.read_text()) if report.is_file() else None, after)
         await self.station.say(f"unplug {self.evse}")
         free = await self.rest({"available"})
         if free["state"] != "available":
@@ -120,24 +134,28 @@ class Gate:
             row.log += [line for line in self.station.lines[start:] if "WARN" in line or "ERROR" in line]
 
     async def rest(self, states):
-        """The status once the EVSE is in one of these states with nothing on its cable; else as it is at last."""
+        """The status once the EVSE is in one of these states (None: any) with nothing on its cable; else as it is at
+        last."""
         status = await self.station.status(self.evse)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SETTLED_LIMIT):
-                while status["state"] not in states or float(status["voltage"]) >= 60:
+                while (states and status["state"] not in states) or float(status["voltage"]) >= 60:
                     await asyncio.sleep(0.05)
                     status = await self.station.status(self.evse)
         return status
 
-    def enter(self, row, visit, outcomes, after):
-        if not outcomes:
+    def enter(self, row, visit, report, after):
+        if report is None:
             row.short, row.verdict = True, "the player failed"
             return
-        for conversation, outcome in zip(visit.conversations, outcomes):
-            judgement = judge(conversation, visit.spoken, outcome, after)
-            if not row.short:
-                row.verdict = judgement.words
-            row.short |= judgement.short
+        row.matching = report["matching"]
+        if not report["outcomes"]:
+            row.protocol = visit.spoken if visit.conversations else "–"
+            row.recorded = reached([(name, len(run)) for name, run in phases(visit)]) if visit.conversations else "–"
+            row.played = report["reached"]
+            self.tell(row, judge_silence(visit, report, after))
+        for conversation, outcome in zip(visit.conversations, report["outcomes"]):
+            self.tell(row, judge(conversation, visit.spoken, outcome, after))
             row.protocol = visit.spoken
             recorded = [(HANDSHAKE, 1)] + [(name, len(run)) for name, run in conversation.phases]
             row.recorded = reached(recorded)
@@ -145,8 +163,20 @@ class Gate:
             if outcome["charge_loop_s"]:
                 row.current = f"{outcome['current_a']:.0f} A"
 
+    def tell(self, row, judgement):
+        if not row.short:
+            row.verdict = judgement.words
+        row.short |= judgement.short
+
+
+def phases(visit):
+    return [phase for conversation in visit.conversations for phase in conversation.phases]
+
 
 def recorded_time(visit):
+    """Seconds, as far as they are played in the vehicle's own time."""
+    if not visit.conversations:
+        return 0
     ends = [one.exchanges[-1].at if one.exchanges else one.offered_at for one in visit.conversations]
     return ends[-1] - visit.conversations[0].offered_at
 
@@ -156,7 +186,7 @@ def topology(folders):
     text = f"evses = {len(SPOKEN)}\n"
     for evse, (protocol, name) in enumerate(SPOKEN.items(), 1):
         program = [*AFTERWARDS, sys.executable, str(PLAYER), str(folders[protocol])]
-        text += f"[[evse]]\nvehicle.program = {program}\n"
+        text += f"[[evse]]\nvehicle.program = {program}\nvehicle.matches = true\n"
         text += f'[config.secc.{evse}]\nprotocols = ["{name}"]\n'
     return text
 
@@ -168,13 +198,16 @@ async def drive(files, folder, pace, tell=lambda row: None):
         one.mkdir(parents=True, exist_ok=True)
     rows, queues = [], collections.defaultdict(list)
     for car, file in files:
-        rows.append(Row(car, file.stem))
-        visits = capture.visits(file)
+        reader = capture.Reader(file)
+        rows.append(Row(car, file.stem, notes=reader.notes))
+        visits = reader.visits
         for number, visit in enumerate(visits):
             if visit.spoken in SPOKEN:
                 queues[visit.spoken].append((rows[-1], file.resolve(), number, visit, number == len(visits) - 1))
             else:
                 rows[-1].protocol, rows[-1].verdict = visit.spoken, "not played: not spoken here"
+        if not visits:
+            tell(rows[-1])
 
     async def one_by_one(gate, queue):
         for row, file, number, visit, last in queue:
@@ -191,16 +224,24 @@ async def drive(files, folder, pace, tell=lambda row: None):
 
 
 def table(rows):
-    lines = [COLUMNS, ["---"] * len(COLUMNS), *(row.cells() for row in rows)]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    """Markdown of rows of cells."""
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in [COLUMNS, ["---"] * len(COLUMNS), *rows])
 
 
 def keep(rows, file):
-    """Puts the table into a document, between its markers."""
+    """Puts the rows into a document's table, between its markers, in place of those of the same captures."""
     begin, end = MARKERS
     before, rest = file.read_text().split(begin)
-    _, after = rest.split(end)
-    file.write_text(f"{before}{begin}\n{table(rows)}\n{end}{after}")
+    old, after = rest.split(end)
+    kept = {tuple(cells[:2]): cells for line in old.splitlines() if len(cells := split(line)) == len(COLUMNS)}
+    kept.pop(tuple(COLUMNS[:2]), None)
+    kept.pop(("---", "---"), None)
+    kept.update((tuple(row[:2]), row) for row in rows)
+    file.write_text(f"{before}{begin}\n{table(kept[key] for key in sorted(kept))}\n{end}{after}")
+
+
+def split(line):
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
 
 
 def main():
@@ -213,12 +254,13 @@ def main():
     options = parser.parse_args()
     files = [(car, file) for car, file in capture.captures(options.folder) if re.search(options.only, str(file))]
     if not files:
-        print(f"cars: skipped, there are no captures in {options.folder}")
-        return 0
+        print(f"cars: there are no captures in {options.folder}", file=sys.stderr)
+        return 2
     with tempfile.TemporaryDirectory() as temporary:
         state = options.state or Path(temporary)
         rows = asyncio.run(drive(files, state, options.pace, lambda row: print(*row.cells(), sep=" | ", flush=True)))
-    print(f"\n{table(rows)}")
+    cells = [row.cells() for row in rows]
+    print(f"\n{table(cells)}")
     short = [row for row in rows if row.short]
     for row in short:
         print(f"{row.car} {row.capture}: {row.verdict}", *row.log, sep="\n    ")
@@ -226,7 +268,7 @@ def main():
     whole = len(rows) - len(short) - unplayed
     print(f"{whole} captures went as far as they should, {len(short)} fell short, {unplayed} cannot be played")
     if options.keep:
-        keep(rows, options.keep)
+        keep(cells, options.keep)
     return 1 if short else 0
 
 

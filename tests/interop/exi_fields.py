@@ -381,6 +381,38 @@ def offered(payload):
     return namespaces
 
 
+class Writer:
+    """The few bits of a handshake that was not recorded."""
+
+    def __init__(self):
+        self.bits = self.length = 0
+
+    def put(self, value, count):
+        self.bits, self.length = self.bits << count | value, self.length + count
+        return self
+
+    def octets(self):
+        rest = -self.length % 8
+        return (self.bits << rest).to_bytes((self.length + rest) // 8)
+
+
+# A supportedAppProtocolRes with OK_SuccessfulNegotiation for SchemaID 1, as recorded stations wrote it.
+AGREED = bytes.fromhex("80400040")
+
+
+def offer_of(protocol):
+    """A supportedAppProtocolReq that offers this protocol, version 2.0, under SchemaID 1 and priority 1."""
+    namespace = next(name for name, known in NAMESPACES.items() if known == protocol)
+    # EXI header, document, AppProtocol, its first element, the characters' event.
+    offer = Writer().put(0x80, 8).put(0, 2).put(0, 1).put(0, 1).put(0, 1).put(len(namespace) + 2, 8)
+    for letter in namespace.encode():
+        offer.put(letter, 8)
+    for value in (2, 0, 1):  # of 8 bits, each between the end of what was before, its own start and characters
+        offer.put(0, 3).put(value, 8)
+    # Priorities count from 1; AppProtocol ends, and no other follows.
+    return offer.put(0, 3).put(0, 5).put(0, 2).put(1, 2).octets()
+
+
 def negotiated(payload):
     """What a supportedAppProtocolRes says: its code, and the SchemaID or None."""
     fields = read(handshake(payload, 1), [{"ResponseCode": NEGOTIATION}, Optional(SchemaID=within(0, 255))])

@@ -3,7 +3,8 @@
 Usage: recorded_car.py FOLDER
 
 FOLDER/visit.json says what to play: {"file": a capture, "visit": which of its visits, "pace": "recorded" or
-"fast"}. What came of it is written to FOLDER/report.json. Each request goes out as it was recorded but for
+"fast"}. What came of it is written to FOLDER/report.json. It is matched by the frames that were recorded, or, where
+there are none that lead to a match, by made-up ones (recorded_slac.py). Each request goes out as it was recorded but for
 the session id, which is the one this station gave. Where the vehicle asked again because it was not yet
 answered Finished, it now asks as often as this station makes it. Its battery has the voltage that the
 recorded station measured.
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import capture
 import exi_fields
+import recorded_slac
 from capture import HANDSHAKE, ONGOING_LIMIT
 
 DISCOVERY_PORT = 15118
@@ -47,6 +49,10 @@ ASKING_AGAIN_S = 0.1
 BATTERY_OHMS = 0.08
 # A battery's voltage moves no faster, however fast a session is played.
 BATTERY_V_PER_S = 20
+# Which frames the matching was played with.
+RECORDED, INCOMPLETE, MADE_UP = "recorded", "made up: incomplete in the recording", "made up"
+# How far a visit without a conversation went.
+SOUNDED, MATCHED, DISCOVERY = "sounds", "match", "SDP"
 ENERGISED = {"CableCheck", "PreCharge", "PowerDelivery(Start)", "CurrentDemand"}
 
 
@@ -83,6 +89,25 @@ class Outcome:
     current_a: float = 0.0
 
 
+@dataclasses.dataclass
+class Report:
+    """What came of a visit: which frames the matching was played with, how far it went, and why no farther."""
+
+    matching: str = ""
+    reached: str = "nothing"
+    ended: str | None = None
+    outcomes: list[Outcome] = dataclasses.field(default_factory=list)
+
+
+def run_to_play(visit):
+    """The matching's run, and whose it is."""
+    run = recorded_slac.run_of(visit.frames)
+    whole = run and run.of(recorded_slac.SOUND) and run.of(recorded_slac.MATCH_REQ)
+    if run and (whole or not (visit.conversations or visit.secured)):
+        return run, RECORDED
+    return recorded_slac.made_up(), INCOMPLETE if visit.frames else MADE_UP
+
+
 class Battery:
     """The battery of the simulated vehicle: it follows what was measured, at a battery's pace."""
 
@@ -117,18 +142,38 @@ class Vehicle:
         self.session_ids = {}
 
     async def play(self, visit):
-        """The outcomes of a visit's conversations, up to the first that this station ended."""
-        outcomes = []
+        """The matching, then the visit's conversations up to the first that this station ended."""
+        report = Report()
+        try:
+            linked = await self.match(visit, report)
+            if linked and not visit.conversations and visit.discovery:
+                await self.discover(visit.discovery)
+                report.reached = DISCOVERY
+        except (Ended, recorded_slac.NotMatched) as ended:
+            report.ended = str(ended)
+        if report.ended or not linked:
+            return report
         for conversation in visit.conversations:
-            outcomes.append(Outcome())
+            outcome = Outcome()
+            report.outcomes.append(outcome)
             try:
-                await self.converse(conversation, outcomes[-1])
+                await self.converse(conversation, outcome)
             except Ended as ended:
-                outcomes[-1].ended = str(ended)
-            refused = outcomes[-1].refused or (HANDSHAKE, "")
-            if outcomes[-1].ended or refused[0] != HANDSHAKE:
+                outcome.ended = str(ended)
+            refused = outcome.refused or (HANDSHAKE, "")
+            if outcome.ended or refused[0] != HANDSHAKE:
                 break
-        return outcomes
+        return report
+
+    async def match(self, visit, report):
+        """Whether the vehicle is in the station's network: by its own recorded frames, if they lead there."""
+        run, report.matching = run_to_play(visit)
+        if run.attenuation:
+            switch("attenuation " + " ".join(map(str, run.attenuation)))
+        vehicle = recorded_slac.Vehicle(self.interface, run, self.recorded_pace)
+        matched = await asyncio.to_thread(vehicle.match)
+        report.reached = MATCHED if matched else SOUNDED
+        return matched
 
     async def converse(self, conversation, outcome):
         address = await self.discover(conversation.discovery or DISCOVERY_REQUEST)
@@ -357,9 +402,8 @@ class Session:
 async def main(folder):
     what = json.loads((folder / "visit.json").read_text())
     visit = capture.visits(what["file"])[what["visit"]]
-    outcomes = await Vehicle(os.environ["NETWORK_INTERFACE"], what["pace"]).play(visit)
-    report = [dataclasses.asdict(outcome) for outcome in outcomes]
-    (folder / "report.json").write_text(json.dumps(report))
+    report = await Vehicle(os.environ["NETWORK_INTERFACE"], what["pace"]).play(visit)
+    (folder / "report.json").write_text(json.dumps(dataclasses.asdict(report)))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ import capture
 import cars
 import exi_fields
 import pytest
+import recorded_car
+import recorded_slac
 from conftest import ROOT
 from exi_fields import ISO2
 
@@ -123,6 +125,46 @@ def test_a_session_that_falls_short_is_told_and_another_is_not(outcome, after, r
     assert (words or "") in judgement.words
 
 
+@pytest.mark.parametrize(
+    ("report", "after", "words"),
+    [
+        ({"reached": "SDP"}, {}, None),
+        ({"ended": "no attenuation within 1.2 s"}, {}, "no attenuation"),
+        ({"reached": "match"}, {"contactors": "closed"}, "not safe"),
+    ],
+)
+def test_a_visit_without_a_conversation_is_judged_by_its_matching(report, after, words):
+    silent = types.SimpleNamespace(secured=None)
+    judgement = cars.judge_silence(silent, {"ended": None, "reached": "nothing"} | report, SAFE | after)
+    assert judgement.short == (words is not None)
+    assert (words or f"as far as recorded ({report.get('reached')}), then silence") in judgement.words
+
+
+def test_the_matching_that_is_played_is_the_recorded_one_if_it_leads_to_the_conversation():
+    whole = recorded_slac.made_up().frames
+    talked = [capture.Conversation(b"", 0.0)]
+
+    def played(frames, conversations):
+        run, whose = recorded_car.run_to_play(capture.Visit(frames, conversations))
+        return len(run.frames), whose
+
+    assert played(whole, talked) == (len(whole), recorded_car.RECORDED)
+    assert played(whole[:9], []) == (9, recorded_car.RECORDED)
+    assert played(whole[:9], talked) == (len(whole), recorded_car.INCOMPLETE)
+    assert played([], talked) == (len(whole), recorded_car.MADE_UP)
+
+
+def test_what_is_kept_replaces_the_rows_of_the_same_captures(tmp_path):
+    document, (begin, end) = tmp_path / "a.md", cars.MARKERS
+    document.write_text(f"before\n{begin}{end}\nafter\n")
+    rest = ["recorded", ISO2, "SessionStop", "SessionStop", "–", "to the end"]
+    cars.keep([["b", "1", *rest], ["a", "1", *rest]], document)
+    cars.keep([["b", "1", *rest[:-1], "falls short"]], document)
+    lines = document.read_text().splitlines()
+    assert [line.split(" | ")[0] for line in lines[3:7]] == ["| car", "| ---", "| a", "| b"]
+    assert (lines[0], lines[-1], lines[6].endswith("| falls short |")) == ("before", "after", True)
+
+
 def complete(file):
     """How many requests a capture has, if it is one direct-current session to its end."""
     visits = capture.visits(file)
@@ -146,6 +188,6 @@ def shortest(protocol):
 def test_the_shortest_complete_recording_of_each_protocol_drives_to_its_end(tmp_path):
     files = [shortest(protocol) for protocol in cars.SPOKEN]
     rows = asyncio.run(asyncio.wait_for(cars.drive(files, tmp_path, "fast"), 150))
-    print(cars.table(rows), (tmp_path / "station.log").read_text(), sep="\n")
-    assert [row.verdict for row in rows] == ["to the end"] * len(files)
+    print(cars.table(row.cells() for row in rows), (tmp_path / "station.log").read_text(), sep="\n")
+    assert [(row.matching, row.verdict) for row in rows] == [("recorded", "to the end")] * len(files)
     assert not any(row.short for row in rows)

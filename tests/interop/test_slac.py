@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from conftest import play
+from station import station_of
 
 POWERLINE = Path(__file__).with_name("powerline.py")
 NAME, PATH = "org.voltry.Secc.N1", "/org/voltry/ev_link/1"
@@ -104,6 +105,23 @@ def test_pev_is_matched_and_started_anew_when_it_leaves(station, tmp_path):
 
             await until("a key for the next vehicle", renewed)
             assert await secc.get(PATH, DEVICE, "Faults") == []
+
+    play(scenario(), 60)
+
+
+def test_pev_matches_itself_with_a_simulated_station(tmp_path):
+    """voltry-sim lets a vehicle's own program match, and the station hears it as weakly as the program says."""
+    profile = subprocess.run(["pev", "-c"], check=True, capture_output=True, text=True).stdout
+    (tmp_path / "pev.ini").write_text(re.sub(r"settle time = \d+", "settle time = 1", profile))
+    matching = f"echo attenuation 25; exec pev -i $NETWORK_INTERFACE -p {tmp_path}/pev.ini -x"
+    topology = f"[[evse]]\nvehicle.program = {['sh', '-c', matching]}\nvehicle.matches = true\n"
+
+    async def scenario():
+        async with station_of(tmp_path, topology) as station:
+            await station.say("plug 1")
+            matched = await station.until(r'matched vehicle=.* attenuation="(\S+) dB"')
+            assert float(matched[1]) == 25
+            await station.until("powerline link up")
 
     play(scenario(), 60)
 
