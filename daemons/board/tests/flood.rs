@@ -41,7 +41,7 @@ impl Rig {
         let file = folder.path().join("voltry.toml");
         std::fs::write(&file, format!("[board.1]\ndevice = {:?}\n", ttyname(&pair.slave).unwrap())).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_voltry-board"));
-        command.arg("--config").arg(&file).args(["--bus", &bus.1]);
+        command.arg("--config").arg(&file).args(["--bus", &bus.address]);
         let board = Watched::start(&mut command, folder.path().join("log"));
         let connection = bus.connect_to(NAME).await;
         let line = File::from(pair.master);

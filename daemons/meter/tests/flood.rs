@@ -41,7 +41,7 @@ impl Rig {
         );
         std::fs::write(&file, config).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_voltry-meter"));
-        command.arg("grid").arg("--config").arg(&file).args(["--bus", &bus.1]);
+        command.arg("grid").arg("--config").arg(&file).args(["--bus", &bus.address]);
         let meter = Watched::start(&mut command, folder.path().join("log"));
         let connection = bus.connect_to(NAME).await;
         Self { meter, connection, _bus: bus, _folder: folder }

@@ -20,7 +20,7 @@ async fn it_takes_its_name_and_ends_when_it_is_asked_to() {
     );
     std::fs::write(folder.path().join("voltry.toml"), config).unwrap();
     let mut daemon = Command::new(env!("CARGO_BIN_EXE_voltry-ocpp"))
-        .args(["--bus", &bus.1, "--config"])
+        .args(["--bus", &bus.address, "--config"])
         .arg(folder.path())
         .stderr(Stdio::null())
         .spawn()

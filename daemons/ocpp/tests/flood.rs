@@ -41,7 +41,7 @@ impl Rig {
         );
         std::fs::write(&file, text).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_voltry-ocpp"));
-        command.arg("--config").arg(&file).args(["--bus", &bus.1]);
+        command.arg("--config").arg(&file).args(["--bus", &bus.address]);
         let ocpp = Watched::start(&mut command, folder.path().join("log"));
         let (stream, _) =
             tokio::time::timeout(Duration::from_secs(20), listener.accept()).await.unwrap().unwrap();

@@ -40,7 +40,7 @@ impl Rig {
         );
         std::fs::write(&file, config).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_voltry-power"));
-        command.arg("--config").arg(&file).args(["--bus", &bus.1]);
+        command.arg("--config").arg(&file).args(["--bus", &bus.address]);
         let power = Watched::start(&mut command, folder.path().join("log"));
         let connection = bus.connect_to(NAME).await;
         let (said, adapter): (ReadHalf<SerialStream>, _) = tokio::io::split(master);

@@ -5,245 +5,35 @@
 mod bench;
 #[path = "daemon/certificates.rs"]
 mod certificates;
+mod evse;
 mod pki;
+#[path = "../../../tests/private_bus.rs"]
+mod private_bus;
+#[path = "daemon/rig.rs"]
+mod rig;
 #[path = "daemon/tls.rs"]
 mod tls;
 
-use std::future::Future;
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bench::*;
 use futures_util::StreamExt as _;
 use iso15118::app_protocol::SupportedAppProtocolReq;
-use iso15118::iso2::{self, BodyChoice as B, ChargeProgress, ChargingSession, EVSEProcessing, ResponseCode};
+use iso15118::iso2::{self, BodyChoice as B, ChargeProgress, ChargingSession, EVSEProcessing};
 use iso15118::message::Message;
-use iso15118::sdp;
-use iso15118::session::Connection as V2g;
 use iso15118::{Protocol, Protocols};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpStream, UdpSocket};
-use tokio::sync::Mutex;
+use private_bus::Bus;
+use rig::*;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use voltry_bus::{
-    Authorization, ChargeLimits, EvLink1Proxy, EvseLimits, EvseStatusCode, Isolation, LinkPhase,
-    MeterRegister, PhaseAnswer, Present, V2gConversation, V2gLog1Proxy, V2gMessage, VehicleNeeds,
+    ChargeLimits, EvseLimits, LinkPhase, MeterRegister, Present, V2gConversation, V2gLog1Proxy, V2gMessage,
+    VehicleNeeds,
 };
 use voltry_secc::bus;
-use voltry_secc::config::configure;
-use voltry_secc::link::Link;
 use voltry_secc::transcript::Said;
 use voltry_secc::v2g_log::V2gLog;
 use voltry_service::clock::now;
-use voltry_service::{Config, Device, Identity};
-
-const NAME: &str = "org.voltry.Secc.N1";
-const PATH: &str = "/org/voltry/ev_link/1";
-
-/// The discovery port is one for all.
-static ALONE: Mutex<()> = Mutex::const_new(());
-
-/// A `dbus-daemon` of our own; it ends with the test.
-struct Bus {
-    process: Child,
-    address: String,
-}
-
-impl Bus {
-    fn start() -> Self {
-        let mut process = Command::new("dbus-daemon")
-            .args(["--session", "--nofork", "--print-address"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("dbus-daemon is installed");
-        let mut address = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut address).unwrap();
-        Self { process, address: address.trim().to_owned() }
-    }
-
-    async fn connect(&self) -> zbus::Connection {
-        zbus::connection::Builder::address(self.address.as_str()).build().await.unwrap()
-    }
-}
-
-impl Drop for Bus {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-}
-
-async fn with_daemon<F: Future<Output = ()>>(scenario: impl FnOnce(EvLink1Proxy<'static>) -> F) {
-    with_daemon_of("[secc.1]\ninterface = \"lo\"\nevse_id = \"DE*VOL*E1\"", scenario).await;
-}
-
-/// Runs a scenario against the daemon's task of this configuration, with an evse that grants
-/// everything at once.
-async fn with_daemon_of<F: Future<Output = ()>>(
-    text: &str,
-    scenario: impl FnOnce(EvLink1Proxy<'static>) -> F,
-) {
-    let _alone = ALONE.lock().await;
-    let bus = Bus::start();
-    let (server, client) = (bus.connect().await, bus.connect().await);
-    server.request_name(NAME).await.unwrap();
-    let settings = configure(&Config::parse([("voltry.toml", text)]).unwrap(), "1").unwrap().settings;
-    let device = Device::serve(&server, PATH, Identity::default()).await.unwrap();
-    let (publisher, cell) = bus::serve(&server, PATH).await.unwrap();
-    let log = V2gLog::serve(&server, PATH).await.unwrap();
-    let mut link = Link::new(settings, device, publisher, cell, log);
-    link.load_certificates(now());
-    link.look(now());
-    let proxy = EvLink1Proxy::builder(&client)
-        .destination(NAME)
-        .path(PATH)
-        .cache_properties(zbus::proxy::CacheProperties::No)
-        .build()
-        .await
-        .unwrap();
-    let mut entries = proxy.receive_phase_entered().await.unwrap();
-    let evse = proxy.clone();
-    let grant_everything = async {
-        let mut phase = 0;
-        let mut tick = tokio::time::interval(Duration::from_millis(50));
-        loop {
-            tokio::select! {
-                Some(entry) = entries.next() => {
-                    phase = entry.args().unwrap().entry().counter;
-                    present(&evse, phase).await;
-                    evse.answer(phase, PhaseAnswer::Finished).await.unwrap();
-                }
-                _ = tick.tick() => present(&evse, phase).await,
-            }
-        }
-    };
-    tokio::select! {
-        ended = link.serve() => panic!("{ended:?}"),
-        () = grant_everything => {}
-        done = tokio::time::timeout(Duration::from_secs(20), scenario(proxy)) => done.expect("in time"),
-    }
-}
-
-async fn present(evse: &EvLink1Proxy<'_>, phase: u64) {
-    let present = Present {
-        phase,
-        voltage: 400.0,
-        current: 100.0,
-        isolation: Isolation::Valid,
-        status: EvseStatusCode::Ready,
-        voltage_limited: false,
-        current_limited: false,
-        power_limited: false,
-        at: now().as_micros(),
-    };
-    evse.set_present(present).await.unwrap();
-}
-
-async fn attach(evse: &EvLink1Proxy<'_>) {
-    let limits = EvseLimits {
-        voltage_min: 150.0,
-        voltage_max: 1000.0,
-        current_min: 0.0,
-        current_max: 200.0,
-        power_max: 60_000.0,
-    };
-    evse.set_limits(limits).await.unwrap();
-    evse.set_authorization(Authorization::Granted).await.unwrap();
-    evse.attach().await.unwrap();
-    until(evse, LinkPhase::Listening).await;
-}
-
-async fn until(evse: &EvLink1Proxy<'_>, phase: LinkPhase) {
-    while evse.phase().await.unwrap() != phase {
-        tokio::task::yield_now().await;
-    }
-}
-
-/// A stream of bytes, protected or not.
-trait Stream: AsyncRead + AsyncWrite + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
-
-struct Vehicle {
-    stream: Box<dyn Stream>,
-    v2g: V2g,
-    id: Vec<u8>,
-}
-
-impl Vehicle {
-    async fn discover() -> Option<sdp::Response> {
-        Self::discover_by(sdp::Request::PLAIN).await
-    }
-
-    async fn discover_by(request: sdp::Request) -> Option<sdp::Response> {
-        let socket = UdpSocket::bind("[::1]:0").await.unwrap();
-        let mut frame = [0; 64];
-        let length = request.write_frame(&mut frame, false).unwrap();
-        socket.send_to(&frame[..length], "[::1]:15118").await.unwrap();
-        let mut answer = [0; 64];
-        let received = tokio::time::timeout(Duration::from_millis(250), socket.recv(&mut answer)).await;
-        let length = received.ok()?.unwrap();
-        Some(sdp::Response::from_frame(&answer[..length]).unwrap())
-    }
-
-    async fn connect() -> Self {
-        let station = Self::discover().await.expect("discovery is answered");
-        let stream = TcpStream::connect((station.ipv6(), station.port)).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self { stream: Box::new(stream), v2g: V2g::new(), id: vec![0; 8] }
-    }
-
-    async fn set_up(&mut self) {
-        let offer = SupportedAppProtocolReq::advertising(Protocols::only(Protocol::Iso2));
-        self.exchange(Message::AppProtocolReq(Box::new(offer))).await.unwrap();
-        self.v2g.set_protocol(Protocol::Iso2);
-        let answer = self.ask(session_setup()).await;
-        assert_eq!(code(&answer), ResponseCode::OKNewSessionEstablished);
-    }
-
-    async fn exchange(&mut self, message: Message) -> Option<Message> {
-        self.v2g.send(&message).unwrap();
-        self.stream.write_all(&self.v2g.take_transmit()).await.ok()?;
-        let mut buffer = [0; 1024];
-        loop {
-            if let Some(answer) = self.v2g.next_message().unwrap() {
-                return Some(answer);
-            }
-            let length = self.stream.read(&mut buffer).await.ok().filter(|length| *length > 0)?;
-            self.v2g.receive(&buffer[..length]).unwrap();
-        }
-    }
-
-    async fn ask(&mut self, body: B) -> B {
-        let name = body.name();
-        let header = iso2::MessageHeader { session_id: self.id.clone(), notification: None, signature: None };
-        let message = iso2::V2GMessage { header, body: iso2::Body { choice: Some(body) } };
-        let document = iso2::Document::V2GMessage(message);
-        let answer = self.exchange(Message::Iso2(Box::new(document))).await;
-        let Some(Message::Iso2(document)) = answer else { panic!("no answer to {name}") };
-        let iso2::Document::V2GMessage(whole) = *document else { panic!("no message") };
-        self.id = whole.header.session_id;
-        whole.body.choice.unwrap()
-    }
-
-    async fn ok(&mut self, body: B) -> B {
-        let name = body.name();
-        let answer = self.ask(body).await;
-        assert_eq!(code(&answer), ResponseCode::OK, "{name}");
-        answer
-    }
-
-    async fn charge(&mut self) {
-        self.set_up().await;
-        self.ok(service_discovery()).await;
-        self.ok(payment()).await;
-        self.ok(authorization()).await;
-        self.ok(parameters()).await;
-        self.ok(cable_check()).await;
-        self.ok(pre_charge()).await;
-        self.ok(power_delivery(ChargeProgress::Start)).await;
-    }
-}
+use voltry_service::{Device, Identity};
 
 #[tokio::test]
 async fn what_a_vehicle_says_of_itself_is_there_to_read_until_its_conversation_is_over() {
@@ -553,17 +343,7 @@ async fn values_that_are_none_are_refused_at_the_bus() {
         assert!(matches!(evse.set_limits(bad).await, Err(voltry_bus::Error::OutOfRange(_))));
         let bad = EvseLimits { voltage_min: 10.0, ..EvseLimits::default() };
         assert!(matches!(evse.set_limits(bad).await, Err(voltry_bus::Error::OutOfRange(_))));
-        let mut present = Present {
-            phase: 1,
-            voltage: f64::NAN,
-            current: 0.0,
-            isolation: Isolation::Valid,
-            status: EvseStatusCode::Ready,
-            voltage_limited: false,
-            current_limited: false,
-            power_limited: false,
-            at: 1,
-        };
+        let mut present = Present { voltage: f64::NAN, ..evse::present(1) };
         assert!(matches!(evse.set_present(present).await, Err(voltry_bus::Error::OutOfRange(_))));
         (present.voltage, present.at) = (400.0, now().as_micros() + 60_000_000);
         let future = evse.set_present(present).await;

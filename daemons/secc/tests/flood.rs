@@ -41,7 +41,7 @@ impl Rig {
         let file = folder.path().join("voltry.toml");
         std::fs::write(&file, "[secc.1]\ninterface = 'lo'\nevse_id = 'DE*VOL*E1'\n").unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_voltry-secc"));
-        command.arg("1").arg("--config").arg(&file).args(["--bus", &bus.1]);
+        command.arg("1").arg("--config").arg(&file).args(["--bus", &bus.address]);
         let secc = Watched::start(&mut command, folder.path().join("log"));
         let connection = bus.connect_to(NAME).await;
         Self { secc, connection, _bus: bus, _folder: folder, _alone: alone }

@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "tests")]
 
 mod bench;
+mod evse;
 #[path = "hostile_vehicle/malice.rs"]
 mod malice;
 #[path = "hostile_vehicle/process.rs"]

@@ -2,58 +2,22 @@
 
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "tests")]
 
+#[path = "matching/malformed.rs"]
+mod malformed;
+#[path = "matching/modem.rs"]
+mod modem;
 #[path = "slac/mod.rs"]
 mod world;
 
 use std::time::Duration;
 
-use iso15118::slac::{
-    AttenCharRsp, AttenProfileInd, Mmtype, Mmv, MnbcSoundInd, SetKeyCnf, SlacMatchReq, SlacParmReq,
-    StartAttenCharInd,
-};
+use iso15118::slac::Mmtype;
 use voltry_bus::{PilotOutput, PowerlineState};
 use voltry_secc::slac::wire::{Mac, ModemKind};
 use voltry_secc::slac::{Cause, Event};
-use world::{MODEM, Modem, STATION, Vehicle, World, frame, key_set, matching, profile};
+use world::*;
 
 const SECOND: Duration = Duration::from_secs(1);
-
-fn parm_req(from: Mac, run: [u8; 8]) -> Vec<u8> {
-    let mut payload = [0; SlacParmReq::LEN];
-    SlacParmReq { run_id: run }.encode(&mut payload).unwrap();
-    frame([0xff; 6], from, Mmv::Av1_1, Mmtype::SlacParmReq, &payload)
-}
-
-fn start_atten(from: Mac, run: [u8; 8]) -> Vec<u8> {
-    let mut payload = [0; StartAttenCharInd::LEN];
-    let ind =
-        StartAttenCharInd { num_sounds: 10, timeout: 6, resp_type: 1, forwarding_sta: from, run_id: run };
-    ind.encode(&mut payload).unwrap();
-    frame([0xff; 6], from, Mmv::Av1_1, Mmtype::StartAttenCharInd, &payload)
-}
-
-fn atten_char_rsp(from: Mac, run: [u8; 8]) -> Vec<u8> {
-    let mut payload = [0; AttenCharRsp::LEN];
-    let rsp =
-        AttenCharRsp { source_address: from, run_id: run, source_id: [0; 17], resp_id: [0; 17], result: 0 };
-    rsp.encode(&mut payload).unwrap();
-    frame(STATION, from, Mmv::Av1_1, Mmtype::AttenCharRsp, &payload)
-}
-
-fn match_req(from: Mac, run: [u8; 8]) -> Vec<u8> {
-    let mut payload = [0; SlacMatchReq::LEN];
-    let request =
-        SlacMatchReq { pev_id: [0; 17], pev_mac: from, evse_id: [0; 17], evse_mac: STATION, run_id: run };
-    request.encode(&mut payload).unwrap();
-    frame(STATION, from, Mmv::Av1_1, Mmtype::SlacMatchReq, &payload)
-}
-
-fn sound(from: Mac, run: [u8; 8]) -> Vec<u8> {
-    let mut payload = [0; MnbcSoundInd::LEN];
-    let ind = MnbcSoundInd { sender_id: [0; 17], remaining_sound_count: 0, run_id: run, random: [7; 16] };
-    ind.encode(&mut payload).unwrap();
-    frame([0xff; 6], from, Mmv::Av1_1, Mmtype::MnbcSoundInd, &payload)
-}
 
 /// A vehicle sounds so often, and the modem hears it so weakly.
 fn sounds(world: &mut World, from: Mac, run: [u8; 8], times: usize, db: u8) {
@@ -94,31 +58,6 @@ fn a_vehicle_gets_the_modems_key_and_the_link_comes_up() {
     world.until(SECOND / 2, "a link", is_up);
     let measured = |event: &Event| matches!(event, Event::Measured { attenuation: 300, sounds: 10, .. });
     assert!(world.saw(measured), "{:?}", world.events);
-}
-
-#[test]
-fn every_kind_of_modem_tells_its_link_in_its_own_words() {
-    for kind in [ModemKind::Qca7000, ModemKind::Cg5317, ModemKind::Generic] {
-        let mut world = World::new(kind);
-        world.slac.attach(world.now);
-        world.start(Vehicle::new(1, 30));
-        world.until(3 * SECOND, "a match", |world| world.vehicles[0].key.is_some());
-        world.run(SECOND);
-        assert_eq!(is_up(&world), kind == ModemKind::Generic, "{kind:?}");
-        world.modem.link = true;
-        world.until(SECOND, "a link", is_up);
-    }
-}
-
-#[test]
-fn a_modem_that_takes_the_key_says_zero_or_one() {
-    for result in [0, 1] {
-        let mut world = World::new(ModemKind::Qca7000);
-        world.modem.result = result;
-        world.slac.detach();
-        world.run(SECOND / 10);
-        assert!(world.saw(|event| *event == Event::ModemReady(MODEM)));
-    }
 }
 
 #[test]
@@ -375,31 +314,6 @@ fn lost_sounds_are_reported_by_those_that_came() {
 }
 
 #[test]
-fn a_modem_that_measures_nothing_is_told_of_and_nothing_is_invented() {
-    let mut world = World::attached();
-    world.modem.measures = false;
-    world.start(Vehicle::new(1, 30));
-    world.run(3 * SECOND);
-    assert_eq!(world.count(Mmtype::AttenCharInd), 0);
-    assert!(world.saw(|event| matches!(event, Event::NotMeasured([.., 1]))));
-}
-
-#[test]
-fn attenuation_counts_only_from_our_own_modem() {
-    let mut world = World::attached();
-    world.modem.measures = false;
-    world.start(Vehicle::new(1, 30));
-    for _ in 0..10 {
-        world.run(SECOND / 20);
-        let (vehicle, stranger) = (world.vehicles[0].mac, [0x00, 0x01, 0x87, 0, 0, 0x66]);
-        world.inject(&profile(stranger, vehicle, 1));
-        world.inject(&profile(vehicle, vehicle, 1));
-    }
-    world.run(3 * SECOND);
-    assert_eq!(world.count(Mmtype::AttenCharInd), 0);
-}
-
-#[test]
 fn the_stations_own_wiring_is_taken_off() {
     let mut world = World::with(voltry_secc::slac::Matching {
         attenuation_offset_db: 10,
@@ -488,132 +402,4 @@ fn a_vehicles_datagram_proves_the_link_before_the_modem_does() {
     world.until(3 * SECOND, "a match", |world| world.vehicles[0].key.is_some());
     world.slac.heard_data(world.now);
     assert!(world.slac.is_linked());
-}
-
-#[test]
-fn a_link_is_lost_when_the_modem_says_so_twice() {
-    let mut world = linked(30);
-    world.modem.link = false;
-    world.run(Duration::from_millis(1500));
-    assert!(is_up(&world), "once is not enough");
-    world.until(2 * SECOND, "a lost link", |world| {
-        world.saw(|event| matches!(event, Event::LinkLost([.., 1])))
-    });
-    assert_eq!(world.slac.state(), PowerlineState::Reinitialising);
-}
-
-#[test]
-fn a_silent_modem_is_told_of_once_and_asked_on() {
-    let mut world = World::new(ModemKind::Qca7000);
-    world.modem.answers = false;
-    world.slac.detach();
-    world.run(30 * SECOND);
-    let told = world.events.iter().filter(|(_, event)| *event == Event::ModemSilent).count();
-    assert_eq!((told, world.slac.state()), (1, PowerlineState::ModemSilent));
-    world.modem.answers = true;
-    world.run(2 * SECOND);
-    assert_eq!(world.slac.state(), PowerlineState::Idle);
-}
-
-#[test]
-fn a_modem_that_started_anew_is_given_a_key_again() {
-    let mut world = World::new(ModemKind::Qca7000);
-    world.run(6 * SECOND);
-    let keys = world.modem.keys.len();
-    world.modem.answers = false;
-    world.run(30 * SECOND);
-    assert!(world.saw(|event| *event == Event::ModemSilent));
-    world.modem.answers = true;
-    world.run(2 * SECOND);
-    assert_eq!(world.modem.keys.len(), keys + 1);
-}
-
-#[test]
-fn a_modem_that_never_tells_its_link_does_not_keep_a_vehicle_waiting() {
-    let modem = Modem { tells_link: false, ..Modem::default() };
-    let mut world = World::with_modem(matching(ModemKind::Qca7000), modem);
-    world.slac.attach(world.now);
-    world.start(Vehicle::new(1, 30));
-    world.until(4 * SECOND, "a link", is_up);
-    assert!(world.saw(|event| *event == Event::LinkNotTold));
-    world.run(60 * SECOND);
-    assert!(is_up(&world));
-}
-
-#[test]
-fn a_flood_is_answered_at_its_rate_and_the_vehicle_is_matched_all_the_same() {
-    let mut world = World::attached();
-    for number in 0..2000_u16 {
-        let [high, low] = number.to_be_bytes();
-        world.inject(&start_atten([2, 0xaa, 0, 0, high, low], [0; 8]));
-    }
-    assert!(world.slac.held().0 <= 16, "{:?}", world.slac.held());
-    world.start(Vehicle::new(1, 30));
-    world.until(4 * SECOND, "a match", |world| world.vehicles[0].key.is_some());
-    world.run(SECOND);
-    let before = world.count(Mmtype::SlacParmCnf);
-    for number in 0..2000_u16 {
-        let [high, low] = number.to_be_bytes();
-        world.inject(&parm_req([2, 0xaa, 0, 0, high, low], [0; 8]));
-    }
-    assert_eq!(world.count(Mmtype::SlacParmCnf) - before, 20);
-}
-
-/// Ethernet's and HomePlug's.
-const HEADER: usize = 19;
-/// At the end of CM_SLAC_MATCH.REQ (ISO 15118-3 table A.7).
-const RESERVED: usize = 8;
-
-/// Every message that the station hears, and how many of its bytes say something.
-fn heard() -> Vec<(&'static str, Vec<u8>, usize)> {
-    let run = [7; 8];
-    vec![
-        ("CM_SLAC_PARM.REQ", parm_req(NEAR, run), HEADER + SlacParmReq::LEN),
-        ("CM_START_ATTEN_CHAR.IND", start_atten(NEAR, run), HEADER + StartAttenCharInd::LEN),
-        ("CM_MNBC_SOUND.IND", sound(NEAR, run), HEADER + MnbcSoundInd::LEN),
-        ("CM_ATTEN_CHAR.RSP", atten_char_rsp(NEAR, run), HEADER + AttenCharRsp::LEN),
-        ("CM_SLAC_MATCH.REQ", match_req(NEAR, run), HEADER + SlacMatchReq::LEN - RESERVED),
-        ("CM_ATTEN_PROFILE.IND", profile(MODEM, NEAR, 30), HEADER + AttenProfileInd::LEN),
-        ("CM_SET_KEY.CNF", key_set(STATION, MODEM, 1), HEADER + SetKeyCnf::LEN),
-    ]
-}
-
-#[test]
-fn a_message_cut_short_anywhere_is_refused_and_the_vehicle_is_matched_all_the_same() {
-    let mut world = World::attached();
-    world.run(SECOND);
-    for (name, frame, says) in heard() {
-        for length in 0..says {
-            assert!(world.slac.receive(world.now, &frame[..length]).is_err(), "{length} bytes of {name}");
-            assert_eq!(world.slac.take_transmit(), None, "{length} bytes of {name} were answered");
-        }
-    }
-    assert_eq!(world.slac.held(), (0, 0));
-    world.start(Vehicle::new(1, 30));
-    world.until(3 * SECOND, "a match", |world| world.vehicles[0].key.is_some());
-}
-
-#[test]
-fn a_message_longer_than_it_may_be_says_no_more_than_its_beginning() {
-    for (name, frame, _) in heard() {
-        let answers = |frame: &[u8]| {
-            let mut world = World::attached();
-            world.run(SECOND);
-            let before = world.sent.len();
-            world.inject(frame);
-            assert!(world.slac.held().0 <= 1, "{name}");
-            let sent: Vec<_> = world.sent[before..].iter().map(|(_, frame)| frame.clone()).collect();
-            world.start(Vehicle::new(1, 30));
-            world.until(3 * SECOND, "a match", |world| world.vehicles[0].key.is_some());
-            sent
-        };
-        let (once, longer) = (answers(&frame), answers(&[&frame[..], &[0xff; 9000]].concat()));
-        assert!(longer.is_empty() || longer == once, "{name}");
-    }
-    // More groups than are there, and more than there can be.
-    let mut groups = profile(MODEM, NEAR, 30);
-    assert_eq!(groups[HEADER + 6], 58);
-    groups[HEADER + 6] = 255;
-    let mut world = World::attached();
-    assert!(world.slac.receive(world.now, &groups).is_err());
 }

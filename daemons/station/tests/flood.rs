@@ -38,7 +38,7 @@ impl Rig {
         );
         std::fs::write(&file, config).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_voltry-station"));
-        command.arg("--config").arg(&file).args(["--bus", &bus.1]);
+        command.arg("--config").arg(&file).args(["--bus", &bus.address]);
         let station = Watched::start(&mut command, folder.path().join("log"));
         let connection = bus.connect_to(NAME).await;
         Self { station, connection, bus, _folder: folder }
@@ -59,7 +59,7 @@ fn signal(interface: &'static str, member: &'static str) -> zbus::message::Build
 #[tokio::test]
 async fn an_evse_that_signals_nonsense_is_told_once_and_costs_no_memory() {
     let rig = Rig::start().await;
-    let evse = zbus::connection::Builder::address(rig.bus.1.as_str()).build().await.unwrap();
+    let evse = rig.bus.connect().await;
     evse.request_name(EVSE_NAME).await.unwrap();
     // The first of it while the station is still subscribing.
     let say = async |count: u32| {
@@ -79,7 +79,7 @@ async fn an_evse_that_signals_nonsense_is_told_once_and_costs_no_memory() {
 #[tokio::test]
 async fn an_evse_that_says_much_before_it_answers_does_not_stand_in_the_way_of_its_answer() {
     let rig = Rig::start().await;
-    let evse = zbus::connection::Builder::address(rig.bus.1.as_str()).build().await.unwrap();
+    let evse = rig.bus.connect().await;
     let mut calls = MessageStream::from(&evse);
     evse.request_name(EVSE_NAME).await.unwrap();
     let live = Live {

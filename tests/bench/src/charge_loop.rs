@@ -2,16 +2,15 @@
 //! request in to the response out, on the wire, with the real `voltry-secc` between a vehicle and
 //! an evse that this process plays.
 
+#[path = "../../../daemons/secc/tests/evse/mod.rs"]
+mod evse;
+
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use futures_util::StreamExt as _;
 use openssl::ssl::SslContext;
-use voltry_bus::{
-    Authorization, EvLink1Proxy, EvseLimits, EvseStatusCode, Isolation, LinkPhase, PhaseAnswer, Present,
-    names,
-};
-use voltry_service::clock;
+use voltry_bus::{EvLink1Proxy, PhaseAnswer, names};
 
 use crate::machine::{self, Ahead, Bus, Busy};
 use crate::report::{Report, percentile};
@@ -21,8 +20,6 @@ use crate::vehicle::{Protocol, Step, Vehicle};
 const PRIORITY: u8 = 15;
 /// evse pushes present values at least this often.
 const PUSH: Duration = Duration::from_millis(100);
-/// What evse measures, and the vehicle's battery has.
-const VOLTAGE: f64 = 400.0;
 
 /// Both idle and busy in ISO 15118-2; in the others, busy. And the slowest of all.
 pub(crate) async fn measure(report: &mut Report, rounds: u32) -> anyhow::Result<()> {
@@ -65,27 +62,22 @@ async fn rounds_of(protocol: Protocol, rounds: u32) -> anyhow::Result<[Vec<f64>;
     );
     let tls = tls.map(|(context, _)| context);
     let _secc = bus.daemon("voltry-secc", PRIORITY, &config, &names::secc(1)).await?;
-    let evse = EvLink1Proxy::builder(&bus.connect().await?)
-        .destination(names::secc(1))
-        .path(names::path("ev_link", "1"))
-        .cache_properties(zbus::proxy::CacheProperties::No)
-        .build()
-        .await?;
+    let link = evse::link(&bus.connect().await?).await?;
     let _ahead = Ahead::of_all();
     tokio::select! {
-        ended = play_evse(&evse) => { ended?; anyhow::bail!("the link's signals ended") }
-        measured = both(&evse, protocol, tls.as_ref(), rounds) => measured,
+        ended = play_evse(&link) => { ended?; anyhow::bail!("the link's signals ended") }
+        measured = both(&link, protocol, tls.as_ref(), rounds) => measured,
     }
 }
 
 async fn both(
-    evse: &EvLink1Proxy<'_>,
+    link: &EvLink1Proxy<'_>,
     protocol: Protocol,
     tls: Option<&SslContext>,
     rounds: u32,
 ) -> anyhow::Result<[Vec<f64>; 2]> {
-    attach(evse).await?;
-    let mut vehicle = Vehicle::charging("ev1", protocol, VOLTAGE, tls).await.context("the vehicle")?;
+    evse::attach(link).await?;
+    let mut vehicle = Vehicle::charging("ev1", protocol, evse::VOLTAGE, tls).await.context("the vehicle")?;
     let idle = if protocol == Protocol::Iso2 { rounds } else { 0 };
     let idle = loop_of(&mut vehicle, idle).await?;
     let _busy = Busy::every_core().await?;
@@ -106,26 +98,9 @@ async fn loop_of(vehicle: &mut Vehicle, rounds: u32) -> anyhow::Result<Vec<f64>>
     Ok(samples)
 }
 
-async fn attach(evse: &EvLink1Proxy<'_>) -> anyhow::Result<()> {
-    let limits = EvseLimits {
-        voltage_min: 150.0,
-        voltage_max: 1000.0,
-        current_min: 0.0,
-        current_max: 200.0,
-        power_max: 60_000.0,
-    };
-    evse.set_limits(limits).await?;
-    evse.set_authorization(Authorization::Granted).await?;
-    evse.attach().await?;
-    while evse.phase().await? != LinkPhase::Listening {
-        tokio::task::yield_now().await;
-    }
-    Ok(())
-}
-
 /// Grants every phase at once and pushes present values.
-async fn play_evse(evse: &EvLink1Proxy<'_>) -> anyhow::Result<()> {
-    let mut entries = evse.receive_phase_entered().await?;
+async fn play_evse(link: &EvLink1Proxy<'_>) -> anyhow::Result<()> {
+    let mut entries = link.receive_phase_entered().await?;
     let mut tick = tokio::time::interval(PUSH);
     let mut phase = 0;
     loop {
@@ -133,24 +108,10 @@ async fn play_evse(evse: &EvLink1Proxy<'_>) -> anyhow::Result<()> {
             entry = entries.next() => {
                 let Some(entry) = entry else { return Ok(()) };
                 phase = entry.args()?.entry().counter;
-                evse.set_present(present(phase)).await?;
-                evse.answer(phase, PhaseAnswer::Finished).await?;
+                link.set_present(evse::present(phase)).await?;
+                link.answer(phase, PhaseAnswer::Finished).await?;
             }
-            _ = tick.tick() => evse.set_present(present(phase)).await?,
+            _ = tick.tick() => link.set_present(evse::present(phase)).await?,
         }
-    }
-}
-
-fn present(phase: u64) -> Present {
-    Present {
-        phase,
-        voltage: VOLTAGE,
-        current: 100.0,
-        isolation: Isolation::Valid,
-        status: EvseStatusCode::Ready,
-        voltage_limited: false,
-        current_limited: false,
-        power_limited: false,
-        at: clock::now().as_micros(),
     }
 }

@@ -1,6 +1,6 @@
 //! A vehicle that asks for a contract certificate, and a back end on the bus.
 
-use iso15118::iso2::{PaymentOption, SelectedService};
+use iso15118::iso2::{PaymentOption, ResponseCode, SelectedService};
 use openssl::ssl::SslVersion;
 use voltry_bus::proxies::ContractCertificates1Proxy;
 use voltry_bus::{CertificateAnswer, CertificateRequest, Error};

@@ -2,12 +2,17 @@
 
 use std::pin::Pin;
 
+use iso15118::sdp;
+use iso15118::session::Connection as V2g;
 use openssl::ssl::{
     ExtensionContext, Ssl, SslContext, SslContextBuilder, SslMethod, SslVerifyMode, SslVersion,
 };
 use openssl::x509::store::X509StoreBuilder;
+use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
-use voltry_bus::LinkOutcome;
+use voltry_bus::{EvLink1Proxy, LinkOutcome};
+use voltry_secc::config::configure;
+use voltry_service::Config;
 
 use super::pki::{Holder, Role, Wish, root};
 use super::*;

@@ -16,23 +16,19 @@ use iso15118::message::Message;
 use iso15118::v2gtp::PayloadType;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use voltry_bus::{
-    Authorization, EvLink1Proxy, EvseLimits, EvseStatusCode, Isolation, LinkEnd, LinkOutcome, LinkPhase,
-    PhaseAnswer, PhaseEntry, Present,
-};
+use voltry_bus::{Authorization, EvLink1Proxy, LinkEnd, LinkOutcome, LinkPhase, PhaseAnswer, PhaseEntry};
 use voltry_din70121::{ExiDocument as _, V2gMessage};
 use voltry_secc::message::Protocol;
-use voltry_service::clock;
 use watched::{Bus, Watched};
 use zbus::MessageStream;
 
 use crate::bench::ID;
+use crate::evse;
 use crate::malice::{Chance, spoil};
 use crate::sessions::{self, Good};
 use crate::{ALONE, GRANTS, GROWTH, Grant, TRIES, depth};
 
 const NAME: &str = "org.voltry.Secc.N1";
-const PATH: &str = "/org/voltry/ev_link/1";
 /// Fewer tries do not get as far as charging.
 const LEAST: u64 = 250;
 /// Before so many tries memory is still warming up: the newest conversations are kept.
@@ -64,21 +60,8 @@ impl Evse {
         let connection = bus.connect_to(NAME).await;
         let rule = zbus::MatchRule::try_from("type='signal',interface='org.voltry.EvLink1'").unwrap();
         let signals = MessageStream::for_match_rule(rule, &connection, 10_000.try_into().ok()).await.unwrap();
-        let link = EvLink1Proxy::builder(&connection)
-            .destination(NAME)
-            .path(PATH)
-            .cache_properties(zbus::proxy::CacheProperties::No)
-            .build()
-            .await
-            .unwrap();
-        let limits = EvseLimits {
-            voltage_min: 150.0,
-            voltage_max: 1000.0,
-            current_min: 0.0,
-            current_max: 200.0,
-            power_max: 60_000.0,
-        };
-        link.set_limits(limits).await.unwrap();
+        let link = evse::link(&connection).await.unwrap();
+        link.set_limits(evse::LIMITS).await.unwrap();
         let nothing = Grant::Nothing;
         let (phase, presented) = (LinkPhase::Detached, Instant::now());
         Self {
@@ -98,9 +81,7 @@ impl Evse {
     async fn replug(&mut self) {
         self.link.detach().await.unwrap();
         self.link.attach().await.unwrap();
-        while self.link.phase().await.unwrap() != LinkPhase::Listening {
-            tokio::task::yield_now().await;
-        }
+        evse::until(&self.link, LinkPhase::Listening).await.unwrap();
     }
 
     /// Before a conversation in which this much is granted.
@@ -117,18 +98,7 @@ impl Evse {
 
     async fn present(&mut self) {
         self.presented = Instant::now();
-        let present = Present {
-            phase: self.counter,
-            voltage: 400.0,
-            current: 100.0,
-            isolation: Isolation::Valid,
-            status: EvseStatusCode::Ready,
-            voltage_limited: false,
-            current_limited: false,
-            power_limited: false,
-            at: clock::now().as_micros(),
-        };
-        self.link.set_present(present).await.unwrap();
+        self.link.set_present(evse::present(self.counter)).await.unwrap();
     }
 
     /// Hears one signal, and answers it.
@@ -291,7 +261,7 @@ async fn try_daemon() {
     let table = format!("[secc.1]\ninterface = 'lo'\nevse_id = 'DE*VOL*E1'\nport = {free}\n{protocols}\n");
     std::fs::write(&file, table).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_voltry-secc"));
-    command.arg("--config").arg(&file).args(["--bus", &bus.1, "1"]);
+    command.arg("--config").arg(&file).args(["--bus", &bus.address, "1"]);
     let secc = Watched::start(&mut command, folder.path().join("log"));
     let mut evse = Evse::of(&bus).await;
     reachable(station).await;

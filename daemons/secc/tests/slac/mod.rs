@@ -8,7 +8,8 @@ use std::time::Duration;
 use iso15118::session::Instant as V2gInstant;
 use iso15118::slac::matching::{Ev, EvConfig, EvEvent};
 use iso15118::slac::{
-    AAG_LEN, AttenProfile, AttenProfileInd, Mmtype, Mmv, SetKeyCnf, SetKeyReq, parse_frame, write_frame,
+    AAG_LEN, AttenCharRsp, AttenProfile, AttenProfileInd, Mmtype, Mmv, MnbcSoundInd, SetKeyCnf, SetKeyReq,
+    SlacMatchReq, SlacParmReq, StartAttenCharInd, parse_frame, write_frame,
 };
 use voltry_secc::slac::wire::{Mac, ModemKind};
 use voltry_secc::slac::{Event, Matching, Slac};
@@ -35,6 +36,43 @@ pub fn profile(from: Mac, vehicle: Mac, db: u8) -> Vec<u8> {
     let mut payload = [0; AttenProfileInd::LEN];
     ind.encode(&mut payload).unwrap();
     frame([0xff; 6], from, Mmv::Av1_1, Mmtype::AttenProfileInd, &payload)
+}
+
+pub fn parm_req(from: Mac, run: [u8; 8]) -> Vec<u8> {
+    let mut payload = [0; SlacParmReq::LEN];
+    SlacParmReq { run_id: run }.encode(&mut payload).unwrap();
+    frame([0xff; 6], from, Mmv::Av1_1, Mmtype::SlacParmReq, &payload)
+}
+
+pub fn start_atten(from: Mac, run: [u8; 8]) -> Vec<u8> {
+    let mut payload = [0; StartAttenCharInd::LEN];
+    let ind =
+        StartAttenCharInd { num_sounds: 10, timeout: 6, resp_type: 1, forwarding_sta: from, run_id: run };
+    ind.encode(&mut payload).unwrap();
+    frame([0xff; 6], from, Mmv::Av1_1, Mmtype::StartAttenCharInd, &payload)
+}
+
+pub fn atten_char_rsp(from: Mac, run: [u8; 8]) -> Vec<u8> {
+    let mut payload = [0; AttenCharRsp::LEN];
+    let rsp =
+        AttenCharRsp { source_address: from, run_id: run, source_id: [0; 17], resp_id: [0; 17], result: 0 };
+    rsp.encode(&mut payload).unwrap();
+    frame(STATION, from, Mmv::Av1_1, Mmtype::AttenCharRsp, &payload)
+}
+
+pub fn match_req(from: Mac, run: [u8; 8]) -> Vec<u8> {
+    let mut payload = [0; SlacMatchReq::LEN];
+    let request =
+        SlacMatchReq { pev_id: [0; 17], pev_mac: from, evse_id: [0; 17], evse_mac: STATION, run_id: run };
+    request.encode(&mut payload).unwrap();
+    frame(STATION, from, Mmv::Av1_1, Mmtype::SlacMatchReq, &payload)
+}
+
+pub fn sound(from: Mac, run: [u8; 8]) -> Vec<u8> {
+    let mut payload = [0; MnbcSoundInd::LEN];
+    let ind = MnbcSoundInd { sender_id: [0; 17], remaining_sound_count: 0, run_id: run, random: [7; 16] };
+    ind.encode(&mut payload).unwrap();
+    frame([0xff; 6], from, Mmv::Av1_1, Mmtype::MnbcSoundInd, &payload)
 }
 
 /// What a QCA7000 says when it took a key.
