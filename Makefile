@@ -1,6 +1,6 @@
 # `make help` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help build demo check test bench fuzz properties hostile cars
+.PHONY: help build demo check test bench fuzz properties hostile power-cuts cars
 
 # Options of the demo, as in: make demo ARGS="--evses 2 --fault meter-gone"
 ARGS ?=
@@ -11,6 +11,8 @@ SECONDS ?= 60
 CASES ?= 20000
 # Sessions that `make hostile` spoils.
 TRIES ?= 100000
+# Power cuts at random instants, after those at every step.
+CUTS ?= 300
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +53,11 @@ properties: ## The property tests, with CASES inputs for each
 hostile: ## A hostile vehicle: TRIES sessions spoilt, reordered, cut, flooded
 	@scripts/install-tools build
 	@VOLTRY_HOSTILE_TRIES=$(TRIES) cargo test -q --locked -p voltry-secc --test hostile_vehicle -- --nocapture
+
+power-cuts: ## What a CSMS bills after a power cut at every step of a transaction, and at CUTS instants
+	@scripts/install-tools build
+	@cargo build -q --workspace --bins --locked
+	@VOLTRY_POWER_CUTS=$(CUTS) cargo test -q --locked -p voltry-ocpp --test power_cut -- --nocapture --include-ignored
 
 cars: ## Recorded cars drive again (CAPTURES=DIR; ARGS="--pace recorded --only NAME --keep FILE")
 	@scripts/install-tools test

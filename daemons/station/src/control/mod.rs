@@ -201,6 +201,12 @@ impl Control {
             }
             Answer::Opened(number, Err(reason)) => self.step(number, Input::Opened(Err(reason))),
             Answer::Closed(number, transaction) => {
+                // Read for the closing, maybe after the last that the meter told by itself.
+                if let (Some(evse), Ok(end)) =
+                    (self.evses.get_mut(&number), WattHours::from_si(transaction.register_end))
+                {
+                    evse.register.set(now(), evse.register.value().max(Some(end)).unwrap_or(end));
+                }
                 self.tell(News::TransactionEnded(transaction));
                 self.step(number, Input::Closed);
             }

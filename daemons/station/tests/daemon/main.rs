@@ -4,9 +4,15 @@
 
 mod power_cut;
 mod rig;
+mod steps;
 
 use rig::Rig;
 use voltry_bus::{Authorization, EndReason, Error, EvseState, ReserveOutcome, TokenKind, TokenStatus};
+
+/// The program that is tested.
+fn station_program() -> std::path::PathBuf {
+    env!("CARGO_BIN_EXE_voltry-station").into()
+}
 
 const CSMS: &str = "csms = { name = \"org.voltry.Ocpp1\", path = \"/org/voltry/csms\" }\n\
                     csms_patience_s = 1\ntokens = [\"0A\"]";

@@ -2,76 +2,12 @@
 //! in the book, in order and once, and the energy is the meter's.
 
 use futures_util::future::join_all;
-use voltry_bus::{Authorization, EndReason, EventKind, EvseState, SessionEvent};
+use voltry_bus::{EndReason, EventKind, EvseState, SessionEvent};
 
 use crate::rig::Rig;
+use crate::steps::{STEPS, step};
 
 const TABLE: &str = "tokens = [\"04A1B2C3\"]";
-
-/// The steps of a transaction; each returns when it is as true as it becomes.
-const STEPS: [&str; 9] = [
-    "plugged in",
-    "authorized, and the meter does not answer yet",
-    "begun",
-    "current flows",
-    "a reading",
-    "told to stop",
-    "ended, and the meter does not answer yet",
-    "closed",
-    "unplugged",
-];
-
-async fn step(rig: &Rig, step: usize) {
-    match step {
-        0 => {
-            rig.plug(5).await;
-            rig.until_newest("plugged").await;
-        }
-        1 => {
-            rig.world.lock().unwrap().meter_hangs = true;
-            assert_eq!(rig.station.authorize("04A1B2C3", 1).await.unwrap().outcome, "granted");
-            rig.until_newest("authorized").await;
-            rig.until_world("the meter is asked", |world| world.meter_asked == 1).await;
-        }
-        2 => {
-            rig.wake_meter();
-            rig.until_newest("started").await;
-            rig.until_world("granted", |world| world.authorization == Some((5, Authorization::Granted)))
-                .await;
-        }
-        3 => {
-            rig.flow(100.0, 100.0).await;
-            rig.until_newest("charging").await;
-        }
-        4 => {
-            rig.settings.write("reading_interval", "1").await.unwrap();
-            let mut register = 1001.0;
-            while rig.kinds().await.last().unwrap() != "reading" {
-                rig.meter(register).await;
-                register += 1.0;
-                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-            }
-        }
-        5 => {
-            rig.station.stop(1).await.unwrap();
-            rig.until("deauthorized", async || rig.kinds().await.contains(&"deauthorized".to_owned())).await;
-        }
-        6 => {
-            rig.world.lock().unwrap().meter_hangs = true;
-            rig.end("stopped by the operator").await;
-            rig.until_world("the meter is asked", |world| world.meter_asked == 2).await;
-        }
-        7 => {
-            rig.wake_meter();
-            rig.until_newest("ended").await;
-        }
-        8 => {
-            rig.unplug().await;
-            rig.until_newest("unplugged").await;
-        }
-        _ => unreachable!("there are {} steps", STEPS.len()),
-    }
-}
 
 /// A station that did the steps up to `last`, was killed, and has the book that the disk kept.
 async fn cut_after(last: usize) -> (Rig, Vec<SessionEvent>) {
@@ -150,12 +86,7 @@ async fn after_a_power_cut_at_every_step_the_transaction_is_closed_by_the_meter(
     join_all((0..STEPS.len()).map(async |last| {
         let cut = STEPS[last];
         let (mut rig, mut told) = cut_after(last).await;
-        // Another boot: the kernel's id cannot be changed, so the book's is.
-        let book = rusqlite::Connection::open(rig.database()).unwrap();
-        for table in ["sessions", "transactions", "events"] {
-            book.execute(&format!("UPDATE {table} SET boot_id = 'before'"), []).unwrap();
-        }
-        drop(book);
+        rig.boot_anew();
         for event in &mut told {
             "before".clone_into(&mut event.boot);
         }

@@ -1,5 +1,6 @@
 //! A station on a private bus: the daemon as it is shipped, and around it an EVSE, a meter and a back
-//! end that do what the test says.
+//! end that do what the test says. Included by the uplink's tests too, which bring the back end.
+#![allow(dead_code, reason = "each test uses a part")]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
@@ -25,7 +26,7 @@ const CSMS_NAME: &str = "org.voltry.Ocpp1";
 const CSMS_PATH: &str = "/org/voltry/csms";
 
 /// How often a condition is looked at.
-const LOOK: Duration = Duration::from_millis(5);
+const LOOK: Duration = Duration::from_millis(10);
 /// A condition that has not come after this does not come.
 const SOON: Duration = Duration::from_secs(10);
 
@@ -238,15 +239,20 @@ pub(crate) struct Rig {
     pub(crate) settings: Settings1Proxy<'static>,
     woken: Arc<Notify>,
     daemon: Option<Process>,
-    connection: Connection,
-    address: String,
-    folder: tempfile::TempDir,
+    pub(crate) connection: Connection,
+    pub(crate) address: String,
+    pub(crate) folder: tempfile::TempDir,
     _bus: Process,
 }
 
 impl Rig {
-    /// A station with these lines in its table.
+    /// A station with these lines in its table, and a back end that does what the test says.
     pub(crate) async fn start(table: &str) -> Self {
+        Self::start_with(table, true).await
+    }
+
+    /// A station with these lines in its table, and such a back end or none.
+    pub(crate) async fn start_with(table: &str, back_end: bool) -> Self {
         let mut bus = Command::new("dbus-daemon")
             .args(["--session", "--nofork", "--print-address"])
             .stdout(Stdio::piped())
@@ -278,9 +284,12 @@ impl Rig {
         server.at(EVSE_PATH, FakeEvse(Arc::clone(&world))).await.unwrap();
         let meter = FakeMeter { world: Arc::clone(&world), woken: Arc::clone(&woken) };
         server.at(METER_PATH, meter).await.unwrap();
-        server.at(CSMS_PATH, FakeCsms(Arc::clone(&world))).await.unwrap();
-        for name in [names::evse(1).as_str(), METER_NAME, CSMS_NAME] {
+        for name in [names::evse(1).as_str(), METER_NAME] {
             connection.request_name(name).await.unwrap();
+        }
+        if back_end {
+            server.at(CSMS_PATH, FakeCsms(Arc::clone(&world))).await.unwrap();
+            connection.request_name(CSMS_NAME).await.unwrap();
         }
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("book.db");
@@ -314,7 +323,7 @@ impl Rig {
     pub(crate) async fn start_daemon(&mut self) {
         let log =
             std::fs::File::options().append(true).create(true).open(self.folder.path().join("log")).unwrap();
-        let daemon = Command::new(env!("CARGO_BIN_EXE_voltry-station"))
+        let daemon = Command::new(crate::station_program())
             .arg("--config")
             .arg(self.folder.path())
             .args(["--bus", &self.address])
@@ -354,9 +363,12 @@ impl Rig {
         }
     }
 
-    /// The file of the book.
-    pub(crate) fn database(&self) -> PathBuf {
-        self.folder.path().join("book.db")
+    /// What the book holds is of another boot of the machine. (The kernel's number cannot be changed.)
+    pub(crate) fn boot_anew(&self) {
+        let book = rusqlite::Connection::open(self.folder.path().join("book.db")).unwrap();
+        for table in ["sessions", "transactions", "events"] {
+            book.execute(&format!("UPDATE {table} SET boot_id = 'before'"), []).unwrap();
+        }
     }
 
     /// Waits for a condition.
