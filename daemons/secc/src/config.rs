@@ -7,7 +7,7 @@ use voltry_service::config::{duration_ms, quantity};
 use voltry_service::{Binding, Config, ConfigError, Problem, Provision};
 use voltry_units::Amps;
 
-use crate::message::{ControlMode, Protocol, Service};
+use crate::message::{ControlMode, DcMode, Protocol, Service};
 use crate::slac::Matching;
 use crate::tls;
 
@@ -29,6 +29,11 @@ pub struct Settings {
     /// them. By default all: ISO 15118-20 over TLS 1.3 to vehicles whose certificate `tls.vehicle_roots`
     /// vouch for, as the standard has it, the others always.
     pub protocols: Option<Vec<Protocol>>,
+    /// Which contacts carry the current: `DC_core`, `DC_extended`, `DC_combo_core`, `DC_unique`, as
+    /// ISO 15118-2 names them; by default the two extended ones of a combo plug. The first is what
+    /// DIN 70121 and ISO 15118-20 tell, which tell one.
+    #[serde(default = "extended")]
+    pub dc_modes: Vec<DcMode>,
     /// How ISO 15118-20 sessions are controlled, the preferred mode first; most vehicles take
     /// the first.
     #[serde(default = "both_modes")]
@@ -86,6 +91,10 @@ fn both_modes() -> Vec<ControlMode> {
 
 fn combo_plug() -> Vec<Service> {
     vec![Service::Dc, Service::DcBpt]
+}
+
+fn extended() -> Vec<DcMode> {
+    vec![DcMode::Extended]
 }
 
 const fn peak_current_ripple() -> Amps {
@@ -214,6 +223,12 @@ fn problems(settings: &Settings) -> Vec<(&'static str, String)> {
     }
     if settings.control_modes.is_empty() || settings.control_modes.len() > ControlMode::ALL.len() {
         problems.push(("control_modes", "\"scheduled\", \"dynamic\", or both".to_owned()));
+    }
+    if settings.dc_modes.is_empty() || settings.dc_modes.len() > 4 {
+        problems.push((
+            "dc_modes",
+            "\"DC_core\", \"DC_extended\", \"DC_combo_core\", \"DC_unique\": at least one of them".to_owned(),
+        ));
     }
     if settings.services.is_empty() || settings.services.len() > 4 {
         problems

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use crate::decide::{Cause, Question, Verdict};
-use crate::message::{Code, Processing, Protocol};
+use crate::decide::{Cause, Question, Verdict, services};
+use crate::message::{Chosen, Code, Processing, Protocol};
 
 /// Why a certificate or a signature is not believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,8 +21,8 @@ pub struct Disbelief {
 pub enum Request {
     /// Chooses to pay by contract.
     Selection {
-        /// Whether charging is among the services.
-        charging: bool,
+        /// Whether this station has the services.
+        chosen: Chosen,
     },
     /// Shows its contract certificate.
     Details {
@@ -81,10 +81,7 @@ impl Question<'_> {
             Err(disbelief) => disbelieved(disbelief),
         };
         match request {
-            Request::Selection { charging: true } => Verdict::Say(Processing::Finished),
-            Request::Selection { charging: false } => {
-                Verdict::Fail(Code::FailedNoChargeServiceSelected, Cause::NotOffered("no charging"))
-            }
+            Request::Selection { chosen } => services(*chosen),
             Request::Details { believed } => as_believed(believed),
             Request::MeteringReceipt { signed } => as_believed(signed),
             Request::Authorization { proof: Ok(_) } => self.authorization(),

@@ -8,7 +8,9 @@ use voltry_units::{Amps, Timestamp, Volts};
 
 use crate::config::Timing;
 use crate::contract;
-use crate::message::{Body, Code, Limited, Metered, Processing, Progress, Protocol, Request, Status};
+use crate::message::{
+    Body, Chosen, Code, Limited, Metered, Processing, Progress, Protocol, Request, Status, Unfit,
+};
 use crate::order::Stage;
 use crate::pushed::{PRESENT_MAX_AGE, Present, Pushed};
 use crate::v2g::WireError;
@@ -89,6 +91,9 @@ pub enum Cause {
     /// The vehicle wants what this station has not.
     #[error("the vehicle wants {0}")]
     NotOffered(&'static str),
+    /// What the vehicle says of itself is not for this station.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
     /// A contract's certificate or signature is not good.
     #[error("{0}")]
     Disbelieved(String),
@@ -158,6 +163,7 @@ impl Cause {
             | Self::Order { .. }
             | Self::UnknownSession(_)
             | Self::NotOffered(_)
+            | Self::Unfit(_)
             | Self::Disbelieved(_)
             | Self::NotAuthorized
             | Self::Refused(_)
@@ -179,7 +185,8 @@ impl Cause {
             Self::Wire(WireError::NoCommonProtocol(_)) => "no common protocol",
             Self::Order { .. } => "order",
             Self::UnknownSession(_) => "unknown session",
-            Self::NotOffered(_) => "not offered",
+            Self::NotOffered(_) | Self::Unfit(Unfit::Mode(_)) => "not offered",
+            Self::Unfit(Unfit::Parameters | Unfit::Value(_)) => "unfit",
             Self::Disbelieved(_) => "contract not believed",
             Self::NotAuthorized => "not authorized",
             Self::Refused(_) => "refused",
@@ -209,23 +216,28 @@ impl Question<'_> {
             | Request::AuthorizationSetup
             | Request::ServiceDiscovery
             | Request::ServiceDetail { offered: true, .. }
-            | Request::ServiceSelection { offered: true }
             | Request::ServiceRenegotiation
             | Request::SessionStop { .. } => Verdict::Say(Processing::Finished),
             Request::ServiceDetail { offered: false, .. } => Verdict::Fail(
                 Code::FailedServiceIdInvalid,
                 Cause::NotOffered("a service that is not offered"),
             ),
-            Request::ServiceSelection { offered: false } => Verdict::Fail(
-                Code::FailedNoChargeServiceSelected,
-                Cause::NotOffered("a service or parameters that are not offered"),
+            Request::ServiceSelection { chosen } => services(*chosen),
+            Request::PaymentServiceSelection { contract: true, .. } => Verdict::Fail(
+                Code::FailedPaymentSelectionInvalid,
+                Cause::NotOffered("payment by contract, which is not offered"),
             ),
-            Request::PaymentServiceSelection { contract, charging } => payment(*contract, *charging),
+            Request::PaymentServiceSelection { contract: false, chosen } => services(*chosen),
             Request::Contract(request) => self.contract(request),
             Request::Authorization => self.authorization(),
-            Request::ChargeParameterDiscovery { dc } => self.parameters(dc.is_some()),
+            Request::ChargeParameterDiscovery { dc: Err(unfit) } => refused(*unfit),
+            Request::ChargeParameterDiscovery { dc: Ok(_) } => self.parameters(),
             Request::ScheduleExchange { .. } => self.agreement(),
             Request::CableCheck { .. } => self.looped(Code::Failed, self.timing.cable_check),
+            Request::PreCharge { target: Err(unfit), .. }
+            | Request::CurrentDemand { target: Err(unfit), .. } => {
+                Verdict::Fail(Code::Failed, Cause::Unfit(*unfit))
+            }
             Request::PreCharge { .. } => self.pre_charge(),
             Request::PowerDelivery { progress, .. } => self.power_delivery(*progress),
             Request::CurrentDemand { .. } if self.receipt == Receipt::Overdue => {
@@ -244,10 +256,7 @@ impl Question<'_> {
         }
     }
 
-    fn parameters(&self, dc: bool) -> Verdict {
-        if !dc {
-            return Verdict::Fail(Code::FailedWrongEnergyTransferMode, Cause::NotOffered("AC"));
-        }
+    fn parameters(&self) -> Verdict {
         match (self.pushed.limits, self.due) {
             (None, false) => Verdict::Wait,
             (None, true) => Verdict::Fail(Code::Failed, Cause::NoLimits),
@@ -416,14 +425,26 @@ impl Question<'_> {
     }
 }
 
-const fn payment(contract: bool, charging: bool) -> Verdict {
-    if contract {
-        Verdict::Fail(Code::FailedPaymentSelectionInvalid, Cause::NotOffered("a contract without TLS"))
-    } else if charging {
-        Verdict::Say(Processing::Finished)
-    } else {
-        Verdict::Fail(Code::FailedNoChargeServiceSelected, Cause::NotOffered("no charging"))
+/// ISO 15118-2 \[V2G2-467\] and its neighbours; the session ends with a refusal.
+pub(crate) const fn services(chosen: Chosen) -> Verdict {
+    match chosen {
+        Chosen::Offered => Verdict::Say(Processing::Finished),
+        Chosen::NoCharging => {
+            Verdict::Fail(Code::FailedNoChargeServiceSelected, Cause::NotOffered("no charging of ours"))
+        }
+        Chosen::NotOffered => Verdict::Fail(
+            Code::FailedServiceSelectionInvalid,
+            Cause::NotOffered("a service that is not offered"),
+        ),
     }
+}
+
+const fn refused(parameters: Unfit) -> Verdict {
+    let code = match parameters {
+        Unfit::Mode(_) => Code::FailedWrongEnergyTransferMode,
+        Unfit::Parameters | Unfit::Value(_) => Code::FailedWrongChargeParameter,
+    };
+    Verdict::Fail(code, Cause::Unfit(parameters))
 }
 
 #[cfg(test)]

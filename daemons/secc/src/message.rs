@@ -8,7 +8,7 @@ mod request;
 use serde::{Deserialize, Serialize};
 
 pub use answer::{Answer, Body, Code, Limited, Limits, Metered, Processing, Status};
-pub use request::{DcParameters, EvLimits, EvStatus, Needs, Progress, Request, Target};
+pub use request::{Chosen, DcParameters, EvLimits, EvStatus, Needs, Progress, Request, Target, Unfit};
 
 /// A protocol that this station speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +52,24 @@ pub enum ControlMode {
 impl ControlMode {
     /// Both, the preferred one first.
     pub const ALL: [Self; 2] = [Self::Scheduled, Self::Dynamic];
+}
+
+/// Which contacts carry the direct current: EnergyTransferMode of ISO 15118-2, EnergyTransferType of
+/// DIN 70121. All of them run the same messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum DcMode {
+    /// The core contacts of a plug of IEC 62196.
+    #[serde(rename = "DC_core")]
+    Core,
+    /// The two further contacts of a combo plug.
+    #[serde(rename = "DC_extended")]
+    Extended,
+    /// The core contacts of a combo plug.
+    #[serde(rename = "DC_combo_core")]
+    ComboCore,
+    /// A plug of its own kind.
+    #[serde(rename = "DC_unique")]
+    Unique,
 }
 
 /// An energy transfer of ISO 15118-20 that runs the DC messages.

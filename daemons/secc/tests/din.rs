@@ -132,7 +132,21 @@ fn what_is_not_offered_is_refused_in_the_words_of_this_standard() {
         ev_requested_energy_transfer_type: din::EvRequestedEnergyTransferType::AcThreePhaseCore,
         ..parameters()
     };
-    let cases: [(Reach, B, ResponseCode); 3] = [
+    let unique = din::ChargeParameterDiscoveryReq {
+        ev_requested_energy_transfer_type: din::EvRequestedEnergyTransferType::DcUnique,
+        ..parameters()
+    };
+    let mut internet_too = selection(din::PaymentOption::ExternalPayment, 1);
+    let internet = din::SelectedService { service_id: 3, parameter_set_id: None };
+    internet_too.selected_service_list.selected_service.push(internet);
+    let cases: [(Reach, B, ResponseCode); 6] = [
+        (
+            Vehicle::reach_services,
+            din::ServiceDetailReq { service_id: 3 }.into(),
+            ResponseCode::FailedServiceIdInvalid,
+        ),
+        (Vehicle::reach_services, internet_too.into(), ResponseCode::FailedServiceSelectionInvalid),
+        (Vehicle::reach_parameters, unique.into(), ResponseCode::FailedWrongEnergyTransferType),
         (
             Vehicle::reach_services,
             selection(din::PaymentOption::Contract, 1).into(),
@@ -150,6 +164,31 @@ fn what_is_not_offered_is_refused_in_the_words_of_this_standard() {
         reach(&mut vehicle);
         assert_eq!(code(&vehicle.ask(request)), refusal);
         assert_eq!(vehicle.ended(), Some((LinkOutcome::Failed, Some("not offered"))));
+        assert_eq!(code(&vehicle.ask(din::SessionStopReq {})), ResponseCode::Ok, "goodbye");
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_and_the_vehicle_may_say_goodbye() {
+    type Reach = fn(&mut Vehicle);
+    let mut limits = parameters();
+    let din::EvChargeParameter::Dc(dc) = &mut limits.ev_charge_parameter else { panic!() };
+    dc.ev_maximum_voltage_limit.value = -400;
+    let mut before = pre_charge();
+    before.ev_target_voltage.unit = Some(Unit::Amperes);
+    let mut demand = current_demand();
+    demand.ev_target_current.value = -1;
+    let cases: [(Reach, B, ResponseCode); 3] = [
+        (Vehicle::reach_parameters, limits.into(), ResponseCode::FailedWrongChargeParameter),
+        (Vehicle::reach_pre_charge, before.into(), ResponseCode::Failed),
+        (Vehicle::reach_charging, demand.into(), ResponseCode::Failed),
+    ];
+    for (reach, request, refusal) in cases {
+        let mut vehicle = Vehicle::new();
+        reach(&mut vehicle);
+        assert_eq!(code(&vehicle.ask(request)), refusal);
+        assert_eq!(vehicle.ended(), Some((LinkOutcome::Failed, Some("unfit"))));
+        assert_eq!(code(&vehicle.ask(din::SessionStopReq {})), ResponseCode::Ok, "goodbye");
     }
 }
 

@@ -13,6 +13,8 @@ mod contract;
 #[path = "iso20/metering.rs"]
 mod metering;
 mod pki;
+#[path = "iso20/refusals.rs"]
+mod refusals;
 #[path = "iso20/vehicle.rs"]
 mod vehicle;
 
@@ -233,30 +235,6 @@ fn a_request_out_of_order_is_a_sequence_error() {
 }
 
 #[test]
-fn a_service_or_parameters_that_are_not_offered_are_refused_by_their_codes() {
-    let mut vehicle = Vehicle::new();
-    vehicle.reach_selected(2);
-    let Main::ServiceSelectionRes(answer) = vehicle.main(|header| selection(header, 2, 1)) else { panic!() };
-    assert_eq!(answer.response_code, ResponseCode::FAILEDSequenceError, "chosen already");
-    for (service, set) in [(1, 1), (2, 3), (6, 0)] {
-        let mut vehicle = Vehicle::new();
-        let Main::SessionSetupRes(setup) = vehicle.main(session_setup) else { panic!() };
-        vehicle.id = setup.header.session_id;
-        vehicle.main(authorization_setup);
-        vehicle.bench.pushed.authorization = Authorization::Granted;
-        vehicle.main(authorization);
-        vehicle.main(service_discovery);
-        let answer = vehicle.main(|header| selection(header, service, set));
-        let Main::ServiceSelectionRes(answer) = answer else { panic!() };
-        assert_eq!(
-            answer.response_code,
-            ResponseCode::FAILEDNoEnergyTransferServiceSelected,
-            "{service}/{set}"
-        );
-    }
-}
-
-#[test]
 fn a_vehicle_in_standby_gets_no_current_until_it_asks_for_delivery_again() {
     let mut vehicle = Vehicle::new();
     vehicle.reach_charging(false);
@@ -309,7 +287,7 @@ fn a_vehicle_chooses_another_service_under_its_session_and_authorization() {
         panic!()
     };
     assert_eq!(selected.response_code, ResponseCode::OK);
-    vehicle.reach_power_on_from_selected(true);
+    vehicle.reach_power_on_with(bidirectional_parameters, true);
     vehicle.bench.answer(PhaseAnswer::Finished);
     assert!(matches!(vehicle.heard_main(), Some(Main::PowerDeliveryRes(_))));
     assert_eq!(vehicle.charge_loop(dynamic(300, 60)).response_code, ResponseCode::OK);

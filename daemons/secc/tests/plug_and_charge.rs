@@ -89,6 +89,7 @@ fn bench_without(lists: &[Vec<u8>], roots: &[&Holder], metering: Option<Metering
         peak_current_ripple: Amps::new(1),
         metering,
         protocols: voltry_secc::message::Protocol::ALL.to_vec(),
+        dc_modes: vec![voltry_secc::message::DcMode::Extended],
         services: vec![voltry_secc::message::Service::Dc],
         control_modes: voltry_secc::message::ControlMode::ALL.to_vec(),
     };
@@ -373,6 +374,41 @@ fn a_contract_that_was_not_shown_and_an_unsigned_way_round_are_out_of_order() {
     bench.push(|pushed| pushed.authorization = Authorization::Granted);
     bench.ok(choose_contract(&[(1, None)]));
     assert_eq!(code(&bench.ask(authorization()).unwrap()), R::FAILEDSequenceError);
+}
+
+#[test]
+fn services_that_are_not_offered_or_not_charging_are_refused_under_a_contract_too() {
+    for (services, refusal) in [
+        (&[(2, Some(1))][..], R::FAILEDNoChargeServiceSelected),
+        (&[(1, None), (2, Some(3))], R::FAILEDServiceSelectionInvalid),
+        (&[(1, None), (3, None)], R::FAILEDServiceSelectionInvalid),
+        (&[(1, None), (2, Some(2))], R::OK),
+        (&[(1, None), (2, None)], R::OK),
+    ] {
+        let root = root("MO root");
+        let mut bench = bench(&root);
+        assert_eq!(code(&bench.ask(choose_contract(services)).unwrap()), refusal, "{services:?}");
+    }
+}
+
+#[test]
+fn a_vehicle_that_asks_for_services_of_another_kind_hears_of_none() {
+    use iso2::ServiceCategory as C;
+    for (category, scope, told) in [
+        (None, None, true),
+        (Some(C::ContractCertificate), None, true),
+        (Some(C::Internet), None, false),
+        (None, Some("somebody's own"), false),
+    ] {
+        let root = root("MO root");
+        let mut bench = bench(&root);
+        let request = B::ServiceDiscoveryReq(iso2::ServiceDiscoveryReq {
+            service_scope: scope.map(str::to_owned),
+            service_category: category,
+        });
+        let B::ServiceDiscoveryRes(answer) = bench.ok(request) else { panic!() };
+        assert_eq!(answer.service_list.is_some(), told, "{category:?} {scope:?}");
+    }
 }
 
 #[test]

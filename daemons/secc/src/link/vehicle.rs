@@ -119,6 +119,7 @@ impl Link {
             peak_current_ripple: self.settings.peak_current_ripple,
             protocols: self.settings.unconditional_protocols(),
             control_modes: self.settings.control_modes.clone(),
+            dc_modes: self.settings.dc_modes.clone(),
             services: self.settings.services.clone(),
             metering: self.settings.metering.clone(),
         };

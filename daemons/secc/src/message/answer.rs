@@ -24,6 +24,7 @@ pub enum Code {
     Failed,
     FailedSequenceError,
     FailedServiceIdInvalid,
+    FailedServiceSelectionInvalid,
     FailedUnknownSession,
     FailedPaymentSelectionInvalid,
     FailedNoChargeServiceSelected,
@@ -48,6 +49,7 @@ impl Code {
             Self::Failed
             | Self::FailedSequenceError
             | Self::FailedServiceIdInvalid
+            | Self::FailedServiceSelectionInvalid
             | Self::FailedUnknownSession
             | Self::FailedPaymentSelectionInvalid
             | Self::FailedNoChargeServiceSelected

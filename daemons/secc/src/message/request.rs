@@ -29,21 +29,21 @@ pub enum Request {
     /// Chooses the service (ISO 15118-20).
     ServiceSelection {
         /// Whether this station has it, with these parameters.
-        offered: bool,
+        chosen: Chosen,
     },
     /// Chooses the payment and the services.
     PaymentServiceSelection {
         /// Plug & Charge instead of external payment.
         contract: bool,
-        /// Whether charging (service 1) is among the services.
-        charging: bool,
+        /// Whether this station has the services.
+        chosen: Chosen,
     },
     /// Asks whether it may charge.
     Authorization,
     /// Names its limits, and asks for ours.
     ChargeParameterDiscovery {
-        /// `None`: the vehicle wants AC.
-        dc: Option<DcParameters>,
+        /// What it can take and needs.
+        dc: Result<DcParameters, Unfit>,
     },
     /// Agrees on the schedule, or on dynamic control (ISO 15118-20).
     ScheduleExchange {
@@ -60,7 +60,7 @@ pub enum Request {
         /// Its own state, likewise.
         status: Option<EvStatus>,
         /// What it wants.
-        target: Target,
+        target: Result<Target, Unfit>,
     },
     /// Starts, stops or renegotiates the delivery.
     PowerDelivery {
@@ -74,7 +74,7 @@ pub enum Request {
         /// Its own state, likewise.
         status: Option<EvStatus>,
         /// What it wants.
-        target: Target,
+        target: Result<Target, Unfit>,
         /// The limits that it repeats or changes here.
         limits: EvLimits,
         /// What it needs by when, likewise.
@@ -128,7 +128,7 @@ impl Request {
     #[must_use]
     pub const fn status(&self) -> Option<&EvStatus> {
         match self {
-            Self::ChargeParameterDiscovery { dc: Some(DcParameters { status, .. }) }
+            Self::ChargeParameterDiscovery { dc: Ok(DcParameters { status, .. }) }
             | Self::CableCheck { status }
             | Self::PreCharge { status, .. }
             | Self::PowerDelivery { status, .. }
@@ -141,7 +141,7 @@ impl Request {
             | Self::ServiceSelection { .. }
             | Self::PaymentServiceSelection { .. }
             | Self::Authorization
-            | Self::ChargeParameterDiscovery { dc: None }
+            | Self::ChargeParameterDiscovery { dc: Err(_) }
             | Self::ScheduleExchange { .. }
             | Self::SessionStop { .. }
             | Self::ServiceRenegotiation
@@ -154,7 +154,7 @@ impl Request {
     #[must_use]
     pub const fn needs(&self) -> Option<&Needs> {
         match self {
-            Self::ChargeParameterDiscovery { dc: Some(DcParameters { needs, .. }) }
+            Self::ChargeParameterDiscovery { dc: Ok(DcParameters { needs, .. }) }
             | Self::ScheduleExchange { needs }
             | Self::CurrentDemand { needs, .. } => Some(needs),
             Self::SessionSetup { .. }
@@ -164,7 +164,7 @@ impl Request {
             | Self::ServiceSelection { .. }
             | Self::PaymentServiceSelection { .. }
             | Self::Authorization
-            | Self::ChargeParameterDiscovery { dc: None }
+            | Self::ChargeParameterDiscovery { dc: Err(_) }
             | Self::CableCheck { .. }
             | Self::PreCharge { .. }
             | Self::PowerDelivery { .. }
@@ -175,6 +175,31 @@ impl Request {
             | Self::NotOffered(_) => None,
         }
     }
+}
+
+/// Which services a vehicle chose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chosen {
+    /// This station has all of them, and charging is among them.
+    Offered,
+    /// Charging is not among them; in ISO 15118-20 no energy transfer of ours, with these parameters.
+    NoCharging,
+    /// This station has not all of them: one is internet access, or another beside charging.
+    NotOffered,
+}
+
+/// Why what a vehicle says is not for this station.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// It wants an energy transfer mode that is not offered.
+    #[error("the vehicle wants {0}")]
+    Mode(&'static str),
+    /// Its parameters are of another energy transfer than it chose.
+    #[error("the parameters are of another energy transfer than the vehicle chose")]
+    Parameters,
+    /// An element that is missing, or no possible value.
+    #[error("{0} is no possible value")]
+    Value(&'static str),
 }
 
 /// What a vehicle says of itself in ChargeParameterDiscovery.

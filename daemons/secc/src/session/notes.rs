@@ -32,8 +32,8 @@ impl Session {
                 }
                 return;
             }
-            Request::ChargeParameterDiscovery { dc: Some(DcParameters { limits, .. }) } => *limits,
-            Request::CurrentDemand { target, limits, .. } => {
+            Request::ChargeParameterDiscovery { dc: Ok(DcParameters { limits, .. }) } => *limits,
+            Request::CurrentDemand { target: Ok(target), limits, .. } => {
                 let rests = self.stage == Stage::Standby;
                 self.note_target(
                     now,
@@ -41,7 +41,7 @@ impl Session {
                 );
                 *limits
             }
-            Request::PreCharge { target, .. } => {
+            Request::PreCharge { target: Ok(target), .. } => {
                 self.note_target(now, *target);
                 EvLimits::default()
             }
@@ -65,7 +65,9 @@ impl Session {
             | Request::PaymentServiceSelection { .. }
             | Request::Contract(_)
             | Request::Authorization
-            | Request::ChargeParameterDiscovery { dc: None }
+            | Request::ChargeParameterDiscovery { dc: Err(_) }
+            | Request::PreCharge { target: Err(_), .. }
+            | Request::CurrentDemand { target: Err(_), .. }
             | Request::ScheduleExchange { .. }
             | Request::CableCheck { .. }
             | Request::PowerDelivery { .. }

@@ -87,8 +87,12 @@ pub(super) enum Issued {
 pub(super) struct Exchange {
     /// `None`: a contract is not offered, for want of TLS or of roots.
     pub(super) contracts: Option<Arc<Contracts>>,
+    /// The vehicle wants to hear of the service of certificates (ISO 15118-2).
+    pub(super) listed: bool,
     /// The vehicle chose to pay by contract.
     pub(super) selected: bool,
+    /// The vehicle chose a bidirectional service (ISO 15118-20).
+    pub(super) bidirectional: bool,
     believed: Option<Believed>,
     /// The reading that the vehicle was told to sign, and the session.
     pub(super) issued: Option<(SessionId, Issued)>,

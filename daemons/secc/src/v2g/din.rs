@@ -6,8 +6,8 @@ use voltry_din70121::{self as din, BodyElement as B, DcEvseStatusCode, ResponseC
 use super::physical::{self, Quantity, Rational};
 use super::{Identity, WireError};
 use crate::message::{
-    Answer, Body, Code, DcParameters, EvLimits, EvStatus, Limits, Needs, Processing, Progress, Request,
-    Status, Target,
+    Answer, Body, Chosen, Code, DcMode, DcParameters, EvLimits, EvStatus, Limits, Needs, Processing,
+    Progress, Request, Status, Target, Unfit,
 };
 
 /// The one schedule offered, and its one service.
@@ -18,12 +18,12 @@ const CHARGING: u16 = 1;
 const EVSE_ID_MAX: usize = 32;
 
 /// Reads a request and the session id it carries.
-pub(super) fn request(message: &V2gMessage) -> Result<(Vec<u8>, Request), WireError> {
+pub(super) fn request(message: &V2gMessage, identity: &Identity) -> Result<(Vec<u8>, Request), WireError> {
     let body = message.body.element.as_ref().ok_or(WireError::NotARequest("an empty body"))?;
-    Ok((message.header.session_id.0.clone(), body_request(body)?))
+    Ok((message.header.session_id.0.clone(), body_request(body, identity)?))
 }
 
-fn body_request(body: &B) -> Result<Request, WireError> {
+fn body_request(body: &B, identity: &Identity) -> Result<Request, WireError> {
     Ok(match body {
         B::SessionSetupReq(req) => Request::SessionSetup { evcc_id: req.evcc_id.0.clone() },
         B::ServiceDiscoveryReq(_) => Request::ServiceDiscovery,
@@ -32,14 +32,16 @@ fn body_request(body: &B) -> Result<Request, WireError> {
         }
         B::ServicePaymentSelectionReq(req) => Request::PaymentServiceSelection {
             contract: req.selected_payment_option == din::PaymentOption::Contract,
-            charging: req.selected_service_list.selected_service.iter().any(|s| s.service_id == CHARGING),
+            chosen: chosen(&req.selected_service_list.selected_service),
         },
         B::ContractAuthenticationReq(_) => Request::Authorization,
-        B::ChargeParameterDiscoveryReq(req) => Request::ChargeParameterDiscovery { dc: parameters(req)? },
+        B::ChargeParameterDiscoveryReq(req) => {
+            Request::ChargeParameterDiscovery { dc: parameters(req, identity) }
+        }
         B::CableCheckReq(req) => Request::CableCheck { status: Some(ev_status(&req.dc_ev_status)) },
         B::PreChargeReq(req) => Request::PreCharge {
             status: Some(ev_status(&req.dc_ev_status)),
-            target: target(&req.ev_target_voltage, &req.ev_target_current)?,
+            target: target(&req.ev_target_voltage, &req.ev_target_current),
         },
         B::PowerDeliveryReq(req) => Request::PowerDelivery {
             progress: if req.ready_to_charge_state { Progress::Start } else { Progress::Stop },
@@ -50,7 +52,7 @@ fn body_request(body: &B) -> Result<Request, WireError> {
         },
         B::CurrentDemandReq(req) => Request::CurrentDemand {
             status: Some(ev_status(&req.dc_ev_status)),
-            target: target(&req.ev_target_voltage, &req.ev_target_current)?,
+            target: target(&req.ev_target_voltage, &req.ev_target_current),
             limits: EvLimits {
                 voltage: req.ev_maximum_voltage_limit.and_then(|limit| read(limit, Unit::Volts)),
                 current: req.ev_maximum_current_limit.and_then(|limit| read(limit, Unit::Amperes)),
@@ -98,15 +100,29 @@ fn read<Q: Quantity>(value: din::PhysicalValue, unit: Unit) -> Option<Q> {
     physical::rational(&Rational { exponent: value.multiplier.0, value: value.value })
 }
 
-/// The DC parameters; `None`: the vehicle wants AC. Of its limits only those that the energy
-/// path needs must make sense; a power or a capacity that does not is taken as not told.
-fn parameters(req: &din::ChargeParameterDiscoveryReq) -> Result<Option<DcParameters>, WireError> {
-    use din::EvRequestedEnergyTransferType as T;
-    match req.ev_requested_energy_transfer_type {
-        T::DcCore | T::DcExtended | T::DcComboCore | T::DcUnique => {}
-        T::AcSinglePhaseCore | T::AcThreePhaseCore => return Ok(None),
+fn chosen(services: &[din::SelectedService]) -> Chosen {
+    if services.iter().any(|service| service.service_id != CHARGING) {
+        Chosen::NotOffered
+    } else if services.is_empty() {
+        Chosen::NoCharging
+    } else {
+        Chosen::Offered
     }
-    let din::EvChargeParameter::Dc(dc) = &req.ev_charge_parameter else { return Ok(None) };
+}
+
+/// The DC parameters. Of the vehicle's limits only those that the energy path needs must make
+/// sense; a power or a capacity that does not is taken as not told.
+fn parameters(req: &din::ChargeParameterDiscoveryReq, identity: &Identity) -> Result<DcParameters, Unfit> {
+    use din::EvRequestedEnergyTransferType as T;
+    let mode = match req.ev_requested_energy_transfer_type {
+        T::DcCore => DcMode::Core,
+        T::DcExtended => DcMode::Extended,
+        T::DcComboCore => DcMode::ComboCore,
+        T::DcUnique => DcMode::Unique,
+        T::AcSinglePhaseCore | T::AcThreePhaseCore => return Err(Unfit::Mode("AC")),
+    };
+    identity.serve(mode)?;
+    let din::EvChargeParameter::Dc(dc) = &req.ev_charge_parameter else { return Err(Unfit::Parameters) };
     let limits = EvLimits {
         voltage: Some(sense(dc.ev_maximum_voltage_limit, Unit::Volts, "EVMaximumVoltageLimit")?),
         current: Some(sense(dc.ev_maximum_current_limit, Unit::Amperes, "EVMaximumCurrentLimit")?),
@@ -119,18 +135,18 @@ fn parameters(req: &din::ChargeParameterDiscoveryReq) -> Result<Option<DcParamet
         soc: dc.full_soc.as_ref().map(|soc| physical::percent(soc.0)),
         ..Needs::default()
     };
-    Ok(Some(DcParameters { limits, status: Some(ev_status(&dc.dc_ev_status)), needs }))
+    Ok(DcParameters { limits, status: Some(ev_status(&dc.dc_ev_status)), needs })
 }
 
-fn target(voltage: &din::PhysicalValue, current: &din::PhysicalValue) -> Result<Target, WireError> {
+fn target(voltage: &din::PhysicalValue, current: &din::PhysicalValue) -> Result<Target, Unfit> {
     Ok(Target {
         voltage: sense(*voltage, Unit::Volts, "EVTargetVoltage")?,
         current: sense(*current, Unit::Amperes, "EVTargetCurrent")?,
     })
 }
 
-fn sense<Q: Quantity>(value: din::PhysicalValue, unit: Unit, element: &str) -> Result<Q, WireError> {
-    read(value, unit).ok_or_else(|| WireError::Codec(format!("{element} is no possible value")))
+fn sense<Q: Quantity>(value: din::PhysicalValue, unit: Unit, element: &'static str) -> Result<Q, Unfit> {
+    read(value, unit).ok_or(Unfit::Value(element))
 }
 
 fn ev_status(status: &din::DcEvStatus) -> EvStatus {
@@ -160,7 +176,7 @@ pub(super) fn answer(
             date_time_now: None,
         }
         .into(),
-        Body::ServiceDiscovery => service_discovery(response_code).into(),
+        Body::ServiceDiscovery => service_discovery(response_code, identity).into(),
         Body::ServiceDetail { service_id } => {
             let service_id = *service_id;
             din::ServiceDetailRes { response_code, service_id, service_parameter_list: None }.into()
@@ -241,7 +257,7 @@ fn refusal(open: &V2gMessage, response_code: ResponseCode) -> Option<B> {
     })
 }
 
-fn service_discovery(response_code: ResponseCode) -> din::ServiceDiscoveryRes {
+fn service_discovery(response_code: ResponseCode, identity: &Identity) -> din::ServiceDiscoveryRes {
     din::ServiceDiscoveryRes {
         response_code,
         payment_options: din::PaymentOptions { payment_option: vec![din::PaymentOption::ExternalPayment] },
@@ -253,7 +269,14 @@ fn service_discovery(response_code: ResponseCode) -> din::ServiceDiscoveryRes {
                 service_scope: None,
             },
             free_service: false,
-            energy_transfer_type: din::EvseSupportedEnergyTransferType::DcExtended,
+            energy_transfer_type: match identity.dc_modes.first() {
+                Some(DcMode::Core) => din::EvseSupportedEnergyTransferType::DcCore,
+                Some(DcMode::ComboCore) => din::EvseSupportedEnergyTransferType::DcComboCore,
+                // It knows no word for a plug of its own kind.
+                Some(DcMode::Extended | DcMode::Unique) | None => {
+                    din::EvseSupportedEnergyTransferType::DcExtended
+                }
+            },
         },
         service_list: None,
     }
@@ -365,7 +388,9 @@ const fn response_code(code: Code) -> ResponseCode {
         Code::FailedServiceIdInvalid => ResponseCode::FailedServiceIdInvalid,
         Code::FailedUnknownSession => ResponseCode::FailedUnknownSession,
         Code::FailedPaymentSelectionInvalid => ResponseCode::FailedPaymentSelectionInvalid,
-        Code::FailedNoChargeServiceSelected => ResponseCode::FailedServiceSelectionInvalid,
+        Code::FailedNoChargeServiceSelected | Code::FailedServiceSelectionInvalid => {
+            ResponseCode::FailedServiceSelectionInvalid
+        }
         Code::FailedWrongChargeParameter => ResponseCode::FailedWrongChargeParameter,
         Code::FailedWrongEnergyTransferMode => ResponseCode::FailedWrongEnergyTransferType,
         Code::FailedPowerDeliveryNotApplied => ResponseCode::FailedPowerDeliveryNotApplied,

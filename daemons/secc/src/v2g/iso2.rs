@@ -16,8 +16,8 @@ use super::{Identity, WireError, physical};
 use crate::config::Metering;
 use crate::contract;
 use crate::message::{
-    Answer, Body, Code, DcParameters, EvLimits, EvStatus, Limits, Metered, Needs, Processing, Progress,
-    Protocol, Request, Status, Target,
+    Answer, Body, Chosen, Code, DcMode, DcParameters, EvLimits, EvStatus, Limits, Metered, Needs, Processing,
+    Progress, Protocol, Request, Status, Target, Unfit,
 };
 
 /// The service of charging.
@@ -33,6 +33,7 @@ const SCHEDULE_SECONDS: u32 = 86_400;
 pub(super) fn request(
     message: &Message,
     payload: &[u8],
+    identity: &Identity,
     exchange: &mut Exchange,
     unix_seconds: u64,
 ) -> Result<(Vec<u8>, Request), WireError> {
@@ -45,7 +46,7 @@ pub(super) fn request(
     let body = whole.body.choice.as_ref().ok_or(WireError::NotARequest("an empty body"))?;
     let request = match contract_request(whole, body, payload, exchange, unix_seconds) {
         Some(request) => Request::Contract(request),
-        None => body_request(body, exchange.contracts.is_some())?,
+        None => body_request(body, identity, exchange)?,
     };
     Ok((whole.header.session_id.clone(), request))
 }
@@ -65,7 +66,7 @@ fn contract_request(
     match body {
         B::PaymentServiceSelectionReq(req) => {
             exchange.selected = req.selected_payment_option == iso2::PaymentOption::Contract;
-            exchange.selected.then(|| contract::Request::Selection { charging: selects_charging(req) })
+            exchange.selected.then(|| contract::Request::Selection { chosen: chosen(req, true) })
         }
         B::PaymentDetailsReq(req) => {
             Some(contract::Request::Details { believed: exchange.details(req, unix_seconds) })
@@ -82,29 +83,48 @@ fn contract_request(
     }
 }
 
-fn selects_charging(req: &iso2::PaymentServiceSelectionReq) -> bool {
-    req.selected_service_list.selected_service.iter().any(|service| service.service_id == CHARGING)
+fn chosen(req: &iso2::PaymentServiceSelectionReq, contracts: bool) -> Chosen {
+    let services = &req.selected_service_list.selected_service;
+    let of_certificates = |set| CERTIFICATE_SERVICES.iter().any(|(id, _)| *id == set);
+    let offered = |service: &iso2::SelectedService| match service.service_id {
+        CHARGING => true,
+        CERTIFICATES => contracts && service.parameter_set_id.is_none_or(of_certificates),
+        _ => false,
+    };
+    if !services.iter().all(offered) {
+        Chosen::NotOffered
+    } else if services.iter().any(|service| service.service_id == CHARGING) {
+        Chosen::Offered
+    } else {
+        Chosen::NoCharging
+    }
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the codec's enum: whatever is no request is refused")]
-fn body_request(body: &B, contracts: bool) -> Result<Request, WireError> {
+fn body_request(body: &B, identity: &Identity, exchange: &mut Exchange) -> Result<Request, WireError> {
+    let contracts = exchange.contracts.is_some();
     Ok(match body {
         B::SessionSetupReq(req) => Request::SessionSetup { evcc_id: req.evcc_id.clone() },
-        B::ServiceDiscoveryReq(_) => Request::ServiceDiscovery,
+        B::ServiceDiscoveryReq(req) => {
+            exchange.listed = lists_certificates(req);
+            Request::ServiceDiscovery
+        }
         B::ServiceDetailReq(req) => Request::ServiceDetail {
             service_id: req.service_id,
             offered: req.service_id == CHARGING || contracts && req.service_id == CERTIFICATES,
         },
         B::PaymentServiceSelectionReq(req) => Request::PaymentServiceSelection {
             contract: req.selected_payment_option == iso2::PaymentOption::Contract,
-            charging: selects_charging(req),
+            chosen: chosen(req, contracts),
         },
         B::AuthorizationReq(_) => Request::Authorization,
-        B::ChargeParameterDiscoveryReq(req) => Request::ChargeParameterDiscovery { dc: parameters(req)? },
+        B::ChargeParameterDiscoveryReq(req) => {
+            Request::ChargeParameterDiscovery { dc: parameters(req, identity) }
+        }
         B::CableCheckReq(req) => Request::CableCheck { status: Some(ev_status(&req.dc_ev_status)) },
         B::PreChargeReq(req) => Request::PreCharge {
             status: Some(ev_status(&req.dc_ev_status)),
-            target: target(&req.ev_target_voltage, &req.ev_target_current)?,
+            target: target(&req.ev_target_voltage, &req.ev_target_current),
         },
         B::PowerDeliveryReq(req) => Request::PowerDelivery {
             progress: progress(req.charge_progress),
@@ -117,7 +137,7 @@ fn body_request(body: &B, contracts: bool) -> Result<Request, WireError> {
         },
         B::CurrentDemandReq(req) => Request::CurrentDemand {
             status: Some(ev_status(&req.dc_ev_status)),
-            target: target(&req.ev_target_voltage, &req.ev_target_current)?,
+            target: target(&req.ev_target_voltage, &req.ev_target_current),
             limits: EvLimits {
                 voltage: req.ev_maximum_voltage_limit.as_ref().and_then(physical::volts),
                 current: req.ev_maximum_current_limit.as_ref().and_then(physical::amps),
@@ -149,16 +169,28 @@ pub(super) const fn progress(progress: iso2::ChargeProgress) -> Progress {
     }
 }
 
+/// Whether the vehicle wants to hear of the service of certificates: it may ask for services of one
+/// category or scope alone.
+fn lists_certificates(req: &iso2::ServiceDiscoveryReq) -> bool {
+    let category =
+        req.service_category.is_none_or(|category| category == iso2::ServiceCategory::ContractCertificate);
+    category && req.service_scope.as_ref().is_none_or(String::is_empty)
+}
+
 /// The DC parameters. Of the vehicle's limits only those the energy path needs must make
 /// sense; a power or a capacity that does not is taken as not told.
-fn parameters(req: &iso2::ChargeParameterDiscoveryReq) -> Result<Option<DcParameters>, WireError> {
+fn parameters(req: &iso2::ChargeParameterDiscoveryReq, identity: &Identity) -> Result<DcParameters, Unfit> {
     use EnergyTransferMode as M;
-    match req.requested_energy_transfer_mode {
-        M::DCCore | M::DCExtended | M::DCComboCore | M::DCUnique => {}
-        M::ACSinglePhaseCore | M::ACThreePhaseCore => return Ok(None),
-    }
+    let mode = match req.requested_energy_transfer_mode {
+        M::DCCore => DcMode::Core,
+        M::DCExtended => DcMode::Extended,
+        M::DCComboCore => DcMode::ComboCore,
+        M::DCUnique => DcMode::Unique,
+        M::ACSinglePhaseCore | M::ACThreePhaseCore => return Err(Unfit::Mode("AC")),
+    };
+    identity.serve(mode)?;
     let ChargeParameterDiscoveryReqChoice::DCEVChargeParameter(dc) = &req.choice else {
-        return Ok(None);
+        return Err(Unfit::Parameters);
     };
     let limits = EvLimits {
         voltage: Some(sense(physical::volts(&dc.ev_maximum_voltage_limit), "EVMaximumVoltageLimit")?),
@@ -173,18 +205,18 @@ fn parameters(req: &iso2::ChargeParameterDiscoveryReq) -> Result<Option<DcParame
         soc: dc.full_soc.map(physical::percent),
         ..Needs::default()
     };
-    Ok(Some(DcParameters { limits, status: Some(ev_status(&dc.dc_ev_status)), needs }))
+    Ok(DcParameters { limits, status: Some(ev_status(&dc.dc_ev_status)), needs })
 }
 
-fn target(voltage: &iso2::PhysicalValue, current: &iso2::PhysicalValue) -> Result<Target, WireError> {
+fn target(voltage: &iso2::PhysicalValue, current: &iso2::PhysicalValue) -> Result<Target, Unfit> {
     Ok(Target {
         voltage: sense(physical::volts(voltage), "EVTargetVoltage")?,
         current: sense(physical::amps(current), "EVTargetCurrent")?,
     })
 }
 
-fn sense<T>(value: Option<T>, element: &str) -> Result<T, WireError> {
-    value.ok_or_else(|| WireError::Codec(format!("{element} is no possible value")))
+fn sense<T>(value: Option<T>, element: &'static str) -> Result<T, Unfit> {
+    value.ok_or(Unfit::Value(element))
 }
 
 fn ev_status(status: &iso2::DCEVStatus) -> EvStatus {
@@ -223,7 +255,7 @@ pub(super) fn answer(
             evse_time_stamp: None,
         }),
         Body::ServiceDiscovery => {
-            B::ServiceDiscoveryRes(service_discovery(response_code, exchange.contracts.is_some()))
+            B::ServiceDiscoveryRes(service_discovery(response_code, identity, exchange))
         }
         Body::ServiceDetail { service_id } => B::ServiceDetailRes(iso2::ServiceDetailRes {
             response_code,
@@ -322,7 +354,12 @@ fn refusal(open: &Message, session_id: [u8; 8], code: ResponseCode) -> Option<Me
     Some(refusal)
 }
 
-fn service_discovery(response_code: ResponseCode, contracts: bool) -> iso2::ServiceDiscoveryRes {
+fn service_discovery(
+    response_code: ResponseCode,
+    identity: &Identity,
+    exchange: &Exchange,
+) -> iso2::ServiceDiscoveryRes {
+    let contracts = exchange.contracts.is_some();
     let mut payment_option = vec![iso2::PaymentOption::ExternalPayment];
     if contracts {
         payment_option.insert(0, iso2::PaymentOption::Contract);
@@ -344,10 +381,24 @@ fn service_discovery(response_code: ResponseCode, contracts: bool) -> iso2::Serv
             service_scope: None,
             free_service: false,
             supported_energy_transfer_mode: iso2::SupportedEnergyTransferMode {
-                energy_transfer_mode: vec![EnergyTransferMode::DCExtended],
+                energy_transfer_mode: identity
+                    .dc_modes
+                    .iter()
+                    .map(|mode| energy_transfer_mode(*mode))
+                    .collect(),
             },
         },
-        service_list: contracts.then(|| iso2::ServiceList { service: vec![certificates] }),
+        service_list: (contracts && exchange.listed)
+            .then(|| iso2::ServiceList { service: vec![certificates] }),
+    }
+}
+
+const fn energy_transfer_mode(mode: DcMode) -> EnergyTransferMode {
+    match mode {
+        DcMode::Core => EnergyTransferMode::DCCore,
+        DcMode::Extended => EnergyTransferMode::DCExtended,
+        DcMode::ComboCore => EnergyTransferMode::DCComboCore,
+        DcMode::Unique => EnergyTransferMode::DCUnique,
     }
 }
 
@@ -475,6 +526,7 @@ const fn response_code(code: Code) -> ResponseCode {
         Code::Failed => ResponseCode::FAILED,
         Code::FailedSequenceError => ResponseCode::FAILEDSequenceError,
         Code::FailedServiceIdInvalid => ResponseCode::FAILEDServiceIDInvalid,
+        Code::FailedServiceSelectionInvalid => ResponseCode::FAILEDServiceSelectionInvalid,
         Code::FailedUnknownSession => ResponseCode::FAILEDUnknownSession,
         Code::FailedPaymentSelectionInvalid => ResponseCode::FAILEDPaymentSelectionInvalid,
         Code::FailedNoChargeServiceSelected => ResponseCode::FAILEDNoChargeServiceSelected,

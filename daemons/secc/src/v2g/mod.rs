@@ -33,7 +33,7 @@ use voltry_din70121::V2gMessage;
 
 pub use self::tolerance::Tolerance;
 use crate::config::Metering;
-use crate::message::{Answer, ControlMode, Protocol, Request, Service};
+use crate::message::{Answer, ControlMode, DcMode, Protocol, Request, Service, Unfit};
 use crate::transcript::Said;
 
 /// Longest payload taken or given, bytes. ISO 15118-2 messages need 400 without certificates, and about
@@ -57,10 +57,31 @@ pub struct Identity {
     pub protocols: Vec<Protocol>,
     /// How ISO 15118-20 sessions are controlled, the preferred mode first.
     pub control_modes: Vec<ControlMode>,
+    /// The contacts that carry the current, as DIN 70121 and ISO 15118-2 name them; the first is what
+    /// DIN 70121 and ISO 15118-20, which tell one, tell.
+    pub dc_modes: Vec<DcMode>,
     /// Energy transfers that are offered in ISO 15118-20.
     pub services: Vec<Service>,
     /// The meter; `None`: vehicles are told of none.
     pub metering: Option<Metering>,
+}
+
+impl Identity {
+    /// Whether a vehicle that wants this mode gets it.
+    fn serve(&self, mode: DcMode) -> Result<(), Unfit> {
+        let combo = |mode| match mode {
+            DcMode::Core | DcMode::Extended | DcMode::ComboCore => true,
+            DcMode::Unique => false,
+        };
+        if self.dc_modes.contains(&mode) {
+            return Ok(());
+        }
+        if combo(mode) && self.dc_modes.iter().any(|offered| combo(*offered)) {
+            Tolerance::OtherContacts.note("ChargeParameterDiscoveryReq");
+            return Ok(());
+        }
+        Err(Unfit::Mode("direct current by other contacts than are offered"))
+    }
 }
 
 /// What came in.
@@ -199,8 +220,10 @@ impl Wire {
                 self.form = form;
                 (session_id, request)
             }
-            Envelope::Iso(message) => iso2::request(message, payload, &mut self.exchange, unix_seconds)?,
-            Envelope::Din(message) => din::request(message)?,
+            Envelope::Iso(message) => {
+                iso2::request(message, payload, &self.identity, &mut self.exchange, unix_seconds)?
+            }
+            Envelope::Din(message) => din::request(message, &self.identity)?,
         };
         let others = matches!(
             request,

@@ -12,6 +12,8 @@ pub enum Tolerance {
     BeyondSchema,
     /// A power limit or an energy capacity that is negative, too large or in another unit.
     SenselessLimit,
+    /// A mode of a combo plug, or of its core, that is not the one offered.
+    OtherContacts,
     /// AuthorizationReq without challenge and signature, after one whose signature was good.
     UnsignedRepeat,
     /// PowerDeliveryReq that stops what has not begun.
@@ -39,6 +41,10 @@ impl Tolerance {
             Self::SenselessLimit => {
                 "voltage and current bound the delivery, and those must make sense; the others are \
                  taken as not told"
+            }
+            Self::OtherContacts => {
+                "the plug decides which contacts carry the current, and it is in the inlet; every mode \
+                 runs the same messages"
             }
             Self::UnsignedRepeat => {
                 "Josev signs only the first of those that it sends while authorization is ongoing; \

@@ -25,6 +25,7 @@ use voltry_units::{Amps, Measured, Timestamp, Volts, Watts};
 
 pub(crate) const ID: [u8; 8] = *b"voltry01";
 const COMBO_PLUG: &[message::Service] = &[message::Service::Dc, message::Service::DcBpt];
+const EXTENDED: [message::DcMode; 1] = [message::DcMode::Extended];
 pub(crate) const UNIX_SECONDS: u64 = 1_800_000_000;
 
 pub(crate) struct Bench {
@@ -42,20 +43,30 @@ impl Bench {
     }
 
     pub(crate) fn resuming(paused: Option<[u8; 8]>) -> Self {
-        Self::with(paused, &message::Protocol::ALL, COMBO_PLUG)
+        Self::with(paused, &message::Protocol::ALL, COMBO_PLUG, &EXTENDED)
     }
 
     /// A station that speaks these alone.
     pub(crate) fn speaking(protocols: &[message::Protocol]) -> Self {
-        Self::with(None, protocols, COMBO_PLUG)
+        Self::with(None, protocols, COMBO_PLUG, &EXTENDED)
     }
 
     /// A station that offers these energy transfers of ISO 15118-20.
     pub(crate) fn offering(services: &[message::Service]) -> Self {
-        Self::with(None, &message::Protocol::ALL, services)
+        Self::with(None, &message::Protocol::ALL, services, &EXTENDED)
     }
 
-    fn with(paused: Option<[u8; 8]>, protocols: &[message::Protocol], services: &[message::Service]) -> Self {
+    /// A station whose plugs have these contacts.
+    pub(crate) fn by_contacts(dc_modes: &[message::DcMode]) -> Self {
+        Self::with(None, &message::Protocol::ALL, COMBO_PLUG, dc_modes)
+    }
+
+    fn with(
+        paused: Option<[u8; 8]>,
+        protocols: &[message::Protocol],
+        services: &[message::Service],
+        dc_modes: &[message::DcMode],
+    ) -> Self {
         let now = Timestamp::from_micros(1_000_000_000);
         let identity = Identity {
             evse_id: "DE*VOL*E1".to_owned(),
@@ -63,6 +74,7 @@ impl Bench {
             metering: None,
             protocols: protocols.to_vec(),
             control_modes: message::ControlMode::ALL.to_vec(),
+            dc_modes: dc_modes.to_vec(),
             services: services.to_vec(),
         };
         let mut bench = Self {

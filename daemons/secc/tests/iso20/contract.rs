@@ -105,6 +105,7 @@ impl Contract {
             metering,
             protocols: vec![message::Protocol::Iso2],
             control_modes: message::ControlMode::ALL.to_vec(),
+            dc_modes: vec![voltry_secc::message::DcMode::Extended],
             services: vec![Service::Dc],
         };
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();

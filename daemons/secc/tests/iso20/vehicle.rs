@@ -32,6 +32,17 @@ impl Vehicle {
         Self { bench, id: vec![0; 8] }
     }
 
+    /// After a refusal.
+    pub(crate) fn says_goodbye(&mut self) {
+        assert!(!self.bench.session.is_closed(), "the connection was dropped");
+        let terminate = messages::ChargingSession::Terminate;
+        let Main::SessionStopRes(answer) = self.main(|header| session_stop(header, terminate)) else {
+            panic!()
+        };
+        assert_eq!(answer.response_code, ResponseCode::OK);
+        assert!(self.bench.session.is_closed());
+    }
+
     pub(crate) fn header(&self) -> MessageHeader {
         MessageHeader { session_id: self.id.clone(), time_stamp: bench::UNIX_SECONDS, signature: None }
     }
@@ -131,6 +142,10 @@ impl Vehicle {
     }
 
     pub(crate) fn reach_power_on_from_selected(&mut self, dynamic: bool) {
+        self.reach_power_on_with(parameters, dynamic);
+    }
+
+    pub(crate) fn reach_power_on_with(&mut self, parameters: fn(MessageHeader) -> Dc, dynamic: bool) {
         let Dc::DCChargeParameterDiscoveryRes(parameters) = self.dc(parameters) else { panic!() };
         assert_eq!(parameters.response_code, ResponseCode::OK);
         assert_eq!(self.bench.phase(), Some(LinkPhase::Parameters));

@@ -11,12 +11,13 @@ mod write;
 use iso15118::iso20::messages::{Parameter, ParameterChoice, ParameterSet};
 
 use super::Identity;
-use crate::message::{ControlMode, Service};
+use crate::message::{ControlMode, DcMode, Service};
 
 pub(super) use read::request;
 pub(super) use write::answer;
 
-/// Connector of table 207: the extended pins of a combo plug; of amendment 1: the plug of MCS.
+/// Connector of table 207: the core or the extended pins of a combo plug; of amendment 1: the plug of MCS.
+const CONNECTOR_CORE: i32 = 1;
 const CONNECTOR_EXTENDED: i32 = 2;
 const CONNECTOR_MCS: i32 = 1;
 /// MobilityNeedsMode: the vehicle says what it needs.
@@ -47,12 +48,19 @@ const fn id(service: Service) -> u16 {
     }
 }
 
+fn combo_connector(identity: &Identity) -> i32 {
+    match identity.dc_modes.first() {
+        Some(DcMode::Core | DcMode::ComboCore) => CONNECTOR_CORE,
+        Some(DcMode::Extended | DcMode::Unique) | None => CONNECTOR_EXTENDED,
+    }
+}
+
 /// The parameter sets of a service, the preferred control mode first; none: it is not offered.
 fn parameter_sets(service_id: u16, identity: &Identity) -> Option<Vec<ParameterSet>> {
     let service = identity.services.iter().copied().find(|service| id(*service) == service_id)?;
     let (connector, bidirectional) = match service {
-        Service::Dc => (CONNECTOR_EXTENDED, false),
-        Service::DcBpt => (CONNECTOR_EXTENDED, true),
+        Service::Dc => (combo_connector(identity), false),
+        Service::DcBpt => (combo_connector(identity), true),
         Service::Mcs => (CONNECTOR_MCS, false),
         Service::McsBpt => (CONNECTOR_MCS, true),
     };

@@ -10,9 +10,11 @@ use iso15118::iso20::messages::{self, ChargeProgress, ChargingSession};
 use iso15118::message::Message;
 use voltry_units::{Amps, Volts};
 
-use super::{Form, parameter_sets};
-use crate::contract;
-use crate::message::{DcParameters, EvLimits, EvStatus, Needs, Progress, Request, Target};
+use super::{Form, id, parameter_sets};
+use crate::contract::{self, Disbelief};
+use crate::message::{
+    Chosen, Code, DcParameters, EvLimits, EvStatus, Needs, Progress, Request, Service, Target, Unfit,
+};
 use crate::v2g::contract::Exchange;
 use crate::v2g::physical::{self, Rational};
 use crate::v2g::{Identity, WireError};
@@ -31,7 +33,7 @@ pub(in crate::v2g) fn request(
             let request = main_request(document, payload, identity, exchange, unix_seconds)?;
             (document.header(), (request, Form::default()))
         }
-        Message::Iso20Dc(document) => (document.header(), dc_request(document)?),
+        Message::Iso20Dc(document) => (document.header(), dc_request(document, exchange.bidirectional)?),
         other => return Err(WireError::NotARequest(other.name())),
     };
     let header = header.ok_or(WireError::NotARequest(message.name()))?;
@@ -75,7 +77,10 @@ fn main_request(
                 Request::Contract(contract::Request::Authorization { proof })
             }
             messages::AuthorizationReqChoice::PnCAReqAuthorizationMode(_) => {
-                Request::NotOffered("AuthorizationReq(PnC)")
+                // It is warned, and may pay otherwise.
+                let why = "the vehicle wants to pay by contract, which is not offered".to_owned();
+                let disbelief = Disbelief { code: Code::FailedPaymentSelectionInvalid, why };
+                Request::Contract(contract::Request::Authorization { proof: Err(disbelief) })
             }
         },
         D::ServiceDiscoveryReq(_) => Request::ServiceDiscovery,
@@ -84,11 +89,19 @@ fn main_request(
             offered: parameter_sets(req.service_id, identity).is_some(),
         },
         D::ServiceSelectionReq(req) => {
-            let chosen = &req.selected_energy_transfer_service;
-            let sets = parameter_sets(chosen.service_id, identity).unwrap_or_default();
-            Request::ServiceSelection {
-                offered: sets.iter().any(|set| set.parameter_set_id == chosen.parameter_set_id),
-            }
+            let service = &req.selected_energy_transfer_service;
+            let bidirectional = [Service::DcBpt, Service::McsBpt];
+            exchange.bidirectional = bidirectional.into_iter().any(|one| id(one) == service.service_id);
+            let sets = parameter_sets(service.service_id, identity).unwrap_or_default();
+            let chosen = if !sets.iter().any(|set| set.parameter_set_id == service.parameter_set_id) {
+                Chosen::NoCharging
+            } else if req.selected_vas_list.is_some() {
+                // None is offered.
+                Chosen::NotOffered
+            } else {
+                Chosen::Offered
+            };
+            Request::ServiceSelection { chosen }
         }
         D::ScheduleExchangeReq(req) => Request::ScheduleExchange { needs: scheduled_needs(&req.choice) },
         D::PowerDeliveryReq(req) => Request::PowerDelivery { progress: progress(req), status: None },
@@ -123,24 +136,34 @@ fn progress(req: &messages::PowerDeliveryReq) -> Progress {
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the codec's enum: whatever is no request is refused")]
-fn dc_request(document: &dc::Document) -> Result<(Request, Form), WireError> {
+fn dc_request(document: &dc::Document, bidirectional: bool) -> Result<(Request, Form), WireError> {
     use dc::Document as D;
     let plain = |request| (request, Form::default());
     Ok(match document {
-        D::DCChargeParameterDiscoveryReq(req) => parameters(req)?,
+        D::DCChargeParameterDiscoveryReq(req) => parameters(req, bidirectional),
         D::DCCableCheckReq(_) => plain(Request::CableCheck { status: None }),
         // It names no current: evse takes that of its profile.
         D::DCPreChargeReq(req) => plain(Request::PreCharge {
             status: None,
-            target: Target { voltage: volts(&req.ev_target_voltage)?, current: Amps::ZERO },
+            target: volts(&req.ev_target_voltage).map(|voltage| Target { voltage, current: Amps::ZERO }),
         }),
-        D::DCChargeLoopReq(req) => charge_loop(req)?,
+        D::DCChargeLoopReq(req) => charge_loop(req),
         D::DCWeldingDetectionReq(_) => plain(Request::WeldingDetection { status: None }),
         other => return Err(WireError::NotARequest(other.name())),
     })
 }
 
-fn parameters(req: &dc::DCChargeParameterDiscoveryReq) -> Result<(Request, Form), WireError> {
+fn parameters(req: &dc::DCChargeParameterDiscoveryReq, chosen_bidirectional: bool) -> (Request, Form) {
+    let bidirectional = matches!(req.choice, ParameterReq::BPTDCCPDReqEnergyTransferMode(_));
+    let dc = if bidirectional == chosen_bidirectional {
+        dc_parameters(&req.choice)
+    } else {
+        Err(Unfit::Parameters)
+    };
+    (Request::ChargeParameterDiscovery { dc }, Form { bidirectional, ..Form::default() })
+}
+
+fn dc_parameters(choice: &ParameterReq) -> Result<DcParameters, Unfit> {
     macro_rules! limits {
         ($mode:ident) => {
             EvLimits {
@@ -154,20 +177,19 @@ fn parameters(req: &dc::DCChargeParameterDiscoveryReq) -> Result<(Request, Form)
             }
         };
     }
-    let (limits, target_soc, bidirectional) = match &req.choice {
-        ParameterReq::DCCPDReqEnergyTransferMode(mode) => (limits!(mode), mode.target_soc, false),
+    let (limits, target_soc) = match choice {
+        ParameterReq::DCCPDReqEnergyTransferMode(mode) => (limits!(mode), mode.target_soc),
         ParameterReq::BPTDCCPDReqEnergyTransferMode(mode) => {
             let limits = EvLimits {
                 discharge_current: physical::rational(&mode.ev_maximum_discharge_current),
                 discharge_power: physical::rational(&mode.ev_maximum_discharge_power),
                 ..limits!(mode)
             };
-            (limits, mode.target_soc, true)
+            (limits, mode.target_soc)
         }
     };
     let needs = Needs { soc: target_soc.map(physical::percent), ..Needs::default() };
-    let dc = Some(DcParameters { limits, status: None, needs });
-    Ok((Request::ChargeParameterDiscovery { dc }, Form { bidirectional, ..Form::default() }))
+    Ok(DcParameters { limits, status: None, needs })
 }
 
 fn scheduled_needs(choice: &messages::ScheduleExchangeReqChoice) -> Needs {
@@ -193,7 +215,8 @@ fn scheduled_needs(choice: &messages::ScheduleExchangeReqChoice) -> Needs {
 
 /// Under scheduled control the vehicle names a target; under dynamic control it names how much
 /// it can take, and takes what it gets.
-fn charge_loop(req: &dc::DCChargeLoopReq) -> Result<(Request, Form), WireError> {
+fn charge_loop(req: &dc::DCChargeLoopReq) -> (Request, Form) {
+    #[derive(Default)]
     struct Wish<'a> {
         target: Option<(&'a Rational, &'a Rational)>,
         voltage: Option<&'a Rational>,
@@ -239,9 +262,8 @@ fn charge_loop(req: &dc::DCChargeLoopReq) -> Result<(Request, Form), WireError> 
         LoopReq::BPTScheduledDCCLReqControlMode(mode) => (scheduled!(mode), true),
         LoopReq::DynamicDCCLReqControlMode(mode) => (dynamic!(mode), false),
         LoopReq::BPTDynamicDCCLReqControlMode(mode) => (dynamic!(mode), true),
-        LoopReq::CLReqControlMode(_) => {
-            return Err(WireError::Codec("a charge loop without a control mode".to_owned()));
-        }
+        // The abstract one, of no control mode.
+        LoopReq::CLReqControlMode(_) => (Wish::default(), false),
     };
     let limits = EvLimits {
         voltage: wish.voltage.and_then(physical::rational),
@@ -250,20 +272,22 @@ fn charge_loop(req: &dc::DCChargeLoopReq) -> Result<(Request, Form), WireError> 
         ..EvLimits::default()
     };
     let target = match wish.target {
-        Some((voltage, current)) => Target { voltage: volts(voltage)?, current: amps(current)? },
-        None => most(&limits, volts(&req.ev_present_voltage)?)?,
+        Some((voltage, current)) => {
+            volts(voltage).and_then(|voltage| Ok(Target { voltage, current: amps(current)? }))
+        }
+        None => volts(&req.ev_present_voltage).and_then(|battery| most(&limits, battery)),
     };
     let soc = req.display_parameters.as_ref().and_then(|display| display.present_soc);
     let status = soc.map(|soc| EvStatus { soc: physical::percent(soc), ready: true, error: "" });
     let form = Form { bidirectional, dynamic: wish.target.is_none(), meter: req.meter_info_requested };
-    Ok((Request::CurrentDemand { status, target, limits, needs: wish.needs }, form))
+    (Request::CurrentDemand { status, target, limits, needs: wish.needs }, form)
 }
 
 /// The most that a vehicle under dynamic control takes: its maximum voltage bounds, its current
 /// and its power at the battery's voltage set.
-fn most(limits: &EvLimits, battery: Volts) -> Result<Target, WireError> {
+fn most(limits: &EvLimits, battery: Volts) -> Result<Target, Unfit> {
     let (Some(voltage), Some(current), Some(power)) = (limits.voltage, limits.current, limits.power) else {
-        return Err(WireError::Codec("a limit of the vehicle is no possible value".to_owned()));
+        return Err(Unfit::Value("a limit of the charge loop"));
     };
     let by_power = power.at(battery).unwrap_or(current);
     Ok(Target { voltage, current: current.min(by_power) })
@@ -273,10 +297,10 @@ fn seconds(value: u32) -> Duration {
     Duration::from_secs(u64::from(value))
 }
 
-fn volts(value: &Rational) -> Result<Volts, WireError> {
-    physical::rational(value).ok_or_else(|| WireError::Codec("a voltage is no possible value".to_owned()))
+fn volts(value: &Rational) -> Result<Volts, Unfit> {
+    physical::rational(value).ok_or(Unfit::Value("a voltage"))
 }
 
-fn amps(value: &Rational) -> Result<Amps, WireError> {
-    physical::rational(value).ok_or_else(|| WireError::Codec("a current is no possible value".to_owned()))
+fn amps(value: &Rational) -> Result<Amps, Unfit> {
+    physical::rational(value).ok_or(Unfit::Value("a current"))
 }

@@ -438,7 +438,8 @@ const fn response_code(code: Code) -> ResponseCode {
         Code::FailedSequenceError => ResponseCode::FAILEDSequenceError,
         Code::FailedServiceIdInvalid => ResponseCode::FAILEDServiceIDInvalid,
         Code::FailedUnknownSession => ResponseCode::FAILEDUnknownSession,
-        Code::FailedPaymentSelectionInvalid => ResponseCode::FAILEDServiceSelectionInvalid,
+        Code::FailedServiceSelectionInvalid => ResponseCode::FAILEDServiceSelectionInvalid,
+        Code::FailedPaymentSelectionInvalid => ResponseCode::WARNINGAuthorizationSelectionInvalid,
         Code::FailedNoChargeServiceSelected => ResponseCode::FAILEDNoEnergyTransferServiceSelected,
         Code::FailedWrongChargeParameter | Code::FailedWrongEnergyTransferMode => {
             ResponseCode::FAILEDWrongChargeParameter
