@@ -137,7 +137,7 @@ impl Player {
             if state == wanted {
                 return Ok(());
             }
-            if begin.elapsed() > Duration::from_secs(60) {
+            if begin.elapsed() > Duration::from_secs(30) {
                 anyhow::bail!("{state}, and never {wanted}; the vehicle is at {:?}", self.vehicle.step);
             }
             if state == EvseState::Authorizing {
