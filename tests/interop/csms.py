@@ -99,6 +99,16 @@ class Station16(ChargePoint16):
         await self.book.note("FirmwareStatusNotification", message)
         return result16.FirmwareStatusNotification()
 
+    @on("DiagnosticsStatusNotification")
+    async def on_diagnostics(self, **message):
+        await self.book.note("DiagnosticsStatusNotification", message)
+        return result16.DiagnosticsStatusNotification()
+
+    @on("LogStatusNotification")
+    async def on_log(self, **message):
+        await self.book.note("LogStatusNotification", message)
+        return result16.LogStatusNotification()
+
 
 class Station201(ChargePoint201):
     book, boot_status, boot_interval = None, "Accepted", 60
@@ -167,6 +177,11 @@ class Station201(ChargePoint201):
     async def on_firmware(self, **message):
         await self.book.note("FirmwareStatusNotification", message)
         return result201.FirmwareStatusNotification()
+
+    @on("LogStatusNotification")
+    async def on_log(self, **message):
+        await self.book.note("LogStatusNotification", message)
+        return result201.LogStatusNotification()
 
 
 class Csms:

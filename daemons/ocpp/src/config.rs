@@ -4,7 +4,7 @@ mod amperes;
 mod network_profile;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -15,8 +15,9 @@ pub use network_profile::{NetworkProfile, Version};
 
 use crate::connection::keepalive::KeepaliveTimes;
 use crate::connection::redial::{RedialTimes, Slot};
-use crate::connection::{Profile, Times};
+use crate::connection::{Profile, Proxy, Times};
 use crate::model;
+use crate::transfer::Place;
 
 /// The longest identity of OCPP 2.0.1 (part 4, 3.1.1).
 const IDENTITY_MAX: usize = 48;
@@ -49,6 +50,15 @@ pub struct Settings {
     /// What amperes of a charging profile are.
     #[serde(default)]
     pub amperes: AmpereSettings,
+    /// PEM file of the roots that the certificate of a file server over HTTPS may lead to.
+    #[serde(default = "default_file_roots")]
+    pub file_root_certificates: PathBuf,
+    /// The proxy through which file servers are reached, `http://…`.
+    #[serde(default)]
+    pub file_proxy: Option<String>,
+    /// The whole configuration as a log may show it.
+    #[serde(skip)]
+    pub(crate) shown: String,
     /// Ways to a CSMS, `[ocpp.profile.SLOT]`, tried in the order of their slots.
     pub profile: BTreeMap<String, NetworkProfile>,
     /// Dials of a profile before the next is tried.
@@ -76,6 +86,10 @@ pub struct Settings {
 
 fn default_database() -> PathBuf {
     PathBuf::from("/var/lib/voltry/ocpp/ocpp.db")
+}
+
+fn default_file_roots() -> PathBuf {
+    PathBuf::from("/etc/ssl/certs/ca-certificates.crt")
 }
 
 fn default_maker() -> String {
@@ -111,6 +125,14 @@ const fn default_dial_timeout() -> u32 {
 }
 
 impl Settings {
+    /// Where files are made.
+    pub(crate) fn place(&self) -> Place {
+        let folder = self.database.parent().unwrap_or_else(|| Path::new(".")).to_owned();
+        // Checked when the configuration was read.
+        let proxy = self.file_proxy.as_deref().and_then(|url| Proxy::new(url).ok());
+        Place { folder, roots: self.file_root_certificates.clone(), proxy }
+    }
+
     /// The times of the connection.
     #[must_use]
     pub fn times(&self) -> Times {
@@ -169,7 +191,8 @@ fn slot(name: &str) -> Option<Slot> {
 /// # Errors
 /// All that is wrong with it.
 pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>, ConfigError> {
-    let settings: Settings = config.load("ocpp")?;
+    let mut settings: Settings = config.load("ocpp")?;
+    settings.shown = config.shown();
     let mut problems = Vec::new();
     if let Err(what) = check_identity(&settings.identity) {
         problems.push(config.problem("ocpp.identity", what));
@@ -179,6 +202,9 @@ pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>
     }
     if let Err((key, text)) = settings.amperes.supply() {
         problems.push(config.problem(&format!("ocpp.amperes.{key}"), text));
+    }
+    if let Some(Err(error)) = settings.file_proxy.as_deref().map(Proxy::new) {
+        problems.push(config.problem("ocpp.file_proxy", error.to_string()));
     }
     if settings.pong_timeout_s == 0 {
         problems.push(config.problem("ocpp.pong_timeout_s", "must be above 0"));

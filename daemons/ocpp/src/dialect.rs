@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::config::Version;
+use crate::files::LogStatus;
 use crate::messages::{Checked, Refusal, decode};
 use crate::rpc::ErrorCode;
 use crate::security::Entry;
@@ -241,6 +242,16 @@ pub fn transaction_answer(version: Version, payload: &str) -> Option<Transaction
 #[must_use]
 pub fn notice(core: &Core, now: Now, notice: &Notice) -> Option<(&'static str, Value)> {
     by_version!(core.version, notice(core, now, notice))
+}
+
+/// How the upload of a log stands; `None`: the version has no word for it.
+#[must_use]
+pub fn log_status(
+    version: Version,
+    request: Option<i64>,
+    status: LogStatus,
+) -> Option<(&'static str, Value)> {
+    by_version!(version, log_status(request, status))
 }
 
 /// Takes a CALL of the CSMS.

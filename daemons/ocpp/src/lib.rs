@@ -7,7 +7,7 @@
 //! [`uplink`] decides what is said, when, and what the CSMS may ask; [`transactions`] makes the
 //! messages of transactions from the book; [`dialect`] is what differs between the versions;
 //! [`messages`] holds everything against the schemas. All of them but [`connection`] are pure.
-//! [`store`] keeps what must outlive the machine.
+//! [`files`] has logs and firmware carried, `transfer` carries them. [`store`] keeps what must outlive the machine.
 
 // A test looks for one event among many.
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm))]
@@ -16,16 +16,19 @@ mod config;
 pub mod connection;
 mod csms;
 pub mod dialect;
+pub mod files;
 pub mod messages;
 pub mod model;
 pub mod profiles;
 pub mod rpc;
+mod said;
 pub mod security;
 mod shell;
 mod station;
 pub mod store;
 pub mod time;
 pub mod transactions;
+mod transfer;
 pub mod uplink;
 mod v16;
 mod v201;
@@ -33,6 +36,17 @@ mod v201;
 use voltry_service::Daemon;
 
 pub use config::{AmpereSettings, AmperesOf, NetworkProfile, Settings, Version, audit, configure};
+
+/// So many random bytes, in hexadecimal.
+pub(crate) fn random(bytes: usize) -> String {
+    let mut buffer = vec![0; bytes];
+    if getrandom::fill(&mut buffer).is_err() {
+        // Still never the same twice on one machine.
+        let micros = shell::instant().unix.to_be_bytes();
+        buffer.iter_mut().zip(micros.iter().rev()).for_each(|(byte, other)| *byte = *other);
+    }
+    buffer.iter().map(|byte| format!("{byte:02x}")).collect()
+}
 
 /// Runs the uplink until it is asked to stop, or the bus is lost.
 ///

@@ -17,13 +17,17 @@ use voltry_units::Timestamp;
 use crate::config::{Settings, Version};
 use crate::connection::{self, Connection, Encoding, Event, Password, Profile};
 use crate::csms::{self, Csms1, Question, Standing};
+use crate::files::{Log, News, Order, Upload};
 use crate::model::{self, Variables, name};
+use crate::random;
 use crate::rpc::{Endpoint, MessageId, Received};
-use crate::security::SecurityEvent;
+use crate::said::Said;
+use crate::security::{Entry, SecurityEvent};
 use crate::station::{Station, ocpp_kind};
 use crate::store::Store;
 use crate::time::Now;
 use crate::transactions::Token;
+use crate::transfer::{self, Place, Snapshot};
 use crate::uplink::{Action, Input, Known, Registration, Uplink};
 
 /// Inputs, events, orders that may wait.
@@ -45,7 +49,7 @@ pub(crate) enum End {
 }
 
 /// This instant on both clocks.
-fn instant() -> Now {
+pub(crate) fn instant() -> Now {
     let unix = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |time| i64::try_from(time.as_micros()).unwrap_or(i64::MAX));
@@ -72,6 +76,11 @@ struct Shell {
     proven: bool,
     /// The profile that is connected.
     slot: String,
+    said: Said,
+    place: Place,
+    inputs: mpsc::Sender<Input>,
+    /// What carries a log: one at a time.
+    uploading: JoinSet<()>,
 }
 
 /// Runs the uplink until the daemon is to end, or the station is reset.
@@ -137,6 +146,10 @@ pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<
         reset: false,
         proven: false,
         slot: String::new(),
+        said: Said::default(),
+        place: settings.place(),
+        inputs,
+        uploading: JoinSet::new(),
     };
     for (event, info) in since_last_start(&shell.store, &shell.station).await? {
         shell.step(Input::Security(event, info)).await?;
@@ -159,6 +172,7 @@ pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<
             () = tokio::time::sleep(due) => shell.tick().await?,
             _ = tick.tick() => shell.publish(),
             Some(_) = shell.tasks.join_next() => {}
+            Some(_) = shell.uploading.join_next() => {}
             ended = &mut connecting => {
                 ended.context("the connection panicked")?;
                 anyhow::bail!("the connection ended");
@@ -228,6 +242,7 @@ async fn uplink(
         variables,
         tokens: store.tokens()?,
         profiles: store.profiles()?,
+        files: store.files()?,
         // Checked when the configuration was read.
         supply: settings.amperes.supply().unwrap_or_default(),
         journal: store.journal()?,
@@ -264,17 +279,6 @@ async fn since_last_start(store: &Store, station: &Station) -> anyhow::Result<Ve
         events.push((SecurityEvent::SecurityLogWasCleared, info));
     }
     Ok(events)
-}
-
-/// So many random bytes, in hexadecimal.
-fn random(bytes: usize) -> String {
-    let mut buffer = vec![0; bytes];
-    if getrandom::fill(&mut buffer).is_err() {
-        // Still never the same twice on one machine.
-        let micros = instant().unix.to_be_bytes();
-        buffer.iter_mut().zip(micros.iter().rev()).for_each(|(byte, other)| *byte = *other);
-    }
-    buffer.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn set_password(profiles: &mut [Profile], written: &str) {
@@ -363,6 +367,7 @@ impl Shell {
         let Some((connection, endpoint)) = &mut self.endpoint else { return Ok(()) };
         let connection = *connection;
         debug!(text, "from the CSMS");
+        self.said.note(instant().unix, true, text);
         let again = endpoint.counts().repeated;
         let received = endpoint.received(now(), text);
         let replayed = endpoint.counts().repeated > again;
@@ -423,6 +428,7 @@ impl Shell {
         Ok(())
     }
 
+    #[allow(clippy::too_many_lines, reason = "a table of what each action is")]
     async fn perform(&mut self, action: Action) -> anyhow::Result<()> {
         match action {
             Action::Store(record) => {
@@ -485,11 +491,50 @@ impl Shell {
                 self.order(connection::Command::Profiles(self.profiles.clone())).await?;
                 self.order(connection::Command::Restart).await
             }
+            Action::Files(order) => {
+                self.carry(order);
+                Ok(())
+            }
             Action::Times => self.order(connection::Command::Times(self.times())).await,
             Action::StartAnew => {
                 self.reset = true;
                 Ok(())
             }
+        }
+    }
+
+    /// Has a file carried, instead of whatever of its kind is carried now.
+    fn carry(&mut self, order: Order) {
+        let (place, inputs) = (self.place.clone(), self.inputs.clone());
+        match order {
+            Order::Upload { attempt, upload } => {
+                let (snapshot, station) = (self.snapshot(&upload), self.station.clone());
+                self.uploading.abort_all();
+                self.uploading.spawn(async move {
+                    let result = transfer::upload(place, upload, snapshot, Some(station)).await;
+                    // The daemon is ending if nobody listens.
+                    let _ = inputs.send(Input::Files(News::Uploaded { attempt, result })).await;
+                });
+            }
+        }
+    }
+
+    fn snapshot(&self, upload: &Upload) -> Snapshot {
+        let span = upload.oldest.unwrap_or(i64::MIN)..=upload.latest.unwrap_or(i64::MAX);
+        let security = match upload.log {
+            Log::Security => self.store.security_log(span).unwrap_or_else(|error| {
+                warn!(%error, "the security log cannot be read");
+                Vec::new()
+            }),
+            Log::Diagnostics => Vec::new(),
+        };
+        Snapshot {
+            now: instant().unix,
+            identity: self.settings.identity.clone(),
+            variables: self.uplink.shown_variables(instant()),
+            configuration: self.settings.shown.clone(),
+            said: self.said.lines(),
+            security: security.iter().map(Entry::line).collect(),
         }
     }
 
@@ -508,6 +553,7 @@ impl Shell {
     }
 
     async fn send(&mut self, connection: u64, text: String) -> anyhow::Result<()> {
+        self.said.note(instant().unix, false, &text);
         self.order(connection::Command::Send { connection, text }).await
     }
 

@@ -1,6 +1,7 @@
 //! The station on the bus: its book, its EVSEs, its orders.
 
 use std::collections::HashMap;
+use std::fmt::Debug;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -197,6 +198,36 @@ impl Station {
         event_of(event, at)
     }
 
+    /// What a person wants to know of the station who was not there: titles and lines, without ids of
+    /// tokens. A part that does not answer says so.
+    pub(crate) async fn described(&self, book_lines: u32) -> Vec<(&'static str, Vec<String>)> {
+        let since = match timeout(ANSWER, self.book.newest()).await {
+            Ok(Ok(newest)) => newest.saturating_sub(book_lines.into()),
+            Ok(Err(_)) | Err(_) => 0,
+        };
+        vec![
+            ("EVSEs", lines(timeout(ANSWER, self.station.evses()).await)),
+            ("connectors", lines(timeout(ANSWER, self.station.connectors()).await)),
+            ("limits", lines(timeout(ANSWER, self.station.limits()).await)),
+            ("reservations", lines(timeout(ANSWER, self.station.reservations()).await)),
+            ("transactions, newest first", lines(timeout(ANSWER, self.station.transactions(200)).await)),
+            (
+                "the book",
+                lines(timeout(ANSWER, self.book.events(since, book_lines)).await.map(|events| {
+                    events.map(|mut events| {
+                        for event in &mut events {
+                            event.token.clear();
+                            event.group.clear();
+                            // Long, and it names who is billed.
+                            event.signed.clear();
+                        }
+                        events
+                    })
+                })),
+            ),
+        ]
+    }
+
     /// Has a command done, and says what came of it.
     pub(crate) async fn command(self, ticket: u64, command: Command) {
         let outcome = match timeout(ANSWER, self.perform(command)).await {
@@ -270,6 +301,14 @@ impl Station {
                 Ok(Outcome::Done)
             }
         }
+    }
+}
+
+fn lines<T: Debug, E: Debug, L: Debug>(answer: Result<Result<Vec<T>, E>, L>) -> Vec<String> {
+    match answer {
+        Ok(Ok(items)) => items.iter().map(|item| format!("{item:?}")).collect(),
+        Ok(Err(error)) => vec![format!("not known: {error:?}")],
+        Err(_) => vec!["the station does not answer".to_owned()],
     }
 }
 

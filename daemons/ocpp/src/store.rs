@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::config::Version;
+use crate::files;
 use crate::profiles::Stored;
 use crate::security::{Entry, Journal, LOG_MAX, SecurityEvent};
 use crate::uplink::{Cached, ListChange, Progress, Record, SetAside, TokenInfo, Tokens};
@@ -137,6 +138,15 @@ impl Store {
         text.map_or(Ok(Stored::default()), |text| read("charging profiles", &text))
     }
 
+    /// Logs and firmware that are under way.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn files(&self) -> Result<files::Kept, StoreError> {
+        let text = self.kept("files")?;
+        text.map_or(Ok(files::Kept::default()), |text| read("files", &text))
+    }
+
     /// The variables that were written.
     ///
     /// # Errors
@@ -176,6 +186,7 @@ impl Store {
         match record {
             Record::Progress(progress) => self.keep("progress", &text(progress)),
             Record::Profiles(profiles) => self.keep("charging_profiles", &text(profiles)),
+            Record::Files(files) => self.keep("files", &text(files)),
             Record::BootReason(reason) => self.keep("boot_reason", reason),
             Record::Variable(name, value) => {
                 let mut write =

@@ -105,7 +105,7 @@ async fn run(options: Options) -> anyhow::Result<u8> {
         };
         // The way out lasts until the inner process has ended.
         let (environment, _way) = match topology(station)?.uplink {
-            Some(uplink) => Some(uplink::lead_out(&uplink.csms)?).unzip(),
+            Some(_) => Some(uplink::lead_out()?).unzip(),
             None => (None, None),
         };
         return namespace::enter(forward_input, environment).await;
@@ -142,6 +142,7 @@ fn topology(options: &StationOptions) -> anyhow::Result<Topology> {
             identity: options.identity.clone(),
             version: options.ocpp.clone(),
             variables: options.ocpp_set.iter().cloned().collect(),
+            file_proxy: None,
             profile: toml::Table::new(),
         });
     }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
+use url::{Host, Url};
 
 use super::http::{self, HEAD_MAX, Refused};
 use super::profile::{Profile, Proxy, Tls};
@@ -98,13 +100,7 @@ pub(super) async fn dial(profile: &Profile, identity: &str, time: Duration) -> R
 
 async fn open(profile: &Profile, identity: &str) -> Result<Dialled, DialError> {
     let target = &profile.target;
-    let tcp = match &profile.proxy {
-        None => connect(&target.host, target.port).await?,
-        Some(proxy) => {
-            let opened = tunnel(proxy, &target.host, target.port).await;
-            opened.map_err(|error| DialError::Proxy(Box::new(error)))?
-        }
-    };
+    let tcp = reach(&target.host, target.port, profile.proxy.as_ref()).await?;
     let address = tcp.peer_addr()?;
     let stream: Box<dyn Stream> = match &profile.tls {
         Some(tls) if target.secure => Box::new(secured(tls, &target.host, tcp).await?),
@@ -119,6 +115,38 @@ async fn open(profile: &Profile, identity: &str) -> Result<Dialled, DialError> {
     let agreed = http::upgraded(&head, &key, &profile.versions)?;
     let socket = Socket::new(stream, agreed.extensions.as_deref())?;
     Ok(Dialled { socket, version: agreed.version, compressed: agreed.extensions.is_some(), address })
+}
+
+/// A connection to a file server, which is believed if its certificate leads to one of these roots.
+///
+/// # Errors
+/// Where it failed.
+pub(crate) async fn open_stream(
+    url: &Url,
+    roots: &Path,
+    proxy: Option<&Proxy>,
+) -> Result<Box<dyn Stream>, DialError> {
+    let host = match url.host() {
+        Some(Host::Domain(name)) => name.to_owned(),
+        Some(Host::Ipv4(address)) => address.to_string(),
+        Some(Host::Ipv6(address)) => address.to_string(),
+        None => return Err(DialError::Name(url.to_string(), io::ErrorKind::InvalidInput.into())),
+    };
+    let port = url.port_or_known_default().unwrap_or(80);
+    let tcp = reach(&host, port, proxy).await?;
+    if url.scheme() != "https" {
+        return Ok(Box::new(tcp));
+    }
+    let credentials = Arc::new(tls::Files { roots: roots.to_owned(), client: None });
+    let tls = Tls { credentials, server_name: None, accept_common_name: false };
+    Ok(Box::new(secured(&tls, &host, tcp).await?))
+}
+
+async fn reach(host: &str, port: u16, proxy: Option<&Proxy>) -> Result<TcpStream, DialError> {
+    match proxy {
+        None => connect(host, port).await,
+        Some(proxy) => tunnel(proxy, host, port).await.map_err(|error| DialError::Proxy(Box::new(error))),
+    }
 }
 
 async fn connect(host: &str, port: u16) -> Result<TcpStream, DialError> {

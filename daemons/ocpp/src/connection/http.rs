@@ -52,7 +52,7 @@ pub(super) struct Agreed {
 }
 
 /// The value of an Authorization header (RFC 7617).
-pub(super) fn basic(user: &str, password: &[u8]) -> String {
+pub(crate) fn basic(user: &str, password: &[u8]) -> String {
     let mut text = Vec::from(user);
     text.push(b':');
     text.extend_from_slice(password);

@@ -39,7 +39,9 @@ use voltry_units::Timestamp;
 use yawc::close::CloseCode;
 
 pub use dial::DialError;
+pub(crate) use dial::open_stream;
 pub use http::Refused;
+pub(crate) use http::basic;
 pub use password::{Encoding, InvalidPassword, Password};
 pub use profile::{InvalidUrl, Profile, Proxy, Target, Tls};
 pub use tls::{Client, Credentials, Files};

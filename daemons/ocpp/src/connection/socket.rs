@@ -18,7 +18,7 @@ use crate::rpc::TEXT_MAX;
 pub(super) const WAITING_MAX: usize = 64;
 
 /// Whatever bytes go through: TCP, or TLS upon it.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// An open WebSocket.

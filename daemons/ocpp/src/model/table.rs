@@ -294,7 +294,7 @@ pub const TABLE: &[Definition] = &[
     variable(name::CONNECT_ATTEMPTS, None, ("OCPPCommCtrlr", "NetworkProfileConnectAttempts", None), Kind::Integer(1, 100), "3"),
     variable(name::OFFLINE_THRESHOLD, None, ("OCPPCommCtrlr", "OfflineThreshold", None), Kind::Integer(0, DAY), "60").seconds(),
     variable("ResetRetries", Some("ResetRetries"), ("OCPPCommCtrlr", "ResetRetries", None), Kind::Integer(0, 10), "0"),
-    variable("FileTransferProtocols", None, ("OCPPCommCtrlr", "FileTransferProtocols", None), Kind::List(&["HTTP", "HTTPS", "FTP", "FTPS", "SFTP"]), "").read_only(),
+    variable("FileTransferProtocols", Some("SupportedFileTransferProtocols"), ("OCPPCommCtrlr", "FileTransferProtocols", None), Kind::List(&["HTTP", "HTTPS", "FTP", "FTPS", "SFTP"]), "HTTP,HTTPS").read_only(),
     variable("QueueAllMessages", None, ("OCPPCommCtrlr", "QueueAllMessages", None), Kind::Boolean, "false").read_only(),
     variable(name::NUMBER_OF_CONNECTORS, Some("NumberOfConnectors"), ("", "", None), Kind::Integer(0, 100), "0").read_only(),
     variable("GetConfigurationMaxKeys", Some("GetConfigurationMaxKeys"), ("", "", None), Kind::Integer(0, 1000), "100").read_only(),

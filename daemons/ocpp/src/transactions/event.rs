@@ -109,9 +109,14 @@ impl Token {
     /// What a log may show of it.
     #[must_use]
     pub fn masked(&self) -> String {
-        let skip = self.id.chars().count().saturating_sub(2);
-        format!("…{}", self.id.chars().skip(skip).collect::<String>())
+        masked(&self.id)
     }
+}
+
+/// The last characters of an id: enough to tell two apart, not to use it.
+pub(crate) fn masked(id: &str) -> String {
+    let skip = id.chars().count().saturating_sub(2);
+    format!("…{}", id.chars().skip(skip).collect::<String>())
 }
 
 /// Why a transaction ended: 2.0.1's ReasonEnumType as far as a DC station can say it.

@@ -7,6 +7,7 @@ use voltry_units::Watts;
 
 use crate::config::Version;
 use crate::dialect::{Handled, Then};
+use crate::files::Files;
 use crate::model::{Definition, Variables, name};
 use crate::security::Journal;
 use crate::time::{Clock, Now, rfc3339};
@@ -33,6 +34,8 @@ pub struct Core {
     pub delivery: Delivery,
     /// Charging profiles.
     pub charging: Charging,
+    /// Logs and firmware that are under way.
+    pub files: Files,
     /// What the whole station can give.
     pub station_power: Watts,
     /// The security log.

@@ -19,6 +19,7 @@ mod command;
 mod connectors;
 mod core;
 mod delivery;
+mod file_transfer;
 mod security;
 mod sending;
 mod step;
@@ -42,8 +43,9 @@ pub use tokens::{Cached, ListChange, TokenInfo, Tokens};
 
 use crate::config::Version;
 use crate::dialect;
+use crate::files;
 use crate::messages::Refusal;
-use crate::model::{Variables, name};
+use crate::model::{Access, TABLE, Variables, name};
 use crate::profiles::{LimitSource, Stored, Supply};
 use crate::rpc::ErrorCode;
 use crate::security::{Entry, Journal, SecurityEvent};
@@ -126,6 +128,8 @@ pub enum Input {
     },
     /// Something that concerns security, and in words.
     Security(SecurityEvent, String),
+    /// What came of [`Action::Files`].
+    Files(files::News),
     /// Time passed.
     Tick,
 }
@@ -175,6 +179,8 @@ pub enum Action {
     NewPassword(String),
     /// Keep to the times that the variables say.
     Times,
+    /// Carry a file; then [`Input::Files`].
+    Files(files::Order),
     /// Start the uplink anew.
     StartAnew,
 }
@@ -200,6 +206,8 @@ pub enum Record {
     Security(Entry),
     /// The CSMS has to hear this entry no more.
     SecurityTold(u64),
+    /// Logs and firmware that are under way.
+    Files(files::Kept),
     /// Why the next boot will be.
     BootReason(&'static str),
 }
@@ -269,6 +277,7 @@ enum Out {
         trouble: Trouble,
     },
     Notice(Notice),
+    LogStatus,
     Authorize(Asked),
     /// An entry of the security log.
     Security(u64),
@@ -313,6 +322,8 @@ pub struct Uplink {
     wall_offset: Option<i64>,
     /// What was last stored of the progress.
     stored: Progress,
+    /// And of the files.
+    stored_files: files::Kept,
     /// The station is to start anew: at the latest then, or (`None`) when nothing is charged.
     reset: Option<Reset>,
 }
@@ -330,6 +341,8 @@ pub struct Known {
     pub tokens: Tokens,
     /// Charging profiles.
     pub profiles: Stored,
+    /// Logs and firmware that are under way.
+    pub files: files::Kept,
     /// How amperes of a charging profile become watts.
     pub supply: Supply,
     /// The security log, as far as it is not told.
@@ -359,6 +372,7 @@ impl Uplink {
             prefix: known.transactions_prefix,
             charging: Charging::new(known.profiles, known.supply),
             station_power: Watts::MAX,
+            files: files::Files::new(known.files.clone()),
             edges: BTreeMap::new(),
         };
         Self {
@@ -376,6 +390,7 @@ impl Uplink {
             heartbeat_at: Timestamp::BOOT,
             wall_offset: None,
             stored: known.progress,
+            stored_files: known.files,
             reset: None,
             id_prefix: known.prefix,
         }
@@ -385,6 +400,13 @@ impl Uplink {
     #[must_use]
     pub fn out_id(&self) -> Option<&str> {
         self.out.as_ref().map(|(id, _)| id.as_str())
+    }
+
+    /// The variables, as a person may read them.
+    #[must_use]
+    pub fn shown_variables(&self, now: Now) -> Vec<(String, String)> {
+        let told = TABLE.iter().filter(|definition| definition.access != Access::WriteOnly);
+        told.map(|definition| (definition.name.to_owned(), self.core.value(definition, now))).collect()
     }
 
     /// A variable as a number.

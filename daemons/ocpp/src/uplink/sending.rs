@@ -55,6 +55,7 @@ impl Uplink {
     pub(super) fn has_news(&self) -> bool {
         !self.core.notices.is_empty()
             || self.core.journal.untold().is_some()
+            || self.has_file_status()
             || self.core.connectors.untold(self.core.version).is_some()
     }
 
@@ -64,6 +65,7 @@ impl Uplink {
         }
         let sent = self.send_status(now, actions)
             || self.send_security(now, actions)
+            || self.send_file_status(actions)
             || self.send_notice(now, actions);
         self.told_last = sent;
         sent

@@ -51,6 +51,7 @@ impl Uplink {
             }
             Input::Done { ticket, outcome } => self.done(now, ticket, &outcome, &mut actions),
             Input::Security(event, info) => self.core.journal.note(now, event, &info),
+            Input::Files(news) => self.core.files.hear(now.at, &news),
             Input::Tick => {}
         }
         if let Some(after) = self.core.delivery.wants() {
@@ -58,6 +59,7 @@ impl Uplink {
         }
         self.limit_power(now, &mut actions);
         self.keep_journal(&mut actions);
+        self.carry_files(now, &mut actions);
         self.send_next(now, &mut actions);
         self.reset_if_due(now, &mut actions);
         actions
@@ -97,7 +99,10 @@ impl Uplink {
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
         let reset = self.reset.filter(|reset| reset.immediate).map(|reset| reset.until);
-        [self.messages_due(), self.core.charging.due(), reset].into_iter().flatten().min()
+        [self.messages_due(), self.core.charging.due(), self.core.files.due(), reset]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn messages_due(&self) -> Option<Timestamp> {
@@ -179,6 +184,8 @@ impl Uplink {
             }
             Out::Notice(_) => {}
             Out::Security(number) => self.security_answered(now, number, error.as_deref(), actions),
+            // One that the CSMS answers with an error is over too: the next may be better.
+            Out::LogStatus => self.log_status_told(actions),
             Out::Authorize(asked) => self.authorize_answered(now, &asked, payload.as_deref(), actions),
             Out::Transaction => self.transaction_answered(now, payload.as_deref(), actions),
         }
@@ -197,7 +204,9 @@ impl Uplink {
             }
             Out::Authorize(asked) => self.decide_offline(&asked, actions),
             Out::Security(number) => self.security_failed(now, number, actions),
-            Out::Boot | Out::Status { .. } | Out::Notice(_) => self.quiet_until = now.at + RETRY,
+            Out::Boot | Out::Status { .. } | Out::Notice(_) | Out::LogStatus => {
+                self.quiet_until = now.at + RETRY;
+            }
         }
         actions.push(Action::Reconnect("a message was not answered in time"));
     }
@@ -426,6 +435,7 @@ impl Out {
             Self::Boot => "boot",
             Self::Status { .. } => "status",
             Self::Notice(_) => "notice",
+            Self::LogStatus => "log status",
             Self::Authorize(_) => "authorization",
             Self::Security(_) => "security event",
             Self::Transaction => "transaction",

@@ -1,5 +1,6 @@
 //! OCPP 1.6J.
 
+mod files;
 mod requests;
 mod smart_charging;
 
@@ -14,6 +15,7 @@ use crate::time::{Now, parse, rfc3339};
 use crate::transactions::{Token, id_tag};
 use crate::uplink::{Core, Notice, TokenInfo, Trouble};
 
+pub(crate) use files::log_status;
 pub(crate) use requests::{handle, reply};
 
 pub(crate) fn boot(core: &Core) -> Value {
@@ -134,8 +136,8 @@ pub(crate) fn notice(core: &Core, now: Now, notice: &Notice) -> Option<(&'static
         }
         Notice::MeterValues(evse) => ("MeterValues", requests::meter_values(core, now, *evse)?),
         Notice::FirmwareStatus => ("FirmwareStatusNotification", json!({ "status": "Idle" })),
-        Notice::DiagnosticsStatus => ("DiagnosticsStatusNotification", json!({ "status": "Idle" })),
-        Notice::LogStatus => ("LogStatusNotification", json!({ "status": "Idle" })),
+        Notice::DiagnosticsStatus => files::triggered(core, true),
+        Notice::LogStatus => files::triggered(core, false),
         Notice::Ready(action, payload) => (*action, payload.clone()),
         Notice::ReservationOver(..)
         | Notice::Transaction(_)

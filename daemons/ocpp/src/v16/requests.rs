@@ -40,6 +40,8 @@ pub(crate) fn handle(core: &mut Core, now: Now, action: &str, payload: &str) -> 
         "SetChargingProfile" => take(payload, |asked| smart_charging::set(core, now, &asked)),
         "ClearChargingProfile" => take(payload, |asked| smart_charging::clear(core, &asked)),
         "GetCompositeSchedule" => take(payload, |asked| smart_charging::composite(core, now, &asked)),
+        "GetDiagnostics" => take(payload, |asked| files::get_diagnostics(core, now, &asked, payload)),
+        "GetLog" => take(payload, |asked| files::get_log(core, now, &asked, payload)),
         "DataTransfer" => {
             take(payload, |_: DataTransferRequest| Handled::now(json!({ "status": "UnknownVendorId" })))
         }

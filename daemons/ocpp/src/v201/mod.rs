@@ -1,6 +1,7 @@
 //! OCPP 2.0.1.
 
 mod device_model;
+mod files;
 mod local_list;
 mod requests;
 mod smart_charging;
@@ -16,6 +17,7 @@ use crate::time::{Now, parse, rfc3339};
 use crate::transactions::{Token, id_token};
 use crate::uplink::{Core, Notice, TokenInfo};
 
+pub(crate) use files::log_status;
 pub(crate) use requests::{handle, reply};
 
 pub(crate) fn boot(core: &Core) -> Value {
@@ -102,7 +104,10 @@ pub(crate) fn notice(core: &Core, now: Now, notice: &Notice) -> Option<(&'static
         }
         Notice::MeterValues(evse) => ("MeterValues", requests::meter_values(core, now, *evse)?),
         Notice::FirmwareStatus => ("FirmwareStatusNotification", json!({ "status": "Idle" })),
-        Notice::LogStatus => ("LogStatusNotification", json!({ "status": "Idle" })),
+        Notice::LogStatus => {
+            let (request, status) = core.files.log.status();
+            return files::log_status(request, status);
+        }
         Notice::Report(request, report, part) => {
             ("NotifyReport", device_model::report(core, now, *request, report, *part))
         }

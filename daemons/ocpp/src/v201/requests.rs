@@ -39,6 +39,7 @@ pub(crate) fn handle(core: &mut Core, now: Now, action: &str, payload: &str) -> 
         "ClearChargingProfile" => take(payload, |asked| smart_charging::clear(core, &asked)),
         "GetChargingProfiles" => take(payload, |asked| smart_charging::get(core, &asked)),
         "GetCompositeSchedule" => take(payload, |asked| smart_charging::composite(core, now, &asked)),
+        "GetLog" => take(payload, |asked| files::get_log(core, now, &asked, payload)),
         "DataTransfer" => {
             take(payload, |_: DataTransferRequest| Handled::now(json!({ "status": "UnknownVendorId" })))
         }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use voltry_bus::EvseStatus;
 use voltry_ocpp::Version;
+use voltry_ocpp::files::Order;
 use voltry_ocpp::model::Variables;
 use voltry_ocpp::profiles::Supply;
 use voltry_ocpp::store::Store;
@@ -42,6 +43,8 @@ pub(crate) struct Desk {
     pub(crate) commands: Vec<(u64, Command)>,
     pub(crate) authorized: Vec<(u64, String)>,
     pub(crate) reconnects: usize,
+    /// Files that were to be carried.
+    pub(crate) orders: Vec<Order>,
     pub(crate) resets: usize,
     pub(crate) acknowledged: u64,
     /// The request to start that the book's events name.
@@ -58,6 +61,7 @@ fn uplink(store: &Store, version: Version, starts: u32) -> Uplink {
         variables: Variables::new(store.variables().unwrap()),
         tokens: store.tokens().unwrap(),
         profiles: store.profiles().unwrap(),
+        files: store.files().unwrap(),
         supply: Supply::default(),
         journal: store.journal().unwrap(),
         boot_reason: "PowerUp".to_owned(),
@@ -89,6 +93,7 @@ impl Desk {
             commands: Vec::new(),
             authorized: Vec::new(),
             reconnects: 0,
+            orders: Vec::new(),
             resets: 0,
             acknowledged: 0,
             remote_start: None,
@@ -169,6 +174,7 @@ impl Desk {
                     }
                     Action::Reconnect(_) => self.reconnects += 1,
                     Action::NewPassword(_) | Action::Times => {}
+                    Action::Files(order) => self.orders.push(order),
                     Action::StartAnew => self.resets += 1,
                 }
             }

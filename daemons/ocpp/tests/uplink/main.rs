@@ -5,6 +5,7 @@
 mod boot;
 mod charging;
 mod desk;
+mod files;
 mod requests;
 mod security;
 mod transactions;

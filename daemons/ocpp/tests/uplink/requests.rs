@@ -14,7 +14,7 @@ fn unknown_and_unsupported_requests_have_their_own_codes() {
     for version in BOTH {
         let mut desk = Desk::accepted(version);
         assert_eq!(desk.ask("MakeCoffee", &json!({})), Err("NotImplemented".to_owned()));
-        let unsupported = if version == Version::V16 { "GetDiagnostics" } else { "PublishFirmware" };
+        let unsupported = if version == Version::V16 { "DeleteCertificate" } else { "PublishFirmware" };
         assert_eq!(desk.ask(unsupported, &json!({})), Err("NotSupported".to_owned()));
     }
 }

@@ -66,7 +66,7 @@ fn to_csms(uplink: &Uplink, state: &Path) -> anyhow::Result<toml::Table> {
     ]);
     merge(&mut profile, &uplink.profile);
     let database = state.join("lib/ocpp.db");
-    let ocpp = toml::Table::from_iter([
+    let mut ocpp = toml::Table::from_iter([
         ("identity".to_owned(), uplink.identity.clone().into()),
         ("database".to_owned(), database.to_str().context("the state's path is no text")?.into()),
         ("serial_number".to_owned(), "SIM-0001".into()),
@@ -77,6 +77,9 @@ fn to_csms(uplink: &Uplink, state: &Path) -> anyhow::Result<toml::Table> {
         ("variables".to_owned(), toml::Value::try_from(&uplink.variables)?),
         ("profile".to_owned(), toml::Table::from_iter([("1".to_owned(), profile.into())]).into()),
     ]);
+    if let Some(proxy) = &uplink.file_proxy {
+        ocpp.insert("file_proxy".to_owned(), proxy.clone().into());
+    }
     let csms = toml::from_str(CSMS)?;
     Ok(toml::Table::from_iter([
         ("ocpp".to_owned(), ocpp.into()),

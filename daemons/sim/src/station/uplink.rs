@@ -1,15 +1,19 @@
-//! The way to a CSMS. The station lives in a network namespace of its own; the CSMS does not.
+//! The way to a CSMS, and to the file servers that it names. The station lives in a network namespace
+//! of its own; they do not.
 //!
 //! ```text
 //! voltry-ocpp ── TCP, inside ──▶ voltry-sim ── Unix socket ──▶ voltry-sim, outside ── TCP ──▶ CSMS
 //! ```
+//!
+//! On the socket the first line says where to, as `host:port`. To file servers the inner process is a
+//! proxy that knows HTTP's CONNECT.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
@@ -30,6 +34,9 @@ pub struct Uplink {
     /// Values of OCPP variables, by 1.6's key or `Component.Variable`.
     #[serde(default)]
     pub variables: BTreeMap<String, String>,
+    /// The proxy to file servers, as the inner process knows it.
+    #[serde(skip)]
+    pub file_proxy: Option<String>,
     /// More of `[ocpp.profile.1]`, as `security_profile`.
     #[serde(default)]
     pub profile: toml::Table,
@@ -51,26 +58,28 @@ fn authority(url: &str) -> anyhow::Result<(&str, &str, u16, &str)> {
     Ok((scheme, host, port, path))
 }
 
-/// Outside: leads whoever comes to the socket on to the CSMS. Returns what the inner process needs
+/// Outside: leads whoever comes to the socket on to where they say. Returns what the inner process needs
 /// in its environment; the socket lives as long as the returned guard.
 ///
 /// # Errors
-/// The URL is none, or the socket cannot be made.
-pub fn lead_out(url: &str) -> anyhow::Result<((&'static str, PathBuf), Way)> {
-    let (_, host, port, _) = authority(url)?;
-    let (host, port) = (host.trim_start_matches('[').trim_end_matches(']').to_owned(), port);
+/// The socket cannot be made.
+pub fn lead_out() -> anyhow::Result<((&'static str, PathBuf), Way)> {
     let path = std::env::temp_dir().join(format!("voltry-csms-{}", std::process::id()));
     // Left by a process of the same number that was killed.
     let _ = std::fs::remove_file(&path);
     let listener = UnixListener::bind(&path).with_context(|| format!("making {}", path.display()))?;
     let task = tokio::spawn(async move {
         while let Ok((inner, _)) = listener.accept().await {
-            let host = host.clone();
             tokio::spawn(async move {
-                match TcpStream::connect((host.as_str(), port)).await {
-                    Ok(outer) => join(inner, outer).await,
-                    // Closing it at once is how the inner end hears that nobody is there.
-                    Err(error) => debug!(%error, "no CSMS"),
+                let mut inner = BufReader::new(inner);
+                let mut to = String::new();
+                // Closing it at once is how the inner end hears that nobody is there.
+                match inner.read_line(&mut to).await {
+                    Ok(_) => match TcpStream::connect(to.trim_end()).await {
+                        Ok(outer) => join(inner, outer).await,
+                        Err(error) => debug!(%error, to, "nobody is there"),
+                    },
+                    Err(error) => debug!(%error, "nobody asked"),
                 }
             });
         }
@@ -102,35 +111,73 @@ where
     }
 }
 
-/// Inside: where the CSMS is found, and the way there. Outside a namespace it is where it is.
+/// Inside: where the CSMS is found, and the way there and to file servers. Outside a namespace they are
+/// where they are.
 ///
 /// # Errors
 /// The URL is none, or the way cannot be opened.
 pub(super) async fn lead_in(uplink: &Uplink, world: &mut JoinSet<()>) -> anyhow::Result<Uplink> {
-    let (scheme, host, _, path) = authority(&uplink.csms)?;
-    let Some(way) = std::env::var_os(WAY) else { return Ok(uplink.clone()) };
+    let (scheme, host, port, path) = authority(&uplink.csms)?;
+    let Some(way) = std::env::var_os(WAY).map(PathBuf::from) else { return Ok(uplink.clone()) };
     let listener = TcpListener::bind("127.0.0.1:0").await.context("opening the way to the CSMS")?;
-    let port = listener.local_addr()?.port();
+    let proxy = TcpListener::bind("127.0.0.1:0").await.context("opening the way to file servers")?;
     let mut found = uplink.clone();
-    found.csms = format!("{scheme}://127.0.0.1:{port}{path}");
+    found.csms = format!("{scheme}://127.0.0.1:{}{path}", listener.local_addr()?.port());
+    found.file_proxy = Some(format!("http://{}", proxy.local_addr()?));
     if scheme == "wss" {
         found.profile.entry("server_name").or_insert_with(|| host.to_owned().into());
     }
-    world.spawn(async move {
-        let mut joined = JoinSet::new();
-        loop {
-            tokio::select! {
-                Ok((inner, _)) = listener.accept() => match UnixStream::connect(Path::new(&way)).await {
-                    Ok(outer) => {
-                        joined.spawn(join(inner, outer));
-                    }
-                    Err(error) => warn!(%error, "the way to the CSMS is gone"),
-                },
-                Some(_) = joined.join_next() => {}
-            }
-        }
-    });
+    let to = format!("{host}:{port}");
+    world.spawn(accept(listener, way.clone(), Some(to)));
+    world.spawn(accept(proxy, way, None));
     Ok(found)
+}
+
+/// Leads on whoever comes; without `to` they say where, as to a proxy.
+async fn accept(listener: TcpListener, way: PathBuf, to: Option<String>) {
+    let mut joined = JoinSet::new();
+    loop {
+        tokio::select! {
+            Ok((inner, _)) = listener.accept() => {
+                let (way, to) = (way.clone(), to.clone());
+                joined.spawn(async move {
+                    if let Err(error) = lead_on(BufReader::new(inner), &way, to).await {
+                        warn!(%error, "the way out is gone");
+                    }
+                });
+            }
+            Some(_) = joined.join_next() => {}
+        }
+    }
+}
+
+async fn lead_on(mut inner: BufReader<TcpStream>, way: &Path, to: Option<String>) -> std::io::Result<()> {
+    let proxied = to.is_none();
+    let to = match to {
+        Some(to) => to,
+        None => asked_of_proxy(&mut inner).await?,
+    };
+    let mut outer = UnixStream::connect(way).await?;
+    outer.write_all(format!("{to}\n").as_bytes()).await?;
+    if proxied {
+        inner.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
+    }
+    join(inner, outer).await;
+    Ok(())
+}
+
+/// Where a CONNECT wants to go (RFC 9110, 9.3.6).
+async fn asked_of_proxy(inner: &mut BufReader<TcpStream>) -> std::io::Result<String> {
+    let mut to = None;
+    loop {
+        let mut line = String::new();
+        inner.read_line(&mut line).await?;
+        match (line.trim_end(), line.split(' ').collect::<Vec<_>>().as_slice()) {
+            ("", _) => return to.ok_or_else(|| std::io::ErrorKind::InvalidData.into()),
+            (_, ["CONNECT", authority, ..]) => to = Some((*authority).to_owned()),
+            _ => {}
+        }
+    }
 }
 
 #[cfg(test)]

@@ -154,12 +154,38 @@ impl Config {
         found
     }
 
+    /// The whole configuration, a line a value, as others than its owner may read it: what is secret by
+    /// its name, and ids of drivers, are left out.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let mut lines = String::new();
+        show(&self.root.to_value(), "", &mut lines);
+        lines
+    }
+
     /// A problem that a daemon found with a value, placed where that value was written.
     #[must_use]
     pub fn problem(&self, path: &str, message: impl Into<String>) -> Problem {
         let path: Vec<&str> = path.split('.').collect();
         Problem::at(self.root.nearest(&path), message.into())
     }
+}
+
+/// Parts of a key's name whose value is nobody's business.
+const SECRET: [&str; 6] = ["password", "secret", "token", "key", "proxy", "pin"];
+
+fn show(value: &toml::Value, path: &str, lines: &mut String) {
+    if let toml::Value::Table(table) = value {
+        for (key, value) in table {
+            let below = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            show(value, &below, lines);
+        }
+        return;
+    }
+    let key = path.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+    let secret = SECRET.iter().any(|part| key.contains(part));
+    let shown = if secret { "…".to_owned() } else { value.to_string() };
+    *lines += &format!("{path} = {shown}\n");
 }
 
 fn collect_bindings(value: &toml::Value, path: &str, found: &mut Vec<(String, Binding)>) {

@@ -222,3 +222,12 @@ fn nesting_that_would_exhaust_the_stack_is_refused_with_its_line() {
     let told = Config::parse([("a.toml", within(DEPTH_MAX + 1).as_str())]).map(drop).unwrap_err();
     assert_eq!(told.to_string(), "a.toml:2: more than 32 tables and lists within each other");
 }
+
+#[test]
+fn what_is_shown_to_others_has_no_secrets() {
+    let text = "[ocpp]\nidentity = 'A'\n[ocpp.profile.1]\npassword = 'deadbeef'\nproxy = 'http://u:deadbeef@p'\n\
+                [station]\ntokens = ['deadbeef']\n[evse.1.power]\nname = 'org.voltry.Power1'\n";
+    let shown = Config::parse([("voltry.toml", text)]).unwrap().shown();
+    assert!(!shown.contains("deadbeef"), "{shown}");
+    assert!(shown.contains("ocpp.identity = \"A\"\n") && shown.contains("evse.1.power.name"), "{shown}");
+}
