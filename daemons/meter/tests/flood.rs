@@ -21,6 +21,9 @@ use zbus::{Connection, Message};
 const NAME: &str = "org.voltry.Meter.Grid";
 const PATH: &str = "/org/voltry/energy_meter/main";
 
+/// Bytes of nonsense on the serial line: many times what may stay in memory.
+const FLOOD: u64 = 64 << 20;
+
 struct Rig {
     meter: Watched,
     connection: Connection,
@@ -53,11 +56,15 @@ impl Rig {
     }
 
     async fn until_logged(&self, words: &str) {
-        let start = Instant::now();
-        while self.meter.logged(words) == 0 {
-            assert!(start.elapsed() < Duration::from_secs(20), "never logged: {words}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        until(words, || self.meter.logged(words) > 0).await;
+    }
+}
+
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(20), "not within 20 s: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -80,16 +87,21 @@ async fn a_flood_of_nonsense_on_a_serial_line_is_told_once_and_costs_no_memory()
     let rig = Rig::start(&format!("{{ serial = '{path}' }}")).await;
     let (mut said, mut line) = tokio::io::split(master);
     tokio::spawn(async move { tokio::io::copy(&mut said, &mut tokio::io::sink()).await });
+    let written = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&written);
     let flood = tokio::spawn(async move {
-        // It fails while the daemon has the line closed, and goes on when that is open again.
+        let noise = nonsense();
         loop {
-            let _ = tokio::io::AsyncWriteExt::write_all(&mut line, &nonsense()).await;
+            // It fails while the daemon has the line closed, and goes on when that is open again.
+            if tokio::io::AsyncWriteExt::write_all(&mut line, &noise).await.is_ok() {
+                count.fetch_add(noise.len() as u64, Ordering::Relaxed);
+            }
             tokio::task::yield_now().await;
         }
     });
     rig.until_logged("no good answer").await;
-    let before = rig.meter.resident_kib();
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    let (before, already) = (rig.meter.resident_kib(), written.load(Ordering::Relaxed));
+    until("the flood is taken", || written.load(Ordering::Relaxed) >= already + FLOOD).await;
     flood.abort();
     rig.ping().await;
     rig.meter.withstood("no good answer", before);

@@ -64,7 +64,7 @@ pub(super) struct Opened {
 
 /// The uplink's end.
 pub(super) struct Rig {
-    commands: mpsc::Sender<Command>,
+    pub(super) commands: mpsc::Sender<Command>,
     pub(super) events: mpsc::Receiver<Event>,
 }
 

@@ -1,9 +1,11 @@
 //! TLS: whom the station believes, and what it shows of itself.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls;
 use tokio_rustls::server::TlsStream;
@@ -179,38 +181,54 @@ async fn a_common_name_does_not_help_beside_other_names_or_under_another_root() 
     }
 }
 
-/// A key as in a TPM: each signature blocks its thread for a while.
+/// A key as in a TPM: each signature blocks its thread, here until the daemon has gone on without it.
 #[derive(Debug)]
-struct Slow(Arc<dyn SigningKey>);
+struct Blocking {
+    key: Arc<dyn SigningKey>,
+    gate: Arc<Gate>,
+}
 
-const SLOW: Duration = Duration::from_millis(400);
+#[derive(Debug)]
+struct Gate {
+    asked: Notify,
+    opened: Mutex<std::sync::mpsc::Receiver<()>>,
+}
 
-impl SigningKey for Slow {
+impl SigningKey for Blocking {
     fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
-        self.0.choose_scheme(offered).map(|signer| Box::new(SlowSigner(signer)) as Box<dyn Signer>)
+        let signer = self.key.choose_scheme(offered)?;
+        Some(Box::new(BlockingSigner { signer, gate: Arc::clone(&self.gate) }))
     }
     fn algorithm(&self) -> SignatureAlgorithm {
-        self.0.algorithm()
+        self.key.algorithm()
     }
 }
 
 #[derive(Debug)]
-struct SlowSigner(Box<dyn Signer>);
+struct BlockingSigner {
+    signer: Box<dyn Signer>,
+    gate: Arc<Gate>,
+}
 
-impl Signer for SlowSigner {
+impl Signer for BlockingSigner {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
-        std::thread::sleep(SLOW);
-        self.0.sign(message)
+        self.gate.asked.notify_one();
+        let opened = self.gate.opened.lock().unwrap().recv_timeout(Duration::from_secs(5));
+        opened.map_err(|_| rustls::Error::General("everything waited for the key".to_owned()))?;
+        self.signer.sign(message)
     }
     fn scheme(&self) -> SignatureScheme {
-        self.0.scheme()
+        self.signer.scheme()
     }
 }
 
-fn with_client(root: &Issuer, issuer: &Issuer, slow: bool) -> Made {
+fn with_client(root: &Issuer, issuer: &Issuer, gate: Option<&Arc<Gate>>) -> Made {
     let (certificate, key) = leaf(issuer, "CP-1", &[]);
     let key = rustls::crypto::ring::sign::any_supported_type(&private(&key)).unwrap();
-    let key = if slow { Arc::new(Slow(key)) } else { key };
+    let key = match gate {
+        Some(gate) => Arc::new(Blocking { key, gate: Arc::clone(gate) }),
+        None => key,
+    };
     Made { client: Some(Client { chain: vec![certificate], key }), ..believing(root) }
 }
 
@@ -220,12 +238,12 @@ async fn a_csms_that_wants_a_certificate_gets_the_stations_in_both_versions_of_t
     let identity = leaf(&root, "x", &["127.0.0.1"]);
     for version in BOTH {
         let server = Server::new(&identity, &[version], Some(&stations)).await;
-        let credentials = with_client(&root, &stations, false);
+        let credentials = with_client(&root, &stations, None);
         let mut rig = Rig::start(vec![profile(&server.listener, "127.0.0.1", credentials)], times());
         let _csms = server.accept().await.unwrap();
         let _ = rig.opened().await;
         // A station without one, or with one of another issuer, is told why by the CSMS.
-        for credentials in [believing(&root), with_client(&root, &root, false)] {
+        for credentials in [believing(&root), with_client(&root, &root, None)] {
             let mut rig = Rig::start(vec![profile(&server.listener, "127.0.0.1", credentials)], times());
             assert!(server.accept().await.is_err());
             let (_, why) = rig.failed().await;
@@ -238,23 +256,16 @@ async fn a_csms_that_wants_a_certificate_gets_the_stations_in_both_versions_of_t
 async fn a_key_that_blocks_does_not_hold_up_the_daemon() {
     let (root, stations) = (root("ours"), root("stations"));
     let server = Server::new(&leaf(&root, "x", &["127.0.0.1"]), &BOTH, Some(&stations)).await;
-    let credentials = with_client(&root, &stations, true);
+    let (open, opened) = std::sync::mpsc::channel();
+    let gate = Arc::new(Gate { asked: Notify::new(), opened: Mutex::new(opened) });
+    let credentials = with_client(&root, &stations, Some(&gate));
     let mut rig = Rig::start(vec![profile(&server.listener, "127.0.0.1", credentials)], times());
-    let beat = tokio::spawn(async {
-        let (mut last, mut longest) = (std::time::Instant::now(), Duration::ZERO);
-        loop {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            longest = longest.max(last.elapsed());
-            last = std::time::Instant::now();
-            if longest >= SLOW {
-                return;
-            }
-        }
+    tokio::spawn(async move {
+        gate.asked.notified().await;
+        open.send(()).unwrap();
     });
     let _csms = server.accept().await.unwrap();
     let _ = rig.opened().await;
-    assert!(!beat.is_finished(), "everything waited for the key");
-    beat.abort();
 }
 
 #[tokio::test]
