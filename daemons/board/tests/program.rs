@@ -3,10 +3,15 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests count as no test to clippy
 
+#[path = "../../../tests/private_bus.rs"]
+mod private_bus;
+
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
+
+use private_bus::{Bus, Process};
 
 const BOARD: &str = env!("CARGO_BIN_EXE_voltry-board");
 
@@ -58,40 +63,18 @@ fn without_a_bus_it_ends_with_1_and_says_why() {
     assert!(String::from_utf8(output.stderr).unwrap().contains("connecting to the bus"));
 }
 
-/// Ends its process with the test.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn the_supervisor_hears_that_it_is_ready_and_then_its_watchdog() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("voltry.toml"), "[board.1]\ndevice = 'x'").unwrap();
     let supervisor = UnixDatagram::bind(folder.path().join("notify")).unwrap();
     supervisor.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    let address = format!("unix:path={}/bus", folder.path().display());
-    let _bus = Process(
-        Command::new("dbus-daemon")
-            .args(["--session", "--nofork", "--address", &address, "--print-address"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("dbus-daemon is installed"),
-    );
-    let bus = folder.path().join("bus");
-    while std::os::unix::net::UnixStream::connect(&bus).is_err() {
-        std::thread::yield_now();
-    }
+    let bus = Bus::start();
     let _board = Process(
         Command::new(BOARD)
             .arg("--config")
             .arg(folder.path())
-            .env("DBUS_SYSTEM_BUS_ADDRESS", &address)
+            .env("DBUS_SYSTEM_BUS_ADDRESS", &bus.address)
             .env("NOTIFY_SOCKET", folder.path().join("notify"))
             .env("WATCHDOG_USEC", "400000")
             .stderr(Stdio::null())

@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests count as no test to clippy
 
+#[path = "../../../tests/private_bus.rs"]
+mod private_bus;
+
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,36 +18,14 @@ use nix::pty::openpty;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
 use nix::unistd::{Pid, ttyname};
+use private_bus::Bus;
 use tokio::sync::watch;
 use voltry_board::frame::{Decoder, Frame};
 use voltry_bus::{ConnectorIo1Proxy, Contactors, Device1Proxy, Error, Pilot, PilotOutput, contract};
 use voltry_service::{LeaseHolder, clock};
 use zbus::Connection;
-use zbus::connection::Builder;
 
 const PATH: &str = "/org/voltry/connector/1";
-
-/// Ends its process with the test.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn start_bus() -> (Process, String) {
-    let mut bus = Command::new("dbus-daemon")
-        .args(["--session", "--nofork", "--print-address"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("dbus-daemon is installed");
-    let mut address = String::new();
-    BufReader::new(bus.stdout.take().unwrap()).read_line(&mut address).unwrap();
-    (Process(bus), address.trim().to_owned())
-}
 
 /// What the vendor's document says a controller does, and no more: it answers each periodic
 /// message with its state; contactors follow the request in state C; the pilot is as the test
@@ -108,34 +89,33 @@ impl Controller {
 }
 
 struct Bench {
-    bus: Process,
+    bus: Bus,
     board: tokio::process::Child,
     controller: Controller,
     connection: Connection,
-    address: String,
     _folder: tempfile::TempDir,
 }
 
 impl Bench {
     async fn start() -> Self {
-        let (bus, address) = start_bus();
+        let bus = Bus::start();
         let controller = Controller::start();
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("voltry.toml");
         std::fs::write(&config, format!("[board.1]\ndevice = {:?}\n", controller.device)).unwrap();
-        let connection = Builder::address(address.as_str()).build().await.unwrap();
+        let connection = bus.connect().await;
         let names = zbus::fdo::DBusProxy::new(&connection).await.unwrap();
         let mut owned =
             names.receive_name_owner_changed_with_args(&[(0, "org.voltry.Board1")]).await.unwrap();
         let board = tokio::process::Command::new(env!("CARGO_BIN_EXE_voltry-board"))
-            .args(["--bus", &address, "--config"])
+            .args(["--bus", &bus.address, "--config"])
             .arg(&config)
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
         soon(owned.next()).await.unwrap();
-        Self { bus, board, controller, connection, address, _folder: folder }
+        Self { bus, board, controller, connection, _folder: folder }
     }
 
     async fn connector(&self) -> ConnectorIo1Proxy<'static> {
@@ -237,7 +217,7 @@ async fn a_session_is_leased_and_its_end_by_lapse_is_safe() {
 #[tokio::test]
 async fn a_holder_that_leaves_the_bus_takes_its_contactors_and_pilot_along() {
     let mut bench = Bench::start().await;
-    let holder = Builder::address(bench.address.as_str()).build().await.unwrap();
+    let holder = bench.bus.connect().await;
     let connector = proxy(&holder).await;
     bench.close(&connector).await;
     drop(connector);
@@ -250,7 +230,7 @@ async fn without_a_bus_the_daemon_makes_safe_and_ends_with_a_failure() {
     let mut bench = Bench::start().await;
     let connector = bench.connector().await;
     bench.close(&connector).await;
-    bench.bus.0.kill().unwrap();
+    bench.bus.kill();
     assert!(!bench.ended().await);
     bench.controller.control(SAFE).await;
 }

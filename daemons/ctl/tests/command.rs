@@ -2,58 +2,26 @@
 //! station behind it is one of this test, on a private bus.
 
 #![allow(clippy::unwrap_used)] // helpers of tests count as no test to clippy
-#![allow(clippy::unused_self, clippy::needless_pass_by_value)] // the bus wants them so
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+#[path = "../../../tests/private_bus.rs"]
+mod private_bus;
+#[path = "command/station.rs"]
+mod station;
+
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use private_bus::Bus;
 use serde_json::Value;
-use voltry_bus::{
-    AuthorizeOutcome, BookEvent, Connector, CsmsState, Error, EvseStatus, Fault, Module, SimFault, SimTruth,
-    Transaction, V2gConversation, V2gMessage, names,
-};
-use voltry_service::{Device, FaultLog, Identity};
+use station::serve;
+use voltry_bus::names;
+use voltry_service::FaultLog;
 use voltry_units::Timestamp;
-use zbus::{Connection, interface};
+use zbus::Connection;
 
-/// A process that ends with the test.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-struct Bus {
-    process: Process,
-    address: String,
-}
-
-impl Bus {
-    fn start() -> Self {
-        let mut process = Command::new("dbus-daemon")
-            .args(["--session", "--nofork", "--print-address"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("dbus-daemon is installed");
-        let mut address = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut address).unwrap();
-        Self { process: Process(process), address: address.trim().to_owned() }
-    }
-
-    async fn connect(&self) -> Connection {
-        voltry_service::connect(Some(&self.address)).await.unwrap()
-    }
-
-    /// Runs `voltryctl`, with the arguments parted by spaces.
-    async fn ctl(&self, arguments: &str) -> Said {
-        ctl(&self.address, arguments).await
-    }
+/// Runs `voltryctl`, with the arguments parted by spaces.
+async fn on(bus: &Bus, arguments: &str) -> Said {
+    ctl(&bus.address, arguments).await
 }
 
 /// How a command ended, and what it said.
@@ -86,260 +54,6 @@ async fn ctl(bus: &str, arguments: &str) -> Said {
         err: String::from_utf8(output.stderr).unwrap(),
         took: begin.elapsed(),
     }
-}
-
-struct Station;
-
-fn transaction() -> Transaction {
-    Transaction {
-        id: 17,
-        evse: 1,
-        identity: "04A1…".to_owned(),
-        state: "closed".to_owned(),
-        started: 1_700_000_000_000_000,
-        ended: 1_700_000_600_000_000,
-        register_start: 1000.0,
-        register_end: 2204.0,
-        energy: 1204.0,
-        end_reason: "ended by the vehicle".to_owned(),
-        note: String::new(),
-    }
-}
-
-fn fault() -> Fault {
-    Fault { code: "DiodeFault".to_owned(), cause: "no diode".to_owned(), at: 1 }
-}
-
-fn known(evse: u32) -> Result<(), Error> {
-    match evse {
-        1 => Ok(()),
-        2 => Err(Error::Unavailable("EVSE 2 does not answer within 3 s".to_owned())),
-        _ => Err(Error::UnknownEvse(format!("there is no EVSE {evse}"))),
-    }
-}
-
-#[interface(name = "org.voltry.Station1")]
-impl Station {
-    fn authorize(&self, token: String, evse: u32) -> Result<AuthorizeOutcome, Error> {
-        let outcome = if token == "GOOD" { "granted" } else { "refused" }.to_owned();
-        Ok(AuthorizeOutcome { evse, outcome })
-    }
-
-    fn stop(&self, evse: u32) -> Result<(), Error> {
-        known(evse)
-    }
-
-    fn clear_faults(&self, evse: u32) -> Result<Vec<Fault>, Error> {
-        known(evse).map(|()| vec![fault()])
-    }
-
-    fn set_available(&self, evse: u32, _available: bool) -> Result<(), Error> {
-        known(evse)
-    }
-
-    fn transactions(&self, _limit: u32) -> Result<Vec<Transaction>, Error> {
-        Ok(vec![transaction()])
-    }
-
-    fn transaction(&self, id: u64) -> Result<(Transaction, Vec<BookEvent>), Error> {
-        if id != 17 {
-            return Err(Error::UnknownTransaction(format!("no transaction {id}")));
-        }
-        let event = BookEvent {
-            number: 1,
-            time: 1_700_000_000_000_000,
-            kind: "started".to_owned(),
-            register: 1000.0,
-            detail: String::new(),
-        };
-        Ok((transaction(), vec![event]))
-    }
-
-    #[zbus(property)]
-    fn connectors(&self) -> Vec<Connector> {
-        vec![Connector {
-            evse: 1,
-            state: "reserved".to_owned(),
-            since: 1,
-            transaction: 0,
-            reservation: "7".to_owned(),
-            limit: 0.0,
-            limit_origin: "csms".to_owned(),
-        }]
-    }
-
-    #[zbus(property)]
-    fn evses(&self) -> Vec<EvseStatus> {
-        vec![EvseStatus {
-            evse: 1,
-            state: "charging".to_owned(),
-            available: true,
-            authorized: true,
-            voltage: 400.0,
-            current: 125.0,
-            share: 60_000.0,
-            energy: 1204.0,
-            soc: 54.0,
-            transaction: 17,
-            faults: vec![fault()],
-        }]
-    }
-
-    #[zbus(property)]
-    fn name(&self) -> String {
-        "Test".to_owned()
-    }
-}
-
-struct Rack;
-
-#[interface(name = "org.voltry.PowerRack1")]
-impl Rack {
-    fn identify(&self, _bus: String, _address: u32, _on: bool) {}
-
-    #[zbus(property)]
-    fn modules(&self) -> Vec<Module> {
-        vec![Module {
-            bus: "main".to_owned(),
-            address: 3,
-            group: 0,
-            serial: "S1".to_owned(),
-            state: "on".to_owned(),
-            online: true,
-            voltage: 400.0,
-            current: 20.0,
-            available: 50.0,
-            temperature: 40.0,
-            alarms: Vec::new(),
-            at: 0,
-        }]
-    }
-}
-
-struct Log;
-
-#[interface(name = "org.voltry.V2gLog1")]
-impl Log {
-    fn conversations(&self) -> Vec<V2gConversation> {
-        let (protocol, ended) = ("ISO 15118-2:2014".to_owned(), "the vehicle, in Charging".to_owned());
-        vec![V2gConversation { began: 1, protocol, ended, left_out: 0 }]
-    }
-
-    fn read(&self, _began: i64) -> Vec<V2gMessage> {
-        vec![V2gMessage {
-            time: 1,
-            by_vehicle: true,
-            name: "SessionSetupReq".to_owned(),
-            text: String::new(),
-            payload_type: 0x8001,
-            payload: vec![0x80],
-        }]
-    }
-}
-
-struct Sim;
-
-#[interface(name = "org.voltry.Sim1")]
-impl Sim {
-    fn plug(&self, evse: u32) -> Result<(), Error> {
-        known(evse)
-    }
-
-    fn swipe(&self, _token: String, _evse: u32) -> String {
-        "granted".to_owned()
-    }
-
-    fn faults(&self) -> Vec<SimFault> {
-        let (name, breaks, seen) = ("wrong-crc".to_owned(), "frames".to_owned(), "a fault".to_owned());
-        vec![SimFault { name, breaks, seen }]
-    }
-
-    fn truth(&self, _evse: u32) -> SimTruth {
-        SimTruth {
-            module_voltage: 400.0,
-            cable_voltage: 400.0,
-            current: 125.0,
-            contactors_closed: true,
-            soc: 54.0,
-            register: 2204.0,
-            resolution: 1.0,
-            pilot: "C".to_owned(),
-            at: 1,
-        }
-    }
-}
-
-/// An uplink that is refused.
-struct Csms;
-
-#[interface(name = "org.voltry.Csms1")]
-impl Csms {
-    #[zbus(property)]
-    fn state(&self) -> CsmsState {
-        CsmsState::Rejected
-    }
-
-    #[zbus(property)]
-    fn url(&self) -> &str {
-        "wss://csms.example/ocpp"
-    }
-
-    #[zbus(property)]
-    fn identity(&self) -> &str {
-        "VOLTRY-1"
-    }
-
-    #[zbus(property)]
-    fn protocol(&self) -> &str {
-        "ocpp2.0.1"
-    }
-
-    #[zbus(property)]
-    fn since(&self) -> i64 {
-        1
-    }
-
-    #[zbus(property)]
-    fn next_attempt(&self) -> i64 {
-        0
-    }
-
-    #[zbus(property)]
-    fn last_error(&self) -> &str {
-        ""
-    }
-
-    #[zbus(property)]
-    fn acknowledged(&self) -> u64 {
-        7
-    }
-
-    #[zbus(property)]
-    fn waiting(&self) -> u32 {
-        0
-    }
-}
-
-/// A station with one EVSE, a rack, a simulator, an uplink, and a device with a fault. Ends when dropped.
-struct Served {
-    _connection: Connection,
-    device: Device,
-}
-
-async fn serve(bus: &Bus) -> Served {
-    let connection = bus.connect().await;
-    let server = connection.object_server();
-    server.at(names::STATION_PATH, Station).await.unwrap();
-    server.at(names::SIM_PATH, Sim).await.unwrap();
-    server.at(names::path("ev_link", "1"), Log).await.unwrap();
-    server.at(names::CSMS_PATH, Csms).await.unwrap();
-    let supply = names::path("power_supply", "1");
-    server.at(supply.as_str(), Rack).await.unwrap();
-    let device = Device::serve(&connection, &supply, Identity::default()).await.unwrap();
-    for name in [names::STATION, names::SIM, names::POWER, names::OCPP] {
-        connection.request_name(name).await.unwrap();
-    }
-    Served { _connection: connection, device }
 }
 
 fn keys(value: &Value, found: &mut Vec<String>) {
@@ -376,11 +90,11 @@ async fn every_key_of_json_is_explained_by_help() {
         ("sim swipe GOOD", "sim swipe", vec!["/outcome"]),
         ("sim truth", "sim truth", vec!["/contactors_closed", "/register"]),
     ] {
-        let json = bus.ctl(&format!("--json {arguments}")).await.json();
+        let json = on(&bus, &format!("--json {arguments}")).await.json();
         for pointer in wanted {
             assert!(json.pointer(pointer).is_some(), "{arguments} has no {pointer}: {json}");
         }
-        let said = bus.ctl(&format!("{help} --help")).await.out;
+        let said = on(&bus, &format!("{help} --help")).await.out;
         let words: Vec<&str> = said.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
         let mut told = Vec::new();
         keys(&json, &mut told);
@@ -429,7 +143,7 @@ async fn exit_codes_are_as_help_says() {
         ("completions zsh", 0, "#compdef voltryctl"),
         ("completions fish", 0, "complete -c voltryctl"),
     ] {
-        let ended = bus.ctl(arguments).await;
+        let ended = on(&bus, arguments).await;
         assert_eq!(ended.code, Some(code), "{arguments}: {ended:?}");
         let (heard, other) =
             if code == 0 || code == 4 { (&ended.out, &ended.err) } else { (&ended.err, &ended.out) };
@@ -439,7 +153,7 @@ async fn exit_codes_are_as_help_says() {
     let mut log = FaultLog::new();
     log.raise("DiodeFault", "no diode", Timestamp::from_micros(1));
     served.device.set_faults(&log);
-    let faults = bus.ctl("faults list").await;
+    let faults = on(&bus, "faults list").await;
     assert!(faults.code == Some(4) && faults.out.contains("DiodeFault"), "{faults:?}");
 }
 
@@ -448,7 +162,7 @@ async fn a_command_that_only_acts_prints_no_json() {
     let bus = Bus::start();
     let _served = serve(&bus).await;
     for arguments in ["stop 1", "available 1", "sim plug 1", "modules identify main 3"] {
-        let ended = bus.ctl(&format!("--json {arguments}")).await;
+        let ended = on(&bus, &format!("--json {arguments}")).await;
         assert_eq!((ended.code, ended.out.as_str()), (Some(0), ""), "{arguments}");
     }
 }
@@ -477,7 +191,7 @@ async fn a_station_that_is_away_is_told_at_once() {
 /// A daemon that is on the bus, and hangs.
 async fn hung(bus: &Bus, name: &str) -> Connection {
     // No object server: nobody answers, not even with an error.
-    let connection = zbus::connection::Builder::address(bus.address.as_str()).build().await.unwrap();
+    let connection = bus.connect().await;
     connection.request_name(name).await.unwrap();
     connection
 }
@@ -486,7 +200,7 @@ async fn hung(bus: &Bus, name: &str) -> Connection {
 async fn a_station_that_hangs_is_told_in_seconds() {
     let bus = Bus::start();
     let _hung = hung(&bus, names::STATION).await;
-    let ended = bus.ctl("status").await;
+    let ended = on(&bus, "status").await;
     assert!(ended.code == Some(3) && ended.err.contains("hangs"), "{ended:?}");
     assert!(ended.took < Duration::from_secs(10), "{:?}", ended.took);
 }
@@ -499,7 +213,7 @@ async fn one_daemon_that_hangs_hides_no_other() {
     for (arguments, shown) in
         [("devices", "power_supply/1"), ("faults list", "no faults of those that answer")]
     {
-        let ended = bus.ctl(arguments).await;
+        let ended = on(&bus, arguments).await;
         assert!(ended.code == Some(3) && ended.out.contains(shown), "{ended:?}");
         assert!(ended.err.contains("org.voltry.Board1, org.voltry.Meter.Dc1 does not answer"), "{ended:?}");
         assert!(ended.took < Duration::from_secs(10), "one after the other: {:?}", ended.took);
@@ -525,7 +239,7 @@ async fn watching_outlives_the_station_and_not_the_bus() {
     assert!(next(&mut err).await.contains("org.voltry.Station1 is not on the bus"));
     let _again = serve(&bus).await;
     while !next(&mut out).await.starts_with("[{\"evse\":1") {}
-    bus.process.0.kill().unwrap();
+    bus.kill();
     let status = tokio::time::timeout(Duration::from_secs(10), watch.wait()).await.unwrap().unwrap();
     assert_eq!(status.code(), Some(3));
 }

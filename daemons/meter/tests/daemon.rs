@@ -8,7 +8,7 @@
 mod rig;
 
 use futures_util::StreamExt as _;
-use rig::{Bus, Daemon, Wire, soon};
+use rig::{Bus, Daemon, Wire, soon, wait_for, wait_for_end};
 use voltry_bus::{
     Device1Proxy, EnergyMeter1Proxy, Error, InsulationMonitor1Proxy, VoltageMonitor1Proxy, contract,
 };
@@ -60,7 +60,7 @@ async fn a_meter_is_served_as_the_contract_says() {
     let (bus, wire, folder) = (Bus::start(), acrel(), tempfile::tempdir().unwrap());
     let connection = bus.connect().await;
     let _daemon = meter_daemon(&bus, &wire, folder.path());
-    bus.wait_for(&connection, METER.0).await;
+    wait_for(&connection, METER.0).await;
     check_contract(&connection, METER, &["org.voltry.EnergyMeter1", "org.voltry.Device1"]).await;
 
     let meter = proxy!(EnergyMeter1Proxy, &connection, METER);
@@ -87,7 +87,7 @@ async fn a_transaction_that_a_killed_daemon_left_open_is_known_and_can_be_stoppe
     let (bus, wire, folder) = (Bus::start(), acrel(), tempfile::tempdir().unwrap());
     let connection = bus.connect().await;
     let daemon = meter_daemon(&bus, &wire, folder.path());
-    bus.wait_for(&connection, METER.0).await;
+    wait_for(&connection, METER.0).await;
     let meter = proxy!(EnergyMeter1Proxy, &connection, METER);
     assert_eq!(soon(meter.unfinished()).await.unwrap(), "");
     let started = soon(meter.start("7", "someone", "0.50")).await.unwrap();
@@ -95,11 +95,11 @@ async fn a_transaction_that_a_killed_daemon_left_open_is_known_and_can_be_stoppe
     assert!(matches!(soon(meter.start("8", "", "")).await, Err(Error::Refused(_))));
     assert_eq!(soon(meter.unfinished()).await.unwrap(), "7");
     drop(daemon);
-    bus.wait_for_end(&connection, METER.0).await;
+    wait_for_end(&connection, METER.0).await;
 
     wire.set(8, &[0, 2000]);
     let _daemon = meter_daemon(&bus, &wire, folder.path());
-    bus.wait_for(&connection, METER.0).await;
+    wait_for(&connection, METER.0).await;
     let meter = proxy!(EnergyMeter1Proxy, &connection, METER);
     assert_eq!(soon(meter.unfinished()).await.unwrap(), "7");
     assert!(matches!(soon(meter.stop("8")).await, Err(Error::Refused(_))));
@@ -115,7 +115,7 @@ async fn a_transaction_whose_first_answer_was_lost_can_be_found_and_ended_withou
     let (bus, wire, folder) = (Bus::start(), acrel(), tempfile::tempdir().unwrap());
     let connection = bus.connect().await;
     let _daemon = meter_daemon(&bus, &wire, folder.path());
-    bus.wait_for(&connection, METER.0).await;
+    wait_for(&connection, METER.0).await;
     let meter = proxy!(EnergyMeter1Proxy, &connection, METER);
     soon(meter.start("7", "", "")).await.unwrap();
     // Whoever started it was killed before it could note it, and asks again.
@@ -135,7 +135,7 @@ async fn a_meter_that_goes_silent_goes_offline_and_comes_back() {
     let (bus, wire, folder) = (Bus::start(), acrel(), tempfile::tempdir().unwrap());
     let connection = bus.connect().await;
     let _daemon = meter_daemon(&bus, &wire, folder.path());
-    bus.wait_for(&connection, METER.0).await;
+    wait_for(&connection, METER.0).await;
     let meter = proxy!(EnergyMeter1Proxy, &connection, METER);
     let device = proxy!(Device1Proxy, &connection, METER);
     let mut online = device.receive_online_changed().await;
@@ -170,7 +170,7 @@ async fn an_insulation_monitor_is_served_as_the_contract_says() {
         wire.path
     );
     let _daemon = Daemon::start(&bus, "imd1", &config, folder.path());
-    bus.wait_for(&connection, MONITOR.0).await;
+    wait_for(&connection, MONITOR.0).await;
     let interfaces = ["org.voltry.InsulationMonitor1", "org.voltry.VoltageMonitor1", "org.voltry.Device1"];
     check_contract(&connection, MONITOR, &interfaces).await;
 

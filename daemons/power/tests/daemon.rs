@@ -5,19 +5,21 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests count as no test to clippy
 
+#[path = "../../../tests/private_bus.rs"]
+mod private_bus;
+
 use std::future::Future;
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use private_bus::{Bus, Process};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
 use tokio_serial::{SerialPort as _, SerialStream};
 use voltry_bus::{Applied, Device1Proxy, Error, PowerRack1Proxy, PowerSupply1Proxy, SupplyState, contract};
 use voltry_service::{LeaseHolder, clock};
 use zbus::Connection;
-use zbus::connection::Builder;
 use zbus::fdo::{DBusProxy, IntrospectableProxy};
 
 const NAME: &str = "org.voltry.Power1";
@@ -25,17 +27,6 @@ const PATH: &str = "/org/voltry/power_supply/1";
 
 async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), what).await.expect("it comes within 20 s")
-}
-
-/// A process that ends with the test.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// A program that inherits no file but the standard ones: a pseudo-terminal's master that a child
@@ -46,17 +37,6 @@ fn program(name: &str) -> Command {
     let mut command = Command::new("bash");
     command.args(["-c", close, "bash", name]);
     command
-}
-
-fn bus() -> (Process, String) {
-    let mut process = program("dbus-daemon")
-        .args(["--session", "--nofork", "--print-address"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("dbus-daemon is installed");
-    let mut address = String::new();
-    BufReader::new(process.stdout.take().unwrap()).read_line(&mut address).unwrap();
-    (Process(process), address.trim().to_owned())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,15 +122,14 @@ fn answers(frame: &str, modules: &watch::Sender<[Module; 2]>) -> String {
 struct Rig {
     line: Line,
     daemon: Process,
-    bus: Process,
-    address: String,
+    bus: Bus,
     connection: Connection,
     _folder: tempfile::TempDir,
 }
 
 impl Rig {
     async fn start() -> Self {
-        let (bus, address) = bus();
+        let bus = Bus::run(program("dbus-daemon"));
         let line = Line::new();
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("voltry.toml");
@@ -160,17 +139,17 @@ impl Rig {
             line.path
         );
         std::fs::write(&file, config).unwrap();
-        let connection = connect(&address).await;
+        let connection = bus.connect().await;
         let names = DBusProxy::new(&connection).await.unwrap();
         let mut changes = names.receive_name_owner_changed_with_args(&[(0, NAME)]).await.unwrap();
         let daemon = program(env!("CARGO_BIN_EXE_voltry-power"))
             .arg("--config")
             .arg(&file)
-            .args(["--bus", &address])
+            .args(["--bus", &bus.address])
             .spawn()
             .unwrap();
         soon(changes.next()).await.unwrap();
-        Self { line, daemon: Process(daemon), bus, address, connection, _folder: folder }
+        Self { line, daemon: Process(daemon), bus, connection, _folder: folder }
     }
 
     /// Until the modules are found.
@@ -186,10 +165,6 @@ impl Rig {
     async fn exit_code(mut self) -> Option<i32> {
         soon(tokio::task::spawn_blocking(move || self.daemon.0.wait().unwrap().code())).await.unwrap()
     }
-}
-
-async fn connect(address: &str) -> Connection {
-    Builder::address(address).build().await.unwrap()
 }
 
 /// Enables `supply` and has it deliver, until the modules do.
@@ -289,7 +264,7 @@ async fn a_lease_that_is_not_renewed_switches_off() {
 async fn a_holder_that_leaves_the_bus_takes_the_current_with_it() {
     let mut rig = Rig::start().await;
     drop(rig.supply().await);
-    let evse = connect(&rig.address).await;
+    let evse = rig.bus.connect().await;
     let supply = PowerSupply1Proxy::new(&evse, NAME, PATH).await.unwrap();
     deliver(&supply, &mut rig.line, &mut LeaseHolder::new()).await;
     let left = clock::now();
@@ -305,7 +280,7 @@ async fn only_the_holder_commands_and_only_within_what_the_modules_can() {
     let supply = rig.supply().await;
     let mut holder = LeaseHolder::new();
     deliver(&supply, &mut rig.line, &mut holder).await;
-    let stranger = connect(&rig.address).await;
+    let stranger = rig.bus.connect().await;
     let foreign = PowerSupply1Proxy::new(&stranger, NAME, PATH).await.unwrap();
     let epoch = clock::now().as_micros();
     assert!(matches!(foreign.enable(epoch).await, Err(Error::NotHolder(_))));
@@ -330,7 +305,7 @@ async fn without_the_bus_it_switches_the_modules_off_and_fails() {
     let mut rig = Rig::start().await;
     let supply = rig.supply().await;
     deliver(&supply, &mut rig.line, &mut LeaseHolder::new()).await;
-    rig.bus.0.kill().unwrap();
+    rig.bus.kill();
     let mut modules = rig.line.modules.clone();
     assert_eq!(rig.exit_code().await, Some(1));
     assert!(modules.borrow_and_update().iter().all(|module| !module.on));

@@ -2,43 +2,20 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests count as no test to clippy
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+#[path = "../../../tests/private_bus.rs"]
+mod private_bus;
+
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use private_bus::Bus;
 use voltry_bus::{Device1Proxy, contract};
 use voltry_service::{Device, FaultLog, HolderWatch, Identity, clock};
 use zbus::Connection;
 
-/// A `dbus-daemon` of our own; it ends with the test.
-struct Bus {
-    process: Child,
-    address: String,
-}
-
-impl Bus {
-    fn start() -> Self {
-        let mut process = Command::new("dbus-daemon")
-            .args(["--session", "--nofork", "--print-address"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("dbus-daemon is installed");
-        let mut address = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut address).unwrap();
-        Self { process, address: address.trim().to_owned() }
-    }
-
-    async fn connect(&self) -> Connection {
-        voltry_service::connect(Some(&self.address)).await.unwrap()
-    }
-}
-
-impl Drop for Bus {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
+/// As a daemon connects.
+async fn connect(bus: &Bus) -> Connection {
+    voltry_service::connect(Some(&bus.address)).await.unwrap()
 }
 
 async fn soon<T>(what: impl Future<Output = T>) -> T {
@@ -52,7 +29,7 @@ fn unique_name(connection: &Connection) -> String {
 #[tokio::test]
 async fn a_holder_that_leaves_is_noticed_and_others_are_not() {
     let bus = Bus::start();
-    let (provider, holder, other) = (bus.connect().await, bus.connect().await, bus.connect().await);
+    let (provider, holder, other) = (connect(&bus).await, connect(&bus).await, connect(&bus).await);
     let mut watch = HolderWatch::new(&provider).await.unwrap();
     let name = unique_name(&holder);
     watch.watch(&name);
@@ -64,7 +41,7 @@ async fn a_holder_that_leaves_is_noticed_and_others_are_not() {
 #[tokio::test]
 async fn a_holder_that_left_before_it_was_watched_is_noticed_too() {
     let bus = Bus::start();
-    let (provider, holder) = (bus.connect().await, bus.connect().await);
+    let (provider, holder) = (connect(&bus).await, connect(&bus).await);
     let name = unique_name(&holder);
     holder.close().await.unwrap();
     while zbus::fdo::DBusProxy::new(&provider)
@@ -83,7 +60,7 @@ async fn a_holder_that_left_before_it_was_watched_is_noticed_too() {
 async fn a_device_is_served_as_the_contract_says_and_tells_its_changes() {
     const PATH: &str = "/org/voltry/connector/1";
     let bus = Bus::start();
-    let (provider, reader) = (bus.connect().await, bus.connect().await);
+    let (provider, reader) = (connect(&bus).await, connect(&bus).await);
     let identity = Identity { vendor: "chargebyte".into(), ..Identity::default() };
     let device = Device::serve(&provider, PATH, identity).await.unwrap();
 

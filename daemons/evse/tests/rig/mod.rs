@@ -1,14 +1,17 @@
 //! The daemon on a private bus, with its players.
 
+#[path = "../../../../tests/private_bus.rs"]
+mod private_bus;
+
 use std::future::Future;
-use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use private_bus::{Bus, Process};
 use voltry_bus::{Device1Proxy, Evse1Proxy, EvseState, Fault};
 use voltry_evse::energy_path::Role;
 use zbus::Connection;
@@ -32,21 +35,9 @@ pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), what).await.expect("it comes within 20 s")
 }
 
-/// A process that ends with the test.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 pub(crate) struct Rig {
     daemon: Process,
-    bus: Process,
-    address: String,
+    bus: Bus,
     log: PathBuf,
     pub(crate) player: Player,
     pub(crate) connection: Connection,
@@ -58,18 +49,18 @@ impl Rig {
     /// A free EVSE.
     pub(crate) async fn start() -> Self {
         first_in_line();
-        let (bus, address) = bus();
+        let bus = Bus::start();
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("voltry.toml");
         std::fs::write(&file, configuration(name)).unwrap();
         let log = folder.path().join("log");
-        let connection = connect(&address).await;
+        let connection = bus.connect().await;
         let names = DBusProxy::new(&connection).await.unwrap();
         let mut changes = names.receive_name_owner_changed_with_args(&[(0, NAME)]).await.unwrap();
         let daemon = Command::new(env!("CARGO_BIN_EXE_voltry-evse"))
             .arg("--config")
             .arg(&file)
-            .args(["--bus", &address, "1"])
+            .args(["--bus", &bus.address, "1"])
             .stderr(std::fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();
@@ -83,7 +74,7 @@ impl Rig {
             .unwrap();
         let daemon = Process(daemon);
         let player = Player::new();
-        let mut rig = Self { daemon, bus, address, log, player, connection, station, _folder: folder };
+        let mut rig = Self { daemon, bus, log, player, connection, station, _folder: folder };
         for role in Role::ALL {
             rig.play_role(role).await;
         }
@@ -102,7 +93,7 @@ impl Rig {
     }
 
     pub(crate) async fn connect(&self) -> Connection {
-        connect(&self.address).await
+        self.bus.connect().await
     }
 
     /// Somebody new plays this role, under its name.
@@ -240,7 +231,7 @@ impl Rig {
     }
 
     pub(crate) fn kill_bus(&mut self) {
-        self.bus.0.kill().unwrap();
+        self.bus.kill();
     }
 
     /// The exit code of the daemon, and how long it took; the players go on meanwhile.
@@ -267,20 +258,4 @@ fn first_in_line() {
         .args(["--all-tasks", "--rr", "--pid", "20", &own])
         .stderr(Stdio::null())
         .status();
-}
-
-fn bus() -> (Process, String) {
-    let mut process = Command::new("dbus-daemon")
-        .args(["--session", "--nofork", "--print-address"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("dbus-daemon is installed");
-    let mut address = String::new();
-    BufReader::new(process.stdout.take().unwrap()).read_line(&mut address).unwrap();
-    (Process(process), address.trim().to_owned())
-}
-
-/// The player answers calls itself; an object server beside it would refuse them first.
-async fn connect(address: &str) -> Connection {
-    zbus::connection::Builder::address(address).build().await.unwrap()
 }

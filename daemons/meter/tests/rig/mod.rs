@@ -1,10 +1,12 @@
 //! A bus of our own, the daemon on it, and a device on a pseudo-terminal.
 
+#[path = "../../../../tests/private_bus.rs"]
+mod private_bus;
+
 use std::collections::BTreeMap;
 use std::future::{Future, Ready, ready};
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,54 +15,25 @@ use tokio_modbus::server::{Service, rtu};
 use tokio_modbus::{ExceptionCode, Request, Response, SlaveRequest};
 use tokio_serial::{SerialPort as _, SerialStream};
 use zbus::Connection;
-use zbus::connection::Builder;
 use zbus::fdo::DBusProxy;
 
-/// A `dbus-daemon` of our own; it ends with the test.
-pub(crate) struct Bus {
-    process: Child,
-    address: String,
+pub(crate) use self::private_bus::Bus;
+
+/// Until the name has an owner.
+pub(crate) async fn wait_for(connection: &Connection, name: &str) {
+    wait(connection, name, true).await;
 }
 
-impl Bus {
-    pub(crate) fn start() -> Self {
-        let mut process = Command::new("dbus-daemon")
-            .args(["--session", "--nofork", "--print-address"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("dbus-daemon is installed");
-        let mut address = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut address).unwrap();
-        Self { process, address: address.trim().to_owned() }
-    }
-
-    pub(crate) async fn connect(&self) -> Connection {
-        Builder::address(self.address.as_str()).build().await.unwrap()
-    }
-
-    /// Until the name has an owner.
-    pub(crate) async fn wait_for(&self, connection: &Connection, name: &str) {
-        Self::wait(connection, name, true).await;
-    }
-
-    /// Until the name has none.
-    pub(crate) async fn wait_for_end(&self, connection: &Connection, name: &str) {
-        Self::wait(connection, name, false).await;
-    }
-
-    async fn wait(connection: &Connection, name: &str, owned: bool) {
-        let bus = DBusProxy::new(connection).await.unwrap();
-        let mut changes = bus.receive_name_owner_changed().await.unwrap();
-        while bus.name_has_owner(name.try_into().unwrap()).await.unwrap() != owned {
-            soon(changes.next()).await;
-        }
-    }
+/// Until the name has none.
+pub(crate) async fn wait_for_end(connection: &Connection, name: &str) {
+    wait(connection, name, false).await;
 }
 
-impl Drop for Bus {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
+async fn wait(connection: &Connection, name: &str, owned: bool) {
+    let bus = DBusProxy::new(connection).await.unwrap();
+    let mut changes = bus.receive_name_owner_changed().await.unwrap();
+    while bus.name_has_owner(name.try_into().unwrap()).await.unwrap() != owned {
+        soon(changes.next()).await;
     }
 }
 

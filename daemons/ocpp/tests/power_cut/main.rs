@@ -131,7 +131,7 @@ fn start_uplink(rig: &Rig, csms: &Csms, speech: Speech) -> Process {
     let uplink = Command::new(env!("CARGO_BIN_EXE_voltry-ocpp"))
         .arg("--config")
         .arg(&file)
-        .args(["--bus", &rig.address])
+        .args(["--bus", &rig.bus.address])
         .stderr(log)
         .spawn();
     Process(uplink.unwrap())

@@ -2,12 +2,15 @@
 //! end that do what the test says. Included by the uplink's tests too, which bring the back end.
 #![allow(dead_code, reason = "each test uses a part")]
 
-use std::io::{BufRead as _, BufReader};
+#[path = "../../../../tests/private_bus.rs"]
+mod private_bus;
+
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use private_bus::{Bus, Process};
 use tokio::sync::Notify;
 use voltry_bus::{
     Authorization, Book1Proxy, DcCapability, Error, EvseSession, EvseState, Fault, Live, MeterReading,
@@ -29,17 +32,6 @@ const CSMS_PATH: &str = "/org/voltry/csms";
 const LOOK: Duration = Duration::from_millis(10);
 /// A condition that has not come after this does not come.
 const SOON: Duration = Duration::from_secs(10);
-
-/// A process that ends with the test.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// What the EVSE, the meter and the back end do, and what they were told.
 #[derive(Debug)]
@@ -240,9 +232,8 @@ pub(crate) struct Rig {
     woken: Arc<Notify>,
     daemon: Option<Process>,
     pub(crate) connection: Connection,
-    pub(crate) address: String,
     pub(crate) folder: tempfile::TempDir,
-    _bus: Process,
+    pub(crate) bus: Bus,
 }
 
 impl Rig {
@@ -253,15 +244,7 @@ impl Rig {
 
     /// A station with these lines in its table, and such a back end or none.
     pub(crate) async fn start_with(table: &str, back_end: bool) -> Self {
-        let mut bus = Command::new("dbus-daemon")
-            .args(["--session", "--nofork", "--print-address"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("dbus-daemon is installed");
-        let mut address = String::new();
-        BufReader::new(bus.stdout.take().unwrap()).read_line(&mut address).unwrap();
-        let address = address.trim().to_owned();
+        let bus = Bus::start();
         let world = Arc::new(Mutex::new(World {
             state: EvseState::Available,
             session: EvseSession::default(),
@@ -279,7 +262,7 @@ impl Rig {
             judged: Vec::new(),
         }));
         let woken = Arc::new(Notify::new());
-        let connection = voltry_service::connect(Some(&address)).await.unwrap();
+        let connection = voltry_service::connect(Some(&bus.address)).await.unwrap();
         let server = connection.object_server();
         server.at(EVSE_PATH, FakeEvse(Arc::clone(&world))).await.unwrap();
         let meter = FakeMeter { world: Arc::clone(&world), woken: Arc::clone(&woken) };
@@ -311,9 +294,8 @@ impl Rig {
             woken,
             daemon: None,
             connection,
-            address,
             folder,
-            _bus: Process(bus),
+            bus,
         };
         rig.start_daemon().await;
         rig
@@ -326,7 +308,7 @@ impl Rig {
         let daemon = Command::new(crate::station_program())
             .arg("--config")
             .arg(self.folder.path())
-            .args(["--bus", &self.address])
+            .args(["--bus", &self.bus.address])
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()

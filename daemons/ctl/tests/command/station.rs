@@ -1,0 +1,265 @@
+//! A station of the test's own: what it serves is always the same.
+#![allow(clippy::unused_self, clippy::needless_pass_by_value, reason = "the bus wants them so")]
+
+use voltry_bus::{
+    AuthorizeOutcome, BookEvent, Connector, CsmsState, Error, EvseStatus, Fault, Module, SimFault, SimTruth,
+    Transaction, V2gConversation, V2gMessage, names,
+};
+use voltry_service::{Device, Identity};
+use zbus::{Connection, interface};
+
+use crate::private_bus::Bus;
+
+struct Station;
+
+fn transaction() -> Transaction {
+    Transaction {
+        id: 17,
+        evse: 1,
+        identity: "04A1…".to_owned(),
+        state: "closed".to_owned(),
+        started: 1_700_000_000_000_000,
+        ended: 1_700_000_600_000_000,
+        register_start: 1000.0,
+        register_end: 2204.0,
+        energy: 1204.0,
+        end_reason: "ended by the vehicle".to_owned(),
+        note: String::new(),
+    }
+}
+
+fn fault() -> Fault {
+    Fault { code: "DiodeFault".to_owned(), cause: "no diode".to_owned(), at: 1 }
+}
+
+fn known(evse: u32) -> Result<(), Error> {
+    match evse {
+        1 => Ok(()),
+        2 => Err(Error::Unavailable("EVSE 2 does not answer within 3 s".to_owned())),
+        _ => Err(Error::UnknownEvse(format!("there is no EVSE {evse}"))),
+    }
+}
+
+#[interface(name = "org.voltry.Station1")]
+impl Station {
+    fn authorize(&self, token: String, evse: u32) -> Result<AuthorizeOutcome, Error> {
+        let outcome = if token == "GOOD" { "granted" } else { "refused" }.to_owned();
+        Ok(AuthorizeOutcome { evse, outcome })
+    }
+
+    fn stop(&self, evse: u32) -> Result<(), Error> {
+        known(evse)
+    }
+
+    fn clear_faults(&self, evse: u32) -> Result<Vec<Fault>, Error> {
+        known(evse).map(|()| vec![fault()])
+    }
+
+    fn set_available(&self, evse: u32, _available: bool) -> Result<(), Error> {
+        known(evse)
+    }
+
+    fn transactions(&self, _limit: u32) -> Result<Vec<Transaction>, Error> {
+        Ok(vec![transaction()])
+    }
+
+    fn transaction(&self, id: u64) -> Result<(Transaction, Vec<BookEvent>), Error> {
+        if id != 17 {
+            return Err(Error::UnknownTransaction(format!("no transaction {id}")));
+        }
+        let event = BookEvent {
+            number: 1,
+            time: 1_700_000_000_000_000,
+            kind: "started".to_owned(),
+            register: 1000.0,
+            detail: String::new(),
+        };
+        Ok((transaction(), vec![event]))
+    }
+
+    #[zbus(property)]
+    fn connectors(&self) -> Vec<Connector> {
+        vec![Connector {
+            evse: 1,
+            state: "reserved".to_owned(),
+            since: 1,
+            transaction: 0,
+            reservation: "7".to_owned(),
+            limit: 0.0,
+            limit_origin: "csms".to_owned(),
+        }]
+    }
+
+    #[zbus(property)]
+    fn evses(&self) -> Vec<EvseStatus> {
+        vec![EvseStatus {
+            evse: 1,
+            state: "charging".to_owned(),
+            available: true,
+            authorized: true,
+            voltage: 400.0,
+            current: 125.0,
+            share: 60_000.0,
+            energy: 1204.0,
+            soc: 54.0,
+            transaction: 17,
+            faults: vec![fault()],
+        }]
+    }
+
+    #[zbus(property)]
+    fn name(&self) -> String {
+        "Test".to_owned()
+    }
+}
+
+struct Rack;
+
+#[interface(name = "org.voltry.PowerRack1")]
+impl Rack {
+    fn identify(&self, _bus: String, _address: u32, _on: bool) {}
+
+    #[zbus(property)]
+    fn modules(&self) -> Vec<Module> {
+        vec![Module {
+            bus: "main".to_owned(),
+            address: 3,
+            group: 0,
+            serial: "S1".to_owned(),
+            state: "on".to_owned(),
+            online: true,
+            voltage: 400.0,
+            current: 20.0,
+            available: 50.0,
+            temperature: 40.0,
+            alarms: Vec::new(),
+            at: 0,
+        }]
+    }
+}
+
+struct Log;
+
+#[interface(name = "org.voltry.V2gLog1")]
+impl Log {
+    fn conversations(&self) -> Vec<V2gConversation> {
+        let (protocol, ended) = ("ISO 15118-2:2014".to_owned(), "the vehicle, in Charging".to_owned());
+        vec![V2gConversation { began: 1, protocol, ended, left_out: 0 }]
+    }
+
+    fn read(&self, _began: i64) -> Vec<V2gMessage> {
+        vec![V2gMessage {
+            time: 1,
+            by_vehicle: true,
+            name: "SessionSetupReq".to_owned(),
+            text: String::new(),
+            payload_type: 0x8001,
+            payload: vec![0x80],
+        }]
+    }
+}
+
+struct Sim;
+
+#[interface(name = "org.voltry.Sim1")]
+impl Sim {
+    fn plug(&self, evse: u32) -> Result<(), Error> {
+        known(evse)
+    }
+
+    fn swipe(&self, _token: String, _evse: u32) -> String {
+        "granted".to_owned()
+    }
+
+    fn faults(&self) -> Vec<SimFault> {
+        let (name, breaks, seen) = ("wrong-crc".to_owned(), "frames".to_owned(), "a fault".to_owned());
+        vec![SimFault { name, breaks, seen }]
+    }
+
+    fn truth(&self, _evse: u32) -> SimTruth {
+        SimTruth {
+            module_voltage: 400.0,
+            cable_voltage: 400.0,
+            current: 125.0,
+            contactors_closed: true,
+            soc: 54.0,
+            register: 2204.0,
+            resolution: 1.0,
+            pilot: "C".to_owned(),
+            at: 1,
+        }
+    }
+}
+
+/// An uplink that is refused.
+struct Csms;
+
+#[interface(name = "org.voltry.Csms1")]
+impl Csms {
+    #[zbus(property)]
+    fn state(&self) -> CsmsState {
+        CsmsState::Rejected
+    }
+
+    #[zbus(property)]
+    fn url(&self) -> &str {
+        "wss://csms.example/ocpp"
+    }
+
+    #[zbus(property)]
+    fn identity(&self) -> &str {
+        "VOLTRY-1"
+    }
+
+    #[zbus(property)]
+    fn protocol(&self) -> &str {
+        "ocpp2.0.1"
+    }
+
+    #[zbus(property)]
+    fn since(&self) -> i64 {
+        1
+    }
+
+    #[zbus(property)]
+    fn next_attempt(&self) -> i64 {
+        0
+    }
+
+    #[zbus(property)]
+    fn last_error(&self) -> &str {
+        ""
+    }
+
+    #[zbus(property)]
+    fn acknowledged(&self) -> u64 {
+        7
+    }
+
+    #[zbus(property)]
+    fn waiting(&self) -> u32 {
+        0
+    }
+}
+
+/// A station with one EVSE, a rack, a simulator, an uplink, and a device with a fault. Ends when dropped.
+pub(crate) struct Served {
+    _connection: Connection,
+    pub(crate) device: Device,
+}
+
+pub(crate) async fn serve(bus: &Bus) -> Served {
+    let connection = voltry_service::connect(Some(&bus.address)).await.unwrap();
+    let server = connection.object_server();
+    server.at(names::STATION_PATH, Station).await.unwrap();
+    server.at(names::SIM_PATH, Sim).await.unwrap();
+    server.at(names::path("ev_link", "1"), Log).await.unwrap();
+    server.at(names::CSMS_PATH, Csms).await.unwrap();
+    let supply = names::path("power_supply", "1");
+    server.at(supply.as_str(), Rack).await.unwrap();
+    let device = Device::serve(&connection, &supply, Identity::default()).await.unwrap();
+    for name in [names::STATION, names::SIM, names::POWER, names::OCPP] {
+        connection.request_name(name).await.unwrap();
+    }
+    Served { _connection: connection, device }
+}
