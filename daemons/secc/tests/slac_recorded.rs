@@ -12,7 +12,7 @@ mod world;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use iso15118::slac::{AttenCharInd, Mmtype, SetKeyReq, SlacMatchCnf, parse_frame};
+use iso15118::slac::{AttenCharInd, Mmtype, SetKeyReq, SlacMatchCnf, SlacParmCnf, parse_frame};
 use proptest::prelude::*;
 use voltry_secc::slac::wire::ModemKind;
 use voltry_secc::slac::{Event, Matching, Slac};
@@ -138,6 +138,64 @@ fn a_tesla_is_told_what_the_recorded_station_told_it_to_the_byte() {
     let played = play(&tesla());
     assert_eq!((played.matched, played.theirs.len()), (1, 3));
     assert_eq!(played.ours, played.theirs);
+}
+
+#[test]
+fn a_run_id_of_zeros_of_text_or_of_a_counter_comes_back_verbatim() {
+    // Seres 3, Tesla Model Y, Opel Ampera-E in one run and the next.
+    for request in [
+        "ffffffffffff141fba1006f488e101646000000000000000000000000000000000000000000000000000000000000000000000000000000000000000",
+        "ffffffffffff98ed5cb428d388e1016460000000005445534c4120455600000000000000000000000000000000000000000000000000000000000000",
+        "ffffffffffff044eafd9c5fa88e101646000000000505152535455565700000000000000000000000000000000000000000000000000000000000000",
+        "ffffffffffff044eafd9c5fa88e101646000000000a8a9aaabacadaeaf00000000000000000000000000000000000000000000000000000000000000",
+    ] {
+        let request = bytes(request);
+        let mut slac = Slac::new(matching(ModemKind::Generic), world::STATION);
+        slac.renew_key(at(0.0), [7; 20]);
+        let nonce = u32::from_le_bytes([7; 4]);
+        slac.receive(at(1.0), &world::key_set(world::STATION, world::MODEM, nonce)).unwrap();
+        slac.attach(at(2.0));
+        slac.receive(at(3.0), &request).unwrap();
+        let mut played = Played::default();
+        take(&mut slac, &mut played);
+        let [answer] = &played.ours[..] else { panic!("{}", played.ours.len()) };
+        let answer = parse_frame(answer).unwrap();
+        assert_eq!((answer.mmtype, &answer.destination[..]), (Mmtype::SlacParmCnf, &request[6..12]));
+        let confirmed = SlacParmCnf::decode(answer.payload).unwrap();
+        assert_eq!(confirmed.run_id[..], request[21..29]);
+    }
+}
+
+fn said(played: &Played, mmtype: Mmtype) -> usize {
+    played.ours.iter().filter(|frame| parse_frame(frame).unwrap().mmtype == mmtype).count()
+}
+
+#[test]
+fn parameters_asked_for_again_in_the_middle_are_confirmed_again() {
+    let mut frames = tesla();
+    let first = frames.iter().position(|frame| frame.mmtype() == Mmtype::SlacParmReq).unwrap();
+    let again = frames[first].bytes.clone();
+    let (fifth, _) =
+        frames.iter().enumerate().filter(|(_, frame)| frame.mmtype() == Mmtype::MnbcSoundInd).nth(4).unwrap();
+    let after = frames[fifth].at + Duration::from_millis(2);
+    frames.insert(fifth + 1, Recorded { at: after, bytes: again });
+    let played = play(&frames);
+    assert_eq!((said(&played, Mmtype::SlacParmCnf), said(&played, Mmtype::AttenCharInd)), (2, 1));
+    assert_eq!(played.matched, 1);
+}
+
+#[test]
+fn a_vehicle_that_does_not_answer_the_report_gets_it_again_and_is_matched() {
+    let mut frames = tesla();
+    frames.retain(|frame| frame.mmtype() != Mmtype::AttenCharRsp);
+    for frame in &mut frames {
+        if matches!(frame.mmtype(), Mmtype::SlacMatchReq | Mmtype::SlacMatchCnf) {
+            frame.at = frame.at + Duration::from_secs(1);
+        }
+    }
+    frames.sort_by_key(|frame| frame.at);
+    let played = play(&frames);
+    assert_eq!((said(&played, Mmtype::AttenCharInd), played.matched), (3, 1));
 }
 
 fn captures(folder: &Path) -> Vec<(String, Vec<Recorded>)> {
