@@ -30,7 +30,7 @@ VISIT_LIMIT = 240
 SETTLED_LIMIT = 20
 # A charge loop this long has current, however slowly it rises.
 CURRENT_AFTER_S = 2
-AT_REST = {"finished", "faulted", "connected", "available"}
+AT_REST = {"finished", "paused", "faulted", "connected", "available"}
 COLUMNS = ["car", "capture", "SLAC", "protocol", "recorded to", "played to", "current", "verdict"]
 MARKERS = "<!-- cars: begin -->\n", "<!-- cars: end -->"
 
@@ -80,9 +80,11 @@ def judge(conversation, spoken, outcome, after):
     if outcome["charge_loop_s"] > CURRENT_AFTER_S and wanted_current(conversation) > 2 and outcome["current_a"] < 1:
         return Judgement(True, "falls short: no current flowed")
     stopped = bool(conversation.exchanges) and conversation.exchanges[-1].kind == "SessionStop"
-    if stopped and after["state"] != "finished":
-        return Judgement(True, f"no clean end: {after['state']}")
-    return Judgement(False, "to the end" if stopped else "as far as recorded, then silence")
+    end = "paused" if conversation.pauses else "finished"
+    if stopped and after["state"] != end:
+        return Judgement(True, f"no clean end: {after['state']}, not {end}")
+    words = "to its pause" if conversation.pauses else "to the end"
+    return Judgement(False, words if stopped else "as far as recorded, then silence")
 
 
 def judge_silence(visit, report, after):

@@ -93,7 +93,7 @@ def test_only_the_session_id_changes_in_a_recorded_message(protocol):
 def conversation(*kinds, refusal=None):
     target = types.SimpleNamespace(fields={"EVTargetCurrent": {"Multiplier": 0, "Value": 25}})
     exchanges = [types.SimpleNamespace(kind=kind, asked=target) for kind in kinds]
-    return types.SimpleNamespace(exchanges=exchanges, refusal=lambda _spoken: refusal)
+    return types.SimpleNamespace(exchanges=exchanges, refusal=lambda _spoken: refusal, pauses=False)
 
 
 WENT_WELL = {"refused": None, "ended": None, "stop_asked": False, "charge_loop_s": 0.5, "current_a": 0.0}
@@ -123,6 +123,14 @@ def test_a_session_that_falls_short_is_told_and_another_is_not(outcome, after, r
     judgement = cars.judge(whole, ISO2, WENT_WELL | outcome, SAFE | after)
     assert judgement.short == (words is not None), judgement
     assert (words or "") in judgement.words
+
+
+def test_a_session_that_pauses_must_leave_the_evse_paused():
+    paused = conversation("SessionSetup", "CurrentDemand", "SessionStop")
+    paused.pauses = True
+    assert cars.judge(paused, ISO2, WENT_WELL, SAFE | {"state": "paused"}) == cars.Judgement(False, "to its pause")
+    assert cars.judge(paused, ISO2, WENT_WELL, SAFE).short
+    assert cars.judge(conversation("SessionStop"), ISO2, WENT_WELL, SAFE | {"state": "paused"}).short
 
 
 @pytest.mark.parametrize(
