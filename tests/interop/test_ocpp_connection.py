@@ -84,11 +84,12 @@ CSMS = {"ocpp1.6": Csms16, "ocpp2.0.1": Csms201}
 class Served:
     """A CSMS that serves one station, and keeps what was seen of it."""
 
-    def __init__(self):
+    def __init__(self, kinds):
+        self.kinds = kinds
         self.connections = asyncio.Queue()
 
     async def handle(self, socket):
-        station = CSMS[socket.subprotocol](IDENTITY, socket)
+        station = self.kinds[socket.subprotocol](IDENTITY, socket)
         self.connections.put_nowait((socket, station))
         with contextlib.suppress(websockets.ConnectionClosed):
             await station.start()
@@ -104,8 +105,8 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def csms(subprotocols=("ocpp1.6",), **options):
-    served = Served()
+async def csms(subprotocols=("ocpp1.6",), kinds=None, **options):
+    served = Served(kinds or CSMS)
     host = options.pop("host", "127.0.0.1")
     async with serve(served.handle, host, 0, subprotocols=subprotocols, **options) as server:
         served.port = server.sockets[0].getsockname()[1]

@@ -13,10 +13,12 @@ use voltry_service::{Config, ConfigError, Problem, Provision};
 pub use amperes::{AmpereSettings, AmperesOf};
 pub use network_profile::{NetworkProfile, Version};
 
+use crate::certificates::{Configured, Folder};
 use crate::connection::keepalive::KeepaliveTimes;
 use crate::connection::redial::{RedialTimes, Slot};
-use crate::connection::{Profile, Proxy, Times};
+use crate::connection::{Encoding, Password, Profile, Proxy, Target, Times};
 use crate::model;
+use crate::networks::{Network, Way};
 use crate::transfer::Place;
 
 /// The longest identity of OCPP 2.0.1 (part 4, 3.1.1).
@@ -47,6 +49,9 @@ pub struct Settings {
     /// `Component.Variable`, as `MeterValueSampleInterval = "30"`.
     #[serde(default)]
     pub variables: BTreeMap<String, String>,
+    /// Whether a new root certificate of a CSMS must be signed by the one before it.
+    #[serde(default)]
+    pub additional_root_certificate_check: bool,
     /// What amperes of a charging profile are.
     #[serde(default)]
     pub amperes: AmpereSettings,
@@ -152,6 +157,77 @@ impl Settings {
             dial: seconds(self.dial_timeout_s),
             write: WRITE_TIME,
         }
+    }
+
+    /// The folder of certificates: beside the database.
+    #[must_use]
+    pub fn certificates(&self) -> Folder {
+        let configured = Configured {
+            additional_check: self.additional_root_certificate_check,
+            roots: self.profile.values().any(|profile| profile.root_certificates.is_some()),
+            client: self.profile.values().find_map(|profile| profile.client_certificate.clone()),
+        };
+        Folder::new(&self.database.with_file_name("certificates"), configured)
+    }
+
+    /// The configured profiles by slot, without what is secret.
+    #[must_use]
+    pub fn networks(&self) -> BTreeMap<Slot, Network> {
+        let network = |written: &NetworkProfile| Network {
+            url: written.url.clone(),
+            versions: written.version.clone(),
+            security_profile: written.security_profile,
+        };
+        self.profile.iter().filter_map(|(name, written)| Some((slot(name)?, network(written)))).collect()
+    }
+
+    /// Whether any profile has a password.
+    #[must_use]
+    pub fn has_password(&self) -> bool {
+        self.profile.values().any(|profile| profile.password().is_ok_and(|password| password.is_some()))
+    }
+
+    /// How the password of the first profile is written.
+    #[must_use]
+    pub fn encoding(&self) -> Encoding {
+        let first = self.networks().into_keys().next();
+        let first = first.and_then(|slot| self.profile.get(&slot.to_string()));
+        first.map_or(Encoding::Text, |profile| profile.encoding(&profile.version))
+    }
+
+    /// The profile of a way to the CSMS. What OCPP says nothing of (proxy, names, files) is that of
+    /// the configured profile of the same slot, else of the first.
+    ///
+    /// # Errors
+    /// In words, what it lacks.
+    pub(crate) fn profile_of(&self, way: &Way, folder: &Folder) -> Result<Profile, String> {
+        let own = self.profile.get(&way.slot.to_string());
+        let like = own.or_else(|| self.profile.values().next()).ok_or("no profile is configured")?;
+        let (url, versions) = (&way.network.url, &way.network.versions);
+        let target = Target::new(url, &self.identity).map_err(|error| error.to_string())?;
+        let with_password = matches!(way.network.security_profile, 1 | 2);
+        let password = match way.password().filter(|_| with_password) {
+            Some(written) => {
+                Some(Password::new(written, like.encoding(versions)).map_err(|error| error.to_string())?)
+            }
+            None if with_password => {
+                let all = std::iter::once(like).chain(self.profile.values());
+                let mut all = all.filter_map(|profile| profile.password().ok().flatten());
+                Some(all.next().ok_or("there is no password")?)
+            }
+            None => None,
+        };
+        let same_host = Target::new(&like.url, &self.identity).is_ok_and(|known| known.host == target.host);
+        let tls = target.secure.then(|| {
+            let files = like.tls().or_else(|| self.profile.values().find_map(NetworkProfile::tls));
+            crate::connection::Tls {
+                credentials: way.credentials(files.map(|tls| tls.credentials), folder),
+                server_name: like.server_name.clone().filter(|_| same_host),
+                accept_common_name: like.accept_common_name && same_host,
+            }
+        });
+        let proxy = like.proxy().map_err(|error| error.to_string())?;
+        Ok(Profile { slot: way.slot, target, versions: versions.clone(), password, tls, proxy })
     }
 
     /// The profiles, in the order of their slots.

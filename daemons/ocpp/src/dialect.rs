@@ -6,6 +6,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::certificates::{self, Own, Request};
 use crate::config::Version;
 use crate::files::LogStatus;
 use crate::messages::{Checked, Refusal, decode};
@@ -81,6 +82,8 @@ pub enum Answer {
     Refused(Refusal),
     /// Whatever comes of this.
     Asks(Command, Reply),
+    /// Whatever comes of this.
+    Certificates(Request),
     /// This; and if the CSMS lets the token charge, the command is given.
     Authorizes {
         /// Who.
@@ -99,8 +102,10 @@ pub enum Then {
     Boot,
     /// This is told.
     Tell(Notice),
-    /// The next connection uses this password.
-    Password(String),
+    /// The ways to the CSMS are others.
+    Networks,
+    /// A certificate of this station is asked for.
+    Sign(Own),
     /// The connection keeps to other times.
     Times,
     /// The station starts anew: at once, or when nothing is charged any more.
@@ -145,6 +150,13 @@ impl Handled {
     #[must_use]
     pub fn status(word: &str) -> Self {
         Self::now(json!({ "status": word }))
+    }
+
+    /// Whether it changes who may speak with whom.
+    #[must_use]
+    pub fn changes_security(&self) -> bool {
+        let stored = |record: &Record| matches!(record, Record::Network(..));
+        self.then.contains(&Then::Networks) || self.store.iter().any(stored)
     }
 
     /// A CALLERROR.
@@ -264,6 +276,12 @@ pub fn handle(core: &mut Core, now: Now, action: &str, payload: &str) -> Handled
 #[must_use]
 pub fn reply(core: &mut Core, now: Now, reply: &Reply, outcome: &Outcome) -> Value {
     by_version!(core.version, reply(core, now, reply.action(), outcome))
+}
+
+/// The answer that an outcome with certificates leads to.
+#[must_use]
+pub fn certificates_reply(version: Version, action: &str, outcome: &certificates::Outcome) -> Value {
+    by_version!(version, certificates_reply(action, outcome))
 }
 
 /// Whether the CSMS is listened to before it answered the first BootNotification. Several CSMSs of

@@ -12,6 +12,7 @@
 // A test looks for one event among many.
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm))]
 
+pub mod certificates;
 mod config;
 pub mod connection;
 mod csms;
@@ -19,6 +20,7 @@ pub mod dialect;
 pub mod files;
 pub mod messages;
 pub mod model;
+pub mod networks;
 pub mod profiles;
 pub mod rpc;
 mod said;

@@ -14,11 +14,14 @@ use voltry_service::clock::now;
 use voltry_service::{Daemon, RateLimit, Watchdog};
 use voltry_units::Timestamp;
 
+use crate::certificates::{Folder, Outcome as Certified, Request};
 use crate::config::{Settings, Version};
-use crate::connection::{self, Connection, Encoding, Event, Password, Profile};
+use crate::connection::redial::Slot;
+use crate::connection::{self, Connection, Encoding, Event, Profile};
 use crate::csms::{self, Csms1, Question, Standing};
 use crate::files::{Log, News, Order, Upload};
 use crate::model::{self, Variables, name};
+use crate::networks::{self, LAST_GOOD, Ways};
 use crate::random;
 use crate::rpc::{Endpoint, MessageId, Received};
 use crate::said::Said;
@@ -28,7 +31,7 @@ use crate::store::Store;
 use crate::time::Now;
 use crate::transactions::Token;
 use crate::transfer::{self, Place, Snapshot};
-use crate::uplink::{Action, Input, Known, Registration, Uplink};
+use crate::uplink::{Action, Input, Known, Networks, Registration, Uplink};
 
 /// Inputs, events, orders that may wait.
 const WAITING: usize = 64;
@@ -62,7 +65,9 @@ struct Shell {
     version: Version,
     store: Store,
     settings: Settings,
-    profiles: Vec<Profile>,
+    ways: Ways,
+    folder: Folder,
+    inputs: mpsc::Sender<Input>,
     station: Station,
     to_connection: mpsc::Sender<connection::Command>,
     endpoint: Option<(u64, Endpoint<()>)>,
@@ -75,10 +80,9 @@ struct Shell {
     reset: bool,
     proven: bool,
     /// The profile that is connected.
-    slot: String,
+    slot: Slot,
     said: Said,
     place: Place,
-    inputs: mpsc::Sender<Input>,
     /// What carries a log: one at a time.
     uploading: JoinSet<()>,
 }
@@ -96,11 +100,9 @@ pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<
     let (to_connection, commands) = mpsc::channel(WAITING);
     let (events_in, mut events) = mpsc::channel(WAITING);
     let station = Station::new(daemon.connection(), inputs.clone()).await?;
-    let mut profiles = settings.profiles().map_err(|_| anyhow::anyhow!("the profiles were checked"))?;
-    let kept = store.variables()?;
-    if let Some((_, password)) = kept.iter().find(|(variable, _)| variable == name::PASSWORD) {
-        set_password(&mut profiles, password);
-    }
+    let folder = settings.certificates();
+    let ways = Ways::new(settings, &store, &folder)?;
+    let (profiles, good) = profiles(settings, &ways, &folder)?;
     let version =
         profiles.first().and_then(|profile| profile.versions.first().copied()).unwrap_or(Version::V201);
     let (acknowledged, to_acknowledge) = watch::channel(0);
@@ -114,13 +116,9 @@ pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<
         daemon.claim(voltry_bus::names::OCPP).await?;
     }
 
-    let good = store.kept("good_profile")?;
-    let good =
-        profiles.iter().find(|profile| good.as_deref() == Some(profile.slot.to_string().as_str())).cloned();
     let ends = (commands, events_in);
-    let connection =
-        Connection::new(settings.identity.clone(), profiles.clone(), good, settings.times(), ends)
-            .context("the configuration was checked: there is a profile")?;
+    let connection = Connection::new(settings.identity.clone(), profiles, good, settings.times(), ends)
+        .context("the configuration was checked: there is a profile")?;
     let mut parts: JoinSet<anyhow::Result<()>> = JoinSet::new();
     parts.spawn(station.clone().listen());
     parts.spawn(station.clone().acknowledge(to_acknowledge));
@@ -129,11 +127,13 @@ pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<
     let mut connecting = tokio::spawn(connection.run());
 
     let mut shell = Shell {
-        uplink: uplink(&store, settings, version, &station).await?,
+        uplink: uplink(&store, settings, version, &station, &folder).await?,
         version,
         store,
         settings: settings.clone(),
-        profiles,
+        ways,
+        folder,
+        inputs,
         station,
         to_connection,
         endpoint: None,
@@ -145,10 +145,9 @@ pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<
         strays: RateLimit::new(),
         reset: false,
         proven: false,
-        slot: String::new(),
+        slot: LAST_GOOD,
         said: Said::default(),
         place: settings.place(),
-        inputs,
         uploading: JoinSet::new(),
     };
     for (event, info) in since_last_start(&shell.store, &shell.station).await? {
@@ -197,6 +196,7 @@ async fn uplink(
     settings: &Settings,
     version: Version,
     station: &Station,
+    folder: &Folder,
 ) -> anyhow::Result<Uplink> {
     let progress = match store.progress()? {
         Some(progress) => progress,
@@ -234,8 +234,17 @@ async fn uplink(
     variables.make(name::SERIAL, settings.serial_number.clone());
     variables.make(name::FIRMWARE, env!("CARGO_PKG_VERSION"));
     variables.make(name::IDENTITY, settings.identity.clone());
-    let security = settings.profile.values().next().map_or(0, |profile| profile.security_profile);
-    variables.make(name::SECURITY_PROFILE, security.to_string());
+    let slots: Vec<String> = settings.networks().keys().map(ToString::to_string).collect();
+    variables.make(name::NETWORK_PRIORITY, slots.join(","));
+    variables.make(name::ADDITIONAL_ROOT_CHECK, settings.additional_root_certificate_check.to_string());
+    let networks = Networks {
+        known: networks::known(settings, store)?,
+        active: LAST_GOOD,
+        connected: None,
+        password: !variables.get(name::PASSWORD).is_empty() || settings.has_password(),
+        hexadecimal: settings.encoding() == Encoding::Hex,
+        certificates: folder.summary(),
+    };
     Ok(Uplink::new(Known {
         version,
         progress,
@@ -245,6 +254,7 @@ async fn uplink(
         files: store.files()?,
         // Checked when the configuration was read.
         supply: settings.amperes.supply().unwrap_or_default(),
+        networks,
         journal: store.journal()?,
         boot_reason: store.kept("boot_reason")?.unwrap_or_else(|| "PowerUp".to_owned()),
         prefix: random(8),
@@ -281,14 +291,33 @@ async fn since_last_start(store: &Store, station: &Station) -> anyhow::Result<Ve
     Ok(events)
 }
 
-fn set_password(profiles: &mut [Profile], written: &str) {
-    for profile in profiles.iter_mut().filter(|profile| profile.password.is_some()) {
-        let encoding = if profile.versions == [Version::V16] { Encoding::Hex } else { Encoding::Text };
-        match Password::new(written, encoding) {
-            Ok(password) => profile.password = Some(password),
-            Err(error) => warn!(profile = profile.slot, %error, "the CSMS's password is none"),
-        }
+/// Does something with certificates, on a thread apart: disks and keys may block.
+async fn certify(folder: Folder, inputs: mpsc::Sender<Input>, ticket: u64, request: Request) {
+    let now = instant();
+    let time = now.set.then_some(now.unix / 1_000_000);
+    let done = tokio::task::spawn_blocking(move || (folder.perform(&request, time), folder.summary()));
+    let (outcome, summary) = done.await.unwrap_or_else(|error| {
+        // A panic aborts the process; only a runtime that ends leads here.
+        (Certified::Failed(error.to_string()), Default::default())
+    });
+    // The daemon is ending if nobody listens.
+    let _ = inputs.send(Input::Certified { ticket, outcome, summary }).await;
+}
+
+/// The ways to the CSMS as the connection goes them, and which is good. Where the CSMS left none that
+/// can be gone, those that are configured.
+fn profiles(
+    settings: &Settings,
+    ways: &Ways,
+    folder: &Folder,
+) -> anyhow::Result<(Vec<Profile>, Option<Profile>)> {
+    let (profiles, good) = ways.profiles(settings, folder);
+    if profiles.is_empty() {
+        warn!("what the CSMS set leads nowhere; as it is configured, then");
+        let configured = settings.profiles().map_err(|_| anyhow::anyhow!("the profiles were checked"))?;
+        return Ok((configured, good));
     }
+    Ok((profiles, good))
 }
 
 /// Publishes where the connection stands, in a task of its own.
@@ -328,17 +357,22 @@ impl Shell {
                     standing.protocol = version.subprotocol().to_owned();
                     standing.last_error.clear();
                 });
-                let url = self.settings.profile.get(&slot.to_string()).map(|profile| profile.url.clone());
+                let network = self.ways.of(slot).map(|way| way.network.clone());
+                let url = network.as_ref().map(|network| network.url.clone());
                 self.stand(|standing| standing.url = url.unwrap_or_else(|| address.to_string()));
                 if version != self.version {
                     self.version = version;
-                    self.uplink = uplink(&self.store, &self.settings, version, &self.station).await?;
+                    let (store, settings) = (&self.store, &self.settings);
+                    self.uplink = uplink(store, settings, version, &self.station, &self.folder).await?;
                     let station = self.station.clone();
                     self.tasks.spawn(async move { station.look_again().await });
                 }
                 self.endpoint = Some((connection, Endpoint::new(version.dialect())));
                 self.proven = false;
-                self.slot = slot.to_string();
+                self.slot = slot;
+                if let Some(network) = network {
+                    self.step(Input::Network(slot, network)).await?;
+                }
                 self.step(Input::Connected).await?;
             }
             Event::Closed { why } => {
@@ -421,8 +455,12 @@ impl Shell {
         }
         if self.uplink.registration() == Registration::Accepted && !self.proven && self.endpoint.is_some() {
             self.proven = true;
-            self.store.keep("good_profile", &self.slot)?;
             self.order(connection::Command::Proven).await?;
+            self.ways.prove(self.slot, &self.store)?;
+            let ways = Ways::new(&self.settings, &self.store, &self.folder)?;
+            if ways.all != self.ways.all {
+                self.take(ways).await?;
+            }
         }
         self.publish();
         Ok(())
@@ -486,13 +524,17 @@ impl Shell {
                 info!(why, "connecting anew");
                 self.order(connection::Command::Restart).await
             }
-            Action::NewPassword(password) => {
-                set_password(&mut self.profiles, &password);
-                self.order(connection::Command::Profiles(self.profiles.clone())).await?;
+            Action::Networks(why) => {
+                info!(why, "connecting anew");
+                self.take(Ways::new(&self.settings, &self.store, &self.folder)?).await?;
                 self.order(connection::Command::Restart).await
             }
             Action::Files(order) => {
                 self.carry(order);
+                Ok(())
+            }
+            Action::Certificates { ticket, request } => {
+                self.tasks.spawn(certify(self.folder.clone(), self.inputs.clone(), ticket, request));
                 Ok(())
             }
             Action::Times => self.order(connection::Command::Times(self.times())).await,
@@ -536,6 +578,13 @@ impl Shell {
             said: self.said.lines(),
             security: security.iter().map(Entry::line).collect(),
         }
+    }
+
+    /// Takes other ways to the CSMS; an open connection stays.
+    async fn take(&mut self, ways: Ways) -> anyhow::Result<()> {
+        self.ways = ways;
+        let (profiles, good) = profiles(&self.settings, &self.ways, &self.folder)?;
+        self.order(connection::Command::Profiles(profiles, good)).await
     }
 
     /// The connection's times, as the CSMS wants them.

@@ -4,6 +4,7 @@
 //! what the CSMS gave us. Nobody waits for this daemon, so it waits for its own disk: a call
 //! returns when what it wrote is durable.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
@@ -12,7 +13,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::config::Version;
+use crate::connection::redial::Slot;
 use crate::files;
+use crate::networks::Network;
 use crate::profiles::Stored;
 use crate::security::{Entry, Journal, LOG_MAX, SecurityEvent};
 use crate::uplink::{Cached, ListChange, Progress, Record, SetAside, TokenInfo, Tokens};
@@ -43,6 +46,9 @@ const STEPS: &[&str] = &[
         info   TEXT    NOT NULL,
         waits  INTEGER NOT NULL
     ) STRICT;
+",
+    "
+    CREATE TABLE networks (slot INTEGER PRIMARY KEY, network TEXT NOT NULL) STRICT;
 ",
 ];
 
@@ -208,6 +214,12 @@ impl Store {
                 Ok(())
             }
             Record::SetAside(aside) => self.set_aside(aside),
+            Record::Network(slot, network) => {
+                let mut write =
+                    self.connection.prepare_cached("INSERT OR REPLACE INTO networks VALUES (?1, ?2)")?;
+                write.execute(params![slot, text(network)])?;
+                Ok(())
+            }
             Record::Security(entry) => self.log(entry),
             Record::SecurityTold(number) => {
                 let mut told =
@@ -248,6 +260,17 @@ impl Store {
         )?;
         change.execute("DELETE FROM security_log WHERE number <= ?1 - ?2", params![number, LOG_MAX])?;
         Ok(change.commit()?)
+    }
+
+    /// The connection profiles that the CSMS set.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn networks(&self) -> Result<BTreeMap<Slot, Network>, StoreError> {
+        let mut query = self.connection.prepare("SELECT slot, network FROM networks")?;
+        let rows = query.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
+        let rows: Vec<(Slot, String)> = rows.collect::<Result<_, _>>()?;
+        rows.into_iter().map(|(slot, text)| Ok((slot, read("connection profile", &text)?))).collect()
     }
 
     /// The entries of the security log of this time, microseconds of Unix time, the oldest first.

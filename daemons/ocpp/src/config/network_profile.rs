@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::connection::redial::Slot;
-use crate::connection::{Encoding, Files, Password, Profile, Proxy, Target, Tls};
+use crate::connection::{Encoding, Files, InvalidUrl, Password, Profile, Proxy, Target, Tls};
 use crate::rpc::Dialect;
 
 /// One way to a CSMS.
@@ -61,7 +61,7 @@ impl std::fmt::Debug for Secret {
 }
 
 /// A version of OCPP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
 pub enum Version {
     /// OCPP 1.6J.
     #[serde(rename = "1.6")]
@@ -120,8 +120,7 @@ impl NetworkProfile {
         let mut problems = Problems::new();
         let mut note = |key, text: String| problems.push((key, text));
         let target = Target::new(&self.url, identity).map_err(|error| note("url", error.to_string())).ok();
-        let proxy = self.proxy.as_ref().map(|proxy| Proxy::new(&proxy.0)).transpose();
-        let proxy = proxy.map_err(|error| note("proxy", error.to_string())).ok().flatten();
+        let proxy = self.proxy().map_err(|error| note("proxy", error.to_string())).ok().flatten();
         let password = self.password().map_err(|(key, text)| note(key, text)).ok().flatten();
         if self.version.is_empty() {
             note("version", "at least one version is offered".to_owned());
@@ -168,9 +167,18 @@ impl NetworkProfile {
         }
     }
 
-    fn password(&self) -> Result<Option<Password>, (&'static str, String)> {
-        let default = if self.version == [Version::V16] { Encoding::Hex } else { Encoding::Text };
-        let encoding = self.password_encoding.unwrap_or(default);
+    /// How a password is written where these versions are spoken.
+    pub(crate) fn encoding(&self, versions: &[Version]) -> Encoding {
+        let default = if versions == [Version::V16] { Encoding::Hex } else { Encoding::Text };
+        self.password_encoding.unwrap_or(default)
+    }
+
+    pub(crate) fn proxy(&self) -> Result<Option<Proxy>, InvalidUrl> {
+        self.proxy.as_ref().map(|proxy| Proxy::new(&proxy.0)).transpose()
+    }
+
+    pub(crate) fn password(&self) -> Result<Option<Password>, (&'static str, String)> {
+        let encoding = self.encoding(&self.version);
         let parse = |key, written: &str| {
             Password::new(written, encoding).map(Some).map_err(|error| (key, error.to_string()))
         };
@@ -188,7 +196,7 @@ impl NetworkProfile {
         }
     }
 
-    fn tls(&self) -> Option<Tls> {
+    pub(crate) fn tls(&self) -> Option<Tls> {
         let roots = self.root_certificates.clone()?;
         let client = self.client_certificate.clone().zip(self.client_key.as_ref().map(|key| {
             // Without credentials it cannot be read, and the dial says so.

@@ -86,8 +86,9 @@ pub enum Command {
     Proven,
     /// Close, and dial the first profile at once.
     Restart,
-    /// Take other profiles, in the order of their priority. An open connection stays.
-    Profiles(Vec<Profile>),
+    /// Take other profiles, in the order of their priority, and the one that is good, where it is
+    /// another. An open connection stays.
+    Profiles(Vec<Profile>, Option<Profile>),
     /// Take other times, from now on.
     Times(Times),
 }
@@ -335,8 +336,10 @@ impl Connection {
                 let _ = self.redial.step(now(), Input::Proven, 0);
             }
             Command::Restart => return true,
-            Command::Profiles(profiles) => {
-                self.redial.set_slots(profiles.iter().map(|profile| profile.slot).collect());
+            Command::Profiles(profiles, good) => {
+                let slots = profiles.iter().map(|profile| profile.slot).collect();
+                self.redial.set_slots(slots, good.as_ref().map(|good| good.slot));
+                self.profiles.extend(by_slot(good));
                 // The last good one stays known, listed or not.
                 self.profiles.extend(by_slot(profiles));
             }

@@ -112,8 +112,9 @@ impl Redial {
     }
 
     /// Takes another list of profiles. An open connection stays; what is dialled next is one of
-    /// the list, or the last good one.
-    pub fn set_slots(&mut self, slots: Vec<Slot>) {
+    /// the list, or the good one, which is another where `good` says so.
+    pub fn set_slots(&mut self, slots: Vec<Slot>, good: Option<Slot>) {
+        self.good = good.or(self.good);
         if let Some(first) = slots.first() {
             let first = *first;
             self.slots = slots;
@@ -318,7 +319,7 @@ mod tests {
         let _ = failing(&mut redial, 5, 0);
         assert_eq!(redial.step(at(500), Input::Restart, 0), Action::Dial(1));
         let _ = redial.step(at(500), Input::Opened, 0);
-        redial.set_slots(vec![2, 1]);
+        redial.set_slots(vec![2, 1], None);
         assert_eq!(redial.step(at(501), Input::Restart, 0), Action::Dial(2));
     }
 
@@ -326,10 +327,10 @@ mod tests {
     fn a_profile_that_is_taken_away_is_not_dialled_again() {
         let mut redial = redial(&[1, 2], None);
         assert_eq!(redial.step(at(0), Input::Tick, 0), Action::Dial(1));
-        redial.set_slots(vec![2]);
+        redial.set_slots(vec![2], None);
         let _ = redial.step(at(0), Input::Failed, 0);
         assert_eq!(redial.step(at(10), Input::Tick, 0), Action::Dial(2));
-        redial.set_slots(Vec::new());
+        redial.set_slots(Vec::new(), None);
         assert_eq!(redial.slots, [2], "without any there would be no way back");
     }
 

@@ -187,6 +187,10 @@ impl Definition {
         self.access = Access::WriteOnly;
         self
     }
+    const fn after_reset(mut self) -> Self {
+        self.reboot = true;
+        self
+    }
     const fn seconds(mut self) -> Self {
         self.unit = "s";
         self
@@ -228,6 +232,12 @@ pub mod name {
     pub const NUMBER_OF_CONNECTORS: &str = "NumberOfConnectors";
     pub const SECURITY_PROFILE: &str = "SecurityProfile";
     pub const PASSWORD: &str = "Password";
+    pub const NETWORK_PRIORITY: &str = "NetworkConfigurationPriority";
+    pub const ACTIVE_NETWORK: &str = "ActiveNetworkProfile";
+    pub const CERTIFICATE_ENTRIES: &str = "CertificateEntries";
+    pub const SIGNING_WAIT_MINIMUM: &str = "CertSigningWaitMinimum";
+    pub const SIGNING_REPEAT_TIMES: &str = "CertSigningRepeatTimes";
+    pub const ADDITIONAL_ROOT_CHECK: &str = "AdditionalRootCertificateCheck";
     pub const ORGANIZATION: &str = "Organization";
     pub const IDENTITY: &str = "Identity";
     pub const DATE_TIME: &str = "DateTime";
@@ -318,7 +328,14 @@ pub const TABLE: &[Definition] = &[
     variable(name::SECURITY_PROFILE, Some("SecurityProfile"), ("SecurityCtrlr", "SecurityProfile", None), Kind::Integer(0, 3), "0").read_only(),
     variable(name::ORGANIZATION, Some("CpoName"), ("SecurityCtrlr", "OrganizationName", None), Kind::Text(255), ""),
     variable(name::IDENTITY, None, ("SecurityCtrlr", "Identity", None), Kind::Text(48), "").read_only(),
-    variable("CertificateEntries", None, ("SecurityCtrlr", "CertificateEntries", None), Kind::Integer(0, 100), "0").read_only(),
+    variable(name::CERTIFICATE_ENTRIES, None, ("SecurityCtrlr", "CertificateEntries", None), Kind::Integer(0, 40), "0").read_only(),
+    variable("CertificateStoreMax", Some("CertificateStoreMaxLength"), ("", "", None), Kind::Integer(0, 40), "40").read_only(),
+    variable("MaxCertificateChainSize", Some("CertificateSignedMaxChainSize"), ("SecurityCtrlr", "MaxCertificateChainSize", None), Kind::Integer(0, 10_000), "10000").read_only(),
+    variable(name::ADDITIONAL_ROOT_CHECK, Some("AdditionalRootCertificateCheck"), ("SecurityCtrlr", "AdditionalRootCertificateCheck", None), Kind::Boolean, "false").read_only(),
+    variable(name::SIGNING_WAIT_MINIMUM, Some("CertSigningWaitMinimum"), ("SecurityCtrlr", "CertSigningWaitMinimum", None), Kind::Integer(1, DAY), "30").seconds(),
+    variable(name::SIGNING_REPEAT_TIMES, Some("CertSigningRepeatTimes"), ("SecurityCtrlr", "CertSigningRepeatTimes", None), Kind::Integer(0, 16), "2"),
+    variable(name::NETWORK_PRIORITY, None, ("OCPPCommCtrlr", "NetworkConfigurationPriority", None), Kind::Text(200), "1").after_reset(),
+    variable(name::ACTIVE_NETWORK, None, ("OCPPCommCtrlr", "ActiveNetworkProfile", None), Kind::Integer(0, 99), "0").read_only(),
     variable(name::PASSWORD, Some("AuthorizationKey"), ("SecurityCtrlr", "BasicAuthPassword", None), Kind::Text(40), "").write_only(),
     variable(name::DATE_TIME, None, ("ClockCtrlr", "DateTime", None), Kind::Text(40), "").read_only(),
     variable("TimeSource", None, ("ClockCtrlr", "TimeSource", None), Kind::List(&["NTP", "Heartbeat"]), "NTP,Heartbeat").read_only(),

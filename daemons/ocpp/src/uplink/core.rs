@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{Charging, Command, Connectors, Delivery, Notice, Record, Tokens};
+use super::{Charging, Command, Connectors, Delivery, Networks, Notice, Record, Tokens};
 use voltry_units::Watts;
 
 use crate::config::Version;
@@ -38,6 +38,8 @@ pub struct Core {
     pub files: Files,
     /// What the whole station can give.
     pub station_power: Watts,
+    /// The ways to the CSMS.
+    pub networks: Networks,
     /// The security log.
     pub journal: Journal,
     /// Why it booted, in 2.0.1's word.
@@ -54,10 +56,13 @@ impl Core {
     /// The value of a variable as it is told.
     #[must_use]
     pub fn value(&self, definition: &Definition, now: Now) -> String {
-        if definition.name == name::DATE_TIME {
-            return rfc3339(self.clock.now(now));
+        match definition.name {
+            name::DATE_TIME => rfc3339(self.clock.now(now)),
+            name::SECURITY_PROFILE => self.networks.security_profile().to_string(),
+            name::ACTIVE_NETWORK => self.networks.active.to_string(),
+            name::CERTIFICATE_ENTRIES => self.networks.certificates.entries.to_string(),
+            variable => self.variables.get(variable).to_owned(),
         }
-        self.variables.get(definition.name).to_owned()
     }
 
     /// Takes a value that was checked: it is stored, and whoever it concerns hears of it.
@@ -70,7 +75,8 @@ impl Core {
             handled.then.push(Then::Times);
         }
         if definition.name == name::PASSWORD {
-            handled.then.push(Then::Password(value.clone()));
+            self.networks.password = true;
+            handled.then.push(Then::Networks);
         }
         self.variables.set(definition, value);
     }

@@ -14,12 +14,14 @@
 //! that a driver waits for, then by turns what else there is to tell and the transactions.
 
 mod authorize;
+mod certifying;
 mod charging;
 mod command;
 mod connectors;
 mod core;
 mod delivery;
 mod file_transfer;
+mod networks;
 mod security;
 mod sending;
 mod step;
@@ -34,18 +36,23 @@ use voltry_bus::{EvseStatus, TokenAnswer};
 use voltry_units::{Timestamp, Watts};
 
 pub use authorize::Asked;
+use certifying::{Signing, Waiting};
 pub use charging::{Charging, OtherLimit};
 pub use command::{Command, Outcome, StopReason};
 pub use connectors::{Connector, Connectors, Since, Status, Trouble};
 pub use core::Core;
 pub use delivery::{AHEAD, Delivery, Progress, Sending, SetAside};
+pub use networks::Networks;
 pub use tokens::{Cached, ListChange, TokenInfo, Tokens};
 
+use crate::certificates;
 use crate::config::Version;
+use crate::connection::redial::Slot;
 use crate::dialect;
 use crate::files;
 use crate::messages::Refusal;
 use crate::model::{Access, TABLE, Variables, name};
+use crate::networks::Network;
 use crate::profiles::{LimitSource, Stored, Supply};
 use crate::rpc::ErrorCode;
 use crate::security::{Entry, Journal, SecurityEvent};
@@ -66,6 +73,8 @@ const RETRY: Duration = Duration::from_secs(10);
 /// What happened.
 #[derive(Debug)]
 pub enum Input {
+    /// The WebSocket will be up by this connection profile.
+    Network(Slot, Network),
     /// The WebSocket is up.
     Connected,
     /// It is gone.
@@ -126,6 +135,15 @@ pub enum Input {
         /// What.
         outcome: Outcome,
     },
+    /// What came of [`Action::Certificates`], and what there is now.
+    Certified {
+        /// Its number.
+        ticket: u64,
+        /// What came of it.
+        outcome: certificates::Outcome,
+        /// What there is.
+        summary: certificates::Summary,
+    },
     /// Something that concerns security, and in words.
     Security(SecurityEvent, String),
     /// What came of [`Action::Files`].
@@ -175,8 +193,15 @@ pub enum Action {
     Acknowledge(u64),
     /// Close the connection and make another.
     Reconnect(&'static str),
-    /// Use this password, on a connection made anew.
-    NewPassword(String),
+    /// Do this with certificates; then [`Input::Certified`].
+    Certificates {
+        /// The number to answer with.
+        ticket: u64,
+        /// What.
+        request: certificates::Request,
+    },
+    /// The ways to the CSMS are others, for this reason: take them, on a connection made anew.
+    Networks(&'static str),
     /// Keep to the times that the variables say.
     Times,
     /// Carry a file; then [`Input::Files`].
@@ -202,6 +227,8 @@ pub enum Record {
     SetAside(SetAside),
     /// The charging profiles.
     Profiles(Stored),
+    /// A connection profile.
+    Network(Slot, Network),
     /// An entry of the security log; if it is critical, the CSMS has to hear it.
     Security(Entry),
     /// The CSMS has to hear this entry no more.
@@ -242,6 +269,8 @@ pub enum Notice {
         /// It does.
         set: bool,
     },
+    /// A request for a certificate of this station, PEM.
+    SignCertificate(certificates::Own, String),
     /// An action and its payload.
     Ready(&'static str, Value),
 }
@@ -310,6 +339,9 @@ pub struct Uplink {
     out: Option<(String, Out)>,
     asked: VecDeque<Asked>,
     pending: BTreeMap<u64, PendingReply>,
+    /// What is being done with certificates, and who waits for it.
+    certifying: BTreeMap<u64, (certificates::Request, Waiting)>,
+    signing: Signing,
     next_ticket: u64,
     next_id: u64,
     id_prefix: String,
@@ -345,6 +377,8 @@ pub struct Known {
     pub files: files::Kept,
     /// How amperes of a charging profile become watts.
     pub supply: Supply,
+    /// The ways to the CSMS.
+    pub networks: Networks,
     /// The security log, as far as it is not told.
     pub journal: Journal,
     /// Why the station booted, in 2.0.1's word.
@@ -368,6 +402,7 @@ impl Uplink {
             delivery: Delivery::new(known.version, known.progress.clone()),
             boot_reason: known.boot_reason,
             journal: known.journal,
+            networks: known.networks,
             notices: VecDeque::new(),
             prefix: known.transactions_prefix,
             charging: Charging::new(known.profiles, known.supply),
@@ -383,6 +418,8 @@ impl Uplink {
             out: None,
             asked: VecDeque::new(),
             pending: BTreeMap::new(),
+            certifying: BTreeMap::new(),
+            signing: Signing::default(),
             next_ticket: 0,
             next_id: 0,
             told_last: false,

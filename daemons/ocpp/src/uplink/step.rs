@@ -9,6 +9,10 @@ impl Uplink {
         let mut actions = Vec::new();
         self.watch_the_clock(now);
         match input {
+            Input::Network(slot, network) => {
+                self.core.networks.active = slot;
+                self.core.networks.connected = Some(network);
+            }
             Input::Connected => self.connected(now),
             Input::Disconnected => self.disconnected(&mut actions),
             Input::Answered { id, answer } => self.answered(now, &id, answer, &mut actions),
@@ -50,6 +54,9 @@ impl Uplink {
                 self.authorize(now, Asked::by_station(ticket, token), &mut actions);
             }
             Input::Done { ticket, outcome } => self.done(now, ticket, &outcome, &mut actions),
+            Input::Certified { ticket, outcome, summary } => {
+                self.certified(now, ticket, &outcome, summary, &mut actions);
+            }
             Input::Security(event, info) => self.core.journal.note(now, event, &info),
             Input::Files(news) => self.core.files.hear(now.at, &news),
             Input::Tick => {}
@@ -58,6 +65,7 @@ impl Uplink {
             actions.push(Action::ReadBook(after));
         }
         self.limit_power(now, &mut actions);
+        self.renew(now, &mut actions);
         self.keep_journal(&mut actions);
         self.carry_files(now, &mut actions);
         self.send_next(now, &mut actions);
@@ -99,7 +107,7 @@ impl Uplink {
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
         let reset = self.reset.filter(|reset| reset.immediate).map(|reset| reset.until);
-        [self.messages_due(), self.core.charging.due(), self.core.files.due(), reset]
+        [self.messages_due(), self.core.charging.due(), self.core.files.due(), self.signing.deadline(), reset]
             .into_iter()
             .flatten()
             .min()
@@ -137,6 +145,7 @@ impl Uplink {
         self.registration = Registration::Offline;
         self.core.delivery.offline();
         self.pending.clear();
+        self.certifying.retain(|_, (_, waiting)| matches!(waiting, Waiting::Request(_)));
         if let Some((_, Out::Authorize(asked))) = self.out.take() {
             self.asked.push_front(asked);
         }
@@ -182,6 +191,7 @@ impl Uplink {
                     self.core.clock.heard(now, time);
                 }
             }
+            Out::Notice(Notice::SignCertificate(own, _)) => self.sign_answered(now, own, payload.as_deref()),
             Out::Notice(_) => {}
             Out::Security(number) => self.security_answered(now, number, error.as_deref(), actions),
             // One that the CSMS answers with an error is over too: the next may be better.
@@ -320,6 +330,11 @@ impl Uplink {
             return;
         }
         let handled = dialect::handle(&mut self.core, now, action, payload);
+        if handled.changes_security() {
+            let info = format!("{action} of the CSMS");
+            self.core.journal.note(now, SecurityEvent::ReconfigurationOfSecurityParameters, &info);
+            self.keep_journal(actions);
+        }
         for record in handled.store {
             actions.push(Action::Store(record));
         }
@@ -336,6 +351,10 @@ impl Uplink {
                 let answer = Err(Refusal::new(ErrorCode::InternalError, "too many requests wait"));
                 actions.push(Action::Reply { id, answer });
             }
+            dialect::Answer::Certificates(request) => {
+                let action = action.to_owned();
+                self.certificates(request, Waiting::Csms { id, action }, actions);
+            }
             dialect::Answer::Authorizes { token, command, reply } => {
                 // The CSMS has its answer; the driver waits for the CSMS's.
                 self.reply(id, action, reply, actions);
@@ -349,7 +368,10 @@ impl Uplink {
             match then {
                 dialect::Then::Boot => self.boot_again(now),
                 dialect::Then::Tell(notice) => self.tell(notice),
-                dialect::Then::Password(password) => actions.push(Action::NewPassword(password)),
+                dialect::Then::Networks => {
+                    actions.push(Action::Networks("the CSMS has changed how it is reached"));
+                }
+                dialect::Then::Sign(own) => self.ask_for_certificate(own, actions),
                 dialect::Then::Times => actions.push(Action::Times),
                 dialect::Then::Reset { immediate } => self.reset(now, immediate, actions),
             }
@@ -376,7 +398,7 @@ impl Uplink {
         self.core.notices.push_back(notice);
     }
 
-    fn reply(&self, id: String, action: &str, payload: Value, actions: &mut Vec<Action>) {
+    pub(super) fn reply(&self, id: String, action: &str, payload: Value, actions: &mut Vec<Action>) {
         let answer = match crate::messages::check_response(self.core.version, action, &payload) {
             Ok(()) => Ok(payload),
             Err(error) => {

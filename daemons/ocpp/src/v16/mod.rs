@@ -1,5 +1,6 @@
 //! OCPP 1.6J.
 
+mod certificates;
 mod files;
 mod requests;
 mod smart_charging;
@@ -7,6 +8,7 @@ mod smart_charging;
 use serde_json::{Value, json};
 use voltry_bus::TokenStatus;
 
+use crate::certificates::Own;
 use crate::dialect::{BootAnswer, BootStatus, TransactionAnswer, current_time, short};
 use crate::messages::{decode, v16::*};
 use crate::model::name;
@@ -15,6 +17,7 @@ use crate::time::{Now, parse, rfc3339};
 use crate::transactions::{Token, id_tag};
 use crate::uplink::{Core, Notice, TokenInfo, Trouble};
 
+pub(crate) use certificates::certificates_reply;
 pub(crate) use files::log_status;
 pub(crate) use requests::{handle, reply};
 
@@ -138,8 +141,11 @@ pub(crate) fn notice(core: &Core, now: Now, notice: &Notice) -> Option<(&'static
         Notice::FirmwareStatus => ("FirmwareStatusNotification", json!({ "status": "Idle" })),
         Notice::DiagnosticsStatus => files::triggered(core, true),
         Notice::LogStatus => files::triggered(core, false),
+        // 1.6 has certificates of the station towards the CSMS alone.
+        Notice::SignCertificate(Own::Station, csr) => ("SignCertificate", json!({ "csr": csr })),
         Notice::Ready(action, payload) => (*action, payload.clone()),
-        Notice::ReservationOver(..)
+        Notice::SignCertificate(Own::V2g, _)
+        | Notice::ReservationOver(..)
         | Notice::Transaction(_)
         | Notice::Report(..)
         | Notice::OtherLimit { .. } => return None,

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::certificates::Own;
 use crate::config::Version;
 use crate::dialect::{Answer, Handled, Reply, Then, take};
 use crate::messages::{Refusal, is_known};
@@ -45,6 +46,10 @@ pub(crate) fn handle(core: &mut Core, now: Now, action: &str, payload: &str) -> 
         "DataTransfer" => {
             take(payload, |_: DataTransferRequest| Handled::now(json!({ "status": "UnknownVendorId" })))
         }
+        "GetInstalledCertificateIds" | "InstallCertificate" | "DeleteCertificate" | "CertificateSigned" => {
+            let handled = certificates::handle(action, payload)?;
+            Ok(handled.unwrap_or_else(|| Handled::refused(ErrorCode::NotSupported, "not supported")))
+        }
         _ if is_known(Version::V16, action) => {
             Ok(Handled::refused(ErrorCode::NotSupported, "not supported by this station"))
         }
@@ -57,7 +62,8 @@ fn get_configuration(core: &Core, now: Now, asked: &GetConfigurationRequest) -> 
     let mut add = |definition: &model::Definition| {
         let mut item = json!({
             "key": definition.key,
-            "readonly": definition.access == Access::ReadOnly,
+            // 1.6 writes what 2.0.1 has connection profiles for.
+            "readonly": definition.access == Access::ReadOnly && definition.name != name::SECURITY_PROFILE,
         });
         if definition.access != Access::WriteOnly {
             item["value"] = short(&core.value(definition, now), 500).into();
@@ -84,7 +90,17 @@ fn get_configuration(core: &Core, now: Now, asked: &GetConfigurationRequest) -> 
 
 fn change_configuration(core: &mut Core, asked: &ChangeConfigurationRequest) -> Handled {
     let Some(definition) = model::find_key(&asked.key) else { return Handled::status("NotSupported") };
-    let taken = match core.variables.check(definition, &asked.value, true) {
+    if definition.name == name::SECURITY_PROFILE {
+        let mut handled = Handled::status("Accepted");
+        return match core.raise_security(&asked.value, &mut handled) {
+            Ok(()) => handled,
+            Err(why) => {
+                tracing::warn!(why, "the CSMS wants another security profile");
+                Handled::status("Rejected")
+            }
+        };
+    }
+    let taken = match core.check(definition, &asked.value, true) {
         Ok(taken) => taken,
         Err(Refused::ReadOnly) => return Handled::status("Rejected"),
         Err(Refused::Invalid(why)) => {
@@ -187,7 +203,9 @@ fn extended_trigger(core: &Core, asked: &ExtendedTriggerMessageRequest) -> Handl
         Requested::LogStatusNotification => Some(vec![Then::Tell(Notice::LogStatus)]),
         Requested::StatusNotification => each(evses, asked.connector_id, Notice::Status),
         Requested::MeterValues => each(evses, Some(1), Notice::MeterValues),
-        Requested::SignChargePointCertificate => return Handled::status("NotImplemented"),
+        // Over a connection that anybody reads and writes there is no certificate to be had.
+        Requested::SignChargePointCertificate if core.networks.security_profile() < 2 => None,
+        Requested::SignChargePointCertificate => Some(vec![Then::Sign(Own::Station)]),
     })
 }
 

@@ -48,7 +48,7 @@ fn set_one(core: &mut Core, data: &common::SetVariableData, handled: &mut Handle
         Found::UnknownComponent => ("UnknownComponent", None),
         Found::UnknownVariable => ("UnknownVariable", None),
         Found::Variable(_) if !is_actual(data.attribute_type.as_ref()) => ("NotSupportedAttributeType", None),
-        Found::Variable(definition) => match core.variables.check(definition, &data.attribute_value, false) {
+        Found::Variable(definition) => match core.check(definition, &data.attribute_value, false) {
             Err(Refused::ReadOnly) => ("Rejected", Some(("ReadOnly", "it is only read".to_owned()))),
             Err(Refused::Invalid(why)) => ("Rejected", Some(("InvalidValue", why))),
             Ok(taken) => {

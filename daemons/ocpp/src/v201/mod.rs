@@ -1,5 +1,6 @@
 //! OCPP 2.0.1.
 
+mod certificates;
 mod device_model;
 mod files;
 mod local_list;
@@ -9,6 +10,7 @@ mod smart_charging;
 use serde_json::{Value, json};
 use voltry_bus::TokenStatus;
 
+use crate::certificates::Own;
 use crate::dialect::{BootAnswer, BootStatus, TransactionAnswer, current_time, short};
 use crate::messages::{decode, v201::*};
 use crate::model::name;
@@ -17,6 +19,7 @@ use crate::time::{Now, parse, rfc3339};
 use crate::transactions::{Token, id_token};
 use crate::uplink::{Core, Notice, TokenInfo};
 
+pub(crate) use certificates::certificates_reply;
 pub(crate) use files::log_status;
 pub(crate) use requests::{handle, reply};
 
@@ -110,6 +113,13 @@ pub(crate) fn notice(core: &Core, now: Now, notice: &Notice) -> Option<(&'static
         }
         Notice::Report(request, report, part) => {
             ("NotifyReport", device_model::report(core, now, *request, report, *part))
+        }
+        Notice::SignCertificate(own, csr) => {
+            let usage = match own {
+                Own::Station => "ChargingStationCertificate",
+                Own::V2g => "V2GCertificate",
+            };
+            ("SignCertificate", json!({ "csr": csr, "certificateType": usage }))
         }
         Notice::Ready(action, payload) => (*action, payload.clone()),
         Notice::OtherLimit { evse, source, set } => {

@@ -1,6 +1,7 @@
 //! What the CSMS asks in 2.0.1.
 
 use super::*;
+use crate::certificates::Own;
 use crate::config::Version;
 use crate::dialect::{Answer, Handled, Reply, Then, take};
 use crate::messages::{Refusal, is_known};
@@ -43,6 +44,11 @@ pub(crate) fn handle(core: &mut Core, now: Now, action: &str, payload: &str) -> 
         "DataTransfer" => {
             take(payload, |_: DataTransferRequest| Handled::now(json!({ "status": "UnknownVendorId" })))
         }
+        "GetInstalledCertificateIds" | "InstallCertificate" | "DeleteCertificate" | "CertificateSigned" => {
+            let handled = certificates::handle(action, payload)?;
+            Ok(handled.unwrap_or_else(|| Handled::refused(ErrorCode::NotSupported, "not supported")))
+        }
+        "SetNetworkProfile" => take(payload, |asked| certificates::set_network_profile(core, &asked)),
         _ if is_known(Version::V201, action) => {
             Ok(Handled::refused(ErrorCode::NotSupported, "not supported by this station"))
         }
@@ -165,8 +171,11 @@ fn trigger(core: &Core, asked: &TriggerMessageRequest) -> Handled {
         Requested::LogStatusNotification => Some(vec![Then::Tell(Notice::LogStatus)]),
         Requested::StatusNotification => each(Notice::Status),
         Requested::MeterValues => each(Notice::MeterValues),
+        Requested::SignChargingStationCertificate if core.networks.security_profile() < 2 => {
+            return rejected("InvalidProfile", "not over a connection without TLS");
+        }
+        Requested::SignChargingStationCertificate => Some(vec![Then::Sign(Own::Station)]),
         Requested::TransactionEvent
-        | Requested::SignChargingStationCertificate
         | Requested::SignV2GCertificate
         | Requested::SignCombinedCertificate
         | Requested::PublishFirmwareStatusNotification => return Handled::status("NotImplemented"),

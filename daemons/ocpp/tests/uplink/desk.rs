@@ -3,13 +3,15 @@
 use serde_json::{Value, json};
 use voltry_bus::EvseStatus;
 use voltry_ocpp::Version;
+use voltry_ocpp::certificates::{Configured, Folder};
 use voltry_ocpp::files::Order;
 use voltry_ocpp::model::Variables;
+use voltry_ocpp::networks::Network;
 use voltry_ocpp::profiles::Supply;
 use voltry_ocpp::store::Store;
 use voltry_ocpp::time::Now;
 use voltry_ocpp::transactions::{Event, Kind, Reason, Sample, Token};
-use voltry_ocpp::uplink::{Action, Command, Input, Known, Outcome, Uplink};
+use voltry_ocpp::uplink::{Action, Command, Input, Known, Networks, Outcome, Uplink};
 use voltry_units::Timestamp;
 
 /// The machine's time of day at the start: 2026-05-28T20:26:40Z.
@@ -45,6 +47,10 @@ pub(crate) struct Desk {
     pub(crate) reconnects: usize,
     /// Files that were to be carried.
     pub(crate) orders: Vec<Order>,
+    /// How often the ways to the CSMS changed.
+    pub(crate) networks: usize,
+    /// Its certificates.
+    pub(crate) certificates: Folder,
     pub(crate) resets: usize,
     pub(crate) acknowledged: u64,
     /// The request to start that the book's events name.
@@ -54,7 +60,13 @@ pub(crate) struct Desk {
     asked: u32,
 }
 
-fn uplink(store: &Store, version: Version, starts: u32) -> Uplink {
+/// The one way that is configured.
+pub(crate) fn network() -> Network {
+    let versions = vec![Version::V201, Version::V16];
+    Network { url: "ws://csms.example/ocpp".to_owned(), versions, security_profile: 1 }
+}
+
+fn uplink(store: &Store, version: Version, starts: u32, hexadecimal: bool) -> Uplink {
     Uplink::new(Known {
         version,
         progress: store.progress().unwrap().unwrap_or_default(),
@@ -63,6 +75,11 @@ fn uplink(store: &Store, version: Version, starts: u32) -> Uplink {
         profiles: store.profiles().unwrap(),
         files: store.files().unwrap(),
         supply: Supply::default(),
+        networks: Networks {
+            known: [(1, network())].into_iter().chain(store.networks().unwrap()).collect(),
+            hexadecimal,
+            ..Networks::default()
+        },
         journal: store.journal().unwrap(),
         boot_reason: "PowerUp".to_owned(),
         prefix: format!("start{starts}"),
@@ -77,7 +94,7 @@ impl Desk {
         let folder =
             if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
         let store = Store::open(&folder.path().join("ocpp.db")).unwrap();
-        let uplink = uplink(&store, version, 0);
+        let uplink = uplink(&store, version, 0, version == Version::V16);
         let mut desk = Self {
             version,
             uplink,
@@ -94,6 +111,8 @@ impl Desk {
             authorized: Vec::new(),
             reconnects: 0,
             orders: Vec::new(),
+            networks: 0,
+            certificates: Folder::new(&folder.path().join("certificates"), Configured::default()),
             resets: 0,
             acknowledged: 0,
             remote_start: None,
@@ -119,7 +138,7 @@ impl Desk {
     pub(crate) fn restart(&mut self) {
         self.starts += 1;
         self.store = Store::open(&self.folder.path().join("ocpp.db")).unwrap();
-        self.uplink = uplink(&self.store, self.version, self.starts);
+        self.uplink = uplink(&self.store, self.version, self.starts, self.version == Version::V16);
         self.input(Input::Evses(vec![evse(1, "available")]));
         self.seen("available");
         self.input(Input::BookGrew(self.book.len() as u64));
@@ -173,7 +192,13 @@ impl Desk {
                         self.acknowledged = number;
                     }
                     Action::Reconnect(_) => self.reconnects += 1,
-                    Action::NewPassword(_) | Action::Times => {}
+                    Action::Networks(_) => self.networks += 1,
+                    Action::Certificates { ticket, request } => {
+                        let outcome = self.certificates.perform(&request, Some(now.unix / 1_000_000));
+                        let summary = self.certificates.summary();
+                        inputs.push(Input::Certified { ticket, outcome, summary });
+                    }
+                    Action::Times => {}
                     Action::Files(order) => self.orders.push(order),
                     Action::StartAnew => self.resets += 1,
                 }

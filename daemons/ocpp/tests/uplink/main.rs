@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "a test")]
 
 mod boot;
+mod certificates;
 mod charging;
 mod desk;
 mod files;

@@ -83,7 +83,7 @@ async fn a_restart_closes_and_dials_the_first_profile_at_once() {
     let mut rig = Rig::start(vec![plain(1, &first)], slow);
     let mut csms = Csms::accept(&first, "ocpp1.6").await;
     let _ = rig.opened().await;
-    rig.command(Command::Profiles(vec![plain(2, &second), plain(1, &first)])).await;
+    rig.command(Command::Profiles(vec![plain(2, &second), plain(1, &first)], None)).await;
     rig.command(Command::Restart).await;
     assert_eq!(csms.end().await, Some(1000));
     let _ = rig.closed().await;
