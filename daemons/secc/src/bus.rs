@@ -8,7 +8,8 @@ use anyhow::Context as _;
 use tokio::sync::watch;
 use voltry_bus::{
     Authorization, ChargeLimits, Error, EvseLimits, LinkEnd, LinkPhase, MeterRegister, PhaseAnswer,
-    PhaseEntry, PilotOutput, Powerline, PowerlineState, VehicleLimits, VehicleNeeds, VehicleState,
+    PhaseEntry, PilotOutput, Powerline, PowerlineState, ScheduleChoice, ScheduleRequest, VehicleLimits,
+    VehicleNeeds, VehicleState,
 };
 use voltry_service::{Refusals, clock};
 use voltry_units::{Amps, Measured, Percent, Timestamp, Volts, WattHours, Watts};
@@ -16,8 +17,9 @@ use zbus::object_server::SignalEmitter;
 use zbus::{Connection, interface};
 
 use crate::certificates::Certificates;
-use crate::message::{EvLimits, Limited, Limits, Needs};
+use crate::message::{EvLimits, Limited, Limits, Needs, Plan, PowerPoint, Wanted};
 use crate::pushed::{Present, Pushed};
+use crate::schedules::Schedules;
 use crate::session::Event;
 
 /// A bus that takes no signal for so long is lost.
@@ -61,12 +63,13 @@ pub struct Publisher {
     /// The object itself, to announce its properties without the object server's lock.
     object: EvLink1,
     certificates: Certificates,
+    schedules: Schedules,
     told: watch::Sender<Told>,
     counter: u64,
     states: u64,
 }
 
-/// Serves `EvLink1` and `ContractCertificates1` at `path`. The newest pushes come out of the returned channel.
+/// Serves `EvLink1`, `ContractCertificates1` and `ChargingSchedules1` at `path`. The newest pushes come out of the returned channel.
 ///
 /// # Errors
 /// If the path is none.
@@ -87,8 +90,9 @@ pub async fn serve(
     let object = EvLink1 { pushed: Arc::clone(&pushed), told: receiver, refusals: Arc::new(Refusals::new()) };
     connection.object_server().at(path, object.clone()).await?;
     let certificates = Certificates::serve(connection, path, Arc::clone(&pushed)).await?;
+    let schedules = Schedules::serve(connection, path, Arc::clone(&pushed)).await?;
     let emitter = SignalEmitter::new(connection, path.to_owned())?;
-    Ok((Publisher { emitter, object, certificates, told, counter: 0, states: 0 }, pushed))
+    Ok((Publisher { emitter, object, certificates, schedules, told, counter: 0, states: 0 }, pushed))
 }
 
 // Not spawned: what evse pushes is taken in the order in which it was sent.
@@ -336,17 +340,11 @@ impl Publisher {
             Event::CertificateRequest { id, protocol, update, message } => {
                 self.certificates.ask(id, protocol, update, &message).await
             }
+            Event::SchedulesWanted(wanted) => self.schedules.ask(schedule_request(&wanted, at)).await,
+            Event::ScheduleChosen { id, plan } => self.schedules.tell(schedule_choice(id, &plan)).await,
             Event::Limits(limits) => {
                 self.told.send_modify(|told| told.limits = charge_limits(&limits));
-                let limits = VehicleLimits {
-                    phase: self.counter,
-                    voltage_max: limits.voltage.map_or(0.0, Volts::as_si),
-                    current_max: limits.current.map_or(0.0, Amps::as_si),
-                    power_max: limits.power.map_or(0.0, Watts::as_si),
-                    energy_capacity: limits.capacity.map_or(0.0, WattHours::as_si),
-                    at,
-                };
-                EvLink1::limits(emitter, limits).await
+                EvLink1::limits(emitter, vehicle_limits(&limits, self.counter, at)).await
             }
             Event::Needs(needs) => {
                 let needs = vehicle_needs(&needs, at);
@@ -366,6 +364,7 @@ impl Publisher {
             }
             Event::Ended(outcome, cause) => {
                 self.certificates.close();
+                self.schedules.close();
                 let detail = cause.map(|cause| cause.to_string()).unwrap_or_default();
                 EvLink1::ended(emitter, LinkEnd { phase: self.counter, outcome, detail, at }).await
             }
@@ -392,6 +391,41 @@ fn charge_limits(limits: &EvLimits) -> ChargeLimits {
         discharge_power_max: limits.discharge_power.map_or(0.0, Watts::as_si),
         energy_capacity: limits.capacity.map_or(0.0, WattHours::as_si),
     }
+}
+
+fn vehicle_limits(limits: &EvLimits, phase: u64, at: u64) -> VehicleLimits {
+    VehicleLimits {
+        phase,
+        voltage_max: limits.voltage.map_or(0.0, Volts::as_si),
+        current_max: limits.current.map_or(0.0, Amps::as_si),
+        power_max: limits.power.map_or(0.0, Watts::as_si),
+        energy_capacity: limits.capacity.map_or(0.0, WattHours::as_si),
+        at,
+    }
+}
+
+fn schedule_request(wanted: &Wanted, at: u64) -> ScheduleRequest {
+    let (needs, limits) = (vehicle_needs(&wanted.needs, at), charge_limits(&wanted.limits));
+    ScheduleRequest {
+        id: wanted.id,
+        protocol: wanted.protocol.title().to_owned(),
+        dynamic: wanted.dynamic,
+        entries_max: wanted.entries_max.into(),
+        departure_at: needs.departure_at,
+        energy: needs.energy,
+        energy_capacity: limits.energy_capacity,
+        voltage_max: limits.voltage_max,
+        current_max: limits.current_max,
+        power_max: limits.power_max,
+        soc: wanted.soc.map_or(-1.0, Percent::as_si),
+        soc_target: needs.soc,
+    }
+}
+
+fn schedule_choice(id: u64, plan: &Plan) -> ScheduleChoice {
+    let point =
+        |point: &PowerPoint| voltry_bus::PowerPoint { start: point.start, power: point.power.as_si() };
+    ScheduleChoice { id, schedule: plan.schedule, profile: plan.profile.iter().map(point).collect() }
 }
 
 /// `at`: when the vehicle said so, from which its departure counts.

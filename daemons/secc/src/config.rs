@@ -137,6 +137,15 @@ pub struct Timing {
     /// How long the back end has for a contract certificate.
     #[serde(rename = "certificate_ms", deserialize_with = "duration_ms")]
     pub certificate: Duration,
+    /// How long a vehicle is kept waiting for a planner's schedules (`ChargingSchedules1`), at most
+    /// 55000; 0, the default: not at all, and an offer that comes later asks it to renegotiate.
+    #[serde(rename = "schedules_ms", deserialize_with = "duration_ms")]
+    pub schedules: Duration,
+    /// How long the EVSE's limit has to differ from what the vehicle's schedule said before it is asked
+    /// to renegotiate; 0, the default: never, for the charge loop tells each limit anyway, and there are
+    /// vehicles that stop instead.
+    #[serde(rename = "renegotiation_ms", deserialize_with = "duration_ms")]
+    pub renegotiation: Duration,
     /// How long a request of a repeated phase is held before it is answered "ongoing": spares
     /// the vehicle a round, and slows one that asks without pause.
     #[serde(rename = "hold_ms", deserialize_with = "duration_ms")]
@@ -156,6 +165,8 @@ impl Default for Timing {
             pre_charge: Duration::from_secs(5),
             power_delivery: Duration::from_millis(4500),
             certificate: Duration::from_millis(4500),
+            schedules: Duration::ZERO,
+            renegotiation: Duration::ZERO,
             hold: Duration::from_millis(100),
         }
     }
@@ -258,6 +269,9 @@ fn problems(settings: &Settings) -> Vec<(&'static str, String)> {
     }
     if settings.timing.hold > Duration::from_secs(1) {
         problems.push(("timing.hold_ms", "at most 1000: vehicles wait 2 s for an answer".to_owned()));
+    }
+    if settings.timing.schedules > Duration::from_secs(55) {
+        problems.push(("timing.schedules_ms", "at most 55000: vehicles wait for 60 s".to_owned()));
     }
     if settings.timing.certificate >= Duration::from_secs(5) {
         problems.push(("timing.certificate_ms", "below 5000, for which vehicles wait".to_owned()));

@@ -9,7 +9,7 @@ use voltry_units::{Amps, Timestamp, Volts};
 use crate::config::Timing;
 use crate::contract;
 use crate::message::{
-    Body, Chosen, Code, Limited, Metered, Processing, Progress, Protocol, Request, Status, Unfit,
+    Body, Chosen, Code, Limited, Metered, Offer, Processing, Progress, Protocol, Request, Status, Unfit,
 };
 use crate::order::Stage;
 use crate::pushed::{PRESENT_MAX_AGE, Present, Pushed};
@@ -41,6 +41,8 @@ pub struct Question<'a> {
     pub due: bool,
     /// Whether the vehicle has to sign what was metered.
     pub receipt: Receipt,
+    /// How its schedules stand.
+    pub planning: Planning,
     /// What evse pushed.
     pub pushed: &'a Pushed,
     /// The station's times.
@@ -56,6 +58,19 @@ pub enum Receipt {
     Due,
     /// It was told to and has had its time.
     Overdue,
+}
+
+/// How a vehicle's schedules stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Planning {
+    /// Whether what it chose is what it was offered.
+    pub plan: Result<(), Unfit>,
+    /// A planner has still time for an offer.
+    pub awaited: bool,
+    /// How many entries the vehicle takes in each; 0: it did not say.
+    pub entries_max: u16,
+    /// It is to agree anew.
+    pub renegotiate: bool,
 }
 
 /// What to do about an open request.
@@ -186,7 +201,7 @@ impl Cause {
             Self::Order { .. } => "order",
             Self::UnknownSession(_) => "unknown session",
             Self::NotOffered(_) | Self::Unfit(Unfit::Mode(_)) => "not offered",
-            Self::Unfit(Unfit::Parameters | Unfit::Value(_)) => "unfit",
+            Self::Unfit(Unfit::Parameters | Unfit::Schedule | Unfit::Profile | Unfit::Value(_)) => "unfit",
             Self::Disbelieved(_) => "contract not believed",
             Self::NotAuthorized => "not authorized",
             Self::Refused(_) => "refused",
@@ -268,10 +283,17 @@ impl Question<'_> {
 
     /// While the current flows evse is not asked: the limits are what they are.
     fn agreement(&self) -> Verdict {
-        if self.stage == Stage::Renegotiating {
+        let granted = if self.stage == Stage::Renegotiating {
             Verdict::Say(Processing::Finished)
         } else {
             self.looped(Code::FailedWrongChargeParameter, self.timing.ongoing)
+        };
+        match granted {
+            Verdict::Say(Processing::Finished) if self.planning.awaited && self.due => {
+                Verdict::Say(Processing::Ongoing)
+            }
+            Verdict::Say(Processing::Finished) if self.planning.awaited => Verdict::Wait,
+            Verdict::Say(_) | Verdict::Wait | Verdict::Warn(..) | Verdict::Fail(..) => granted,
         }
     }
 
@@ -286,6 +308,9 @@ impl Question<'_> {
     }
 
     fn power_delivery(&self, progress: Progress) -> Verdict {
+        if let Err(unfit) = self.planning.plan {
+            return refused(unfit);
+        }
         match (progress, self.stage) {
             // Back from a renegotiation, or into it: the current flows all the while.
             (Progress::Preparing | Progress::Renegotiate | Progress::Standby, _)
@@ -357,7 +382,8 @@ impl Question<'_> {
             Request::ServiceDetail { service_id, .. } => Body::ServiceDetail { service_id: *service_id },
             Request::ServiceSelection { .. } => Body::ServiceSelection,
             Request::ScheduleExchange { .. } => {
-                Body::ScheduleExchange { processing, limits: self.pushed.limits.unwrap_or_default() }
+                let limits = self.pushed.limits.unwrap_or_default();
+                Body::ScheduleExchange { processing, limits, offer: self.offer(processing, failed) }
             }
             Request::PaymentServiceSelection { .. } => Body::PaymentServiceSelection,
             Request::Authorization => Body::Authorization { processing },
@@ -365,6 +391,7 @@ impl Question<'_> {
                 processing,
                 status,
                 limits: self.pushed.limits.unwrap_or_default(),
+                offer: self.offer(processing, failed),
             },
             Request::CableCheck { .. } => Body::CableCheck { processing, status },
             Request::PreCharge { .. } => Body::PreCharge { status, voltage },
@@ -398,6 +425,13 @@ impl Question<'_> {
         }
     }
 
+    /// What the vehicle may choose from, with the answer that finishes.
+    fn offer(&self, processing: Processing, failed: bool) -> Option<Offer> {
+        let limits = self.pushed.limits.filter(|_| processing == Processing::Finished && !failed)?;
+        let entries = usize::from(self.planning.entries_max);
+        Some(Offer::told(self.pushed.schedules.as_deref(), self.now, limits.power_max, entries))
+    }
+
     fn status(&self, processing: Processing, failed: bool) -> Status {
         let present = self.present();
         let mut code = present.map_or(EvseStatusCode::NotReady, |present| present.status);
@@ -421,7 +455,8 @@ impl Question<'_> {
         } else if self.pushed.stop.is_some() && going_on {
             code = EvseStatusCode::Shutdown;
         }
-        Status { stop: failed || self.pushed.stop.is_some(), isolation, code }
+        let stop = failed || self.pushed.stop.is_some();
+        Status { stop, renegotiate: self.planning.renegotiate && !stop, isolation, code }
     }
 }
 
@@ -443,6 +478,8 @@ const fn refused(parameters: Unfit) -> Verdict {
     let code = match parameters {
         Unfit::Mode(_) => Code::FailedWrongEnergyTransferMode,
         Unfit::Parameters | Unfit::Value(_) => Code::FailedWrongChargeParameter,
+        Unfit::Schedule => Code::FailedTariffSelectionInvalid,
+        Unfit::Profile => Code::FailedChargingProfileInvalid,
     };
     Verdict::Fail(code, Cause::Unfit(parameters))
 }

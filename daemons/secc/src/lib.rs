@@ -33,6 +33,7 @@ pub mod message;
 pub mod net;
 pub mod order;
 pub mod pushed;
+mod schedules;
 pub mod session;
 pub mod slac;
 pub mod tls;

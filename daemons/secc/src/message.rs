@@ -4,11 +4,16 @@
 
 mod answer;
 mod request;
+mod schedule;
 
 use serde::{Deserialize, Serialize};
 
 pub use answer::{Answer, Body, Code, Limited, Limits, Metered, Processing, Status};
 pub use request::{Chosen, DcParameters, EvLimits, EvStatus, Needs, Progress, Request, Target, Unfit};
+pub use schedule::{
+    ConsumptionCost, Cost, CostKind, Offer, Plan, PowerPoint, Schedule, Tariff, TariffEntry, UNPLANNED,
+    Wanted,
+};
 
 /// A protocol that this station speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use voltry_bus::{Authorization, EvseStatusCode, Isolation, PhaseAnswer};
 use voltry_units::{Amps, Measured, Timestamp, Volts, WattHours};
 
 use crate::contract::CertificateAnswer;
-use crate::message::{Limited, Limits};
+use crate::message::{Limited, Limits, Offer};
 
 /// Present values older than this are refused, never repeated.
 pub const PRESENT_MAX_AGE: Duration = Duration::from_millis(300);
@@ -28,6 +28,8 @@ pub struct Pushed {
     pub answer: Option<(u64, PhaseAnswer)>,
     /// The back end's answer to a vehicle's request for a certificate.
     pub certificate: Option<CertificateAnswer>,
+    /// What a planner offers the vehicle.
+    pub schedules: Option<Arc<Offer>>,
     /// Present values and status.
     pub present: Option<Measured<Present>>,
     /// What the meter's register says.
@@ -67,6 +69,7 @@ impl Default for Pushed {
             authorization: Authorization::Pending,
             answer: None,
             certificate: None,
+            schedules: None,
             present: None,
             meter: None,
             stop: None,
@@ -112,6 +115,7 @@ impl Pushed {
     pub fn session_over(&mut self) {
         self.answer = None;
         self.certificate = None;
+        self.schedules = None;
         self.stop = None;
         self.abort = None;
     }

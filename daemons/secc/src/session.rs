@@ -12,6 +12,7 @@
 mod ending;
 mod notes;
 mod receipts;
+mod schedules;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,10 +22,13 @@ use voltry_bus::{LinkOutcome, LinkPhase};
 use voltry_units::Timestamp;
 
 use self::receipts::Receipts;
+use self::schedules::Schedules;
 use crate::config::Timing;
 use crate::contract;
 use crate::decide::{Cause, Question, Verdict};
-use crate::message::{Answer, Code, EvLimits, EvStatus, Needs, Processing, Protocol, Request, Target};
+use crate::message::{
+    Answer, Code, EvLimits, EvStatus, Needs, Plan, Processing, Protocol, Request, Target, Wanted,
+};
 use crate::order::Stage;
 use crate::pushed::Pushed;
 use crate::transcript::Said;
@@ -70,6 +74,15 @@ pub enum Event {
         /// The whole message.
         message: Arc<[u8]>,
     },
+    /// The vehicle wants schedules; what it has said of itself so far.
+    SchedulesWanted(Wanted),
+    /// The vehicle chose a schedule.
+    ScheduleChosen {
+        /// Of which offer; 0 if there was none.
+        id: u64,
+        /// Which, and what it means to take.
+        plan: Arc<Plan>,
+    },
     /// The conversation is over. Nothing but the farewell follows.
     Ended(LinkOutcome, Option<Cause>),
 }
@@ -109,6 +122,7 @@ pub struct Session {
     /// The contract that the vehicle proved to hold.
     contract: Option<Arc<str>>,
     receipts: Receipts,
+    schedules: Schedules,
     /// The target that was told last, in which phase, and when.
     target: Option<(Target, u64, Timestamp)>,
     /// Why the vehicle was warned, for the log.
@@ -149,6 +163,7 @@ impl Session {
             needs: None,
             contract: None,
             receipts: Receipts::default(),
+            schedules: Schedules::default(),
             target: None,
             warning: None,
             events: VecDeque::new(),
@@ -311,6 +326,7 @@ impl Session {
         }
         self.enter(now, stage);
         self.note(now, &request);
+        self.note_schedules(now, &request);
         if stage == Stage::Standby {
             self.rest(now);
         }
@@ -378,6 +394,7 @@ impl Session {
             entered: self.entered,
             due,
             receipt: self.receipt(now),
+            planning: self.planning(now, request, pushed),
             pushed,
             timing: &self.timing,
         }
@@ -385,6 +402,7 @@ impl Session {
 
     /// Answers the open request, if it can be.
     fn settle(&mut self, now: Timestamp, pushed: &Pushed) {
+        self.watch_limit(now, pushed);
         let Some(held) = self.held.take() else { return };
         let question = self.question(now, &held.request, now >= held.until, pushed);
         match question.verdict() {
@@ -396,6 +414,7 @@ impl Session {
                 if self.send(now, &answer) {
                     self.proceed(now, &held.request, processing);
                     self.note_receipt(now, &held.request, &answer);
+                    self.note_told(now, &held.request, &answer);
                 }
             }
             Verdict::Warn(code, cause) => {

@@ -36,7 +36,9 @@ fn ended(bench: &Bench) -> Option<(LinkOutcome, Option<&'static str>)> {
         | Event::Needs(_)
         | Event::VehicleId(_)
         | Event::Contract(_)
-        | Event::CertificateRequest { .. } => None,
+        | Event::CertificateRequest { .. }
+        | Event::SchedulesWanted(_)
+        | Event::ScheduleChosen { .. } => None,
     });
     let end = ends.next();
     assert_eq!(ends.next(), None, "it ended twice");
@@ -57,6 +59,8 @@ fn phases(bench: &Bench) -> Vec<(u64, LinkPhase)> {
             | Event::VehicleId(_)
             | Event::Contract(_)
             | Event::CertificateRequest { .. }
+            | Event::SchedulesWanted(_)
+            | Event::ScheduleChosen { .. }
             | Event::Ended(..) => None,
         })
         .collect()

@@ -130,7 +130,9 @@ impl Evse {
             | Event::Status(_)
             | Event::Contract(_)
             | Event::VehicleId(_)
-            | Event::CertificateRequest { .. } => {}
+            | Event::CertificateRequest { .. }
+            | Event::SchedulesWanted(_)
+            | Event::ScheduleChosen { .. } => {}
         }
     }
 }

@@ -106,10 +106,13 @@ mod tests {
     fn described() -> HashMap<&'static str, Vec<&'static str>> {
         let mut described = HashMap::new();
         let (mut name, mut names) = ("", Vec::new());
-        for line in [include_str!("wire.rs"), include_str!("states.rs"), include_str!("uplink.rs")]
-            .into_iter()
-            .flat_map(str::lines)
-        {
+        let sources = [
+            include_str!("wire.rs"),
+            include_str!("states.rs"),
+            include_str!("uplink.rs"),
+            include_str!("schedules.rs"),
+        ];
+        for line in sources.into_iter().flat_map(str::lines) {
             let code = line.trim();
             if let Some(opened) = code.strip_suffix(" {") {
                 let opened = opened.trim_start_matches("pub struct ");

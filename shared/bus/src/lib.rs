@@ -11,12 +11,14 @@
 pub mod contract;
 mod error;
 pub mod names;
+mod schedules;
 #[macro_use]
 mod states;
 mod uplink;
 mod wire;
 
 pub use error::Error;
+pub use schedules::*;
 pub use states::*;
 pub use uplink::*;
 pub use wire::*;

@@ -236,6 +236,10 @@ impl Link {
                 }
             }
             Event::Status(status) => self.error = status.error,
+            Event::SchedulesWanted(_) => {}
+            Event::ScheduleChosen { plan, .. } => {
+                tracing::debug!(schedule = plan.schedule, "the vehicle chose a schedule");
+            }
             Event::Target(_) | Event::Limits(_) | Event::Needs(_) => {}
             Event::Ended(outcome, cause) => {
                 self.counter = conversation.session.counter();

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use voltry_units::{Amps, Volts, WattHours, Watts};
 
+use super::Offer;
+
 /// The station's answer to the request that is open.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
@@ -29,6 +31,8 @@ pub enum Code {
     FailedPaymentSelectionInvalid,
     FailedNoChargeServiceSelected,
     FailedWrongChargeParameter,
+    FailedTariffSelectionInvalid,
+    FailedChargingProfileInvalid,
     FailedWrongEnergyTransferMode,
     FailedPowerDeliveryNotApplied,
     FailedCertChainError,
@@ -54,6 +58,8 @@ impl Code {
             | Self::FailedPaymentSelectionInvalid
             | Self::FailedNoChargeServiceSelected
             | Self::FailedWrongChargeParameter
+            | Self::FailedTariffSelectionInvalid
+            | Self::FailedChargingProfileInvalid
             | Self::FailedWrongEnergyTransferMode
             | Self::FailedPowerDeliveryNotApplied
             | Self::FailedCertChainError
@@ -86,10 +92,14 @@ pub enum Body {
         processing: Processing,
         status: Status,
         limits: Limits,
+        /// With the answer that finishes.
+        offer: Option<Offer>,
     },
     ScheduleExchange {
         processing: Processing,
         limits: Limits,
+        /// Likewise.
+        offer: Option<Offer>,
     },
     CableCheck {
         processing: Processing,
@@ -142,6 +152,8 @@ pub enum Processing {
 pub struct Status {
     /// EVSENotification is StopCharging.
     pub stop: bool,
+    /// It is ReNegotiation; to stop comes first.
+    pub renegotiate: bool,
     /// EVSEIsolationStatus.
     pub isolation: voltry_bus::Isolation,
     /// EVSEStatusCode.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use voltry_units::{Amps, Percent, Volts, WattHours, Watts};
 
+use super::Plan;
 use crate::contract;
 
 /// A request of the vehicle.
@@ -49,6 +50,10 @@ pub enum Request {
     ScheduleExchange {
         /// What it needs by when.
         needs: Needs,
+        /// How many entries it takes in each schedule; 0: it did not say.
+        entries_max: u16,
+        /// The station sets the power.
+        dynamic: bool,
     },
     /// Asks whether the insulation test is done.
     CableCheck {
@@ -68,6 +73,8 @@ pub enum Request {
         progress: Progress,
         /// Its own state, if it told.
         status: Option<EvStatus>,
+        /// Which schedule it chose, and what it means to take; `None` where there is nothing to choose.
+        plan: Option<Plan>,
     },
     /// One round of the charge loop.
     CurrentDemand {
@@ -155,7 +162,7 @@ impl Request {
     pub const fn needs(&self) -> Option<&Needs> {
         match self {
             Self::ChargeParameterDiscovery { dc: Ok(DcParameters { needs, .. }) }
-            | Self::ScheduleExchange { needs }
+            | Self::ScheduleExchange { needs, .. }
             | Self::CurrentDemand { needs, .. } => Some(needs),
             Self::SessionSetup { .. }
             | Self::AuthorizationSetup
@@ -197,6 +204,12 @@ pub enum Unfit {
     /// Its parameters are of another energy transfer than it chose.
     #[error("the parameters are of another energy transfer than the vehicle chose")]
     Parameters,
+    /// It chose a schedule that it was not offered.
+    #[error("the vehicle chose a schedule that it was not offered")]
+    Schedule,
+    /// It means to take more than that.
+    #[error("the vehicle means to take more than its schedule allows")]
+    Profile,
     /// An element that is missing, or no possible value.
     #[error("{0} is no possible value")]
     Value(&'static str),
@@ -211,6 +224,8 @@ pub struct DcParameters {
     pub status: Option<EvStatus>,
     /// What it needs by when.
     pub needs: Needs,
+    /// How many entries it takes in each schedule; 0: it did not say.
+    pub entries_max: u16,
 }
 
 /// What a vehicle needs by when; `None`: it did not say.

@@ -12,7 +12,7 @@ use iso15118::message::Message;
 use iso15118::pnc::pki::{
     Certificate, ChainError, Policy, Profile, TrustAnchor, TrustAnchors, VerifyWith, validate,
 };
-use iso15118::pnc::{GenChallenge, Hash, PncError, Suite, Verify};
+use iso15118::pnc::{GenChallenge, Hash, PncError, Signed, Suite, Verify};
 use iso15118::session::SessionId;
 use iso15118::v2gtp::PayloadType;
 use openssl::bn::{BigNum, BigNumContext};
@@ -24,7 +24,7 @@ use openssl::x509::X509;
 
 use super::{MAX_PAYLOAD, Tolerance};
 use crate::contract::Disbelief;
-use crate::message::{Code, Protocol};
+use crate::message::{Code, Plan, Protocol};
 use crate::tls::{self, Revoked};
 
 /// eMAID, ISO 15118-2 annex H: country, provider and instance, and a check digit that may be left out.
@@ -91,6 +91,8 @@ pub(super) struct Exchange {
     pub(super) listed: bool,
     /// The vehicle chose to pay by contract.
     pub(super) selected: bool,
+    /// SAScheduleTupleID that the vehicle chose.
+    pub(super) schedule: Option<u8>,
     /// The vehicle chose a bidirectional service (ISO 15118-20).
     pub(super) bidirectional: bool,
     believed: Option<Believed>,
@@ -100,6 +102,14 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
+    /// Keeps which schedule a vehicle of ISO 15118-2 chose, with which the charge loop answers.
+    pub(super) fn chosen(&mut self, plan: Plan, progress: iso2::ChargeProgress) -> Plan {
+        if progress == iso2::ChargeProgress::Start {
+            self.schedule = u8::try_from(plan.schedule).ok();
+        }
+        plan
+    }
+
     /// Judges the certificate that the vehicle shows.
     pub(super) fn details(&mut self, req: &PaymentDetailsReq, unix_seconds: u64) -> Result<(), Disbelief> {
         self.believed = None;
@@ -301,6 +311,14 @@ fn same_contract(named: &str, told: &str) -> bool {
 
 fn no(code: Code, why: &str) -> Disbelief {
     Disbelief { code, why: why.to_owned() }
+}
+
+/// A mobility operator's signature of tariffs: of each its Id and its fragment.
+pub(super) fn tariff_signature(tariffs: &[(String, Vec<u8>)], value: &[u8]) -> Option<Signature> {
+    let elements: Vec<_> = tariffs.iter().map(|(id, fragment)| Signed::new(id, fragment)).collect();
+    let signed_info = iso15118::pnc::iso2::build_signed_info(&elements, &Sha).ok()?;
+    let signature_value = iso2::SignatureValue { id: None, value: value.to_vec() };
+    (!elements.is_empty()).then_some(Signature { id: None, signed_info, signature_value })
 }
 
 struct Sha;

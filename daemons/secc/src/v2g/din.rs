@@ -44,6 +44,8 @@ fn body_request(body: &B, identity: &Identity) -> Result<Request, WireError> {
             target: target(&req.ev_target_voltage, &req.ev_target_current),
         },
         B::PowerDeliveryReq(req) => Request::PowerDelivery {
+            // A profile binds nobody here: there is one schedule, and no tariff.
+            plan: None,
             progress: if req.ready_to_charge_state { Progress::Start } else { Progress::Stop },
             status: req
                 .ev_power_delivery_parameter
@@ -135,7 +137,7 @@ fn parameters(req: &din::ChargeParameterDiscoveryReq, identity: &Identity) -> Re
         soc: dc.full_soc.as_ref().map(|soc| physical::percent(soc.0)),
         ..Needs::default()
     };
-    Ok(DcParameters { limits, status: Some(ev_status(&dc.dc_ev_status)), needs })
+    Ok(DcParameters { limits, status: Some(ev_status(&dc.dc_ev_status)), needs, entries_max: 0 })
 }
 
 fn target(voltage: &din::PhysicalValue, current: &din::PhysicalValue) -> Result<Target, Unfit> {
@@ -186,7 +188,7 @@ pub(super) fn answer(
             din::ContractAuthenticationRes { response_code, evse_processing: evse_processing(*processing) }
                 .into()
         }
-        Body::ChargeParameterDiscovery { processing, status, limits } => {
+        Body::ChargeParameterDiscovery { processing, status, limits, offer: _ } => {
             discovery(response_code, identity, *processing, *status, limits).into()
         }
         Body::CableCheck { processing, status } => din::CableCheckRes {
@@ -392,6 +394,8 @@ const fn response_code(code: Code) -> ResponseCode {
             ResponseCode::FailedServiceSelectionInvalid
         }
         Code::FailedWrongChargeParameter => ResponseCode::FailedWrongChargeParameter,
+        Code::FailedTariffSelectionInvalid => ResponseCode::FailedTariffSelectionInvalid,
+        Code::FailedChargingProfileInvalid => ResponseCode::FailedChargingProfileInvalid,
         Code::FailedWrongEnergyTransferMode => ResponseCode::FailedWrongEnergyTransferType,
         Code::FailedPowerDeliveryNotApplied => ResponseCode::FailedPowerDeliveryNotApplied,
     }

@@ -1,6 +1,8 @@
 //! ISO 15118-2:2014, DC, external payment and Plug & Charge: its messages read into [`Request`], and
 //! written from [`Answer`].
 
+mod schedules;
+
 use std::time::Duration;
 
 use iso15118::iso2::{
@@ -16,8 +18,8 @@ use super::{Identity, WireError, physical};
 use crate::config::Metering;
 use crate::contract;
 use crate::message::{
-    Answer, Body, Chosen, Code, DcMode, DcParameters, EvLimits, EvStatus, Limits, Metered, Needs, Processing,
-    Progress, Protocol, Request, Status, Target, Unfit,
+    Answer, Body, Chosen, Code, DcMode, DcParameters, EvLimits, EvStatus, Metered, Needs, Processing,
+    Progress, Protocol, Request, Status, Target, UNPLANNED, Unfit,
 };
 
 /// The service of charging.
@@ -25,9 +27,6 @@ const CHARGING: u16 = 1;
 /// The service of contract certificates, and its parameter sets (ISO 15118-2 tables 105 and 106).
 const CERTIFICATES: u16 = 2;
 const CERTIFICATE_SERVICES: [(i16, &str); 2] = [(1, "Installation"), (2, "Update")];
-/// The one schedule offered: SAScheduleTupleID, for 24 hours.
-const SCHEDULE: u8 = 1;
-const SCHEDULE_SECONDS: u32 = 86_400;
 
 /// Reads a request and the session id it carries.
 pub(super) fn request(
@@ -127,6 +126,7 @@ fn body_request(body: &B, identity: &Identity, exchange: &mut Exchange) -> Resul
             target: target(&req.ev_target_voltage, &req.ev_target_current),
         },
         B::PowerDeliveryReq(req) => Request::PowerDelivery {
+            plan: Some(exchange.chosen(schedules::plan(req), req.charge_progress)),
             progress: progress(req.charge_progress),
             status: match &req.choice {
                 Some(iso2::PowerDeliveryReqChoice::DCEVPowerDeliveryParameter(dc)) => {
@@ -205,7 +205,8 @@ fn parameters(req: &iso2::ChargeParameterDiscoveryReq, identity: &Identity) -> R
         soc: dc.full_soc.map(physical::percent),
         ..Needs::default()
     };
-    Ok(DcParameters { limits, status: Some(ev_status(&dc.dc_ev_status)), needs })
+    let entries_max = req.max_entries_sa_schedule_tuple.unwrap_or_default();
+    Ok(DcParameters { limits, status: Some(ev_status(&dc.dc_ev_status)), needs, entries_max })
 }
 
 fn target(voltage: &iso2::PhysicalValue, current: &iso2::PhysicalValue) -> Result<Target, Unfit> {
@@ -269,8 +270,9 @@ pub(super) fn answer(
             response_code,
             evse_processing: evse_processing(*processing),
         }),
-        Body::ChargeParameterDiscovery { processing, status, limits } => {
-            B::ChargeParameterDiscoveryRes(discovery(response_code, identity, *processing, *status, limits))
+        Body::ChargeParameterDiscovery { .. } => {
+            let (discovery, signature) = discovery(response_code, identity, exchange, &answer.body)?;
+            return Some(signed(session_id, B::ChargeParameterDiscoveryRes(discovery), signature));
         }
         Body::CableCheck { processing, status } => B::CableCheckRes(iso2::CableCheckRes {
             response_code,
@@ -287,7 +289,7 @@ pub(super) fn answer(
             choice: iso2::PowerDeliveryResChoice::DCEVSEStatus(evse_status(*status)),
         }),
         Body::CurrentDemand { .. } => {
-            let res = current_demand(response_code, identity, unix_seconds, &answer.body)?;
+            let res = current_demand(response_code, identity, exchange.schedule, unix_seconds, &answer.body)?;
             if let (Some(true), Some(meter)) = (res.receipt_required, &res.meter_info) {
                 exchange.issued = Some((SessionId::new(session_id), Issued::Iso2(meter.clone())));
             }
@@ -319,8 +321,12 @@ pub(super) fn answer(
 }
 
 fn whole(session_id: [u8; 8], body: B) -> Message {
+    signed(session_id, body, None)
+}
+
+fn signed(session_id: [u8; 8], body: B, signature: Option<iso2::Signature>) -> Message {
     Message::Iso2(Box::new(iso2::Document::V2GMessage(iso2::V2GMessage {
-        header: iso2::MessageHeader { session_id: session_id.to_vec(), notification: None, signature: None },
+        header: iso2::MessageHeader { session_id: session_id.to_vec(), notification: None, signature },
         body: iso2::Body { choice: Some(body) },
     })))
 }
@@ -405,25 +411,13 @@ const fn energy_transfer_mode(mode: DcMode) -> EnergyTransferMode {
 fn discovery(
     response_code: ResponseCode,
     identity: &Identity,
-    processing: Processing,
-    status: Status,
-    limits: &Limits,
-) -> iso2::ChargeParameterDiscoveryRes {
-    let schedule = iso2::SAScheduleTuple {
-        sa_schedule_tuple_id: SCHEDULE,
-        p_max_schedule: iso2::PMaxSchedule {
-            p_max_schedule_entry: vec![iso2::PMaxScheduleEntry {
-                choice: iso2::PMaxScheduleEntryChoice::RelativeTimeInterval(iso2::RelativeTimeInterval {
-                    start: 0,
-                    duration: Some(SCHEDULE_SECONDS),
-                }),
-                p_max: physical::limit(limits.power_max.as_milli(), U::W),
-            }],
-        },
-        sales_tariff: None,
-    };
+    exchange: &Exchange,
+    body: &Body,
+) -> Option<(iso2::ChargeParameterDiscoveryRes, Option<iso2::Signature>)> {
+    let Body::ChargeParameterDiscovery { processing, status, limits, offer } = body else { return None };
+    let (list, signature) = offer.as_ref().map(|offer| schedules::list(offer, exchange.selected)).unzip();
     let parameter = iso2::DCEVSEChargeParameter {
-        dc_evse_status: evse_status(status),
+        dc_evse_status: evse_status(*status),
         evse_maximum_current_limit: physical::limit(limits.current_max.as_milli(), U::A),
         evse_maximum_power_limit: physical::limit(limits.power_max.as_milli(), U::W),
         evse_maximum_voltage_limit: physical::limit(limits.voltage_max.as_milli(), U::V),
@@ -433,22 +427,20 @@ fn discovery(
         evse_peak_current_ripple: physical::measured(identity.peak_current_ripple.as_milli(), U::A),
         evse_energy_to_be_delivered: None,
     };
-    iso2::ChargeParameterDiscoveryRes {
+    let discovery = iso2::ChargeParameterDiscoveryRes {
         response_code,
-        evse_processing: evse_processing(processing),
-        // The schedule stands in the answer that finishes; an Ongoing one has none to give yet.
-        choice_2: (processing == Processing::Finished).then(|| {
-            iso2::ChargeParameterDiscoveryResChoice2::SAScheduleList(iso2::SAScheduleList {
-                sa_schedule_tuple: vec![schedule],
-            })
-        }),
+        evse_processing: evse_processing(*processing),
+        // They stand in the answer that finishes; an Ongoing one has none to give yet.
+        choice_2: list.map(iso2::ChargeParameterDiscoveryResChoice2::SAScheduleList),
         choice_3: iso2::ChargeParameterDiscoveryResChoice3::DCEVSEChargeParameter(parameter),
-    }
+    };
+    Some((discovery, signature.flatten()))
 }
 
 fn current_demand(
     response_code: ResponseCode,
     identity: &Identity,
+    schedule: Option<u8>,
     unix_seconds: u64,
     body: &Body,
 ) -> Option<iso2::CurrentDemandRes> {
@@ -466,7 +458,7 @@ fn current_demand(
         evse_maximum_current_limit: limits.map(|l| physical::limit(l.current_max.as_milli(), U::A)),
         evse_maximum_power_limit: limits.map(|l| physical::limit(l.power_max.as_milli(), U::W)),
         evse_id: identity.evse_id.clone(),
-        sa_schedule_tuple_id: SCHEDULE,
+        sa_schedule_tuple_id: schedule.unwrap_or(UNPLANNED.0),
         meter_info: meter.map(|(metering, read)| meter_info(metering, unix_seconds, read)),
         // Left out, it asks for none.
         receipt_required: meter.filter(|(_, read)| read.receipt).map(|_| true),
@@ -489,6 +481,8 @@ fn evse_status(status: Status) -> iso2::DCEVSEStatus {
         notification_max_delay: 0,
         evse_notification: if status.stop {
             iso2::EVSENotification::StopCharging
+        } else if status.renegotiate {
+            iso2::EVSENotification::ReNegotiation
         } else {
             iso2::EVSENotification::None
         },
@@ -531,6 +525,8 @@ const fn response_code(code: Code) -> ResponseCode {
         Code::FailedPaymentSelectionInvalid => ResponseCode::FAILEDPaymentSelectionInvalid,
         Code::FailedNoChargeServiceSelected => ResponseCode::FAILEDNoChargeServiceSelected,
         Code::FailedWrongChargeParameter => ResponseCode::FAILEDWrongChargeParameter,
+        Code::FailedTariffSelectionInvalid => ResponseCode::FAILEDTariffSelectionInvalid,
+        Code::FailedChargingProfileInvalid => ResponseCode::FAILEDChargingProfileInvalid,
         Code::FailedWrongEnergyTransferMode => ResponseCode::FAILEDWrongEnergyTransferMode,
         Code::FailedPowerDeliveryNotApplied => ResponseCode::FAILEDPowerDeliveryNotApplied,
         Code::FailedCertChainError => ResponseCode::FAILEDCertChainError,

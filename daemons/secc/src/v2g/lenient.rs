@@ -30,7 +30,7 @@ fn read(payload: &[u8]) -> ExiResult<(Vec<u8>, Request)> {
     decoder.expect_event(0, ONE)?;
     let progress = ChargeProgress::from_index(decoder.nbit(ChargeProgress::WIDTH)?)?;
     let progress = super::iso2::progress(progress);
-    Ok((header.session_id, Request::PowerDelivery { progress, status: None }))
+    Ok((header.session_id, Request::PowerDelivery { progress, status: None, plan: None }))
 }
 
 #[cfg(test)]
@@ -49,7 +49,7 @@ mod tests {
     fn a_charging_profile_outside_the_schema_does_not_stop_a_vehicle() {
         let (id, request) = power_delivery(&SERES).unwrap();
         assert_eq!(id, [0x3a, 0x29, 0xaf, 0xf7, 0x6f, 0x3f, 0x73, 0x7f]);
-        assert_eq!(request, Request::PowerDelivery { progress: Progress::Start, status: None });
+        assert_eq!(request, Request::PowerDelivery { progress: Progress::Start, status: None, plan: None });
     }
 
     #[test]

@@ -43,22 +43,27 @@ impl Bench {
     }
 
     pub(crate) fn resuming(paused: Option<[u8; 8]>) -> Self {
-        Self::with(paused, &message::Protocol::ALL, COMBO_PLUG, &EXTENDED)
+        Self::with(paused, &message::Protocol::ALL, COMBO_PLUG, &EXTENDED, Timing::default())
     }
 
     /// A station that speaks these alone.
     pub(crate) fn speaking(protocols: &[message::Protocol]) -> Self {
-        Self::with(None, protocols, COMBO_PLUG, &EXTENDED)
+        Self::with(None, protocols, COMBO_PLUG, &EXTENDED, Timing::default())
     }
 
     /// A station that offers these energy transfers of ISO 15118-20.
     pub(crate) fn offering(services: &[message::Service]) -> Self {
-        Self::with(None, &message::Protocol::ALL, services, &EXTENDED)
+        Self::with(None, &message::Protocol::ALL, services, &EXTENDED, Timing::default())
+    }
+
+    /// A station with these times.
+    pub(crate) fn timed(timing: Timing) -> Self {
+        Self::with(None, &message::Protocol::ALL, COMBO_PLUG, &EXTENDED, timing)
     }
 
     /// A station whose plugs have these contacts.
     pub(crate) fn by_contacts(dc_modes: &[message::DcMode]) -> Self {
-        Self::with(None, &message::Protocol::ALL, COMBO_PLUG, dc_modes)
+        Self::with(None, &message::Protocol::ALL, COMBO_PLUG, dc_modes, Timing::default())
     }
 
     fn with(
@@ -66,6 +71,7 @@ impl Bench {
         protocols: &[message::Protocol],
         services: &[message::Service],
         dc_modes: &[message::DcMode],
+        timing: Timing,
     ) -> Self {
         let now = Timestamp::from_micros(1_000_000_000);
         let identity = Identity {
@@ -78,7 +84,7 @@ impl Bench {
             services: services.to_vec(),
         };
         let mut bench = Self {
-            session: Session::open(now, UNIX_SECONDS, identity, Timing::default(), ID, paused, 100),
+            session: Session::open(now, UNIX_SECONDS, identity, timing, ID, paused, 100),
             pushed: Pushed {
                 attached: Some(1),
                 limits: Some(Limits {
@@ -209,6 +215,15 @@ impl Bench {
         self.vehicle.set_protocol(Protocol::Iso2);
     }
 
+    /// What the vehicle can take, as was told last.
+    pub(crate) fn limits(&self) -> message::EvLimits {
+        let told = self.events.iter().rev().find_map(|event| match event {
+            Event::Limits(limits) => Some(*limits),
+            _ => None,
+        });
+        told.unwrap()
+    }
+
     pub(crate) fn phase(&self) -> Option<LinkPhase> {
         self.events.iter().rev().find_map(|event| match event {
             Event::Phase { phase, .. } => Some(*phase),
@@ -220,6 +235,8 @@ impl Bench {
             | Event::VehicleId(_)
             | Event::Contract(_)
             | Event::CertificateRequest { .. }
+            | Event::SchedulesWanted(_)
+            | Event::ScheduleChosen { .. }
             | Event::Ended(..) => None,
         })
     }

@@ -13,7 +13,8 @@ use voltry_units::{Amps, Volts};
 use super::{Form, id, parameter_sets};
 use crate::contract::{self, Disbelief};
 use crate::message::{
-    Chosen, Code, DcParameters, EvLimits, EvStatus, Needs, Progress, Request, Service, Target, Unfit,
+    Chosen, Code, DcParameters, EvLimits, EvStatus, Needs, Plan, PowerPoint, Progress, Request, Service,
+    Target, Unfit,
 };
 use crate::v2g::contract::Exchange;
 use crate::v2g::physical::{self, Rational};
@@ -103,8 +104,14 @@ fn main_request(
             };
             Request::ServiceSelection { chosen }
         }
-        D::ScheduleExchangeReq(req) => Request::ScheduleExchange { needs: scheduled_needs(&req.choice) },
-        D::PowerDeliveryReq(req) => Request::PowerDelivery { progress: progress(req), status: None },
+        D::ScheduleExchangeReq(req) => Request::ScheduleExchange {
+            needs: scheduled_needs(&req.choice),
+            entries_max: req.maximum_supporting_points,
+            dynamic: matches!(req.choice, messages::ScheduleExchangeReqChoice::DynamicSEReqControlMode(_)),
+        },
+        D::PowerDeliveryReq(req) => {
+            Request::PowerDelivery { progress: progress(req), status: None, plan: plan(req) }
+        }
         D::SessionStopReq(req) => match req.charging_session {
             ChargingSession::Pause => Request::SessionStop { pause: true },
             ChargingSession::Terminate => Request::SessionStop { pause: false },
@@ -122,6 +129,23 @@ fn main_request(
         | D::VehicleCheckOutReq(_) => Request::NotOffered(document.name()),
         other => return Err(WireError::NotARequest(other.name())),
     })
+}
+
+/// Which schedule the vehicle chose, and what it means to take; `None` under dynamic control.
+fn plan(req: &messages::PowerDeliveryReq) -> Option<Plan> {
+    let profile = req.ev_power_profile.as_ref()?;
+    let messages::EVPowerProfileChoice::ScheduledEVPPTControlMode(mode) = &profile.choice else {
+        return None;
+    };
+    let mut start = 0_u32;
+    let point = |entry: &messages::PowerScheduleEntry| {
+        let point = PowerPoint { start, power: physical::rational(&entry.power).unwrap_or_default() };
+        start = start.saturating_add(entry.duration);
+        point
+    };
+    let entries = &profile.ev_power_profile_entries.ev_power_profile_entry;
+    let profile = entries.iter().map(point).collect();
+    Some(Plan { schedule: mode.selected_schedule_tuple_id, profile })
 }
 
 /// A start with EVProcessing = Ongoing asks to wait; some vehicles repeat it many times.
@@ -189,7 +213,7 @@ fn dc_parameters(choice: &ParameterReq) -> Result<DcParameters, Unfit> {
         }
     };
     let needs = Needs { soc: target_soc.map(physical::percent), ..Needs::default() };
-    Ok(DcParameters { limits, status: None, needs })
+    Ok(DcParameters { limits, status: None, needs, entries_max: 0 })
 }
 
 fn scheduled_needs(choice: &messages::ScheduleExchangeReqChoice) -> Needs {

@@ -11,13 +11,9 @@ use voltry_units::Watts;
 
 use super::{Form, id, parameter_sets};
 use crate::decide::RECEIPT_WITHIN;
-use crate::message::{Answer, Body, Code, Limits, Processing, Protocol, Status};
+use crate::message::{Answer, Body, Code, Limits, Processing, Protocol, Schedule, Status, TariffEntry};
 use crate::v2g::contract::{Exchange, Issued, certificate_answer};
 use crate::v2g::{Identity, physical};
-
-/// The one schedule offered, for 24 hours.
-const SCHEDULE: u32 = 1;
-const SCHEDULE_SECONDS: u32 = 86_400;
 
 /// The answer as a message. `open` is the request that it answers, where that is one that this
 /// station does not offer; `unix_seconds` stamps it.
@@ -69,9 +65,9 @@ pub(in crate::v2g) fn answer(
         Body::ServiceSelection => {
             messages::Document::ServiceSelectionRes(messages::ServiceSelectionRes { header, response_code })
         }
-        Body::ScheduleExchange { processing, limits } => messages::Document::ScheduleExchangeRes(
-            schedule_exchange(header, response_code, form, *processing, limits, unix_seconds),
-        ),
+        Body::ScheduleExchange { .. } => {
+            schedule_exchange(header, response_code, form, &answer.body, unix_seconds)?
+        }
         Body::PowerDelivery { status } => messages::Document::PowerDeliveryRes(messages::PowerDeliveryRes {
             header,
             response_code,
@@ -164,10 +160,13 @@ fn schedule_exchange(
     header: MessageHeader,
     response_code: ResponseCode,
     form: Form,
-    processing: Processing,
-    limits: &Limits,
+    body: &Body,
     unix_seconds: u64,
-) -> messages::ScheduleExchangeRes {
+) -> Option<messages::Document> {
+    let Body::ScheduleExchange { processing, limits, offer } = body else { return None };
+    // There is no answer without one.
+    let unplanned = || vec![Schedule::unplanned(limits.power_max)];
+    let schedules = offer.as_ref().map_or_else(unplanned, |offer| offer.schedules.clone());
     use messages::ScheduleExchangeResChoice as C;
     let choice = if form.dynamic {
         C::DynamicSEResControlMode(messages::DynamicSEResControlMode {
@@ -177,54 +176,73 @@ fn schedule_exchange(
             choice: None,
         })
     } else {
-        let entry = messages::PowerScheduleEntry {
-            duration: SCHEDULE_SECONDS,
-            power: physical::rational_limit(limits.power_max),
-            power_l2: None,
-            power_l3: None,
-        };
         C::ScheduledSEResControlMode(messages::ScheduledSEResControlMode {
-            schedule_tuple: vec![messages::ScheduleTuple {
-                schedule_tuple_id: SCHEDULE,
-                charging_schedule: messages::ChargingSchedule {
-                    power_schedule: messages::PowerSchedule {
-                        time_anchor: unix_seconds,
-                        available_energy: None,
-                        power_tolerance: None,
-                        power_schedule_entries: messages::PowerScheduleEntryList {
-                            power_schedule_entry: vec![entry],
-                        },
-                    },
-                    choice: Some(messages::ChargingScheduleChoice::PriceLevelSchedule(one_price(
-                        unix_seconds,
-                    ))),
-                },
-                discharging_schedule: None,
-            }],
+            schedule_tuple: schedules.iter().map(|schedule| tuple(schedule, unix_seconds)).collect(),
         })
     };
-    messages::ScheduleExchangeRes {
+    Some(messages::Document::ScheduleExchangeRes(messages::ScheduleExchangeRes {
         header,
         response_code,
-        evse_processing: evse_processing(processing),
+        evse_processing: evse_processing(*processing),
         go_to_pause: None,
         choice,
+    }))
+}
+
+fn tuple(schedule: &Schedule, unix_seconds: u64) -> messages::ScheduleTuple {
+    let power = lasting(schedule.points.iter().map(|point| (point.start, point.power)), schedule.duration);
+    let entry = |(duration, power)| messages::PowerScheduleEntry {
+        duration,
+        power: physical::rational_limit(power),
+        power_l2: None,
+        power_l3: None,
+    };
+    messages::ScheduleTuple {
+        schedule_tuple_id: schedule.id.into(),
+        charging_schedule: messages::ChargingSchedule {
+            power_schedule: messages::PowerSchedule {
+                time_anchor: unix_seconds,
+                available_energy: None,
+                power_tolerance: None,
+                power_schedule_entries: messages::PowerScheduleEntryList {
+                    power_schedule_entry: power.map(entry).collect(),
+                },
+            },
+            choice: Some(messages::ChargingScheduleChoice::PriceLevelSchedule(prices(
+                schedule,
+                unix_seconds,
+            ))),
+        },
+        discharging_schedule: None,
     }
 }
 
-/// The same level for as long as the schedule goes.
-fn one_price(unix_seconds: u64) -> messages::PriceLevelSchedule {
+/// Each value with how long it lasts, of those from when on they hold.
+fn lasting<T>(starts: impl Iterator<Item = (u32, T)> + Clone, end: u32) -> impl Iterator<Item = (u32, T)> {
+    let ends = starts.clone().skip(1).map(|(start, _)| start).chain([end]);
+    starts.zip(ends).map(|((start, value), end)| (end.saturating_sub(start), value))
+}
+
+/// Price levels are all that a tariff of ISO 15118-2 has in common with this. One without them, or
+/// none, is the same level for as long as the schedule goes: some vehicles refuse one without any.
+fn prices(schedule: &Schedule, unix_seconds: u64) -> messages::PriceLevelSchedule {
+    let tariff = schedule.tariff.as_ref();
+    let levels = tariff.and_then(|tariff| tariff.price_levels);
+    let told = tariff.filter(|_| levels.is_some()).map(|tariff| {
+        let level = |entry: &TariffEntry| (entry.start, entry.price_level.unwrap_or_default());
+        lasting(tariff.entries.iter().map(level), schedule.duration)
+            .map(|(duration, price_level)| messages::PriceLevelScheduleEntry { duration, price_level })
+            .collect()
+    });
+    let one = || vec![messages::PriceLevelScheduleEntry { duration: schedule.duration, price_level: 0 }];
     messages::PriceLevelSchedule {
         id: None,
         time_anchor: unix_seconds,
-        price_schedule_id: SCHEDULE,
-        price_schedule_description: None,
-        number_of_price_levels: 1,
+        price_schedule_id: tariff.map_or(schedule.id, |tariff| tariff.id.max(1)).into(),
+        price_schedule_description: tariff.and_then(|tariff| tariff.description.clone()),
+        number_of_price_levels: levels.unwrap_or(1),
         price_level_schedule_entries: messages::PriceLevelScheduleEntryList {
-            price_level_schedule_entry: vec![messages::PriceLevelScheduleEntry {
-                duration: SCHEDULE_SECONDS,
-                price_level: 0,
-            }],
+            price_level_schedule_entry: told.unwrap_or_else(one),
         },
     }
 }
@@ -415,10 +433,12 @@ fn loop_limits(form: Form, limits: &Limits) -> LoopRes {
 
 /// Told only when the vehicle has something to do.
 fn evse_status(status: Status) -> Option<common::EVSEStatus> {
-    status.stop.then_some(common::EVSEStatus {
-        notification_max_delay: 0,
-        evse_notification: EvseNotification::Terminate,
-    })
+    let evse_notification = match (status.stop, status.renegotiate) {
+        (true, _) => EvseNotification::Terminate,
+        (false, true) => EvseNotification::ScheduleRenegotiation,
+        (false, false) => return None,
+    };
+    Some(common::EVSEStatus { notification_max_delay: 0, evse_notification })
 }
 
 const fn evse_processing(processing: Processing) -> common::Processing {
@@ -441,6 +461,8 @@ const fn response_code(code: Code) -> ResponseCode {
         Code::FailedServiceSelectionInvalid => ResponseCode::FAILEDServiceSelectionInvalid,
         Code::FailedPaymentSelectionInvalid => ResponseCode::WARNINGAuthorizationSelectionInvalid,
         Code::FailedNoChargeServiceSelected => ResponseCode::FAILEDNoEnergyTransferServiceSelected,
+        Code::FailedTariffSelectionInvalid => ResponseCode::FAILEDScheduleSelectionInvalid,
+        Code::FailedChargingProfileInvalid => ResponseCode::FAILEDEVPowerProfileInvalid,
         Code::FailedWrongChargeParameter | Code::FailedWrongEnergyTransferMode => {
             ResponseCode::FAILEDWrongChargeParameter
         }

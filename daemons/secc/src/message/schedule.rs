@@ -1,0 +1,279 @@
+//! Charging schedules: what a vehicle may choose from, and what it makes of them.
+
+use std::time::Duration;
+
+use voltry_units::{Percent, Timestamp, Watts};
+
+use super::{EvLimits, Needs, Protocol};
+
+/// The schedule of a vehicle for which nobody plans: its id, and how long it goes, seconds.
+pub const UNPLANNED: (u8, u32) = (1, 86_400);
+/// How old a signed tariff may be told: its times count from when it is, and cannot be moved.
+const SIGNED_WITHIN: Duration = Duration::from_secs(60);
+
+/// So much power from so many seconds on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PowerPoint {
+    /// Seconds.
+    pub start: u32,
+    /// What is allowed, or meant to be taken.
+    pub power: Watts,
+}
+
+/// SAScheduleTuple; in ISO 15118-20 ScheduleTuple.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule {
+    /// Not 0.
+    pub id: u8,
+    /// At least one, the first at 0, in the order of their start.
+    pub points: Vec<PowerPoint>,
+    /// Seconds.
+    pub duration: u32,
+    /// What the energy costs when.
+    pub tariff: Option<Tariff>,
+}
+
+/// SalesTariff.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tariff {
+    /// SalesTariffID.
+    pub id: u8,
+    /// At most 32 characters.
+    pub description: Option<String>,
+    /// NumEPriceLevels.
+    pub price_levels: Option<u8>,
+    /// At least one, the first at 0, in the order of their start.
+    pub entries: Vec<TariffEntry>,
+}
+
+/// SalesTariffEntry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TariffEntry {
+    /// Seconds.
+    pub start: u32,
+    /// Seconds; `None`: to the next.
+    pub duration: Option<u32>,
+    /// EPriceLevel.
+    pub price_level: Option<u8>,
+    /// At most three.
+    pub costs: Vec<ConsumptionCost>,
+}
+
+/// ConsumptionCost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumptionCost {
+    /// From this power on.
+    pub start_value: Watts,
+    /// One to three.
+    pub costs: Vec<Cost>,
+}
+
+/// Cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cost {
+    /// Of what.
+    pub kind: CostKind,
+    /// In units of its kind.
+    pub amount: u32,
+    /// Power of ten.
+    pub multiplier: i8,
+}
+
+/// costKind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the standard's own words")]
+pub enum CostKind {
+    CarbonDioxideEmission,
+    RelativePricePercentage,
+    RenewableGenerationPercentage,
+}
+
+/// What a vehicle says of itself that wants schedules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// What an offer must name.
+    pub id: u64,
+    /// In which protocol.
+    pub protocol: Protocol,
+    /// The station sets the power.
+    pub dynamic: bool,
+    /// How many entries it takes in each; 0: it did not say.
+    pub entries_max: u16,
+    /// What it can take.
+    pub limits: EvLimits,
+    /// What it needs by when.
+    pub needs: Needs,
+    /// Its state of charge.
+    pub soc: Option<Percent>,
+}
+
+/// What a planner offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// The request that it answers; 0: unasked.
+    pub id: u64,
+    /// When it came, from which its times count.
+    pub at: Timestamp,
+    /// At most three; none: nobody plans.
+    pub schedules: Vec<Schedule>,
+    /// The mobility operator's over the tariffs.
+    pub signature: Option<Vec<u8>>,
+}
+
+/// What a vehicle chose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Which schedule.
+    pub schedule: u32,
+    /// What it means to take; empty: it did not say.
+    pub profile: Vec<PowerPoint>,
+}
+
+impl Schedule {
+    /// All that there is, for a day.
+    #[must_use]
+    pub fn unplanned(limit: Watts) -> Self {
+        let (id, duration) = UNPLANNED;
+        Self { id, points: vec![PowerPoint { start: 0, power: limit }], duration, tariff: None }
+    }
+
+    /// The least power that is allowed from one second to another.
+    #[must_use]
+    pub fn least(&self, from: u32, until: u32) -> Watts {
+        let ends = self.points.iter().skip(1).map(|point| point.start).chain([u32::MAX]);
+        let over = |(point, end): &(&PowerPoint, u32)| point.start < until.max(from + 1) && *end > from;
+        self.points.iter().zip(ends).filter(over).map(|(point, _)| point.power).min().unwrap_or(Watts::ZERO)
+    }
+
+    /// Whether a vehicle that takes what it means to stays within this schedule (ISO 15118-2
+    /// \[V2G2-225\]).
+    #[must_use]
+    pub fn allows(&self, profile: &[PowerPoint]) -> bool {
+        let ends = profile.iter().skip(1).map(|point| point.start).chain([self.duration]);
+        profile.iter().zip(ends).all(|(point, end)| point.power <= self.least(point.start, end))
+    }
+
+    /// What is left of it after so many seconds; `None`: nothing.
+    fn after(&self, seconds: u32) -> Option<Self> {
+        let duration = self.duration.checked_sub(seconds).filter(|left| *left > 0)?;
+        let past =
+            |starts: &mut dyn Iterator<Item = u32>| starts.filter(|start| *start <= seconds).count() - 1;
+        let points = &self.points[past(&mut self.points.iter().map(|point| point.start))..];
+        let moved = |start: u32| start.saturating_sub(seconds);
+        let tariff = self.tariff.as_ref().map(|tariff| Tariff {
+            entries: tariff.entries[past(&mut tariff.entries.iter().map(|entry| entry.start))..]
+                .iter()
+                .map(|entry| TariffEntry {
+                    start: moved(entry.start),
+                    duration: entry
+                        .duration
+                        .map(|duration| duration - seconds.saturating_sub(entry.start).min(duration)),
+                    ..entry.clone()
+                })
+                .collect(),
+            ..tariff.clone()
+        });
+        let points = points.iter().map(|point| PowerPoint { start: moved(point.start), ..*point }).collect();
+        Some(Self { points, duration, tariff, ..*self })
+    }
+
+    /// With no more points or entries than a vehicle takes: the last goes on to the end, at the least
+    /// power of those that it stands for.
+    fn in_at_most(mut self, entries: usize) -> Self {
+        if let Some(last) = entries.checked_sub(1) {
+            if let Some(point) = self.points.get(last).copied() {
+                let power = self.least(point.start, u32::MAX);
+                self.points.truncate(last);
+                self.points.push(PowerPoint { power, ..point });
+            }
+            if let Some(tariff) = &mut self.tariff {
+                tariff.entries.truncate(entries);
+            }
+        }
+        self
+    }
+}
+
+impl Offer {
+    /// What a vehicle is told at `now`, of which it takes so many entries in each schedule (0: any),
+    /// by an EVSE that offers `limit`: nothing above that, and where nobody plans just that.
+    #[must_use]
+    pub fn told(planned: Option<&Self>, now: Timestamp, limit: Watts, entries: usize) -> Self {
+        let (id, at) = planned.map_or((0, now), |planned| (planned.id, planned.at));
+        let seconds = u32::try_from(now.since(at).as_secs()).unwrap_or(u32::MAX);
+        let signed = planned.is_some_and(|planned| planned.signature.is_some());
+        let mut schedules: Vec<_> = planned
+            .iter()
+            .flat_map(|planned| &planned.schedules)
+            .filter_map(|schedule| if signed { Some(schedule.clone()) } else { schedule.after(seconds) })
+            .map(|schedule| schedule.in_at_most(entries))
+            .collect();
+        if schedules.is_empty() {
+            schedules.push(Schedule::unplanned(limit));
+        }
+        for schedule in &mut schedules {
+            for point in &mut schedule.points {
+                point.power = point.power.min(limit);
+            }
+            if signed && now.since(at) > SIGNED_WITHIN {
+                schedule.tariff = None;
+            }
+        }
+        let signature = planned.and_then(|planned| planned.signature.clone());
+        Self { id, at, schedules, signature }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn points(points: &[(u32, i32)]) -> Vec<PowerPoint> {
+        points.iter().map(|(start, watts)| PowerPoint { start: *start, power: Watts::new(*watts) }).collect()
+    }
+
+    fn schedule() -> Schedule {
+        Schedule {
+            id: 1,
+            points: points(&[(0, 50_000), (600, 20_000), (1200, 60_000)]),
+            duration: 3600,
+            tariff: None,
+        }
+    }
+
+    #[test]
+    fn a_profile_must_stay_within_the_schedule_all_the_time() {
+        for (profile, allowed) in [
+            (&[(0, 50_000), (600, 20_000), (1200, 60_000)][..], true),
+            (&[(0, 20_000)], true),
+            (&[(0, 0)], true),
+            (&[(0, 20_001)], false),
+            (&[(0, 50_000)], false),
+            (&[(0, 50_000), (599, 20_000)], true),
+            (&[(0, 50_000), (601, 20_000)], false),
+            (&[(1200, 60_000)], true),
+            (&[(0, 10_000), (1199, 60_000)], false),
+            (&[(0, 10_000), (90_000, 60_001)], false),
+        ] {
+            assert_eq!(schedule().allows(&points(profile)), allowed, "{profile:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_told_later_is_what_is_left_of_it() {
+        let now = Timestamp::from_micros(1_000_000_000);
+        let planned = Offer { id: 7, at: now, schedules: vec![schedule()], signature: None };
+        let told = |seconds, entries| {
+            let later = now + Duration::from_secs(seconds);
+            Offer::told(Some(&planned), later, Watts::new(55_000), entries).schedules[0].clone()
+        };
+        assert_eq!(told(0, 0).points, points(&[(0, 50_000), (600, 20_000), (1200, 55_000)]));
+        assert_eq!(told(700, 0).points, points(&[(0, 20_000), (500, 55_000)]));
+        assert_eq!((told(700, 0).duration, told(700, 0).id), (2900, 1));
+        assert_eq!(told(0, 2).points, points(&[(0, 50_000), (600, 20_000)]));
+        assert_eq!(told(0, 1).points, points(&[(0, 20_000)]));
+        assert_eq!(told(3600, 0), Schedule::unplanned(Watts::new(55_000)));
+        let unplanned = Offer::told(None, now, Watts::new(55_000), 1);
+        assert_eq!((unplanned.id, unplanned.schedules), (0, vec![Schedule::unplanned(Watts::new(55_000))]));
+    }
+}

@@ -1,0 +1,132 @@
+//! Schedules: what the vehicle was told, whether what it chose stays within that, and when it is asked
+//! to agree anew.
+
+use std::sync::Arc;
+
+use voltry_units::{Timestamp, Watts};
+
+use super::{Event, Session};
+use crate::decide::Planning;
+use crate::message::{Answer, Body, Offer, Plan, Progress, Protocol, Request, Unfit, Wanted};
+use crate::order::Stage;
+use crate::pushed::Pushed;
+
+/// How far a conversation's schedules are.
+#[derive(Debug, Default)]
+pub(super) struct Schedules {
+    /// When the vehicle asked for those that are being agreed on: what an offer names.
+    wanted: Option<Timestamp>,
+    /// How many entries it takes in each; 0: it did not say.
+    entries_max: u16,
+    /// What it was told last, when, and what the EVSE offered then.
+    told: Option<(Offer, Timestamp, Watts)>,
+    /// Since when the EVSE has offered something else than it was told.
+    differs: Option<Timestamp>,
+}
+
+impl Schedules {
+    /// ISO 15118-2 \[V2G2-224\], \[V2G2-225\], and their like in ISO 15118-20.
+    fn judge(&self, plan: &Plan) -> Result<(), Unfit> {
+        let Some((offer, ..)) = &self.told else { return Ok(()) };
+        let mut schedules = offer.schedules.iter();
+        let chosen = schedules.find(|one| u32::from(one.id) == plan.schedule).ok_or(Unfit::Schedule)?;
+        if chosen.allows(&plan.profile) { Ok(()) } else { Err(Unfit::Profile) }
+    }
+}
+
+/// What a vehicle chose that wants delivery.
+fn chosen(request: &Request) -> Option<&Plan> {
+    if let Request::PowerDelivery { progress: Progress::Start, plan, .. } = request {
+        plan.as_ref()
+    } else {
+        None
+    }
+}
+
+impl Session {
+    /// Tells a planner that schedules are wanted; once each time that they are agreed on.
+    pub(super) fn note_schedules(&mut self, now: Timestamp, request: &Request) {
+        if matches!(
+            request,
+            Request::CableCheck { .. } | Request::PowerDelivery { .. } | Request::CurrentDemand { .. }
+        ) {
+            self.schedules.wanted = None;
+        }
+        let (entries_max, dynamic) = if let Request::ScheduleExchange { entries_max, dynamic, .. } = request {
+            (*entries_max, *dynamic)
+        } else if let (Request::ChargeParameterDiscovery { dc: Ok(dc) }, Protocol::Iso2) =
+            (request, self.protocol)
+        {
+            (dc.entries_max, false)
+        } else {
+            return;
+        };
+        self.schedules.entries_max = entries_max;
+        if self.schedules.wanted.is_none() {
+            self.schedules.wanted = Some(now);
+            self.events.push_back(Event::SchedulesWanted(Wanted {
+                id: now.as_micros(),
+                protocol: self.protocol,
+                dynamic,
+                entries_max,
+                limits: self.limits,
+                needs: self.needs.map(|(needs, _)| needs).unwrap_or_default(),
+                soc: self.status.map(|(status, _)| status.soc),
+            }));
+        }
+    }
+
+    /// How the schedules stand for the answer to a request.
+    pub(super) fn planning(&self, now: Timestamp, request: &Request, pushed: &Pushed) -> Planning {
+        let chosen = chosen(request);
+        Planning {
+            plan: chosen.map_or(Ok(()), |plan| self.schedules.judge(plan)),
+            awaited: self.awaited(now, pushed),
+            entries_max: self.schedules.entries_max,
+            renegotiate: self.renegotiate(now, pushed),
+        }
+    }
+
+    /// Whether a planner has still time for an offer.
+    fn awaited(&self, now: Timestamp, pushed: &Pushed) -> bool {
+        let answered = |wanted| pushed.schedules.as_ref().is_some_and(|offer| offer.at >= wanted);
+        self.schedules
+            .wanted
+            .is_some_and(|wanted| now.since(wanted) < self.timing.schedules && !answered(wanted))
+    }
+
+    /// A planner offers something newer than the vehicle was told; or, where that is configured, the EVSE
+    /// something else.
+    fn renegotiate(&self, now: Timestamp, pushed: &Pushed) -> bool {
+        let Some((_, at, _)) = &self.schedules.told else { return false };
+        if self.stage != Stage::Charging || self.protocol == Protocol::Din {
+            return false;
+        }
+        let newer = pushed.schedules.as_ref().is_some_and(|offer| offer.at > *at);
+        let after = self.timing.renegotiation;
+        let differs = |since| !after.is_zero() && now.since(since) >= after;
+        newer || self.schedules.differs.is_some_and(differs)
+    }
+
+    /// Watches whether the EVSE still offers what the vehicle was told.
+    pub(super) fn watch_limit(&mut self, now: Timestamp, pushed: &Pushed) {
+        if let (Some((.., told)), Some(limits)) = (&self.schedules.told, pushed.limits) {
+            let since = self.schedules.differs.unwrap_or(now);
+            self.schedules.differs = (limits.power_max != *told).then_some(since);
+        }
+    }
+
+    /// What an answer tells of schedules, which was written now.
+    pub(super) fn note_told(&mut self, now: Timestamp, request: &Request, answer: &Answer) {
+        if let Body::ChargeParameterDiscovery { limits, offer: Some(offer), .. }
+        | Body::ScheduleExchange { limits, offer: Some(offer), .. } = &answer.body
+        {
+            self.schedules.told = Some((offer.clone(), now, limits.power_max));
+            self.schedules.differs = None;
+        }
+        if let Some(plan) = chosen(request) {
+            let id = self.schedules.told.as_ref().map_or(0, |(offer, ..)| offer.id);
+            self.events.push_back(Event::ScheduleChosen { id, plan: Arc::new(plan.clone()) });
+        }
+    }
+}
