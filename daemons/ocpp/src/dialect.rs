@@ -108,11 +108,19 @@ pub enum Then {
     Sign(Own),
     /// The connection keeps to other times.
     Times,
-    /// The station starts anew: at once, or when nothing is charged any more.
-    Reset {
-        /// At once.
-        immediate: bool,
-    },
+    /// The station starts anew.
+    Reset(ResetKind),
+}
+
+/// How the station starts anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResetKind {
+    /// At once; transactions end.
+    Hard,
+    /// 1.6's other word; transactions end too, and say which it was.
+    Soft,
+    /// When nothing is charged any more.
+    OnIdle,
 }
 
 /// How the outcome of a command is told.

@@ -24,6 +24,8 @@ use crate::uplink::{AHEAD, Command, Input, OtherLimit, Outcome, StopReason};
 /// The station answers within this time, or hangs.
 const ANSWER: Duration = Duration::from_secs(10);
 /// Whose our limits are, in the station's word.
+/// The origin of a limit that gives a transaction nothing, before its number.
+const STARVED: &str = "token-refused-";
 const ORIGIN: &str = "csms";
 /// The book is asked again this long after it did not answer.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -134,13 +136,15 @@ impl Station {
 
     /// What changes are told of from here on.
     async fn look(&self) -> anyhow::Result<()> {
+        let connectors = timeout(ANSWER, self.station.connectors()).await;
         if let Ok(Ok(evses)) = timeout(ANSWER, self.station.evses()).await {
-            self.inputs.send(Input::Evses(evses)).await?;
+            let seen = match connectors {
+                Ok(Ok(connectors)) => Input::Seen(evses, connectors),
+                Ok(Err(_)) | Err(_) => Input::Evses(evses),
+            };
+            self.inputs.send(seen).await?;
             // It must hear its settings.
             self.inputs.send(Input::StationIsBack).await?;
-        }
-        if let Ok(Ok(connectors)) = timeout(ANSWER, self.station.connectors()).await {
-            self.inputs.send(Input::Connectors(connectors)).await?;
         }
         if let Ok(Ok(power)) = timeout(ANSWER, self.station.power_limit()).await
             && let Ok(power) = Watts::from_si(power)
@@ -148,7 +152,9 @@ impl Station {
             self.inputs.send(Input::StationPower(power)).await?;
         }
         if let Ok(Ok(limits)) = timeout(ANSWER, self.station.limits()).await {
-            self.inputs.send(Input::Limits(others(limits))).await?;
+            for input in inputs_of_limits(limits) {
+                self.inputs.send(input).await?;
+            }
         }
         if let Ok(Ok(newest)) = timeout(ANSWER, self.book.newest()).await {
             self.inputs.send(Input::BookGrew(newest)).await?;
@@ -256,6 +262,7 @@ impl Station {
                     StopReason::Remote => EndReason::Remote,
                     StopReason::Deauthorized => EndReason::Deauthorized,
                     StopReason::Reset => EndReason::ImmediateReset,
+                    StopReason::SoftReset => EndReason::SoftReset,
                 };
                 if transaction != 0 {
                     self.station.stop_transaction(transaction, reason).await?;
@@ -293,6 +300,9 @@ impl Station {
             Command::Limit { evse, limit: None } => {
                 self.station.clear_limit(evse, ORIGIN).await.map(|()| Outcome::Done)
             }
+            Command::Starve { evse, transaction, starved } => {
+                self.starve(evse, transaction, starved).await.map(|()| Outcome::Done)
+            }
             Command::Set { setting, value } => {
                 if let Err(error) = self.settings.write(setting, &value).await {
                     warn!(setting, value, %error, "the station does not take a setting");
@@ -312,35 +322,45 @@ fn lines<T: Debug, E: Debug, L: Debug>(answer: Result<Result<Vec<T>, E>, L>) -> 
     }
 }
 
+impl Station {
+    async fn starve(&self, evse: u32, transaction: u64, starved: bool) -> Result<(), Error> {
+        let origin = format!("{STARVED}{transaction}");
+        if starved {
+            self.station.set_limit(evse, &origin, 0.0, 0.0).await
+        } else {
+            self.station.clear_limit(evse, &origin).await
+        }
+    }
+}
+
 /// What of the station's properties the uplink wants to know.
 fn inputs_of(changed: &HashMap<&str, Variant<'_>>) -> Vec<Input> {
-    let mut inputs = Vec::new();
-    if let Some(evses) = changed.get("Evses").and_then(|value| value.try_to_owned().ok()?.try_into().ok()) {
-        inputs.push(Input::Evses(evses));
-    }
-    if let Some(connectors) =
-        changed.get("Connectors").and_then(|value| value.try_to_owned().ok()?.try_into().ok())
-    {
-        inputs.push(Input::Connectors(connectors));
-    }
-    if let Some(limits) = changed.get("Limits").and_then(|value| value.try_to_owned().ok()?.try_into().ok()) {
-        inputs.push(Input::Limits(others(limits)));
+    let value = |name| changed.get(name).and_then(|value: &Variant<'_>| value.try_to_owned().ok());
+    let evses = value("Evses").and_then(|value| value.try_into().ok());
+    let connectors = value("Connectors").and_then(|value| value.try_into().ok());
+    let mut inputs = match (evses, connectors) {
+        (Some(evses), Some(connectors)) => vec![Input::Seen(evses, connectors)],
+        (Some(evses), None) => vec![Input::Evses(evses)],
+        (None, Some(connectors)) => vec![Input::Connectors(connectors)],
+        (None, None) => Vec::new(),
+    };
+    if let Some(limits) = value("Limits").and_then(|value| value.try_into().ok()) {
+        inputs.extend(inputs_of_limits(limits));
     }
     inputs
 }
 
-/// The limits that others than the CSMS set.
-fn others(limits: Vec<PowerLimit>) -> Vec<OtherLimit> {
-    let others = limits.into_iter().filter(|limit| limit.origin != ORIGIN);
-    others
-        .filter_map(|limit| {
-            Some(OtherLimit {
-                evse: limit.evse,
-                origin: limit.origin,
-                power: Watts::from_si(limit.power).ok()?,
-            })
-        })
-        .collect()
+/// Ours that give a transaction nothing, and those that others than the CSMS set.
+fn inputs_of_limits(limits: Vec<PowerLimit>) -> [Input; 2] {
+    let of_starved =
+        |limit: &PowerLimit| Some((limit.evse, limit.origin.strip_prefix(STARVED)?.parse().ok()?));
+    let starved = limits.iter().filter_map(of_starved).collect();
+    let others = limits.into_iter().filter(|limit| limit.origin != ORIGIN && of_starved(limit).is_none());
+    let others = others.filter_map(|limit| {
+        let power = Watts::from_si(limit.power).ok()?;
+        Some(OtherLimit { evse: limit.evse, origin: limit.origin, power })
+    });
+    [Input::Limits(others.collect()), Input::Starved(starved)]
 }
 
 fn outcome_of(error: &Error) -> Outcome {
@@ -464,6 +484,7 @@ const fn reason(reason: EndReason) -> Option<Reason> {
         EndReason::Reboot => Reason::Reboot,
         EndReason::Remote => Reason::Remote,
         EndReason::SocLimitReached => Reason::SOCLimitReached,
+        EndReason::SoftReset => Reason::SoftReset,
         EndReason::StoppedByEv => Reason::StoppedByEV,
         EndReason::TimeLimitReached => Reason::TimeLimitReached,
         EndReason::Timeout => Reason::Timeout,

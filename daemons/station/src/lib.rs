@@ -27,7 +27,7 @@ pub mod shares;
 mod start;
 mod variables;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -39,6 +39,9 @@ use voltry_service::clock::now;
 use voltry_service::{Daemon, Watchdog};
 use voltry_units::Timestamp;
 use zbus::Connection;
+use zbus::Variant;
+use zbus::fdo::Properties;
+use zbus::names::InterfaceName;
 
 use crate::book::Book;
 use crate::clock::Clock;
@@ -145,11 +148,17 @@ async fn publish(
                 let now = shown.borrow_and_update().clone();
                 let mut served = station.get_mut().await;
                 let before = std::mem::replace(&mut served.shown, now.clone());
+                // In one signal: a fault and what becomes of its EVSE are of one instant.
+                let mut changed = HashMap::new();
                 if before.evses != now.evses {
-                    served.evses_changed(emitter).await?;
+                    changed.insert("Evses", Variant::new(now.evses));
                 }
                 if before.connectors != now.connectors {
-                    served.connectors_changed(emitter).await?;
+                    changed.insert("Connectors", Variant::new(now.connectors));
+                }
+                if !changed.is_empty() {
+                    let interface = InterfaceName::from_static_str_unchecked("org.voltry.Station1");
+                    Properties::properties_changed(emitter, interface, changed, (&[]).into()).await?;
                 }
                 if before.limits != now.limits {
                     served.limits_changed(emitter).await?;

@@ -28,6 +28,8 @@ fn of_fault(code: &str) -> EndReason {
         "MREC22ResistanceFault" => EndReason::GroundFault,
         "MREC4OverCurrentFailure" | "ShortCircuit" => EndReason::OvercurrentFault,
         "MREC15PowerLoss" => EndReason::PowerLoss,
+        // Pulled, nearly always; a pilot that is shorted cannot be told from it by this.
+        "MREC14PilotFault" => EndReason::EvDisconnected,
         _ => EndReason::Other,
     }
 }
@@ -42,6 +44,7 @@ mod tests {
             ("ended by the vehicle", EndReason::StoppedByEv),
             ("MREC8EmergencyStop", EndReason::EmergencyStop),
             ("MREC22ResistanceFault", EndReason::GroundFault),
+            ("MREC14PilotFault", EndReason::EvDisconnected),
             ("an OEM's own words", EndReason::Other),
             ("", EndReason::Other),
         ] {

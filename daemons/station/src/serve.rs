@@ -135,7 +135,7 @@ fn ending(reason: EndReason) -> Result<Ending, Error> {
         EndReason::None => return Err(Error::Invalid("none is no reason".to_owned())),
         EndReason::Remote => "stopped by the back end",
         EndReason::Deauthorized => "the back end no longer lets this token charge",
-        EndReason::ImmediateReset | EndReason::Reboot => "the station is reset",
+        EndReason::ImmediateReset | EndReason::Reboot | EndReason::SoftReset => "the station is reset",
         EndReason::UnlockCommand => "unlocked by the back end",
         EndReason::EmergencyStop
         | EndReason::EnergyLimitReached

@@ -70,6 +70,8 @@ words! {
         Remote = "remote",
         /// The state of charge that was agreed is reached.
         SocLimitReached = "soc-limit-reached",
+        /// The station was reset in an orderly way, as asked.
+        SoftReset = "soft-reset",
         /// By the vehicle.
         StoppedByEv = "stopped-by-ev",
         /// The time that was agreed is over.

@@ -119,7 +119,8 @@ pub(crate) fn masked(id: &str) -> String {
     format!("…{}", id.chars().skip(skip).collect::<String>())
 }
 
-/// Why a transaction ended: 2.0.1's ReasonEnumType as far as a DC station can say it.
+/// Why a transaction ended: 2.0.1's ReasonEnumType as far as a DC station can say it, and 1.6's
+/// SoftReset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the specification's words")]
 pub enum Reason {
@@ -139,6 +140,7 @@ pub enum Reason {
     Reboot,
     Remote,
     SOCLimitReached,
+    SoftReset,
     StoppedByEV,
     TimeLimitReached,
     Timeout,

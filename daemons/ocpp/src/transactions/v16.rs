@@ -160,6 +160,7 @@ const fn reason(reason: Reason) -> &'static str {
         Reason::EmergencyStop => "EmergencyStop",
         Reason::EVDisconnected => "EVDisconnected",
         Reason::ImmediateReset => "HardReset",
+        Reason::SoftReset => "SoftReset",
         Reason::PowerLoss => "PowerLoss",
         Reason::Reboot => "Reboot",
         Reason::Remote => "Remote",

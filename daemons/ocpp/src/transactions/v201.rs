@@ -293,7 +293,7 @@ const fn stop_trigger(reason: Reason) -> &'static str {
         Reason::Timeout => "EVConnectTimeout",
         Reason::Local | Reason::LocalOutOfCredit | Reason::MasterPass => "StopAuthorized",
         Reason::Remote => "RemoteStop",
-        Reason::ImmediateReset => "ResetCommand",
+        Reason::ImmediateReset | Reason::SoftReset => "ResetCommand",
         Reason::UnlockCommand => "UnlockCommand",
         Reason::StoppedByEV | Reason::SOCLimitReached => "ChargingStateChanged",
         Reason::EmergencyStop
@@ -331,7 +331,7 @@ const fn reason(reason: Reason) -> &'static str {
         Reason::EnergyLimitReached => "EnergyLimitReached",
         Reason::EVDisconnected => "EVDisconnected",
         Reason::GroundFault => "GroundFault",
-        Reason::ImmediateReset => "ImmediateReset",
+        Reason::ImmediateReset | Reason::SoftReset => "ImmediateReset",
         Reason::Local => "Local",
         Reason::LocalOutOfCredit => "LocalOutOfCredit",
         Reason::MasterPass => "MasterPass",

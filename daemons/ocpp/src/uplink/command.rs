@@ -66,6 +66,16 @@ pub enum Command {
         /// To how much; `None`: no limit any more.
         limit: Option<Watts>,
     },
+    /// Give this transaction nothing, or let it have power again: the CSMS does not accept its token,
+    /// and wants it to go on all the same.
+    Starve {
+        /// Where.
+        evse: u32,
+        /// The book's number of the transaction.
+        transaction: u64,
+        /// Nothing.
+        starved: bool,
+    },
     /// A setting of the station.
     Set {
         /// Its name there.
@@ -82,8 +92,10 @@ pub enum StopReason {
     Remote,
     /// The CSMS does not accept the token.
     Deauthorized,
-    /// The station is reset.
+    /// The station is reset at once.
     Reset,
+    /// The station is reset in an orderly way (1.6).
+    SoftReset,
 }
 
 /// What came of a command.

@@ -99,18 +99,20 @@ pub struct Since {
     pub at: voltry_units::Timestamp,
 }
 
-impl Connector {
-    fn new(since: Since) -> Self {
+impl Default for Connector {
+    fn default() -> Self {
         Self {
             status: Status::Unavailable,
             trouble: Trouble::default(),
-            since,
+            since: Since { unix: 0, set: false, at: voltry_units::Timestamp::BOOT },
             told: None,
             seen: None,
             heard: None,
         }
     }
+}
 
+impl Connector {
     /// Whether the CSMS knows it, in the words of its version: 2.0.1 has one for all that is
     /// occupied, and tells faults otherwise.
     fn is_told(&self, version: Version) -> bool {
@@ -120,15 +122,18 @@ impl Connector {
         })
     }
 
-    /// Where the station does not tell since when, it is since now.
-    fn judge(&mut self, since: Since) {
+    /// What it is by all that was heard: to a driver since then, with this trouble since now. A change
+    /// was no earlier than the one before it.
+    fn judge(&mut self, since: Since, now: Since) {
         let absent = |heard: &EvseStatus| heard.state.parse::<EvseState>().is_err();
         let status = match self.seen {
             Some(seen) if !self.heard.as_ref().is_some_and(absent) => of_use(seen),
             Some(_) | None => Status::Unavailable,
         };
         let trouble = self.heard.as_ref().map_or_else(Trouble::default, trouble);
-        if status != self.status || trouble != self.trouble {
+        let since = if status == self.status { now } else { since };
+        if status != self.status || trouble != self.trouble || self.since.unix == 0 {
+            let since = if since.at < self.since.at { self.since } else { since };
             (self.status, self.trouble, self.since) = (status, trouble, since);
         }
     }
@@ -159,29 +164,41 @@ pub struct Connectors {
 }
 
 impl Connectors {
-    /// The station's EVSEs, new or again.
-    pub fn hear(&mut self, statuses: Vec<EvseStatus>, since: Since) {
-        self.all.entry(0).or_insert_with(|| {
-            let mut station = Connector::new(since);
-            station.status = Status::Available;
-            station
-        });
+    /// The station's EVSEs, new or again; [`Self::judge`] comes next.
+    pub fn hear(&mut self, statuses: Vec<EvseStatus>) {
         for heard in statuses {
-            let connector = self.all.entry(heard.evse).or_insert_with(|| Connector::new(since));
+            let connector = self.all.entry(heard.evse).or_default();
             connector.heard = Some(heard);
-            connector.judge(since);
         }
     }
 
-    /// What the connectors are to a driver. `set`: the machine's time of day is, so that the times
-    /// that the station tells can be told on.
-    pub fn hear_uses(&mut self, uses: &[voltry_bus::Connector], set: bool, now: Since) {
+    /// What the connectors are now, also to a driver where `uses` tells. `set`: the machine's time of
+    /// day is, so that the times that the station tells can be told on; else a change is of now.
+    pub fn judge(&mut self, uses: &[voltry_bus::Connector], set: bool, now: Since) {
         for heard in uses {
-            let connector = self.all.entry(heard.evse).or_insert_with(|| Connector::new(now));
-            connector.seen = heard.state.parse().ok();
-            let ago = now.unix.saturating_sub(heard.since).max(0);
-            let at = now.at - std::time::Duration::from_micros(u64::try_from(ago).unwrap_or(0));
-            connector.judge(if set { Since { unix: heard.since, set, at } } else { now });
+            self.all.entry(heard.evse).or_default().seen = heard.state.parse().ok();
+        }
+        for (evse, connector) in self.all.iter_mut().filter(|(evse, _)| **evse != 0) {
+            let told = uses.iter().find(|heard| set && heard.evse == *evse);
+            let since = told.map_or(now, |heard| {
+                let ago = now.unix.saturating_sub(heard.since).max(0);
+                let at = now.at - std::time::Duration::from_micros(u64::try_from(ago).unwrap_or(0));
+                Since { unix: heard.since, set, at }
+            });
+            connector.judge(since, now);
+        }
+        self.judge_station(now);
+    }
+
+    /// The station as 1.6's connector 0: out of service when every EVSE is, and none charges.
+    fn judge_station(&mut self, now: Since) {
+        let mut evses = self.all.iter().filter(|(evse, _)| **evse != 0).map(|(_, connector)| connector);
+        let out = evses.all(|evse| !evse.is_operative() && evse.transaction() == 0);
+        let status = if out { Status::Unavailable } else { Status::Available };
+        let station = self.all.entry(0).or_default();
+        station.seen = Some(ConnectorUse::Available);
+        if station.status != status || station.since.unix == 0 {
+            (station.status, station.since) = (status, now);
         }
     }
 
@@ -192,10 +209,13 @@ impl Connectors {
         }
     }
 
-    /// The next one of which the CSMS has to hear. In 1.6 the station itself is one too.
+    /// The next one of which the CSMS has to hear. In 1.6 the station itself is one too. Of what the
+    /// station has not told what it is to a driver, there is nothing to say yet.
     #[must_use]
     pub fn untold(&self, version: Version) -> Option<u32> {
-        let mut wanted = self.all.iter().filter(|(number, _)| version == Version::V16 || **number != 0);
+        let mut wanted = self.all.iter().filter(|(number, connector)| {
+            connector.seen.is_some() && (version == Version::V16 || **number != 0)
+        });
         wanted.find(|(_, connector)| !connector.is_told(version)).map(|(number, _)| *number)
     }
 
@@ -300,13 +320,23 @@ mod tests {
         told
     }
 
+    fn see(
+        connectors: &mut Connectors,
+        heard: Vec<EvseStatus>,
+        used: &[voltry_bus::Connector],
+        seconds: u64,
+    ) {
+        connectors.hear(heard);
+        connectors.judge(used, true, at(seconds));
+    }
+
     #[test]
     fn only_what_changed_is_told_and_with_the_time_of_the_change() {
         let mut connectors = Connectors::default();
-        connectors.hear(vec![heard(1, "available"), heard(2, "available")], at(1));
-        connectors.hear_uses(&[used(1, "available", 1), used(2, "available", 1)], true, at(1));
+        let both = vec![heard(1, "available"), heard(2, "available")];
+        see(&mut connectors, both, &[used(1, "available", 1), used(2, "available", 1)], 1);
         assert_eq!(tell_all(&mut connectors), [1, 2]);
-        connectors.hear_uses(&[used(1, "available", 1), used(2, "preparing", 5)], true, at(9));
+        see(&mut connectors, vec![], &[used(1, "available", 1), used(2, "preparing", 5)], 9);
         assert_eq!(connectors.get(2).unwrap().since, at(5));
         assert_eq!(tell_all(&mut connectors), [2]);
     }
@@ -314,20 +344,53 @@ mod tests {
     #[test]
     fn what_changed_back_in_an_outage_is_not_told() {
         let mut connectors = Connectors::default();
-        connectors.hear(vec![heard(1, "available")], at(1));
-        connectors.hear_uses(&[used(1, "available", 1)], true, at(1));
+        see(&mut connectors, vec![heard(1, "available")], &[used(1, "available", 1)], 1);
         tell_all(&mut connectors);
-        connectors.hear_uses(&[used(1, "preparing", 2)], true, at(2));
-        connectors.hear_uses(&[used(1, "available", 3)], true, at(3));
+        see(&mut connectors, vec![], &[used(1, "preparing", 2)], 2);
+        see(&mut connectors, vec![], &[used(1, "available", 3)], 3);
         assert_eq!(connectors.untold(Version::V201), None);
     }
 
     #[test]
     fn an_evse_whose_daemon_is_away_is_unavailable_and_says_so() {
         let mut connectors = Connectors::default();
-        connectors.hear_uses(&[used(1, "available", 1)], true, at(1));
-        connectors.hear(vec![heard(1, "absent")], at(1));
+        see(&mut connectors, vec![], &[used(1, "available", 1)], 1);
+        see(&mut connectors, vec![heard(1, "absent")], &[], 1);
         assert_eq!(connectors.get(1).unwrap().status, Status::Unavailable);
         assert_eq!(tell_all(&mut connectors), [1]);
+    }
+
+    #[test]
+    fn nothing_is_told_of_a_connector_before_it_is_known_what_it_is_to_a_driver() {
+        let mut connectors = Connectors::default();
+        see(&mut connectors, vec![heard(1, "available")], &[], 1);
+        assert_eq!(connectors.untold(Version::V201), None);
+        see(&mut connectors, vec![], &[used(1, "available", 1)], 2);
+        assert_eq!(tell_all(&mut connectors), [1]);
+    }
+
+    #[test]
+    fn times_of_changes_never_go_back_and_a_fault_is_of_now() {
+        let mut connectors = Connectors::default();
+        see(&mut connectors, vec![heard(1, "charging")], &[used(1, "charging", 1)], 1);
+        let mut broken = heard(1, "emergency");
+        broken.faults =
+            vec![voltry_bus::Fault { code: "MREC8EmergencyStop".to_owned(), cause: String::new(), at: 0 }];
+        see(&mut connectors, vec![broken], &[], 9);
+        assert_eq!(connectors.get(1).unwrap().since, at(9), "charging since 1 s, broken since 9 s");
+        see(&mut connectors, vec![], &[used(1, "faulted", 8)], 10);
+        assert_eq!(connectors.get(1).unwrap().since, at(9));
+    }
+
+    #[test]
+    fn the_station_is_out_of_service_when_every_evse_is() {
+        let mut connectors = Connectors::default();
+        let out = |evse| EvseStatus { available: false, ..heard(evse, "available") };
+        see(&mut connectors, vec![heard(1, "available"), out(2)], &[], 1);
+        assert_eq!(connectors.get(0).unwrap().status, Status::Available);
+        see(&mut connectors, vec![EvseStatus { transaction: 5, ..out(1) }], &[], 2);
+        assert_eq!(connectors.get(0).unwrap().status, Status::Available, "one still charges");
+        see(&mut connectors, vec![out(1)], &[], 3);
+        assert_eq!(connectors.get(0).unwrap().status, Status::Unavailable);
     }
 }

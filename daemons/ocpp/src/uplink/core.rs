@@ -49,7 +49,7 @@ pub struct Core {
     /// Starts 2.0.1's transaction ids.
     pub(super) prefix: String,
     /// By EVSE: the transaction that runs (0: none) and the register at its start.
-    pub(super) edges: BTreeMap<u32, (u64, i64)>,
+    pub(super) edges: BTreeMap<u32, (u64, Option<i64>)>,
 }
 
 impl Core {
@@ -58,6 +58,7 @@ impl Core {
     pub fn value(&self, definition: &Definition, now: Now) -> String {
         match definition.name {
             name::DATE_TIME => rfc3339(self.clock.now(now)),
+            name::NUMBER_OF_CONNECTORS => self.connectors.evses().count().to_string(),
             name::SECURITY_PROFILE => self.networks.security_profile().to_string(),
             name::ACTIVE_NETWORK => self.networks.active.to_string(),
             name::CERTIFICATE_ENTRIES => self.networks.certificates.entries.to_string(),
@@ -90,11 +91,15 @@ impl Core {
 
     pub(super) fn hear(&mut self, event: &Event) {
         self.charging.hear(event);
-        let Some(register) = event.sample.register else { return };
-        let edge = match event.kind {
-            Kind::Started => Some((event.transaction, register)),
+        let register = event.sample.register;
+        match event.kind {
+            Kind::Started => {
+                self.edges.insert(event.evse, (event.transaction, register));
+            }
             // Nothing is delivered, and the register does not move, until the next one.
-            Kind::Ended => Some((0, register)),
+            Kind::Ended => {
+                self.edges.insert(event.evse, (0, register));
+            }
             Kind::Plugged
             | Kind::Authorized
             | Kind::Charging
@@ -104,11 +109,13 @@ impl Core {
             | Kind::Deauthorized
             | Kind::Unplugged
             | Kind::ConnectTimedOut
-            | Kind::Other => None,
-        };
-        if let Some(edge) = edge {
-            self.edges.insert(event.evse, edge);
+            | Kind::Other => {}
         }
+    }
+
+    /// Whether the book, as far as it was read, has a transaction open.
+    pub(super) fn has_open_transaction(&self) -> bool {
+        self.edges.values().any(|(transaction, _)| *transaction != 0)
     }
 
     /// What is measured at an EVSE now; `None`: there is no such EVSE, or its daemon is away.
@@ -121,7 +128,7 @@ impl Core {
         let energy = if heard.transaction == 0 { 0 } else { (heard.energy * 1000.0).round() as i64 };
         Some(Sample {
             unix: self.clock.now(now),
-            register: edge.map(|(_, register)| register + energy),
+            register: edge.and_then(|(_, register)| register.map(|register| register + energy)),
             power: Some(heard.voltage * heard.current),
             current: Some(heard.current),
             voltage: Some(heard.voltage),

@@ -24,10 +24,11 @@ mod file_transfer;
 mod networks;
 mod security;
 mod sending;
+mod starving;
 mod step;
 mod tokens;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -106,12 +107,16 @@ pub enum Input {
     Book(Vec<Event>),
     /// The EVSEs.
     Evses(Vec<EvseStatus>),
-    /// The limits of power that the station has, whoever set them.
+    /// The limits of power that others set at the station.
     Limits(Vec<OtherLimit>),
+    /// The transactions that get no power for want of an accepted token, with their EVSEs.
+    Starved(BTreeSet<(u32, u64)>),
     /// What the whole station can give.
     StationPower(Watts),
     /// The EVSEs as a driver meets them.
     Connectors(Vec<voltry_bus::Connector>),
+    /// Both at one instant: a fault and what becomes of its EVSE are told in one word.
+    Seen(Vec<EvseStatus>, Vec<voltry_bus::Connector>),
     /// A reservation is over, and nobody used it: the station's word why.
     ReservationOver {
         /// Its number.
@@ -316,7 +321,7 @@ enum Out {
 /// A reset that was asked for.
 #[derive(Debug, Clone, Copy)]
 struct Reset {
-    immediate: bool,
+    kind: dialect::ResetKind,
     until: Timestamp,
 }
 
@@ -358,6 +363,8 @@ pub struct Uplink {
     stored_files: files::Kept,
     /// The station is to start anew: at the latest then, or (`None`) when nothing is charged.
     reset: Option<Reset>,
+    /// EVSEs and transactions without power for want of an accepted token.
+    starved: BTreeSet<(u32, u64)>,
 }
 
 /// What the store and the configuration know at the start.
@@ -429,6 +436,7 @@ impl Uplink {
             stored: known.progress,
             stored_files: known.files,
             reset: None,
+            starved: BTreeSet::new(),
             id_prefix: known.prefix,
         }
     }

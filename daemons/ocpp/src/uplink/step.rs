@@ -1,6 +1,14 @@
 //! What each input leads to.
 
 use super::*;
+use crate::dialect::ResetKind;
+
+impl Reset {
+    /// Whether it happens at some time, whatever is charged and waits.
+    fn waits(&self) -> bool {
+        self.kind != ResetKind::OnIdle
+    }
+}
 
 impl Uplink {
     /// The only way in. What it returns must be done, in order.
@@ -22,21 +30,25 @@ impl Uplink {
             Input::Book(events) => {
                 self.read(events);
                 self.follow_transactions(now, &mut actions);
+                self.feed_again(&mut actions);
             }
             Input::Evses(statuses) => {
-                self.core.connectors.hear(statuses, since(now));
-                self.fit_profiles();
-                self.follow_transactions(now, &mut actions);
+                self.core.connectors.hear(statuses);
+                self.see(now, None, &mut actions);
             }
             Input::Limits(limits) => self.others_limit(now, limits),
+            Input::Starved(starved) => {
+                self.starved.extend(starved);
+                self.feed_again(&mut actions);
+            }
             Input::StationPower(power) => {
                 self.core.station_power = power;
                 self.fit_profiles();
             }
-            Input::Connectors(uses) => {
-                self.core.connectors.hear_uses(&uses, now.set, since(now));
-                self.core.charging.hear_hardware(&uses);
-                self.fit_profiles();
+            Input::Connectors(uses) => self.see(now, Some(&uses), &mut actions),
+            Input::Seen(statuses, uses) => {
+                self.core.connectors.hear(statuses);
+                self.see(now, Some(&uses), &mut actions);
             }
             Input::ReservationOver { id, why } => match why.as_str() {
                 "expired" => self.tell(Notice::ReservationOver(id, true)),
@@ -73,28 +85,46 @@ impl Uplink {
         actions
     }
 
+    /// The station tells of its EVSEs and connectors.
+    fn see(&mut self, now: Now, uses: Option<&[voltry_bus::Connector]>, actions: &mut Vec<Action>) {
+        self.core.connectors.judge(uses.unwrap_or_default(), now.set, since(now));
+        if let Some(uses) = uses {
+            self.core.charging.hear_hardware(uses);
+        }
+        self.fit_profiles();
+        self.follow_transactions(now, actions);
+        self.feed_again(actions);
+    }
+
     /// The CSMS wants the station to start anew (B11, B12).
-    fn reset(&mut self, now: Now, immediate: bool, actions: &mut Vec<Action>) {
-        info!(immediate, "the CSMS resets the station");
-        self.reset = Some(Reset { immediate, until: now.at + RESET_PATIENCE });
+    fn reset(&mut self, now: Now, kind: ResetKind, actions: &mut Vec<Action>) {
+        info!(?kind, "the CSMS resets the station");
+        self.reset = Some(Reset { kind, until: now.at + RESET_PATIENCE });
+        let why = match kind {
+            ResetKind::Hard => StopReason::Reset,
+            ResetKind::Soft => StopReason::SoftReset,
+            ResetKind::OnIdle => return,
+        };
         let running: Vec<_> = self.core.connectors.running().collect();
-        if immediate {
-            for (evse, transaction) in running {
-                let command = Command::Stop { evse, transaction, session: 0, why: StopReason::Reset };
-                self.command(command, None, actions);
-            }
+        for (evse, transaction) in running {
+            self.command(Command::Stop { evse, transaction, session: 0, why }, None, actions);
         }
     }
 
     /// When the transactions have ended and are told, or, of an immediate reset, had time to.
     fn reset_if_due(&mut self, now: Now, actions: &mut Vec<Action>) {
         let Some(reset) = self.reset else { return };
-        let told = !self.core.connectors.is_charging() && self.core.delivery.waiting() == 0;
+        // The station may tell of the end of a transaction before its book does.
+        let charging = self.core.connectors.is_charging() || self.core.has_open_transaction();
+        let told = !charging && self.core.delivery.waiting() == 0;
         // What is out is answered first, a reply on its way gets there.
-        let due = (told && self.out.is_none()) || (reset.immediate && now.at >= reset.until);
+        let due = (told && self.out.is_none()) || (reset.waits() && now.at >= reset.until);
         if due {
             self.reset = None;
-            let reason = if reset.immediate { "RemoteReset" } else { "ScheduledReset" };
+            let reason = match reset.kind {
+                ResetKind::Hard | ResetKind::Soft => "RemoteReset",
+                ResetKind::OnIdle => "ScheduledReset",
+            };
             self.core.journal.note(now, SecurityEvent::ResetOrReboot, reason);
             self.keep_journal(actions);
             actions.push(Action::Store(Record::BootReason(reason)));
@@ -106,7 +136,7 @@ impl Uplink {
     /// else happens.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
-        let reset = self.reset.filter(|reset| reset.immediate).map(|reset| reset.until);
+        let reset = self.reset.filter(Reset::waits).map(|reset| reset.until);
         [self.messages_due(), self.core.charging.due(), self.core.files.due(), self.signing.deadline(), reset]
             .into_iter()
             .flatten()
@@ -286,22 +316,8 @@ impl Uplink {
         };
         let Some(token) = token else { return };
         self.remember(now, &token, info.clone(), actions);
-        if !info.is_accepted() && transaction != 0 && self.core.variables.is(name::STOP_ON_INVALID) {
-            self.stop_unwanted(transaction, actions);
-        }
-    }
-
-    /// The CSMS does not accept the token of a transaction that runs.
-    fn stop_unwanted(&mut self, transaction: u64, actions: &mut Vec<Action>) {
-        let running = self
-            .core
-            .connectors
-            .evses()
-            .find(|evse| self.core.connectors.get(*evse).is_some_and(|c| c.transaction() == transaction));
-        if let Some(evse) = running {
-            warn!(evse, transaction, "the CSMS does not accept the token: the transaction ends");
-            let command = Command::Stop { evse, transaction, session: 0, why: StopReason::Deauthorized };
-            self.command(command, None, actions);
+        if transaction != 0 {
+            self.token_of_a_transaction_judged(transaction, &info, actions);
         }
     }
 
@@ -373,7 +389,7 @@ impl Uplink {
                 }
                 dialect::Then::Sign(own) => self.ask_for_certificate(own, actions),
                 dialect::Then::Times => actions.push(Action::Times),
-                dialect::Then::Reset { immediate } => self.reset(now, immediate, actions),
+                dialect::Then::Reset(kind) => self.reset(now, kind, actions),
             }
         }
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::certificates::Own;
 use crate::config::Version;
-use crate::dialect::{Answer, Handled, Reply, Then, take};
+use crate::dialect::{Answer, Handled, Reply, ResetKind, Then, take};
 use crate::messages::{Refusal, is_known};
 use crate::model::{self, Access, Refused, TABLE};
 use crate::transactions::{Context, Measurand, meter_value_v16};
@@ -227,10 +227,11 @@ fn trigger_what(then: Option<Vec<Then>>) -> Handled {
 
 fn reset(asked: &ResetRequest) -> Handled {
     // Both end the transactions first; what a hard one would cut short here is nothing.
-    let immediate = match asked.r#type {
-        common::ResetRequestType::Hard | common::ResetRequestType::Soft => true,
+    let kind = match asked.r#type {
+        common::ResetRequestType::Hard => ResetKind::Hard,
+        common::ResetRequestType::Soft => ResetKind::Soft,
     };
-    Handled { then: vec![Then::Reset { immediate }], ..Handled::status("Accepted") }
+    Handled { then: vec![Then::Reset(kind)], ..Handled::status("Accepted") }
 }
 
 fn unlock(core: &Core, asked: &UnlockConnectorRequest) -> Handled {
@@ -319,7 +320,8 @@ pub(crate) fn reply(core: &mut Core, now: Now, action: &str, outcome: &Outcome) 
     let _ = (core, now);
     let word = match (action, outcome) {
         ("UnlockConnector", Outcome::Done) => "Unlocked",
-        ("UnlockConnector", Outcome::NotSupported | Outcome::Unknown) => "NotSupported",
+        // The cable is the station's: it refuses because it has no lock that could open.
+        ("UnlockConnector", Outcome::NotSupported | Outcome::Unknown | Outcome::Refused(_)) => "NotSupported",
         ("UnlockConnector", _) => "UnlockFailed",
         ("ReserveNow", Outcome::Occupied) => "Occupied",
         ("ReserveNow", Outcome::Faulted) => "Faulted",

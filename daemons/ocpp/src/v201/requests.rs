@@ -3,7 +3,7 @@
 use super::*;
 use crate::certificates::Own;
 use crate::config::Version;
-use crate::dialect::{Answer, Handled, Reply, Then, take};
+use crate::dialect::{Answer, Handled, Reply, ResetKind, Then, take};
 use crate::messages::{Refusal, is_known};
 use crate::transactions::{Context, Measurand, meter_value_v201};
 use crate::uplink::{Command, Outcome, Record, StopReason};
@@ -191,12 +191,12 @@ fn reset(core: &Core, asked: &ResetRequest) -> Handled {
         // B11.FR.09: a station that cannot reset one EVSE alone says so.
         return rejected("UnsupportedRequest", "one EVSE alone cannot be reset");
     }
-    let (immediate, word) = match asked.r#type {
-        common::ResetEnum::Immediate => (true, "Accepted"),
-        common::ResetEnum::OnIdle if core.connectors.is_charging() => (false, "Scheduled"),
-        common::ResetEnum::OnIdle => (false, "Accepted"),
+    let (kind, word) = match asked.r#type {
+        common::ResetEnum::Immediate => (ResetKind::Hard, "Accepted"),
+        common::ResetEnum::OnIdle if core.connectors.is_charging() => (ResetKind::OnIdle, "Scheduled"),
+        common::ResetEnum::OnIdle => (ResetKind::OnIdle, "Accepted"),
     };
-    Handled { then: vec![Then::Reset { immediate }], ..Handled::status(word) }
+    Handled { then: vec![Then::Reset(kind)], ..Handled::status(word) }
 }
 
 fn unlock(core: &Core, asked: &UnlockConnectorRequest) -> Handled {

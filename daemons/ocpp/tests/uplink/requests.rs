@@ -238,11 +238,13 @@ fn a_reset_ends_what_charges_and_then_starts_anew() {
         desk.input(Input::Evses(vec![charging]));
         let kind = if version == Version::V16 { "Soft" } else { "Immediate" };
         assert_eq!(desk.ask("Reset", &json!({ "type": kind })), Ok(json!({ "status": "Accepted" })));
-        let stop = Command::Stop { evse: 1, transaction: 1, session: 0, why: StopReason::Reset };
+        let why = if version == Version::V16 { StopReason::SoftReset } else { StopReason::Reset };
+        let stop = Command::Stop { evse: 1, transaction: 1, session: 0, why };
         assert!(desk.commands.iter().any(|(_, command)| *command == stop));
         assert_eq!(desk.resets, 0, "not before it has ended");
-        desk.happens(Kind::Ended, 500);
         desk.input(Input::Evses(vec![crate::desk::evse(1, "available")]));
+        assert_eq!(desk.resets, 0, "not before the book has its end");
+        desk.happens(Kind::Ended, 500);
         assert_eq!(desk.resets, 0, "not before it is told");
         desk.answer_all();
         assert_eq!(desk.resets, 1);

@@ -236,23 +236,65 @@ fn a_thousand_charges_of_an_outage_come_in_order_and_none_is_lost() {
     }
 }
 
+/// A transaction whose token the CSMS refuses when it hears of it.
+fn refused(version: Version, stops: &str) -> Desk {
+    let mut desk = Desk::accepted(version);
+    let written = match version {
+        Version::V16 => {
+            desk.ask("ChangeConfiguration", &json!({ "key": "StopTransactionOnInvalidId", "value": stops }))
+        }
+        Version::V201 => desk.ask(
+            "SetVariables",
+            &json!({ "setVariableData": [{
+                "component": { "name": "TxCtrlr" },
+                "variable": { "name": "StopTxOnInvalidId" },
+                "attributeValue": stops,
+            }] }),
+        ),
+    };
+    assert!(written.is_ok());
+    for kind in [Kind::Plugged, Kind::Authorized, Kind::Started] {
+        desk.happens(kind, 0);
+    }
+    match version {
+        Version::V16 => desk.answer(json!({ "transactionId": 5, "idTagInfo": { "status": "Blocked" } })),
+        Version::V201 => desk.answer(json!({ "idTokenInfo": { "status": "Blocked" } })),
+    }
+    desk
+}
+
 #[test]
 fn a_token_that_the_csms_does_not_accept_ends_its_transaction() {
     for version in BOTH {
-        let mut desk = Desk::accepted(version);
-        let mut running = crate::desk::evse(1, "charging");
-        running.transaction = 1;
-        desk.input(Input::Evses(vec![running]));
-        desk.answer_all();
-        for kind in [Kind::Plugged, Kind::Authorized, Kind::Started] {
-            desk.happens(kind, 0);
-        }
-        match version {
-            Version::V16 => desk.answer(json!({ "transactionId": 5, "idTagInfo": { "status": "Blocked" } })),
-            Version::V201 => desk.answer(json!({ "idTokenInfo": { "status": "Blocked" } })),
-        }
+        // Before the station tells that its EVSE charges.
+        let desk = refused(version, "true");
         let stop = Command::Stop { evse: 1, transaction: 1, session: 0, why: StopReason::Deauthorized };
         assert_eq!(desk.commands.last().map(|(_, command)| command), Some(&stop));
+    }
+}
+
+#[test]
+fn a_token_that_the_csms_does_not_accept_may_cost_the_power_and_not_the_transaction() {
+    for version in BOTH {
+        let mut desk = refused(version, "false");
+        let starve = |starved| Command::Starve { evse: 1, transaction: 1, starved };
+        assert_eq!(desk.commands.last().map(|(_, command)| command), Some(&starve(true)));
+        let mut running = crate::desk::evse(1, "charging");
+        running.transaction = 1;
+        desk.input(Input::Evses(vec![running.clone()]));
+        desk.restart();
+        desk.input(Input::Evses(vec![running]));
+        desk.input(Input::Starved([(1, 1)].into()));
+        let told = |desk: &Desk, starved| {
+            desk.commands.iter().filter(|(_, command)| *command == starve(starved)).count()
+        };
+        assert_eq!((told(&desk, true), told(&desk, false)), (1, 0));
+        desk.input(Input::Connected);
+        desk.answer_boot("Accepted", 300);
+        desk.answer_all();
+        desk.happens(Kind::Ended, 0);
+        desk.input(Input::Evses(vec![crate::desk::evse(1, "available")]));
+        assert_eq!((told(&desk, true), told(&desk, false)), (1, 1), "whoever comes next has power");
     }
 }
 
