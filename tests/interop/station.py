@@ -64,6 +64,7 @@ async def station_of(folder, topology, kind=Station):
         *FIRST_IN_LINE,
         program("voltry-sim"),
         "station",
+        "--broker-first",
         *["--topology", file, "--state", state, "--verbose"],
         env={**os.environ, "NO_COLOR": "1"},
         stdin=asyncio.subprocess.PIPE,

@@ -43,6 +43,9 @@ struct StationOptions {
     /// How many EVSEs, instead of the topology's number
     #[arg(long, value_name = "N")]
     evses: Option<u32>,
+    /// Let the message broker go before other programs too, on a machine that has much else to do
+    #[arg(long)]
+    broker_first: bool,
     /// Show what the daemons log
     #[arg(long)]
     verbose: bool,
@@ -136,6 +139,7 @@ fn topology(options: &StationOptions) -> anyhow::Result<Topology> {
         // With a CSMS, that says who may charge.
         None => Topology { free: options.csms.is_none(), ..Topology::default() },
     };
+    topology.broker_first |= options.broker_first;
     if let Some(csms) = &options.csms {
         topology.uplink = Some(Uplink {
             csms: csms.clone(),

@@ -54,7 +54,7 @@ impl Station {
         std::fs::write(&file, topology).unwrap();
         let state = folder.path().join("state");
         let mut child = Command::new(binary("voltry-sim"))
-            .args(["station", "--topology"])
+            .args(["station", "--broker-first", "--topology"])
             .arg(&file)
             .arg("--state")
             .arg(&state)

@@ -29,11 +29,12 @@ pub fn address(state: &Path) -> String {
 /// Writes the bus's configuration and says how to run it.
 ///
 /// Only this user may connect, and may do everything there: the policies of a real station name
-/// users that do not exist here. A test of their own proves them.
+/// users that do not exist here. A test of their own proves them. `first`: it is scheduled as the daemons that
+/// charge, not as it is shipped.
 ///
 /// # Errors
 /// The state folder cannot be written.
-pub fn unit(state: &Path) -> anyhow::Result<Unit> {
+pub fn unit(state: &Path, first: bool) -> anyhow::Result<Unit> {
     let config = state.join("bus.conf");
     let text = format!(
         r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
@@ -62,7 +63,7 @@ pub fn unit(state: &Path) -> anyhow::Result<Unit> {
             "--nopidfile".into(),
         ],
         environment: Vec::new(),
-        scheduling: super::units::scheduling("bus"),
+        scheduling: super::units::scheduling(if first { "evse" } else { "bus" }),
         watchdog: None,
     })
 }

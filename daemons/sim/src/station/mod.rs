@@ -171,7 +171,7 @@ impl Station {
 
     async fn power_on(&mut self) -> anyhow::Result<()> {
         bus::remove_stale_socket(&self.state)?;
-        let bus = Supervised::start(bus::unit(&self.state)?, &self.places)
+        let bus = Supervised::start(bus::unit(&self.state, self.topology.broker_first)?, &self.places)
             .context("starting the bus (package dbus-daemon)")?;
         bus.settled().await;
         self.bus = Some(bus);

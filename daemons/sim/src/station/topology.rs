@@ -32,6 +32,9 @@ pub struct Topology {
     pub evse: Vec<EvseParts>,
     /// The CSMS; without it the station has none.
     pub uplink: Option<Uplink>,
+    /// Whether the message broker goes before other programs as the daemons do, which no station has it do: for a
+    /// machine that has much else to do, and no figure of speed.
+    pub broker_first: bool,
     /// Added to the daemons' configuration, table by table; wins over what is written here.
     pub config: toml::Table,
 }
@@ -59,6 +62,7 @@ impl Default for Topology {
             evses: 1,
             evse: Vec::new(),
             uplink: None,
+            broker_first: false,
             config: toml::Table::new(),
         }
     }
