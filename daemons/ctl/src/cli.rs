@@ -75,7 +75,7 @@ JSON
 
 const FOLLOW: &str = "\
 JSON
-  A message a line, as in `v2g show`.";
+  A message a line, as in `v2g show`, with evse.";
 
 const AUTHORIZE: &str = "\
 Exit code 1 if the token is refused.
@@ -252,7 +252,7 @@ pub(crate) enum Sessions {
         #[arg(long)]
         v2g: bool,
         /// Instead, write that as a capture which Wireshark opens
-        #[arg(long, value_name = "FILE", requires = "v2g")]
+        #[arg(long, value_name = "FILE")]
         pcap: Option<PathBuf>,
     },
 }
@@ -278,9 +278,8 @@ pub(crate) enum V2g {
     /// Every message as it is said, until Ctrl-C
     #[command(after_help = FOLLOW)]
     Follow {
-        /// The EVSE
-        #[arg(default_value_t = 1)]
-        evse: u32,
+        /// The EVSE; without it, all
+        evse: Option<u32>,
         /// Also write a capture which Wireshark opens
         #[arg(long, value_name = "FILE")]
         pcap: Option<PathBuf>,

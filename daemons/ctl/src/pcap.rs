@@ -1,8 +1,10 @@
 //! A V2G conversation as a packet capture that Wireshark opens.
 //!
 //! Only what was said is real: V2GTP frames. The Ethernet, IPv6 and TCP around them are made up,
-//! from the vehicle (fe80::2, port 50000) to the station (fe80::1, port 15118) and back.
+//! from the vehicle (fe80::2, port 50000) to the station (fe80::1, port 15118) and back. Each
+//! conversation is a connection of its own, from the next port.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
@@ -15,7 +17,10 @@ use voltry_bus::V2gMessage;
 use crate::outcome::Failure;
 
 const STATION: ([u8; 6], [u8; 16], u16) = ([2, 0, 0, 0, 0, 1], link_local(1), 15_118);
-const VEHICLE: ([u8; 6], [u8; 16], u16) = ([2, 0, 0, 0, 0, 2], link_local(2), 50_000);
+const VEHICLE: ([u8; 6], [u8; 16]) = ([2, 0, 0, 0, 0, 2], link_local(2));
+const FIRST_PORT: u16 = 50_000;
+/// What a vehicle says first.
+const HANDSHAKE: &str = "supportedAppProtocolReq";
 const HOP_LIMIT: u8 = 64;
 const WINDOW: u16 = u16::MAX;
 /// A V2GTP header: version, its complement, payload type, length.
@@ -30,7 +35,15 @@ const fn link_local(host: u8) -> [u8; 16] {
 /// A capture that grows message by message.
 pub(crate) struct Capture {
     writer: PcapWriter<BufWriter<File>>,
-    /// The next sequence number of station and vehicle.
+    /// The conversation at each EVSE.
+    connections: BTreeMap<u32, Connection>,
+    next_port: u16,
+}
+
+/// The vehicle's port, and the next sequence number of station and vehicle.
+#[derive(Clone, Copy)]
+struct Connection {
+    port: u16,
     next: [u32; 2],
 }
 
@@ -40,12 +53,18 @@ impl Capture {
         let failed = |error: String| Failure::Other(format!("{}: {error}", path.display()));
         let file = File::create(path).map_err(|error| failed(error.to_string()))?;
         let writer = PcapWriter::new(BufWriter::new(file)).map_err(|error| failed(error.to_string()))?;
-        Ok(Self { writer, next: [1, 1] })
+        Ok(Self { writer, connections: BTreeMap::new(), next_port: FIRST_PORT })
     }
 
-    /// Adds one message.
-    pub(crate) fn add(&mut self, message: &V2gMessage) -> Result<(), Failure> {
-        let packet = self.packet(message)?;
+    /// Adds one message, said at this EVSE.
+    pub(crate) fn add(&mut self, evse: u32, message: &V2gMessage) -> Result<(), Failure> {
+        let begins = message.by_vehicle && message.name == HANDSHAKE;
+        let mut connection = match self.connections.get(&evse).filter(|_| !begins) {
+            Some(connection) => *connection,
+            None => self.open(),
+        };
+        let packet = packet(&mut connection, message)?;
+        self.connections.insert(evse, connection);
         let length = u32::try_from(packet.len()).unwrap_or(u32::MAX);
         let time = Duration::from_micros(u64::try_from(message.time).unwrap_or(0));
         self.writer
@@ -54,28 +73,33 @@ impl Capture {
             .map_err(|error| Failure::Other(format!("the capture: {error}")))
     }
 
-    fn packet(&mut self, message: &V2gMessage) -> Result<Vec<u8>, Failure> {
-        let (from, to) = if message.by_vehicle { (VEHICLE, STATION) } else { (STATION, VEHICLE) };
-        let (me, other) = (usize::from(message.by_vehicle), usize::from(!message.by_vehicle));
-        let payload = &message.payload[..message.payload.len().min(PAYLOAD_MAX)];
-        let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-        let mut frame = Vec::with_capacity(HEADER + payload.len());
-        frame.extend([0x01, 0xfe]);
-        frame.extend(message.payload_type.to_be_bytes());
-        frame.extend(length.to_be_bytes());
-        frame.extend(payload);
-        let builder = PacketBuilder::ethernet2(from.0, to.0)
-            .ipv6(from.1, to.1, HOP_LIMIT)
-            .tcp(from.2, to.2, self.next[me], WINDOW)
-            .ack(self.next[other])
-            .psh();
-        let mut packet = Vec::with_capacity(builder.size(frame.len()));
-        builder
-            .write(&mut packet, &frame)
-            .map_err(|error| Failure::Other(format!("the capture: {error}")))?;
-        self.next[me] = self.next[me].wrapping_add(u32::try_from(frame.len()).unwrap_or(0));
-        Ok(packet)
+    fn open(&mut self) -> Connection {
+        let port = self.next_port;
+        self.next_port = port.checked_add(1).unwrap_or(FIRST_PORT);
+        Connection { port, next: [1, 1] }
     }
+}
+
+fn packet(connection: &mut Connection, message: &V2gMessage) -> Result<Vec<u8>, Failure> {
+    let vehicle = (VEHICLE.0, VEHICLE.1, connection.port);
+    let (from, to) = if message.by_vehicle { (vehicle, STATION) } else { (STATION, vehicle) };
+    let (me, other) = (usize::from(message.by_vehicle), usize::from(!message.by_vehicle));
+    let payload = &message.payload[..message.payload.len().min(PAYLOAD_MAX)];
+    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    let mut frame = Vec::with_capacity(HEADER + payload.len());
+    frame.extend([0x01, 0xfe]);
+    frame.extend(message.payload_type.to_be_bytes());
+    frame.extend(length.to_be_bytes());
+    frame.extend(payload);
+    let builder = PacketBuilder::ethernet2(from.0, to.0)
+        .ipv6(from.1, to.1, HOP_LIMIT)
+        .tcp(from.2, to.2, connection.next[me], WINDOW)
+        .ack(connection.next[other])
+        .psh();
+    let mut packet = Vec::with_capacity(builder.size(frame.len()));
+    builder.write(&mut packet, &frame).map_err(|error| Failure::Other(format!("the capture: {error}")))?;
+    connection.next[me] = connection.next[me].wrapping_add(u32::try_from(frame.len()).unwrap_or(0));
+    Ok(packet)
 }
 
 #[cfg(test)]
@@ -102,7 +126,7 @@ mod tests {
         let path = folder.path().join("talk.pcap");
         let mut capture = Capture::create(&path).unwrap();
         for message in [message(true, b"abc"), message(false, b"de"), message(true, b"f")] {
-            capture.add(&message).unwrap();
+            capture.add(1, &message).unwrap();
         }
         drop(capture);
         let mut reader = PcapReader::new(File::open(&path).unwrap()).unwrap();
@@ -120,5 +144,32 @@ mod tests {
         }
         assert_eq!(streams[1], b"\x01\xfe\x80\x01\0\0\0\x03abc\x01\xfe\x80\x01\0\0\0\x01f");
         assert_eq!(streams[0], b"\x01\xfe\x80\x01\0\0\0\x02de");
+    }
+
+    #[test]
+    fn each_conversation_at_each_evse_is_a_connection_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("talks.pcap");
+        let mut capture = Capture::create(&path).unwrap();
+        let handshake = V2gMessage { name: HANDSHAKE.to_owned(), ..message(true, b"hello") };
+        for (evse, message) in [
+            (1, &handshake),
+            (2, &handshake),
+            (1, &message(false, b"yes")),
+            (2, &message(true, b"more")),
+            (1, &handshake),
+        ] {
+            capture.add(evse, message).unwrap();
+        }
+        drop(capture);
+        let mut reader = PcapReader::new(File::open(&path).unwrap()).unwrap();
+        let mut seen = Vec::new();
+        while let Some(packet) = reader.next_packet() {
+            let packet = packet.unwrap();
+            let sliced = SlicedPacket::from_ethernet(&packet.data).unwrap();
+            let Some(TransportSlice::Tcp(tcp)) = sliced.transport else { panic!("no TCP") };
+            seen.push((tcp.source_port().max(tcp.destination_port()), tcp.sequence_number()));
+        }
+        assert_eq!(seen, [(50_000, 1), (50_001, 1), (50_000, 1), (50_001, 14), (50_002, 1)]);
     }
 }

@@ -21,7 +21,7 @@ pub(crate) async fn run(connection: &Connection, command: Sessions, json: bool) 
         }
         Sessions::Show { id, v2g, pcap } => {
             let (transaction, events) = station.transaction(id).await?;
-            if v2g {
+            if v2g || pcap.is_some() {
                 v2g::of_transaction(connection, &transaction, pcap.as_deref(), json).await?;
             } else if json {
                 print_json(&serde_json::json!({ "transaction": transaction, "events": events }))?;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use futures_util::stream::select_all;
 use serde::Serialize;
 use voltry_bus::{Transaction, V2gConversation, V2gLog1Proxy, V2gMessage};
 use zbus::Connection;
@@ -36,7 +37,11 @@ pub(crate) async fn run(connection: &Connection, command: V2g, json: bool) -> Re
                     "EVSE {evse} remembers {kept} conversations; there is no number {number}"
                 ))
             })?;
-            show(&log, chosen, pcap.as_deref(), json).await?;
+            let messages = log.read(chosen.began).await?;
+            match pcap {
+                Some(path) => write(&path, &[(evse, messages)])?,
+                None => show(chosen, &messages, json)?,
+            }
         }
         V2g::Follow { evse, pcap } => follow(connection, evse, pcap.as_deref(), json).await?,
     }
@@ -53,22 +58,36 @@ pub(crate) async fn of_transaction(
     let log = log_of(connection, transaction.evse).await?;
     let end = if transaction.state == "open" { i64::MAX } else { transaction.ended };
     let within = transaction.started.saturating_sub(BEFORE_MICROS)..=end;
-    let conversations = log.conversations().await?;
-    // The one that led to the transaction, and those that followed within it.
-    let first = conversations.iter().rposition(|one| one.began <= transaction.started).unwrap_or(0);
-    let mut chosen = conversations[first.min(conversations.len())..]
-        .iter()
-        .filter(|one| within.contains(&one.began))
-        .peekable();
-    if chosen.peek().is_none() {
+    let mut chosen = Vec::new();
+    for conversation in log.conversations().await?.into_iter().filter(|one| within.contains(&one.began)) {
+        let messages = log.read(conversation.began).await?;
+        // One that had ended by then led to another transaction, or to none.
+        let goes_on = messages.last().is_some_and(|last| last.time >= transaction.started);
+        if conversation.began >= transaction.started || conversation.ended.is_empty() || goes_on {
+            chosen.push((conversation, messages));
+        }
+    }
+    if chosen.is_empty() {
         return Err(Failure::Refused(format!(
             "EVSE {} remembers no conversation of that transaction: it keeps the newest 16",
             transaction.evse
         )));
     }
-    for conversation in chosen {
-        show(&log, conversation, pcap, json).await?;
+    if let Some(path) = pcap {
+        let said: Vec<_> = chosen.into_iter().map(|(_, messages)| (transaction.evse, messages)).collect();
+        return write(path, &said);
     }
+    chosen.iter().try_for_each(|(conversation, messages)| show(conversation, messages, json))
+}
+
+/// Writes what was said at EVSEs into a capture.
+fn write(path: &Path, said: &[(u32, Vec<V2gMessage>)]) -> Result<(), Failure> {
+    let mut capture = Capture::create(path)?;
+    for (evse, messages) in said {
+        messages.iter().try_for_each(|message| capture.add(*evse, message))?;
+    }
+    let count: usize = said.iter().map(|(_, messages)| messages.len()).sum();
+    eprintln!("{count} messages in {}", path.display());
     Ok(())
 }
 
@@ -109,28 +128,14 @@ async fn list(connection: &Connection, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn show(
-    log: &V2gLog1Proxy<'_>,
-    conversation: &V2gConversation,
-    pcap: Option<&Path>,
-    json: bool,
-) -> Result<(), Failure> {
-    let messages = log.read(conversation.began).await?;
-    if let Some(path) = pcap {
-        let mut capture = Capture::create(path)?;
-        for message in &messages {
-            capture.add(message)?;
-        }
-        eprintln!("{} messages in {}", messages.len(), path.display());
-        return Ok(());
-    }
+fn show(conversation: &V2gConversation, messages: &[V2gMessage], json: bool) -> Result<(), Failure> {
     if json {
         return print_json(&serde_json::json!({ "conversation": conversation, "messages": messages }));
     }
     let protocol =
         if conversation.protocol.is_empty() { "no protocol agreed" } else { &conversation.protocol };
     println!("{}, {protocol}", time(conversation.began));
-    messages.iter().for_each(print);
+    messages.iter().for_each(|message| print("", message));
     if conversation.left_out > 0 {
         println!("({} messages between the first and the newest were not kept)", conversation.left_out);
     }
@@ -140,38 +145,66 @@ async fn show(
     Ok(())
 }
 
-fn print(message: &V2gMessage) {
+/// `evse` names the EVSE, where there are several.
+fn print(evse: &str, message: &V2gMessage) {
     let who = if message.by_vehicle { "vehicle ▶" } else { "◀ station" };
-    println!("{}  {who}  {}  {}", clock_time(message.time), message.name, message.text);
+    println!("{evse}{}  {who}  {}  {}", clock_time(message.time), message.name, message.text);
 }
 
-async fn follow(connection: &Connection, evse: u32, pcap: Option<&Path>, json: bool) -> Result<(), Failure> {
-    let log = log_of(connection, evse).await?;
-    let mut messages = log.receive_message().await?;
+#[derive(Serialize)]
+struct Followed<'a> {
+    evse: u32,
+    #[serde(flatten)]
+    message: &'a V2gMessage,
+}
+
+async fn follow(
+    connection: &Connection,
+    evse: Option<u32>,
+    pcap: Option<&Path>,
+    json: bool,
+) -> Result<(), Failure> {
+    let logs = match evse {
+        Some(evse) => vec![(evse, log_of(connection, evse).await?)],
+        None => logs(connection)
+            .await?
+            .into_iter()
+            .filter_map(|(name, log)| Some((name.parse().ok()?, log)))
+            .collect(),
+    };
+    let mut streams = Vec::new();
+    for (evse, log) in &logs {
+        streams.push(log.receive_message().await?.map(move |signal| (*evse, signal)));
+    }
+    let mut messages = select_all(streams);
     let mut capture = pcap.map(Capture::create).transpose()?;
     let mut again = tokio::time::interval(FOLLOW_AGAIN);
     if !json {
-        eprintln!("following EVSE {evse} until Ctrl-C");
+        let all: Vec<_> = logs.iter().map(|(evse, _)| evse.to_string()).collect();
+        eprintln!("following EVSE {} until Ctrl-C", all.join(", "));
     }
     loop {
-        let signal = tokio::select! {
+        let said = tokio::select! {
             _ = again.tick() => {
-                log.follow(FOLLOW_SECONDS).await?;
+                for (_, log) in &logs {
+                    log.follow(FOLLOW_SECONDS).await?;
+                }
                 continue;
             }
-            signal = messages.next() => signal,
+            said = messages.next() => said,
         };
-        let Some(signal) = signal else {
+        let Some((evse, signal)) = said else {
             return Err(Failure::Unreachable("the bus is gone".to_owned()));
         };
         let message = signal.args()?.message().clone();
         if let Some(capture) = &mut capture {
-            capture.add(&message)?;
+            capture.add(evse, &message)?;
         }
         if json {
-            print_json(&message)?;
+            print_json(&Followed { evse, message: &message })?;
         } else {
-            print(&message);
+            let name = if logs.len() > 1 { format!("EVSE {evse}  ") } else { String::new() };
+            print(&name, &message);
         }
         // Whoever reads through a pipe sees each message when it comes.
         let _ = std::io::stdout().flush();
