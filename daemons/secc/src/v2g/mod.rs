@@ -13,6 +13,7 @@ mod contract;
 mod din;
 mod iso2;
 mod iso20;
+mod legible;
 mod lenient;
 mod physical;
 pub mod sdp;
@@ -397,12 +398,7 @@ fn decode_whole(
 pub fn describe(said: &Said) -> (String, String) {
     let payload_type = PayloadType::from_u16(said.payload_type);
     match decode(said.protocol.map(generation), payload_type, &said.payload) {
-        Ok((message, _)) => {
-            let content = content(&message);
-            // The types around it say the name again.
-            let fields = content.find('{').map_or("", |start| content[start..].trim_end_matches(')'));
-            (message.name().to_owned(), fields.to_owned())
-        }
+        Ok((message, _)) => (message.name().to_owned(), legible::legible(&content(&message))),
         Err(error) => (String::new(), format!("undecodable: {error}")),
     }
 }
