@@ -99,6 +99,11 @@ class Station16(ChargePoint16):
         await self.book.note("FirmwareStatusNotification", message)
         return result16.FirmwareStatusNotification()
 
+    @on("SignedFirmwareStatusNotification")
+    async def on_signed_firmware(self, **message):
+        await self.book.note("SignedFirmwareStatusNotification", message)
+        return result16.SignedFirmwareStatusNotification()
+
     @on("DiagnosticsStatusNotification")
     async def on_diagnostics(self, **message):
         await self.book.note("DiagnosticsStatusNotification", message)

@@ -1,13 +1,19 @@
-"""Logs from the simulated station, with PyPI `ocpp` as its CSMS and a file server beside it."""
+"""Logs from the simulated station and firmware to it, with PyPI `ocpp` as its CSMS and a file server beside it."""
 
+import base64
 import gzip
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from conftest import play
-from csms import csms_of
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from csms import csms_of, now
 from file_server import file_server
 from station import station_of
-from test_ocpp import VERSIONS, starts, states, stops, topology
+from test_ocpp import VERSIONS, register_now, starts, states, stops, topology, until_counted
 
 
 def statuses(book, *actions):
@@ -85,3 +91,105 @@ def test_logs_are_uploaded_tried_again_and_hold_no_id(version, tmp_path):
                     assert server.requests[-1][0] == "/diagnostics"
 
     play(scenario(), 120)
+
+
+class Maker:
+    """Who makes firmware: a root, and a signer with an RSA key."""
+
+    def __init__(self):
+        self.root_key, self.key = (rsa.generate_private_key(65537, 2048) for _ in range(2))
+        self.root = self.certificate("Maker's root", self.root_key, "Maker's root", self.root_key, True)
+        self.signer = self.certificate("Signer", self.key, "Maker's root", self.root_key, False)
+
+    @staticmethod
+    def certificate(name, key, issuer, issuer_key, authority):
+        named = lambda text: x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+        today = datetime.now(UTC)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(named(name))
+            .issuer_name(named(issuer))
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(today - timedelta(days=1))
+            .not_valid_after(today + timedelta(days=1))
+            .add_extension(x509.BasicConstraints(authority, None), True)
+        )
+        if not authority:
+            builder = builder.add_extension(
+                x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), False
+            )
+        certificate = builder.sign(issuer_key, hashes.SHA256())
+        return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+    def sign(self, image, pss=True):
+        pss_padding = padding.PSS(padding.MGF1(hashes.SHA256()), 32)
+        scheme = pss_padding if pss else padding.PKCS1v15()
+        return base64.b64encode(self.key.sign(image, scheme, hashes.SHA256())).decode()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_firmware_is_verified_and_installed_when_nobody_charges(version, tmp_path):
+    maker, stranger = Maker(), Maker()
+    (tmp_path / "state/voltry.d").mkdir(parents=True)
+    (tmp_path / "maker.pem").write_text(maker.root)
+    (tmp_path / "state/voltry.d/maker.toml").write_text(
+        f'[ocpp]\nmanufacturer_root_certificates = "{tmp_path}/maker.pem"\n'
+    )
+    told = "SignedFirmwareStatusNotification" if version == "1.6" else "FirmwareStatusNotification"
+
+    async def scenario():
+        with file_server() as server:
+            async with csms_of(version) as csms, station_of(tmp_path, topology(csms)) as station:
+                book = csms.book
+                await book.until(lambda book: "Available" in states(book, 1))
+                image = b"voltry-sim firmware 2.0\n" + bytes(300_000)
+                server.files["/2.0"], server.files["/3.0"] = image, b"voltry-sim firmware 3.0 live"
+
+                async def update(number, path, signature=None, signer=maker.signer):
+                    firmware = {"location": server.url + path, "retrieve_date_time": now()}
+                    if signature:
+                        firmware |= {"signing_certificate": signer, "signature": signature}
+                    action = "SignedUpdateFirmware" if version == "1.6" else "UpdateFirmware"
+                    return (await csms.ask(action, request_id=number, firmware=firmware, retries=1)).status
+
+                assert await update(1, "/2.0", stranger.sign(image), stranger.signer) == "InvalidCertificate"
+                assert await update(2, "/nowhere", maker.sign(image)) == "Accepted"
+                await until_status(book, told, (2, "Downloading"), (2, "DownloadFailed"))
+                assert await update(3, "/2.0", maker.sign(image + b"!")) == "Accepted"
+                await until_status(book, told, (3, "Downloading"), (3, "Downloaded"), (3, "InvalidSignature"))
+
+                await station.say("swipe 04A1B2C3 1")
+                await station.say("plug 1")
+                await book.until(starts)
+                assert await update(4, "/2.0", maker.sign(image)) == "Accepted"
+                verified = [(4, word) for word in ("Downloading", "Downloaded", "SignatureVerified")]
+                await until_status(book, told, *verified, (4, "InstallScheduled"))
+                await until_counted(station, await register_now(station) + 5)
+                assert statuses(book, told)[-1] == (4, "InstallScheduled"), "somebody charges"
+                await station.say("unplug 1")
+                rebooting = [(4, "InstallScheduled"), (4, "Installing"), (4, "InstallRebooting")]
+                await until_status(book, told, *rebooting, (4, "Installed"))
+                assert len(starts(book)) == len(stops(book)) == 1
+                boot = book.of("BootNotification")[-1]
+                if version == "1.6":
+                    assert boot["firmware_version"] == "2.0"
+                else:
+                    assert (boot["charging_station"]["firmware_version"], boot["reason"]) == (
+                        "2.0",
+                        "FirmwareUpdate",
+                    )
+                assert "Unavailable" in states(book, 1)
+                await book.until(lambda book: states(book, 1)[-1] == "Available")
+                if version == "1.6":
+                    location = f"{server.url}/3.0"
+                    await csms.ask("UpdateFirmware", location=location, retrieve_date=now())
+                    number = None
+                else:
+                    assert await update(5, "/3.0") == "Accepted"
+                    number = 5
+                words = ("Downloading", "Downloaded", "Installing", "Installed")
+                await until_status(book, "FirmwareStatusNotification", *((number, word) for word in words))
+                await book.until(lambda book: states(book, 1)[-1] == "Available")
+
+    play(scenario(), 150)

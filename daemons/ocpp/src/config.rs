@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+use voltry_service::config::Binding;
 use voltry_service::{Config, ConfigError, Problem, Provision};
 
 pub use amperes::{AmpereSettings, AmperesOf};
@@ -19,7 +20,7 @@ use crate::connection::redial::{RedialTimes, Slot};
 use crate::connection::{Encoding, Password, Profile, Proxy, Target, Times};
 use crate::model;
 use crate::networks::{Network, Way};
-use crate::transfer::Place;
+use crate::transfer::{MakerRoots, Place};
 
 /// The longest identity of OCPP 2.0.1 (part 4, 3.1.1).
 const IDENTITY_MAX: usize = 48;
@@ -58,6 +59,13 @@ pub struct Settings {
     /// PEM file of the roots that the certificate of a file server over HTTPS may lead to.
     #[serde(default = "default_file_roots")]
     pub file_root_certificates: PathBuf,
+    /// PEM file of the roots that the certificate of a firmware's signer may lead to, besides those that
+    /// the CSMS installs.
+    #[serde(default)]
+    pub manufacturer_root_certificates: Option<PathBuf>,
+    /// Who installs firmware.
+    #[serde(default = "default_installer")]
+    pub update: Binding,
     /// The proxy through which file servers are reached, `http://…`.
     #[serde(default)]
     pub file_proxy: Option<String>,
@@ -95,6 +103,10 @@ fn default_database() -> PathBuf {
 
 fn default_file_roots() -> PathBuf {
     PathBuf::from("/etc/ssl/certs/ca-certificates.crt")
+}
+
+fn default_installer() -> Binding {
+    Binding::new(voltry_bus::names::UPDATE, voltry_bus::names::UPDATE_PATH).expect("names of ours are names")
 }
 
 fn default_maker() -> String {
@@ -135,7 +147,11 @@ impl Settings {
         let folder = self.database.parent().unwrap_or_else(|| Path::new(".")).to_owned();
         // Checked when the configuration was read.
         let proxy = self.file_proxy.as_deref().and_then(|url| Proxy::new(url).ok());
-        Place { folder, roots: self.file_root_certificates.clone(), proxy }
+        let maker = MakerRoots {
+            file: self.manufacturer_root_certificates.clone(),
+            installed: folder.join("certificates/manufacturer"),
+        };
+        Place { folder, roots: self.file_root_certificates.clone(), maker, proxy }
     }
 
     /// The times of the connection.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::certificates::{self, Own, Request};
 use crate::config::Version;
-use crate::files::LogStatus;
+use crate::files::{FirmwareStatus, LogStatus};
 use crate::messages::{Checked, Refusal, decode};
 use crate::rpc::ErrorCode;
 use crate::security::Entry;
@@ -272,6 +272,16 @@ pub fn log_status(
     status: LogStatus,
 ) -> Option<(&'static str, Value)> {
     by_version!(version, log_status(request, status))
+}
+
+/// How the update of the firmware stands; `None`: the version has no word for it.
+#[must_use]
+pub fn firmware_status(
+    version: Version,
+    request: Option<i64>,
+    status: FirmwareStatus,
+) -> Option<(&'static str, Value)> {
+    by_version!(version, firmware_status(request, status))
 }
 
 /// Takes a CALL of the CSMS.

@@ -30,8 +30,8 @@ use crate::station::{Station, ocpp_kind};
 use crate::store::Store;
 use crate::time::Now;
 use crate::transactions::Token;
-use crate::transfer::{self, Place, Snapshot};
-use crate::uplink::{Action, Input, Known, Networks, Registration, Uplink};
+use crate::transfer::{self, Installer, Place, Snapshot};
+use crate::uplink::{Action, Command, Input, Known, Networks, Registration, Uplink};
 
 /// Inputs, events, orders that may wait.
 const WAITING: usize = 64;
@@ -42,6 +42,10 @@ const EARLIEST: i64 = 1_767_225_600_000_000; // 2026-01-01
 /// Where systemd-timesyncd runs, and what it makes there once the clock is right.
 const TIMESYNC: &str = "/run/systemd/timesync";
 const SYNCHRONIZED: &str = "/run/systemd/timesync/synchronized";
+
+/// How long whoever installs firmware may take to be there after a restart for an update.
+const AFTER_UPDATE: Duration = Duration::from_secs(20);
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Why the shell ended.
 pub(crate) enum End {
@@ -83,8 +87,13 @@ struct Shell {
     slot: Slot,
     said: Said,
     place: Place,
+    installer: Installer,
+    /// The version of the firmware that runs.
+    firmware: String,
     /// What carries a log: one at a time.
     uploading: JoinSet<()>,
+    /// What updates the firmware: likewise.
+    updating: JoinSet<()>,
 }
 
 /// Runs the uplink until the daemon is to end, or the station is reset.
@@ -126,8 +135,10 @@ pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<
     // Not among the parts: it ends by itself when nobody orders any more, and tells the CSMS so.
     let mut connecting = tokio::spawn(connection.run());
 
+    let installer = Installer::new(daemon.connection(), &settings.update).await?;
+    let firmware = firmware(&installer, store.files()?.is_restarting()).await;
     let mut shell = Shell {
-        uplink: uplink(&store, settings, version, &station, &folder).await?,
+        uplink: uplink(&store, settings, version, &firmware, &station, &folder).await?,
         version,
         store,
         settings: settings.clone(),
@@ -148,9 +159,12 @@ pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<
         slot: LAST_GOOD,
         said: Said::default(),
         place: settings.place(),
+        installer,
+        firmware,
         uploading: JoinSet::new(),
+        updating: JoinSet::new(),
     };
-    for (event, info) in since_last_start(&shell.store, &shell.station).await? {
+    for (event, info) in since_last_start(&shell.store, &shell.station, &shell.firmware).await? {
         shell.step(Input::Security(event, info)).await?;
     }
     daemon.ready();
@@ -172,6 +186,7 @@ pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<
             _ = tick.tick() => shell.publish(),
             Some(_) = shell.tasks.join_next() => {}
             Some(_) = shell.uploading.join_next() => {}
+            Some(_) = shell.updating.join_next() => {}
             ended = &mut connecting => {
                 ended.context("the connection panicked")?;
                 anyhow::bail!("the connection ended");
@@ -191,10 +206,28 @@ pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<
     Ok(end)
 }
 
+/// The version of the firmware that runs: the image's, or where nobody knows of one, ours.
+async fn firmware(installer: &Installer, restarting: bool) -> String {
+    let patience = if restarting { AFTER_UPDATE } else { Duration::from_secs(1) };
+    let asked = async {
+        loop {
+            match installer.version().await {
+                Some(version) => return version,
+                // The CSMS is to hear of the version that was installed, not of the one before.
+                None if restarting => tokio::time::sleep(ASK_AGAIN).await,
+                None => return env!("CARGO_PKG_VERSION").to_owned(),
+            }
+        }
+    };
+    let version = tokio::time::timeout(patience, asked).await;
+    version.unwrap_or_else(|_| env!("CARGO_PKG_VERSION").to_owned())
+}
+
 async fn uplink(
     store: &Store,
     settings: &Settings,
     version: Version,
+    firmware: &str,
     station: &Station,
     folder: &Folder,
 ) -> anyhow::Result<Uplink> {
@@ -232,7 +265,7 @@ async fn uplink(
     variables.make(name::VENDOR, settings.vendor.clone());
     variables.make(name::MODEL, settings.model.clone());
     variables.make(name::SERIAL, settings.serial_number.clone());
-    variables.make(name::FIRMWARE, env!("CARGO_PKG_VERSION"));
+    variables.make(name::FIRMWARE, firmware.to_owned());
     variables.make(name::IDENTITY, settings.identity.clone());
     let slots: Vec<String> = settings.networks().keys().map(ToString::to_string).collect();
     variables.make(name::NETWORK_PRIORITY, slots.join(","));
@@ -263,7 +296,11 @@ async fn uplink(
 }
 
 /// What concerns security and happened while this daemon did not run.
-async fn since_last_start(store: &Store, station: &Station) -> anyhow::Result<Vec<(SecurityEvent, String)>> {
+async fn since_last_start(
+    store: &Store,
+    station: &Station,
+    firmware: &str,
+) -> anyhow::Result<Vec<(SecurityEvent, String)>> {
     let mut events = Vec::new();
     let mut differs = |key: &str, value: &str, event| -> anyhow::Result<()> {
         let last = store.kept(key)?;
@@ -277,7 +314,7 @@ async fn since_last_start(store: &Store, station: &Station) -> anyhow::Result<Ve
         Ok(())
     };
     let boot = differs("boot", station.boot(), SecurityEvent::StartupOfTheDevice);
-    boot.and_then(|()| differs("firmware", env!("CARGO_PKG_VERSION"), SecurityEvent::FirmwareUpdated))?;
+    boot.and_then(|()| differs("firmware", firmware, SecurityEvent::FirmwareUpdated))?;
     for (event, info) in &mut events {
         if *event == SecurityEvent::StartupOfTheDevice {
             *info = format!("voltry {}", env!("CARGO_PKG_VERSION"));
@@ -363,7 +400,8 @@ impl Shell {
                 if version != self.version {
                     self.version = version;
                     let (store, settings) = (&self.store, &self.settings);
-                    self.uplink = uplink(store, settings, version, &self.station, &self.folder).await?;
+                    self.uplink =
+                        uplink(store, settings, version, &self.firmware, &self.station, &self.folder).await?;
                     let station = self.station.clone();
                     self.tasks.spawn(async move { station.look_again().await });
                 }
@@ -500,6 +538,16 @@ impl Shell {
                     None => Ok(()),
                 }
             }
+            Action::Command { ticket, command: Command::CheckUpdate { certificate, at } } => {
+                let (place, installer) = (self.place.clone(), self.installer.clone());
+                let inputs = self.inputs.clone();
+                self.tasks.spawn(async move {
+                    let outcome = transfer::check_update(place, installer, certificate, at).await;
+                    // The daemon is ending if nobody listens.
+                    let _ = inputs.send(Input::Done { ticket, outcome }).await;
+                });
+                Ok(())
+            }
             Action::Command { ticket, command } => {
                 let station = self.station.clone();
                 self.tasks.spawn(station.command(ticket, command));
@@ -556,6 +604,19 @@ impl Shell {
                     let result = transfer::upload(place, upload, snapshot, Some(station)).await;
                     // The daemon is ending if nobody listens.
                     let _ = inputs.send(Input::Files(News::Uploaded { attempt, result })).await;
+                });
+            }
+            Order::Download { .. }
+            | Order::Verify { .. }
+            | Order::Install { .. }
+            | Order::AskVersion { .. }
+            | Order::Restart => {
+                let installer = self.installer.clone();
+                self.updating.abort_all();
+                self.updating.spawn(async move {
+                    if let Some((number, progress)) = transfer::update(place, installer, order).await {
+                        let _ = inputs.send(Input::Files(News::Firmware { number, progress })).await;
+                    }
                 });
             }
         }

@@ -303,6 +303,8 @@ impl Station {
             Command::Starve { evse, transaction, starved } => {
                 self.starve(evse, transaction, starved).await.map(|()| Outcome::Done)
             }
+            // The shell's own.
+            Command::CheckUpdate { .. } => Ok(Outcome::NotSupported),
             Command::Set { setting, value } => {
                 if let Err(error) = self.settings.write(setting, &value).await {
                     warn!(setting, value, %error, "the station does not take a setting");

@@ -160,7 +160,15 @@ impl Input {
 
     /// Obeys until the end.
     pub async fn obey(&mut self, station: &mut Station) {
-        while let Some(text) = self.next().await {
+        loop {
+            let text = tokio::select! {
+                text = self.next() => text,
+                () = station.restart_wanted() => {
+                    println!("restart {}", station.obey(Line::PowerCut).await);
+                    continue;
+                }
+            };
+            let Some(text) = text else { return };
             if text.trim().is_empty() {
                 continue;
             }

@@ -26,11 +26,15 @@ pub const POWER: &str = "org.voltry.Power1";
 pub const BOARD: &str = "org.voltry.Board1";
 /// The bus name of `voltry-ocpp`.
 pub const OCPP: &str = "org.voltry.Ocpp1";
+/// The bus name of whoever installs firmware, unless configured otherwise.
+pub const UPDATE: &str = "org.voltry.Update1";
 /// The bus name of `voltry-sim`.
 pub const SIM: &str = "org.voltry.Sim1";
 
 /// The object of the uplink to the back end.
 pub const CSMS_PATH: &str = "/org/voltry/csms";
+/// The object of whoever installs firmware, unless configured otherwise.
+pub const UPDATE_PATH: &str = "/org/voltry/update";
 /// The object of the station.
 pub const STATION_PATH: &str = "/org/voltry/station";
 /// The object of the simulator.

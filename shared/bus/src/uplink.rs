@@ -34,6 +34,20 @@ words! {
 }
 
 words! {
+    /// How the installation of a firmware ended.
+    UpdateOutcome {
+        /// The new version runs.
+        Installed = "installed",
+        /// It runs after a restart.
+        RestartNeeded = "restart-needed",
+        /// The bundle is damaged, or signed by nobody that is believed.
+        Invalid = "invalid",
+        /// Anything else; the old version runs on.
+        Failed = "failed",
+    }
+}
+
+words! {
     /// Why a transaction ended (OCPP 2.0.1 ReasonEnumType, and what OCPP 1.6 has besides).
     EndReason {
         /// It has not.

@@ -1,6 +1,8 @@
 //! What the CSMS wants carried between it and the station: logs upwards, firmware downwards. Pure;
 //! [`crate::transfer`] carries.
 
+mod closing;
+mod firmware;
 mod log_upload;
 
 use std::collections::VecDeque;
@@ -10,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use voltry_units::Timestamp;
 
+pub use closing::{Closing, InService};
+pub use firmware::{Firmware, FirmwareStatus, Progress, Signature, Update, World};
 pub use log_upload::{Failure, Log, LogStatus, LogUpload, Upload};
 
 /// Attempts of a transfer where the CSMS does not say.
@@ -91,6 +95,10 @@ impl<S: PartialEq> Untold<S> {
 pub struct Files {
     /// Of a log.
     pub log: LogUpload,
+    /// Of firmware.
+    pub firmware: Firmware,
+    /// What is out of service for it.
+    pub closing: Closing,
 }
 
 /// What must outlive the machine.
@@ -99,6 +107,20 @@ pub struct Kept {
     /// Of the log's upload.
     #[serde(default)]
     pub log: log_upload::Kept,
+    /// Of the firmware's update.
+    #[serde(default)]
+    pub firmware: firmware::Kept,
+    /// The EVSEs that it took out of service.
+    #[serde(default)]
+    pub closing: closing::Kept,
+}
+
+impl Kept {
+    /// Whether the machine is starting anew for an update.
+    #[must_use]
+    pub const fn is_restarting(&self) -> bool {
+        self.firmware.is_restarting()
+    }
 }
 
 /// What has to be carried.
@@ -111,6 +133,32 @@ pub enum Order {
         /// What, and where to.
         upload: Upload,
     },
+    /// Download a firmware, instead of whatever is being downloaded or verified; then [`News::Firmware`].
+    Download {
+        /// Its number.
+        number: u64,
+        /// From where.
+        url: String,
+    },
+    /// Verify the signature of what was downloaded; then [`News::Firmware`].
+    Verify {
+        /// Its number.
+        number: u64,
+        /// Who vouches for it.
+        signature: Signature,
+    },
+    /// Install what was downloaded; then [`News::Firmware`].
+    Install {
+        /// Its number.
+        number: u64,
+    },
+    /// Ask which version runs, and whether a restart is due; then [`News::Firmware`].
+    AskVersion {
+        /// Its number.
+        number: u64,
+    },
+    /// Start the machine anew.
+    Restart,
 }
 
 /// What came of it.
@@ -123,37 +171,57 @@ pub enum News {
         /// How.
         result: Result<(), Failure>,
     },
+    /// A stage of an update ended.
+    Firmware {
+        /// Its number.
+        number: u64,
+        /// How.
+        progress: Progress,
+    },
 }
 
 impl Files {
     /// As the store has kept them.
     #[must_use]
     pub fn new(kept: Kept) -> Self {
-        Self { log: LogUpload::new(kept.log) }
+        Self {
+            log: LogUpload::new(kept.log),
+            firmware: Firmware::new(kept.firmware),
+            closing: Closing::new(kept.closing),
+        }
     }
 
     /// What must outlive the machine.
     #[must_use]
     pub fn kept(&self) -> Kept {
-        Kept { log: self.log.kept().clone() }
+        Kept {
+            log: self.log.kept().clone(),
+            firmware: self.firmware.kept().clone(),
+            closing: self.closing.kept().clone(),
+        }
     }
 
     /// What is to be done now.
     #[must_use]
-    pub fn step(&mut self, now: Timestamp) -> Vec<Order> {
-        self.log.step(now).into_iter().collect()
+    pub fn step(&mut self, world: World) -> Vec<Order> {
+        self.log.step(world.at).into_iter().chain(self.firmware.step(world)).collect()
     }
 
     /// When [`Self::step`] is due.
     #[must_use]
     pub fn due(&self) -> Option<Timestamp> {
-        self.log.due()
+        [self.log.due(), self.firmware.due(), self.closing.due()].into_iter().flatten().min()
     }
 
-    /// What came of an order.
-    pub fn hear(&mut self, now: Timestamp, news: &News) {
+    /// What came of an order, and what is to be done at once.
+    #[must_use]
+    pub fn hear(&mut self, now: Timestamp, news: &News) -> Option<Order> {
         match news {
-            News::Uploaded { attempt, result } => self.log.ended(now, *attempt, *result),
+            News::Uploaded { attempt, result } => {
+                self.log.ended(now, *attempt, *result);
+                None
+            }
+            News::Firmware { number, progress } => self.firmware.hear(now, *number, progress),
         }
     }
 }

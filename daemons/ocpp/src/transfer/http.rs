@@ -1,7 +1,5 @@
 //! Files over HTTP: one request a connection, of a file never more than a piece in memory.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "downloads are for firmware"))]
-
 use std::io;
 use std::path::Path;
 use std::time::Duration;

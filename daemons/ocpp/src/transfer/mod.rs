@@ -2,8 +2,10 @@
 
 mod collect;
 mod http;
+mod install;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use std::path::{Path, PathBuf};
 
@@ -12,12 +14,15 @@ use tracing::warn;
 use url::Url;
 
 use crate::connection::Proxy;
-use crate::files::{Failure, Upload};
+use crate::files::{Failure, Order, Progress, Upload};
 use crate::station::Station;
+use crate::uplink::Outcome;
 
 pub(crate) use collect::Snapshot;
 use collect::Span;
 use http::HttpError;
+pub(crate) use install::Installer;
+pub(crate) use verify::MakerRoots;
 
 /// Where files are made, and whom file servers must be known by.
 #[derive(Debug, Clone)]
@@ -26,8 +31,91 @@ pub(crate) struct Place {
     pub(crate) folder: PathBuf,
     /// PEM file of the roots that a file server's certificate may lead to.
     pub(crate) roots: PathBuf,
-    /// Through whom they are reached.
+    /// The roots of whoever makes the firmware.
+    pub(crate) maker: MakerRoots,
+    /// Through whom file servers are reached.
     pub(crate) proxy: Option<Proxy>,
+}
+
+/// The largest firmware, bytes.
+const FIRMWARE_MAX: u64 = 4 << 30;
+
+impl Place {
+    /// What was downloaded.
+    pub(crate) fn firmware(&self) -> PathBuf {
+        self.folder.join("firmware.bundle")
+    }
+}
+
+/// Whether a firmware could be installed that is signed by this certificate (PEM), at this time,
+/// microseconds of Unix time.
+pub(crate) async fn check_update(
+    place: Place,
+    installer: Installer,
+    certificate: Option<String>,
+    at: i64,
+) -> Outcome {
+    if installer.version().await.is_none() {
+        return Outcome::NotSupported;
+    }
+    let Some(certificate) = certificate else { return Outcome::Done };
+    let checked =
+        tokio::task::spawn_blocking(move || verify::check_signer(&certificate, &place.maker, at)).await;
+    match checked {
+        Ok(Ok(())) => Outcome::Done,
+        Ok(Err(why)) => Outcome::Refused(why),
+        Err(error) => Outcome::Refused(error.to_string()),
+    }
+}
+
+/// Does what is ordered for a firmware.
+pub(crate) async fn update(place: Place, installer: Installer, order: Order) -> Option<(u64, Progress)> {
+    match order {
+        Order::Download { number, url } => Some((number, Progress::Downloaded(download(&place, &url).await))),
+        Order::Verify { number, signature } => {
+            let file = place.firmware();
+            let checked = tokio::task::spawn_blocking(move || {
+                verify::check_file(&file, &signature.certificate, &signature.signature)
+            });
+            let verified = checked.await.map_err(|error| error.to_string()).and_then(|checked| checked);
+            let verified = verified.map_err(|why| warn!(why, "the firmware is not its signer's"));
+            if verified.is_err() {
+                remove(&place.firmware()).await;
+            }
+            Some((number, Progress::Verified(verified)))
+        }
+        Order::Install { number } => {
+            let version = installer.version().await.unwrap_or_default();
+            let outcome = installer.install(&place.firmware()).await;
+            remove(&place.firmware()).await;
+            Some((number, Progress::Installed { outcome, version }))
+        }
+        Order::AskVersion { number } => Some((number, Progress::Runs(installer.runs().await))),
+        Order::Restart => {
+            installer.restart().await;
+            None
+        }
+        Order::Upload { .. } => None,
+    }
+}
+
+async fn download(place: &Place, url: &str) -> Result<(), ()> {
+    let file = place.firmware();
+    let downloaded = match Url::parse(url) {
+        Ok(url) => http::download(&url, place, &file, FIRMWARE_MAX).await.map_err(TransferError::from),
+        Err(error) => Err(error.into()),
+    };
+    if let Err(error) = downloaded {
+        warn!(%error, "the firmware is not downloaded");
+        remove(&file).await;
+        return Err(());
+    }
+    Ok(())
+}
+
+async fn remove(file: &Path) {
+    // It may not be there.
+    let _ = tokio::fs::remove_file(file).await;
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -60,7 +60,8 @@ async fn read(stream: &mut tokio::net::TcpStream) -> Vec<u8> {
 
 fn place() -> (TempDir, Place) {
     let folder = tempfile::tempdir().unwrap();
-    let place = Place { folder: folder.path().to_owned(), roots: "/nowhere".into(), proxy: None };
+    let maker = MakerRoots { file: None, installed: folder.path().join("none") };
+    let place = Place { folder: folder.path().to_owned(), roots: "/nowhere".into(), maker, proxy: None };
     (folder, place)
 }
 
@@ -174,4 +175,85 @@ async fn a_download_follows_redirections_and_has_a_bound() {
     assert!(matches!(large, Err(HttpError::TooLarge(5))), "{large:?}");
     let short = http::download(&url, &place, &file, 5).await;
     assert!(matches!(short, Err(HttpError::Http(_))), "{short:?}");
+}
+
+/// A root of a maker, and somebody whom it made a signer of firmware, with a key of this kind.
+fn maker(
+    kind: &'static rcgen::SignatureAlgorithm,
+    change: impl FnOnce(&mut rcgen::CertificateParams),
+) -> (String, String, rcgen::KeyPair) {
+    let root_key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let root = params.self_signed(&root_key).unwrap().pem();
+    let issuer = rcgen::Issuer::new(params, root_key);
+    let key = rcgen::KeyPair::generate_for(kind).unwrap();
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::CodeSigning];
+    change(&mut params);
+    let signer = params.signed_by(&key, &issuer).unwrap().pem();
+    (root, signer, key)
+}
+
+/// 2026-05-28.
+const TODAY: i64 = 1_780_000_000_000_000;
+
+#[test]
+fn a_signature_is_the_signers_or_none() {
+    use base64::Engine as _;
+    use rcgen::SigningKey as _;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("image");
+    let image = vec![7; 300_000];
+    std::fs::write(&file, &image).unwrap();
+    for kind in [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384] {
+        let (_, signer, key) = maker(kind, |_| {});
+        let (_, other, _) = maker(kind, |_| {});
+        let signature = base64::prelude::BASE64_STANDARD.encode(key.sign(&image).unwrap());
+        assert_eq!(verify::check_file(&file, &signer, &signature), Ok(()));
+        let (first, rest) = signature.split_at(40);
+        assert_eq!(verify::check_file(&file, &signer, &format!("{first}\r\n{rest}\n")), Ok(()));
+        assert!(verify::check_file(&file, &other, &signature).is_err());
+        std::fs::write(&file, &image[1..]).unwrap();
+        assert!(verify::check_file(&file, &signer, &signature).is_err());
+        std::fs::write(&file, &image).unwrap();
+        assert!(verify::check_file(&file, &signer, "no base64").is_err());
+        assert!(verify::check_file(&folder.path().join("none"), &signer, &signature).is_err());
+    }
+}
+
+#[test]
+fn a_signer_leads_to_a_root_of_the_maker_now_and_for_this_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let installed = folder.path().join("manufacturer");
+    std::fs::create_dir(&installed).unwrap();
+    let roots = MakerRoots { file: None, installed: installed.clone() };
+    let (root, signer, _) = maker(&rcgen::PKCS_ECDSA_P256_SHA256, |_| {});
+    let error = verify::check_signer(&signer, &roots, TODAY).unwrap_err();
+    assert!(error.contains("no root certificate"), "{error}");
+    std::fs::write(installed.join("1.pem"), &root).unwrap();
+    assert_eq!(verify::check_signer(&signer, &roots, TODAY), Ok(()));
+    let in_file = MakerRoots { file: Some(installed.join("1.pem")), installed: folder.path().join("none") };
+    assert_eq!(verify::check_signer(&signer, &in_file, TODAY), Ok(()));
+    for (what, other) in [
+        ("another maker's", maker(&rcgen::PKCS_ECDSA_P256_SHA256, |_| {}).1),
+        ("no PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----".to_owned()),
+        ("nothing", String::new()),
+    ] {
+        assert!(verify::check_signer(&other, &roots, TODAY).is_err(), "{what}");
+    }
+    for (what, change) in [
+        (
+            "expired",
+            (|params| params.not_after = rcgen::date_time_ymd(2026, 1, 1))
+                as fn(&mut rcgen::CertificateParams),
+        ),
+        ("for a server", |params| {
+            params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+        }),
+    ] {
+        let (root, signer, _) = maker(&rcgen::PKCS_ECDSA_P256_SHA256, change);
+        std::fs::write(installed.join("2.pem"), &root).unwrap();
+        assert!(verify::check_signer(&signer, &roots, TODAY).is_err(), "{what}");
+    }
 }

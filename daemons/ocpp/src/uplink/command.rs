@@ -76,6 +76,13 @@ pub enum Command {
         /// Nothing.
         starved: bool,
     },
+    /// Look whether a firmware could be installed: whether there is who installs, and who signed it.
+    CheckUpdate {
+        /// The signer's certificate, PEM; `None`: it is not signed.
+        certificate: Option<String>,
+        /// The time at which it must be valid, microseconds of Unix time.
+        at: i64,
+    },
     /// A setting of the station.
     Set {
         /// Its name there.

@@ -239,7 +239,7 @@ pub enum Record {
     /// The CSMS has to hear this entry no more.
     SecurityTold(u64),
     /// Logs and firmware that are under way.
-    Files(files::Kept),
+    Files(Box<files::Kept>),
     /// Why the next boot will be.
     BootReason(&'static str),
 }
@@ -255,6 +255,8 @@ pub enum Notice {
     MeterValues(u32),
     /// The firmware's status.
     FirmwareStatus,
+    /// Of 1.6's signed firmware.
+    SignedFirmwareStatus,
     /// The log upload's status.
     LogStatus,
     /// 1.6's diagnostics.
@@ -312,6 +314,7 @@ enum Out {
     },
     Notice(Notice),
     LogStatus,
+    FirmwareStatus,
     Authorize(Asked),
     /// An entry of the security log.
     Security(u64),

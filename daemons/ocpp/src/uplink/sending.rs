@@ -65,7 +65,7 @@ impl Uplink {
         }
         let sent = self.send_status(now, actions)
             || self.send_security(now, actions)
-            || self.send_file_status(actions)
+            || self.send_file_status(now, actions)
             || self.send_notice(now, actions);
         self.told_last = sent;
         sent

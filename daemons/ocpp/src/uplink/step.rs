@@ -70,7 +70,7 @@ impl Uplink {
                 self.certified(now, ticket, &outcome, summary, &mut actions);
             }
             Input::Security(event, info) => self.core.journal.note(now, event, &info),
-            Input::Files(news) => self.core.files.hear(now.at, &news),
+            Input::Files(news) => self.hear_of_files(now, &news, &mut actions),
             Input::Tick => {}
         }
         if let Some(after) = self.core.delivery.wants() {
@@ -176,6 +176,7 @@ impl Uplink {
         self.core.delivery.offline();
         self.pending.clear();
         self.certifying.retain(|_, (_, waiting)| matches!(waiting, Waiting::Request(_)));
+        self.core.files.firmware.proposed = None;
         if let Some((_, Out::Authorize(asked))) = self.out.take() {
             self.asked.push_front(asked);
         }
@@ -225,7 +226,8 @@ impl Uplink {
             Out::Notice(_) => {}
             Out::Security(number) => self.security_answered(now, number, error.as_deref(), actions),
             // One that the CSMS answers with an error is over too: the next may be better.
-            Out::LogStatus => self.log_status_told(actions),
+            Out::LogStatus => self.core.files.log.told(),
+            Out::FirmwareStatus => self.core.files.firmware.told(now.at),
             Out::Authorize(asked) => self.authorize_answered(now, &asked, payload.as_deref(), actions),
             Out::Transaction => self.transaction_answered(now, payload.as_deref(), actions),
         }
@@ -244,7 +246,7 @@ impl Uplink {
             }
             Out::Authorize(asked) => self.decide_offline(&asked, actions),
             Out::Security(number) => self.security_failed(now, number, actions),
-            Out::Boot | Out::Status { .. } | Out::Notice(_) | Out::LogStatus => {
+            Out::Boot | Out::Status { .. } | Out::Notice(_) | Out::LogStatus | Out::FirmwareStatus => {
                 self.quiet_until = now.at + RETRY;
             }
         }
@@ -446,6 +448,7 @@ impl Uplink {
         let Some(pending) = self.pending.remove(&ticket) else { return };
         let action = pending.reply.action();
         let payload = dialect::reply(&mut self.core, now, &pending.reply, outcome);
+        self.store_files(actions);
         self.reply(pending.id, action, payload, actions);
     }
 
@@ -474,6 +477,7 @@ impl Out {
             Self::Status { .. } => "status",
             Self::Notice(_) => "notice",
             Self::LogStatus => "log status",
+            Self::FirmwareStatus => "firmware status",
             Self::Authorize(_) => "authorization",
             Self::Security(_) => "security event",
             Self::Transaction => "transaction",

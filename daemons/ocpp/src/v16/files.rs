@@ -1,9 +1,10 @@
-//! Diagnostics, and of the security extension logs.
+//! Diagnostics and firmware, and of the security extension logs and signed firmware.
 
 use super::*;
-use crate::dialect::Handled;
-use crate::files::{self, Failure, Log, LogStatus, Tries, Upload};
-use crate::uplink::Record;
+use crate::dialect::{Answer, Handled, Reply};
+use crate::files::{self, Failure, FirmwareStatus, Log, LogStatus, Signature, Tries, Update, Upload};
+use crate::security::SecurityEvent;
+use crate::uplink::{Command, Outcome, Record};
 
 /// An answer without a file name says that nothing is uploaded (1.6, 6.24): it has no status.
 pub(super) fn get_diagnostics(
@@ -63,7 +64,7 @@ fn start(core: &mut Core, upload: Upload) -> Option<(bool, Vec<Record>)> {
         return None;
     }
     let canceled = core.files.log.start(upload);
-    Some((canceled, vec![Record::Files(core.files.kept())]))
+    Some((canceled, vec![Record::Files(Box::new(core.files.kept()))]))
 }
 
 /// Of GetDiagnostics without, of GetLog with its request. Neither has a word for one that another
@@ -95,6 +96,132 @@ pub(super) fn triggered(core: &Core, diagnostics: bool) -> (&'static str, Value)
     let (request, status) = core.files.log.status();
     match log_status(request, status) {
         Some((told, payload)) if told == action && status != LogStatus::Idle => (action, payload),
+        Some(_) | None => (action, json!({ "status": "Idle" })),
+    }
+}
+
+/// It has no status: what does not begin is told as failed.
+pub(super) fn update_firmware(
+    core: &mut Core,
+    now: Now,
+    asked: &UpdateFirmwareRequest,
+    payload: &str,
+) -> Handled {
+    let written: Value = serde_json::from_str(payload).unwrap_or_default();
+    let at = core.clock.now(now);
+    let update = Update {
+        request: None,
+        url: asked.location.clone(),
+        retrieve_at: written["retrieveDate"].as_str().and_then(parse).unwrap_or(at),
+        install_at: None,
+        signature: None,
+        tries: Tries::asked(asked.retries, asked.retry_interval),
+    };
+    match propose(core, update, at, "UpdateFirmware") {
+        Ok(handled) => handled,
+        Err(why) => {
+            tracing::warn!(why, "the CSMS's firmware is not taken");
+            core.files.firmware.refuse(None, FirmwareStatus::DownloadFailed);
+            Handled { store: vec![Record::Files(Box::new(core.files.kept()))], ..Handled::now(json!({})) }
+        }
+    }
+}
+
+pub(super) fn signed_update_firmware(
+    core: &mut Core,
+    now: Now,
+    asked: &SignedUpdateFirmwareRequest,
+    payload: &str,
+) -> Handled {
+    let written: Value = serde_json::from_str(payload).unwrap_or_default();
+    let time = |field: &str| written["firmware"][field].as_str().and_then(parse);
+    let at = core.clock.now(now);
+    let update = Update {
+        request: Some(asked.request_id),
+        url: asked.firmware.location.as_str().to_owned(),
+        retrieve_at: time("retrieveDateTime").unwrap_or(at),
+        install_at: time("installDateTime"),
+        signature: Some(Signature {
+            certificate: asked.firmware.signing_certificate.clone(),
+            signature: asked.firmware.signature.clone(),
+        }),
+        tries: Tries::asked(asked.retries, asked.retry_interval),
+    };
+    propose(core, update, at, "SignedUpdateFirmware").unwrap_or_else(|why| {
+        tracing::warn!(why, "the CSMS's firmware is not taken");
+        Handled::status("Rejected")
+    })
+}
+
+fn propose(core: &mut Core, update: Update, at: i64, action: &'static str) -> Result<Handled, String> {
+    if let Some(why) = files::wrong_with(&update.url) {
+        return Err(why);
+    }
+    if !core.files.firmware.is_replaceable() || core.files.firmware.proposed.is_some() {
+        return Err("another one is being installed".to_owned());
+    }
+    let certificate = update.signature.as_ref().map(|signature| signature.certificate.clone());
+    core.files.firmware.proposed = Some(update);
+    Ok(Handled::answer(Answer::Asks(Command::CheckUpdate { certificate, at }, Reply::to(action))))
+}
+
+/// What came of looking at it.
+pub(super) fn update_answer(core: &mut Core, now: Now, action: &str, outcome: &Outcome) -> Value {
+    let proposed = core.files.firmware.proposed.take();
+    let word = match (proposed, outcome) {
+        (Some(update), Outcome::Done) => {
+            if core.files.firmware.start(update) {
+                "AcceptedCanceled"
+            } else {
+                "Accepted"
+            }
+        }
+        (Some(_), Outcome::Refused(why)) => {
+            core.journal.note(now, SecurityEvent::InvalidFirmwareSigningCertificate, why);
+            "InvalidCertificate"
+        }
+        (Some(update), _) => {
+            if update.request.is_none() {
+                core.files.firmware.refuse(None, FirmwareStatus::InstallationFailed);
+            }
+            "Rejected"
+        }
+        (None, _) => "Rejected",
+    };
+    if action == "UpdateFirmware" { json!({}) } else { json!({ "status": word }) }
+}
+
+/// Of UpdateFirmware without, of SignedUpdateFirmware with its request.
+pub(crate) fn firmware_status(request: Option<i64>, status: FirmwareStatus) -> Option<(&'static str, Value)> {
+    if let Some(request) = request {
+        // The security extension's words are ours.
+        let payload = json!({ "status": status, "requestId": request });
+        return Some(("SignedFirmwareStatusNotification", payload));
+    }
+    let word = match status {
+        FirmwareStatus::Idle => "Idle",
+        FirmwareStatus::Downloading => "Downloading",
+        FirmwareStatus::DownloadFailed => "DownloadFailed",
+        FirmwareStatus::Downloaded => "Downloaded",
+        FirmwareStatus::Installing => "Installing",
+        FirmwareStatus::Installed => "Installed",
+        FirmwareStatus::InstallationFailed
+        | FirmwareStatus::InstallVerificationFailed
+        | FirmwareStatus::InvalidSignature => "InstallationFailed",
+        FirmwareStatus::DownloadScheduled
+        | FirmwareStatus::SignatureVerified
+        | FirmwareStatus::InstallScheduled
+        | FirmwareStatus::InstallRebooting => return None,
+    };
+    Some(("FirmwareStatusNotification", json!({ "status": word })))
+}
+
+/// What a trigger of either notification is answered with: of the other kind there is none under way.
+pub(super) fn triggered_firmware(core: &Core, signed: bool) -> (&'static str, Value) {
+    let (request, status) = core.files.firmware.status();
+    let action = if signed { "SignedFirmwareStatusNotification" } else { "FirmwareStatusNotification" };
+    match firmware_status(request, status) {
+        Some((told, payload)) if told == action => (action, payload),
         Some(_) | None => (action, json!({ "status": "Idle" })),
     }
 }

@@ -18,7 +18,7 @@ use crate::transactions::{Token, id_tag};
 use crate::uplink::{Core, Notice, TokenInfo, Trouble};
 
 pub(crate) use certificates::certificates_reply;
-pub(crate) use files::log_status;
+pub(crate) use files::{firmware_status, log_status};
 pub(crate) use requests::{handle, reply};
 
 pub(crate) fn boot(core: &Core) -> Value {
@@ -138,7 +138,8 @@ pub(crate) fn notice(core: &Core, now: Now, notice: &Notice) -> Option<(&'static
             ("StatusNotification", status(core, now, *evse))
         }
         Notice::MeterValues(evse) => ("MeterValues", requests::meter_values(core, now, *evse)?),
-        Notice::FirmwareStatus => ("FirmwareStatusNotification", json!({ "status": "Idle" })),
+        Notice::FirmwareStatus => files::triggered_firmware(core, false),
+        Notice::SignedFirmwareStatus => files::triggered_firmware(core, true),
         Notice::DiagnosticsStatus => files::triggered(core, true),
         Notice::LogStatus => files::triggered(core, false),
         // 1.6 has certificates of the station towards the CSMS alone.

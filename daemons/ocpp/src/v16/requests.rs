@@ -41,6 +41,10 @@ pub(crate) fn handle(core: &mut Core, now: Now, action: &str, payload: &str) -> 
         "SetChargingProfile" => take(payload, |asked| smart_charging::set(core, now, &asked)),
         "ClearChargingProfile" => take(payload, |asked| smart_charging::clear(core, &asked)),
         "GetCompositeSchedule" => take(payload, |asked| smart_charging::composite(core, now, &asked)),
+        "UpdateFirmware" => take(payload, |asked| files::update_firmware(core, now, &asked, payload)),
+        "SignedUpdateFirmware" => {
+            take(payload, |asked| files::signed_update_firmware(core, now, &asked, payload))
+        }
         "GetDiagnostics" => take(payload, |asked| files::get_diagnostics(core, now, &asked, payload)),
         "GetLog" => take(payload, |asked| files::get_log(core, now, &asked, payload)),
         "DataTransfer" => {
@@ -156,12 +160,13 @@ fn remote_stop(core: &Core, asked: &RemoteStopTransactionRequest) -> Handled {
     Handled::answer(Answer::Asks(command, Reply::to("RemoteStopTransaction")))
 }
 
-fn change_availability(core: &Core, asked: &ChangeAvailabilityRequest) -> Handled {
+fn change_availability(core: &mut Core, asked: &ChangeAvailabilityRequest) -> Handled {
     let Some(evse) = connector(core, asked.connector_id) else { return Handled::status("Rejected") };
     let available = match asked.r#type {
         common::ChangeAvailabilityRequestType::Operative => true,
         common::ChangeAvailabilityRequestType::Inoperative => false,
     };
+    core.files.closing.leave(evse);
     let command = Command::SetAvailable { evse, available };
     Handled::answer(Answer::Asks(command, Reply::to("ChangeAvailability")))
 }
@@ -199,7 +204,7 @@ fn extended_trigger(core: &Core, asked: &ExtendedTriggerMessageRequest) -> Handl
     trigger_what(match asked.requested_message {
         Requested::BootNotification => Some(vec![Then::Boot]),
         Requested::Heartbeat => Some(vec![Then::Tell(Notice::Heartbeat)]),
-        Requested::FirmwareStatusNotification => Some(vec![Then::Tell(Notice::FirmwareStatus)]),
+        Requested::FirmwareStatusNotification => Some(vec![Then::Tell(Notice::SignedFirmwareStatus)]),
         Requested::LogStatusNotification => Some(vec![Then::Tell(Notice::LogStatus)]),
         Requested::StatusNotification => each(evses, asked.connector_id, Notice::Status),
         Requested::MeterValues => each(evses, Some(1), Notice::MeterValues),
@@ -317,7 +322,9 @@ pub(super) fn meter_values(core: &Core, now: Now, evse: u32) -> Option<Value> {
 }
 
 pub(crate) fn reply(core: &mut Core, now: Now, action: &str, outcome: &Outcome) -> Value {
-    let _ = (core, now);
+    if matches!(action, "UpdateFirmware" | "SignedUpdateFirmware") {
+        return files::update_answer(core, now, action, outcome);
+    }
     let word = match (action, outcome) {
         ("UnlockConnector", Outcome::Done) => "Unlocked",
         // The cable is the station's: it refuses because it has no lock that could open.

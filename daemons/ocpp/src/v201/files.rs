@@ -1,15 +1,17 @@
-//! Logs (N01).
+//! Logs (N01), firmware (L01, L02).
 
+use super::requests::rejected;
 use super::*;
-use crate::dialect::Handled;
-use crate::files::{self, Failure, Log, LogStatus, Tries, Upload};
-use crate::uplink::Record;
+use crate::dialect::{Answer, Handled, Reply};
+use crate::files::{self, Failure, FirmwareStatus, Log, LogStatus, Signature, Tries, Update, Upload};
+use crate::security::SecurityEvent;
+use crate::uplink::{Command, Outcome, Record};
 
 pub(super) fn get_log(core: &mut Core, now: Now, asked: &GetLogRequest, payload: &str) -> Handled {
     let written: Value = serde_json::from_str(payload).unwrap_or_default();
     let location = asked.log.remote_location.as_str();
     if let Some(why) = files::wrong_with(location) {
-        return super::requests::rejected("InvalidURL", &why);
+        return rejected("InvalidURL", &why);
     }
     let log = match asked.log_type {
         common::LogEnum::DiagnosticsLog => Log::Diagnostics,
@@ -27,7 +29,7 @@ pub(super) fn get_log(core: &mut Core, now: Now, asked: &GetLogRequest, payload:
         tries: Tries::asked(asked.retries, asked.retry_interval),
     });
     let status = if canceled { "AcceptedCanceled" } else { "Accepted" };
-    let store = vec![Record::Files(core.files.kept())];
+    let store = vec![Record::Files(Box::new(core.files.kept()))];
     Handled { store, ..Handled::now(json!({ "status": status, "filename": file })) }
 }
 
@@ -47,4 +49,80 @@ pub(crate) fn log_status(request: Option<i64>, status: LogStatus) -> Option<(&'s
         payload["requestId"] = request.into();
     }
     Some(("LogStatusNotification", payload))
+}
+
+pub(super) fn update_firmware(
+    core: &mut Core,
+    now: Now,
+    asked: &UpdateFirmwareRequest,
+    payload: &str,
+) -> Handled {
+    let written: Value = serde_json::from_str(payload).unwrap_or_default();
+    let time = |field: &str| written["firmware"][field].as_str().and_then(parse);
+    let firmware = &asked.firmware;
+    if let Some(why) = files::wrong_with(firmware.location.as_str()) {
+        return rejected("InvalidURL", &why);
+    }
+    if !core.files.firmware.is_replaceable() || core.files.firmware.proposed.is_some() {
+        return rejected("UpdateInProgress", "another one is being installed");
+    }
+    let signature = match (&firmware.signing_certificate, &firmware.signature) {
+        (Some(certificate), Some(signature)) => {
+            Some(Signature { certificate: certificate.to_string(), signature: signature.to_string() })
+        }
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => {
+            return rejected("MissingParam", "a signature and its certificate belong together");
+        }
+    };
+    let at = core.clock.now(now);
+    let certificate = signature.as_ref().map(|signature| signature.certificate.clone());
+    core.files.firmware.proposed = Some(Update {
+        request: Some(asked.request_id),
+        url: firmware.location.as_str().to_owned(),
+        retrieve_at: time("retrieveDateTime").unwrap_or(at),
+        install_at: time("installDateTime"),
+        signature,
+        tries: Tries::asked(asked.retries, asked.retry_interval),
+    });
+    Handled::answer(Answer::Asks(Command::CheckUpdate { certificate, at }, Reply::to("UpdateFirmware")))
+}
+
+/// What came of looking at it.
+pub(super) fn update_answer(core: &mut Core, now: Now, outcome: &Outcome) -> Value {
+    let Some(update) = core.files.firmware.proposed.take() else {
+        return json!({ "status": "Rejected" });
+    };
+    match outcome {
+        Outcome::Done => {
+            let canceled = core.files.firmware.start(update);
+            json!({ "status": if canceled { "AcceptedCanceled" } else { "Accepted" } })
+        }
+        Outcome::Refused(why) => {
+            core.journal.note(now, SecurityEvent::InvalidFirmwareSigningCertificate, why);
+            json!({
+                "status": "InvalidCertificate",
+                "statusInfo": { "reasonCode": "InvalidCertificate", "additionalInfo": short(why, 512) },
+            })
+        }
+        Outcome::Scheduled
+        | Outcome::Occupied
+        | Outcome::Faulted
+        | Outcome::Unavailable
+        | Outcome::Unknown
+        | Outcome::NotSupported
+        | Outcome::Silent => json!({
+            "status": "Rejected",
+            "statusInfo": { "reasonCode": "UnsupportedRequest", "additionalInfo": "nobody installs here" },
+        }),
+    }
+}
+
+pub(crate) fn firmware_status(request: Option<i64>, status: FirmwareStatus) -> Option<(&'static str, Value)> {
+    // Our words are 2.0.1's.
+    let mut payload = json!({ "status": status });
+    if let Some(request) = request {
+        payload["requestId"] = request.into();
+    }
+    Some(("FirmwareStatusNotification", payload))
 }

@@ -20,7 +20,7 @@ use crate::transactions::{Token, id_token};
 use crate::uplink::{Core, Notice, TokenInfo};
 
 pub(crate) use certificates::certificates_reply;
-pub(crate) use files::log_status;
+pub(crate) use files::{firmware_status, log_status};
 pub(crate) use requests::{handle, reply};
 
 pub(crate) fn boot(core: &Core) -> Value {
@@ -106,7 +106,10 @@ pub(crate) fn notice(core: &Core, now: Now, notice: &Notice) -> Option<(&'static
             ("StatusNotification", status(core, now, *evse))
         }
         Notice::MeterValues(evse) => ("MeterValues", requests::meter_values(core, now, *evse)?),
-        Notice::FirmwareStatus => ("FirmwareStatusNotification", json!({ "status": "Idle" })),
+        Notice::FirmwareStatus => {
+            let (request, status) = core.files.firmware.status();
+            return files::firmware_status(request, status);
+        }
         Notice::LogStatus => {
             let (request, status) = core.files.log.status();
             return files::log_status(request, status);
@@ -129,6 +132,6 @@ pub(crate) fn notice(core: &Core, now: Now, notice: &Notice) -> Option<(&'static
             let status = if *expired { "Expired" } else { "Removed" };
             ("ReservationStatusUpdate", json!({ "reservationId": id, "reservationUpdateStatus": status }))
         }
-        Notice::DiagnosticsStatus | Notice::Transaction(_) => return None,
+        Notice::DiagnosticsStatus | Notice::SignedFirmwareStatus | Notice::Transaction(_) => return None,
     })
 }

@@ -40,6 +40,7 @@ pub(crate) fn handle(core: &mut Core, now: Now, action: &str, payload: &str) -> 
         "ClearChargingProfile" => take(payload, |asked| smart_charging::clear(core, &asked)),
         "GetChargingProfiles" => take(payload, |asked| smart_charging::get(core, &asked)),
         "GetCompositeSchedule" => take(payload, |asked| smart_charging::composite(core, now, &asked)),
+        "UpdateFirmware" => take(payload, |asked| files::update_firmware(core, now, &asked, payload)),
         "GetLog" => take(payload, |asked| files::get_log(core, now, &asked, payload)),
         "DataTransfer" => {
             take(payload, |_: DataTransferRequest| Handled::now(json!({ "status": "UnknownVendorId" })))
@@ -139,7 +140,7 @@ fn transaction_status(core: &Core, asked: &GetTransactionStatusRequest) -> Handl
     })
 }
 
-fn change_availability(core: &Core, asked: &ChangeAvailabilityRequest) -> Handled {
+fn change_availability(core: &mut Core, asked: &ChangeAvailabilityRequest) -> Handled {
     let evse = match &asked.evse {
         None => 0,
         Some(asked) => match addressed(core, asked) {
@@ -151,6 +152,7 @@ fn change_availability(core: &Core, asked: &ChangeAvailabilityRequest) -> Handle
         common::OperationalStatusEnum::Operative => true,
         common::OperationalStatusEnum::Inoperative => false,
     };
+    core.files.closing.leave(evse);
     let command = Command::SetAvailable { evse, available };
     Handled::answer(Answer::Asks(command, Reply::to("ChangeAvailability")))
 }
@@ -250,7 +252,9 @@ pub(super) fn meter_values(core: &Core, now: Now, evse: u32) -> Option<Value> {
 }
 
 pub(crate) fn reply(core: &mut Core, now: Now, action: &str, outcome: &Outcome) -> Value {
-    let _ = (core, now);
+    if action == "UpdateFirmware" {
+        return files::update_answer(core, now, outcome);
+    }
     let word = match (action, outcome) {
         ("UnlockConnector", Outcome::Done) => "Unlocked",
         ("UnlockConnector", Outcome::Unknown) => "UnknownConnector",

@@ -23,7 +23,7 @@ fn get_log(desk: &mut Desk, request: i64, more: &Value) -> Result<Value, String>
 
 /// The newest upload that was ordered, and its number.
 fn upload(desk: &Desk) -> Option<(u64, Upload)> {
-    let Order::Upload { attempt, upload } = desk.orders.last()?;
+    let Order::Upload { attempt, upload } = desk.orders.last()? else { panic!("{:?}", desk.orders) };
     Some((*attempt, upload.clone()))
 }
 

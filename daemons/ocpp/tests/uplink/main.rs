@@ -7,6 +7,7 @@ mod certificates;
 mod charging;
 mod desk;
 mod files;
+mod firmware;
 mod requests;
 mod security;
 mod transactions;

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use voltry_bus::names;
 
 use super::control::Control;
+use super::installer::{Installed, Update1};
 use super::sim1::Sim1;
 use super::supervisor::Unit;
 
@@ -80,14 +81,14 @@ pub fn remove_stale_socket(state: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Keeps us on the bus, serving `Sim1` there, for ever.
+/// Keeps us on the bus, serving `Sim1` and `Update1` there, for ever.
 pub async fn stay_connected(
     address: String,
-    control: Arc<Control>,
+    served: (Arc<Control>, Arc<Installed>),
     connection: watch::Sender<Option<zbus::Connection>>,
 ) {
     loop {
-        match connect(&address, control.clone()).await {
+        match connect(&address, served.clone()).await {
             Ok(bus) => {
                 connection.send_replace(Some(bus.clone()));
                 bus.closed().await;
@@ -100,10 +101,15 @@ pub async fn stay_connected(
     }
 }
 
-async fn connect(address: &str, control: Arc<Control>) -> zbus::Result<zbus::Connection> {
+async fn connect(
+    address: &str,
+    (control, installed): (Arc<Control>, Arc<Installed>),
+) -> zbus::Result<zbus::Connection> {
     zbus::connection::Builder::address(address)
         .serve_at(names::SIM_PATH, Sim1::new(control))
+        .serve_at(names::UPDATE_PATH, Update1::new(installed))
         .name(names::SIM)
+        .name(names::UPDATE)
         .build()
         .await
 }

@@ -14,6 +14,7 @@ pub mod bus;
 mod config;
 pub mod console;
 pub mod control;
+pub mod installer;
 pub mod namespace;
 pub mod network;
 pub mod sim1;
@@ -38,6 +39,7 @@ use crate::electrical::{Circuit, SharedCircuit};
 use crate::powerline::{ForeignCable, Powerline};
 use crate::vehicle::{self, Doing, Link, Medium};
 use control::{Control, Place};
+use installer::Installed;
 use supervisor::{Places, Supervised};
 use topology::Topology;
 
@@ -49,6 +51,7 @@ const LOOK: Duration = Duration::from_millis(20);
 pub struct Station {
     /// Steers the simulated world.
     pub control: Arc<Control>,
+    installed: Arc<Installed>,
     state: PathBuf,
     topology: Topology,
     places: Places,
@@ -75,9 +78,19 @@ impl Station {
         let (connection_in, connection) = watch::channel(None);
         let control = Arc::new(build_world(&topology, &state, &mut world, connection).await?);
         config::write(&topology, &state)?;
-        world.spawn(bus::stay_connected(bus::address(&state), control.clone(), connection_in));
-        let mut station =
-            Self { control, state, topology, places, bus: None, daemons: Vec::new(), _world: world };
+        let installed = Arc::new(Installed::default());
+        let served = (control.clone(), installed.clone());
+        world.spawn(bus::stay_connected(bus::address(&state), served, connection_in));
+        let mut station = Self {
+            control,
+            installed,
+            state,
+            topology,
+            places,
+            bus: None,
+            daemons: Vec::new(),
+            _world: world,
+        };
         station.power_on().await?;
         Ok(station)
     }
@@ -169,7 +182,13 @@ impl Station {
         }
     }
 
+    /// Returns when an update wants the machine started anew; whoever waits then cuts the power.
+    pub async fn restart_wanted(&self) {
+        self.installed.restart.notified().await;
+    }
+
     async fn power_on(&mut self) -> anyhow::Result<()> {
+        self.installed.power_on();
         bus::remove_stale_socket(&self.state)?;
         let bus = Supervised::start(bus::unit(&self.state, self.topology.broker_first)?, &self.places)
             .context("starting the bus (package dbus-daemon)")?;
