@@ -48,7 +48,10 @@ CONTRACT = {
     "ChargingSchedules1": ({"voltry-secc"}, {"voltry-ocpp"}),
     "ContractCertificates1": ({"voltry-secc"}, {"voltry-ocpp"}),
     "ConnectorIo1": ({"voltry-board"}, {"voltry-evse"}),
-    "Device1": ({"voltry-evse", "voltry-power", "voltry-meter", "voltry-board", "voltry-secc"}, set()),
+    "Device1": (
+        {"voltry-evse", "voltry-station", "voltry-power", "voltry-meter", "voltry-board", "voltry-secc"},
+        set(),
+    ),
     "EnergyMeter1": ({"voltry-meter"}, {"voltry-station"}),
     "EvLink1": ({"voltry-secc"}, {"voltry-evse"}),
     "Evse1": ({"voltry-evse"}, {"voltry-station"}),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tokio::sync::mpsc;
-use voltry_bus::{Error, names};
+use voltry_bus::{Component, ConnectorState, Contactors, DeviceVariable, Error, Lock, names};
 use voltry_service::{Daemon, Device, HolderWatch, Identity, Refusals, Watchdog, clock};
 use voltry_units::Timestamp;
 
@@ -27,11 +27,13 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     for (number, settings) in settings {
         let path = config::path(number);
         let identity = Identity { vendor: "chargebyte".into(), ..Identity::default() };
+        let device = Device::serve(daemon.connection(), &path, identity).await?;
+        device.set_component(part("CPPWMController"));
         let parts = Parts {
             codes: settings.contactor_codes,
             line: Line::open(settings.device.clone(), number, heard_to.clone()),
             object: Object::serve(daemon.connection(), &path, number, calls_to.clone()).await?,
-            device: Device::serve(daemon.connection(), &path, identity).await?,
+            device,
             connector: Connector::new(settings, clock::now()),
         };
         connectors.insert(number, parts);
@@ -150,7 +152,10 @@ impl Parts {
             match action {
                 Action::Control(frame) => self.line.control(frame),
                 Action::Once(frame) => self.line.once(frame),
-                Action::Publish(state) => self.object.publish(state),
+                Action::Publish(state) => {
+                    self.device.set_variables(variables(&state));
+                    self.object.publish(state);
+                }
             }
         }
         self.object.set_opened_under_load(self.connector.opened_under_load());
@@ -165,6 +170,36 @@ impl Parts {
             });
         }
     }
+}
+
+/// A part of a connector, in OCPP's words; which EVSE's, that EVSE says.
+fn part(name: &str) -> Component {
+    Component::new(name).of_connector(1)
+}
+
+/// What the board senses of its connector, in OCPP's words.
+fn variables(state: &ConnectorState) -> Vec<DeviceVariable> {
+    let words = |component: &Component, word: &dyn ToString| {
+        DeviceVariable::text(component, "State", &word.to_string())
+    };
+    let stop = part("EmergencyStopSensor");
+    let mut variables = vec![
+        words(&part("CPPWMController"), &state.pilot),
+        words(&part("PowerContactor"), &state.contactors),
+        DeviceVariable::boolean(&part("PowerContactor"), "Active", state.contactors == Contactors::Closed),
+        DeviceVariable::boolean(&stop, "Active", state.emergency_stop),
+    ];
+    if state.lock != Lock::NotFitted {
+        let lock = part("ConnectorPlugRetentionLock");
+        variables.push(words(&lock, &state.lock));
+        variables.push(DeviceVariable::boolean(&lock, "Active", state.lock == Lock::Locked));
+        variables.push(DeviceVariable::boolean(&lock, "Problem", state.lock == Lock::Fault));
+    }
+    for (place, celsius) in state.temperatures.iter().enumerate() {
+        let sensor = part("TemperatureSensor").instance(&(place + 1).to_string());
+        variables.push(DeviceVariable::decimal(&sensor, "Temperature", "Celsius", Some(*celsius)));
+    }
+    variables
 }
 
 fn no_connector() -> Error {

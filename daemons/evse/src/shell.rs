@@ -7,8 +7,8 @@ use anyhow::{Context as _, bail};
 use futures_util::StreamExt as _;
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
-use voltry_bus::{DcCapability, names};
-use voltry_service::{Daemon, Device, FaultLog, Identity, RateLimit, Stop, Watchdog, clock};
+use voltry_bus::{Component, DcCapability, DeviceVariable, Part, names};
+use voltry_service::{Binding, Daemon, Device, FaultLog, Identity, RateLimit, Stop, Watchdog, clock};
 use voltry_units::Timestamp;
 use zbus::message::{Flags, Type};
 use zbus::{Connection, Message, MessageStream, OwnedVariant};
@@ -40,11 +40,16 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     let object = names::path("evse", &settings.number.to_string());
     let device = Device::serve(&connection, &object, identity()).await.context("serving Device1")?;
     device.set_online(true);
+    device.set_component(Component::new("EVSE").of_evse(settings.number));
+    device.set_parts(parts(&settings.roles));
     let (orders, publish) = evse1::serve(&connection, &object).await.context("serving Evse1")?;
     let mut roles = Roles::watch(&connection, settings.roles).await?;
     let present = roles.first_look(&connection).await?;
+    let made_for = &settings.installation;
     let mut shell = Shell {
         connection,
+        number: settings.number,
+        power_max: made_for.voltage_max.as_si() * made_for.current_max.as_si(),
         path: EnergyPath::new(settings.installation),
         roles,
         unanswered: Unanswered::default(),
@@ -69,6 +74,15 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     shell.control(messages, orders, &daemon).await
 }
 
+/// The objects that the EVSE is made of.
+fn parts(roles: &[(Role, Binding)]) -> Vec<Part> {
+    let part = |binding: &Binding| Part { name: binding.name.to_string(), path: binding.path.to_string() };
+    let mut parts: Vec<Part> = roles.iter().map(|(_, binding)| part(binding)).collect();
+    parts.sort();
+    parts.dedup();
+    parts
+}
+
 fn identity() -> Identity {
     Identity {
         vendor: "Voltry".to_owned(),
@@ -80,6 +94,9 @@ fn identity() -> Identity {
 
 struct Shell {
     connection: Connection,
+    number: u32,
+    /// Watts that contactors, cable and connector are made for.
+    power_max: f64,
     path: EnergyPath,
     roles: Roles,
     unanswered: Unanswered,
@@ -165,6 +182,7 @@ impl Shell {
         self.take(Input::Tick).await?;
         if now.since(self.live_told) >= Duration::from_secs(1) {
             self.tell_live(now);
+            self.device.set_variables(self.variables());
             self.ask(Role::PowerSupply, "Capability", Asked::Capability, now).await?;
         }
         Ok(())
@@ -479,6 +497,33 @@ impl Shell {
             },
         };
         self.tell_live(now);
+    }
+
+    /// Of the EVSE and of the vehicle at it, in OCPP's words.
+    fn variables(&self) -> Vec<DeviceVariable> {
+        let evse = Component::new("EVSE").of_evse(self.number);
+        let vehicle = Component::new("ConnectedEV").of_evse(self.number);
+        let Published { live, capability, session, .. } = &self.published;
+        let known = |value: f64, known: bool| known.then_some(value);
+        let there = session.id != 0;
+        vec![
+            DeviceVariable::decimal(&evse, "Power", "W", Some(live.voltage * live.current))
+                .within(0.0, if capability.power_max > 0.0 { capability.power_max } else { self.power_max }),
+            DeviceVariable::decimal(&evse, "DCVoltage", "V", Some(live.voltage)),
+            DeviceVariable::decimal(&evse, "DCCurrent", "A", Some(live.current)),
+            // There is nothing to reset in one EVSE alone.
+            DeviceVariable::boolean(&evse, "AllowReset", false),
+            // OCPP 2.0.1 part 2, EVSE: 0 is DC.
+            DeviceVariable::integer(&evse, "SupplyPhases", 0),
+            DeviceVariable::boolean(&vehicle, "Connected", there),
+            DeviceVariable::text(&vehicle, "ProtocolAgreed", if there { &self.protocol } else { "" }),
+            DeviceVariable::decimal(
+                &vehicle,
+                "StateOfCharge",
+                "Percent",
+                known(live.soc, there && live.soc >= 0.0),
+            ),
+        ]
     }
 
     fn tell_live(&mut self, now: Timestamp) {

@@ -4,11 +4,11 @@ mod energy_meter;
 mod insulation_monitor;
 
 use anyhow::Context as _;
-use voltry_bus::Error;
+use voltry_bus::{Component, DeviceVariable, Error};
 use voltry_service::{Daemon, Device, FaultLog, Identity, RateLimit, Watchdog, clock};
 
 use crate::config::{Role, Served, Settings};
-use crate::driver::{Denied, Event};
+use crate::driver::{Denied, Event, Reading};
 use crate::line::Line;
 use crate::task::{Events, LineTask, Orders};
 
@@ -73,6 +73,18 @@ pub async fn publish(mut objects: Vec<Object>, mut events: Events) -> zbus::Resu
     Ok(())
 }
 
+/// What a meter measures, in OCPP's words.
+fn registers(component: &Component, reading: &Reading) -> [DeviceVariable; 5] {
+    let decimal = |name, unit, value| DeviceVariable::decimal(component, name, unit, Some(value));
+    [
+        decimal("EnergyImportRegister", "Wh", reading.energy_import.as_si()),
+        decimal("EnergyExportRegister", "Wh", reading.energy_export.as_si()),
+        decimal("Power", "W", reading.power.as_si()),
+        decimal("DCVoltage", "V", reading.voltage.as_si()),
+        decimal("DCCurrent", "A", reading.current.as_si()),
+    ]
+}
+
 /// Lines of log a minute about one device, however it comes and goes.
 const LINES_A_MINUTE: u32 = 20;
 
@@ -81,6 +93,9 @@ pub struct Object {
     path: String,
     identity: Identity,
     device: Device,
+    component: Component,
+    /// What was last measured, in OCPP's words.
+    measured: Vec<DeviceVariable>,
     faults: FaultLog,
     role: Interfaces,
     changes: RateLimit,
@@ -104,28 +119,47 @@ impl Object {
             }
         };
         let device = Device::serve(connection, &path, identity.clone()).await?;
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let component = match role {
+            // One that bills has the registers that it bills by.
+            Interfaces::Meter(_) => Component::new("FiscalMetering"),
+            Interfaces::Monitor(_) => Component::new("GroundIsolationProtection"),
+        }
+        .instance(name);
+        device.set_component(component.clone());
         Ok(Self {
             path,
             identity,
             device,
+            component,
+            measured: Vec::new(),
             faults: FaultLog::new(),
             role,
             changes: RateLimit::allowing(LINES_A_MINUTE),
         })
     }
 
+    fn online(&mut self, online: bool) {
+        match self.changes.count(clock::now()) {
+            Some(count) if online => tracing::info!(object = self.path, count, "online"),
+            Some(count) => tracing::warn!(object = self.path, count, "the device does not answer any more"),
+            None => {}
+        }
+        self.device.set_online(online);
+    }
+
+    /// Another value of a variable.
+    fn measure(&mut self, variable: DeviceVariable) {
+        match self.measured.iter_mut().find(|known| known.name == variable.name) {
+            Some(known) => *known = variable,
+            None => self.measured.push(variable),
+        }
+        self.device.set_variables(self.measured.clone());
+    }
+
     async fn tell(&mut self, event: Event) -> zbus::Result<()> {
         match (event, &mut self.role) {
-            (Event::Online(online), _) => {
-                match self.changes.count(clock::now()) {
-                    Some(count) if online => tracing::info!(object = self.path, count, "online"),
-                    Some(count) => {
-                        tracing::warn!(object = self.path, count, "the device does not answer any more");
-                    }
-                    None => {}
-                }
-                self.device.set_online(online);
-            }
+            (Event::Online(online), _) => self.online(online),
             (Event::Identified { model, firmware }, _) => {
                 if let Some(count) = self.changes.count(clock::now()) {
                     tracing::info!(object = self.path, model, firmware, count, "identified");
@@ -152,14 +186,25 @@ impl Object {
                     self.device.set_faults(&self.faults);
                 }
             }
-            (Event::Reading(reading), Interfaces::Meter(meter)) => meter.tell(reading).await?,
+            (Event::Reading(reading), Interfaces::Meter(meter)) => {
+                self.measured = registers(&self.component, &reading).into();
+                self.device.set_variables(self.measured.clone());
+                meter.tell(reading).await?;
+            }
             (Event::Insulation { resistance, valid, counter, at }, Interfaces::Monitor(monitor)) => {
                 monitor.insulation(resistance, valid, counter, at).await?;
+                let known = valid.then_some(resistance.as_si());
+                self.measure(DeviceVariable::decimal(&self.component, "Impedance", "Ohm", known));
             }
             (Event::Voltage(voltage, at), Interfaces::Monitor(monitor)) => {
                 monitor.voltage(voltage, at).await?;
+                let known = Some(voltage.as_si());
+                self.measure(DeviceVariable::decimal(&self.component, "DCVoltage", "V", known));
             }
-            (Event::Active(active), Interfaces::Monitor(monitor)) => monitor.active(active).await?,
+            (Event::Active(active), Interfaces::Monitor(monitor)) => {
+                monitor.active(active).await?;
+                self.measure(DeviceVariable::boolean(&self.component, "Active", active));
+            }
             (Event::SelfTestFinished { passed, detail, at }, Interfaces::Monitor(monitor)) => {
                 if let Some(count) = self.changes.count(clock::now()) {
                     tracing::info!(object = self.path, passed, detail, count, "self-test finished");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use voltry_bus::{Applied, DcCapability, DcOutput, Error, Module, SupplyState};
+use voltry_bus::{Applied, Component, DcCapability, DcOutput, DeviceVariable, Error, Module, SupplyState};
 use voltry_service::{Device, Identity, Refusals, Stamp, clock};
 use voltry_units::{Amps, Volts};
 use zbus::message::Header;
@@ -46,6 +46,7 @@ pub(crate) struct Publisher {
     modules: watch::Sender<Vec<Module>>,
     device: Device,
     vendor: &'static str,
+    converter: Component,
 }
 
 impl Publisher {
@@ -71,12 +72,13 @@ impl Publisher {
         server.at(path, supply).await?;
         server.at(path, PowerRack1 { orders, modules: modules_now.clone(), refusals }).await?;
         let device = Device::serve(connection, path, Identity::default()).await?;
+        device.set_component(converter(path));
         let supply = server.interface::<_, PowerSupply1>(path).await?;
         let rack = server.interface::<_, PowerRack1>(path).await?;
         tokio::spawn(tell_signals(supply.signal_emitter().to_owned(), waiting));
         tokio::spawn(tell_shown(supply, shown_now));
         tokio::spawn(tell_modules(rack, modules_now));
-        Ok(Self { signals, shown, modules, device, vendor })
+        Ok(Self { signals, shown, modules, device, vendor, converter: converter(path) })
     }
 
     pub(crate) fn output(&self, output: DcOutput) {
@@ -98,11 +100,27 @@ impl Publisher {
     }
 
     pub(crate) fn modules(&self, modules: Vec<Module>) {
+        let rack = self.rack_variables();
+        let each = modules.iter().flat_map(|module| module_variables(&self.converter, module));
+        self.device.set_variables(rack.into_iter().chain(each).collect());
         self.modules.send_if_modified(|known| {
             let changed = *known != modules;
             *known = modules;
             changed
         });
+    }
+
+    /// Of all modules together, in OCPP's words.
+    fn rack_variables(&self) -> [DeviceVariable; 4] {
+        let Shown { capability, state, .. } = *self.shown.borrow();
+        let states: Vec<&str> = SupplyState::ALL.iter().map(|state| state.as_str()).collect();
+        let able = |value: f64| (state != SupplyState::Absent).then_some(value);
+        [
+            DeviceVariable::choice(&self.converter, "State", &states, state.as_str()),
+            DeviceVariable::decimal(&self.converter, "PowerAvailable", "W", able(capability.power_max)),
+            DeviceVariable::decimal(&self.converter, "CurrentAvailable", "A", able(capability.current_max)),
+            DeviceVariable::decimal(&self.converter, "VoltageLimit", "V", able(capability.voltage_max)),
+        ]
     }
 
     pub(crate) fn device(&self, rack: &Rack) {
@@ -112,6 +130,27 @@ impl Publisher {
             Identity { vendor: self.vendor.to_owned(), serial: rack.serial(), ..Identity::default() };
         self.device.set_identity(identity);
     }
+}
+
+/// A supply in OCPP's words, by the name that it has in the configuration.
+fn converter(path: &str) -> Component {
+    Component::new("AcDcConverter").instance(path.rsplit('/').next().unwrap_or_default())
+}
+
+/// Of one module: an instance of its supply's, by its address.
+fn module_variables(supply: &Component, module: &Module) -> [DeviceVariable; 8] {
+    let component = supply.clone().instance(&format!("{}/{}", supply.instance, module.address));
+    let heard = |value: f64| module.online.then_some(value);
+    [
+        DeviceVariable::boolean(&component, "Available", module.online),
+        DeviceVariable::boolean(&component, "Problem", !module.online || !module.alarms.is_empty()),
+        DeviceVariable::text(&component, "State", &module.state),
+        DeviceVariable::text(&component, "SerialNumber", &module.serial),
+        DeviceVariable::decimal(&component, "DCVoltage", "V", heard(module.voltage)),
+        DeviceVariable::decimal(&component, "DCCurrent", "A", heard(module.current)),
+        DeviceVariable::decimal(&component, "CurrentAvailable", "A", heard(module.available)),
+        DeviceVariable::decimal(&component, "Temperature", "Celsius", heard(module.temperature)),
+    ]
 }
 
 async fn tell_signals(emitter: SignalEmitter<'static>, mut signals: mpsc::Receiver<Signal>) {

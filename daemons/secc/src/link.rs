@@ -21,7 +21,7 @@ use anyhow::Context as _;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
-use voltry_bus::LinkPhase;
+use voltry_bus::{Component, DeviceVariable, LinkPhase};
 use voltry_service::clock::now;
 use voltry_service::{Daemon, Device, FaultLog, RateLimit, Watchdog};
 use voltry_units::Timestamp;
@@ -30,10 +30,11 @@ use self::medium::modem;
 use self::vehicle::Conversation;
 use crate::bus::{self, Publisher};
 use crate::config::Settings;
+use crate::message::Protocol;
 use crate::net::{Ports, Throttle};
 use crate::pushed::Pushed;
 use crate::slac::shell::Powerline;
-use crate::tls::Acceptor;
+use crate::tls::{Acceptor, Mode};
 use crate::transport::Arrival;
 use crate::v2g::Contracts;
 use crate::v2g_log::V2gLog;
@@ -55,6 +56,10 @@ const LINES_A_MINUTE: u32 = 60;
 pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     let path = voltry_bus::names::path("ev_link", daemon.instance());
     let device = Device::serve(daemon.connection(), &path, modem(&settings, None)).await?;
+    let number = daemon.instance().parse().context("the instance is an EVSE's number")?;
+    let controller = Component::new("ISO15118Ctrlr").of_evse(number);
+    device.set_variables(variables(&controller, &settings));
+    device.set_component(controller);
     let (publisher, pushed) = bus::serve(daemon.connection(), &path).await?;
     let log = V2gLog::serve(daemon.connection(), &path).await?;
     // None of systemd's making: kept in memory alone.
@@ -64,7 +69,6 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
             tracing::warn!(%error, folder = %folder.display(), "conversations are not kept on disk");
         }
     }
-    let number = daemon.instance().parse().context("the instance is an EVSE's number")?;
     let mut link = Link::new(settings, device, publisher, pushed, log);
     link.load_certificates(now());
     link.look(now());
@@ -75,6 +79,26 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
         _ = daemon.stop() => {}
     }
     link.disconnect("the station's software stopped").await
+}
+
+/// What vehicles are offered, in OCPP's words.
+fn variables(controller: &Component, settings: &Settings) -> Vec<DeviceVariable> {
+    let contracts = settings.tls.mode != Mode::Off && !settings.tls.contract_roots.is_empty();
+    let receipts = settings.metering.as_ref().is_some_and(|metering| metering.receipt_every.is_some());
+    let protocols = settings.protocols.clone().unwrap_or_else(|| Protocol::ALL.to_vec());
+    let protocols: Vec<&str> = protocols.iter().map(|protocol| protocol.title()).collect();
+    let evse = Component::new("EVSE").of_evse(controller.evse);
+    vec![
+        DeviceVariable::boolean(controller, "Enabled", true),
+        DeviceVariable::text(controller, "ProtocolSupported", &protocols.join(",")),
+        DeviceVariable::boolean(controller, "PnCEnabled", contracts),
+        DeviceVariable::boolean(controller, "ContractCertificateInstallationEnabled", contracts),
+        DeviceVariable::boolean(controller, "V2GCertificateInstallationEnabled", false),
+        DeviceVariable::boolean(controller, "CentralContractValidationAllowed", false),
+        DeviceVariable::boolean(controller, "ContractValidationOffline", contracts),
+        DeviceVariable::boolean(controller, "RequestMeteringReceipt", receipts),
+        DeviceVariable::text(&evse, "ISO15118EvseId", &settings.evse_id),
+    ]
 }
 
 /// What woke the task.

@@ -34,9 +34,9 @@ use anyhow::Context as _;
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use tracing::info;
-use voltry_bus::names;
+use voltry_bus::{Component, names};
 use voltry_service::clock::now;
-use voltry_service::{Daemon, Watchdog};
+use voltry_service::{Daemon, Device, Identity, Watchdog};
 use voltry_units::Timestamp;
 use zbus::Connection;
 use zbus::Variant;
@@ -76,6 +76,10 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
         variables::specs(settings.remember_token()),
     )
     .await?;
+    let device = Device::serve(daemon.connection(), names::STATION_PATH, identity(&settings)).await?;
+    device.set_component(Component::new("ChargingStation"));
+    device.set_online(true);
+    device.show_settings(changeable.clone());
     let tell = start::Channels { answers, shown: shown_to, news: news_to };
     let variables = Variables::of(&changeable);
     let mut control = start::control(daemon.connection(), &settings, &book, &clock, tell, variables).await?;
@@ -129,6 +133,15 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
             }
         }
         watchdog.beat(now());
+    }
+}
+
+fn identity(settings: &Settings) -> Identity {
+    Identity {
+        vendor: "Voltry".to_owned(),
+        model: settings.name.clone(),
+        serial: String::new(),
+        firmware: env!("CARGO_PKG_VERSION").to_owned(),
     }
 }
 

@@ -32,7 +32,7 @@ impl Variables {
 
 /// What may be changed. `remember_token`: how long a token is waited for until somebody says otherwise.
 pub(crate) fn specs(remember_token: Duration) -> Vec<Spec> {
-    let seconds = |name, minimum, maximum, default: u64, component, about| Spec {
+    let seconds = |name, minimum, maximum, default: u64, (component, variable), about| Spec {
         name,
         kind: Kind::Integer { minimum, maximum },
         unit: "s",
@@ -40,6 +40,7 @@ pub(crate) fn specs(remember_token: Duration) -> Vec<Spec> {
         writers: &[Writer::Csms, Writer::Operator],
         default: default.to_string(),
         component,
+        variable,
         about,
     };
     vec![
@@ -48,7 +49,7 @@ pub(crate) fn specs(remember_token: Duration) -> Vec<Spec> {
             0,
             86_400,
             60,
-            "SampledDataCtrlr",
+            ("SampledDataCtrlr", "TxUpdatedInterval"),
             "How often a transaction's meter reading is written as an event of the book; 0: never.",
         ),
         seconds(
@@ -56,7 +57,7 @@ pub(crate) fn specs(remember_token: Duration) -> Vec<Spec> {
             0,
             86_400,
             0,
-            "AlignedDataCtrlr",
+            ("AlignedDataCtrlr", "Interval"),
             "Readings of transactions on the marks that this makes from midnight, UTC; 0: none.",
         ),
         seconds(
@@ -64,8 +65,20 @@ pub(crate) fn specs(remember_token: Duration) -> Vec<Spec> {
             1,
             3_600,
             remember_token.as_secs(),
-            "TxCtrlr",
+            ("TxCtrlr", "EVConnectionTimeOut"),
             "How long somebody who was let in is waited for until the vehicle is plugged in.",
         ),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_settings_are_the_variables_that_the_uplink_has_keys_for() {
+        let specs = specs(Duration::from_secs(60));
+        let served: Vec<_> = specs.iter().map(|spec| (spec.name, spec.component, spec.variable)).collect();
+        assert_eq!(served, voltry_bus::STATION_SETTINGS);
+    }
 }

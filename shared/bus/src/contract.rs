@@ -111,6 +111,7 @@ mod tests {
             include_str!("states.rs"),
             include_str!("uplink.rs"),
             include_str!("schedules.rs"),
+            include_str!("device.rs"),
         ];
         for line in sources.into_iter().flat_map(str::lines) {
             let code = line.trim();

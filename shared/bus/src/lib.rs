@@ -9,6 +9,7 @@
 //! where they enter, and refuses those that are none.
 
 pub mod contract;
+mod device;
 mod error;
 pub mod names;
 mod schedules;
@@ -17,6 +18,7 @@ mod states;
 mod uplink;
 mod wire;
 
+pub use device::*;
 pub use error::Error;
 pub use schedules::*;
 pub use states::*;

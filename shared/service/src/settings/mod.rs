@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, watch};
 use tracing::{info, warn};
-use voltry_bus::{Error, Setting, names};
+use voltry_bus::{DeviceVariable, Error, Setting, names};
 use zbus::fdo::DBusProxy;
 use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
@@ -82,6 +82,13 @@ impl Settings {
     #[must_use]
     pub fn boolean(&self, name: &str) -> bool {
         self.text(name) == "true"
+    }
+
+    /// Those that are variables of OCPP, as `Device1` tells them.
+    pub(crate) fn variables(&self) -> Vec<DeviceVariable> {
+        let written = self.written.borrow();
+        let specs = self.specs.iter().filter(|spec| !spec.variable.is_empty());
+        specs.map(|spec| spec.variable(written.get(spec.name))).collect()
     }
 
     /// Completes when a setting was changed since the last call.

@@ -1,6 +1,6 @@
 //! What a setting may be. Pure.
 
-use voltry_bus::{Error, Setting};
+use voltry_bus::{Component, DeviceVariable, Error, Setting};
 
 /// A setting that a daemon has.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +19,9 @@ pub struct Spec {
     pub default: String,
     /// The part of the station that it belongs to, in OCPP's word where there is one.
     pub component: &'static str,
+    /// The variable of that component that it is, in OCPP's word where there is one; empty: none, so that
+    /// no back end sees it.
+    pub variable: &'static str,
     /// What it does, in a sentence.
     pub about: &'static str,
 }
@@ -139,6 +142,24 @@ impl Spec {
                 }
                 Ok(words.join(","))
             }
+        }
+    }
+
+    /// As the variable of OCPP that it is, with what was written.
+    pub(super) fn variable(&self, written: Option<&String>) -> DeviceVariable {
+        let shown = self.shown(written);
+        let may_write = self.may_write(Writer::Csms).is_ok();
+        DeviceVariable {
+            component: Component::new(self.component),
+            name: self.variable.to_owned(),
+            instance: String::new(),
+            kind: shown.kind,
+            unit: shown.unit,
+            minimum: shown.minimum,
+            maximum: shown.maximum,
+            choices: shown.choices,
+            setting: if may_write { shown.name } else { String::new() },
+            value: shown.value,
         }
     }
 

@@ -12,6 +12,7 @@ fn spec(name: &'static str, kind: Kind) -> Spec {
         writers: &[Writer::Csms, Writer::Operator],
         default: String::new(),
         component: "TxCtrlr",
+        variable: "",
         about: "Something.",
     }
 }
