@@ -168,6 +168,16 @@ class Station201(ChargePoint201):
         await self.book.note("ClearedChargingLimit", message)
         return result201.ClearedChargingLimit()
 
+    @on("NotifyEvent")
+    async def on_notify_event(self, **message):
+        await self.book.note("NotifyEvent", message)
+        return result201.NotifyEvent()
+
+    @on("NotifyMonitoringReport")
+    async def on_monitoring_report(self, **message):
+        await self.book.note("NotifyMonitoringReport", message)
+        return result201.NotifyMonitoringReport()
+
     @on("NotifyReport")
     async def on_report(self, **message):
         await self.book.note("NotifyReport", message)

@@ -3,6 +3,8 @@
 //! A version is a folder, `v16/` or `v201/`, with the same functions; a third one is a third folder
 //! and an arm more in each `match` here.
 
+use std::sync::Arc;
+
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -10,11 +12,13 @@ use crate::certificates::{self, Own, Request};
 use crate::config::Version;
 use crate::files::{FirmwareStatus, LogStatus};
 use crate::messages::{Checked, Refusal, decode};
+use crate::model::monitors::Monitor;
+use crate::model::{Definition, Item};
 use crate::rpc::ErrorCode;
 use crate::security::Entry;
 use crate::time::{Now, parse, rfc3339};
 use crate::transactions::Token;
-use crate::uplink::{Command, Core, Notice, Outcome, Record, TokenInfo};
+use crate::uplink::{Command, Core, Notice, Outcome, Record, TokenInfo, Write, Written};
 use crate::{v16, v201};
 
 /// What the CSMS says to a BootNotification.
@@ -48,16 +52,46 @@ pub struct TransactionAnswer {
     pub info: Option<TokenInfo>,
 }
 
-/// A report of 2.0.1 that goes out in parts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Report {
-    /// All variables, or only those that can be written.
-    Base {
-        /// Only those that can be written.
-        configuration: bool,
-    },
-    /// These, by their names in our table.
-    Variables(Vec<&'static str>),
+/// A report of 2.0.1 that goes out in parts: what was there when it was asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// The number of the request.
+    pub request: i64,
+    /// Of what.
+    pub of: Reported,
+    /// So many went out already.
+    pub from: usize,
+    /// In so many parts.
+    pub part: usize,
+}
+
+/// What a report is of.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reported {
+    /// Variables.
+    Variables(Arc<[Item]>),
+    /// Monitors.
+    Monitors(Arc<[Monitor]>),
+}
+
+/// Writes to daemons on which an answer waits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Writes {
+    /// The result of each variable that was named, or of the one; of those that are open without a status.
+    pub results: Vec<Value>,
+    /// What is open.
+    pub open: Vec<OpenWrite>,
+}
+
+/// A write to a daemon.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenWrite {
+    /// Which result.
+    pub place: usize,
+    /// What.
+    pub write: Write,
+    /// The variable in our table, if it stands there.
+    pub definition: Option<&'static Definition>,
 }
 
 /// What a CALL of the CSMS leads to.
@@ -67,8 +101,6 @@ pub struct Handled {
     pub answer: Answer,
     /// Stored before the answer leaves.
     pub store: Vec<Record>,
-    /// Asked of the station besides; nobody waits for it.
-    pub also: Vec<Command>,
     /// Done after the answer.
     pub then: Vec<Then>,
 }
@@ -84,6 +116,8 @@ pub enum Answer {
     Asks(Command, Reply),
     /// Whatever comes of this.
     Certificates(Request),
+    /// Whatever comes of these.
+    Writes(Writes, Reply),
     /// This; and if the CSMS lets the token charge, the command is given.
     Authorizes {
         /// Who.
@@ -96,7 +130,7 @@ pub enum Answer {
 }
 
 /// What happens after an answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Then {
     /// BootNotification.
     Boot,
@@ -145,7 +179,7 @@ impl Handled {
     /// Nothing but an answer.
     #[must_use]
     pub const fn answer(answer: Answer) -> Self {
-        Self { answer, store: Vec::new(), also: Vec::new(), then: Vec::new() }
+        Self { answer, store: Vec::new(), then: Vec::new() }
     }
 
     /// An answer at once.
@@ -284,10 +318,35 @@ pub fn firmware_status(
     by_version!(version, firmware_status(request, status))
 }
 
+/// The events that wait, as many as a message has; `None`: the version has none.
+#[must_use]
+pub fn events(core: &Core, now: Now) -> Option<Value> {
+    by_version!(core.version, events(core, now))
+}
+
+impl Report {
+    /// What is left after this part, if anything.
+    #[must_use]
+    pub fn after(&self, payload: &Value) -> Option<Self> {
+        let list = match self.of {
+            Reported::Variables(_) => &payload["reportData"],
+            Reported::Monitors(_) => &payload["monitor"],
+        };
+        let told = list.as_array().map_or(0, Vec::len);
+        (payload["tbc"] == true).then(|| Self { from: self.from + told, part: self.part + 1, ..self.clone() })
+    }
+}
+
 /// Takes a CALL of the CSMS.
 #[must_use]
 pub fn handle(core: &mut Core, now: Now, action: &str, payload: &str) -> Handled {
     by_version!(core.version, handle(core, now, action, payload)).unwrap_or_else(Handled::from)
+}
+
+/// The answer that the outcomes of writes lead to.
+#[must_use]
+pub fn wrote(version: Version, writes: Writes, outcomes: &[Written]) -> Value {
+    by_version!(version, wrote(writes, outcomes))
 }
 
 /// The answer that an outcome leads to.

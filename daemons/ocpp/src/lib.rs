@@ -16,6 +16,7 @@ pub mod certificates;
 mod config;
 pub mod connection;
 mod csms;
+mod devices;
 pub mod dialect;
 pub mod files;
 pub mod messages;

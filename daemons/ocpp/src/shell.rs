@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, info, warn};
@@ -19,6 +20,7 @@ use crate::config::{Settings, Version};
 use crate::connection::redial::Slot;
 use crate::connection::{self, Connection, Encoding, Event, Profile};
 use crate::csms::{self, Csms1, Question, Standing};
+use crate::devices::Devices;
 use crate::files::{Log, News, Order, Upload};
 use crate::model::{self, Variables, name};
 use crate::networks::{self, LAST_GOOD, Ways};
@@ -73,6 +75,8 @@ struct Shell {
     folder: Folder,
     inputs: mpsc::Sender<Input>,
     station: Station,
+    /// The uplink is another: the devices tell all again.
+    anew: Arc<Notify>,
     to_connection: mpsc::Sender<connection::Command>,
     endpoint: Option<(u64, Endpoint<()>)>,
     questions: BTreeMap<u64, oneshot::Sender<TokenAnswer>>,
@@ -130,6 +134,8 @@ pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<
         .context("the configuration was checked: there is a profile")?;
     let mut parts: JoinSet<anyhow::Result<()>> = JoinSet::new();
     parts.spawn(station.clone().listen());
+    let anew = Arc::new(Notify::new());
+    parts.spawn(Devices::new(daemon.connection(), inputs.clone(), Arc::clone(&anew)).follow());
     parts.spawn(station.clone().acknowledge(to_acknowledge));
     parts.spawn(show_standing(daemon.connection().clone(), shown));
     // Not among the parts: it ends by itself when nobody orders any more, and tells the CSMS so.
@@ -146,6 +152,7 @@ pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<
         folder,
         inputs,
         station,
+        anew,
         to_connection,
         endpoint: None,
         questions: BTreeMap::new(),
@@ -278,6 +285,7 @@ async fn uplink(
         hexadecimal: settings.encoding() == Encoding::Hex,
         certificates: folder.summary(),
     };
+    let (events, event_number) = store.events()?;
     Ok(Uplink::new(Known {
         version,
         progress,
@@ -285,6 +293,9 @@ async fn uplink(
         tokens: store.tokens()?,
         profiles: store.profiles()?,
         files: store.files()?,
+        monitors: store.monitors()?,
+        events,
+        event_number,
         // Checked when the configuration was read.
         supply: settings.amperes.supply().unwrap_or_default(),
         networks,
@@ -404,6 +415,7 @@ impl Shell {
                         uplink(store, settings, version, &self.firmware, &self.station, &self.folder).await?;
                     let station = self.station.clone();
                     self.tasks.spawn(async move { station.look_again().await });
+                    self.anew.notify_one();
                 }
                 self.endpoint = Some((connection, Endpoint::new(version.dialect())));
                 self.proven = false;

@@ -1,6 +1,6 @@
 //! The station on the bus: its book, its EVSEs, its orders.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -18,11 +18,14 @@ use zbus::Variant;
 use zbus::fdo::PropertiesProxy;
 use zbus::proxy::CacheProperties;
 
+use crate::model::Target;
 use crate::transactions::{Event, Kind, Reason, Sample, Token};
-use crate::uplink::{AHEAD, Command, Input, OtherLimit, Outcome, StopReason};
+use crate::uplink::{AHEAD, Command, Input, OtherLimit, Outcome, StopReason, Write, Written};
 
 /// The station answers within this time, or hangs.
 const ANSWER: Duration = Duration::from_secs(10);
+/// A daemon has stored a setting within this time, or hangs.
+const SETTING: Duration = Duration::from_secs(4);
 /// Whose our limits are, in the station's word.
 /// The origin of a limit that gives a transaction nothing, before its number.
 const STARVED: &str = "token-refused-";
@@ -37,7 +40,6 @@ const ACKNOWLEDGE: Duration = Duration::from_secs(1);
 pub(crate) struct Station {
     station: Station1Proxy<'static>,
     book: Book1Proxy<'static>,
-    settings: Settings1Proxy<'static>,
     properties: PropertiesProxy<'static>,
     inputs: mpsc::Sender<Input>,
     boot: String,
@@ -62,12 +64,6 @@ impl Station {
                 .build()
                 .await?,
             book: Book1Proxy::builder(connection)
-                .destination(voltry_bus::names::STATION)
-                .path(voltry_bus::names::STATION_PATH)
-                .cache_properties(CacheProperties::No)
-                .build()
-                .await?,
-            settings: Settings1Proxy::builder(connection)
                 .destination(voltry_bus::names::STATION)
                 .path(voltry_bus::names::STATION_PATH)
                 .cache_properties(CacheProperties::No)
@@ -234,6 +230,37 @@ impl Station {
         ]
     }
 
+    /// Has settings of daemons changed, in order. One that hangs is not asked a second time.
+    async fn write(&self, writes: Vec<Write>) -> Vec<Written> {
+        let mut hung = BTreeSet::new();
+        let mut outcomes = Vec::with_capacity(writes.len());
+        for Write { target, value } in writes {
+            if hung.contains(&target.name) {
+                outcomes.push(Written::Silent);
+                continue;
+            }
+            let written = timeout(SETTING, write(self.station.inner().connection(), &target, &value)).await;
+            outcomes.push(match written {
+                Ok(Ok(true)) => Written::Restart,
+                Ok(Ok(false)) => Written::Holds,
+                Ok(Err(Error::ZBus(error))) => {
+                    warn!(setting = target.setting, name = target.name, %error, "a setting cannot be written");
+                    Written::Silent
+                }
+                Ok(Err(error)) => {
+                    warn!(setting = target.setting, name = target.name, %error, "a setting is not taken");
+                    Written::Refused(error.to_string())
+                }
+                Err(_) => {
+                    warn!(setting = target.setting, name = target.name, "does not answer");
+                    hung.insert(target.name);
+                    Written::Silent
+                }
+            });
+        }
+        outcomes
+    }
+
     /// Has a command done, and says what came of it.
     pub(crate) async fn command(self, ticket: u64, command: Command) {
         let outcome = match timeout(ANSWER, self.perform(command)).await {
@@ -305,13 +332,7 @@ impl Station {
             }
             // The shell's own.
             Command::CheckUpdate { .. } => Ok(Outcome::NotSupported),
-            Command::Set { setting, value } => {
-                if let Err(error) = self.settings.write(setting, &value).await {
-                    warn!(setting, value, %error, "the station does not take a setting");
-                    return Err(error);
-                }
-                Ok(Outcome::Done)
-            }
+            Command::Write(writes) => Ok(Outcome::Wrote(self.write(writes).await)),
         }
     }
 }
@@ -333,6 +354,16 @@ impl Station {
             self.station.clear_limit(evse, &origin).await
         }
     }
+}
+
+async fn write(connection: &zbus::Connection, target: &Target, value: &str) -> Result<bool, Error> {
+    let settings = Settings1Proxy::builder(connection)
+        .destination(target.name.clone())
+        .path(target.path.clone())
+        .cache_properties(CacheProperties::No)
+        .build()
+        .await?;
+    settings.write(&target.setting, value).await
 }
 
 /// What of the station's properties the uplink wants to know.

@@ -15,6 +15,8 @@ use serde::de::DeserializeOwned;
 use crate::config::Version;
 use crate::connection::redial::Slot;
 use crate::files;
+use crate::model::events::Event;
+use crate::model::monitors::Kept;
 use crate::networks::Network;
 use crate::profiles::Stored;
 use crate::security::{Entry, Journal, LOG_MAX, SecurityEvent};
@@ -49,6 +51,9 @@ const STEPS: &[&str] = &[
 ",
     "
     CREATE TABLE networks (slot INTEGER PRIMARY KEY, network TEXT NOT NULL) STRICT;
+",
+    "
+    CREATE TABLE events (number INTEGER PRIMARY KEY, event TEXT NOT NULL) STRICT;
 ",
 ];
 
@@ -153,6 +158,27 @@ impl Store {
         text.map_or(Ok(files::Kept::default()), |text| read("files", &text))
     }
 
+    /// The monitors, and the problems that the CSMS was told of.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn monitors(&self) -> Result<Kept, StoreError> {
+        self.kept("monitors")?.map_or(Ok(Kept::default()), |text| read("monitors", &text))
+    }
+
+    /// The events that wait for the CSMS, oldest first, and the number of the last one that ever did.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn events(&self) -> Result<(Vec<Event>, i64), StoreError> {
+        let mut query = self.connection.prepare("SELECT event FROM events ORDER BY number")?;
+        let rows = query.query_map([], |row| row.get::<_, String>(0))?;
+        let texts = rows.collect::<Result<Vec<_>, _>>()?;
+        let events = texts.iter().map(|text| read("events", text)).collect::<Result<Vec<_>, _>>()?;
+        let last = self.kept("event_number")?.and_then(|text| text.parse().ok()).unwrap_or(0);
+        Ok((events, last))
+    }
+
     /// The variables that were written.
     ///
     /// # Errors
@@ -226,6 +252,27 @@ impl Store {
                     self.connection.prepare_cached("UPDATE security_log SET waits = 0 WHERE number = ?1")?;
                 told.execute([i64::try_from(*number).unwrap_or(i64::MAX)])?;
                 Ok(())
+            }
+            Record::Monitors(kept) => self.keep("monitors", &text(kept)),
+            Record::Event(event, gone) => {
+                let change = self.connection.transaction()?;
+                if let Some(gone) = gone {
+                    change.execute("DELETE FROM events WHERE number = ?1", [gone])?;
+                }
+                change.execute(
+                    "INSERT OR REPLACE INTO events VALUES (?1, ?2)",
+                    params![event.id, text(event)],
+                )?;
+                let last = event.id.to_string();
+                change.execute("INSERT OR REPLACE INTO kept VALUES ('event_number', ?1)", [last])?;
+                Ok(change.commit()?)
+            }
+            Record::EventsTold(ids) => {
+                let change = self.connection.transaction()?;
+                for id in ids {
+                    change.execute("DELETE FROM events WHERE number = ?1", [id])?;
+                }
+                Ok(change.commit()?)
             }
         }
     }

@@ -76,10 +76,7 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
         variables::specs(settings.remember_token()),
     )
     .await?;
-    let device = Device::serve(daemon.connection(), names::STATION_PATH, identity(&settings)).await?;
-    device.set_component(Component::new("ChargingStation"));
-    device.set_online(true);
-    device.show_settings(changeable.clone());
+    let _device = serve_device(daemon.connection(), &settings, &changeable).await?;
     let tell = start::Channels { answers, shown: shown_to, news: news_to };
     let variables = Variables::of(&changeable);
     let mut control = start::control(daemon.connection(), &settings, &book, &clock, tell, variables).await?;
@@ -136,13 +133,23 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     }
 }
 
-fn identity(settings: &Settings) -> Identity {
-    Identity {
+/// Serves the station as a device, for as long as what this returns lives.
+async fn serve_device(
+    connection: &Connection,
+    settings: &Settings,
+    changeable: &voltry_service::Settings,
+) -> zbus::Result<Device> {
+    let identity = Identity {
         vendor: "Voltry".to_owned(),
         model: settings.name.clone(),
         serial: String::new(),
         firmware: env!("CARGO_PKG_VERSION").to_owned(),
-    }
+    };
+    let device = Device::serve(connection, names::STATION_PATH, identity).await?;
+    device.set_component(Component::new("ChargingStation"));
+    device.set_online(true);
+    device.show_settings(changeable.clone());
+    Ok(device)
 }
 
 /// Tells the bus what changed, in a task of its own: a slow listener must not slow the loop.

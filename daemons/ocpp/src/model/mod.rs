@@ -1,10 +1,18 @@
 //! The variables of the uplink itself, once for both versions: 2.0.1's components and variables,
 //! and the configuration keys of 1.6 over the same values.
 
+mod devices;
+pub mod events;
+mod inventory;
+mod item;
+pub mod monitors;
 mod table;
 
 use std::collections::BTreeMap;
 
+pub use devices::{Devices, OBJECTS_MAX, Object, Problem, SILENT, Told};
+pub use inventory::{Lookup, all, lookup};
+pub use item::{Address, Holder, Item, Place, Target};
 pub use table::{Access, Definition, Kind, TABLE, name};
 
 /// The longest value taken (2.0.1: 1000 characters; 1.6: 500).
@@ -60,6 +68,13 @@ impl Variables {
         written.map_or(definition.default, String::as_str)
     }
 
+    /// What the configuration says that a variable is, as long as nobody wrote it.
+    #[must_use]
+    pub fn configured(&self, definition: &Definition) -> Option<&str> {
+        let written = self.written.contains_key(definition.name);
+        self.made.get(definition.name).filter(|_| !written).map(String::as_str)
+    }
+
     /// As a whole number; what cannot be one is 0.
     #[must_use]
     pub fn number(&self, variable: &str) -> u64 {
@@ -92,6 +107,12 @@ impl Variables {
     pub fn set(&mut self, definition: &'static Definition, value: String) {
         self.written.insert(definition.name, value);
     }
+}
+
+/// The variable of the table that a daemon has, by its address.
+#[must_use]
+pub fn of_daemon(address: &Address) -> Option<&'static Definition> {
+    TABLE.iter().find(|definition| definition.of_daemon && definition.address().is(address))
 }
 
 /// A variable by its name in [`name`].
@@ -176,6 +197,113 @@ mod tests {
                 "{}",
                 definition.name
             );
+        }
+    }
+
+    #[test]
+    fn the_settings_of_the_station_are_those_that_it_has() {
+        let of_daemon: Vec<_> =
+            TABLE.iter().filter(|it| it.of_daemon).map(|it| (it.component, it.variable)).collect();
+        let settings = voltry_bus::STATION_SETTINGS.map(|(_, component, variable)| (component, variable));
+        assert_eq!(of_daemon, settings);
+    }
+
+    #[test]
+    fn every_key_that_1_6_requires_is_there() {
+        // 1.6 edition 2, chapter 9, and its security white paper: those that are required.
+        for key in [
+            "AuthorizeRemoteTxRequests",
+            "ClockAlignedDataInterval",
+            "ConnectionTimeOut",
+            "ConnectorPhaseRotation",
+            "GetConfigurationMaxKeys",
+            "HeartbeatInterval",
+            "LocalAuthorizeOffline",
+            "LocalPreAuthorize",
+            "MeterValuesAlignedData",
+            "MeterValuesSampledData",
+            "MeterValueSampleInterval",
+            "NumberOfConnectors",
+            "ResetRetries",
+            "StopTransactionOnEVSideDisconnect",
+            "StopTransactionOnInvalidId",
+            "StopTxnAlignedData",
+            "StopTxnSampledData",
+            "SupportedFeatureProfiles",
+            "TransactionMessageAttempts",
+            "TransactionMessageRetryInterval",
+            "UnlockConnectorOnEVSideDisconnect",
+            "LocalAuthListEnabled",
+            "LocalAuthListMaxLength",
+            "SendLocalListMaxLength",
+            "ChargeProfileMaxStackLevel",
+            "ChargingScheduleAllowedChargingRateUnit",
+            "ChargingScheduleMaxPeriods",
+            "MaxChargingProfilesInstalled",
+            "AuthorizationKey",
+            "SecurityProfile",
+        ] {
+            assert!(find_key(key).is_some(), "{key}");
+        }
+    }
+
+    #[test]
+    fn every_variable_that_2_0_1_requires_of_the_uplink_is_there() {
+        // OCPP 2.0.1 part 2, chapter 3 (referenced components and variables): those that are required,
+        // of the blocks that this station has. Those of EVSEs and connectors are in the inventory's test.
+        for (component, variable, instance) in [
+            ("AlignedDataCtrlr", "Interval", None),
+            ("AlignedDataCtrlr", "Measurands", None),
+            ("AlignedDataCtrlr", "TxEndedInterval", None),
+            ("AlignedDataCtrlr", "TxEndedMeasurands", None),
+            ("AuthCtrlr", "AuthorizeRemoteStart", None),
+            ("AuthCtrlr", "LocalAuthorizeOffline", None),
+            ("AuthCtrlr", "LocalPreAuthorize", None),
+            ("ClockCtrlr", "DateTime", None),
+            ("ClockCtrlr", "TimeSource", None),
+            ("DeviceDataCtrlr", "BytesPerMessage", Some("GetReport")),
+            ("DeviceDataCtrlr", "BytesPerMessage", Some("GetVariables")),
+            ("DeviceDataCtrlr", "BytesPerMessage", Some("SetVariables")),
+            ("DeviceDataCtrlr", "ItemsPerMessage", Some("GetReport")),
+            ("DeviceDataCtrlr", "ItemsPerMessage", Some("GetVariables")),
+            ("DeviceDataCtrlr", "ItemsPerMessage", Some("SetVariables")),
+            ("LocalAuthListCtrlr", "BytesPerMessage", None),
+            ("LocalAuthListCtrlr", "Entries", None),
+            ("LocalAuthListCtrlr", "ItemsPerMessage", None),
+            ("MonitoringCtrlr", "BytesPerMessage", Some("SetVariableMonitoring")),
+            ("MonitoringCtrlr", "ItemsPerMessage", Some("SetVariableMonitoring")),
+            ("OCPPCommCtrlr", "FileTransferProtocols", None),
+            ("OCPPCommCtrlr", "MessageAttemptInterval", Some("TransactionEvent")),
+            ("OCPPCommCtrlr", "MessageAttempts", Some("TransactionEvent")),
+            ("OCPPCommCtrlr", "MessageTimeout", Some("Default")),
+            ("OCPPCommCtrlr", "NetworkProfileConnectionAttempts", None),
+            ("OCPPCommCtrlr", "OfflineThreshold", None),
+            ("OCPPCommCtrlr", "ResetRetries", None),
+            ("OCPPCommCtrlr", "RetryBackOffRandomRange", None),
+            ("OCPPCommCtrlr", "RetryBackOffRepeatTimes", None),
+            ("OCPPCommCtrlr", "RetryBackOffWaitMinimum", None),
+            ("OCPPCommCtrlr", "UnlockOnEVSideDisconnect", None),
+            ("SampledDataCtrlr", "TxEndedInterval", None),
+            ("SampledDataCtrlr", "TxEndedMeasurands", None),
+            ("SampledDataCtrlr", "TxStartedMeasurands", None),
+            ("SampledDataCtrlr", "TxUpdatedInterval", None),
+            ("SampledDataCtrlr", "TxUpdatedMeasurands", None),
+            ("SecurityCtrlr", "CertificateEntries", None),
+            ("SecurityCtrlr", "OrganizationName", None),
+            ("SecurityCtrlr", "SecurityProfile", None),
+            ("SmartChargingCtrlr", "Entries", Some("ChargingProfiles")),
+            ("SmartChargingCtrlr", "LimitChangeSignificance", None),
+            ("SmartChargingCtrlr", "PeriodsPerSchedule", None),
+            ("SmartChargingCtrlr", "ProfileStackLevel", None),
+            ("SmartChargingCtrlr", "RateUnit", None),
+            ("TxCtrlr", "EVConnectionTimeOut", None),
+            ("TxCtrlr", "StopTxOnEVSideDisconnect", None),
+            ("TxCtrlr", "StopTxOnInvalidId", None),
+            ("TxCtrlr", "TxStartPoint", None),
+            ("TxCtrlr", "TxStopPoint", None),
+        ] {
+            let found = find_variable(component, variable, instance);
+            assert!(matches!(found, Found::Variable(_)), "{component}.{variable} {instance:?}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! The table of variables.
 
+use super::{Address, Place};
+
 /// Who may do what with a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -51,6 +53,9 @@ pub struct Definition {
     pub reboot: bool,
     /// 2.0.1's unit; empty: none.
     pub unit: &'static str,
+    /// A daemon has it, as a setting (`voltry_bus::STATION_SETTINGS`): the value is the daemon's, this
+    /// table has 1.6's key for it, and what it is as long as no daemon is heard.
+    pub of_daemon: bool,
 }
 
 /// What OCPP knows and no DC station of ours measures.
@@ -175,10 +180,25 @@ const fn variable(
         access: Access::ReadWrite,
         reboot: false,
         unit: "",
+        of_daemon: false,
     }
 }
 
 impl Definition {
+    /// 2.0.1's name for it. All of these belong to the whole station.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        Address {
+            place: Place::station(self.component),
+            variable: self.variable.to_owned(),
+            instance: self.instance.map(str::to_owned),
+        }
+    }
+
+    const fn of_daemon(mut self) -> Self {
+        self.of_daemon = true;
+        self
+    }
     const fn read_only(mut self) -> Self {
         self.access = Access::ReadOnly;
         self
@@ -250,6 +270,16 @@ pub mod name {
     pub const NOTIFY_LIMIT_WITH_SCHEDULES: &str = "NotifyLimitWithSchedules";
     pub const ITEMS_GET_VARIABLES: &str = "ItemsGetVariables";
     pub const ITEMS_SET_VARIABLES: &str = "ItemsSetVariables";
+    pub const ITEMS_REPORT: &str = "ItemsGetReport";
+    pub const BYTES_REPORT: &str = "BytesGetReport";
+    pub const MONITORING_ENABLED: &str = "MonitoringEnabled";
+    pub const ITEMS_SET_MONITORING: &str = "ItemsSetMonitoring";
+    pub const ITEMS_CLEAR_MONITORING: &str = "ItemsClearMonitoring";
+    pub const OFFLINE_SEVERITY: &str = "OfflineSeverity";
+    pub const MONITORING_BASE: &str = "MonitoringBase";
+    pub const MONITORING_LEVEL: &str = "MonitoringLevel";
+    pub const STATION_PHASES: &str = "StationPhases";
+    pub const CONNECTOR_TYPE: &str = "ConnectorType";
 }
 
 const DAY: u64 = 86_400;
@@ -258,9 +288,9 @@ const DAY: u64 = 86_400;
 #[rustfmt::skip]
 pub const TABLE: &[Definition] = &[
     variable(name::HEARTBEAT_INTERVAL, Some("HeartbeatInterval"), ("OCPPCommCtrlr", "HeartbeatInterval", None), Kind::Integer(0, 7 * DAY), "300").seconds(),
-    variable(name::READING_INTERVAL, Some("MeterValueSampleInterval"), ("SampledDataCtrlr", "TxUpdatedInterval", None), Kind::Integer(0, DAY), "60").seconds(),
-    variable(name::CLOCK_READING_INTERVAL, Some("ClockAlignedDataInterval"), ("AlignedDataCtrlr", "Interval", None), Kind::Integer(0, DAY), "0").seconds(),
-    variable(name::CONNECT_TIMEOUT, Some("ConnectionTimeOut"), ("TxCtrlr", "EVConnectionTimeOut", None), Kind::Integer(1, 3600), "60").seconds(),
+    variable(name::READING_INTERVAL, Some("MeterValueSampleInterval"), ("SampledDataCtrlr", "TxUpdatedInterval", None), Kind::Integer(0, DAY), "60").seconds().of_daemon(),
+    variable(name::CLOCK_READING_INTERVAL, Some("ClockAlignedDataInterval"), ("AlignedDataCtrlr", "Interval", None), Kind::Integer(0, DAY), "0").seconds().of_daemon(),
+    variable(name::CONNECT_TIMEOUT, Some("ConnectionTimeOut"), ("TxCtrlr", "EVConnectionTimeOut", None), Kind::Integer(1, 3600), "60").seconds().of_daemon(),
     variable(name::SAMPLED_MEASURANDS, Some("MeterValuesSampledData"), ("SampledDataCtrlr", "TxUpdatedMeasurands", None), MEASURANDS, PERIODIC),
     variable(name::ALIGNED_MEASURANDS, Some("MeterValuesAlignedData"), ("AlignedDataCtrlr", "Measurands", None), MEASURANDS, REGISTER),
     variable(name::STARTED_MEASURANDS, None, ("SampledDataCtrlr", "TxStartedMeasurands", None), MEASURANDS, REGISTER),
@@ -301,7 +331,7 @@ pub const TABLE: &[Definition] = &[
     variable(name::WAIT_MINIMUM, None, ("OCPPCommCtrlr", "RetryBackOffWaitMinimum", None), Kind::Integer(1, 3600), "5").seconds(),
     variable(name::REPEAT_TIMES, None, ("OCPPCommCtrlr", "RetryBackOffRepeatTimes", None), Kind::Integer(0, 16), "5"),
     variable(name::RANDOM_RANGE, None, ("OCPPCommCtrlr", "RetryBackOffRandomRange", None), Kind::Integer(0, 3600), "10").seconds(),
-    variable(name::CONNECT_ATTEMPTS, None, ("OCPPCommCtrlr", "NetworkProfileConnectAttempts", None), Kind::Integer(1, 100), "3"),
+    variable(name::CONNECT_ATTEMPTS, None, ("OCPPCommCtrlr", "NetworkProfileConnectionAttempts", None), Kind::Integer(1, 100), "3"),
     variable(name::OFFLINE_THRESHOLD, None, ("OCPPCommCtrlr", "OfflineThreshold", None), Kind::Integer(0, DAY), "60").seconds(),
     variable("ResetRetries", Some("ResetRetries"), ("OCPPCommCtrlr", "ResetRetries", None), Kind::Integer(0, 10), "0"),
     variable("FileTransferProtocols", Some("SupportedFileTransferProtocols"), ("OCPPCommCtrlr", "FileTransferProtocols", None), Kind::List(&["HTTP", "HTTPS", "FTP", "FTPS", "SFTP"]), "HTTP,HTTPS").read_only(),
@@ -345,6 +375,17 @@ pub const TABLE: &[Definition] = &[
     variable("BytesGetVariables", None, ("DeviceDataCtrlr", "BytesPerMessage", Some("GetVariables")), Kind::Integer(0, 1 << 20), "262144").read_only(),
     variable("BytesSetVariables", None, ("DeviceDataCtrlr", "BytesPerMessage", Some("SetVariables")), Kind::Integer(0, 1 << 20), "262144").read_only(),
     variable("BytesGetReport", None, ("DeviceDataCtrlr", "BytesPerMessage", Some("GetReport")), Kind::Integer(0, 1 << 20), "262144").read_only(),
+    variable("MonitoringAvailable", None, ("MonitoringCtrlr", "Available", None), Kind::Boolean, "true").read_only(),
+    variable(name::MONITORING_ENABLED, None, ("MonitoringCtrlr", "Enabled", None), Kind::Boolean, "true"),
+    variable(name::ITEMS_SET_MONITORING, None, ("MonitoringCtrlr", "ItemsPerMessage", Some("SetVariableMonitoring")), Kind::Integer(0, 1000), "64").read_only(),
+    variable(name::ITEMS_CLEAR_MONITORING, None, ("MonitoringCtrlr", "ItemsPerMessage", Some("ClearVariableMonitoring")), Kind::Integer(0, 1000), "64").read_only(),
+    variable("BytesSetMonitoring", None, ("MonitoringCtrlr", "BytesPerMessage", Some("SetVariableMonitoring")), Kind::Integer(0, 1 << 20), "262144").read_only(),
+    variable("BytesClearMonitoring", None, ("MonitoringCtrlr", "BytesPerMessage", Some("ClearVariableMonitoring")), Kind::Integer(0, 1 << 20), "262144").read_only(),
+    variable(name::OFFLINE_SEVERITY, None, ("MonitoringCtrlr", "OfflineQueuingSeverity", None), Kind::Integer(0, 9), "4"),
+    variable(name::MONITORING_BASE, None, ("MonitoringCtrlr", "ActiveMonitoringBase", None), Kind::Choice(&["All", "FactoryDefault", "HardWiredOnly"]), "All").read_only(),
+    variable(name::MONITORING_LEVEL, None, ("MonitoringCtrlr", "ActiveMonitoringLevel", None), Kind::Integer(0, 9), "9").read_only(),
+    variable(name::STATION_PHASES, None, ("ChargingStation", "SupplyPhases", None), Kind::Integer(0, 3), "3").read_only(),
+    variable(name::CONNECTOR_TYPE, Some("ConnectorType"), ("", "", None), Kind::Text(20), "cCCS2").read_only(),
     variable(name::MODEL, None, ("ChargingStation", "Model", None), Kind::Text(50), "Voltry").read_only(),
     variable(name::VENDOR, None, ("ChargingStation", "VendorName", None), Kind::Text(50), "Voltry").read_only(),
     variable(name::SERIAL, None, ("ChargingStation", "SerialNumber", None), Kind::Text(50), "").read_only(),

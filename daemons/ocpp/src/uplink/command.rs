@@ -2,6 +2,7 @@
 
 use voltry_units::Watts;
 
+use crate::model::Target;
 use crate::transactions::Token;
 
 /// Something that the station must do.
@@ -83,13 +84,30 @@ pub enum Command {
         /// The time at which it must be valid, microseconds of Unix time.
         at: i64,
     },
-    /// A setting of the station.
-    Set {
-        /// Its name there.
-        setting: &'static str,
-        /// Its value.
-        value: String,
-    },
+    /// Settings of daemons, one after the other; then [`Outcome::Wrote`].
+    Write(Vec<Write>),
+}
+
+/// A setting that a daemon must take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// Which.
+    pub target: Target,
+    /// Its value.
+    pub value: String,
+}
+
+/// What came of a [`Write`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Written {
+    /// It holds, and lasts.
+    Holds,
+    /// It lasts, and holds from the daemon's next start on.
+    Restart,
+    /// The daemon does not take it, and this is why.
+    Refused(String),
+    /// The daemon does not answer.
+    Silent,
 }
 
 /// Why the uplink ends a transaction.
@@ -112,6 +130,8 @@ pub enum Outcome {
     Done,
     /// It will be so when the transaction is over.
     Scheduled,
+    /// What came of each [`Write`], in their order.
+    Wrote(Vec<Written>),
     /// It is not, and this is why.
     Refused(String),
     /// A reservation: somebody charges there.

@@ -1,14 +1,16 @@
 //! What the versions' folders see of the uplink, and what they change.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::{Charging, Command, Connectors, Delivery, Networks, Notice, Record, Tokens};
+use super::{Charging, Connectors, Delivery, Networks, Notice, Record, Tokens};
 use voltry_units::Watts;
 
 use crate::config::Version;
 use crate::dialect::{Handled, Then};
 use crate::files::Files;
-use crate::model::{Definition, Variables, name};
+use crate::model::events::Events;
+use crate::model::monitors::Monitors;
+use crate::model::{Definition, Devices, Variables, name};
 use crate::security::Journal;
 use crate::time::{Clock, Now, rfc3339};
 use crate::transactions::{Event, Kind, Measurand, Sample, Told, TxPoint};
@@ -50,9 +52,26 @@ pub struct Core {
     pub(super) prefix: String,
     /// By EVSE: the transaction that runs (0: none) and the register at its start.
     pub(super) edges: BTreeMap<u32, (u64, Option<i64>)>,
+    /// What the daemons tell of themselves.
+    pub devices: Devices,
+    /// The CSMS's monitors, and the problems that it was told of.
+    pub monitors: Monitors,
+    /// Events that wait for the CSMS.
+    pub events: Events,
+    /// Of the last event.
+    pub(super) event_number: i64,
+    /// Variables of daemons that were given what the configuration says.
+    pub(super) configured: BTreeSet<&'static str>,
 }
 
 impl Core {
+    /// What the daemon says that has a variable; none if it is to be told what the configuration says.
+    fn told_by_daemon(&self, definition: &Definition) -> Option<String> {
+        let of_daemon = definition.of_daemon && self.variables.configured(definition).is_none();
+        let item = of_daemon.then(|| self.devices.find(&definition.address())).flatten();
+        item.and_then(|item| item.value.clone())
+    }
+
     /// The value of a variable as it is told.
     #[must_use]
     pub fn value(&self, definition: &Definition, now: Now) -> String {
@@ -62,16 +81,17 @@ impl Core {
             name::SECURITY_PROFILE => self.networks.security_profile().to_string(),
             name::ACTIVE_NETWORK => self.networks.active.to_string(),
             name::CERTIFICATE_ENTRIES => self.networks.certificates.entries.to_string(),
-            variable => self.variables.get(variable).to_owned(),
+            name::MONITORING_BASE => self.monitors.kept.base.as_str().to_owned(),
+            name::MONITORING_LEVEL => self.monitors.kept.level.to_string(),
+            variable => {
+                self.told_by_daemon(definition).unwrap_or_else(|| self.variables.get(variable).to_owned())
+            }
         }
     }
 
     /// Takes a value that was checked: it is stored, and whoever it concerns hears of it.
     pub fn write(&mut self, definition: &'static Definition, value: String, handled: &mut Handled) {
         handled.store.push(Record::Variable(definition.name, value.clone()));
-        if let Some(command) = for_the_station(definition.name, &value) {
-            handled.also.push(command);
-        }
         if TIMES.contains(&definition.name) {
             handled.then.push(Then::Times);
         }
@@ -82,11 +102,10 @@ impl Core {
         self.variables.set(definition, value);
     }
 
-    /// What the station must know of a variable.
+    /// Reports that wait to be sent.
     #[must_use]
-    pub fn for_the_station(&self) -> Vec<Command> {
-        let told = [name::READING_INTERVAL, name::CLOCK_READING_INTERVAL, name::CONNECT_TIMEOUT];
-        told.iter().filter_map(|variable| for_the_station(variable, self.variables.get(variable))).collect()
+    pub fn reports_waiting(&self) -> usize {
+        self.notices.iter().filter(|notice| matches!(notice, Notice::Report(_))).count()
     }
 
     pub(super) fn hear(&mut self, event: &Event) {
@@ -155,14 +174,4 @@ impl Core {
             prefix: self.prefix.clone(),
         }
     }
-}
-
-fn for_the_station(variable: &str, value: &str) -> Option<Command> {
-    let setting = match variable {
-        name::READING_INTERVAL => "reading_interval",
-        name::CLOCK_READING_INTERVAL => "clock_aligned_interval",
-        name::CONNECT_TIMEOUT => "connection_timeout",
-        _ => return None,
-    };
-    Some(Command::Set { setting, value: value.to_owned() })
 }

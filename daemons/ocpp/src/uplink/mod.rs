@@ -27,6 +27,8 @@ mod sending;
 mod starving;
 mod step;
 mod tokens;
+mod watching;
+mod writes;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -39,7 +41,7 @@ use voltry_units::{Timestamp, Watts};
 pub use authorize::Asked;
 use certifying::{Signing, Waiting};
 pub use charging::{Charging, OtherLimit};
-pub use command::{Command, Outcome, StopReason};
+pub use command::{Command, Outcome, StopReason, Write, Written};
 pub use connectors::{Connector, Connectors, Since, Status, Trouble};
 pub use core::Core;
 pub use delivery::{AHEAD, Delivery, Progress, Sending, SetAside};
@@ -52,13 +54,16 @@ use crate::connection::redial::Slot;
 use crate::dialect;
 use crate::files;
 use crate::messages::Refusal;
-use crate::model::{Access, TABLE, Variables, name};
+use crate::model::events::{self, Events};
+use crate::model::monitors::{Kept, Monitors};
+use crate::model::{Access, Devices, Object, TABLE, Told, Variables, name};
 use crate::networks::Network;
 use crate::profiles::{LimitSource, Stored, Supply};
 use crate::rpc::ErrorCode;
 use crate::security::{Entry, Journal, SecurityEvent};
 use crate::time::{Clock, Now};
 use crate::transactions::{About, Event, Token};
+use watching::Watching;
 
 /// Requests of the CSMS that may wait for the station.
 const PENDING_MAX: usize = 16;
@@ -124,8 +129,12 @@ pub enum Input {
         /// `expired` or `removed`, or what the CSMS knows anyway.
         why: String,
     },
-    /// The station's daemon was started anew: it must hear its settings.
+    /// The station's daemon was started anew: it must hear its limits.
     StationIsBack,
+    /// An object on the bus tells this of itself.
+    Device(Object, Box<Told>),
+    /// An object's daemon left the bus, or hangs.
+    DeviceAway(Object),
     /// The station asks whether a token may charge.
     Authorize {
         /// The number of the question.
@@ -242,10 +251,16 @@ pub enum Record {
     Files(Box<files::Kept>),
     /// Why the next boot will be.
     BootReason(&'static str),
+    /// The monitors, and the problems that the CSMS was told of.
+    Monitors(Kept),
+    /// An event that waits for the CSMS, and one that goes instead.
+    Event(Box<events::Event>, Option<i64>),
+    /// These events were told.
+    EventsTold(Vec<i64>),
 }
 
 /// Something to tell that is no transaction.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Notice {
     /// The time.
     Heartbeat,
@@ -265,8 +280,8 @@ pub enum Notice {
     ReservationOver(i64, bool),
     /// The running transaction (2.0.1).
     Transaction(u32),
-    /// A part of a report (2.0.1): the request, the report, the part's number.
-    Report(i64, dialect::Report, usize),
+    /// A part of a report (2.0.1).
+    Report(dialect::Report),
     /// Somebody else than the CSMS limits the power, or does so no more (2.0.1).
     OtherLimit {
         /// Where; 0: the station.
@@ -319,6 +334,7 @@ enum Out {
     /// An entry of the security log.
     Security(u64),
     Transaction,
+    Events(Vec<i64>),
 }
 
 /// A reset that was asked for.
@@ -333,6 +349,8 @@ struct Reset {
 struct PendingReply {
     id: String,
     reply: dialect::Reply,
+    /// What is known already of an answer to several writes.
+    writes: Option<dialect::Writes>,
 }
 
 /// The uplink.
@@ -368,6 +386,7 @@ pub struct Uplink {
     reset: Option<Reset>,
     /// EVSEs and transactions without power for want of an accepted token.
     starved: BTreeSet<(u32, u64)>,
+    watching: Watching,
 }
 
 /// What the store and the configuration know at the start.
@@ -391,6 +410,12 @@ pub struct Known {
     pub networks: Networks,
     /// The security log, as far as it is not told.
     pub journal: Journal,
+    /// The monitors, and the problems that the CSMS was told of.
+    pub monitors: Kept,
+    /// The events that wait for it.
+    pub events: Vec<events::Event>,
+    /// The number of the last event that was queued.
+    pub event_number: i64,
     /// Why the station booted, in 2.0.1's word.
     pub boot_reason: String,
     /// Starts every id made here: never the same twice on one CSMS.
@@ -419,6 +444,11 @@ impl Uplink {
             station_power: Watts::MAX,
             files: files::Files::new(known.files.clone()),
             edges: BTreeMap::new(),
+            devices: Devices::default(),
+            monitors: Monitors::new(known.monitors),
+            events: Events::new(known.events),
+            event_number: known.event_number,
+            configured: BTreeSet::new(),
         };
         Self {
             core,
@@ -440,6 +470,7 @@ impl Uplink {
             stored_files: known.files,
             reset: None,
             starved: BTreeSet::new(),
+            watching: Watching::default(),
             id_prefix: known.prefix,
         }
     }

@@ -56,6 +56,7 @@ impl Uplink {
         !self.core.notices.is_empty()
             || self.core.journal.untold().is_some()
             || self.has_file_status()
+            || (self.core.version == Version::V201 && !self.core.events.is_empty())
             || self.core.connectors.untold(self.core.version).is_some()
     }
 
@@ -66,7 +67,8 @@ impl Uplink {
         let sent = self.send_status(now, actions)
             || self.send_security(now, actions)
             || self.send_file_status(now, actions)
-            || self.send_notice(now, actions);
+            || self.send_notice(now, actions)
+            || self.send_events(now, actions);
         self.told_last = sent;
         sent
     }
@@ -84,16 +86,26 @@ impl Uplink {
         while let Some(notice) = self.core.notices.pop_front() {
             // A notice may have nothing to say any more, as of a transaction that ended.
             if let Some((action, payload)) = dialect::notice(&self.core, now, &notice) {
-                if let Notice::Report(request, report, part) = &notice
-                    && payload["tbc"] == true
+                if let Notice::Report(report) = &notice
+                    && let Some(rest) = report.after(&payload)
                 {
-                    self.core.notices.push_front(Notice::Report(*request, report.clone(), part + 1));
+                    self.core.notices.push_front(Notice::Report(rest));
                 }
                 self.call(action, &payload, Out::Notice(notice), actions);
                 return true;
             }
         }
         false
+    }
+
+    fn send_events(&mut self, now: Now, actions: &mut Vec<Action>) -> bool {
+        let ids: Vec<i64> = self.core.events.next().iter().map(|event| event.id).collect();
+        // 1.6 has no message for them; they wait for a CSMS that speaks another version.
+        let Some(payload) = dialect::events(&self.core, now).filter(|_| !ids.is_empty()) else {
+            return false;
+        };
+        self.call("NotifyEvent", &payload, Out::Events(ids), actions);
+        true
     }
 
     fn send_transaction(&mut self, now: Now, actions: &mut Vec<Action>) -> bool {

@@ -56,12 +56,9 @@ impl Uplink {
                 // Used or cancelled: the CSMS knows.
                 _ => {}
             },
-            Input::StationIsBack => {
-                for command in self.core.for_the_station() {
-                    self.order(command, &mut actions);
-                }
-                self.core.charging.forget_told();
-            }
+            Input::StationIsBack => self.core.charging.forget_told(),
+            Input::Device(object, told) => self.hear_device(now, &object, *told, &mut actions),
+            Input::DeviceAway(object) => self.lose_device(now, &object),
             Input::Authorize { ticket, token } => {
                 self.authorize(now, Asked::by_station(ticket, token), &mut actions);
             }
@@ -80,6 +77,7 @@ impl Uplink {
         self.renew(now, &mut actions);
         self.keep_journal(&mut actions);
         self.carry_files(now, &mut actions);
+        self.watch(now, &mut actions);
         self.send_next(now, &mut actions);
         self.reset_if_due(now, &mut actions);
         actions
@@ -88,6 +86,7 @@ impl Uplink {
     /// The station tells of its EVSEs and connectors.
     fn see(&mut self, now: Now, uses: Option<&[voltry_bus::Connector]>, actions: &mut Vec<Action>) {
         self.core.connectors.judge(uses.unwrap_or_default(), now.set, since(now));
+        self.watching.changed = true;
         if let Some(uses) = uses {
             self.core.charging.hear_hardware(uses);
         }
@@ -137,10 +136,18 @@ impl Uplink {
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
         let reset = self.reset.filter(Reset::waits).map(|reset| reset.until);
-        [self.messages_due(), self.core.charging.due(), self.core.files.due(), self.signing.deadline(), reset]
-            .into_iter()
-            .flatten()
-            .min()
+        let watched = self.watching.looked.and_then(|looked| self.watching.due(&self.core, looked));
+        [
+            self.messages_due(),
+            self.core.charging.due(),
+            self.core.files.due(),
+            self.signing.deadline(),
+            reset,
+            watched,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     fn messages_due(&self) -> Option<Timestamp> {
@@ -228,6 +235,12 @@ impl Uplink {
             // One that the CSMS answers with an error is over too: the next may be better.
             Out::LogStatus => self.core.files.log.told(),
             Out::FirmwareStatus => self.core.files.firmware.told(now.at),
+            Out::Events(ids) => {
+                if error.is_some() {
+                    self.quiet_until = now.at + RETRY;
+                }
+                self.events_answered(ids, error.is_some(), actions);
+            }
             Out::Authorize(asked) => self.authorize_answered(now, &asked, payload.as_deref(), actions),
             Out::Transaction => self.transaction_answered(now, payload.as_deref(), actions),
         }
@@ -246,7 +259,12 @@ impl Uplink {
             }
             Out::Authorize(asked) => self.decide_offline(&asked, actions),
             Out::Security(number) => self.security_failed(now, number, actions),
-            Out::Boot | Out::Status { .. } | Out::Notice(_) | Out::LogStatus | Out::FirmwareStatus => {
+            Out::Boot
+            | Out::Status { .. }
+            | Out::Notice(_)
+            | Out::LogStatus
+            | Out::FirmwareStatus
+            | Out::Events(_) => {
                 self.quiet_until = now.at + RETRY;
             }
         }
@@ -353,6 +371,7 @@ impl Uplink {
             self.core.journal.note(now, SecurityEvent::ReconfigurationOfSecurityParameters, &info);
             self.keep_journal(actions);
         }
+        self.watching.changed |= !handled.store.is_empty();
         for record in handled.store {
             actions.push(Action::Store(record));
         }
@@ -363,9 +382,13 @@ impl Uplink {
                 actions.push(Action::Reply { id, answer: Err(refusal) });
             }
             dialect::Answer::Asks(command, reply) if self.pending.len() < PENDING_MAX => {
-                self.command(command, Some(PendingReply { id, reply }), actions);
+                self.command(command, Some(PendingReply { id, reply, writes: None }), actions);
             }
-            dialect::Answer::Asks(..) => {
+            dialect::Answer::Writes(writes, reply) if self.pending.len() < PENDING_MAX => {
+                let command = writes.command();
+                self.command(command, Some(PendingReply { id, reply, writes: Some(writes) }), actions);
+            }
+            dialect::Answer::Asks(..) | dialect::Answer::Writes(..) => {
                 let answer = Err(Refusal::new(ErrorCode::InternalError, "too many requests wait"));
                 actions.push(Action::Reply { id, answer });
             }
@@ -378,9 +401,6 @@ impl Uplink {
                 self.reply(id, action, reply, actions);
                 self.authorize(now, Asked::before(command, token), actions);
             }
-        }
-        for command in handled.also {
-            self.command(command, None, actions);
         }
         for then in handled.then {
             match then {
@@ -447,6 +467,17 @@ impl Uplink {
         }
         let Some(pending) = self.pending.remove(&ticket) else { return };
         let action = pending.reply.action();
+        if let Some(writes) = pending.writes {
+            let silent = vec![Written::Silent; writes.open.len()];
+            let outcomes = if let Outcome::Wrote(outcomes) = outcome { outcomes } else { &silent };
+            let mut records = Vec::new();
+            self.core.wrote(&writes, outcomes, &mut records);
+            self.watching.changed = true;
+            actions.extend(records.into_iter().map(Action::Store));
+            let payload = dialect::wrote(self.core.version, writes, outcomes);
+            self.reply(pending.id, action, payload, actions);
+            return;
+        }
         let payload = dialect::reply(&mut self.core, now, &pending.reply, outcome);
         self.store_files(actions);
         self.reply(pending.id, action, payload, actions);
@@ -481,6 +512,7 @@ impl Out {
             Self::Authorize(_) => "authorization",
             Self::Security(_) => "security event",
             Self::Transaction => "transaction",
+            Self::Events(_) => "events",
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::uplink::{Core, Notice, TokenInfo, Trouble};
 
 pub(crate) use certificates::certificates_reply;
 pub(crate) use files::{firmware_status, log_status};
-pub(crate) use requests::{handle, reply};
+pub(crate) use requests::{handle, reply, wrote};
 
 pub(crate) fn boot(core: &Core) -> Value {
     let variables = &core.variables;
@@ -128,6 +128,11 @@ pub(crate) fn token_info(info: &common::IdTagInfo, written: &Value) -> TokenInfo
         group: info.parent_id_tag.as_ref().map_or_else(String::new, ToString::to_string),
         expires: written["expiryDate"].as_str().and_then(parse).unwrap_or(0),
     }
+}
+
+/// 1.6 tells faults with the status of a connector.
+pub(crate) const fn events(_: &Core, _: Now) -> Option<Value> {
+    None
 }
 
 pub(crate) fn notice(core: &Core, now: Now, notice: &Notice) -> Option<(&'static str, Value)> {

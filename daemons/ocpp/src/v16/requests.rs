@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 use super::*;
 use crate::certificates::Own;
 use crate::config::Version;
-use crate::dialect::{Answer, Handled, Reply, ResetKind, Then, take};
+use crate::dialect::{Answer, Handled, OpenWrite, Reply, ResetKind, Then, Writes, take};
 use crate::messages::{Refusal, is_known};
-use crate::model::{self, Access, Refused, TABLE};
+use crate::model::{self, Access, Holder, Item, Refused, TABLE};
 use crate::transactions::{Context, Measurand, meter_value_v16};
-use crate::uplink::{Command, ListChange, Outcome, Record, StopReason};
+use crate::uplink::{Command, ListChange, Outcome, Record, StopReason, Written};
 
 type Result<T> = std::result::Result<T, Refusal>;
 
@@ -61,9 +61,16 @@ pub(crate) fn handle(core: &mut Core, now: Now, action: &str, payload: &str) -> 
     }
 }
 
+/// What daemons may be set to and 1.6 has no key for, as `Component.Variable`.
+fn daemons_keys(core: &Core) -> impl Iterator<Item = (String, &Item)> {
+    let settings = core.devices.items().filter(|item| matches!(item.holder, Holder::Daemon(_)));
+    let others = settings.filter(|item| model::of_daemon(&item.address).is_none());
+    others.filter_map(|item| Some((item.address.key()?, item)))
+}
+
 fn get_configuration(core: &Core, now: Now, asked: &GetConfigurationRequest) -> Handled {
     let (mut known, mut unknown) = (Vec::new(), Vec::new());
-    let mut add = |definition: &model::Definition| {
+    let told = |definition: &model::Definition| {
         let mut item = json!({
             "key": definition.key,
             // 1.6 writes what 2.0.1 has connection profiles for.
@@ -72,18 +79,23 @@ fn get_configuration(core: &Core, now: Now, asked: &GetConfigurationRequest) -> 
         if definition.access != Access::WriteOnly {
             item["value"] = short(&core.value(definition, now), 500).into();
         }
-        known.push(item);
+        item
     };
+    let daemons = |(key, item): (String, &Item)| json!({ "key": key, "readonly": false, "value": short(item.value.as_deref().unwrap_or_default(), 500) });
     match &asked.key {
         Some(keys) if !keys.is_empty() => {
             for key in keys {
-                match model::find_key(key) {
-                    Some(definition) => add(definition),
+                let other = || daemons_keys(core).find(|(known, _)| known.eq_ignore_ascii_case(key));
+                match model::find_key(key).map(told).or_else(|| other().map(daemons)) {
+                    Some(item) => known.push(item),
                     None => unknown.push(key.to_string()),
                 }
             }
         }
-        Some(_) | None => TABLE.iter().filter(|definition| definition.key.is_some()).for_each(add),
+        Some(_) | None => {
+            known.extend(TABLE.iter().filter(|definition| definition.key.is_some()).map(told));
+            known.extend(daemons_keys(core).map(daemons));
+        }
     }
     let mut answer = json!({ "configurationKey": known });
     if !unknown.is_empty() {
@@ -93,7 +105,19 @@ fn get_configuration(core: &Core, now: Now, asked: &GetConfigurationRequest) -> 
 }
 
 fn change_configuration(core: &mut Core, asked: &ChangeConfigurationRequest) -> Handled {
-    let Some(definition) = model::find_key(&asked.key) else { return Handled::status("NotSupported") };
+    let Some(definition) = model::find_key(&asked.key) else {
+        let found = daemons_keys(core).find(|(known, _)| known.eq_ignore_ascii_case(&asked.key));
+        return match found {
+            Some((_, item)) => write_to_daemon(core, item, None, &asked.value),
+            None => Handled::status("NotSupported"),
+        };
+    };
+    if definition.of_daemon {
+        return match core.devices.find(&definition.address()) {
+            Some(item) => write_to_daemon(core, item, Some(definition), &asked.value),
+            None => Handled::status("Rejected"),
+        };
+    }
     if definition.name == name::SECURITY_PROFILE {
         let mut handled = Handled::status("Accepted");
         return match core.raise_security(&asked.value, &mut handled) {
@@ -118,6 +142,33 @@ fn change_configuration(core: &mut Core, asked: &ChangeConfigurationRequest) -> 
     let mut handled = Handled::status(if taken.reboot { "RebootRequired" } else { "Accepted" });
     core.write(definition, taken.value, &mut handled);
     handled
+}
+
+fn write_to_daemon(
+    core: &Core,
+    item: &Item,
+    definition: Option<&'static model::Definition>,
+    value: &str,
+) -> Handled {
+    let Some(write) = core.write_to_daemon(item, value) else { return Handled::status("Rejected") };
+    let open = vec![OpenWrite { place: 0, write, definition }];
+    let writes = Writes { results: vec![Value::Null], open };
+    Handled::answer(Answer::Writes(writes, Reply::to("ChangeConfiguration")))
+}
+
+/// What a daemon says to a value.
+#[allow(clippy::needless_pass_by_value, reason = "as the other version's")]
+pub(crate) fn wrote(_: Writes, outcomes: &[Written]) -> Value {
+    let word = match outcomes.first() {
+        Some(Written::Holds) => "Accepted",
+        Some(Written::Restart) => "RebootRequired",
+        Some(Written::Refused(why)) => {
+            tracing::warn!(why, "a daemon does not take a value of the CSMS");
+            "Rejected"
+        }
+        Some(Written::Silent) | None => "Rejected",
+    };
+    json!({ "status": word })
 }
 
 fn remote_start(core: &mut Core, now: Now, asked: &RemoteStartTransactionRequest) -> Handled {
@@ -343,6 +394,7 @@ pub(crate) fn reply(core: &mut Core, now: Now, action: &str, outcome: &Outcome) 
             | Outcome::Unavailable
             | Outcome::Unknown
             | Outcome::NotSupported
+            | Outcome::Wrote(_)
             | Outcome::Silent,
         ) => "Rejected",
     };

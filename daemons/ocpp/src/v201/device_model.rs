@@ -1,11 +1,19 @@
 //! The device model of 2.0.1: variables read, written, reported (B05 to B08).
 
-use super::*;
-use crate::dialect::{Handled, Report, Then};
-use crate::model::{self, Access, Definition, Found, Kind, Refused, TABLE, find_variable};
+use std::sync::Arc;
 
-/// Variables in one part of a report.
-const PART: usize = 40;
+use super::addresses::{address, component, is_wanted, variable};
+use super::*;
+use crate::dialect::{Answer, Handled, OpenWrite, Reply, Report, Then, Writes};
+use crate::model::{Access, Holder, Item, Lookup, Place, Refused, all, lookup};
+use crate::uplink::Written;
+
+/// Variables in one part of a report, at the most.
+const PART_ITEMS: usize = 40;
+/// Bytes of them, about.
+const PART_BYTES: usize = 24 * 1024;
+/// Reports that may wait.
+const REPORTS_MAX: usize = 4;
 
 pub(super) fn get_variables(core: &Core, now: Now, asked: &GetVariablesRequest) -> Handled {
     if asked.get_variable_data.len() as u64 > core.variables.number(name::ITEMS_GET_VARIABLES) {
@@ -17,65 +25,130 @@ pub(super) fn get_variables(core: &Core, now: Now, asked: &GetVariablesRequest) 
 
 fn get_one(core: &Core, now: Now, data: &common::GetVariableData) -> Value {
     let mut result = addressed(&data.component, &data.variable, data.attribute_type.as_ref());
-    let word = match find(&data.component, &data.variable) {
-        Found::UnknownComponent => "UnknownComponent",
-        Found::UnknownVariable => "UnknownVariable",
-        Found::Variable(_) if !is_actual(data.attribute_type.as_ref()) => "NotSupportedAttributeType",
-        Found::Variable(definition) if definition.access == Access::WriteOnly => "Rejected",
-        Found::Variable(definition) => {
-            result["attributeValue"] = core.value(definition, now).into();
-            "Accepted"
-        }
-    };
-    result["attributeStatus"] = word.into();
-    result
-}
-
-pub(super) fn set_variables(core: &mut Core, asked: &SetVariablesRequest) -> Handled {
-    if asked.set_variable_data.len() as u64 > core.variables.number(name::ITEMS_SET_VARIABLES) {
-        return Handled::refused(ErrorCode::OccurrenceConstraintViolation, "more than ItemsPerMessage");
-    }
-    let mut handled = Handled::now(Value::Null);
-    let results: Vec<Value> =
-        asked.set_variable_data.iter().map(|data| set_one(core, data, &mut handled)).collect();
-    handled.answer = crate::dialect::Answer::Now(json!({ "setVariableResult": results }));
-    handled
-}
-
-fn set_one(core: &mut Core, data: &common::SetVariableData, handled: &mut Handled) -> Value {
-    let mut result = addressed(&data.component, &data.variable, data.attribute_type.as_ref());
-    let (word, info) = match find(&data.component, &data.variable) {
-        Found::UnknownComponent => ("UnknownComponent", None),
-        Found::UnknownVariable => ("UnknownVariable", None),
-        Found::Variable(_) if !is_actual(data.attribute_type.as_ref()) => ("NotSupportedAttributeType", None),
-        Found::Variable(definition) => match core.check(definition, &data.attribute_value, false) {
-            Err(Refused::ReadOnly) => ("Rejected", Some(("ReadOnly", "it is only read".to_owned()))),
-            Err(Refused::Invalid(why)) => ("Rejected", Some(("InvalidValue", why))),
-            Ok(taken) => {
-                core.write(definition, taken.value, handled);
-                (if taken.reboot { "RebootRequired" } else { "Accepted" }, None)
+    let word = match lookup(core, now, &address(&data.component, &data.variable)) {
+        Lookup::UnknownComponent => "UnknownComponent",
+        Lookup::UnknownVariable => "UnknownVariable",
+        Lookup::Item(item) => match attribute(&item, data.attribute_type.as_ref()) {
+            None => "NotSupportedAttributeType",
+            Some(Some(value)) => {
+                result["attributeValue"] = value.into();
+                "Accepted"
+            }
+            Some(None) => {
+                let (reason, words) = if item.access == Access::WriteOnly {
+                    ("WriteOnly", "it is never told")
+                } else {
+                    ("NotAvailable", "its value is not known now")
+                };
+                result["attributeStatusInfo"] = json!({ "reasonCode": reason, "additionalInfo": words });
+                "Rejected"
             }
         },
     };
     result["attributeStatus"] = word.into();
-    if let Some((reason, text)) = info {
-        let text = short(&text, 512);
-        result["attributeStatusInfo"] = json!({ "reasonCode": reason, "additionalInfo": text });
-    }
     result
 }
 
-/// No attribute named is the actual value (part 2, AttributeEnumType).
-fn is_actual(attribute: Option<&common::AttributeEnum>) -> bool {
-    attribute.is_none_or(|attribute| matches!(attribute, common::AttributeEnum::Actual))
+/// An attribute's value, if it is known; `None`: the variable has no such attribute.
+fn attribute(item: &Item, asked: Option<&common::AttributeEnum>) -> Option<Option<String>> {
+    match asked {
+        // No attribute named is the actual value (part 2, AttributeEnumType).
+        None | Some(common::AttributeEnum::Actual) => Some(item.value.clone()),
+        Some(common::AttributeEnum::MaxSet) => set_limits(item).map(|(_, most)| Some(most.to_string())),
+        Some(common::AttributeEnum::MinSet) => set_limits(item).map(|(least, _)| Some(least.to_string())),
+        Some(common::AttributeEnum::Target) => None,
+    }
 }
 
-fn find(component: &common::Component, variable: &common::Variable) -> Found {
-    // The uplink's own components belong to no EVSE and have no instances.
-    if component.evse.is_some() || component.instance.is_some() {
-        return Found::UnknownComponent;
+/// The range that a measured value is kept in: who gives it limits says so by MinSet and MaxSet.
+fn set_limits(item: &Item) -> Option<(f64, f64)> {
+    let measured = item.access == Access::ReadOnly && item.is_number() && item.holder == Holder::Nobody;
+    item.limits.filter(|_| measured)
+}
+
+pub(super) fn set_variables(core: &mut Core, now: Now, asked: &SetVariablesRequest) -> Handled {
+    if asked.set_variable_data.len() as u64 > core.variables.number(name::ITEMS_SET_VARIABLES) {
+        return Handled::refused(ErrorCode::OccurrenceConstraintViolation, "more than ItemsPerMessage");
     }
-    find_variable(&component.name, &variable.name, variable.instance.as_deref())
+    let mut handled = Handled::now(Value::Null);
+    let mut writes = Writes { results: Vec::new(), open: Vec::new() };
+    for data in &asked.set_variable_data {
+        set_one(core, now, data, &mut handled, &mut writes);
+    }
+    handled.answer = if writes.open.is_empty() {
+        Answer::Now(json!({ "setVariableResult": writes.results }))
+    } else {
+        Answer::Writes(writes, Reply::to("SetVariables"))
+    };
+    handled
+}
+
+fn set_one(
+    core: &mut Core,
+    now: Now,
+    data: &common::SetVariableData,
+    handled: &mut Handled,
+    writes: &mut Writes,
+) {
+    let mut result = addressed(&data.component, &data.variable, data.attribute_type.as_ref());
+    let actual = matches!(data.attribute_type, None | Some(common::AttributeEnum::Actual));
+    let refused =
+        |reason, words: &str| Some(json!({ "reasonCode": reason, "additionalInfo": short(words, 512) }));
+    let (word, info) = match lookup(core, now, &address(&data.component, &data.variable)) {
+        Lookup::UnknownComponent => ("UnknownComponent", None),
+        Lookup::UnknownVariable => ("UnknownVariable", None),
+        Lookup::Item(item) if !actual => match attribute(&item, data.attribute_type.as_ref()) {
+            Some(_) => ("Rejected", refused("ReadOnly", "this attribute is only read")),
+            None => ("NotSupportedAttributeType", None),
+        },
+        Lookup::Item(item) => match &item.holder {
+            Holder::Nobody if crate::model::of_daemon(&item.address).is_some() => {
+                ("Rejected", refused("NotAvailable", "the daemon that has it does not answer"))
+            }
+            Holder::Nobody => ("Rejected", refused("ReadOnly", "it is only read")),
+            Holder::Daemon(_) => {
+                if let Some(write) = core.write_to_daemon(&item, &data.attribute_value) {
+                    let definition = crate::model::of_daemon(&item.address);
+                    writes.open.push(OpenWrite { place: writes.results.len(), write, definition });
+                }
+                ("Rejected", None)
+            }
+            Holder::Uplink(definition) => match core.check(definition, &data.attribute_value, false) {
+                Err(Refused::ReadOnly) => ("Rejected", refused("ReadOnly", "it is only read")),
+                Err(Refused::Invalid(why)) => ("Rejected", refused("InvalidValue", &why)),
+                Ok(taken) => {
+                    core.write(definition, taken.value, handled);
+                    (if taken.reboot { "RebootRequired" } else { "Accepted" }, None)
+                }
+            },
+        },
+    };
+    result["attributeStatus"] = word.into();
+    if let Some(info) = info {
+        result["attributeStatusInfo"] = info;
+    }
+    writes.results.push(result);
+}
+
+/// What daemons say to their values.
+pub(crate) fn wrote(writes: Writes, outcomes: &[Written]) -> Value {
+    let Writes { mut results, open } = writes;
+    for (open, outcome) in open.iter().zip(outcomes.iter().map(Some).chain(std::iter::repeat(None))) {
+        let (word, info) = match outcome {
+            Some(Written::Holds) => ("Accepted", None),
+            Some(Written::Restart) => ("RebootRequired", None),
+            Some(Written::Refused(why)) => ("Rejected", Some(("InvalidValue", short(why, 512)))),
+            Some(Written::Silent) | None => {
+                ("Rejected", Some(("NotAvailable", "the daemon that has it does not answer".to_owned())))
+            }
+        };
+        let result = &mut results[open.place];
+        result["attributeStatus"] = word.into();
+        if let Some((reason, words)) = info {
+            result["attributeStatusInfo"] = json!({ "reasonCode": reason, "additionalInfo": words });
+        }
+    }
+    json!({ "setVariableResult": results })
 }
 
 /// The part of a result that repeats what was asked for.
@@ -94,109 +167,132 @@ fn addressed(
     result
 }
 
-pub(super) fn get_base_report(asked: &GetBaseReportRequest) -> Handled {
-    let configuration = match asked.report_base {
-        common::ReportBaseEnum::FullInventory => false,
-        common::ReportBaseEnum::ConfigurationInventory => true,
-        common::ReportBaseEnum::SummaryInventory => return Handled::status("NotSupported"),
-    };
-    let report = Report::Base { configuration };
-    Handled {
-        then: vec![Then::Tell(Notice::Report(asked.request_id, report, 0))],
-        ..Handled::status("Accepted")
+pub(super) fn get_base_report(core: &Core, now: Now, asked: &GetBaseReportRequest) -> Handled {
+    let mut items = all(core, now);
+    match asked.report_base {
+        common::ReportBaseEnum::FullInventory => {}
+        common::ReportBaseEnum::ConfigurationInventory => {
+            items.retain(|item| item.access != Access::ReadOnly);
+        }
+        // What may be charged at, and what is wrong (B07.FR.09).
+        common::ReportBaseEnum::SummaryInventory => items.retain(|item| {
+            let wrong = item.value.as_deref() == Some("true");
+            match item.address.variable.as_str() {
+                "AvailabilityState" => true,
+                "Problem" => wrong,
+                _ => false,
+            }
+        }),
     }
+    send_report(core, asked.request_id, items)
 }
 
-pub(super) fn get_report(asked: &GetReportRequest) -> Handled {
-    if asked.component_criteria.is_some() {
-        // B08.FR.05: criteria that no component here has (active, enabled, problem) match nothing.
+fn send_report(core: &Core, request: i64, items: Vec<Item>) -> Handled {
+    if items.is_empty() {
         return Handled::status("EmptyResultSet");
     }
-    let Some(wanted) = &asked.component_variable else { return Handled::status("EmptyResultSet") };
-    let matches = |definition: &&Definition| {
-        wanted.iter().any(|wanted| {
-            let here = wanted.component.evse.is_none() && wanted.component.instance.is_none();
-            here && wanted.component.name.eq_ignore_ascii_case(definition.component)
-                && wanted
-                    .variable
-                    .as_ref()
-                    .is_none_or(|variable| variable.name.eq_ignore_ascii_case(definition.variable))
-        })
+    start_report(core, Report { request, of: Reported::Variables(items.into()), from: 0, part: 0 })
+}
+
+/// Accepts a report, unless too many wait.
+pub(super) fn start_report(core: &Core, report: Report) -> Handled {
+    if core.reports_waiting() >= REPORTS_MAX {
+        return Handled::now(json!({
+            "status": "Rejected",
+            "statusInfo": { "reasonCode": "OutOfMemory", "additionalInfo": "other reports wait to be sent" },
+        }));
+    }
+    Handled { then: vec![Then::Tell(Notice::Report(report))], ..Handled::status("Accepted") }
+}
+
+pub(super) fn get_report(core: &Core, now: Now, asked: &GetReportRequest) -> Handled {
+    let wanted = asked.component_variable.as_deref().unwrap_or_default();
+    if wanted.len() as u64 > core.variables.number(name::ITEMS_REPORT) {
+        return Handled::refused(ErrorCode::OccurrenceConstraintViolation, "more than ItemsPerMessage");
+    }
+    let everything = all(core, now);
+    let criteria = asked.component_criteria.as_deref().unwrap_or_default();
+    let items = everything.iter().filter(|item| {
+        let named = wanted.is_empty() || wanted.iter().any(|wanted| is_wanted(&item.address, wanted));
+        let place = &item.address.place;
+        named && (criteria.is_empty() || criteria.iter().any(|it| meets(&everything, place, it)))
+    });
+    let items = items.cloned().collect();
+    send_report(core, asked.request_id, items)
+}
+
+/// Whether a component meets a criterion (B08, ComponentCriterionEnumType): of a component that does not
+/// say, all but a problem is taken to be so.
+fn meets(everything: &[Item], place: &Place, criterion: &common::ComponentCriterionEnum) -> bool {
+    let (variable, unless_said) = match criterion {
+        common::ComponentCriterionEnum::Active => ("Active", true),
+        common::ComponentCriterionEnum::Available => ("Available", true),
+        common::ComponentCriterionEnum::Enabled => ("Enabled", true),
+        common::ComponentCriterionEnum::Problem => ("Problem", false),
     };
-    let found: Vec<&'static str> = TABLE
-        .iter()
-        .filter(|definition| !definition.component.is_empty())
-        .filter(matches)
-        .map(|definition| definition.name)
-        .collect();
-    if found.is_empty() {
-        return Handled::status("EmptyResultSet");
-    }
-    let report = Report::Variables(found);
-    Handled {
-        then: vec![Then::Tell(Notice::Report(asked.request_id, report, 0))],
-        ..Handled::status("Accepted")
-    }
+    let says =
+        everything.iter().find(|item| item.address.place == *place && item.address.variable == variable);
+    says.map_or(unless_said, |item| item.value.as_deref() == Some("true"))
 }
 
 /// A part of a report, made when it is its turn.
-pub(super) fn report(core: &Core, now: Now, request: i64, report: &Report, part: usize) -> Value {
-    let wanted: Vec<&Definition> = match report {
-        Report::Base { configuration } => TABLE
-            .iter()
-            .filter(|definition| !definition.component.is_empty())
-            .filter(|definition| !configuration || definition.access != Access::ReadOnly)
-            .collect(),
-        Report::Variables(names) => names.iter().filter_map(|name| model::find(name)).collect(),
-    };
-    let from = part.saturating_mul(PART);
-    let data: Vec<Value> =
-        wanted.iter().skip(from).take(PART).map(|definition| report_data(core, now, definition)).collect();
-    let mut payload = json!({
-        "requestId": request,
-        "generatedAt": rfc3339(core.clock.now(now)),
-        "seqNo": part,
-        "tbc": wanted.len() > from + PART,
-    });
-    if !data.is_empty() {
-        payload["reportData"] = data.into();
+pub(super) fn report(core: &Core, now: Now, report: &Report, items: &Arc<[Item]>) -> Value {
+    let (mut data, mut bytes) = (Vec::new(), 0);
+    for item in items.iter().skip(report.from).take(PART_ITEMS) {
+        let one = report_data(item);
+        bytes += one.to_string().len();
+        if bytes > PART_BYTES && !data.is_empty() {
+            break;
+        }
+        data.push(one);
     }
-    payload
+    json!({
+        "requestId": report.request,
+        "generatedAt": rfc3339(core.clock.now(now)),
+        "seqNo": report.part,
+        "tbc": report.from + data.len() < items.len(),
+        "reportData": data,
+    })
 }
 
-fn report_data(core: &Core, now: Now, definition: &Definition) -> Value {
-    let mut variable = json!({ "name": definition.variable });
-    if let Some(instance) = definition.instance {
-        variable["instance"] = instance.into();
-    }
-    let mutability = match definition.access {
+fn report_data(item: &Item) -> Value {
+    let mutability = match item.access {
         Access::ReadOnly => "ReadOnly",
         Access::ReadWrite => "ReadWrite",
         Access::WriteOnly => "WriteOnly",
     };
-    let mut attribute = json!({ "type": "Actual", "mutability": mutability, "persistent": true });
-    if definition.access != Access::WriteOnly {
-        attribute["value"] = core.value(definition, now).into();
+    let mut actual = json!({ "type": "Actual", "mutability": mutability });
+    // What is measured is measured again.
+    actual["persistent"] = (item.holder != Holder::Nobody).into();
+    if let Some(value) = &item.value {
+        actual["value"] = value.as_str().into();
     }
-    let mut characteristics = json!({ "dataType": definition.kind.data_type(), "supportsMonitoring": false });
-    if !definition.unit.is_empty() {
-        characteristics["unit"] = definition.unit.into();
+    let mut attributes = vec![actual];
+    if let Some((least, most)) = set_limits(item) {
+        let set =
+            |kind, value: f64| json!({ "type": kind, "mutability": "ReadOnly", "value": value.to_string() });
+        attributes.extend([set("MinSet", least), set("MaxSet", most)]);
     }
-    match definition.kind {
-        Kind::Integer(from, to) => {
-            characteristics["minLimit"] = from.into();
-            characteristics["maxLimit"] = to.into();
+    let mut characteristics =
+        json!({ "dataType": item.data_type, "supportsMonitoring": item.access != Access::WriteOnly });
+    if !item.unit.is_empty() {
+        characteristics["unit"] = item.unit.as_str().into();
+    }
+    match item.limits {
+        Some((least, most)) if item.is_number() => {
+            characteristics["minLimit"] = least.into();
+            characteristics["maxLimit"] = most.into();
         }
-        Kind::Text(longest) => characteristics["maxLimit"] = longest.into(),
-        Kind::Choice(words) | Kind::List(words) => {
-            characteristics["valuesList"] = words.join(",").into();
-        }
-        Kind::Boolean | Kind::Decimal => {}
+        Some((_, longest)) => characteristics["maxLimit"] = longest.into(),
+        None => {}
+    }
+    if !item.words.is_empty() {
+        characteristics["valuesList"] = short(&item.words.join(","), 1000).into();
     }
     json!({
-        "component": { "name": definition.component },
-        "variable": variable,
-        "variableAttribute": [attribute],
+        "component": component(&item.address.place),
+        "variable": variable(&item.address),
+        "variableAttribute": attributes,
         "variableCharacteristics": characteristics,
     })
 }

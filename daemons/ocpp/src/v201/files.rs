@@ -111,6 +111,7 @@ pub(super) fn update_answer(core: &mut Core, now: Now, outcome: &Outcome) -> Val
         | Outcome::Unavailable
         | Outcome::Unknown
         | Outcome::NotSupported
+        | Outcome::Wrote(_)
         | Outcome::Silent => json!({
             "status": "Rejected",
             "statusInfo": { "reasonCode": "UnsupportedRequest", "additionalInfo": "nobody installs here" },

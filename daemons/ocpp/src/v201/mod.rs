@@ -1,9 +1,11 @@
 //! OCPP 2.0.1.
 
+mod addresses;
 mod certificates;
 mod device_model;
 mod files;
 mod local_list;
+mod monitoring;
 mod requests;
 mod smart_charging;
 
@@ -11,7 +13,7 @@ use serde_json::{Value, json};
 use voltry_bus::TokenStatus;
 
 use crate::certificates::Own;
-use crate::dialect::{BootAnswer, BootStatus, TransactionAnswer, current_time, short};
+use crate::dialect::{BootAnswer, BootStatus, Reported, TransactionAnswer, current_time, short};
 use crate::messages::{decode, v201::*};
 use crate::model::name;
 use crate::rpc::ErrorCode;
@@ -20,7 +22,9 @@ use crate::transactions::{Token, id_token};
 use crate::uplink::{Core, Notice, TokenInfo};
 
 pub(crate) use certificates::certificates_reply;
+pub(crate) use device_model::wrote;
 pub(crate) use files::{firmware_status, log_status};
+pub(crate) use monitoring::events;
 pub(crate) use requests::{handle, reply};
 
 pub(crate) fn boot(core: &Core) -> Value {
@@ -114,9 +118,10 @@ pub(crate) fn notice(core: &Core, now: Now, notice: &Notice) -> Option<(&'static
             let (request, status) = core.files.log.status();
             return files::log_status(request, status);
         }
-        Notice::Report(request, report, part) => {
-            ("NotifyReport", device_model::report(core, now, *request, report, *part))
-        }
+        Notice::Report(report) => match &report.of {
+            Reported::Variables(items) => ("NotifyReport", device_model::report(core, now, report, items)),
+            Reported::Monitors(all) => ("NotifyMonitoringReport", monitoring::report(core, now, report, all)),
+        },
         Notice::SignCertificate(own, csr) => {
             let usage = match own {
                 Own::Station => "ChargingStationCertificate",

@@ -13,9 +13,14 @@ type Result<T> = std::result::Result<T, Refusal>;
 pub(crate) fn handle(core: &mut Core, now: Now, action: &str, payload: &str) -> Result<Handled> {
     match action {
         "GetVariables" => take(payload, |asked| device_model::get_variables(core, now, &asked)),
-        "SetVariables" => take(payload, |asked| device_model::set_variables(core, &asked)),
-        "GetBaseReport" => take(payload, |asked| device_model::get_base_report(&asked)),
-        "GetReport" => take(payload, |asked| device_model::get_report(&asked)),
+        "SetVariables" => take(payload, |asked| device_model::set_variables(core, now, &asked)),
+        "GetBaseReport" => take(payload, |asked| device_model::get_base_report(core, now, &asked)),
+        "GetReport" => take(payload, |asked| device_model::get_report(core, now, &asked)),
+        "SetVariableMonitoring" => take(payload, |asked| monitoring::set(core, now, &asked)),
+        "ClearVariableMonitoring" => take(payload, |asked| monitoring::clear(core, &asked)),
+        "SetMonitoringBase" => take(payload, |asked| monitoring::set_base(core, &asked)),
+        "SetMonitoringLevel" => take(payload, |asked| monitoring::set_level(core, &asked)),
+        "GetMonitoringReport" => take(payload, |asked| monitoring::get_report(core, &asked)),
         "RequestStartTransaction" => take(payload, |asked| start(core, &asked)),
         "RequestStopTransaction" => take(payload, |asked| stop(core, &asked)),
         "GetTransactionStatus" => take(payload, |asked| transaction_status(core, &asked)),
@@ -272,6 +277,7 @@ pub(crate) fn reply(core: &mut Core, now: Now, action: &str, outcome: &Outcome) 
             | Outcome::Unavailable
             | Outcome::Unknown
             | Outcome::NotSupported
+            | Outcome::Wrote(_)
             | Outcome::Silent,
         ) => "Rejected",
     };
@@ -286,6 +292,7 @@ pub(crate) fn reply(core: &mut Core, now: Now, action: &str, outcome: &Outcome) 
         }),
         Outcome::Done
         | Outcome::Scheduled
+        | Outcome::Wrote(_)
         | Outcome::Occupied
         | Outcome::Faulted
         | Outcome::Unavailable

@@ -1,11 +1,11 @@
 //! An uplink between a book and a CSMS that the test plays, in virtual time.
 
 use serde_json::{Value, json};
-use voltry_bus::EvseStatus;
+use voltry_bus::{Component, DeviceVariable, EvseStatus, Fault, Part};
 use voltry_ocpp::Version;
 use voltry_ocpp::certificates::{Configured, Folder};
 use voltry_ocpp::files::Order;
-use voltry_ocpp::model::Variables;
+use voltry_ocpp::model::{Told, Variables};
 use voltry_ocpp::networks::Network;
 use voltry_ocpp::profiles::Supply;
 use voltry_ocpp::store::Store;
@@ -55,6 +55,7 @@ pub(crate) struct Desk {
     pub(crate) acknowledged: u64,
     /// The request to start that the book's events name.
     pub(crate) remote_start: Option<i64>,
+    configuration: Vec<(String, String)>,
     folder: tempfile::TempDir,
     starts: u32,
     asked: u32,
@@ -66,14 +67,28 @@ pub(crate) fn network() -> Network {
     Network { url: "ws://csms.example/ocpp".to_owned(), versions, security_profile: 1 }
 }
 
-fn uplink(store: &Store, version: Version, starts: u32, hexadecimal: bool) -> Uplink {
+fn uplink(
+    store: &Store,
+    version: Version,
+    starts: u32,
+    hexadecimal: bool,
+    configuration: &[(String, String)],
+) -> Uplink {
+    let mut variables = Variables::new(store.variables().unwrap());
+    for (key, value) in configuration {
+        variables.make(voltry_ocpp::model::find_named(key).unwrap().name, value);
+    }
+    let (events, event_number) = store.events().unwrap();
     Uplink::new(Known {
         version,
         progress: store.progress().unwrap().unwrap_or_default(),
-        variables: Variables::new(store.variables().unwrap()),
+        variables,
         tokens: store.tokens().unwrap(),
         profiles: store.profiles().unwrap(),
         files: store.files().unwrap(),
+        monitors: store.monitors().unwrap(),
+        events,
+        event_number,
         supply: Supply::default(),
         networks: Networks {
             known: [(1, network())].into_iter().chain(store.networks().unwrap()).collect(),
@@ -89,12 +104,21 @@ fn uplink(store: &Store, version: Version, starts: u32, hexadecimal: bool) -> Up
 
 impl Desk {
     pub(crate) fn new(version: Version) -> Self {
+        Self::with(version, &[])
+    }
+
+    /// Accepted, with a variable that the configuration gives another value.
+    pub(crate) fn configured(version: Version, key: &str, value: &str) -> Self {
+        Self::with(version, &[(key.to_owned(), value.to_owned())]).accept()
+    }
+
+    fn with(version: Version, configuration: &[(String, String)]) -> Self {
         // What a disk does is tested in the store; here it would be waited for thousands of times.
         let memory = std::path::Path::new("/dev/shm");
         let folder =
             if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
         let store = Store::open(&folder.path().join("ocpp.db")).unwrap();
-        let uplink = uplink(&store, version, 0, version == Version::V16);
+        let uplink = uplink(&store, version, 0, version == Version::V16, configuration);
         let mut desk = Self {
             version,
             uplink,
@@ -116,6 +140,7 @@ impl Desk {
             resets: 0,
             acknowledged: 0,
             remote_start: None,
+            configuration: configuration.to_vec(),
             folder,
             starts: 0,
             asked: 0,
@@ -127,18 +152,22 @@ impl Desk {
 
     /// Connected, accepted, and all that is told at the start is told.
     pub(crate) fn accepted(version: Version) -> Self {
-        let mut desk = Self::new(version);
-        desk.input(Input::Connected);
-        desk.answer_boot("Accepted", 300);
-        desk.answer_all();
-        desk
+        Self::new(version).accept()
+    }
+
+    fn accept(mut self) -> Self {
+        self.input(Input::Connected);
+        self.answer_boot("Accepted", 300);
+        self.answer_all();
+        self
     }
 
     /// The daemon dies and starts again, with what the disk has.
     pub(crate) fn restart(&mut self) {
         self.starts += 1;
         self.store = Store::open(&self.folder.path().join("ocpp.db")).unwrap();
-        self.uplink = uplink(&self.store, self.version, self.starts, self.version == Version::V16);
+        let hexadecimal = self.version == Version::V16;
+        self.uplink = uplink(&self.store, self.version, self.starts, hexadecimal, &self.configuration);
         self.input(Input::Evses(vec![evse(1, "available")]));
         self.seen("available");
         self.input(Input::BookGrew(self.book.len() as u64));
@@ -365,4 +394,69 @@ pub(crate) fn evse(number: u32, state: &str) -> EvseStatus {
 pub(crate) fn lost(desk: &mut Desk) {
     desk.input(Input::Disconnected);
     desk.answered = desk.calls.len();
+}
+
+/// A device as its daemon tells it, in order and without faults.
+pub(crate) fn told(component: Component, variables: Vec<DeviceVariable>) -> Told {
+    Told { vendor: "Acme".to_owned(), online: true, component, variables, ..Told::default() }
+}
+
+impl Desk {
+    /// An object on the bus tells this of itself.
+    pub(crate) fn tells(&mut self, (name, path): (&str, &str), told: Told) {
+        self.input(Input::Device((name.to_owned(), path.to_owned()), Box::new(told)));
+    }
+
+    /// The station with its settings.
+    pub(crate) fn station_tells(&mut self, reading_interval: &str) {
+        let setting = |(setting, component, name): (&str, &str, &str), value: &str| DeviceVariable {
+            setting: setting.to_owned(),
+            unit: "s".to_owned(),
+            value: value.to_owned(),
+            ..DeviceVariable::integer(&Component::new(component), name, 0).within(0.0, 86_400.0)
+        };
+        let [reading, clock, timeout] = voltry_bus::STATION_SETTINGS;
+        let variables = vec![setting(reading, reading_interval), setting(clock, "0"), setting(timeout, "60")];
+        self.tells(STATION, told(Component::new("ChargingStation"), variables));
+    }
+
+    /// EVSE 1 with a meter, a power supply and a board among its parts.
+    pub(crate) fn devices_tell(&mut self) {
+        self.station_tells("60");
+        let part = |(name, path): (&str, &str)| Part { name: name.to_owned(), path: path.to_owned() };
+        let component = Component::new("EVSE").of_evse(1);
+        let power = DeviceVariable::decimal(&component, "Power", "W", Some(0.0)).within(0.0, 60_000.0);
+        let evse = Told { parts: vec![part(METER), part(BOARD)], ..told(component, vec![power]) };
+        self.tells(EVSE, evse);
+        self.board_tells(Vec::new());
+        self.meter_tells("1000.0");
+    }
+
+    pub(crate) fn meter_tells(&mut self, register: &str) {
+        let component = Component::new("FiscalMetering").instance("dc1");
+        let register = DeviceVariable {
+            value: register.to_owned(),
+            ..DeviceVariable::decimal(&component, "EnergyImportRegister", "Wh", None)
+        };
+        self.tells(METER, told(component, vec![register]));
+    }
+
+    pub(crate) fn board_tells(&mut self, faults: Vec<Fault>) {
+        let component = Component::new("CPPWMController").of_connector(1);
+        let lock = Component::new("ConnectorPlugRetentionLock").of_connector(1);
+        let variables = vec![
+            DeviceVariable::text(&component, "State", "A"),
+            DeviceVariable::boolean(&lock, "Problem", false),
+        ];
+        self.tells(BOARD, Told { faults, ..told(component, variables) });
+    }
+}
+
+pub(crate) const STATION: (&str, &str) = (voltry_bus::names::STATION, voltry_bus::names::STATION_PATH);
+pub(crate) const EVSE: (&str, &str) = ("org.voltry.Evse.N1", "/org/voltry/evse/1");
+pub(crate) const METER: (&str, &str) = ("org.voltry.Meter.dc1", "/org/voltry/energy_meter/dc1");
+pub(crate) const BOARD: (&str, &str) = ("org.voltry.Board1", "/org/voltry/connector/1");
+
+pub(crate) fn fault(code: &str, cause: &str) -> Fault {
+    Fault { code: code.to_owned(), cause: cause.to_owned(), at: 1 }
 }

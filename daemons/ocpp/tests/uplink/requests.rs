@@ -148,10 +148,8 @@ fn configuration_is_read_written_and_lasts() {
     let write = |desk: &mut Desk, key: &str, value: &str| {
         desk.ask("ChangeConfiguration", &json!({ "key": key, "value": value })).unwrap()["status"].clone()
     };
-    assert_eq!(write(&mut desk, "MeterValueSampleInterval", "15"), "Accepted");
-    let told = Command::Set { setting: "reading_interval", value: "15".to_owned() };
-    assert_eq!(desk.commands.last().map(|(_, command)| command), Some(&told), "the station hears of it");
-    assert_eq!(write(&mut desk, "MeterValueSampleInterval", "soon"), "Rejected");
+    assert_eq!(write(&mut desk, "TransactionMessageAttempts", "15"), "Accepted");
+    assert_eq!(write(&mut desk, "TransactionMessageAttempts", "soon"), "Rejected");
     assert_eq!(write(&mut desk, "NumberOfConnectors", "7"), "Rejected");
     assert_eq!(write(&mut desk, "Nonsense", "7"), "NotSupported");
     assert_eq!(write(&mut desk, "MeterValuesSampledData", "Voltage,Frequency"), "Accepted");
@@ -160,7 +158,7 @@ fn configuration_is_read_written_and_lasts() {
     desk.answered = desk.calls.len() - 1;
     desk.answer_boot("Accepted", 300);
     desk.answer_all();
-    let keys = json!({ "key": ["MeterValueSampleInterval", "MeterValuesSampledData", "AuthorizationKey", "Nonsense"] });
+    let keys = json!({ "key": ["TransactionMessageAttempts", "MeterValuesSampledData", "AuthorizationKey", "Nonsense"] });
     let some = desk.ask("GetConfiguration", &keys).unwrap();
     let values: Vec<_> =
         some["configurationKey"].as_array().unwrap().iter().map(|item| item["value"].clone()).collect();
