@@ -99,6 +99,11 @@ class Station16(ChargePoint16):
         await self.book.note("FirmwareStatusNotification", message)
         return result16.FirmwareStatusNotification()
 
+    @on("DataTransfer")
+    async def on_data(self, **message):
+        await self.book.note("DataTransfer", message)
+        return result16.DataTransfer(status="Accepted", data="text back")
+
     @on("SignedFirmwareStatusNotification")
     async def on_signed_firmware(self, **message):
         await self.book.note("SignedFirmwareStatusNotification", message)
@@ -192,6 +197,21 @@ class Station201(ChargePoint201):
     async def on_firmware(self, **message):
         await self.book.note("FirmwareStatusNotification", message)
         return result201.FirmwareStatusNotification()
+
+    @on("DataTransfer")
+    async def on_data(self, **message):
+        await self.book.note("DataTransfer", message)
+        return result201.DataTransfer(status="Accepted", data="text back")
+
+    @on("NotifyDisplayMessages")
+    async def on_display(self, **message):
+        await self.book.note("NotifyDisplayMessages", message)
+        return result201.NotifyDisplayMessages()
+
+    @on("NotifyCustomerInformation")
+    async def on_customer(self, **message):
+        await self.book.note("NotifyCustomerInformation", message)
+        return result201.NotifyCustomerInformation()
 
     @on("LogStatusNotification")
     async def on_log(self, **message):

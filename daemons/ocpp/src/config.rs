@@ -66,6 +66,9 @@ pub struct Settings {
     /// Who installs firmware.
     #[serde(default = "default_installer")]
     pub update: Binding,
+    /// Makers' daemons, by their vendor ids: who takes the CSMS's DataTransfer.
+    #[serde(default)]
+    pub data_transfer: BTreeMap<String, Binding>,
     /// The proxy through which file servers are reached, `http://…`.
     #[serde(default)]
     pub file_proxy: Option<String>,

@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use voltry_bus::TransferStatus;
 
 use crate::certificates::{self, Own, Request};
 use crate::config::Version;
+use crate::data_transfer;
 use crate::files::{FirmwareStatus, LogStatus};
 use crate::messages::{Checked, Refusal, decode};
 use crate::model::monitors::Monitor;
@@ -44,12 +46,16 @@ pub enum BootStatus {
 }
 
 /// What the CSMS says to a message of a transaction.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct TransactionAnswer {
     /// Its number for the transaction (1.6, StartTransaction).
     pub csms: Option<i64>,
     /// Whether the token may charge.
     pub info: Option<TokenInfo>,
+    /// What the transaction costs (2.0.1).
+    pub cost: Option<f64>,
+    /// What the driver is to read (2.0.1).
+    pub text: Option<String>,
 }
 
 /// A report of 2.0.1 that goes out in parts: what was there when it was asked for.
@@ -334,6 +340,72 @@ impl Report {
         };
         let told = list.as_array().map_or(0, Vec::len);
         (payload["tbc"] == true).then(|| Self { from: self.from + told, part: self.part + 1, ..self.clone() })
+    }
+}
+
+/// A maker's own message. 1.6 has text for data, 2.0.1 any JSON.
+#[must_use]
+pub fn letter(version: Version, vendor: &str, message: &str, data: &str) -> Value {
+    let mut payload = json!({ "vendorId": vendor });
+    if !message.is_empty() {
+        payload["messageId"] = message.into();
+    }
+    let data = match version {
+        Version::V16 => (!data.is_empty()).then(|| Value::from(data)),
+        Version::V201 => data_transfer::value(data),
+    };
+    if let Some(data) = data {
+        payload["data"] = data;
+    }
+    payload
+}
+
+/// What the CSMS says to it.
+#[must_use]
+pub fn letter_answer(payload: &str) -> Option<(TransferStatus, String)> {
+    let value: Value = serde_json::from_str(payload).ok()?;
+    let status = match value["status"].as_str()? {
+        "Accepted" => TransferStatus::Accepted,
+        "Rejected" => TransferStatus::Rejected,
+        "UnknownMessageId" => TransferStatus::UnknownMessage,
+        "UnknownVendorId" | "UnknownVendor" => TransferStatus::UnknownVendor,
+        _ => return None,
+    };
+    Some((status, data_transfer::text(value.get("data"))))
+}
+
+/// Has a maker's own message of the CSMS handed on.
+pub(crate) fn hand_on(vendor: &str, message: Option<&str>, data: String) -> Handled {
+    let command =
+        Command::HandOn { vendor: vendor.to_owned(), message: message.unwrap_or_default().to_owned(), data };
+    Handled::answer(Answer::Asks(command, Reply::to("DataTransfer")))
+}
+
+/// What came of that.
+pub(crate) fn handed_on(version: Version, outcome: &Outcome) -> Value {
+    let Outcome::Transferred(status, answer) = outcome else { return json!({ "status": "Rejected" }) };
+    let mut payload = json!({ "status": match status {
+        TransferStatus::Accepted => "Accepted",
+        TransferStatus::Rejected => "Rejected",
+        TransferStatus::UnknownMessage => "UnknownMessageId",
+        TransferStatus::UnknownVendor => "UnknownVendorId",
+    }});
+    let data = match version {
+        Version::V16 => (!answer.is_empty()).then(|| Value::from(answer.as_str())),
+        Version::V201 => data_transfer::value(answer),
+    };
+    if let Some(data) = data {
+        payload["data"] = data;
+    }
+    payload
+}
+
+/// What the CSMS says to a driver in its answer to an Authorize; 1.6 has no such thing.
+#[must_use]
+pub fn personal_message(version: Version, payload: &str) -> Option<String> {
+    match version {
+        Version::V16 => None,
+        Version::V201 => v201::personal_message(payload),
     }
 }
 

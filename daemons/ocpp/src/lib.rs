@@ -16,8 +16,10 @@ pub mod certificates;
 mod config;
 pub mod connection;
 mod csms;
+mod data_transfer;
 mod devices;
 pub mod dialect;
+mod display;
 pub mod files;
 pub mod messages;
 pub mod model;
@@ -37,6 +39,8 @@ mod v16;
 mod v201;
 
 use voltry_service::Daemon;
+
+pub use display::Shown;
 
 pub use config::{AmpereSettings, AmperesOf, NetworkProfile, Settings, Version, audit, configure};
 

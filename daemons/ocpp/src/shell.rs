@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, info, warn};
-use voltry_bus::{CsmsState, TokenAnswer};
+use voltry_bus::{CsmsState, TokenAnswer, TransferStatus};
 use voltry_service::clock::now;
 use voltry_service::{Daemon, RateLimit, Watchdog};
 use voltry_units::Timestamp;
@@ -20,7 +20,9 @@ use crate::config::{Settings, Version};
 use crate::connection::redial::Slot;
 use crate::connection::{self, Connection, Encoding, Event, Profile};
 use crate::csms::{self, Csms1, Question, Standing};
+use crate::data_transfer::{self, DataTransfer1, Letter};
 use crate::devices::Devices;
+use crate::display::{self, Display1, Shown};
 use crate::files::{Log, News, Order, Upload};
 use crate::model::{self, Variables, name};
 use crate::networks::{self, LAST_GOOD, Ways};
@@ -33,7 +35,7 @@ use crate::store::Store;
 use crate::time::Now;
 use crate::transactions::Token;
 use crate::transfer::{self, Installer, Place, Snapshot};
-use crate::uplink::{Action, Command, Input, Known, Networks, Registration, Uplink};
+use crate::uplink::{Action, Command, Input, Known, Networks, Outcome, Registration, Uplink};
 
 /// Inputs, events, orders that may wait.
 const WAITING: usize = 64;
@@ -91,6 +93,9 @@ struct Shell {
     slot: Slot,
     said: Said,
     place: Place,
+    bus: zbus::Connection,
+    letters: BTreeMap<u64, oneshot::Sender<Option<(TransferStatus, String)>>>,
+    show: watch::Sender<Shown>,
     installer: Installer,
     /// The version of the firmware that runs.
     firmware: String,
@@ -125,6 +130,12 @@ pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<
     // Of before a reset.
     let again = server.remove::<Csms1, _>(csms::PATH).await.unwrap_or(false);
     server.at(csms::PATH, Csms1 { standing, questions }).await?;
+    let (letters, mut posted) = mpsc::channel(WAITING);
+    let _ = server.remove::<DataTransfer1, _>(csms::PATH).await;
+    server.at(csms::PATH, DataTransfer1 { letters }).await?;
+    let _ = server.remove::<Display1, _>(display::PATH).await;
+    server.at(display::PATH, Display1::default()).await?;
+    let (show_display, displayed) = watch::channel(Shown::default());
     if !again {
         daemon.claim(voltry_bus::names::OCPP).await?;
     }
@@ -137,6 +148,7 @@ pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<
     let anew = Arc::new(Notify::new());
     parts.spawn(Devices::new(daemon.connection(), inputs.clone(), Arc::clone(&anew)).follow());
     parts.spawn(station.clone().acknowledge(to_acknowledge));
+    parts.spawn(show_on_display(daemon.connection().clone(), displayed));
     parts.spawn(show_standing(daemon.connection().clone(), shown));
     // Not among the parts: it ends by itself when nobody orders any more, and tells the CSMS so.
     let mut connecting = tokio::spawn(connection.run());
@@ -166,6 +178,9 @@ pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<
         slot: LAST_GOOD,
         said: Said::default(),
         place: settings.place(),
+        bus: daemon.connection().clone(),
+        letters: BTreeMap::new(),
+        show: show_display,
         installer,
         firmware,
         uploading: JoinSet::new(),
@@ -189,6 +204,7 @@ pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<
             Some(event) = events.recv() => shell.hear(event).await?,
             Some(input) = heard.recv() => shell.step(input).await?,
             Some(question) = asked.recv() => shell.ask(question).await?,
+            Some(letter) = posted.recv() => shell.post(letter).await?,
             () = tokio::time::sleep(due) => shell.tick().await?,
             _ = tick.tick() => shell.publish(),
             Some(_) = shell.tasks.join_next() => {}
@@ -293,6 +309,7 @@ async fn uplink(
         tokens: store.tokens()?,
         profiles: store.profiles()?,
         files: store.files()?,
+        display: store.display()?,
         monitors: store.monitors()?,
         events,
         event_number,
@@ -376,6 +393,19 @@ async fn show_standing(
     while shown.changed().await.is_ok() {
         let standing = shown.borrow_and_update().clone();
         csms::show(&connection, standing).await?;
+    }
+    Ok(())
+}
+
+/// Shows people at the station what they are to read, at most 10 times a second.
+async fn show_on_display(
+    connection: zbus::Connection,
+    mut displayed: watch::Receiver<Shown>,
+) -> anyhow::Result<()> {
+    while displayed.changed().await.is_ok() {
+        let shown = displayed.borrow_and_update().clone();
+        display::show(&connection, shown).await?;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     Ok(())
 }
@@ -490,6 +520,15 @@ impl Shell {
         }
     }
 
+    async fn post(&mut self, letter: Letter) -> anyhow::Result<()> {
+        self.next_question += 1;
+        let ticket = self.next_question;
+        let Letter { vendor, message, data, answer } = letter;
+        self.letters.retain(|_, answer| !answer.is_closed());
+        self.letters.insert(ticket, answer);
+        self.step(Input::Letter { ticket, vendor, message, data }).await
+    }
+
     async fn ask(&mut self, question: Question) -> anyhow::Result<()> {
         self.next_question += 1;
         let ticket = self.next_question;
@@ -560,6 +599,17 @@ impl Shell {
                 });
                 Ok(())
             }
+            Action::Command { ticket, command: Command::HandOn { vendor, message, data } } => {
+                let (connection, makers) = (self.bus.clone(), self.settings.data_transfer.clone());
+                let inputs = self.inputs.clone();
+                self.tasks.spawn(async move {
+                    let (status, answer) =
+                        data_transfer::hand_on(connection, makers, (vendor, message, data)).await;
+                    let outcome = Outcome::Transferred(status, answer);
+                    let _ = inputs.send(Input::Done { ticket, outcome }).await;
+                });
+                Ok(())
+            }
             Action::Command { ticket, command } => {
                 let station = self.station.clone();
                 self.tasks.spawn(station.command(ticket, command));
@@ -588,6 +638,17 @@ impl Shell {
                 info!(why, "connecting anew");
                 self.take(Ways::new(&self.settings, &self.store, &self.folder)?).await?;
                 self.order(connection::Command::Restart).await
+            }
+            Action::LetterAnswered { ticket, answer } => {
+                if let Some(asker) = self.letters.remove(&ticket) {
+                    // The maker's daemon may not have waited.
+                    let _ = asker.send(answer);
+                }
+                Ok(())
+            }
+            Action::Show(shown) => {
+                self.show.send_replace(shown);
+                Ok(())
             }
             Action::Files(order) => {
                 self.carry(order);

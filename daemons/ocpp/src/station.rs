@@ -331,7 +331,7 @@ impl Station {
                 self.starve(evse, transaction, starved).await.map(|()| Outcome::Done)
             }
             // The shell's own.
-            Command::CheckUpdate { .. } => Ok(Outcome::NotSupported),
+            Command::CheckUpdate { .. } | Command::HandOn { .. } => Ok(Outcome::NotSupported),
             Command::Write(writes) => Ok(Outcome::Wrote(self.write(writes).await)),
         }
     }

@@ -20,7 +20,7 @@ use crate::model::monitors::Kept;
 use crate::networks::Network;
 use crate::profiles::Stored;
 use crate::security::{Entry, Journal, LOG_MAX, SecurityEvent};
-use crate::uplink::{Cached, ListChange, Progress, Record, SetAside, TokenInfo, Tokens};
+use crate::uplink::{Cached, ListChange, Messages, Progress, Record, SetAside, TokenInfo, Tokens};
 
 /// Messages that the CSMS did not take, at the most; beyond, the oldest goes.
 const SET_ASIDE_MAX: u32 = 1000;
@@ -149,6 +149,15 @@ impl Store {
         text.map_or(Ok(Stored::default()), |text| read("charging profiles", &text))
     }
 
+    /// Messages for people at the station.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn display(&self) -> Result<Messages, StoreError> {
+        let text = self.kept("display_messages")?;
+        text.map_or(Ok(Messages::new()), |text| read("display messages", &text))
+    }
+
     /// Logs and firmware that are under way.
     ///
     /// # Errors
@@ -218,6 +227,11 @@ impl Store {
         match record {
             Record::Progress(progress) => self.keep("progress", &text(progress)),
             Record::Profiles(profiles) => self.keep("charging_profiles", &text(profiles)),
+            Record::Display(messages) => self.keep("display_messages", &text(messages)),
+            Record::Uncached(token) => {
+                self.connection.execute("DELETE FROM cache WHERE token = ?1", [token])?;
+                Ok(())
+            }
             Record::Files(files) => self.keep("files", &text(files)),
             Record::BootReason(reason) => self.keep("boot_reason", reason),
             Record::Variable(name, value) => {

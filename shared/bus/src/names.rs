@@ -35,6 +35,8 @@ pub const SIM: &str = "org.voltry.Sim1";
 pub const CSMS_PATH: &str = "/org/voltry/csms";
 /// The object of whoever installs firmware, unless configured otherwise.
 pub const UPDATE_PATH: &str = "/org/voltry/update";
+/// The object that says what people are to read.
+pub const DISPLAY_PATH: &str = "/org/voltry/display";
 /// The object of the station.
 pub const STATION_PATH: &str = "/org/voltry/station";
 /// The object of the simulator.

@@ -34,6 +34,20 @@ words! {
 }
 
 words! {
+    /// What came of a maker's own message.
+    TransferStatus {
+        /// It was understood.
+        Accepted = "accepted",
+        /// It was, and is not wanted.
+        Rejected = "rejected",
+        /// The vendor has no such message.
+        UnknownMessage = "unknown-message",
+        /// Nobody is that vendor.
+        UnknownVendor = "unknown-vendor",
+    }
+}
+
+words! {
     /// How the installation of a firmware ended.
     UpdateOutcome {
         /// The new version runs.
@@ -324,6 +338,36 @@ pub struct Connector {
     pub limit: f64,
     /// Who says so: `hardware`, or an origin of `SetLimit`.
     pub limit_origin: String,
+}
+
+/// A message of the back end for people at the station.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type, Variant, OwnedVariant)]
+pub struct DisplayMessage {
+    /// The back end's number of it.
+    pub id: i64,
+    /// `always-front`, `in-front` or `normal-cycle`.
+    pub priority: String,
+    /// `charging`, `faulted`, `idle`, `unavailable`; empty: always.
+    pub state: String,
+    /// `ASCII` or `UTF8`.
+    pub format: String,
+    /// As RFC 5646 writes it; empty: not said.
+    pub language: String,
+    /// The text.
+    pub content: String,
+    /// Only for whoever charges there; 0: for everybody.
+    pub evse: u32,
+}
+
+/// What a driver is to read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type, Variant, OwnedVariant)]
+pub struct DriverText {
+    /// Where; 0: not known yet.
+    pub evse: u32,
+    /// In the back end's currency; below 0: not said.
+    pub cost: f64,
+    /// Empty: nothing.
+    pub text: String,
 }
 
 /// A limit that was set.

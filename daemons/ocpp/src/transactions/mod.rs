@@ -62,6 +62,8 @@ pub enum About {
     },
     /// 2.0.1: the answer may judge the token.
     Event {
+        /// Where.
+        evse: u32,
         /// The book's transaction; 0 before there is one.
         transaction: u64,
         /// Who, if the message names him.

@@ -96,6 +96,12 @@ impl Plugged {
         }
     }
 
+    /// Whether this token let it charge.
+    #[must_use]
+    pub fn is_of(&self, token: &Token) -> bool {
+        self.token.as_ref().is_some_and(|own| own.id.eq_ignore_ascii_case(&token.id))
+    }
+
     fn hear(&mut self, event: &Event) {
         if event.transaction != 0 {
             self.transaction = event.transaction;
@@ -223,7 +229,7 @@ fn message(plug: &mut Plugged, event: &Event, told: &Told, kind: &str, offline: 
     if let Some(value) = value {
         payload["meterValue"] = json!([value]);
     }
-    let about = About::Event { transaction: plug.transaction, token };
+    let about = About::Event { evse: event.evse, transaction: plug.transaction, token };
     Message { action: "TransactionEvent", payload, about }
 }
 

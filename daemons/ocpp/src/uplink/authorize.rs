@@ -95,6 +95,11 @@ impl Uplink {
         let version = self.core.version;
         match payload.and_then(|payload| dialect::authorize_answer(version, payload)) {
             Some(info) => {
+                let text = payload.and_then(|payload| dialect::personal_message(version, payload));
+                if let Some(text) = text {
+                    // Where, nobody has said yet.
+                    self.core.display.say(0, text);
+                }
                 self.remember(now, &asked.token, info.clone(), actions);
                 self.decide(asked, &info, "csms", actions);
             }

@@ -1,5 +1,6 @@
 //! What the CSMS wants of the station, and what came of it.
 
+use voltry_bus::TransferStatus;
 use voltry_units::Watts;
 
 use crate::model::Target;
@@ -77,6 +78,15 @@ pub enum Command {
         /// Nothing.
         starved: bool,
     },
+    /// Hand a maker's own message to whoever takes it.
+    HandOn {
+        /// The vendor's id.
+        vendor: String,
+        /// The message's id; empty: none.
+        message: String,
+        /// The data; empty: none.
+        data: String,
+    },
     /// Look whether a firmware could be installed: whether there is who installs, and who signed it.
     CheckUpdate {
         /// The signer's certificate, PEM; `None`: it is not signed.
@@ -144,6 +154,8 @@ pub enum Outcome {
     Unknown,
     /// There is nothing that could do it.
     NotSupported,
+    /// A maker's daemon answered so.
+    Transferred(TransferStatus, String),
     /// The station does not answer.
     Silent,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::{Charging, Connectors, Delivery, Networks, Notice, Record, Tokens};
+use super::{Charging, Connectors, Delivery, Display, Networks, Notice, Record, Tokens};
 use voltry_units::Watts;
 
 use crate::config::Version;
@@ -38,6 +38,8 @@ pub struct Core {
     pub charging: Charging,
     /// Logs and firmware that are under way.
     pub files: Files,
+    /// What people at the station are to read.
+    pub display: Display,
     /// What the whole station can give.
     pub station_power: Watts,
     /// The ways to the CSMS.
@@ -110,6 +112,10 @@ impl Core {
 
     pub(super) fn hear(&mut self, event: &Event) {
         self.charging.hear(event);
+        if event.kind == Kind::Plugged {
+            // Another driver's.
+            self.display.forget(event.evse);
+        }
         let register = event.sample.register;
         match event.kind {
             Kind::Started => {

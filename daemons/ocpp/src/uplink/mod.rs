@@ -20,7 +20,9 @@ mod command;
 mod connectors;
 mod core;
 mod delivery;
+mod display;
 mod file_transfer;
+mod letters;
 mod networks;
 mod security;
 mod sending;
@@ -35,7 +37,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tracing::{debug, info, warn};
-use voltry_bus::{EvseStatus, TokenAnswer};
+use voltry_bus::{EvseStatus, TokenAnswer, TransferStatus};
 use voltry_units::{Timestamp, Watts};
 
 pub use authorize::Asked;
@@ -45,6 +47,7 @@ pub use command::{Command, Outcome, StopReason, Write, Written};
 pub use connectors::{Connector, Connectors, Since, Status, Trouble};
 pub use core::Core;
 pub use delivery::{AHEAD, Delivery, Progress, Sending, SetAside};
+pub use display::{Display, ForDriver, Message, Messages, Priority};
 pub use networks::Networks;
 pub use tokens::{Cached, ListChange, TokenInfo, Tokens};
 
@@ -52,6 +55,7 @@ use crate::certificates;
 use crate::config::Version;
 use crate::connection::redial::Slot;
 use crate::dialect;
+use crate::display::Shown;
 use crate::files;
 use crate::messages::Refusal;
 use crate::model::events::{self, Events};
@@ -160,6 +164,17 @@ pub enum Input {
     },
     /// Something that concerns security, and in words.
     Security(SecurityEvent, String),
+    /// A maker's daemon has a message for the CSMS.
+    Letter {
+        /// The number of it.
+        ticket: u64,
+        /// The vendor's id.
+        vendor: String,
+        /// The message's id; empty: none.
+        message: String,
+        /// The data; empty: none.
+        data: String,
+    },
     /// What came of [`Action::Files`].
     Files(files::News),
     /// Time passed.
@@ -218,6 +233,15 @@ pub enum Action {
     Networks(&'static str),
     /// Keep to the times that the variables say.
     Times,
+    /// Tell a maker's daemon what the CSMS answered; `None`: nothing.
+    LetterAnswered {
+        /// The number of its message.
+        ticket: u64,
+        /// What.
+        answer: Option<(TransferStatus, String)>,
+    },
+    /// Show this to people at the station.
+    Show(Shown),
     /// Carry a file; then [`Input::Files`].
     Files(files::Order),
     /// Start the uplink anew.
@@ -249,6 +273,10 @@ pub enum Record {
     SecurityTold(u64),
     /// Logs and firmware that are under way.
     Files(Box<files::Kept>),
+    /// Messages for people at the station.
+    Display(Messages),
+    /// An answer that goes from the cache.
+    Uncached(String),
     /// Why the next boot will be.
     BootReason(&'static str),
     /// The monitors, and the problems that the CSMS was told of.
@@ -330,6 +358,7 @@ enum Out {
     Notice(Notice),
     LogStatus,
     FirmwareStatus,
+    Letter(u64),
     Authorize(Asked),
     /// An entry of the security log.
     Security(u64),
@@ -380,6 +409,12 @@ pub struct Uplink {
     wall_offset: Option<i64>,
     /// What was last stored of the progress.
     stored: Progress,
+    /// Both clocks at the last step.
+    seen_at: Option<(Timestamp, i64)>,
+    /// What was last shown to people at the station.
+    shown: Shown,
+    /// Makers' messages that wait for the CSMS.
+    letters: VecDeque<letters::Letter>,
     /// And of the files.
     stored_files: files::Kept,
     /// The station is to start anew: at the latest then, or (`None`) when nothing is charged.
@@ -404,6 +439,8 @@ pub struct Known {
     pub profiles: Stored,
     /// Logs and firmware that are under way.
     pub files: files::Kept,
+    /// Messages for people at the station.
+    pub display: Messages,
     /// How amperes of a charging profile become watts.
     pub supply: Supply,
     /// The ways to the CSMS.
@@ -443,6 +480,7 @@ impl Uplink {
             charging: Charging::new(known.profiles, known.supply),
             station_power: Watts::MAX,
             files: files::Files::new(known.files.clone()),
+            display: Display::new(known.display),
             edges: BTreeMap::new(),
             devices: Devices::default(),
             monitors: Monitors::new(known.monitors),
@@ -467,6 +505,9 @@ impl Uplink {
             heartbeat_at: Timestamp::BOOT,
             wall_offset: None,
             stored: known.progress,
+            seen_at: None,
+            shown: Shown::default(),
+            letters: VecDeque::new(),
             stored_files: known.files,
             reset: None,
             starved: BTreeSet::new(),

@@ -56,6 +56,7 @@ impl Uplink {
         !self.core.notices.is_empty()
             || self.core.journal.untold().is_some()
             || self.has_file_status()
+            || self.has_letters()
             || (self.core.version == Version::V201 && !self.core.events.is_empty())
             || self.core.connectors.untold(self.core.version).is_some()
     }
@@ -66,6 +67,7 @@ impl Uplink {
         }
         let sent = self.send_status(now, actions)
             || self.send_security(now, actions)
+            || self.send_letter(actions)
             || self.send_file_status(now, actions)
             || self.send_notice(now, actions)
             || self.send_events(now, actions);

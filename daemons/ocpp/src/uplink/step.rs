@@ -13,6 +13,7 @@ impl Reset {
 impl Uplink {
     /// The only way in. What it returns must be done, in order.
     #[must_use]
+    #[allow(clippy::too_many_lines, reason = "a table of what each input leads to")]
     pub fn step(&mut self, now: Now, input: Input) -> Vec<Action> {
         let mut actions = Vec::new();
         self.watch_the_clock(now);
@@ -67,6 +68,9 @@ impl Uplink {
                 self.certified(now, ticket, &outcome, summary, &mut actions);
             }
             Input::Security(event, info) => self.core.journal.note(now, event, &info),
+            Input::Letter { ticket, vendor, message, data } => {
+                self.take_letter(ticket, (vendor, message, data), &mut actions);
+            }
             Input::Files(news) => self.hear_of_files(now, &news, &mut actions),
             Input::Tick => {}
         }
@@ -77,6 +81,8 @@ impl Uplink {
         self.renew(now, &mut actions);
         self.keep_journal(&mut actions);
         self.carry_files(now, &mut actions);
+        self.show(now, &mut actions);
+        self.seen_at = Some((now.at, self.core.clock.now(now)));
         self.watch(now, &mut actions);
         self.send_next(now, &mut actions);
         self.reset_if_due(now, &mut actions);
@@ -141,6 +147,7 @@ impl Uplink {
             self.messages_due(),
             self.core.charging.due(),
             self.core.files.due(),
+            self.show_due(self.seen_at),
             self.signing.deadline(),
             reset,
             watched,
@@ -184,6 +191,10 @@ impl Uplink {
         self.pending.clear();
         self.certifying.retain(|_, (_, waiting)| matches!(waiting, Waiting::Request(_)));
         self.core.files.firmware.proposed = None;
+        if let Some((_, Out::Letter(ticket))) = &self.out {
+            self.letter_answered(*ticket, None, actions);
+        }
+        self.return_letters(actions);
         if let Some((_, Out::Authorize(asked))) = self.out.take() {
             self.asked.push_front(asked);
         }
@@ -233,6 +244,7 @@ impl Uplink {
             Out::Notice(_) => {}
             Out::Security(number) => self.security_answered(now, number, error.as_deref(), actions),
             // One that the CSMS answers with an error is over too: the next may be better.
+            Out::Letter(ticket) => self.letter_answered(ticket, payload.as_deref(), actions),
             Out::LogStatus => self.core.files.log.told(),
             Out::FirmwareStatus => self.core.files.firmware.told(now.at),
             Out::Events(ids) => {
@@ -258,6 +270,7 @@ impl Uplink {
                 }
             }
             Out::Authorize(asked) => self.decide_offline(&asked, actions),
+            Out::Letter(ticket) => self.letter_answered(ticket, None, actions),
             Out::Security(number) => self.security_failed(now, number, actions),
             Out::Boot
             | Out::Status { .. }
@@ -328,9 +341,19 @@ impl Uplink {
         self.store_progress(actions);
         let acknowledged = self.core.delivery.progress().acknowledged;
         actions.push(Action::Acknowledge(acknowledged));
+        if let About::Event { evse, .. } = &about {
+            if let Some(cost) = answer.cost {
+                self.core.display.cost(*evse, cost);
+            }
+            if let Some(text) = answer.text {
+                self.core.display.say(*evse, text);
+            }
+        }
         let Some(info) = answer.info else { return };
         let (transaction, token) = match about {
-            About::Start { transaction, token } | About::Event { transaction, token } => (transaction, token),
+            About::Start { transaction, token } | About::Event { transaction, token, .. } => {
+                (transaction, token)
+            }
             About::Stop { token } => (0, token),
             About::Values | About::Undeliverable => (0, None),
         };
@@ -507,6 +530,7 @@ impl Out {
             Self::Boot => "boot",
             Self::Status { .. } => "status",
             Self::Notice(_) => "notice",
+            Self::Letter(_) => "data transfer",
             Self::LogStatus => "log status",
             Self::FirmwareStatus => "firmware status",
             Self::Authorize(_) => "authorization",

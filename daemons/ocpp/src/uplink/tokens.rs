@@ -149,6 +149,18 @@ impl Tokens {
         (id, cached, gone)
     }
 
+    /// What the cache has of a token, whether it is still believed or not.
+    #[must_use]
+    pub fn cached(&self, token: &Token) -> Option<&Cached> {
+        self.cache.get(&key(&token.id))
+    }
+
+    /// Forgets what the CSMS said of a token; the key that it was stored under.
+    pub fn forget(&mut self, token: &Token) -> Option<String> {
+        let key = key(&token.id);
+        self.cache.remove(&key).map(|_| key)
+    }
+
     /// Forgets all that the CSMS said.
     pub fn clear_cache(&mut self) {
         self.cache.clear();

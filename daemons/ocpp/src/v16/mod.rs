@@ -113,7 +113,7 @@ pub(crate) fn transaction_answer(payload: &str) -> Option<TransactionAnswer> {
         let known: common::IdTagInfo = serde_json::from_value(info.clone()).ok()?;
         Some(token_info(&known, info))
     });
-    Some(TransactionAnswer { csms: value["transactionId"].as_i64(), info })
+    Some(TransactionAnswer { csms: value["transactionId"].as_i64(), info, ..TransactionAnswer::default() })
 }
 
 pub(crate) fn token_info(info: &common::IdTagInfo, written: &Value) -> TokenInfo {

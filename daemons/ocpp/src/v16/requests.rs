@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::certificates::Own;
 use crate::config::Version;
-use crate::dialect::{Answer, Handled, OpenWrite, Reply, ResetKind, Then, Writes, take};
+use crate::dialect::{Answer, Handled, OpenWrite, Reply, ResetKind, Then, Writes, hand_on, handed_on, take};
 use crate::messages::{Refusal, is_known};
 use crate::model::{self, Access, Holder, Item, Refused, TABLE};
 use crate::transactions::{Context, Measurand, meter_value_v16};
@@ -47,9 +47,10 @@ pub(crate) fn handle(core: &mut Core, now: Now, action: &str, payload: &str) -> 
         }
         "GetDiagnostics" => take(payload, |asked| files::get_diagnostics(core, now, &asked, payload)),
         "GetLog" => take(payload, |asked| files::get_log(core, now, &asked, payload)),
-        "DataTransfer" => {
-            take(payload, |_: DataTransferRequest| Handled::now(json!({ "status": "UnknownVendorId" })))
-        }
+        "DataTransfer" => take(payload, |asked: DataTransferRequest| {
+            let message = asked.message_id.as_deref();
+            hand_on(&asked.vendor_id, message, asked.data.clone().unwrap_or_default())
+        }),
         "GetInstalledCertificateIds" | "InstallCertificate" | "DeleteCertificate" | "CertificateSigned" => {
             let handled = certificates::handle(action, payload)?;
             Ok(handled.unwrap_or_else(|| Handled::refused(ErrorCode::NotSupported, "not supported")))
@@ -373,6 +374,9 @@ pub(super) fn meter_values(core: &Core, now: Now, evse: u32) -> Option<Value> {
 }
 
 pub(crate) fn reply(core: &mut Core, now: Now, action: &str, outcome: &Outcome) -> Value {
+    if action == "DataTransfer" {
+        return handed_on(Version::V16, outcome);
+    }
     if matches!(action, "UpdateFirmware" | "SignedUpdateFirmware") {
         return files::update_answer(core, now, action, outcome);
     }
@@ -395,6 +399,7 @@ pub(crate) fn reply(core: &mut Core, now: Now, action: &str, outcome: &Outcome) 
             | Outcome::Unknown
             | Outcome::NotSupported
             | Outcome::Wrote(_)
+            | Outcome::Transferred(..)
             | Outcome::Silent,
         ) => "Rejected",
     };

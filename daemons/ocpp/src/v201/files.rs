@@ -112,6 +112,7 @@ pub(super) fn update_answer(core: &mut Core, now: Now, outcome: &Outcome) -> Val
         | Outcome::Unknown
         | Outcome::NotSupported
         | Outcome::Wrote(_)
+        | Outcome::Transferred(..)
         | Outcome::Silent => json!({
             "status": "Rejected",
             "statusInfo": { "reasonCode": "UnsupportedRequest", "additionalInfo": "nobody installs here" },

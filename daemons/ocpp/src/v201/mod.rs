@@ -2,7 +2,9 @@
 
 mod addresses;
 mod certificates;
+mod customer;
 mod device_model;
+mod display;
 mod files;
 mod local_list;
 mod monitoring;
@@ -79,7 +81,19 @@ pub(crate) fn transaction_answer(payload: &str) -> Option<TransactionAnswer> {
     let answer: TransactionEventResponse = decode(payload).ok()?;
     let value: Value = serde_json::from_str(payload).ok()?;
     let info = answer.id_token_info.as_ref().map(|info| token_info(info, &value["idTokenInfo"]));
-    Some(TransactionAnswer { csms: None, info })
+    let text = content(&value["updatedPersonalMessage"])
+        .or_else(|| content(&value["idTokenInfo"]["personalMessage"]));
+    Some(TransactionAnswer { csms: None, info, cost: answer.total_cost, text })
+}
+
+/// The text of a MessageContentType.
+fn content(message: &Value) -> Option<String> {
+    Some(message["content"].as_str()?.to_owned())
+}
+
+pub(crate) fn personal_message(payload: &str) -> Option<String> {
+    let value: Value = serde_json::from_str(payload).ok()?;
+    content(&value["idTokenInfo"]["personalMessage"])
 }
 
 pub(crate) fn token_info(info: &common::IdTokenInfo, written: &Value) -> TokenInfo {

@@ -3,7 +3,8 @@
 use super::*;
 use crate::certificates::Own;
 use crate::config::Version;
-use crate::dialect::{Answer, Handled, Reply, ResetKind, Then, take};
+use crate::data_transfer::text;
+use crate::dialect::{Answer, Handled, Reply, ResetKind, Then, hand_on, handed_on, take};
 use crate::messages::{Refusal, is_known};
 use crate::transactions::{Context, Measurand, meter_value_v201};
 use crate::uplink::{Command, Outcome, Record, StopReason};
@@ -47,9 +48,15 @@ pub(crate) fn handle(core: &mut Core, now: Now, action: &str, payload: &str) -> 
         "GetCompositeSchedule" => take(payload, |asked| smart_charging::composite(core, now, &asked)),
         "UpdateFirmware" => take(payload, |asked| files::update_firmware(core, now, &asked, payload)),
         "GetLog" => take(payload, |asked| files::get_log(core, now, &asked, payload)),
-        "DataTransfer" => {
-            take(payload, |_: DataTransferRequest| Handled::now(json!({ "status": "UnknownVendorId" })))
-        }
+        "CustomerInformation" => take(payload, |asked| customer::information(core, now, &asked)),
+        "SetDisplayMessage" => take(payload, |asked| display::set(core, now, &asked, payload)),
+        "GetDisplayMessages" => take(payload, |asked| display::get(core, &asked)),
+        "ClearDisplayMessage" => take(payload, |asked| display::clear(core, &asked)),
+        "CostUpdated" => take(payload, |asked| display::cost_updated(core, &asked)),
+        "DataTransfer" => take(payload, |asked: DataTransferRequest| {
+            let message = asked.message_id.as_deref();
+            hand_on(&asked.vendor_id, message, text(asked.data.as_ref()))
+        }),
         "GetInstalledCertificateIds" | "InstallCertificate" | "DeleteCertificate" | "CertificateSigned" => {
             let handled = certificates::handle(action, payload)?;
             Ok(handled.unwrap_or_else(|| Handled::refused(ErrorCode::NotSupported, "not supported")))
@@ -120,7 +127,7 @@ pub(super) fn token(token: &common::IdToken) -> Token {
 }
 
 /// The EVSE, and the book's session and transaction, that the CSMS knows by this id.
-fn running(core: &Core, id: &str) -> Option<(u32, u64, u64)> {
+pub(super) fn running(core: &Core, id: &str) -> Option<(u32, u64, u64)> {
     let plugs = &core.delivery.known().plugged;
     let found = plugs.iter().find(|(_, plug)| plug.running.as_ref().is_some_and(|running| running.id == id));
     found.map(|(evse, plug)| (*evse, plug.session, plug.transaction))
@@ -257,6 +264,9 @@ pub(super) fn meter_values(core: &Core, now: Now, evse: u32) -> Option<Value> {
 }
 
 pub(crate) fn reply(core: &mut Core, now: Now, action: &str, outcome: &Outcome) -> Value {
+    if action == "DataTransfer" {
+        return handed_on(Version::V201, outcome);
+    }
     if action == "UpdateFirmware" {
         return files::update_answer(core, now, outcome);
     }
@@ -278,6 +288,7 @@ pub(crate) fn reply(core: &mut Core, now: Now, action: &str, outcome: &Outcome) 
             | Outcome::Unknown
             | Outcome::NotSupported
             | Outcome::Wrote(_)
+            | Outcome::Transferred(..)
             | Outcome::Silent,
         ) => "Rejected",
     };
@@ -297,6 +308,7 @@ pub(crate) fn reply(core: &mut Core, now: Now, action: &str, outcome: &Outcome) 
         | Outcome::Faulted
         | Outcome::Unavailable
         | Outcome::Unknown
+        | Outcome::Transferred(..)
         | Outcome::NotSupported => json!({ "status": word }),
     }
 }

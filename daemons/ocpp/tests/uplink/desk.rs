@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 use voltry_bus::{Component, DeviceVariable, EvseStatus, Fault, Part};
-use voltry_ocpp::Version;
 use voltry_ocpp::certificates::{Configured, Folder};
 use voltry_ocpp::files::Order;
 use voltry_ocpp::model::{Told, Variables};
@@ -12,6 +11,7 @@ use voltry_ocpp::store::Store;
 use voltry_ocpp::time::Now;
 use voltry_ocpp::transactions::{Event, Kind, Reason, Sample, Token};
 use voltry_ocpp::uplink::{Action, Command, Input, Known, Networks, Outcome, Uplink};
+use voltry_ocpp::{Shown, Version};
 use voltry_units::Timestamp;
 
 /// The machine's time of day at the start: 2026-05-28T20:26:40Z.
@@ -45,6 +45,10 @@ pub(crate) struct Desk {
     pub(crate) commands: Vec<(u64, Command)>,
     pub(crate) authorized: Vec<(u64, String)>,
     pub(crate) reconnects: usize,
+    /// What the CSMS answered to makers' messages.
+    pub(crate) letters: Vec<(u64, Option<String>)>,
+    /// What people at the station see.
+    pub(crate) shown: Shown,
     /// Files that were to be carried.
     pub(crate) orders: Vec<Order>,
     /// How often the ways to the CSMS changed.
@@ -86,6 +90,7 @@ fn uplink(
         tokens: store.tokens().unwrap(),
         profiles: store.profiles().unwrap(),
         files: store.files().unwrap(),
+        display: store.display().unwrap(),
         monitors: store.monitors().unwrap(),
         events,
         event_number,
@@ -134,6 +139,8 @@ impl Desk {
             commands: Vec::new(),
             authorized: Vec::new(),
             reconnects: 0,
+            letters: Vec::new(),
+            shown: Shown::default(),
             orders: Vec::new(),
             networks: 0,
             certificates: Folder::new(&folder.path().join("certificates"), Configured::default()),
@@ -228,6 +235,11 @@ impl Desk {
                         inputs.push(Input::Certified { ticket, outcome, summary });
                     }
                     Action::Times => {}
+                    Action::LetterAnswered { ticket, answer } => {
+                        let answer = answer.map(|(status, data)| format!("{status} {data}"));
+                        self.letters.push((ticket, answer));
+                    }
+                    Action::Show(shown) => self.shown = shown,
                     Action::Files(order) => self.orders.push(order),
                     Action::StartAnew => self.resets += 1,
                 }

@@ -5,6 +5,7 @@
 mod boot;
 mod certificates;
 mod charging;
+mod customers;
 mod desk;
 mod device_model;
 mod files;

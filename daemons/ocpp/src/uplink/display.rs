@@ -1,0 +1,163 @@
+//! What a person at the station is to read: messages of the CSMS, what a transaction costs, what the
+//! CSMS says to a driver. Pure.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Messages at the most.
+const MESSAGES_MAX: usize = 32;
+
+/// How much a message presses (2.0.1, MessagePriorityEnumType).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Priority {
+    /// Whenever there is one, and nothing else.
+    AlwaysFront,
+    /// Before what is shown by turns.
+    InFront,
+    /// By turns with the others.
+    NormalCycle,
+}
+
+impl Priority {
+    /// 2.0.1's word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::AlwaysFront => "AlwaysFront",
+            Self::InFront => "InFront",
+            Self::NormalCycle => "NormalCycle",
+        }
+    }
+}
+
+/// A message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// How much it presses.
+    pub priority: Priority,
+    /// Only while the station is in this state, 2.0.1's word; `None`: always.
+    pub state: Option<String>,
+    /// From then on, microseconds of Unix time.
+    pub start: Option<i64>,
+    /// Until then; then it is gone.
+    pub end: Option<i64>,
+    /// Only as long as this transaction runs, by its id at the CSMS; then it is gone.
+    pub transaction: Option<String>,
+    /// `ASCII` or `UTF8`.
+    pub format: String,
+    /// As RFC 5646 writes it.
+    pub language: Option<String>,
+    /// The text.
+    pub content: String,
+}
+
+/// Messages by their ids.
+pub type Messages = BTreeMap<i64, Message>;
+
+/// What a driver is to read at an EVSE.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ForDriver {
+    /// What the transaction costs so far, or did; `None`: nobody said.
+    pub cost: Option<f64>,
+    /// What the CSMS says to the driver; empty: nothing.
+    pub text: String,
+}
+
+/// All of it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Display {
+    messages: Messages,
+    drivers: BTreeMap<u32, ForDriver>,
+}
+
+impl Display {
+    /// As the store has kept it.
+    #[must_use]
+    pub const fn new(messages: Messages) -> Self {
+        Self { messages, drivers: BTreeMap::new() }
+    }
+
+    /// What must outlive the machine.
+    #[must_use]
+    pub const fn kept(&self) -> &Messages {
+        &self.messages
+    }
+
+    /// By EVSE.
+    #[must_use]
+    pub const fn drivers(&self) -> &BTreeMap<u32, ForDriver> {
+        &self.drivers
+    }
+
+    /// Takes a message, instead of the one with its id, and of one that is always in front.
+    ///
+    /// # Errors
+    /// There are too many, or it is over already.
+    pub fn set(&mut self, id: i64, message: Message, now: i64) -> Result<(), &'static str> {
+        if message.end.is_some_and(|end| end <= now) {
+            return Err("its time is over");
+        }
+        let front = message.priority == Priority::AlwaysFront;
+        let stays = |(other, there): &(&i64, &Message)| {
+            **other != id && !(front && there.priority == Priority::AlwaysFront)
+        };
+        if self.messages.iter().filter(stays).count() >= MESSAGES_MAX {
+            return Err("there are too many messages");
+        }
+        if front {
+            self.messages.retain(|_, there| there.priority != Priority::AlwaysFront);
+        }
+        self.messages.insert(id, message);
+        Ok(())
+    }
+
+    /// Takes a message away. Whether there was one.
+    pub fn clear(&mut self, id: i64) -> bool {
+        self.messages.remove(&id).is_some()
+    }
+
+    /// What a transaction costs.
+    pub fn cost(&mut self, evse: u32, cost: f64) {
+        self.drivers.entry(evse).or_default().cost = Some(cost);
+    }
+
+    /// What the CSMS says to a driver.
+    pub fn say(&mut self, evse: u32, text: String) {
+        self.drivers.entry(evse).or_default().text = text;
+    }
+
+    /// A driver comes: what the last one read is gone.
+    pub fn forget(&mut self, evse: u32) {
+        self.drivers.remove(&evse);
+    }
+
+    /// Takes away what is over at this time; `running`: the ids of the transactions that run. Whether
+    /// anything went.
+    pub fn tidy(&mut self, now: i64, running: &[&str]) -> bool {
+        let before = self.messages.len();
+        self.messages.retain(|_, message| {
+            let over = message.end.is_some_and(|end| end <= now);
+            let ended = message.transaction.as_deref().is_some_and(|id| !running.contains(&id));
+            !over && !ended
+        });
+        self.messages.len() != before
+    }
+
+    /// When the next message begins or ends, microseconds of Unix time.
+    #[must_use]
+    pub fn next_change(&self, now: i64) -> Option<i64> {
+        let times = self.messages.values().flat_map(|message| [message.start, message.end]);
+        times.flatten().filter(|time| *time > now).min()
+    }
+
+    /// The messages whose time it is, the most pressing first.
+    #[must_use]
+    pub fn shown(&self, now: i64) -> Vec<(i64, &Message)> {
+        let begun = |message: &Message| message.start.is_none_or(|start| start <= now);
+        let mut shown: Vec<(i64, &Message)> =
+            self.messages.iter().filter(|(_, message)| begun(message)).map(|(id, it)| (*id, it)).collect();
+        shown.sort_by_key(|(id, message)| (message.priority, *id));
+        shown
+    }
+}

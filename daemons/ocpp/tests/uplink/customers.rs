@@ -1,0 +1,283 @@
+//! What concerns people: what is known of them, what they are to read; and makers' own messages.
+
+use serde_json::{Value, json};
+use voltry_bus::TransferStatus;
+use voltry_ocpp::Version;
+use voltry_ocpp::transactions::Kind;
+use voltry_ocpp::uplink::{Command, Input, Outcome};
+
+use crate::desk::{Desk, card, lost};
+
+const BOTH: [Version; 2] = [Version::V16, Version::V201];
+
+fn customer(desk: &mut Desk, report: bool, clear: bool) -> (Value, String) {
+    let before = desk.calls.len();
+    let token = json!({ "idToken": "04a1b2c3", "type": "ISO14443" });
+    let asked = json!({ "requestId": 4, "report": report, "clear": clear, "idToken": token });
+    let answer = desk.ask("CustomerInformation", &asked).unwrap();
+    desk.answer_all();
+    let told: Vec<_> = desk.calls[before..].iter().map(|call| call.payload.clone()).collect();
+    for (number, part) in told.iter().enumerate() {
+        assert_eq!((&part["seqNo"], &part["requestId"]), (&json!(number), &json!(4)));
+        assert_eq!(part["tbc"], json!(number + 1 < told.len()));
+    }
+    let text = told.iter().map(|part| part["data"].as_str().unwrap()).collect();
+    (answer["status"].clone(), text)
+}
+
+#[test]
+fn what_is_known_of_a_customer_is_told_and_forgotten() {
+    let mut desk = Desk::accepted(Version::V201);
+    assert_eq!(customer(&mut desk, true, false), (json!("Accepted"), "Nothing is known.".to_owned()));
+    desk.input(Input::Authorize { ticket: 1, token: card() });
+    desk.answer_all();
+    let entry = json!({ "idToken": { "idToken": "04A1B2C3", "type": "ISO14443" },
+                        "idTokenInfo": { "status": "Accepted" } });
+    let list = json!({ "versionNumber": 1, "updateType": "Full", "localAuthorizationList": [entry] });
+    desk.ask("SendLocalList", &list).unwrap();
+    for kind in [Kind::Plugged, Kind::Authorized, Kind::Started] {
+        desk.happens(kind, 0);
+    }
+    desk.answer_all();
+    let (_, text) = customer(&mut desk, true, false);
+    for part in ["Local list: accepted", "Cache: accepted, as the CSMS said at 2026", "at EVSE 1"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let (status, text) = customer(&mut desk, false, true);
+    assert_eq!(status, "Accepted");
+    assert!(text.contains("forgotten") && text.contains("local list has it"), "{text}");
+    desk.restart();
+    assert!(desk.store.tokens().unwrap().cached(&card()).is_none(), "it stays forgotten");
+}
+
+#[test]
+fn a_customer_must_be_named_in_one_way_and_for_something() {
+    let mut desk = Desk::accepted(Version::V201);
+    let nobody = json!({ "requestId": 4, "report": true, "clear": false });
+    assert_eq!(desk.ask("CustomerInformation", &nobody).unwrap()["status"], "Invalid");
+    let by_name = json!({ "requestId": 4, "report": false, "clear": false, "customerIdentifier": "x" });
+    assert_eq!(desk.ask("CustomerInformation", &by_name).unwrap()["status"], "Rejected");
+    let by_name = json!({ "requestId": 4, "report": true, "clear": true, "customerIdentifier": "x" });
+    assert_eq!(desk.ask("CustomerInformation", &by_name).unwrap()["status"], "Accepted");
+    assert_eq!(desk.calls.last().unwrap().payload["data"], "Nothing is known.");
+}
+
+fn message(id: i64, priority: &str, more: &Value) -> Value {
+    let content = json!({ "format": "UTF8", "language": "de", "content": format!("Text {id}") });
+    let mut message = json!({ "id": id, "priority": priority, "message": content });
+    message.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!({ "message": message })
+}
+
+fn set(desk: &mut Desk, id: i64, priority: &str, more: &Value) -> String {
+    let answer = desk.ask("SetDisplayMessage", &message(id, priority, more)).unwrap();
+    answer["status"].as_str().unwrap().to_owned()
+}
+
+fn shown(desk: &Desk) -> Vec<(i64, &str)> {
+    desk.shown.messages.iter().map(|message| (message.id, message.priority.as_str())).collect()
+}
+
+#[test]
+fn messages_are_shown_by_priority_in_their_time_and_outlive_a_restart() {
+    let mut desk = Desk::accepted(Version::V201);
+    assert_eq!(set(&mut desk, 1, "NormalCycle", &json!({ "state": "Idle" })), "Accepted");
+    assert_eq!(set(&mut desk, 2, "InFront", &json!({ "endDateTime": "2026-05-28T20:27:40Z" })), "Accepted");
+    assert_eq!(set(&mut desk, 3, "AlwaysFront", &json!({})), "Accepted");
+    assert_eq!(
+        set(&mut desk, 4, "AlwaysFront", &json!({ "startDateTime": "2026-05-28T20:27:10Z" })),
+        "Accepted"
+    );
+    assert_eq!(
+        shown(&desk),
+        [(2, "in-front"), (1, "normal-cycle")],
+        "the newer of two in front is not yet due"
+    );
+    desk.pass(30);
+    assert_eq!(shown(&desk), [(4, "always-front"), (2, "in-front"), (1, "normal-cycle")]);
+    assert_eq!(
+        (desk.shown.messages[2].state.as_str(), desk.shown.messages[2].language.as_str()),
+        ("idle", "de")
+    );
+    desk.pass(30);
+    assert_eq!(shown(&desk), [(4, "always-front"), (1, "normal-cycle")]);
+    desk.restart();
+    assert_eq!(shown(&desk), [(4, "always-front"), (1, "normal-cycle")]);
+    desk.input(Input::Connected);
+    desk.answer_boot("Accepted", 300);
+    desk.answer_all();
+    let past = json!({ "endDateTime": "2026-05-28T20:26:40Z" });
+    assert_eq!(set(&mut desk, 9, "InFront", &past), "Rejected");
+    // A message with a known id takes its place (O06).
+    assert_eq!(set(&mut desk, 1, "InFront", &json!({})), "Accepted");
+    assert_eq!(shown(&desk), [(4, "always-front"), (1, "in-front")]);
+    assert_eq!(desk.ask("ClearDisplayMessage", &json!({ "id": 4 })).unwrap()["status"], "Accepted");
+    assert_eq!(desk.ask("ClearDisplayMessage", &json!({ "id": 4 })).unwrap()["status"], "Unknown");
+    assert_eq!(shown(&desk), [(1, "in-front")]);
+}
+
+#[test]
+fn messages_are_reported_by_what_is_asked_for_in_parts() {
+    let mut desk = Desk::accepted(Version::V201);
+    for id in 1..=20 {
+        let priority = if id == 1 { "InFront" } else { "NormalCycle" };
+        assert_eq!(set(&mut desk, id, priority, &json!({})), "Accepted");
+    }
+    let mut get = |asked: Value| {
+        let before = desk.calls.len();
+        let answer = desk.ask("GetDisplayMessages", &asked).unwrap();
+        desk.answer_all();
+        let parts = desk.calls[before..].iter().map(|call| call.payload.clone()).collect::<Vec<_>>();
+        (answer["status"].clone(), parts)
+    };
+    let (status, parts) = get(json!({ "requestId": 6 }));
+    assert_eq!((status, parts.len()), (json!("Accepted"), 3));
+    let told: Vec<i64> = parts
+        .iter()
+        .flat_map(|part| part["messageInfo"].as_array().unwrap())
+        .map(|message| message["id"].as_i64().unwrap())
+        .collect();
+    assert_eq!(told, (1..=20).collect::<Vec<_>>());
+    assert_eq!((&parts[1]["tbc"], &parts[2]["tbc"]), (&json!(true), &json!(false)));
+    let (_, parts) = get(json!({ "requestId": 7, "priority": "InFront" }));
+    assert_eq!(parts[0]["messageInfo"][0]["message"]["content"], "Text 1");
+    let (_, parts) = get(json!({ "requestId": 8, "id": [3, 99] }));
+    assert_eq!(parts[0]["messageInfo"].as_array().unwrap().len(), 1);
+    let (status, parts) = get(json!({ "requestId": 9, "state": "Faulted" }));
+    assert_eq!((status, parts.len()), (json!("Unknown"), 0));
+}
+
+#[test]
+fn what_cannot_be_shown_is_refused_by_its_word() {
+    let mut desk = Desk::accepted(Version::V201);
+    let html = json!({ "message": { "format": "HTML", "content": "<b>" } });
+    assert_eq!(set(&mut desk, 1, "InFront", &html), "NotSupportedMessageFormat");
+    let transaction = json!({ "transactionId": "nothing" });
+    assert_eq!(set(&mut desk, 1, "InFront", &transaction), "UnknownTransaction");
+    for id in 0..32 {
+        assert_eq!(set(&mut desk, id, "InFront", &json!({})), "Accepted");
+    }
+    assert_eq!(set(&mut desk, 32, "InFront", &json!({})), "Rejected");
+    assert_eq!(set(&mut desk, 31, "InFront", &json!({})), "Accepted");
+}
+
+#[test]
+fn a_transactions_message_and_cost_are_the_drivers() {
+    let mut desk = Desk::accepted(Version::V201);
+    for kind in [Kind::Plugged, Kind::Authorized, Kind::Started] {
+        desk.happens(kind, 0);
+    }
+    let started = desk.open().unwrap().payload.clone();
+    let id = started["transactionInfo"]["transactionId"].as_str().unwrap().to_owned();
+    let text = json!({ "format": "UTF8", "content": "0,59 EUR/kWh" });
+    desk.answer(json!({ "totalCost": 1.5, "updatedPersonalMessage": text }));
+    desk.answer_all();
+    let seen = |desk: &Desk| {
+        desk.shown.drivers.iter().map(|it| (it.evse, it.cost, it.text.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(seen(&desk), [(1, 1.5, "0,59 EUR/kWh".to_owned())]);
+    assert_eq!(set(&mut desk, 1, "InFront", &json!({ "transactionId": id })), "Accepted");
+    assert_eq!(desk.shown.messages[0].evse, 1);
+    assert_eq!(desk.ask("CostUpdated", &json!({ "totalCost": 2.25, "transactionId": id })), Ok(json!({})));
+    assert_eq!(desk.ask("CostUpdated", &json!({ "totalCost": 99, "transactionId": "other" })), Ok(json!({})));
+    assert_eq!(seen(&desk), [(1, 2.25, "0,59 EUR/kWh".to_owned())]);
+    desk.happens(Kind::Ended, 1000);
+    desk.answer(json!({ "totalCost": 3.0 }));
+    desk.answer_all();
+    assert_eq!(seen(&desk), [(1, 3.0, "0,59 EUR/kWh".to_owned())], "the final cost stays to be read");
+    assert!(desk.shown.messages.is_empty(), "the message is over with its transaction");
+    desk.happens(Kind::Unplugged, 1000);
+    desk.happens(Kind::Plugged, 1000);
+    assert!(desk.shown.drivers.is_empty(), "the next driver does not read it");
+}
+
+#[test]
+fn what_the_csms_says_to_whom_it_lets_in_is_shown() {
+    let mut desk = Desk::accepted(Version::V201);
+    desk.input(Input::Authorize { ticket: 1, token: card() });
+    let text = json!({ "format": "UTF8", "content": "Hello" });
+    desk.answer(json!({ "idTokenInfo": { "status": "Accepted", "personalMessage": text } }));
+    assert_eq!((desk.shown.drivers[0].evse, desk.shown.drivers[0].text.as_str()), (0, "Hello"));
+}
+
+#[test]
+fn a_makers_message_of_the_csms_is_handed_on_and_answered() {
+    for version in BOTH {
+        let mut desk = Desk::accepted(version);
+        let data = if version == Version::V16 { json!("{\"a\":1}") } else { json!({ "a": 1 }) };
+        let asked = json!({ "vendorId": "com.example", "messageId": "Lamp", "data": data });
+        for (status, word) in [
+            (TransferStatus::Accepted, "Accepted"),
+            (TransferStatus::Rejected, "Rejected"),
+            (TransferStatus::UnknownMessage, "UnknownMessageId"),
+            (TransferStatus::UnknownVendor, "UnknownVendorId"),
+        ] {
+            desk.ask("DataTransfer", &asked).unwrap_err();
+            let Some((_, Command::HandOn { vendor, message, data })) = desk.commands.last() else { panic!() };
+            assert_eq!((&**vendor, &**message, &**data), ("com.example", "Lamp", "{\"a\":1}"));
+            let outcome = Outcome::Transferred(status, "[2]".to_owned());
+            let answer = desk.done(outcome).unwrap().unwrap();
+            let data = if version == Version::V16 { json!("[2]") } else { json!([2]) };
+            assert_eq!(answer, json!({ "status": word, "data": data }));
+        }
+    }
+}
+
+#[test]
+fn a_makers_message_reaches_the_csms_or_comes_back_at_once() {
+    for version in BOTH {
+        let mut desk = Desk::accepted(version);
+        let letter = |ticket| Input::Letter {
+            ticket,
+            vendor: "com.example".to_owned(),
+            message: String::new(),
+            data: "plain".to_owned(),
+        };
+        desk.input(letter(1));
+        let call = desk.open().unwrap();
+        assert_eq!(call.action, "DataTransfer");
+        assert_eq!(call.payload, json!({ "vendorId": "com.example", "data": "plain" }));
+        desk.answer(json!({ "status": "Accepted", "data": "yes" }));
+        desk.input(letter(2));
+        desk.answer_error("NotImplemented");
+        desk.input(letter(3));
+        desk.input(letter(4));
+        lost(&mut desk);
+        desk.input(letter(5));
+        let told: Vec<_> = desk.letters.iter().map(|(ticket, answer)| (*ticket, answer.as_deref())).collect();
+        assert_eq!(told, [(1, Some("accepted yes")), (2, None), (3, None), (4, None), (5, None)]);
+    }
+}
+
+#[test]
+fn the_cache_is_cleared_and_stays_so() {
+    for version in BOTH {
+        let mut desk = Desk::accepted(version);
+        desk.input(Input::Authorize { ticket: 1, token: card() });
+        desk.answer_all();
+        assert!(desk.store.tokens().unwrap().cached(&card()).is_some());
+        assert_eq!(desk.ask("ClearCache", &json!({})), Ok(json!({ "status": "Accepted" })));
+        assert!(desk.store.tokens().unwrap().cached(&card()).is_none());
+        lost(&mut desk);
+        desk.input(Input::Authorize { ticket: 2, token: card() });
+        assert_eq!(desk.authorized.last().unwrap(), &(2, "unknown by offline".to_owned()));
+    }
+}
+
+#[test]
+fn the_status_of_a_transaction_is_told() {
+    let mut desk = Desk::accepted(Version::V201);
+    let status = |desk: &mut Desk, asked: Value| desk.ask("GetTransactionStatus", &asked).unwrap();
+    assert_eq!(status(&mut desk, json!({})), json!({ "messagesInQueue": false }));
+    for kind in [Kind::Plugged, Kind::Authorized, Kind::Started] {
+        desk.happens(kind, 0);
+    }
+    let id = desk.open().unwrap().payload["transactionInfo"]["transactionId"].clone();
+    let of = json!({ "transactionId": id });
+    assert_eq!(status(&mut desk, json!({})), json!({ "messagesInQueue": true }));
+    desk.answer_all();
+    assert_eq!(status(&mut desk, of.clone()), json!({ "ongoingIndicator": true, "messagesInQueue": false }));
+    desk.happens(Kind::Ended, 1000);
+    desk.answer_all();
+    assert_eq!(status(&mut desk, of), json!({ "ongoingIndicator": false, "messagesInQueue": false }));
+}

@@ -1,0 +1,112 @@
+"""What concerns people and makers' own messages, with PyPI `ocpp` as the CSMS of the simulated station."""
+
+from conftest import play
+from csms import csms_of
+from dbus_fast import BusType, Message
+from dbus_fast.aio import MessageBus
+from dbus_fast.service import ServiceInterface, dbus_method
+from station import station_of
+from test_ocpp import VERSIONS, started_number, starts, states, topology
+
+import pytest
+
+
+class Lamp(ServiceInterface):
+    """A maker's daemon."""
+
+    @dbus_method()
+    def Transfer(self, vendor: "s", message: "s", data: "s") -> "ss":  # noqa: F722, F821
+        return ["accepted", data] if message == "Echo" else ["unknown-message", ""]
+
+
+async def on_the_bus(station):
+    address = f"unix:path={station.state}/bus"
+    return await MessageBus(bus_address=address, bus_type=BusType.SYSTEM).connect()
+
+
+async def shown(bus, name):
+    reply = await bus.call(
+        Message(
+            destination="org.voltry.Ocpp1",
+            path="/org/voltry/display",
+            interface="org.freedesktop.DBus.Properties",
+            member="Get",
+            signature="ss",
+            body=["org.voltry.Display1", name],
+        )
+    )
+    return reply.body[0].value
+
+
+def test_what_concerns_people_is_told_shown_and_forgotten(tmp_path):
+    async def scenario():
+        async with csms_of("2.0.1") as csms, station_of(tmp_path, topology(csms)) as station:
+            book, bus = csms.book, await on_the_bus(station)
+            await book.until(lambda book: "Available" in states(book, 1))
+            await station.say("swipe 04A1B2C3 1")
+            await station.say("plug 1")
+            await book.until(starts)
+            number = started_number(book, "2.0.1")
+            answer = await csms.ask("GetTransactionStatus", transaction_id=number)
+            assert answer.ongoing_indicator is True
+
+            text = {"format": "UTF8", "content": "Grüß Gott"}
+            message = {"id": 1, "priority": "InFront", "message": text, "transaction_id": number}
+            assert (await csms.ask("SetDisplayMessage", message=message)).status == "Accepted"
+            assert await shown(bus, "Messages") == [[1, "in-front", "", "UTF8", "", "Grüß Gott", 1]]
+            answer = await csms.ask("GetDisplayMessages", request_id=3)
+            assert answer.status == "Accepted"
+            [told] = await book.until(lambda book: book.of("NotifyDisplayMessages"))
+            assert told["message_info"][0]["message"]["content"] == "Grüß Gott"
+            await csms.ask("CostUpdated", total_cost=1.25, transaction_id=number)
+            assert [1, 1.25, ""] in await shown(bus, "Drivers")
+            assert (await csms.ask("ClearDisplayMessage", id=1)).status == "Accepted"
+            assert await shown(bus, "Messages") == []
+
+            token = {"id_token": "04A1B2C3", "type": "ISO14443"}
+            who = {"request_id": 5, "report": True, "clear": True, "id_token": token}
+            assert (await csms.ask("CustomerInformation", **who)).status == "Accepted"
+            [told] = await book.until(lambda book: book.of("NotifyCustomerInformation"))
+            assert "Cache: accepted" in told["data"] and "forgotten" in told["data"]
+            assert (await csms.ask("ClearCache")).status == "Accepted"
+            bus.disconnect()
+
+    play(scenario(), 90)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_makers_messages_go_both_ways(version, tmp_path):
+    (tmp_path / "state/voltry.d").mkdir(parents=True)
+    (tmp_path / "state/voltry.d/lamp.toml").write_text(
+        '[ocpp.data_transfer]\n"com.example" = { name = "com.example.Lamp1", path = "/lamp" }\n'
+    )
+
+    async def scenario():
+        async with csms_of(version) as csms, station_of(tmp_path, topology(csms)) as station:
+            await csms.book.until(lambda book: "Available" in states(book, 1))
+            bus = await on_the_bus(station)
+            bus.export("/lamp", Lamp("org.voltry.DataTransfer1"))
+            await bus.request_name("com.example.Lamp1")
+            data = '{"on": true}' if version == "1.6" else {"on": True}
+            answer = await csms.ask("DataTransfer", vendor_id="com.example", message_id="Echo", data=data)
+            assert (answer.status, answer.data) == ("Accepted", data)
+            answer = await csms.ask("DataTransfer", vendor_id="com.example", message_id="Dance")
+            assert answer.status == "UnknownMessageId"
+            answer = await csms.ask("DataTransfer", vendor_id="com.stranger")
+            assert answer.status == "UnknownVendorId"
+            reply = await bus.call(
+                Message(
+                    destination="org.voltry.Ocpp1",
+                    path="/org/voltry/csms",
+                    interface="org.voltry.DataTransfer1",
+                    member="Transfer",
+                    signature="sss",
+                    body=["com.example", "Hello", "text"],
+                )
+            )
+            assert reply.body == ["accepted", "text back"]
+            [told] = csms.book.of("DataTransfer")
+            assert (told["vendor_id"], told["message_id"], told["data"]) == ("com.example", "Hello", "text")
+            bus.disconnect()
+
+    play(scenario(), 60)
