@@ -2,11 +2,13 @@
 with the CSMS away and after `voltry-ocpp` was killed too."""
 
 import asyncio
+import json
+import os
 from datetime import UTC, datetime, timedelta
 
 import psutil
 import pytest
-from conftest import play
+from conftest import play, program
 from csms import csms_of
 from station import station_of
 from test_ocpp import VERSIONS, starts, topology
@@ -139,3 +141,40 @@ def test_a_profile_of_a_request_to_start_holds_and_is_reported(tmp_path):
             assert reported["transaction_id"] == transaction_of(starts(csms.book)[0])
 
     play(scenario(), 90)
+
+
+async def voltryctl(station, *words):
+    """What `voltryctl ocpp` says, as JSON."""
+    process = await asyncio.create_subprocess_exec(
+        program("voltryctl"),
+        *["--json", "ocpp", *words],
+        env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={station.state / 'bus'}"},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await process.communicate()
+    assert process.returncode == 0
+    return json.loads(said)
+
+
+def test_the_technician_sees_the_wire_the_profiles_and_the_schedule(tmp_path):
+    async def scenario():
+        async with csms_of("2.0.1") as csms, station_of(tmp_path, topology(csms)) as station:
+            await csms.book.until(lambda book: book.of("BootNotification"))
+            steps = profile("2.0.1", 4, "TxDefaultProfile", [(0, 20_000), (1800, 9_000)], datetime.now(UTC))
+            assert (await csms.ask("SetChargingProfile", **steps)).status == "Accepted"
+            await station.say("swipe 04A1B2C3 1")
+            await csms.book.until(lambda book: book.of("Authorize"))
+            [one] = await voltryctl(station, "profiles")
+            assert (one["evse"], one["source"], one["profile"]["id"]) == (1, "CSO", 4)
+            periods = await voltryctl(station, "schedule", "1", "--hours", "1")
+            assert [period["power"] for period in periods] == [20_000, 9_000]
+            assert 1_780 < periods[1]["from"] <= 1_800
+            said = await voltryctl(station, "log")
+            assert [message["number"] for message in said] == list(range(1, len(said) + 1))
+            actions = [json.loads(message["text"])[2] for message in said if message["outgoing"]]
+            assert actions[0] == "BootNotification" and "Authorize" in actions
+            assert "04A1B2" not in json.dumps(said), "tokens are masked"
+            assert len(await voltryctl(station, "messages", "-n", "3")) == 3
+            assert (await voltryctl(station, "status"))["state"] == "accepted"
+
+    play(scenario(), 60)

@@ -63,6 +63,7 @@ CONTRACT = {
     "Settings1": ({"voltry-station"}, ASK_STATION),
     "Station1": ({"voltry-station"}, ASK_STATION),
     "V2gLog1": ({"voltry-secc"}, {"technician", "root"}),
+    "CsmsLog1": ({"voltry-ocpp"}, {"technician", "root"}),
     "VoltageMonitor1": ({"voltry-board", "voltry-meter"}, set()),
     "Sim1": (set(), set()),  # never on a station's bus
 }

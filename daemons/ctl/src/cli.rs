@@ -51,6 +51,23 @@ JSON
   acknowledged (up to which event of the book the back end has everything), newest (event of the
   book; 0: not known)}; times in microseconds of Unix time.";
 
+const OCPP_MESSAGES: &str = "\
+The newest are kept (192 KiB) until voltry-ocpp ends.  >  the station said it,  <  the back end.
+Id tokens, passwords and what is very long are masked.
+
+JSON
+  Messages as {number, time (microseconds of Unix time), outgoing, text}: an array; with --follow
+  one a line. A gap in the numbers: more was said than could be followed.";
+
+const OCPP_PROFILES: &str = "\
+JSON
+  An array: evse (0: the station), source (EMS, Other, SO, CSO), profile (as OCPP 2.0.1 writes a
+  ChargingProfileType).";
+
+const OCPP_SCHEDULE: &str = "\
+JSON
+  An array of periods: from (seconds from now), power (W).";
+
 const SESSIONS: &str = "\
 JSON
   An array of transactions: id, evse, identity (masked; empty: free), state (open, closed), started
@@ -232,6 +249,33 @@ pub(crate) enum Ocpp {
     /// Where it stands, and what waits for it
     #[command(after_help = OCPP_STATUS)]
     Status,
+    /// The last messages on the wire, tokens masked
+    #[command(after_help = OCPP_MESSAGES)]
+    Messages {
+        /// At most so many
+        #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
+        limit: u32,
+    },
+    /// The charging profiles that are installed
+    #[command(after_help = OCPP_PROFILES)]
+    Profiles,
+    /// What all charging profiles together let an EVSE take
+    #[command(after_help = OCPP_SCHEDULE)]
+    Schedule {
+        /// The EVSE; 0: all together
+        #[arg(default_value_t = 0)]
+        evse: u32,
+        /// For so many hours from now
+        #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=24))]
+        hours: u32,
+    },
+    /// All messages on the wire that are kept, tokens masked
+    #[command(after_help = OCPP_MESSAGES)]
+    Log {
+        /// Go on with each that is said, until Ctrl-C
+        #[arg(long, short = 'f')]
+        follow: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,16 +1,24 @@
-//! `voltryctl ocpp`: where the connection to the back end stands.
+//! `voltryctl ocpp`: where the connection to the back end stands, what is said, and what the charging
+//! profiles come to.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::{Value, json};
 use voltry_bus::names::{CSMS_PATH, OCPP, STATION, STATION_PATH};
-use voltry_bus::{Book1Proxy, Csms1Proxy, CsmsState};
+use voltry_bus::{Book1Proxy, Csms1Proxy, CsmsLog1Proxy, CsmsMessage, CsmsProfile, CsmsState};
 use zbus::Connection;
 use zbus::proxy::CacheProperties;
 
 use crate::cli::Ocpp;
 use crate::outcome::{Failure, Outcome};
 use crate::output;
+
+/// More than the uplink keeps.
+const ALL: u32 = 200;
+/// How often it is looked for more.
+const AGAIN: Duration = Duration::from_millis(300);
 
 /// What the uplink says of itself.
 #[derive(Debug, Serialize)]
@@ -35,7 +43,105 @@ struct Standing {
 pub(crate) async fn run(connection: &Connection, command: Ocpp, json: bool) -> Result<Outcome, Failure> {
     match command {
         Ocpp::Status => status(connection, json).await,
+        Ocpp::Messages { limit } => messages(&log_of(connection).await?, limit, json).await,
+        Ocpp::Profiles => profiles(&log_of(connection).await?, json).await,
+        Ocpp::Schedule { evse, hours } => schedule(&log_of(connection).await?, evse, hours, json).await,
+        Ocpp::Log { follow } => log(&log_of(connection).await?, follow, json).await,
     }
+}
+
+async fn log_of(connection: &Connection) -> Result<CsmsLog1Proxy<'static>, Failure> {
+    Ok(CsmsLog1Proxy::builder(connection).destination(OCPP).path(CSMS_PATH).build().await?)
+}
+
+async fn messages(log: &CsmsLog1Proxy<'_>, limit: u32, json: bool) -> Result<Outcome, Failure> {
+    let kept = log.messages(0, ALL).await?;
+    let newest = &kept[kept.len().saturating_sub(limit as usize)..];
+    if json {
+        output::json(newest)?;
+    } else {
+        newest.iter().for_each(|message| println!("{}", line(message)));
+    }
+    Ok(Outcome::Done)
+}
+
+async fn log(log: &CsmsLog1Proxy<'_>, follow: bool, json: bool) -> Result<Outcome, Failure> {
+    let mut last = 0;
+    loop {
+        let messages = log.messages(last, ALL).await?;
+        last = messages.last().map_or(last, |message| message.number);
+        if json && !follow {
+            output::json(&messages)?;
+        } else if json {
+            messages.iter().try_for_each(output::json)?;
+        } else {
+            messages.iter().for_each(|message| println!("{}", line(message)));
+        }
+        if !follow {
+            return Ok(Outcome::Done);
+        }
+        if messages.is_empty() {
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+}
+
+fn line(message: &CsmsMessage) -> String {
+    let arrow = if message.outgoing { '>' } else { '<' };
+    format!("{} {arrow} {}", output::time(message.time), message.text)
+}
+
+async fn profiles(log: &CsmsLog1Proxy<'_>, json: bool) -> Result<Outcome, Failure> {
+    let installed = log.profiles().await?;
+    let read = |one: &CsmsProfile| -> Value { serde_json::from_str(&one.profile).unwrap_or_default() };
+    if json {
+        let all: Vec<Value> = installed
+            .iter()
+            .map(|one| json!({ "evse": one.evse, "source": one.source, "profile": read(one) }))
+            .collect();
+        output::json(&all)?;
+        return Ok(Outcome::Done);
+    }
+    let mut table = output::table(["EVSE", "id", "purpose", "level", "kind", "from", "periods"]);
+    for one in &installed {
+        let profile = read(one);
+        let schedule = &profile["chargingSchedule"][0];
+        let unit = schedule["chargingRateUnit"].as_str().unwrap_or_default();
+        let periods = schedule["chargingSchedulePeriod"].as_array().map_or_else(String::new, |periods| {
+            let each = periods.iter().map(|it| format!("{} s: {} {unit}", it["startPeriod"], it["limit"]));
+            each.collect::<Vec<_>>().join(", ")
+        });
+        let word = |name: &str| profile[name].as_str().unwrap_or_default().to_owned();
+        table.add_row([
+            one.evse.to_string(),
+            profile["id"].to_string(),
+            word("chargingProfilePurpose"),
+            profile["stackLevel"].to_string(),
+            word("chargingProfileKind"),
+            one.source.clone(),
+            periods,
+        ]);
+    }
+    println!("{table}");
+    Ok(Outcome::Done)
+}
+
+async fn schedule(log: &CsmsLog1Proxy<'_>, evse: u32, hours: u32, json: bool) -> Result<Outcome, Failure> {
+    let periods = log.schedule(evse, hours * 3600).await?;
+    if json {
+        output::json(&periods)?;
+        return Ok(Outcome::Done);
+    }
+    let now = jiff::Timestamp::now().as_microsecond();
+    let mut table = output::table(["from", "at most"]);
+    for period in &periods {
+        table.add_row([
+            output::time(now + period.from.saturating_mul(1_000_000)),
+            output::kilowatts(period.power),
+        ]);
+    }
+    println!("{table}");
+    Ok(Outcome::Done)
 }
 
 async fn status(connection: &Connection, json: bool) -> Result<Outcome, Failure> {

@@ -16,6 +16,7 @@ pub mod certificates;
 mod config;
 pub mod connection;
 mod csms;
+mod csms_log;
 mod data_transfer;
 mod devices;
 pub mod dialect;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use serde_json::Value;
+use voltry_bus::CsmsMessage;
 
 use crate::time::rfc3339;
 use crate::transactions::masked;
@@ -26,6 +27,8 @@ struct Frame {
 pub(crate) struct Said {
     frames: VecDeque<Frame>,
     bytes: usize,
+    /// The number of the newest; the first one had 1.
+    newest: u64,
 }
 
 impl Said {
@@ -34,9 +37,23 @@ impl Said {
         let kept = if text.len() > FRAME_MAX { head(text) } else { text };
         self.bytes += kept.len();
         self.frames.push_back(Frame { unix, by_csms, text: kept.into(), left_out: text.len() - kept.len() });
+        self.newest += 1;
         while self.bytes > BYTES_MAX {
             self.bytes -= self.frames.pop_front().map_or(0, |frame| frame.text.len());
         }
+    }
+
+    /// The frames after this number, oldest first, at most so many.
+    pub(crate) fn after(&self, after: u64, limit: u32) -> Vec<CsmsMessage> {
+        let oldest = self.newest - self.frames.len() as u64 + 1;
+        let numbered = (oldest..).zip(&self.frames).filter(|(number, _)| *number > after);
+        let message = |(number, frame): (u64, &Frame)| CsmsMessage {
+            number,
+            time: frame.unix,
+            outgoing: !frame.by_csms,
+            text: frame.shown(),
+        };
+        numbered.take(limit as usize).map(message).collect()
     }
 
     /// As a person may read them, oldest first.
@@ -49,9 +66,13 @@ impl Frame {
     fn line(&self) -> String {
         let arrow = if self.by_csms { "<-" } else { "->" };
         let time = rfc3339(self.unix);
+        format!("{time} {arrow} {}", self.shown())
+    }
+
+    fn shown(&self) -> String {
         match self.left_out {
-            0 => format!("{time} {arrow} {}", readable(&self.text)),
-            more => format!("{time} {arrow} {} and {more} bytes", self.text),
+            0 => readable(&self.text),
+            more => format!("{} and {more} bytes", self.text),
         }
     }
 }
@@ -155,5 +176,20 @@ mod tests {
         assert_eq!(said.frames.iter().map(|frame| frame.text.len()).sum::<usize>(), said.bytes);
         let newest = said.lines().pop().unwrap_or_default();
         assert!(newest.contains("[3,\"19999\"") && newest.ends_with("bytes"), "{newest}");
+    }
+
+    #[test]
+    fn whoever_follows_misses_none_of_what_is_kept() {
+        let mut said = Said::default();
+        assert_eq!(said.after(0, 10), []);
+        for number in 1..=60 {
+            said.note(7, number % 2 == 0, &format!("[3,\"{number}\",{{\"text\":\"{}\"}}]", "x".repeat(4000)));
+        }
+        let kept = said.after(0, 200);
+        assert!(kept.len() < 60 && kept.last().is_some_and(|message| message.number == 60));
+        assert!(kept.windows(2).all(|pair| pair[0].number + 1 == pair[1].number));
+        let rest = said.after(kept[2].number, 2);
+        assert_eq!(rest, kept[3..5]);
+        assert_eq!((rest[0].time, rest[0].outgoing), (7, rest[0].number % 2 == 1));
     }
 }

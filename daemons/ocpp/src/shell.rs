@@ -1,5 +1,6 @@
 //! Joins the bus, the uplink and the connection.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::config::{Settings, Version};
 use crate::connection::redial::Slot;
 use crate::connection::{self, Connection, Encoding, Event, Profile};
 use crate::csms::{self, Csms1, Question, Standing};
+use crate::csms_log::CsmsLog1;
 use crate::data_transfer::{self, DataTransfer1, Letter};
 use crate::devices::Devices;
 use crate::display::{self, Display1, Shown};
@@ -39,6 +41,9 @@ use crate::uplink::{Action, Command, Input, Known, Networks, Outcome, Registrati
 
 /// Inputs, events, orders that may wait.
 const WAITING: usize = 64;
+/// Orders to the connection for which there is room before the CSMS is listened to: one call of ours,
+/// the answers to those of its calls that the station is about, and some.
+const ROOM: usize = 32;
 /// How long the last words to the CSMS may take.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// This software is younger: an earlier time of day is none.
@@ -46,6 +51,8 @@ const EARLIEST: i64 = 1_767_225_600_000_000; // 2026-01-01
 /// Where systemd-timesyncd runs, and what it makes there once the clock is right.
 const TIMESYNC: &str = "/run/systemd/timesync";
 const SYNCHRONIZED: &str = "/run/systemd/timesync/synchronized";
+/// How often that is looked at.
+const CLOCK_LOOK: Duration = Duration::from_secs(1);
 
 /// How long whoever installs firmware may take to be there after a restart for an update.
 const AFTER_UPDATE: Duration = Duration::from_secs(20);
@@ -64,8 +71,16 @@ pub(crate) fn instant() -> Now {
     let unix = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |time| i64::try_from(time.as_micros()).unwrap_or(i64::MAX));
-    let set = unix >= EARLIEST && (Path::new(SYNCHRONIZED).exists() || !Path::new(TIMESYNC).exists());
-    Now { at: now(), unix, set }
+    let now = now();
+    // Two questions to the kernel for each message would be a tenth of what it takes to answer it.
+    thread_local!(static LOOKED: Cell<Option<(Timestamp, bool)>> = const { Cell::new(None) });
+    let looked = LOOKED.get().filter(|(at, _)| now.since(*at) < CLOCK_LOOK);
+    let (_, synchronized) = looked.unwrap_or_else(|| {
+        let synchronized = Path::new(SYNCHRONIZED).exists() || !Path::new(TIMESYNC).exists();
+        LOOKED.set(Some((now, synchronized)));
+        (now, synchronized)
+    });
+    Now { at: now, unix, set: unix >= EARLIEST && synchronized }
 }
 
 struct Shell {
@@ -115,6 +130,7 @@ pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<
         .with_context(|| format!("opening the store {}", settings.database.display()))?;
     let (inputs, mut heard) = mpsc::channel(WAITING);
     let (questions, mut asked) = mpsc::channel(WAITING);
+    let (curious, mut wondered) = mpsc::channel(WAITING);
     let (to_connection, commands) = mpsc::channel(WAITING);
     let (events_in, mut events) = mpsc::channel(WAITING);
     let station = Station::new(daemon.connection(), inputs.clone()).await?;
@@ -136,6 +152,8 @@ pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<
     let _ = server.remove::<Display1, _>(display::PATH).await;
     server.at(display::PATH, Display1::default()).await?;
     let (show_display, displayed) = watch::channel(Shown::default());
+    server.remove::<CsmsLog1, _>(csms::PATH).await.unwrap_or(false);
+    server.at(csms::PATH, CsmsLog1(curious)).await?;
     if !again {
         daemon.claim(voltry_bus::names::OCPP).await?;
     }
@@ -199,12 +217,16 @@ pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<
             break End::Reset;
         }
         let due = shell.deadline().map_or(Duration::from_secs(3600), |due| due.since(now()));
+        let (orders, has_room) = (shell.to_connection.clone(), shell.to_connection.capacity() > ROOM);
         tokio::select! {
             _ = daemon.stop() => break End::Stop,
-            Some(event) = events.recv() => shell.hear(event).await?,
+            // A CSMS that asks and takes no answers is not listened to, and holds nobody else up.
+            Some(event) = events.recv(), if has_room => shell.hear(event).await?,
+            _ = orders.reserve_many(ROOM + 1), if !has_room => {}
             Some(input) = heard.recv() => shell.step(input).await?,
             Some(question) = asked.recv() => shell.ask(question).await?,
             Some(letter) = posted.recv() => shell.post(letter).await?,
+            Some(curious) = wondered.recv() => curious.answer(&shell.said, &shell.uplink, instant()),
             () = tokio::time::sleep(due) => shell.tick().await?,
             _ = tick.tick() => shell.publish(),
             Some(_) = shell.tasks.join_next() => {}

@@ -24,7 +24,7 @@ struct Rig {
     read: BufReader<OwnedReadHalf>,
     write: OwnedWriteHalf,
     floods: u32,
-    _bus: Bus,
+    bus: Bus,
     _folder: tempfile::TempDir,
 }
 
@@ -46,7 +46,7 @@ impl Rig {
         let (stream, _) =
             tokio::time::timeout(Duration::from_secs(20), listener.accept()).await.unwrap().unwrap();
         let (read, write) = stream.into_split();
-        let mut rig = Self { ocpp, read: BufReader::new(read), write, floods: 0, _bus: bus, _folder: folder };
+        let mut rig = Self { ocpp, read: BufReader::new(read), write, floods: 0, bus, _folder: folder };
         let mut key = String::new();
         loop {
             let mut line = String::new();
@@ -176,4 +176,31 @@ async fn rubbish_by_the_ten_thousand_is_answered_and_costs_no_memory() {
         assert!(after <= MEMORY_KIB, "{after} KiB");
         rig.ocpp.withstood("a message of the CSMS cannot be taken", before);
     }
+}
+
+#[tokio::test]
+async fn a_csms_that_asks_and_takes_no_answers_holds_nobody_up() {
+    let mut rig = Rig::start("1.6").await;
+    let station = rig.bus.connect_to("org.voltry.Ocpp1").await;
+    // Until nothing goes any more: the answers are longer than what the sockets hold of them.
+    let mut asked = 0_usize;
+    loop {
+        let text = frame(&format!("[2,\"{asked}\",\"GetConfiguration\",{{}}]"));
+        match tokio::time::timeout(Duration::from_secs(2), rig.write.write_all(&text)).await {
+            Ok(sent) => sent.unwrap(),
+            Err(_) => break,
+        }
+        asked += 1;
+        assert!(asked < 1_000_000, "whatever is asked is taken");
+    }
+    for _ in 0..3 {
+        let begin = Instant::now();
+        let question = ("04A1B2C3", "iso14443", 1_u32);
+        let (name, path, interface) = ("org.voltry.Ocpp1", "/org/voltry/csms", "org.voltry.Csms1");
+        let asking = station.call_method(Some(name), path, Some(interface), "Authorize", &question);
+        let answer = tokio::time::timeout(Duration::from_secs(10), asking).await;
+        assert!(answer.is_ok_and(|answer| answer.is_ok()), "the station is answered");
+        println!("{asked} requests, answers not taken: the station is answered in {:?}", begin.elapsed());
+    }
+    assert!(rig.ocpp.resident_kib() <= MEMORY_KIB, "{} KiB", rig.ocpp.resident_kib());
 }

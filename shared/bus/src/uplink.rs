@@ -289,6 +289,39 @@ pub struct TokenAnswer {
     pub detail: String,
 }
 
+/// A message between station and back end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct CsmsMessage {
+    /// From 1, without gaps.
+    pub number: u64,
+    /// Microseconds of Unix time.
+    pub time: i64,
+    /// The station said it.
+    pub outgoing: bool,
+    /// As on the wire, masked.
+    pub text: String,
+}
+
+/// A charging profile that is installed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct CsmsProfile {
+    /// The EVSE; 0: the station.
+    pub evse: u32,
+    /// Who set it: `EMS`, `Other`, `SO` or `CSO`.
+    pub source: String,
+    /// JSON, as OCPP 2.0.1 writes a `ChargingProfileType`.
+    pub profile: String,
+}
+
+/// From when on how much may be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Type)]
+pub struct SchedulePeriod {
+    /// Seconds from now.
+    pub from: i64,
+    /// Watts.
+    pub power: f64,
+}
+
 /// What came of showing a token, or of a remote start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
 pub struct StartOutcome {

@@ -351,8 +351,20 @@ impl Connection {
         false
     }
 
-    async fn tell(&self, event: Event) -> Result<(), Deserted> {
-        self.events.send(event).await.map_err(|_| Deserted)
+    /// Tells the uplink. Meanwhile its orders are taken: two that wait for each other would do so for
+    /// ever.
+    async fn tell(&mut self, event: Event) -> Result<(), Deserted> {
+        let events = self.events.clone();
+        let mut telling = std::pin::pin!(events.send(event));
+        loop {
+            tokio::select! {
+                told = &mut telling => return told.map_err(|_| Deserted),
+                command = self.commands.recv() => {
+                    // Whether to dial anew is no question between two connections.
+                    let _ = self.obey(command.ok_or(Deserted)?);
+                }
+            }
+        }
     }
 }
 

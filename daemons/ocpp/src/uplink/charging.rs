@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tracing::{info, warn};
+use voltry_bus::{CsmsProfile, Error, SchedulePeriod};
 use voltry_units::{Timestamp, Watts};
 
 use super::{Action, Command, Core, Notice, Outcome, Record, Uplink};
 use crate::config::Version;
 use crate::profiles::{
-    ChargingProfiles, Edition, LimitSource, Rate, RateUnit, Rules, Stored, Supply, Transaction, UnixSeconds,
+    ChargingProfiles, Edition, LimitSource, Query, Rate, RateUnit, Rules, Stored, Supply, Transaction,
+    UnixSeconds,
 };
 use crate::time::Now;
 use crate::transactions::{Event, Kind};
@@ -187,6 +189,35 @@ impl Core {
 }
 
 impl Uplink {
+    /// The charging profiles, for a person.
+    pub(crate) fn profiles(&self) -> Vec<CsmsProfile> {
+        let reports = self.core.charging.profiles.report(&Query::default(), usize::MAX);
+        let each = reports.iter().flat_map(|report| {
+            report.profiles.iter().map(move |profile| CsmsProfile {
+                evse: report.evse,
+                source: report.source.word().to_owned(),
+                profile: crate::v201::profile_written(profile).to_string(),
+            })
+        });
+        each.collect()
+    }
+
+    /// What all profiles together let an EVSE take in the next so many seconds.
+    ///
+    /// # Errors
+    /// There is no such EVSE, or nobody knows the time of day.
+    pub(crate) fn schedule(&self, now: Now, evse: u32, seconds: u32) -> Result<Vec<SchedulePeriod>, Error> {
+        let unknown = || Error::Unavailable("nobody has told the time of day yet".to_owned());
+        let now = self.core.profile_time(now).ok_or_else(unknown)?;
+        let edition = edition(self.core.version);
+        let profiles = &self.core.charging.profiles;
+        let composite = profiles
+            .composite(edition, evse, now, seconds.into(), RateUnit::Watts)
+            .map_err(|rejection| Error::OutOfRange(rejection.to_string()))?;
+        let periods = composite.periods.into_iter();
+        Ok(periods.map(|(from, rate)| SchedulePeriod { from, power: rate.reported() }).collect())
+    }
+
     /// Fits the profiles to the EVSEs, and to what they and the station can give.
     pub(super) fn fit_profiles(&mut self) {
         let evses = self.core.connectors.evses().max().unwrap_or(0);

@@ -28,6 +28,7 @@ pub(crate) use device_model::wrote;
 pub(crate) use files::{firmware_status, log_status};
 pub(crate) use monitoring::events;
 pub(crate) use requests::{handle, reply};
+pub(crate) use smart_charging::written as profile_written;
 
 pub(crate) fn boot(core: &Core) -> Value {
     let variables = &core.variables;

@@ -260,7 +260,8 @@ fn time(time: UnixSeconds) -> String {
     rfc3339(time.0.saturating_mul(1_000_000))
 }
 
-fn written(profile: &ChargingProfile) -> Value {
+/// A ChargingProfileType.
+pub(crate) fn written(profile: &ChargingProfile) -> Value {
     let mut written = json!({
         "id": profile.id,
         "stackLevel": profile.stack_level,
