@@ -1,6 +1,6 @@
 # `make help` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help build demo check test bench fuzz properties hostile power-cuts cars
+.PHONY: help build demo check test bench fuzz properties hostile power-cuts csms-days cars
 
 # Options of the demo, as in: make demo ARGS="--evses 2 --fault meter-gone"
 ARGS ?=
@@ -58,6 +58,11 @@ power-cuts: ## What a CSMS bills after a power cut at every step of a transactio
 	@scripts/install-tools build
 	@cargo build -q --workspace --bins --locked
 	@VOLTRY_POWER_CUTS=$(CUTS) cargo test -q --locked -p voltry-ocpp --test power_cut -- --nocapture --include-ignored
+
+csms-days: ## A day with each of three CSMSs that nobody here wrote
+	@scripts/install-tools test
+	@cargo build -q --workspace --bins --locked
+	@VOLTRY_CSMS_DAYS=all .venv/bin/pytest -q tests/interop/test_ocpp_peers.py
 
 cars: ## Recorded cars drive again (CAPTURES=DIR; ARGS="--pace recorded --only NAME --keep FILE")
 	@scripts/install-tools test
