@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
+#[path = "faults/cable_check.rs"]
+mod cable_check;
+#[path = "faults/over_voltage.rs"]
+mod over_voltage;
 mod plant;
 
 use std::time::Duration;
@@ -65,6 +69,17 @@ fn breaks(code: FaultCode, within: Duration, break_it: impl Fn(&mut World)) {
         matches!(world.state(), EvseState::Faulted | EvseState::Available)
     });
     assert!(world.path.session().is_none_or(|session| session.stop.is_some()));
+    recovers(&mut world);
+}
+
+/// A fault that is there before the session begins to energise.
+fn never_charges(code: FaultCode, break_it: impl Fn(&mut World)) {
+    let mut world = World::available();
+    break_it(&mut world);
+    world.vehicle.plug();
+    world.until(EvseState::Faulted);
+    assert_eq!(world.faults_reported[0].0.code, code);
+    assert!(!world.states.contains(&EvseState::Charging));
     recovers(&mut world);
 }
 
@@ -266,90 +281,6 @@ fn an_evse_whose_supply_can_give_nothing_is_not_available_until_it_can() {
 }
 
 #[test]
-fn a_voltage_above_the_vehicles_maximum_is_off_in_half_a_second_and_its_reaction() {
-    breaks(FaultCode::OverVoltage, MS(900), |world| world.devices.cable_lies = 80.0);
-}
-
-#[test]
-fn a_voltage_above_the_class_is_off_with_the_first_sample() {
-    breaks(FaultCode::OverVoltage, MS(350), |world| world.devices.cable_lies = 170.0);
-}
-
-#[test]
-fn a_surge_trips_the_over_voltage_monitor_before_software_has_seen_it() {
-    let mut world = World::charging();
-    world.devices.surge = 600.0;
-    world.until_true(MS(20), "open", |world| !world.devices.contactors && !world.devices.supply_on);
-    world.until(EvseState::Faulted);
-    let fault = world.path.faults()[0];
-    assert_eq!(fault.code, FaultCode::OverVoltage);
-    let Evidence::Tripped(voltage, limit) = fault.evidence else { panic!("{fault:?}") };
-    assert_eq!((voltage, limit), (Volts::new(600), Volts::new(550)));
-    assert_eq!(world.faults_reported[0].1[0], Action::Do(Command::SupplyOff), "an emergency");
-    world.vehicle.unplug();
-    world.run(Duration::from_secs(5));
-    assert_eq!(world.state(), EvseState::Faulted, "unplugging does not reset a trip");
-    assert!(world.devices.guard.tripped);
-    recovers(&mut world);
-    assert!(world.devices.guard.armed);
-}
-
-#[test]
-fn a_trip_found_at_the_start_waits_for_a_person() {
-    let mut world = World::new();
-    world.devices.guard.tripped = true;
-    world.until(EvseState::Faulted);
-    assert_eq!(world.path.faults()[0].code, FaultCode::OverVoltage);
-    assert!(world.devices.guard.tripped, "nobody has reset it");
-    recovers(&mut world);
-}
-
-#[test]
-fn an_over_voltage_monitor_that_no_longer_watches_ends_the_session() {
-    breaks(FaultCode::NotGuarded, MS(1_300), |world| {
-        (world.devices.guard.broken, world.devices.guard.armed) = (true, false);
-    });
-    breaks(FaultCode::NotGuarded, MS(1_300), |world| {
-        (world.devices.guard.broken, world.devices.guard.limit) = (true, Volts::new(825));
-    });
-}
-
-#[test]
-fn nothing_closes_unless_the_over_voltage_monitor_says_that_it_watches() {
-    never_charges(FaultCode::NotGuarded, |world| world.devices.guard.broken = true);
-    never_charges(FaultCode::Refused(Role::OverVoltageMonitor), |world| world.devices.guard.refuses = true);
-}
-
-#[test]
-fn a_vehicle_that_lowers_its_class_has_the_limit_lowered_without_a_gap() {
-    let mut world = World::available();
-    (world.vehicle.voltage_max, world.vehicle.target_voltage) = (520.0, 420.0);
-    world.vehicle.plug();
-    world.until(EvseState::Charging);
-    assert_eq!(world.devices.guard.limit, Volts::new(825));
-    let voltage_max = Some(Volts::new(490));
-    world.vehicle.voltage_max = 490.0;
-    world.feed(Input::VehicleLimits(VehicleLimits { voltage_max, ..VehicleLimits::default() }));
-    world.run(Duration::from_secs(2));
-    assert_eq!((world.devices.guard.limit, world.devices.guard.armed), (Volts::new(550), true));
-    assert_eq!((world.state(), world.path.faults()), (EvseState::Charging, &[][..]));
-}
-
-#[test]
-fn hardware_that_acts_by_itself_is_told_nothing() {
-    let mut world = World::with(voltry_evse::energy_path::Installation {
-        over_voltage_monitor: false,
-        ..plant::installation()
-    });
-    world.until(EvseState::Available);
-    world.vehicle.plug();
-    world.until(EvseState::Charging);
-    world.devices.cable_lies = 170.0;
-    world.until(EvseState::Faulted);
-    assert_eq!(world.path.faults()[0].code, FaultCode::OverVoltage);
-}
-
-#[test]
 fn two_voltages_that_contradict_each_other_end_the_session() {
     breaks(FaultCode::VoltageImplausible, MS(6500), |world| world.devices.cable_lies = -80.0);
 }
@@ -494,108 +425,6 @@ fn a_supply_that_ignores_off_is_parted_from_the_vehicle_after_a_second() {
     world.until(EvseState::Faulted);
     assert!(world.path.faults().iter().any(|fault| fault.code == FaultCode::OutputNotOff));
     recovers(&mut world);
-}
-
-/// A fault that is there before the session begins to energise.
-fn never_charges(code: FaultCode, break_it: impl Fn(&mut World)) {
-    let mut world = World::available();
-    break_it(&mut world);
-    world.vehicle.plug();
-    world.until(EvseState::Faulted);
-    assert_eq!(world.faults_reported[0].0.code, code);
-    assert!(!world.states.contains(&EvseState::Charging));
-    recovers(&mut world);
-}
-
-#[test]
-fn cable_check_finds_what_is_wrong_before_a_vehicle_is_charged() {
-    never_charges(FaultCode::ShortCircuit, |world| world.devices.short = true);
-    never_charges(FaultCode::ResistanceFault, |world| world.devices.insulation = 60_000.0);
-    never_charges(FaultCode::CableCheckFailure, |world| world.devices.self_test_fails = true);
-    never_charges(FaultCode::CableCheckFailure, |world| world.silent.push(Role::InsulationMonitor));
-    never_charges(FaultCode::ContactorFault, |world| world.devices.stuck_open = true);
-}
-
-#[test]
-fn what_keeps_cable_check_from_beginning_is_the_fault_that_it_ends_with() {
-    type Break = fn(&mut World);
-    let cases: [(FaultCode, &str, Break); 4] = [
-        (FaultCode::ContactorFault, "contactors closed", |world| world.devices.welded = true),
-        (FaultCode::ConnectorVoltageHigh, "limit 20.0 V", |world| world.devices.cable_lies = 45.0),
-        (FaultCode::ConnectorVoltageHigh, "limit 60.0 V", |world| world.devices.cable_lies = 75.0),
-        (FaultCode::InvalidVehicleMode, "pilot B", |world| world.vehicle.stays_in_b = true),
-    ];
-    for (code, evidence, break_it) in cases {
-        let mut world = World::available();
-        world.vehicle.plug();
-        world.until(EvseState::Parameters);
-        break_it(&mut world);
-        world.until(EvseState::Faulted);
-        let fault = world.faults_reported[0].0;
-        assert_eq!(fault.code, code);
-        assert!(fault.cause().contains(evidence), "{}", fault.cause());
-        assert_eq!(world.devices.closed_into, 0.0);
-        world.vehicle.stays_in_b = false;
-        recovers(&mut world);
-    }
-}
-
-/// Vehicles' maximum voltages; CableCheck tests with 250, 500, 907.5 and 1000 V.
-const CLASSES: [f64; 4] = [200.0, 450.0, 825.0, 920.0];
-
-fn with_charge(voltage_max: f64, farads: f64, load: f64) -> World {
-    let mut world = World::available();
-    world.vehicle.voltage_max = voltage_max;
-    world.vehicle.target_voltage = voltage_max - 20.0;
-    (world.devices.farads, world.devices.load) = (farads, load);
-    world.vehicle.plug();
-    world.until(EvseState::CableCheck);
-    world
-}
-
-#[test]
-fn a_capacitance_that_can_be_charged_in_time_is_no_short_circuit() {
-    for voltage_max in CLASSES {
-        // Of a cable alone; of five modules of 200 µF with it; of many more.
-        for farads in [20e-6, 1.02e-3, 2e-3, 4e-3] {
-            let mut world = with_charge(voltage_max, farads, f64::INFINITY);
-            world.until_true(Duration::from_secs(20), &format!("{farads} F at {voltage_max} V"), |world| {
-                world.state() != EvseState::CableCheck
-            });
-            assert_eq!(world.state(), EvseState::PreCharge, "{farads} F at {voltage_max} V");
-            assert_eq!(world.faults_reported, []);
-        }
-    }
-}
-
-#[test]
-fn a_short_circuit_behind_any_capacitance_is_found_and_off_in_time() {
-    let mut slowest = Duration::ZERO;
-    for voltage_max in CLASSES {
-        for farads in [20e-6, 1.02e-3, 2e-3, 4e-3] {
-            // IEC 61851-23 6.3.1.109 tries it with 110 Ω.
-            for load in [0.1, 1.0, 10.0, 50.0, 100.0, 110.0] {
-                let case = format!("{load} ohms and {farads} F at {voltage_max} V");
-                let mut world = with_charge(voltage_max, farads, load);
-                world.until_true(MS(3000), &case, |world| world.devices.supply_on);
-                let found =
-                    world.until_true(MS(2000), &case, |world| world.state() == EvseState::ErrorShutdown);
-                assert_eq!(world.faults_reported[0].0.code, FaultCode::ShortCircuit, "{case}");
-                let off = found + world.until_true(MS(1500), &case, |world| world.devices.module < 60.0);
-                assert!(off <= MS(2500), "{case}: {off:?} from on to below 60 V");
-                slowest = slowest.max(found);
-            }
-        }
-    }
-    println!("found at the latest after {slowest:?}");
-}
-
-#[test]
-fn a_capacitance_too_great_to_be_tested_is_off_when_the_time_for_it_is_over() {
-    let mut world = with_charge(825.0, 20e-3, f64::INFINITY);
-    world.until_true(MS(3000), "on", |world| world.devices.supply_on);
-    world.until_true(MS(3100), "off", |world| !world.devices.supply_on);
-    assert_eq!(world.state(), EvseState::ErrorShutdown);
 }
 
 #[test]

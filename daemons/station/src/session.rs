@@ -14,11 +14,14 @@
 //! Pure: `step(now, input) -> actions`. The shell answers `Open` with `Opened`, `Close` with
 //! `Closed`; each is asked once.
 
+mod action;
+
 use std::time::Duration;
 
 use voltry_bus::{EndReason, EventKind, EvseState};
 use voltry_units::Timestamp;
 
+pub use self::action::{Action, Ending};
 use crate::authorization::Payer;
 use crate::book::TransactionId;
 use crate::reasons;
@@ -60,75 +63,6 @@ pub enum Input {
     Closed,
     /// Time passes.
     Tick,
-}
-
-/// Why something ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ending {
-    /// As the back end knows it.
-    pub reason: EndReason,
-    /// In words.
-    pub words: String,
-}
-
-impl Ending {
-    /// A reason and its words.
-    pub fn new(reason: EndReason, words: impl Into<String>) -> Self {
-        Self { reason, words: words.into() }
-    }
-}
-
-/// What the shell must do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Write an event of this session into the book.
-    Note {
-        /// The session.
-        session: u64,
-        /// What happened.
-        kind: EventKind,
-        /// Who was let in; of [`EventKind::Authorized`] alone.
-        payer: Option<Payer>,
-        /// Why.
-        why: Ending,
-    },
-    /// Read the meter and write the book; then [`Input::Opened`].
-    Open {
-        /// The session.
-        session: u64,
-        /// Who is charged.
-        payer: Payer,
-    },
-    /// Tell the EVSE that its session may charge.
-    Grant {
-        /// The session.
-        session: u64,
-    },
-    /// Tell the EVSE that its session may not charge.
-    Refuse {
-        /// The session.
-        session: u64,
-        /// Why, in words.
-        reason: String,
-    },
-    /// Tell the EVSE to end its session in the normal way.
-    Stop {
-        /// Why, in words.
-        words: String,
-    },
-    /// Read the meter and close the book; then [`Input::Closed`].
-    Close {
-        /// The transaction.
-        transaction: TransactionId,
-        /// Why.
-        why: Ending,
-    },
-}
-
-impl Action {
-    fn note(session: u64, kind: EventKind, why: Ending) -> Self {
-        Self::Note { session, kind, payer: None, why }
-    }
 }
 
 /// How long after a start an EVSE may take to be seen before its open transaction is closed.
