@@ -35,6 +35,9 @@ use crate::task::Attached;
 /// More devices than a line's addresses are worth polling once a second.
 const DEVICES_MAX: usize = 32;
 
+/// A value of insulation is missing after 5 s, and takes two looks at the update counter.
+const INSULATION_PERIOD_MAX: Duration = Duration::from_secs(2);
+
 /// A line as configured, checked.
 #[derive(Debug)]
 pub struct Settings {
@@ -111,7 +114,7 @@ struct DeviceTable {
     model: String,
     /// 1 to 247; behind TCP also 255.
     address: u8,
-    /// How often a meter is read, ms.
+    /// How often a meter is read, or a new measurement of an insulation monitor is looked for, ms.
     #[serde(default = "second", deserialize_with = "duration_ms", rename = "period_ms")]
     period: Duration,
     /// How long the device may take to answer, ms.
@@ -249,13 +252,19 @@ impl Check<'_> {
             }
             Kind::InsulationMonitor => {
                 let settings = self.insulation(&key, device)?;
+                if device.period > INSULATION_PERIOD_MAX {
+                    self.problem(
+                        &format!("{key}.period_ms"),
+                        "`period_ms` of an insulation monitor is 100 to 2000",
+                    );
+                }
                 let served = Served {
                     path: names::path("insulation_monitor", name),
                     vendor: "Bender".into(),
                     model: "isoCHA425HV".into(),
                     role: Role::InsulationMonitor,
                 };
-                let driver = Driver::IsoCha425Hv(IsoCha425Hv::new(settings, patience));
+                let driver = Driver::IsoCha425Hv(IsoCha425Hv::new(settings, device.period, patience));
                 Some((attached(peer(isocha425hv::PAUSE), driver), served))
             }
         }

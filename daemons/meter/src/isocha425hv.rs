@@ -52,8 +52,6 @@ pub const FAULT_STUCK: &str = "InsulationMonitorStuck";
 /// Consumers miss the voltage on the cable after 300 ms. At 9600 bit/s an exchange takes 28 ms and
 /// the rest after it 15 ms: more often is not possible.
 const VOLTAGE_PERIOD: Duration = Duration::from_millis(50);
-/// The device measures about once a second.
-const INSULATION_PERIOD: Duration = Duration::from_secs(1);
 /// Often enough to see even a short test begin.
 const TEST_PERIOD: Duration = Duration::from_millis(200);
 /// A self-test takes at most this (about 20 s in practice).
@@ -75,6 +73,8 @@ const fn registers(address: u16, count: u16) -> Block {
 #[derive(Debug)]
 pub struct IsoCha425Hv {
     settings: Settings,
+    /// How often a new measurement is looked for; the device measures about once a second.
+    period: Duration,
     presence: Presence,
     state: State,
     /// The outstanding request.
@@ -160,11 +160,12 @@ impl Schedule {
 }
 
 impl IsoCha425Hv {
-    /// A monitor that shall be set like this and measure.
+    /// A monitor that shall be set like this and measure; a new measurement is looked for every `period`.
     #[must_use]
-    pub fn new(settings: Settings, patience: Patience) -> Self {
+    pub fn new(settings: Settings, period: Duration, patience: Patience) -> Self {
         Self {
             settings,
+            period,
             presence: Presence::new(patience),
             state: State::Starting(Start::Name),
             asked: None,
@@ -264,7 +265,7 @@ impl IsoCha425Hv {
         if schedule.counted.is_some() {
             return Asked::Insulation;
         }
-        schedule.insulation = now + if testing { TEST_PERIOD } else { INSULATION_PERIOD };
+        schedule.insulation = now + if testing { TEST_PERIOD.min(self.period) } else { self.period };
         if testing || !self.settings.update_counter { Asked::Insulation } else { Asked::Counter }
     }
 }

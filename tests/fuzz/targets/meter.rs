@@ -47,7 +47,7 @@ fuzz_target!(|data: &[u8]| {
 /// A monitor whose answers, refusals and silences the fuzzer chooses.
 fn monitor(seed: u8, mut data: &[u8]) {
     let patience = Patience { misses: 3, back_off: Duration::from_secs(5) };
-    let mut monitor = IsoCha425Hv::new(Settings::default(), patience);
+    let mut monitor = IsoCha425Hv::new(Settings::default(), Duration::from_secs(1), patience);
     let mut now = Timestamp::from_micros(1_000_000 + u64::from(seed));
     while let Some((step, rest)) = data.split_first() {
         now = now.max(monitor.due());

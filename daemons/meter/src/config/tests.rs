@@ -102,6 +102,8 @@ fn mistakes_are_told_where_they_were_made() {
     refused(&two, "grid", "# again", "have the same address 1");
     refused(&IMD.replace("125", "600"), "imd1", "insulation =", "alarm_kohm < prealarm_kohm");
     refused(&IMD.replace("isocha425hv", "iso165c"), "imd1", "model =", "known is isocha425hv");
+    let seldom = IMD.replace("address = 3", "address = 3\nperiod_ms = 3000");
+    refused(&seldom, "imd1", "period_ms", "100 to 2000");
 }
 
 #[test]

@@ -1,133 +1,12 @@
-use std::collections::BTreeMap;
+mod bench;
 
+use bench::{Bench, SILENCE};
 use proptest::prelude::*;
 use voltry_units::{Ohms, Volts};
 
 use super::*;
 use crate::driver::{Done, Driver};
 use crate::request::Failure;
-
-const PATIENCE: Patience = Patience { misses: 3, back_off: Duration::from_secs(5) };
-const SILENCE: Failure = Failure::Timeout(Duration::from_millis(300));
-
-/// An isoCHA425HV by its register table, and the driver, in virtual time.
-struct Bench {
-    driver: Driver,
-    registers: BTreeMap<u16, u16>,
-    /// Registers that the device refuses.
-    refuses: Vec<u16>,
-    silent: bool,
-    writes: Vec<(u16, u16)>,
-    asked: Vec<Request>,
-    now: Timestamp,
-    counts: f32,
-    /// From one request to the next: an exchange, and the rest after it.
-    exchange: Duration,
-}
-
-impl Bench {
-    fn new(settings: Settings) -> Self {
-        let mut bench = Self {
-            driver: Driver::IsoCha425Hv(IsoCha425Hv::new(settings, PATIENCE)),
-            registers: BTreeMap::new(),
-            refuses: Vec::new(),
-            silent: false,
-            writes: Vec::new(),
-            asked: Vec::new(),
-            now: Timestamp::from_micros(1_000_000),
-            counts: 7.0,
-            exchange: Duration::from_millis(28) + PAUSE,
-        };
-        for (register, word) in (9800..).zip(b"isoCHA425HV\0\0\0".chunks(2)) {
-            bench.registers.insert(register, u16::from_be_bytes([word[0], word[1]]));
-        }
-        bench.registers.insert(9821, 520);
-        bench.channel(1000, 250_000.0, 0x0002);
-        bench.channel(1008, 400.0, 0x0004);
-        bench.count();
-        bench
-    }
-
-    fn ready() -> Self {
-        let mut bench = Self::new(Settings::default());
-        bench.until(|event| *event == Event::Active(true));
-        bench.asked.clear();
-        bench.writes.clear();
-        bench
-    }
-
-    fn channel(&mut self, register: u16, value: f32, flags: u16) {
-        let bits = value.to_bits();
-        let words = [(bits >> 16) as u16, (bits & 0xFFFF) as u16, flags];
-        self.registers.extend((register..).zip(words));
-    }
-
-    /// The device finishes a measurement.
-    fn count(&mut self) {
-        self.counts += 1.0;
-        self.channel(1032, self.counts, 0x0001);
-    }
-
-    fn exchange(&mut self) -> Vec<Event> {
-        self.now = self.now.max(self.driver.due());
-        let sent = self.now;
-        let request = self.driver.request(self.now);
-        self.asked.push(request.clone());
-        self.now = self.now + if self.silent { Duration::from_millis(300) } else { self.exchange };
-        let outcome = if self.silent { Err(SILENCE) } else { self.answer(&request) };
-        self.driver.reply(sent, self.now, outcome)
-    }
-
-    fn answer(&mut self, request: &Request) -> Result<Vec<u16>, Failure> {
-        match request {
-            Request::Read(block) => {
-                if self.refuses.contains(&block.address) {
-                    return Err(Failure::Refused(2));
-                }
-                let all = block.address..block.address + block.count;
-                Ok(all.map(|register| self.registers.get(&register).copied().unwrap_or(0)).collect())
-            }
-            Request::Write { address, words } => {
-                if self.refuses.contains(address) {
-                    return Err(Failure::Refused(2));
-                }
-                for (register, word) in (*address..).zip(words) {
-                    self.registers.insert(register, *word);
-                    self.writes.push((register, *word));
-                }
-                Ok(Vec::new())
-            }
-        }
-    }
-
-    /// All events up to the first that `wanted` accepts.
-    #[track_caller]
-    fn until(&mut self, wanted: impl Fn(&Event) -> bool) -> Vec<Event> {
-        let mut events = Vec::new();
-        for _ in 0..2000 {
-            let found = self.exchange();
-            let done = found.iter().any(&wanted);
-            events.extend(found);
-            if done {
-                return events;
-            }
-        }
-        panic!("not within 2000 exchanges; last were {:?}", &events[events.len().saturating_sub(5)..]);
-    }
-
-    fn run(&mut self, time: Duration) -> Vec<Event> {
-        let end = self.now + time;
-        let mut events = Vec::new();
-        while self.now < end {
-            events.extend(self.exchange());
-        }
-        events
-    }
-
-    fn order(&mut self, order: Order) -> Vec<Event> {
-        self.driver.order(self.now, Ticket(1), order)
-    }
-}
 
 fn insulations(events: &[Event]) -> Vec<(f64, bool)> {
     events
@@ -221,6 +100,18 @@ fn a_device_without_a_counter_is_believed_every_second() {
     let told = insulations(&bench.run(Duration::from_secs(5)));
     assert!((4..=6).contains(&told.len()), "{told:?}");
     assert!(!bench.asked.contains(&Request::Read(COUNTER)));
+}
+
+#[test]
+fn a_device_that_measures_faster_may_be_looked_at_more_often() {
+    let mut bench = Bench::looking_every(Duration::from_millis(200), Settings::default());
+    bench.until(|event| *event == Event::Active(true));
+    let mut events = bench.run(Duration::from_millis(400));
+    for _ in 0..20 {
+        bench.count();
+        events.extend(bench.run(Duration::from_millis(400)));
+    }
+    assert_eq!(insulations(&events).len(), 20);
 }
 
 #[test]

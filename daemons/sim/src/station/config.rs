@@ -7,7 +7,7 @@ use anyhow::Context;
 use voltry_bus::names;
 
 use super::network;
-use super::topology::Topology;
+use super::topology::{EvseParts, Topology};
 use super::uplink::Uplink;
 use super::wiring::{CAN_BIT_RATE, METER_UNIT, MODBUS_BAUD, MONITOR_UNIT, dc_line, grid_line, imd_line};
 
@@ -23,6 +23,9 @@ const CURRENT_MAX: u32 = 300;
 
 /// The uplink's object, as the station is to find it.
 const CSMS: &str = r#"csms = { name = "org.voltry.Ocpp1", path = "/org/voltry/csms" }"#;
+
+/// More often than this the insulation would take the line from the voltages.
+const MONITOR_PERIOD_MIN_MS: u32 = 200;
 
 /// Watts of one module, as the simulated ones are rated.
 const MODULE_W: f64 = 30_000.0;
@@ -91,7 +94,7 @@ fn text(topology: &Topology, state: &Path) -> String {
     let mut text = String::new();
     station(&mut text, topology, state).expect("writing to a string");
     for (evse, parts) in topology.evses() {
-        one_evse(&mut text, evse, parts.modules, topology.powerline, state).expect("writing to a string");
+        one_evse(&mut text, evse, &parts, topology.powerline, state).expect("writing to a string");
     }
     text
 }
@@ -110,13 +113,20 @@ fn station(text: &mut String, topology: &Topology, state: &Path) -> std::fmt::Re
     modbus(text, state, &grid_line(), "energy-meter", "carlo-gavazzi-em580", METER_UNIT)
 }
 
-fn one_evse(text: &mut String, evse: u32, modules: usize, powerline: bool, state: &Path) -> std::fmt::Result {
+fn one_evse(
+    text: &mut String,
+    evse: u32,
+    parts: &EvseParts,
+    powerline: bool,
+    state: &Path,
+) -> std::fmt::Result {
     let number = evse.to_string();
     let (dc, imd) = (dc_line(evse), imd_line(evse));
-    let addresses: Vec<usize> = (0..modules).collect();
+    let addresses: Vec<usize> = (0..parts.modules).collect();
     let device = |name: &str| state.join("dev").join(format!("{name}{evse}"));
     modbus(text, state, &dc, "energy-meter", "acrel-djsf1352-rn", METER_UNIT)?;
     modbus(text, state, &imd, "insulation-monitor", "isocha425hv", MONITOR_UNIT)?;
+    writeln!(text, "period_ms = {}", (1000 / parts.monitor_pace).max(MONITOR_PERIOD_MIN_MS))?;
     let meter = binding(&names::meter(&capitalized(&dc)), "energy_meter", &dc);
     write!(
         text,
