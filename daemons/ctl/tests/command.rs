@@ -210,14 +210,13 @@ async fn one_daemon_that_hangs_hides_no_other() {
     let bus = Bus::start();
     let _served = serve(&bus).await;
     let _hung = [hung(&bus, names::BOARD).await, hung(&bus, "org.voltry.Meter.Dc1").await];
-    for (arguments, shown) in
-        [("devices", "power_supply/1"), ("faults list", "no faults of those that answer")]
-    {
+    let held = async |arguments, shown: &str| {
         let ended = on(&bus, arguments).await;
         assert!(ended.code == Some(3) && ended.out.contains(shown), "{ended:?}");
         assert!(ended.err.contains("org.voltry.Board1, org.voltry.Meter.Dc1 does not answer"), "{ended:?}");
         assert!(ended.took < Duration::from_secs(10), "one after the other: {:?}", ended.took);
-    }
+    };
+    tokio::join!(held("devices", "power_supply/1"), held("faults list", "no faults of those that answer"));
 }
 
 #[tokio::test]

@@ -61,7 +61,8 @@ async fn a_car_waits_for_its_token_and_the_same_token_ends_its_session() {
 #[tokio::test]
 async fn a_car_that_is_known_by_itself_charges_without_its_driver_where_autocharge_is_on() {
     let topology = "evses = 2\nfree = false\ntokens = [\"VID:00A0CF56A001\"]\n\
-         [[evse]]\nvehicle = { evcc_id = [0, 160, 207, 86, 160, 1], capacity_wh = 60000.0, target_soc = 20.4 }\n\
+         [[evse]]\nmonitor_pace = 10\n\
+         vehicle = { evcc_id = [0, 160, 207, 86, 160, 1], capacity_wh = 60000.0, target_soc = 20.2 }\n\
          [[evse]]\nvehicle = { evcc_id = [0, 160, 207, 86, 160, 1] }\n\
          [config.secc.1]\nautocharge = true\n";
     let mut station = Station::start(topology).await;
