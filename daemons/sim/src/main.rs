@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use voltry_sim::demo::{self, Demo};
 use voltry_sim::foreground;
-use voltry_sim::station::topology::Topology;
+use voltry_sim::station::topology::{HELP as TOPOLOGY, Topology};
 use voltry_sim::station::uplink::Uplink;
 use voltry_sim::station::{namespace, uplink};
 
@@ -23,10 +23,12 @@ enum Command {
     /// Bring up a whole station in the foreground and obey lines on standard input
     ///
     /// Prints `ready` when every EVSE is available. Then, a line each:
-    /// plug N, unplug N, swipe TOKEN [N], fault NAME [N], clear NAME [N], status [N],
-    /// power-cut, kill DAEMON, quit. Each is answered by a line that begins with `ok` or `error`.
+    /// plug [N], unplug [N], swipe TOKEN [N], fault NAME [N], clear NAME [N], status [N],
+    /// power-cut, kill DAEMON, quit. N is an EVSE: the first, if none is named, and for swipe the
+    /// one that waits. DAEMON is named as its log is, as evse-1. Each line is answered by one that
+    /// begins with `ok` or `error`.
     /// End of input does not end the station; Ctrl-C does, and leaves nothing running.
-    #[command(verbatim_doc_comment)]
+    #[command(verbatim_doc_comment, after_long_help = TOPOLOGY)]
     Station(StationOptions),
     /// Charge a simulated car from 20 to 80 % in about a minute, and compare the bill with the meter
     Demo(DemoOptions),

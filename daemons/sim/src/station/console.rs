@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::Station;
 
 /// What the lines are, for `--help` and for a wrong one.
-pub const HELP: &str = "plug N | unplug N | swipe TOKEN [N] | fault NAME [N] | clear NAME [N] | \
+pub const HELP: &str = "plug [N] | unplug [N] | swipe TOKEN [N] | fault NAME [N] | clear NAME [N] | \
      status [N] | power-cut | kill DAEMON | quit";
 
 /// One line.

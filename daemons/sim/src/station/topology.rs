@@ -12,6 +12,25 @@ use crate::vehicle::VehicleConfig;
 /// The most EVSEs one simulator carries.
 const EVSES_MAX: u32 = 8;
 
+/// What can stand in the file, for `--help`.
+pub const HELP: &str = "\
+TOPOLOGY (TOML; every key has a default)
+  name = \"…\"             the station's name
+  power_limit = 0.0       W that all EVSEs together may take; 0: no limit beyond the modules'
+  free = true             anybody may charge; else who has one of the tokens
+  tokens = []             the local list of tokens
+  powerline = true        vehicles are matched over powerline modems; else Ethernet leads to them
+  evses = 1               how many EVSEs
+  [[evse]]                the EVSEs one by one, in order
+  modules = 3             power modules, of 30 kW and 100 A each
+  monitor_pace = 1        how many times faster than in the field the insulation monitor is
+  vehicle = { … }         capacity_wh, soc, target_soc, voltage_max, current_max, power_max,
+                          turnaround_ms, authorization_patience_s, evcc_id;
+                          program (holds the conversation instead of ours), matches (SLAC too)
+  [uplink]                csms, identity, version, variables, profile: as --csms and the like
+  broker_first = false    the bus goes before others as the daemons do, not as it is shipped
+  [config.…]              tables added to the daemons' voltry.toml; they win over what is there";
+
 /// A station. Every key has a default; an empty file is a station of one EVSE.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -176,6 +195,18 @@ mod tests {
             assert!(topology.check().is_err(), "{text}");
         }
         assert!(toml::from_str::<Topology>("evsse = 1").is_err());
+    }
+
+    #[test]
+    fn help_names_every_key() {
+        for wrong in ["x = 1", "[[evse]]\nx = 1", "[[evse]]\nvehicle.x = 1", "[uplink]\nx = 1"] {
+            let told = toml::from_str::<Topology>(wrong).unwrap_err().message().to_owned();
+            let (_, keys) = told.split_once("expected one of ").unwrap();
+            let words: Vec<&str> = HELP.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+            for key in keys.split(", ") {
+                assert!(words.contains(&key.trim_matches('`')), "{key} is not in --help");
+            }
+        }
     }
 
     #[test]
