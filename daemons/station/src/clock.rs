@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use voltry_service::clock::now;
@@ -26,6 +26,18 @@ pub struct Stamp {
     pub boot: Arc<str>,
     /// When in that boot.
     pub at: Timestamp,
+}
+
+impl Stamp {
+    /// So long before.
+    pub(crate) fn earlier(self, by: Duration) -> Self {
+        let micros = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
+        Self {
+            unix: self.unix.saturating_sub_unsigned(micros),
+            at: Timestamp::from_micros(self.at.as_micros().saturating_sub(micros)),
+            ..self
+        }
+    }
 }
 
 /// The clocks of this boot.

@@ -314,6 +314,7 @@ impl Control {
                 });
             }
             Action::Close { transaction, why } => {
+                self.keep_last(evse, transaction);
                 let billed = billed(evse.control.session().unwrap_or(0));
                 let limit = self.power_limit;
                 tokio::spawn(async move {

@@ -8,8 +8,9 @@ use voltry_service::clock::now;
 use voltry_units::{Timestamp, WattHours};
 
 use super::Control;
-use crate::book::Measured;
+use crate::book::{Measured, TransactionId};
 use crate::clock::{Stamp, unix_now};
+use crate::evse::Evse;
 use crate::session::Input;
 
 /// The newest reading of an open transaction is written this often.
@@ -67,6 +68,15 @@ impl Control {
         self.write_reading(transaction, self.clock.stamp(), measured, event);
     }
 
+    /// Writes what the meter said last, if the book does not have it: should the meter be out of reach,
+    /// that is what is billed.
+    pub(super) fn keep_last(&self, evse: &Evse, transaction: TransactionId) {
+        if let Some(heard_at) = evse.register.heard_at().filter(|heard_at| *heard_at > evse.booked_at) {
+            let stamp = self.clock.stamp().earlier(now().since(heard_at));
+            self.write_reading(transaction, stamp, evse.measured(), None);
+        }
+    }
+
     fn write_reading(&self, transaction: u64, stamp: Stamp, measured: Measured, event: Option<EventKind>) {
         let written = self.book.reading(transaction, stamp, measured, event);
         tokio::spawn(async move {
@@ -85,9 +95,8 @@ impl Control {
     pub(crate) fn mark(&mut self) {
         let stamp = self.clock.stamp();
         let Some(mark) = self.marks.step(stamp.unix) else { return };
-        let late = u64::try_from(stamp.unix - mark).unwrap_or(0);
-        let at = Timestamp::from_micros(stamp.at.as_micros().saturating_sub(late));
-        let stamp = Stamp { unix: mark, at, ..stamp };
+        let late = Duration::from_micros(u64::try_from(stamp.unix - mark).unwrap_or(0));
+        let stamp = stamp.earlier(late);
         for evse in self.evses.values() {
             if let Some(transaction) = evse.control.transaction() {
                 let event = Some(EventKind::ClockReading);

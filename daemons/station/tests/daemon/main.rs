@@ -53,6 +53,26 @@ async fn a_session_is_in_the_book_from_plug_to_unplug() {
     assert!(matches!(rig.book.acknowledge(8).await, Err(Error::Invalid(_))));
 }
 
+/// The book is given a reading every ten seconds; in that time a vehicle gets 200 Wh and more.
+#[tokio::test]
+async fn a_meter_that_is_gone_at_the_end_is_billed_by_what_it_said_last() {
+    let rig = Rig::start("free_vending = true").await;
+    rig.plug(5).await;
+    rig.until_newest("started").await;
+    rig.flow(100.0, 100.0).await;
+    rig.until_newest("charging").await;
+    rig.meter(1007.0).await;
+    let shown = async || rig.station.evses().await.unwrap()[0].energy;
+    rig.until("it is heard", async || (shown().await - 7.0).abs() < 0.1).await;
+    rig.lose_meter().await;
+    rig.end("the energy meter does not answer").await;
+    let ended = rig.until_newest("ended").await.last().unwrap().clone();
+    assert_eq!(ended.register, 1007.0);
+    let [transaction] = &rig.station.transactions(1).await.unwrap()[..] else { panic!("not one") };
+    assert_eq!(transaction.energy, 7.0);
+    assert!(transaction.note.contains("stored reading, 0 s old"), "{transaction:?}");
+}
+
 #[tokio::test]
 async fn a_token_that_is_in_no_list_is_shown_to_the_back_end() {
     let rig = Rig::start(CSMS).await;

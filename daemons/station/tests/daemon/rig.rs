@@ -461,6 +461,11 @@ impl Rig {
         FakeMeter::reading(served.signal_emitter(), reading).await.unwrap();
     }
 
+    /// The meter's daemon answers nothing but errors from now on.
+    pub(crate) async fn lose_meter(&self) {
+        assert!(self.connection.object_server().remove::<FakeMeter, _>(METER_PATH).await.unwrap());
+    }
+
     /// Lets the meter answer again.
     pub(crate) fn wake_meter(&self) {
         self.world.lock().unwrap().meter_hangs = false;
