@@ -7,6 +7,7 @@
 //! Nothing here waits for the vehicle to read: an answer that does not fit into the socket's
 //! buffer ends the connection.
 
+mod carrier;
 mod medium;
 mod vehicle;
 
@@ -26,6 +27,7 @@ use voltry_service::clock::now;
 use voltry_service::{Daemon, Device, FaultLog, RateLimit, Watchdog};
 use voltry_units::Timestamp;
 
+use self::carrier::Carrier;
 use self::medium::modem;
 use self::vehicle::Conversation;
 use crate::bus::{self, Publisher};
@@ -106,6 +108,7 @@ fn variables(controller: &Component, settings: &Settings) -> Vec<DeviceVariable>
 enum Wake {
     Look,
     Powerline(io::Result<()>),
+    Carrier(io::Result<bool>),
     Datagram(usize, SocketAddr),
     Connection(TcpStream),
     Arrival(Arrival),
@@ -131,6 +134,8 @@ pub struct Link {
     pushed: watch::Receiver<Pushed>,
     attached: Option<u64>,
     powerline: Option<Powerline>,
+    /// That of the powerline's interface.
+    carrier: Option<Carrier>,
     acceptor: Option<Acceptor>,
     /// `None`: no Plug & Charge.
     contracts: Option<Arc<Contracts>>,
@@ -172,6 +177,7 @@ impl Link {
             cell,
             attached: None,
             powerline: None,
+            carrier: None,
             acceptor: None,
             contracts: None,
             ports: None,
@@ -206,6 +212,7 @@ impl Link {
     async fn wake(&mut self) -> Wake {
         let ports = self.ports.as_ref();
         let powerline = self.powerline.as_mut();
+        let carrier = self.carrier.as_mut();
         let deadline = self.conversation.as_ref().and_then(Conversation::deadline);
         let deadline = deadline.map(|at| Instant::now() + at.since(now()));
         let (stream_buffer, datagram_buffer) = self.buffer.split_at_mut(1984);
@@ -215,6 +222,10 @@ impl Link {
                 Some(powerline) => powerline.turn().await,
                 None => std::future::pending().await,
             } } => Wake::Powerline(turned),
+            changed = async { match carrier {
+                Some(carrier) => carrier.changed().await,
+                None => std::future::pending().await,
+            } } => Wake::Carrier(changed),
             changed = self.pushed.changed() => match changed {
                 Ok(()) => Wake::Pushed,
                 // The cell lives as long as this link.
@@ -253,6 +264,10 @@ impl Link {
             }
             Wake::Powerline(Ok(())) => return self.matching(now).await,
             Wake::Powerline(Err(error)) => self.powerline_broke(now, &error),
+            Wake::Carrier(changed) => {
+                self.carrier_changed(now, changed);
+                return self.matching(now).await;
+            }
             // What a vehicle sends may be the proof that its link is up.
             Wake::Datagram(length, from) => {
                 self.discovered(now, length, from);

@@ -8,6 +8,7 @@ use voltry_service::Identity;
 use voltry_units::Timestamp;
 
 use super::Link;
+use super::carrier::Carrier;
 use crate::config::Settings;
 use crate::net::{LinkLocal, Ports};
 use crate::slac::shell::Powerline;
@@ -106,6 +107,10 @@ impl Link {
                 })
                 .map_err(|error| format!("matching on {interface}: {error}"))?;
             powerline.set_engaged(self.conversation.is_some());
+            // Without it the modem's silence tells the same, later.
+            self.carrier = Carrier::watch(interface)
+                .inspect_err(|error| tracing::warn!(%error, "the modem's carrier is not watched"))
+                .ok();
             self.powerline = Some(powerline);
         }
         let bound = self.ports.as_ref().map(|ports| ports.link);
@@ -123,9 +128,23 @@ impl Link {
         Ok(())
     }
 
+    /// The modem starts anew, or is there again; an address may have come or gone with it.
+    pub(super) fn carrier_changed(&mut self, now: Timestamp, changed: io::Result<bool>) {
+        let heeded = match changed {
+            Ok(up) => self.powerline.as_mut().map_or(Ok(()), |powerline| powerline.carrier(now, up)),
+            // Changes were lost: the modem is asked from the beginning.
+            Err(error) => Err(error),
+        };
+        match heeded {
+            Ok(()) => self.look(now),
+            Err(error) => self.powerline_broke(now, &error),
+        }
+    }
+
     /// The next look opens it anew.
     pub(super) fn powerline_broke(&mut self, now: Timestamp, error: &io::Error) {
         self.powerline = None;
+        self.carrier = None;
         let cause = format!("matching on {}: {error}", self.settings.interface);
         self.lose_link(now, &cause);
     }

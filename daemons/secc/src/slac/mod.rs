@@ -210,6 +210,18 @@ impl Slac {
         }
     }
 
+    /// The modem's interface lost its carrier, or has it again: the modem starts anew.
+    pub fn carrier(&mut self, now: Timestamp, up: bool) {
+        if up {
+            return self.modem.forget();
+        }
+        let news = self.modem.lost();
+        self.heed(now, news);
+        if matches!(self.phase, Phase::Joining { .. }) {
+            self.reinitialise(now, Cause::LinkLost);
+        }
+    }
+
     /// How many vehicles' runs are kept, and how many frames wait: for the tests of their bounds.
     #[must_use]
     pub fn held(&self) -> (usize, usize) {

@@ -127,6 +127,23 @@ impl Modem {
         Some(News::Ready(source))
     }
 
+    /// Its interface lost its carrier: it starts anew, and forgets its key.
+    pub(super) fn lost(&mut self) -> Option<News> {
+        let news = (!self.silent).then_some(News::Silent);
+        self.silent = true;
+        self.forget();
+        news
+    }
+
+    /// Its carrier is back: it takes a key now, and what was asked meanwhile it did not hear.
+    pub(super) fn forget(&mut self) {
+        self.keyed = Keyed::Wanted;
+        self.ask_at = None;
+        self.interval = AT_REST;
+        self.unanswered = 0;
+        self.downs = 0;
+    }
+
     /// A vehicle was given the key: the link is asked for until it is up.
     pub(super) fn watch_link(&mut self, now: Timestamp) -> Option<News> {
         self.downs = 0;

@@ -81,6 +81,16 @@ impl Powerline {
         self.flush(now)
     }
 
+    /// The interface lost its carrier, or has it again.
+    ///
+    /// # Errors
+    /// The interface is gone; the kernel has no random bytes.
+    pub fn carrier(&mut self, now: Timestamp, up: bool) -> io::Result<()> {
+        tracing::info!(up, "the modem's carrier");
+        self.slac.carrier(now, up);
+        self.flush(now)
+    }
+
     /// A conversation runs over the link, or none does.
     pub fn set_engaged(&mut self, engaged: bool) {
         self.slac.set_engaged(engaged);

@@ -101,3 +101,31 @@ fn a_modem_that_never_tells_its_link_does_not_keep_a_vehicle_waiting() {
     world.run(60 * SECOND);
     assert!(is_up(&world));
 }
+
+/// A reset, or a dip of its supply: the driver takes the carrier away, which is known at once.
+#[test]
+fn a_modem_that_loses_its_carrier_is_known_to_be_gone_at_once_and_keyed_when_it_is_back() {
+    let mut world = linked(30);
+    world.modem.answers = false;
+    world.slac.carrier(world.now, false);
+    world.run(Duration::from_millis(1));
+    assert!(world.saw(|event| matches!(event, Event::LinkLost([.., 1]))));
+    assert!(world.saw(|event| *event == Event::ModemSilent));
+    assert_eq!(world.slac.state(), PowerlineState::ModemSilent);
+    world.run(SECOND / 2);
+    world.modem.answers = true;
+    world.slac.carrier(world.now, true);
+    world.run(Duration::from_millis(10));
+    assert_eq!(world.slac.state(), PowerlineState::Reinitialising, "it has a key again");
+}
+
+#[test]
+fn a_vehicle_that_joins_while_the_modem_starts_anew_is_started_anew_at_once() {
+    let mut world = World::attached();
+    world.start(Vehicle::new(1, 30));
+    world.until(3 * SECOND, "a match", |world| world.vehicles[0].key.is_some());
+    world.slac.carrier(world.now, false);
+    world.slac.carrier(world.now, true);
+    world.run(Duration::from_millis(10));
+    assert_eq!(world.slac.state(), PowerlineState::Reinitialising);
+}
