@@ -179,7 +179,7 @@ def test_an_independent_vehicle_charges_in_din_70121(tmp_path):
     play(scenario(), 150)
 
 
-# The other two pairs have been seen too; half a minute each is too much for every run.
+# The other two pairs come over mutual TLS, below.
 @pytest.mark.parametrize(("service", "mode"), [("DC", "scheduled"), ("DC_BPT", "dynamic")])
 def test_an_independent_vehicle_charges_in_iso_15118_20(tmp_path, service, mode):
     config = f'[config.secc.1]\nprotocols = ["iso15118-20"]\ncontrol_modes = ["{mode}"]\n'
@@ -324,9 +324,10 @@ def test_an_independent_vehicle_is_sent_a_contract_and_pays_by_it(tmp_path):
 def test_an_independent_vehicle_charges_in_iso_15118_20_over_mutual_tls(tmp_path):
     # -20 is offered because the vehicle shows a certificate: no protocols are configured.
     config = Certificates(tmp_path).configuration(contracts=False)
+    config += '[config.secc.1]\ncontrol_modes = ["scheduled"]\n'
 
     async def scenario():
-        async with station(tmp_path, LOOPS, ISO20_VEHICLE, ["DC", "tls"], config) as running:
+        async with station(tmp_path, LOOPS, ISO20_VEHICLE, ["DC_BPT", "tls"], config) as running:
             await charges_over_tls(running, ISO20_CONVERSATION, "1.3")
 
     play(scenario(), 150)
@@ -335,6 +336,7 @@ def test_an_independent_vehicle_charges_in_iso_15118_20_over_mutual_tls(tmp_path
 def test_an_independent_vehicle_pays_by_contract_in_iso_15118_20(tmp_path):
     certificates = Certificates(tmp_path)
     config, contract = certificates.configuration(contracts=True), certificates.contract()
+    config += '[config.secc.1]\ncontrol_modes = ["dynamic"]\n'
 
     async def scenario():
         async with station(tmp_path, LOOPS, ISO20_VEHICLE, ["DC", "tls"], config, [contract]) as running:

@@ -11,6 +11,8 @@ mod pki;
 mod private_bus;
 #[path = "daemon/rig.rs"]
 mod rig;
+#[path = "daemon/schedules.rs"]
+mod schedules;
 #[path = "daemon/tls.rs"]
 mod tls;
 
@@ -153,6 +155,7 @@ async fn what_is_served_is_the_contract() {
     let roles = [
         "org.voltry.EvLink1",
         "org.voltry.ContractCertificates1",
+        "org.voltry.ChargingSchedules1",
         "org.voltry.V2gLog1",
         "org.voltry.Device1",
     ];

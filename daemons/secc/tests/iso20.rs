@@ -15,6 +15,8 @@ mod metering;
 mod pki;
 #[path = "iso20/refusals.rs"]
 mod refusals;
+#[path = "iso20/schedules.rs"]
+mod schedules;
 #[path = "iso20/vehicle.rs"]
 mod vehicle;
 

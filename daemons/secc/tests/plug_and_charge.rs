@@ -8,6 +8,8 @@ mod certificates;
 #[path = "plug_and_charge/metering.rs"]
 mod metering;
 mod pki;
+#[path = "plug_and_charge/tariffs.rs"]
+mod tariffs;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -138,6 +138,7 @@ fn where_nobody_plans_a_vehicle_gets_what_the_evse_offers_and_may_not_mean_to_ta
         (start(1, &[(0, -3)]), None),
         (start(2, &[(0, 60)]), Some(ResponseCode::FAILEDTariffSelectionInvalid)),
         (start(1, &[(0, 61)]), Some(ResponseCode::FAILEDChargingProfileInvalid)),
+        (start(1, &[(0, 32_000)]), Some(ResponseCode::FAILEDChargingProfileInvalid)),
         (start(1, &[(0, 50), (600, 61)]), Some(ResponseCode::FAILEDChargingProfileInvalid)),
     ] {
         let mut bench = ready(Timing::default(), Vec::new());

@@ -18,6 +18,8 @@ pub(super) struct Schedules {
     wanted: Option<Timestamp>,
     /// How many entries it takes in each; 0: it did not say.
     entries_max: u16,
+    /// The station sets the power: the vehicle is told of none.
+    dynamic: bool,
     /// What it was told last, when, and what the EVSE offered then.
     told: Option<(Offer, Timestamp, Watts)>,
     /// Since when the EVSE has offered something else than it was told.
@@ -61,7 +63,7 @@ impl Session {
         } else {
             return;
         };
-        self.schedules.entries_max = entries_max;
+        (self.schedules.entries_max, self.schedules.dynamic) = (entries_max, dynamic);
         if self.schedules.wanted.is_none() {
             self.schedules.wanted = Some(now);
             self.events.push_back(Event::SchedulesWanted(Wanted {
@@ -121,7 +123,7 @@ impl Session {
         if let Body::ChargeParameterDiscovery { limits, offer: Some(offer), .. }
         | Body::ScheduleExchange { limits, offer: Some(offer), .. } = &answer.body
         {
-            self.schedules.told = Some((offer.clone(), now, limits.power_max));
+            self.schedules.told = (!self.schedules.dynamic).then(|| (offer.clone(), now, limits.power_max));
             self.schedules.differs = None;
         }
         if let Some(plan) = chosen(request) {

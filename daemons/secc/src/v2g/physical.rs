@@ -32,6 +32,12 @@ read! {
     watt_hours: WattHours, Wh;
 }
 
+/// The power that a vehicle means to take, of which `number` is the digits: a negative one is none, and
+/// one beyond all sense more than any schedule allows.
+pub(super) fn meant(power: Option<Watts>, number: i16) -> Watts {
+    power.unwrap_or(if number < 0 { Watts::ZERO } else { Watts::MAX })
+}
+
 /// A register in whole watt-hours, of which none is counted before it is full.
 pub(super) fn whole_watt_hours(register: WattHours) -> u64 {
     u64::try_from(register.as_milli() / 1000).unwrap_or(0)

@@ -3,7 +3,7 @@
 use iso15118::iso2;
 
 use super::super::contract::tariff_signature;
-use super::super::physical;
+use super::super::physical::{self, meant};
 use crate::message::{ConsumptionCost, CostKind, Offer, Plan, PowerPoint, Schedule, Tariff};
 
 /// SAScheduleList with the signature of its tariffs. Under a contract a tariff goes with a signature
@@ -77,11 +77,14 @@ fn consumption_cost(cost: &ConsumptionCost) -> iso2::ConsumptionCost {
     }
 }
 
-/// Which schedule the vehicle chose, and what it means to take: of a senseless power nothing.
+/// Which schedule the vehicle chose, and what it means to take; a negative power is none.
 pub(super) fn plan(req: &iso2::PowerDeliveryReq) -> Plan {
     let point = |entry: &iso2::ProfileEntry| PowerPoint {
         start: entry.charging_profile_entry_start,
-        power: physical::watts(&entry.charging_profile_entry_max_power).unwrap_or_default(),
+        power: meant(
+            physical::watts(&entry.charging_profile_entry_max_power),
+            entry.charging_profile_entry_max_power.value,
+        ),
     };
     let entries = req.charging_profile.iter().flat_map(|profile| &profile.profile_entry);
     Plan { schedule: req.sa_schedule_tuple_id.into(), profile: entries.map(point).collect() }

@@ -17,7 +17,7 @@ use crate::message::{
     Target, Unfit,
 };
 use crate::v2g::contract::Exchange;
-use crate::v2g::physical::{self, Rational};
+use crate::v2g::physical::{self, Rational, meant};
 use crate::v2g::{Identity, WireError};
 
 /// Reads a request, the session id it carries and the form of its answer.
@@ -139,7 +139,7 @@ fn plan(req: &messages::PowerDeliveryReq) -> Option<Plan> {
     };
     let mut start = 0_u32;
     let point = |entry: &messages::PowerScheduleEntry| {
-        let point = PowerPoint { start, power: physical::rational(&entry.power).unwrap_or_default() };
+        let point = PowerPoint { start, power: meant(physical::rational(&entry.power), entry.power.value) };
         start = start.saturating_add(entry.duration);
         point
     };
