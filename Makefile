@@ -7,7 +7,7 @@ ARGS ?=
 # Where the recordings are that `make cars` plays, and its options: ARGS="--pace recorded --only bmw".
 CAPTURES ?=
 # How long `make fuzz` feeds each parser, and the inputs that `make properties` gives each property.
-SECONDS ?= 60
+SECONDS ?= 50
 CASES ?= 20000
 # Sessions that `make hostile` spoils.
 TRIES ?= 100000
