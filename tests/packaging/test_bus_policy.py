@@ -45,6 +45,7 @@ ASK_STATION = {"voltry-ocpp", "voltry-ui", "technician", "root"}
 CONTRACT = {
     "Book1": ({"voltry-station"}, {"voltry-ocpp", "root"}),
     "Csms1": ({"voltry-ocpp"}, {"voltry-station"}),
+    "Certificates1": ({"voltry-secc"}, {"voltry-ocpp"}),
     "ChargingSchedules1": ({"voltry-secc"}, {"voltry-ocpp"}),
     "ContractCertificates1": ({"voltry-secc"}, {"voltry-ocpp"}),
     "ConnectorIo1": ({"voltry-board"}, {"voltry-evse"}),

@@ -16,6 +16,7 @@ use crate::files::{FirmwareStatus, LogStatus};
 use crate::messages::{Checked, Refusal, decode};
 use crate::model::monitors::Monitor;
 use crate::model::{Definition, Item};
+use crate::plug_and_charge::{granted, unwrapped, wrapped};
 use crate::rpc::ErrorCode;
 use crate::security::Entry;
 use crate::time::{Now, parse, rfc3339};
@@ -124,6 +125,8 @@ pub enum Answer {
     Certificates(Request),
     /// Whatever comes of these.
     Writes(Writes, Reply),
+    /// The same, within 1.6's DataTransfer, of this message of 2.0.1.
+    Within(Request, &'static str),
     /// This; and if the CSMS lets the token charge, the command is given.
     Authorizes {
         /// Who.
@@ -282,14 +285,58 @@ pub fn security_event(core: &Core, now: Now, entry: &Entry) -> Value {
 
 /// An Authorize.
 #[must_use]
-pub fn authorize(version: Version, token: &Token) -> Value {
-    by_version!(version, authorize(token))
+pub fn authorize(core: &Core, token: &Token) -> (&'static str, Value) {
+    by_version!(core.version, authorize(core, token))
 }
 
 /// What the CSMS says to it.
 #[must_use]
 pub fn authorize_answer(version: Version, payload: &str) -> Option<TokenInfo> {
     by_version!(version, authorize_answer(payload))
+}
+
+/// Whether the CSMS's answer to an authorization is that it knows no Plug & Charge.
+#[must_use]
+pub fn knows_no_plug_and_charge(version: Version, payload: &str) -> bool {
+    match version {
+        Version::V16 => {
+            let answer: Value = serde_json::from_str(payload).unwrap_or_default();
+            answer.get("idTagInfo").is_none() && unwrapped(&answer).is_err()
+        }
+        Version::V201 => false,
+    }
+}
+
+/// Whether the CSMS takes a SignCertificate.
+#[must_use]
+pub fn takes_request(version: Version, own: Own, payload: &str) -> bool {
+    let answer: Value = serde_json::from_str(payload).unwrap_or_default();
+    let answer = match (version, own) {
+        (Version::V16, Own::V2g) => unwrapped(&answer).unwrap_or_default(),
+        (Version::V16, Own::Station) | (Version::V201, _) => answer,
+    };
+    answer["status"] == "Accepted"
+}
+
+/// A vehicle's question for a contract certificate.
+#[must_use]
+pub fn contract_wanted(version: Version, request: Value) -> (&'static str, Value) {
+    const ACTION: &str = "Get15118EVCertificate";
+    match version {
+        Version::V16 => ("DataTransfer", wrapped(ACTION, &request)),
+        Version::V201 => (ACTION, request),
+    }
+}
+
+/// What the CSMS says to it, EXI; `None`: nothing usable.
+#[must_use]
+pub fn contract_answer(version: Version, payload: &str) -> Option<Vec<u8>> {
+    let answer: Value = serde_json::from_str(payload).ok()?;
+    let answer = match version {
+        Version::V16 => unwrapped(&answer).ok()?,
+        Version::V201 => answer,
+    };
+    Some(granted(&answer)).filter(|message| !message.is_empty())
 }
 
 /// What it says to a message of a transaction.
@@ -431,6 +478,13 @@ pub fn reply(core: &mut Core, now: Now, reply: &Reply, outcome: &Outcome) -> Val
 #[must_use]
 pub fn certificates_reply(version: Version, action: &str, outcome: &certificates::Outcome) -> Value {
     by_version!(version, certificates_reply(action, outcome))
+}
+
+/// The same within 1.6's DataTransfer, of this message of 2.0.1.
+#[must_use]
+pub fn within_reply(message: &str, outcome: &certificates::Outcome) -> Value {
+    let reply = v201::certificates_reply(message, outcome);
+    json!({ "status": "Accepted", "data": reply.to_string() })
 }
 
 /// Whether the CSMS is listened to before it answered the first BootNotification. Several CSMSs of

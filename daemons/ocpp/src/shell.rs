@@ -16,7 +16,7 @@ use voltry_service::clock::now;
 use voltry_service::{Daemon, RateLimit, Watchdog};
 use voltry_units::Timestamp;
 
-use crate::certificates::{Folder, Outcome as Certified, Request};
+use crate::certificates::Folder;
 use crate::config::{Settings, Version};
 use crate::connection::redial::Slot;
 use crate::connection::{self, Connection, Encoding, Event, Profile};
@@ -31,6 +31,7 @@ use crate::networks::{self, LAST_GOOD, Ways};
 use crate::random;
 use crate::rpc::{Endpoint, MessageId, Received};
 use crate::said::Said;
+use crate::secc::Links;
 use crate::security::{Entry, SecurityEvent};
 use crate::station::{Station, ocpp_kind};
 use crate::store::Store;
@@ -90,6 +91,7 @@ struct Shell {
     settings: Settings,
     ways: Ways,
     folder: Folder,
+    links: Links,
     inputs: mpsc::Sender<Input>,
     station: Station,
     /// The uplink is another: the devices tell all again.
@@ -162,9 +164,12 @@ pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<
     let connection = Connection::new(settings.identity.clone(), profiles, good, settings.times(), ends)
         .context("the configuration was checked: there is a profile")?;
     let mut parts: JoinSet<anyhow::Result<()>> = JoinSet::new();
+    let links = Links::new(daemon.connection(), inputs.clone());
     parts.spawn(station.clone().listen());
     let anew = Arc::new(Notify::new());
     parts.spawn(Devices::new(daemon.connection(), inputs.clone(), Arc::clone(&anew)).follow());
+    parts.spawn(links.clone().listen());
+    parts.spawn(links.clone().welcome(folder.clone()));
     parts.spawn(station.clone().acknowledge(to_acknowledge));
     parts.spawn(show_on_display(daemon.connection().clone(), displayed));
     parts.spawn(show_standing(daemon.connection().clone(), shown));
@@ -180,6 +185,7 @@ pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<
         settings: settings.clone(),
         ways,
         folder,
+        links,
         inputs,
         station,
         anew,
@@ -376,19 +382,6 @@ async fn since_last_start(
         events.push((SecurityEvent::SecurityLogWasCleared, info));
     }
     Ok(events)
-}
-
-/// Does something with certificates, on a thread apart: disks and keys may block.
-async fn certify(folder: Folder, inputs: mpsc::Sender<Input>, ticket: u64, request: Request) {
-    let now = instant();
-    let time = now.set.then_some(now.unix / 1_000_000);
-    let done = tokio::task::spawn_blocking(move || (folder.perform(&request, time), folder.summary()));
-    let (outcome, summary) = done.await.unwrap_or_else(|error| {
-        // A panic aborts the process; only a runtime that ends leads here.
-        (Certified::Failed(error.to_string()), Default::default())
-    });
-    // The daemon is ending if nobody listens.
-    let _ = inputs.send(Input::Certified { ticket, outcome, summary }).await;
 }
 
 /// The ways to the CSMS as the connection goes them, and which is good. Where the CSMS left none that
@@ -676,8 +669,19 @@ impl Shell {
                 self.carry(order);
                 Ok(())
             }
+            Action::ContractAnswer { ticket, message } => {
+                self.tasks.spawn(self.links.clone().answer(ticket, message));
+                Ok(())
+            }
             Action::Certificates { ticket, request } => {
-                self.tasks.spawn(certify(self.folder.clone(), self.inputs.clone(), ticket, request));
+                let (links, folder, inputs) = (self.links.clone(), self.folder.clone(), self.inputs.clone());
+                let now = instant();
+                let time = now.set.then_some(now.unix / 1_000_000);
+                self.tasks.spawn(async move {
+                    let (outcome, summary) = links.certify(folder, request, time).await;
+                    // The daemon is ending if nobody listens.
+                    let _ = inputs.send(Input::Certified { ticket, outcome, summary }).await;
+                });
                 Ok(())
             }
             Action::Times => self.order(connection::Command::Times(self.times())).await,

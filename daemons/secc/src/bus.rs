@@ -333,9 +333,15 @@ impl Publisher {
                 let changed = self.told.send_if_modified(|told| is_news(&mut told.vehicle_id, token));
                 if changed { self.object.vehicle_id_changed(emitter).await } else { Ok(()) }
             }
-            Event::Contract(emaid) => {
-                let changed = self.told.send_if_modified(|told| is_news(&mut told.contract, emaid));
-                if changed { self.object.contract_changed(emitter).await } else { Ok(()) }
+            Event::Contract(proven) => {
+                let emaid = Arc::clone(&proven.emaid);
+                if !self.told.send_if_modified(|told| is_news(&mut told.contract, emaid)) {
+                    return Ok(());
+                }
+                if !proven.chain.is_empty() {
+                    self.certificates.show(&proven).await?;
+                }
+                self.object.contract_changed(emitter).await
             }
             Event::CertificateRequest { id, protocol, update, message } => {
                 self.certificates.ask(id, protocol, update, &message).await

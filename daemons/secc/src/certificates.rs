@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use voltry_bus::{CertificateRequest, Error};
+use voltry_bus::{CertificateRequest, Error, ShownContract};
 use voltry_service::Refusals;
 use zbus::object_server::SignalEmitter;
 use zbus::{Connection, interface};
 
-use crate::contract::CertificateAnswer;
+use crate::contract::{CertificateAnswer, Proven};
 use crate::message::Protocol;
 use crate::pushed::Pushed;
 use crate::v2g;
@@ -65,6 +65,12 @@ impl Certificates {
         ContractCertificates1::requested(&self.emitter, request).await
     }
 
+    /// A vehicle has proved that it has a contract.
+    pub(crate) async fn show(&self, proven: &Proven) -> zbus::Result<()> {
+        let contract = ShownContract { emaid: proven.emaid.to_string(), chain: proven.chain.to_vec() };
+        ContractCertificates1::shown(&self.emitter, contract).await
+    }
+
     /// The conversation is over.
     pub(crate) fn close(&self) {
         self.open.send_replace(None);
@@ -94,4 +100,7 @@ impl ContractCertificates1 {
 
     #[zbus(signal)]
     async fn requested(emitter: &SignalEmitter<'_>, request: CertificateRequest) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    async fn shown(emitter: &SignalEmitter<'_>, contract: ShownContract) -> zbus::Result<()>;
 }

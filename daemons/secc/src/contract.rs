@@ -16,6 +16,23 @@ pub struct Disbelief {
     pub why: String,
 }
 
+/// A contract that a vehicle has proved to have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proven {
+    /// Whose.
+    pub emaid: Arc<str>,
+    /// Its certificate, then those above it, DER.
+    pub chain: Arc<[Vec<u8>]>,
+}
+
+impl Proven {
+    /// No contract.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { emaid: Arc::from(""), chain: Arc::new([]) }
+    }
+}
+
 /// What a vehicle asks under a contract.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Request {
@@ -31,8 +48,8 @@ pub enum Request {
     },
     /// Asks whether it may charge, and signs that.
     Authorization {
-        /// The contract's eMAID, if the signature is the contract's and answers our challenge.
-        proof: Result<Arc<str>, Disbelief>,
+        /// The contract, if the signature is the contract's and answers our challenge.
+        proof: Result<Proven, Disbelief>,
     },
     /// Asks for a contract certificate: the back end's to answer.
     Certificate {

@@ -17,6 +17,7 @@
 //! - [`slac`]: which vehicle is at this cable, over a powerline modem. Frames and time in, frames
 //!   and events out; [`slac::shell`] is its socket.
 //! - [`transcript`]: what was said, bounded; [`v2g_log`] serves it, [`transcript_files`] keeps it on disk.
+//! - [`installed`]: certificates that the back end installs.
 //! - [`link`], [`net`], [`transport`]: sockets; [`tls`]: what is spoken on them. [`bus`]: D-Bus.
 //!
 //! An answer never waits on the bus: evse pushes, the newest push is what the vehicle hears,
@@ -28,6 +29,7 @@ mod certificates;
 pub mod config;
 pub mod contract;
 pub mod decide;
+pub mod installed;
 pub mod link;
 pub mod message;
 pub mod net;

@@ -32,6 +32,7 @@ use self::medium::modem;
 use self::vehicle::Conversation;
 use crate::bus::{self, Publisher};
 use crate::config::Settings;
+use crate::installed;
 use crate::message::Protocol;
 use crate::net::{Ports, Throttle};
 use crate::pushed::Pushed;
@@ -64,6 +65,7 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     device.set_component(controller);
     let (publisher, pushed) = bus::serve(daemon.connection(), &path).await?;
     let log = V2gLog::serve(daemon.connection(), &path).await?;
+    installed::serve(daemon.connection(), &path, &settings.tls.installed).await?;
     // None of systemd's making: kept in memory alone.
     if let Some(state) = std::env::var_os("STATE_DIRECTORY") {
         let folder = PathBuf::from(state).join("v2g").join(daemon.instance());

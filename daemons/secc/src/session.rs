@@ -62,7 +62,7 @@ pub enum Event {
     /// What the vehicle calls itself, as a token; unproved.
     VehicleId(Arc<str>),
     /// The vehicle proved that it holds this contract.
-    Contract(Arc<str>),
+    Contract(contract::Proven),
     /// The vehicle wants a contract certificate of the back end.
     CertificateRequest {
         /// What the answer must name.

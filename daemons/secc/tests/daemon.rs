@@ -149,11 +149,13 @@ async fn what_is_served_is_the_contract() {
     let _device = Device::serve(&server, PATH, Identity::default()).await.unwrap();
     let _served = bus::serve(&server, PATH).await.unwrap();
     let _log = V2gLog::serve(&server, PATH).await.unwrap();
+    voltry_secc::installed::serve(&server, PATH, std::path::Path::new("/nowhere")).await.unwrap();
     let peer =
         zbus::fdo::IntrospectableProxy::builder(&client).destination(NAME).path(PATH).build().await.unwrap();
     let xml = peer.introspect().await.unwrap();
     let roles = [
         "org.voltry.EvLink1",
+        "org.voltry.Certificates1",
         "org.voltry.ContractCertificates1",
         "org.voltry.ChargingSchedules1",
         "org.voltry.V2gLog1",

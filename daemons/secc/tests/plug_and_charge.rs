@@ -172,7 +172,7 @@ fn end(bench: &Bench) -> (LinkOutcome, String) {
 
 fn contracts(bench: &Bench) -> Vec<&str> {
     let told = bench.events.iter().filter_map(|event| match event {
-        Event::Contract(emaid) => Some(&**emaid),
+        Event::Contract(proven) => Some(&*proven.emaid),
         _ => None,
     });
     told.collect()

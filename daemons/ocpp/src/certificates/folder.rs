@@ -85,6 +85,13 @@ impl Folder {
         self.installed(usage).into_iter().map(|(_, root)| root.der().clone()).collect()
     }
 
+    /// The root certificates of a use, PEM.
+    #[must_use]
+    pub fn roots_pem(&self, usage: Use) -> String {
+        let files = self.installed(usage).into_iter();
+        files.filter_map(|(path, _)| Some(fs::read_to_string(path).ok()? + "\n")).collect()
+    }
+
     /// The name of the station's certificate towards the CSMS, if there is one.
     #[must_use]
     pub fn station(&self) -> Option<String> {

@@ -6,12 +6,17 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use x509_cert::Certificate;
 use x509_cert::der::{Decode as _, Encode as _};
-use x509_cert::ext::pkix::BasicConstraints;
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{AuthorityInfoAccessSyntax, BasicConstraints};
 
 /// Certificates of one chain that are looked at.
 const CHAIN_MAX: usize = 8;
 /// `id-ce-basicConstraints` (RFC 5280, 4.2.1.9).
 const BASIC_CONSTRAINTS: &str = "2.5.29.19";
+
+/// `id-pe-authorityInfoAccess` and `id-ad-ocsp` (4.2.2.1).
+const INFORMATION_ACCESS: &str = "1.3.6.1.5.5.7.1.1";
+const OCSP: &str = "1.3.6.1.5.5.7.48.1";
 
 /// A certificate.
 #[derive(Debug, Clone)]
@@ -89,6 +94,22 @@ impl Parsed {
     pub fn from(&self) -> i64 {
         let begin = self.certificate.tbs_certificate.validity.not_before.to_unix_duration().as_secs();
         i64::try_from(begin).unwrap_or(i64::MAX)
+    }
+
+    /// Who tells its status by OCSP (RFC 5280, 4.2.2.1).
+    #[must_use]
+    pub fn responder(&self) -> Option<String> {
+        let extensions = self.certificate.tbs_certificate.extensions.as_deref()?;
+        let access =
+            extensions.iter().find(|extension| extension.extn_id.to_string() == INFORMATION_ACCESS)?;
+        let access = AuthorityInfoAccessSyntax::from_der(access.extn_value.as_bytes()).ok()?;
+        access.0.iter().filter(|access| access.access_method.to_string() == OCSP).find_map(|access| {
+            if let GeneralName::UniformResourceIdentifier(url) = &access.access_location {
+                Some(url.as_str().to_owned())
+            } else {
+                None
+            }
+        })
     }
 
     /// Whether it issued itself, as its name says.

@@ -252,6 +252,8 @@ pub mod name {
     pub const NUMBER_OF_CONNECTORS: &str = "NumberOfConnectors";
     pub const SECURITY_PROFILE: &str = "SecurityProfile";
     pub const PASSWORD: &str = "Password";
+    pub const CENTRAL_VALIDATION: &str = "CentralContractValidationAllowed";
+    pub const CONTRACT_OFFLINE: &str = "ContractValidationOffline";
     pub const NETWORK_PRIORITY: &str = "NetworkConfigurationPriority";
     pub const ACTIVE_NETWORK: &str = "ActiveNetworkProfile";
     pub const CERTIFICATE_ENTRIES: &str = "CertificateEntries";
@@ -367,6 +369,9 @@ pub const TABLE: &[Definition] = &[
     variable("CertificateStoreMax", Some("CertificateStoreMaxLength"), ("", "", None), Kind::Integer(0, 40), "40").read_only(),
     variable("MaxCertificateChainSize", Some("CertificateSignedMaxChainSize"), ("SecurityCtrlr", "MaxCertificateChainSize", None), Kind::Integer(0, 10_000), "10000").read_only(),
     variable(name::ADDITIONAL_ROOT_CHECK, Some("AdditionalRootCertificateCheck"), ("SecurityCtrlr", "AdditionalRootCertificateCheck", None), Kind::Boolean, "false").read_only(),
+    variable("PnCEnabled", Some("ISO15118PnCEnabled"), ("ISO15118Ctrlr", "PnCEnabled", None), Kind::Boolean, "true").read_only(),
+    variable(name::CENTRAL_VALIDATION, Some("CentralContractValidationAllowed"), ("ISO15118Ctrlr", "CentralContractValidationAllowed", None), Kind::Boolean, "false"),
+    variable(name::CONTRACT_OFFLINE, Some("ContractValidationOffline"), ("ISO15118Ctrlr", "ContractValidationOffline", None), Kind::Boolean, "true"),
     variable(name::SIGNING_WAIT_MINIMUM, Some("CertSigningWaitMinimum"), ("SecurityCtrlr", "CertSigningWaitMinimum", None), Kind::Integer(1, DAY), "30").seconds(),
     variable(name::SIGNING_REPEAT_TIMES, Some("CertSigningRepeatTimes"), ("SecurityCtrlr", "CertSigningRepeatTimes", None), Kind::Integer(0, 16), "2"),
     variable(name::NETWORK_PRIORITY, None, ("OCPPCommCtrlr", "NetworkConfigurationPriority", None), Kind::Text(200), "1").after_reset(),

@@ -102,6 +102,20 @@ events! {
     InvalidTlsCipherSuite false "InvalidTLSCipherSuite" "InvalidTLSCipherSuite",
 }
 
+impl SecurityEvent {
+    /// Whether it is nobody's to act on.
+    const fn is_ordinary(self) -> bool {
+        matches!(
+            self,
+            Self::FirmwareUpdated
+                | Self::SettingSystemTime
+                | Self::StartupOfTheDevice
+                | Self::ResetOrReboot
+                | Self::ReconfigurationOfSecurityParameters
+        )
+    }
+}
+
 /// An event that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -162,7 +176,11 @@ impl Journal {
         }
         let info = if more > 0 { format!("{info} (and {more} more before)") } else { info.to_owned() };
         let name = event.name(Version::V201);
-        tracing::warn!(event = name, info, "security event");
+        if event.is_ordinary() {
+            tracing::info!(event = name, info, "security event");
+        } else {
+            tracing::warn!(event = name, info, "security event");
+        }
         let info = info.chars().take(INFO_MAX).collect();
         let entry = Entry { number: self.next, event, unix: now.unix, set: now.set, at: Some(now.at), info };
         self.next += 1;

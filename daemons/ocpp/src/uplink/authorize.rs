@@ -7,6 +7,9 @@ use super::*;
 /// Questions about tokens that may wait for the CSMS.
 const ASKED_MAX: usize = 16;
 
+/// The kind of a contract's token.
+const CONTRACT: &str = "eMAID";
+
 /// A question that waits for the CSMS.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Asked {
@@ -46,7 +49,10 @@ impl Uplink {
     pub(super) fn authorize(&mut self, now: Now, asked: Asked, actions: &mut Vec<Action>) {
         let online = self.registration == Registration::Accepted;
         let local = if online { name::LOCAL_PRE_AUTHORIZE } else { name::LOCAL_AUTHORIZE_OFFLINE };
+        // C07.FR.12: whether a contract counts while nobody can be asked.
+        let counts = online || asked.token.kind != CONTRACT || self.core.variables.is(name::CONTRACT_OFFLINE);
         if self.core.variables.is(local)
+            && counts
             && let Some((info, source)) = self.locally(now, &asked.token)
         {
             // Online the CSMS may know better of a token that is not accepted here (C13, C14).
@@ -80,7 +86,9 @@ impl Uplink {
 
     /// The CSMS is away, and neither list nor cache knows the token.
     pub(super) fn decide_offline(&self, asked: &Asked, actions: &mut Vec<Action>) {
-        let allowed = self.core.variables.is(name::OFFLINE_UNKNOWN);
+        let contract = asked.token.kind == CONTRACT;
+        let allowed = self.core.variables.is(name::OFFLINE_UNKNOWN)
+            && (!contract || self.core.variables.is(name::CONTRACT_OFFLINE));
         let status = if allowed { TokenStatus::Accepted } else { TokenStatus::Unknown };
         Self::decide_at(asked, &TokenInfo::of(status), "offline", actions);
     }
@@ -93,6 +101,12 @@ impl Uplink {
         actions: &mut Vec<Action>,
     ) {
         let version = self.core.version;
+        if payload.is_some_and(|payload| dialect::knows_no_plug_and_charge(version, payload)) {
+            info!("the CSMS knows no Plug & Charge: contracts are tokens like any other");
+            self.core.plug_and_charge_unknown = true;
+            self.asked.push_front(asked.clone());
+            return;
+        }
         match payload.and_then(|payload| dialect::authorize_answer(version, payload)) {
             Some(info) => {
                 let text = payload.and_then(|payload| dialect::personal_message(version, payload));

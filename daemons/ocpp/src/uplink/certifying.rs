@@ -13,9 +13,21 @@ const RENEW_AGAIN: Duration = Duration::from_hours(24);
 #[derive(Debug)]
 pub(super) enum Waiting {
     /// The CSMS, for the answer to this CALL.
-    Csms { id: String, action: String },
+    Csms { id: String, action: String, within: Option<&'static str> },
     /// Nobody: what comes of it is told.
     Request(Own),
+    /// Nobody any more.
+    Nobody,
+}
+
+impl Waiting {
+    /// What it asked for is done all the same.
+    pub(super) fn csms_is_gone(&mut self) {
+        match self {
+            Self::Csms { .. } => *self = Self::Nobody,
+            Self::Request(_) | Self::Nobody => {}
+        }
+    }
 }
 
 /// Requests for certificates that the CSMS has, and has not answered with one.
@@ -84,10 +96,14 @@ impl Uplink {
             self.core.journal.note(now, SecurityEvent::InvalidChargingStationCertificate, why);
         }
         match (waiting, outcome) {
-            (Waiting::Csms { id, action }, outcome) => {
-                let payload = dialect::certificates_reply(self.core.version, &action, outcome);
+            (Waiting::Csms { id, action, within }, outcome) => {
+                let payload = match within {
+                    None => dialect::certificates_reply(self.core.version, &action, outcome),
+                    Some(message) => dialect::within_reply(message, outcome),
+                };
                 self.reply(id, &action, payload, actions);
             }
+            (Waiting::Nobody, _) => {}
             (Waiting::Request(own), Certified::Request(csr)) => {
                 self.tell(Notice::SignCertificate(own, csr.clone()));
             }
@@ -119,10 +135,8 @@ impl Uplink {
 
     /// What the CSMS says to a SignCertificate.
     pub(super) fn sign_answered(&mut self, now: Now, own: Own, payload: Option<&str>) {
-        let accepted = payload.is_some_and(|payload| {
-            let answer: Option<Value> = serde_json::from_str(payload).ok();
-            answer.is_some_and(|answer| answer["status"] == "Accepted")
-        });
+        let version = self.core.version;
+        let accepted = payload.is_some_and(|payload| dialect::takes_request(version, own, payload));
         let Some(open) = self.signing.open.get_mut(&own) else { return };
         if !accepted {
             warn!(?own, "the CSMS does not take a request for a certificate");

@@ -11,6 +11,7 @@ use crate::files::Files;
 use crate::model::events::Events;
 use crate::model::monitors::Monitors;
 use crate::model::{Definition, Devices, Variables, name};
+use crate::plug_and_charge::Contracts;
 use crate::security::Journal;
 use crate::time::{Clock, Now, rfc3339};
 use crate::transactions::{Event, Kind, Measurand, Sample, Told, TxPoint};
@@ -42,6 +43,10 @@ pub struct Core {
     pub display: Display,
     /// What the whole station can give.
     pub station_power: Watts,
+    /// The contracts that vehicles have shown.
+    pub contracts: Contracts,
+    /// The CSMS of 1.6 knows no Plug & Charge.
+    pub(super) plug_and_charge_unknown: bool,
     /// The ways to the CSMS.
     pub networks: Networks,
     /// The security log.
@@ -102,6 +107,12 @@ impl Core {
             handled.then.push(Then::Networks);
         }
         self.variables.set(definition, value);
+    }
+
+    /// Whether the CSMS is asked about contracts as Plug & Charge has it.
+    #[must_use]
+    pub const fn knows_plug_and_charge(&self) -> bool {
+        !self.plug_and_charge_unknown
     }
 
     /// Reports that wait to be sent.

@@ -24,6 +24,7 @@ mod display;
 mod file_transfer;
 mod letters;
 mod networks;
+mod plug_and_charge;
 mod security;
 mod sending;
 mod starving;
@@ -62,6 +63,7 @@ use crate::model::events::{self, Events};
 use crate::model::monitors::{Kept, Monitors};
 use crate::model::{Access, Devices, Object, TABLE, Told, Variables, name};
 use crate::networks::Network;
+use crate::plug_and_charge::{Contract, Contracts, Wanted};
 use crate::profiles::{LimitSource, Stored, Supply};
 use crate::rpc::ErrorCode;
 use crate::security::{Entry, Journal, SecurityEvent};
@@ -153,6 +155,10 @@ pub enum Input {
         /// What.
         outcome: Outcome,
     },
+    /// A vehicle asks for a contract certificate; then [`Action::ContractAnswer`].
+    ContractWanted(Wanted),
+    /// A vehicle has proved that it has a contract.
+    ContractShown(Contract),
     /// What came of [`Action::Certificates`], and what there is now.
     Certified {
         /// Its number.
@@ -228,6 +234,13 @@ pub enum Action {
         ticket: u64,
         /// What.
         request: certificates::Request,
+    },
+    /// Tell the vehicle.
+    ContractAnswer {
+        /// The number of its question.
+        ticket: u64,
+        /// The whole message, EXI; empty: there is no certificate.
+        message: Vec<u8>,
     },
     /// The ways to the CSMS are others, for this reason: take them, on a connection made anew.
     Networks(&'static str),
@@ -362,6 +375,8 @@ enum Out {
     Authorize(Asked),
     /// An entry of the security log.
     Security(u64),
+    /// A vehicle's question for a contract certificate: its number.
+    Contract(u64),
     Transaction,
     Events(Vec<i64>),
 }
@@ -393,6 +408,8 @@ pub struct Uplink {
     booted: bool,
     out: Option<(String, Out)>,
     asked: VecDeque<Asked>,
+    /// Vehicles' questions for contract certificates that wait for the CSMS.
+    wanted: VecDeque<Wanted>,
     pending: BTreeMap<u64, PendingReply>,
     /// What is being done with certificates, and who waits for it.
     certifying: BTreeMap<u64, (certificates::Request, Waiting)>,
@@ -475,6 +492,8 @@ impl Uplink {
             boot_reason: known.boot_reason,
             journal: known.journal,
             networks: known.networks,
+            contracts: Contracts::default(),
+            plug_and_charge_unknown: false,
             notices: VecDeque::new(),
             prefix: known.transactions_prefix,
             charging: Charging::new(known.profiles, known.supply),
@@ -495,6 +514,7 @@ impl Uplink {
             booted: false,
             out: None,
             asked: VecDeque::new(),
+            wanted: VecDeque::new(),
             pending: BTreeMap::new(),
             certifying: BTreeMap::new(),
             signing: Signing::default(),

@@ -162,8 +162,12 @@ impl Core {
                 slot
             }
         };
+        let others = self.variables.get(name::NETWORK_PRIORITY).split(',').map(|slot| slot.trim().to_owned());
+        let first = slot.to_string();
+        let order: Vec<String> =
+            std::iter::once(first.clone()).chain(others.filter(|other| *other != first)).collect();
         if let Some(priority) = crate::model::find(name::NETWORK_PRIORITY) {
-            self.write(priority, slot.to_string(), handled);
+            self.write(priority, order.join(","), handled);
         }
         handled.then.push(Then::Networks);
         Ok(())

@@ -28,9 +28,13 @@ impl Uplink {
     }
 
     fn send_accepted(&mut self, now: Now, actions: &mut Vec<Action>) {
+        // A vehicle waits for seconds alone, a driver for longer.
+        if self.send_contract_wanted(actions) {
+            return;
+        }
         if let Some(asked) = self.asked.pop_front() {
-            let payload = dialect::authorize(self.core.version, asked.token());
-            self.call("Authorize", &payload, Out::Authorize(asked), actions);
+            let (action, payload) = dialect::authorize(&self.core, asked.token());
+            self.call(action, &payload, Out::Authorize(asked), actions);
             return;
         }
         // By turns, so that neither starves.

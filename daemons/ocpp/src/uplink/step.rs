@@ -1,5 +1,6 @@
 //! What each input leads to.
 
+use super::plug_and_charge::no_contract;
 use super::*;
 use crate::dialect::ResetKind;
 
@@ -64,6 +65,8 @@ impl Uplink {
                 self.authorize(now, Asked::by_station(ticket, token), &mut actions);
             }
             Input::Done { ticket, outcome } => self.done(now, ticket, &outcome, &mut actions),
+            Input::ContractWanted(wanted) => self.contract_wanted(wanted, &mut actions),
+            Input::ContractShown(contract) => self.core.contracts.hear(contract),
             Input::Certified { ticket, outcome, summary } => {
                 self.certified(now, ticket, &outcome, summary, &mut actions);
             }
@@ -189,15 +192,23 @@ impl Uplink {
         self.registration = Registration::Offline;
         self.core.delivery.offline();
         self.pending.clear();
-        self.certifying.retain(|_, (_, waiting)| matches!(waiting, Waiting::Request(_)));
-        self.core.files.firmware.proposed = None;
+        for (_, waiting) in self.certifying.values_mut() {
+            waiting.csms_is_gone();
+        }
         if let Some((_, Out::Letter(ticket))) = &self.out {
             self.letter_answered(*ticket, None, actions);
         }
         self.return_letters(actions);
-        if let Some((_, Out::Authorize(asked))) = self.out.take() {
-            self.asked.push_front(asked);
+        match self.out.take() {
+            Some((_, Out::Authorize(asked))) => self.asked.push_front(asked),
+            Some((_, Out::Contract(ticket))) => no_contract(ticket, actions),
+            Some(_) | None => {}
         }
+        for wanted in std::mem::take(&mut self.wanted) {
+            no_contract(wanted.ticket, actions);
+        }
+        self.core.plug_and_charge_unknown = false;
+        self.core.files.firmware.proposed = None;
         for asked in std::mem::take(&mut self.asked) {
             self.decide_offline(&asked, actions);
         }
@@ -253,6 +264,7 @@ impl Uplink {
                 }
                 self.events_answered(ids, error.is_some(), actions);
             }
+            Out::Contract(ticket) => self.contract_answered(ticket, payload.as_deref(), actions),
             Out::Authorize(asked) => self.authorize_answered(now, &asked, payload.as_deref(), actions),
             Out::Transaction => self.transaction_answered(now, payload.as_deref(), actions),
         }
@@ -269,6 +281,7 @@ impl Uplink {
                     self.store_progress(actions);
                 }
             }
+            Out::Contract(ticket) => no_contract(ticket, actions),
             Out::Authorize(asked) => self.decide_offline(&asked, actions),
             Out::Letter(ticket) => self.letter_answered(ticket, None, actions),
             Out::Security(number) => self.security_failed(now, number, actions),
@@ -416,8 +429,12 @@ impl Uplink {
                 actions.push(Action::Reply { id, answer });
             }
             dialect::Answer::Certificates(request) => {
-                let action = action.to_owned();
-                self.certificates(request, Waiting::Csms { id, action }, actions);
+                let waiting = Waiting::Csms { id, action: action.to_owned(), within: None };
+                self.certificates(request, waiting, actions);
+            }
+            dialect::Answer::Within(request, message) => {
+                let waiting = Waiting::Csms { id, action: action.to_owned(), within: Some(message) };
+                self.certificates(request, waiting, actions);
             }
             dialect::Answer::Authorizes { token, command, reply } => {
                 // The CSMS has its answer; the driver waits for the CSMS's.
@@ -535,6 +552,7 @@ impl Out {
             Self::FirmwareStatus => "firmware status",
             Self::Authorize(_) => "authorization",
             Self::Security(_) => "security event",
+            Self::Contract(_) => "contract certificate",
             Self::Transaction => "transaction",
             Self::Events(_) => "events",
         }

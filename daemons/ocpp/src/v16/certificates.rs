@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::certificates::{HashAlgorithm, HashData, Outcome, Own, Request, Use};
-use crate::dialect::{Answer, Handled};
+use crate::dialect::{Answer, Handled, Then};
+use crate::plug_and_charge::VENDOR;
 
 const fn usage(asked: &common::CertificateType) -> Use {
     match asked {
@@ -70,4 +71,36 @@ pub(crate) fn certificates_reply(action: &str, outcome: &Outcome) -> Value {
         ) => "Failed",
     };
     json!({ "status": status })
+}
+
+/// Plug & Charge's messages of 2.0.1 within DataTransfer; `None`: it is none of them.
+pub(super) fn data_transfer(asked: &DataTransferRequest) -> Option<Handled> {
+    const MESSAGES: [&str; 4] =
+        ["InstallCertificate", "DeleteCertificate", "GetInstalledCertificateIds", "CertificateSigned"];
+    if asked.vendor_id.as_str() != VENDOR {
+        return None;
+    }
+    let message = asked.message_id.as_ref().map_or("", |message| message.as_str());
+    let data = asked.data.as_deref().unwrap_or("{}");
+    if message == "TriggerMessage" {
+        let wanted: Value = serde_json::from_str(data).unwrap_or_default();
+        let known = wanted["requestedMessage"] == "SignV2GCertificate";
+        let status = if known { "Accepted" } else { "NotImplemented" };
+        let reply = json!({ "status": "Accepted", "data": json!({ "status": status }).to_string() });
+        let then = if known { vec![Then::Sign(Own::V2g)] } else { Vec::new() };
+        return Some(Handled { then, ..Handled::now(reply) });
+    }
+    let Some(message) = MESSAGES.into_iter().find(|known| *known == message) else {
+        return Some(Handled::status("UnknownMessageId"));
+    };
+    Some(match crate::v201::handle_certificates(message, data) {
+        Ok(Some(Handled { answer: Answer::Certificates(request), .. })) => {
+            Handled::answer(Answer::Within(request, message))
+        }
+        Ok(_) => Handled::status("UnknownMessageId"),
+        Err(refusal) => {
+            tracing::warn!(message, %refusal, "a message of Plug & Charge that is none");
+            Handled::status("Rejected")
+        }
+    })
 }

@@ -12,6 +12,7 @@ use crate::certificates::Own;
 use crate::dialect::{BootAnswer, BootStatus, TransactionAnswer, current_time, short};
 use crate::messages::{decode, v16::*};
 use crate::model::name;
+use crate::plug_and_charge::{unwrapped, wrapped};
 use crate::rpc::ErrorCode;
 use crate::time::{Now, parse, rfc3339};
 use crate::transactions::{Token, id_tag};
@@ -93,13 +94,20 @@ fn error_code(trouble: &Trouble) -> &'static str {
     }
 }
 
-pub(crate) fn authorize(token: &Token) -> Value {
-    json!({ "idTag": id_tag(Some(token)) })
+pub(crate) fn authorize(core: &Core, token: &Token) -> (&'static str, Value) {
+    if token.kind == "eMAID" && core.knows_plug_and_charge() {
+        let (action, payload) = crate::v201::authorize(core, token);
+        return ("DataTransfer", wrapped(action, &payload));
+    }
+    ("Authorize", json!({ "idTag": id_tag(Some(token)) }))
 }
 
 pub(crate) fn authorize_answer(payload: &str) -> Option<TokenInfo> {
-    let answer: AuthorizeResponse = decode(payload).ok()?;
     let value: Value = serde_json::from_str(payload).ok()?;
+    if value.get("idTagInfo").is_none() {
+        return crate::v201::authorize_answer(&unwrapped(&value).ok()?.to_string());
+    }
+    let answer: AuthorizeResponse = decode(payload).ok()?;
     Some(token_info(&answer.id_tag_info, &value["idTagInfo"]))
 }
 
@@ -147,11 +155,13 @@ pub(crate) fn notice(core: &Core, now: Now, notice: &Notice) -> Option<(&'static
         Notice::SignedFirmwareStatus => files::triggered_firmware(core, true),
         Notice::DiagnosticsStatus => files::triggered(core, true),
         Notice::LogStatus => files::triggered(core, false),
-        // 1.6 has certificates of the station towards the CSMS alone.
+        Notice::SignCertificate(Own::V2g, csr) => {
+            let payload = json!({ "csr": csr, "certificateType": "V2GCertificate" });
+            ("DataTransfer", wrapped("SignCertificate", &payload))
+        }
         Notice::SignCertificate(Own::Station, csr) => ("SignCertificate", json!({ "csr": csr })),
         Notice::Ready(action, payload) => (*action, payload.clone()),
-        Notice::SignCertificate(Own::V2g, _)
-        | Notice::ReservationOver(..)
+        Notice::ReservationOver(..)
         | Notice::Transaction(_)
         | Notice::Report(..)
         | Notice::OtherLimit { .. } => return None,

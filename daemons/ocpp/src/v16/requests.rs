@@ -48,8 +48,10 @@ pub(crate) fn handle(core: &mut Core, now: Now, action: &str, payload: &str) -> 
         "GetDiagnostics" => take(payload, |asked| files::get_diagnostics(core, now, &asked, payload)),
         "GetLog" => take(payload, |asked| files::get_log(core, now, &asked, payload)),
         "DataTransfer" => take(payload, |asked: DataTransferRequest| {
-            let message = asked.message_id.as_deref();
-            hand_on(&asked.vendor_id, message, asked.data.clone().unwrap_or_default())
+            certificates::data_transfer(&asked).unwrap_or_else(|| {
+                let message = asked.message_id.as_deref();
+                hand_on(&asked.vendor_id, message, asked.data.clone().unwrap_or_default())
+            })
         }),
         "GetInstalledCertificateIds" | "InstallCertificate" | "DeleteCertificate" | "CertificateSigned" => {
             let handled = certificates::handle(action, payload)?;

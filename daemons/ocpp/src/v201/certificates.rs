@@ -6,7 +6,7 @@ use crate::config::Version;
 use crate::dialect::{Answer, Handled};
 use crate::networks::Network;
 
-pub(super) fn handle(action: &str, payload: &str) -> Result<Option<Handled>, crate::messages::Refusal> {
+pub(crate) fn handle(action: &str, payload: &str) -> Result<Option<Handled>, crate::messages::Refusal> {
     let request = match action {
         "GetInstalledCertificateIds" => list(&decode(payload)?),
         "InstallCertificate" => {

@@ -23,7 +23,7 @@ use crate::time::{Now, parse, rfc3339};
 use crate::transactions::{Token, id_token};
 use crate::uplink::{Core, Notice, TokenInfo};
 
-pub(crate) use certificates::certificates_reply;
+pub(crate) use certificates::{certificates_reply, handle as handle_certificates};
 pub(crate) use device_model::wrote;
 pub(crate) use files::{firmware_status, log_status};
 pub(crate) use monitoring::events;
@@ -68,14 +68,29 @@ pub(crate) fn status(core: &Core, now: Now, evse: u32) -> Value {
     })
 }
 
-pub(crate) fn authorize(token: &Token) -> Value {
-    json!({ "idToken": id_token(token) })
+pub(crate) fn authorize(core: &Core, token: &Token) -> (&'static str, Value) {
+    let mut payload = json!({ "idToken": id_token(token) });
+    if token.kind == "eMAID" {
+        let whole = core.variables.is(name::CENTRAL_VALIDATION);
+        for (field, value) in core.contracts.told(&token.id, whole) {
+            payload[field] = value;
+        }
+    }
+    ("Authorize", payload)
 }
 
 pub(crate) fn authorize_answer(payload: &str) -> Option<TokenInfo> {
     let answer: AuthorizeResponse = decode(payload).ok()?;
     let value: Value = serde_json::from_str(payload).ok()?;
-    Some(token_info(&answer.id_token_info, &value["idTokenInfo"]))
+    let mut info = token_info(&answer.id_token_info, &value["idTokenInfo"]);
+    // C07: a contract whose certificate is no good is none, whatever is said of its token.
+    let good = |status: &common::AuthorizeCertificateStatusEnum| {
+        matches!(status, common::AuthorizeCertificateStatusEnum::Accepted)
+    };
+    if info.is_accepted() && answer.certificate_status.as_ref().is_some_and(|status| !good(status)) {
+        info.status = TokenStatus::Invalid;
+    }
+    Some(info)
 }
 
 pub(crate) fn transaction_answer(payload: &str) -> Option<TransactionAnswer> {

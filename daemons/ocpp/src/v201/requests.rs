@@ -189,8 +189,8 @@ fn trigger(core: &Core, asked: &TriggerMessageRequest) -> Handled {
             return rejected("InvalidProfile", "not over a connection without TLS");
         }
         Requested::SignChargingStationCertificate => Some(vec![Then::Sign(Own::Station)]),
+        Requested::SignV2GCertificate => Some(vec![Then::Sign(Own::V2g)]),
         Requested::TransactionEvent
-        | Requested::SignV2GCertificate
         | Requested::SignCombinedCertificate
         | Requested::PublishFirmwareStatusNotification => return Handled::status("NotImplemented"),
     };

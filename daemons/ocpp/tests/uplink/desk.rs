@@ -51,6 +51,8 @@ pub(crate) struct Desk {
     pub(crate) shown: Shown,
     /// Files that were to be carried.
     pub(crate) orders: Vec<Order>,
+    /// What vehicles were told that asked for contract certificates.
+    pub(crate) contracts: Vec<(u64, Vec<u8>)>,
     /// How often the ways to the CSMS changed.
     pub(crate) networks: usize,
     /// Its certificates.
@@ -142,6 +144,7 @@ impl Desk {
             letters: Vec::new(),
             shown: Shown::default(),
             orders: Vec::new(),
+            contracts: Vec::new(),
             networks: 0,
             certificates: Folder::new(&folder.path().join("certificates"), Configured::default()),
             resets: 0,
@@ -228,6 +231,7 @@ impl Desk {
                         self.acknowledged = number;
                     }
                     Action::Reconnect(_) => self.reconnects += 1,
+                    Action::ContractAnswer { ticket, message } => self.contracts.push((ticket, message)),
                     Action::Networks(_) => self.networks += 1,
                     Action::Certificates { ticket, request } => {
                         let outcome = self.certificates.perform(&request, Some(now.unix / 1_000_000));

@@ -11,6 +11,7 @@ mod device_model;
 mod files;
 mod firmware;
 mod monitoring;
+mod plug_and_charge;
 mod requests;
 mod security;
 mod transactions;

@@ -44,8 +44,9 @@ impl Link {
         if self.settings.tls.mode == Mode::Off {
             return;
         }
+        let wanted = self.settings.tls.with_installed();
         let mut unusable = None;
-        for finding in tls::check(&self.settings.tls) {
+        for finding in tls::check(&wanted) {
             let kind = if finding.warning {
                 "a certificate or revocation list has to be renewed"
             } else {
@@ -56,14 +57,16 @@ impl Link {
                 unusable.get_or_insert(finding.problem);
             }
         }
-        match Acceptor::load(&self.settings.tls) {
+        match Acceptor::load(&wanted) {
             Ok(acceptor) => self.acceptor = Some(acceptor),
             Err(problem) => {
                 unusable.get_or_insert(problem);
             }
         }
-        if !self.settings.tls.contract_roots.is_empty() {
-            match Contracts::load(&self.settings.tls.contract_roots, &self.settings.tls.revocation_lists) {
+        if wanted.contract_roots.is_empty() {
+            self.contracts = None;
+        } else {
+            match Contracts::load(&wanted.contract_roots, &wanted.revocation_lists) {
                 Ok(contracts) => self.contracts = Some(Arc::new(contracts)),
                 Err(problem) => {
                     unusable.get_or_insert(problem);

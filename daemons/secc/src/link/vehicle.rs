@@ -12,6 +12,7 @@ use voltry_units::Timestamp;
 
 use super::{CONNECTION_RATE, Link};
 use crate::config::Timing;
+use crate::contract::Proven;
 use crate::decide;
 use crate::net::Throttle;
 use crate::pushed::Pushed;
@@ -277,7 +278,7 @@ impl Link {
         }
         self.publisher.publish(now, Event::Phase { counter: self.counter, phase }).await?;
         self.publisher.forget_vehicle().await?;
-        self.publisher.publish(now, Event::Contract("".into())).await?;
+        self.publisher.publish(now, Event::Contract(Proven::none())).await?;
         self.publisher.publish(now, Event::Protocol("")).await
     }
 

@@ -45,10 +45,10 @@ impl Session {
                 self.note_target(now, *target);
                 EvLimits::default()
             }
-            Request::Contract(contract::Request::Authorization { proof: Ok(emaid) }) => {
-                if self.contract.as_ref() != Some(emaid) {
-                    self.contract = Some(Arc::clone(emaid));
-                    self.events.push_back(Event::Contract(Arc::clone(emaid)));
+            Request::Contract(contract::Request::Authorization { proof: Ok(proven) }) => {
+                if self.contract.as_ref() != Some(&proven.emaid) {
+                    self.contract = Some(Arc::clone(&proven.emaid));
+                    self.events.push_back(Event::Contract(proven.clone()));
                 }
                 return;
             }

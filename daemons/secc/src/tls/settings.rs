@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::installed::Installed;
+
 /// `[secc.N.tls]`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Whether TLS is spoken.
@@ -22,6 +24,40 @@ pub struct Settings {
     /// Certificate revocation lists, DER or PEM files, of whoever issues contracts, vehicles' certificates
     /// and what is between those and the roots. They are read for each vehicle that is plugged in.
     pub revocation_lists: Vec<PathBuf>,
+    /// The folder of what the back end installs.
+    pub installed: PathBuf,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            mode: Mode::default(),
+            certificates: Vec::new(),
+            contract_roots: Vec::new(),
+            vehicle_roots: Vec::new(),
+            revocation_lists: Vec::new(),
+            installed: PathBuf::from("/var/lib/voltry/secc/certificates"),
+        }
+    }
+}
+
+impl Settings {
+    /// With what the back end has installed: its certificate of the station goes first, its roots are
+    /// believed like those that are configured. Vehicles are asked for a certificate only where
+    /// `vehicle_roots` are configured.
+    #[must_use]
+    pub fn with_installed(&self) -> Self {
+        let mut all = self.clone();
+        let installed = Installed::new(&self.installed);
+        all.certificates.splice(0..0, installed.station());
+        let v2g = installed.roots("v2g");
+        if !all.vehicle_roots.is_empty() {
+            all.vehicle_roots.extend(v2g.clone());
+        }
+        all.contract_roots.extend(v2g);
+        all.contract_roots.extend(installed.roots("mo"));
+        all
+    }
 }
 
 /// Whether TLS is spoken with vehicles.
@@ -38,7 +74,7 @@ pub enum Mode {
 }
 
 /// One certificate of the station with its key.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StationCertificate {
     /// The chain, a PEM file: the station's certificate, then each issuer's. The root may stand

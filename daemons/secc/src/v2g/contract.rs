@@ -23,7 +23,7 @@ use openssl::pkey::Public;
 use openssl::x509::X509;
 
 use super::{MAX_PAYLOAD, Tolerance};
-use crate::contract::Disbelief;
+use crate::contract::{Disbelief, Proven};
 use crate::message::{Code, Plan, Protocol};
 use crate::tls::{self, Revoked};
 
@@ -69,7 +69,7 @@ impl Contracts {
 /// A contract that leads to a root.
 #[derive(Debug)]
 struct Believed {
-    emaid: Arc<str>,
+    contract: Proven,
     key: Key,
     /// It signed our challenge.
     proved: bool,
@@ -117,7 +117,7 @@ impl Exchange {
         let above = chain.sub_certificates.iter().flat_map(|sub| &sub.certificate);
         let chain: Vec<&[u8]> = std::iter::once(&chain.certificate).chain(above).map(Vec::as_slice).collect();
         let believed = self.shown(&chain, unix_seconds)?;
-        if !same_contract(&believed.emaid, &req.e_maid) {
+        if !same_contract(&believed.contract.emaid, &req.e_maid) {
             return Err(no(Code::FailedCertChainError, "the contract certificate is for another eMAID"));
         }
         self.draw_challenge().map_err(|_| no(Code::Failed, "no random numbers for a challenge"))?;
@@ -137,7 +137,9 @@ impl Exchange {
         }
         let key =
             Key::new(&point).map_err(|_| no(Code::FailedCertChainError, "the contract's key is none"))?;
-        Ok(Believed { emaid: plain(&named).into(), key, proved: false })
+        let chain = chain.iter().map(|der| der.to_vec()).collect();
+        let contract = Proven { emaid: plain(&named).into(), chain };
+        Ok(Believed { contract, key, proved: false })
     }
 
     /// A challenge for the contract that was shown, or in ISO 15118-20 will be.
@@ -155,28 +157,28 @@ impl Exchange {
         &mut self,
         req: &AuthorizationReq,
         signature: Option<&Signature>,
-    ) -> Result<Arc<str>, Disbelief> {
-        if let Some(Believed { emaid, proved: true, .. }) = &self.believed
+    ) -> Result<Proven, Disbelief> {
+        if let Some(Believed { contract, proved: true, .. }) = &self.believed
             && signature.is_none()
             && req.gen_challenge.is_none()
         {
             Tolerance::UnsignedRepeat.note("AuthorizationReq");
-            return Ok(Arc::clone(emaid));
+            return Ok(contract.clone());
         }
-        let emaid = self.proof(req, signature)?;
+        let contract = self.proof(req, signature)?;
         if let Some(believed) = &mut self.believed {
             believed.proved = true;
         }
-        Ok(emaid)
+        Ok(contract)
     }
 
-    fn proof(&self, req: &AuthorizationReq, signature: Option<&Signature>) -> Result<Arc<str>, Disbelief> {
+    fn proof(&self, req: &AuthorizationReq, signature: Option<&Signature>) -> Result<Proven, Disbelief> {
         let (believed, signature) = self.both(signature)?;
         let challenge = GenChallenge::new(self.challenge);
         let key = believed.key.in_either_grammar(|coding| signature.signed_info.to_fragment_with(coding));
         iso15118::pnc::iso2::verify_authorization(req, signature, &challenge, &Sha, &key)
             .map_err(unproved)?;
-        Ok(Arc::clone(&believed.emaid))
+        Ok(believed.contract.clone())
     }
 
     /// Judges an AuthorizationReq of ISO 15118-20, which shows the contract and signs the challenge
@@ -186,7 +188,7 @@ impl Exchange {
         mode: &iso20::messages::PnCAReqAuthorizationMode,
         signature: Option<&iso20::common::Signature>,
         unix_seconds: u64,
-    ) -> Result<Arc<str>, Disbelief> {
+    ) -> Result<Proven, Disbelief> {
         let chain = &mode.contract_certificate_chain;
         let above = &chain.sub_certificates.certificate;
         let chain: Vec<&[u8]> = std::iter::once(&chain.certificate).chain(above).map(Vec::as_slice).collect();
@@ -198,9 +200,9 @@ impl Exchange {
         iso15118::pnc::iso20::verify_authorization(mode, signature, &challenge, suites, &Sha, &key)
             .map_err(unproved)?;
         believed.proved = true;
-        let emaid = Arc::clone(&believed.emaid);
+        let contract = believed.contract.clone();
         self.believed = Some(believed);
-        Ok(emaid)
+        Ok(contract)
     }
 
     /// Judges a receipt: it must be of the reading that the vehicle was told to sign, signed by the

@@ -148,7 +148,7 @@ impl Vehicle {
 
     fn contracts(&self) -> Vec<&str> {
         let told = self.bench.events.iter();
-        told.filter_map(|event| if let Event::Contract(emaid) = event { Some(&**emaid) } else { None })
+        told.filter_map(|event| if let Event::Contract(proven) = event { Some(&*proven.emaid) } else { None })
             .collect()
     }
 }

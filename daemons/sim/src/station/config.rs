@@ -151,6 +151,7 @@ device = {mcu:?}
 interface = "{interface}"
 evse_id = "DE*VOL*E{evse}"
 {slac}
+tls = {{ installed = {installed:?} }}
 
 [evse.{evse}]
 profile = "iec61851-23-2023"
@@ -169,6 +170,7 @@ ev_link = {link}
         supply = binding(names::POWER, "power_supply", &number),
         monitor = binding(&names::meter(&capitalized(&imd)), "insulation_monitor", &imd),
         connector = binding(names::BOARD, "connector", &number),
+        installed = state.join("lib/secc"),
         link = binding(&names::secc(evse), "ev_link", &number),
         can = device("can"),
         interface = network::station_end(evse),

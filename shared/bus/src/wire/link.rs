@@ -57,6 +57,15 @@ pub struct CertificateAnswer {
     pub message: Vec<u8>,
 }
 
+/// A contract that a vehicle has proved to have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct ShownContract {
+    /// Whose.
+    pub emaid: String,
+    /// The contract's certificate, then those above it, DER.
+    pub chain: Vec<Vec<u8>>,
+}
+
 /// What an EVSE offers a vehicle.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, Type)]
 pub struct EvseLimits {

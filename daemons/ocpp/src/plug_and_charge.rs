@@ -1,0 +1,174 @@
+//! Plug & Charge between vehicles and the CSMS: contract certificates that a vehicle asks for, and the
+//! contract that it shows (2.0.1 part 2, C07, M01, M02, M06; in 1.6 the same messages within DataTransfer, as
+//! the Open Charge Alliance's white paper on Plug & Charge has it).
+
+use std::collections::VecDeque;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use x509_cert::der::EncodePem as _;
+
+use crate::certificates::{HashAlgorithm, HashData, Parsed};
+
+/// Whose DataTransfers these are in 1.6.
+pub const VENDOR: &str = "org.openchargealliance.iso15118pnc";
+/// Contracts that were shown and may be asked about.
+const SHOWN_MAX: usize = 16;
+/// The longest EXI message as the fields hold it, base64 characters.
+const EXI_MAX: usize = 5600;
+/// The longest certificate chain in an Authorize.
+const CERTIFICATE_MAX: usize = 5500;
+/// The most certificates whose status is asked for in one.
+const HASHES_MAX: usize = 4;
+
+/// A vehicle asks for a contract certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The number to answer with.
+    pub ticket: u64,
+    /// In place of one that it has.
+    pub update: bool,
+    /// The namespace of the message set.
+    pub schema: String,
+    /// The whole message, EXI.
+    pub message: Vec<u8>,
+}
+
+impl Wanted {
+    /// A Get15118EVCertificate of 2.0.1; `None`: it is longer than one holds.
+    #[must_use]
+    pub fn request(&self) -> Option<Value> {
+        let exi = STANDARD.encode(&self.message);
+        (exi.len() <= EXI_MAX).then(|| {
+            json!({
+                "iso15118SchemaVersion": self.schema,
+                "action": if self.update { "Update" } else { "Install" },
+                "exiRequest": exi,
+            })
+        })
+    }
+}
+
+/// What the vehicle is told of the CSMS's answer: a message in EXI, which may be a refusal; empty: none.
+#[must_use]
+pub fn granted(answer: &Value) -> Vec<u8> {
+    let exi = answer["exiResponse"].as_str().unwrap_or_default();
+    STANDARD.decode(exi).unwrap_or_default()
+}
+
+/// A contract's certificate, then those of its issuers, DER.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contract {
+    /// Whose: the eMAID.
+    pub emaid: String,
+    /// The certificates.
+    pub chain: Vec<Vec<u8>>,
+}
+
+/// The contracts that vehicles have shown, the newest last.
+#[derive(Debug, Default)]
+pub struct Contracts(VecDeque<Contract>);
+
+impl Contracts {
+    /// A vehicle has proved that it has a contract.
+    pub fn hear(&mut self, contract: Contract) {
+        self.0.retain(|known| known.emaid != contract.emaid);
+        if self.0.len() >= SHOWN_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back(contract);
+    }
+
+    /// What an Authorize of 2.0.1 says of a contract besides its eMAID. `whole`: the CSMS may want to
+    /// judge the certificates themselves (C07.FR.06).
+    #[must_use]
+    pub fn told(&self, emaid: &str, whole: bool) -> Vec<(&'static str, Value)> {
+        // An eMAID may be written with or without its separators.
+        let plain = |text: &str| text.replace('-', "").to_ascii_uppercase();
+        let found = self.0.iter().rev().find(|contract| plain(&contract.emaid) == plain(emaid));
+        let Some(contract) = found else { return Vec::new() };
+        let mut told = Vec::new();
+        let hashes = status_requests(&contract.chain);
+        if !hashes.is_empty() {
+            told.push(("iso15118CertificateHashData", hashes.into()));
+        }
+        let pem: Option<String> = contract.chain.iter().map(|der| pem(der)).collect();
+        if let Some(pem) = pem.filter(|pem| whole && pem.len() <= CERTIFICATE_MAX) {
+            told.push(("certificate", pem.into()));
+        }
+        told
+    }
+}
+
+fn pem(der: &[u8]) -> Option<String> {
+    use x509_cert::der::Decode as _;
+    x509_cert::Certificate::from_der(der).ok()?.to_pem(x509_cert::der::pem::LineEnding::LF).ok()
+}
+
+/// OCSPRequestDataType of each certificate whose issuer is there and that says whom to ask.
+#[must_use]
+pub fn status_requests(chain: &[Vec<u8>]) -> Vec<Value> {
+    let parsed: Option<Vec<Parsed>> =
+        chain.iter().map(|der| Parsed::new(CertificateDer::from(der.clone())).ok()).collect();
+    let parsed = parsed.unwrap_or_default();
+    let issuers = parsed.iter().skip(1).chain(parsed.last().filter(|last| last.is_self_issued()));
+    let of = |(one, issuer): (&Parsed, &Parsed)| {
+        let hash = HashData::of(HashAlgorithm::Sha256, one, issuer);
+        let url = one.responder().filter(|url| url.len() <= 512)?;
+        Some(json!({
+            "hashAlgorithm": hash.algorithm.name(),
+            "issuerNameHash": hash.issuer_name,
+            "issuerKeyHash": hash.issuer_key,
+            "serialNumber": hash.serial,
+            "responderURL": url,
+        }))
+    };
+    parsed.iter().zip(issuers).filter_map(of).take(HASHES_MAX).collect()
+}
+
+/// A message of 2.0.1 as 1.6 carries it.
+#[must_use]
+pub fn wrapped(message: &str, payload: &Value) -> Value {
+    json!({ "vendorId": VENDOR, "messageId": message, "data": payload.to_string() })
+}
+
+/// What is in the answer to such a message; `Err`: the CSMS does not know it.
+///
+/// # Errors
+/// The status that it answered.
+pub fn unwrapped(answer: &Value) -> Result<Value, String> {
+    match answer["status"].as_str() {
+        Some("Accepted") => {
+            let data = answer["data"].as_str().unwrap_or("{}");
+            serde_json::from_str(data).map_err(|error| error.to_string())
+        }
+        status => Err(status.unwrap_or("no status").to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_is_too_long_is_none() {
+        let wanted =
+            |bytes| Wanted { ticket: 1, update: true, schema: "urn".to_owned(), message: vec![7; bytes] };
+        assert_eq!(wanted(3).request().unwrap()["exiRequest"], "BwcH");
+        assert!(wanted(4200).request().is_some());
+        assert_eq!(wanted(4201).request(), None);
+    }
+
+    #[test]
+    fn contracts_are_bounded_and_found_however_they_are_written() {
+        let mut contracts = Contracts::default();
+        for number in 0..40 {
+            contracts.hear(Contract { emaid: format!("DE-ABC-C000000{number:02}"), chain: Vec::new() });
+        }
+        assert_eq!(contracts.0.len(), SHOWN_MAX);
+        assert!(contracts.told("DEABCC00000039", true) == [("certificate", json!(""))]);
+        assert!(contracts.told("DEABCC00000001", true).is_empty());
+    }
+}

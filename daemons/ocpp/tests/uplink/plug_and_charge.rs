@@ -1,0 +1,212 @@
+//! Plug & Charge: vehicles that ask for a contract certificate, and contracts that want to charge.
+
+use rcgen::{BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair};
+use serde_json::{Value, json};
+use voltry_ocpp::Version;
+use voltry_ocpp::plug_and_charge::{Contract, VENDOR, Wanted};
+use voltry_ocpp::transactions::Token;
+use voltry_ocpp::uplink::Input;
+
+use crate::desk::{Desk, lost};
+
+const BOTH: [Version; 2] = [Version::V16, Version::V201];
+const EMAID: &str = "DEABCC00000001";
+
+fn wanted(ticket: u64) -> Input {
+    let schema = "urn:iso:15118:2:2013:MsgDef".to_owned();
+    Input::ContractWanted(Wanted { ticket, update: false, schema, message: vec![1, 2, 3] })
+}
+
+/// The newest CALL as 2.0.1 has it, whichever way it went.
+fn asked(desk: &Desk) -> (String, Value) {
+    let call = desk.open().unwrap();
+    match desk.version {
+        Version::V201 => (call.action.clone(), call.payload.clone()),
+        Version::V16 => {
+            assert_eq!((call.action.as_str(), &call.payload["vendorId"]), ("DataTransfer", &json!(VENDOR)));
+            let data = call.payload["data"].as_str().unwrap();
+            (call.payload["messageId"].as_str().unwrap().to_owned(), serde_json::from_str(data).unwrap())
+        }
+    }
+}
+
+fn answer(desk: &mut Desk, payload: &Value) {
+    let payload = match desk.version {
+        Version::V201 => payload.clone(),
+        Version::V16 => json!({ "status": "Accepted", "data": payload.to_string() }),
+    };
+    desk.answer(payload);
+}
+
+#[test]
+fn a_vehicle_gets_the_contract_certificate_that_the_csms_gives() {
+    for version in BOTH {
+        let mut desk = Desk::accepted(version);
+        desk.input(wanted(1));
+        let (action, payload) = asked(&desk);
+        assert_eq!(action, "Get15118EVCertificate");
+        assert_eq!(
+            payload,
+            json!({ "iso15118SchemaVersion": "urn:iso:15118:2:2013:MsgDef", "action": "Install", "exiRequest": "AQID" })
+        );
+        answer(&mut desk, &json!({ "status": "Accepted", "exiResponse": "BAUG" }));
+        assert_eq!(desk.contracts, [(1, vec![4, 5, 6])]);
+        desk.input(wanted(2));
+        desk.answer_error("NotImplemented");
+        assert_eq!(desk.contracts[1], (2, Vec::new()), "there is none");
+    }
+}
+
+#[test]
+fn a_vehicle_that_nobody_can_help_is_told_at_once() {
+    for version in BOTH {
+        let mut desk = Desk::accepted(version);
+        desk.input(wanted(1));
+        desk.input(wanted(2));
+        lost(&mut desk);
+        desk.input(wanted(3));
+        let mut told = desk.contracts.clone();
+        told.sort();
+        assert_eq!(told, [(1, Vec::new()), (2, Vec::new()), (3, Vec::new())]);
+    }
+}
+
+fn contract() -> Vec<Vec<u8>> {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, "MO");
+    let key = KeyPair::generate().unwrap();
+    let issuer = params.self_signed(&key).unwrap().der().to_vec();
+    let authority = Issuer::new(params, key);
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, EMAID);
+    // AuthorityInfoAccess with one OCSP responder, http://ocsp.
+    let mut access = vec![0x30, 0x19, 0x30, 0x17, 0x06, 0x08, 0x2B, 6, 1, 5, 5, 7, 0x30, 1, 0x86, 11];
+    access.extend_from_slice(b"http://ocsp");
+    params.custom_extensions.push(CustomExtension::from_oid_content(&[1, 3, 6, 1, 5, 5, 7, 1, 1], access));
+    let leaf = params.signed_by(&KeyPair::generate().unwrap(), &authority).unwrap();
+    vec![leaf.der().to_vec(), issuer]
+}
+
+fn authorize(desk: &mut Desk, ticket: u64) {
+    let token = Token { id: EMAID.to_owned(), kind: "eMAID".to_owned() };
+    desk.input(Input::Authorize { ticket, token });
+}
+
+#[test]
+fn a_contract_is_judged_by_its_certificates_too() {
+    for version in BOTH {
+        let mut desk = Desk::accepted(version);
+        desk.input(Input::ContractShown(Contract { emaid: EMAID.to_owned(), chain: contract() }));
+        authorize(&mut desk, 1);
+        let (action, payload) = asked(&desk);
+        assert_eq!(action, "Authorize");
+        assert_eq!(payload["idToken"], json!({ "idToken": EMAID, "type": "eMAID" }));
+        assert_eq!(payload["iso15118CertificateHashData"][0]["responderURL"], "http://ocsp");
+        assert_eq!(payload.get("certificate"), None, "it was judged here");
+        let info = json!({ "status": "Accepted" });
+        answer(&mut desk, &json!({ "idTokenInfo": info, "certificateStatus": "CertificateRevoked" }));
+        assert_eq!(desk.authorized, [(1, "invalid by csms".to_owned())]);
+        authorize(&mut desk, 2);
+        answer(&mut desk, &json!({ "idTokenInfo": info, "certificateStatus": "Accepted" }));
+        assert_eq!(desk.authorized[1], (2, "accepted by csms".to_owned()));
+    }
+}
+
+#[test]
+fn where_the_csms_may_judge_the_certificates_it_gets_them() {
+    let mut desk = Desk::accepted(Version::V201);
+    let data = json!({ "setVariableData": [{ "component": { "name": "ISO15118Ctrlr" },
+        "variable": { "name": "CentralContractValidationAllowed" }, "attributeValue": "true" }] });
+    desk.ask("SetVariables", &data).unwrap();
+    desk.input(Input::ContractShown(Contract { emaid: EMAID.to_owned(), chain: contract() }));
+    authorize(&mut desk, 1);
+    let pem = asked(&desk).1["certificate"].as_str().unwrap().to_owned();
+    assert_eq!(pem.matches("BEGIN CERTIFICATE").count(), 2);
+}
+
+#[test]
+fn to_a_csms_of_1_6_without_plug_and_charge_a_contract_is_a_token() {
+    let mut desk = Desk::accepted(Version::V16);
+    authorize(&mut desk, 1);
+    desk.answer(json!({ "status": "UnknownVendorId" }));
+    assert_eq!(desk.open().unwrap().payload, json!({ "idTag": EMAID }));
+    desk.answer_all();
+    assert_eq!(desk.authorized, [(1, "accepted by csms".to_owned())]);
+    desk.input(wanted(2));
+    assert_eq!(desk.contracts, [(2, Vec::new())]);
+}
+
+#[test]
+fn a_contract_may_be_kept_from_counting_while_nobody_can_be_asked() {
+    let mut desk = Desk::accepted(Version::V201);
+    authorize(&mut desk, 1);
+    desk.answer_all();
+    lost(&mut desk);
+    authorize(&mut desk, 2);
+    assert_eq!(desk.authorized[1], (2, "accepted by cache".to_owned()));
+    desk.input(Input::Connected);
+    let data = json!({ "setVariableData": [{ "component": { "name": "ISO15118Ctrlr" },
+        "variable": { "name": "ContractValidationOffline" }, "attributeValue": "false" }] });
+    desk.ask("SetVariables", &data).unwrap();
+    lost(&mut desk);
+    authorize(&mut desk, 3);
+    assert_eq!(desk.authorized[2], (3, "unknown by offline".to_owned()));
+}
+
+fn root() -> String {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem()
+}
+
+#[test]
+fn roots_of_contracts_are_installed_in_1_6_by_data_transfer() {
+    let mut desk = Desk::accepted(Version::V16);
+    let ask = |desk: &mut Desk, message: &str, data: &Value| {
+        let payload = json!({ "vendorId": VENDOR, "messageId": message, "data": data.to_string() });
+        let answer = desk.ask("DataTransfer", &payload).unwrap();
+        let data = answer["data"].as_str().map(|data| serde_json::from_str::<Value>(data).unwrap());
+        (answer["status"].as_str().unwrap().to_owned(), data.unwrap_or_default())
+    };
+    let install = json!({ "certificateType": "MORootCertificate", "certificate": root() });
+    let accepted = ("Accepted".to_owned(), json!({ "status": "Accepted" }));
+    assert_eq!(ask(&mut desk, "InstallCertificate", &install), accepted);
+    let (_, listed) = ask(&mut desk, "GetInstalledCertificateIds", &json!({}));
+    let chain = &listed["certificateHashDataChain"][0];
+    assert_eq!(chain["certificateType"], "MORootCertificate");
+    let delete = json!({ "certificateHashData": chain["certificateHashData"] });
+    assert_eq!(ask(&mut desk, "DeleteCertificate", &delete), accepted);
+    assert_eq!(ask(&mut desk, "InstallCertificate", &json!({ "certificate": 7 })).0, "Rejected");
+    assert_eq!(ask(&mut desk, "MakeCoffee", &json!({})).0, "UnknownMessageId");
+    let other = json!({ "vendorId": "other", "messageId": "InstallCertificate", "data": "{}" });
+    assert_eq!(desk.ask("DataTransfer", &other), Err("nothing yet".to_owned()), "another's is handed on");
+}
+
+#[test]
+fn a_certificate_towards_vehicles_is_asked_for() {
+    for version in BOTH {
+        let mut desk = Desk::accepted(version);
+        let trigger = json!({ "requestedMessage": "SignV2GCertificate" });
+        let answer = match version {
+            Version::V201 => desk.ask("TriggerMessage", &trigger),
+            Version::V16 => {
+                let data = trigger.to_string();
+                let payload = json!({ "vendorId": VENDOR, "messageId": "TriggerMessage", "data": data });
+                desk.ask("DataTransfer", &payload)
+            }
+        };
+        assert_eq!(answer.unwrap()["status"], "Accepted");
+        let (action, payload) = asked(&desk);
+        assert_eq!(
+            (action.as_str(), &payload["certificateType"]),
+            ("SignCertificate", &json!("V2GCertificate"))
+        );
+        assert!(payload["csr"].as_str().unwrap().contains("BEGIN CERTIFICATE REQUEST"));
+        answer_it(&mut desk);
+    }
+}
+
+fn answer_it(desk: &mut Desk) {
+    answer(desk, &json!({ "status": "Accepted" }));
+}
