@@ -203,7 +203,7 @@ async fn what_was_said_can_be_followed_and_read_afterwards() {
             assert_eq!(signal.args().unwrap().message(), message);
         }
         let demand = &messages[messages.len() - 2];
-        assert!(demand.text.contains("ev_target_current"), "{}", demand.text);
+        assert!(demand.text.contains("EVTargetCurrent"), "{}", demand.text);
         assert!(log.read(conversation.began + 1).await.is_err());
     })
     .await;
