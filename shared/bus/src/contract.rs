@@ -108,6 +108,10 @@ mod tests {
         let (mut name, mut names) = ("", Vec::new());
         let sources = [
             include_str!("wire.rs"),
+            include_str!("wire/device.rs"),
+            include_str!("wire/link.rs"),
+            include_str!("wire/sim.rs"),
+            include_str!("wire/station.rs"),
             include_str!("states.rs"),
             include_str!("uplink.rs"),
             include_str!("schedules.rs"),
