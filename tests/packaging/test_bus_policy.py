@@ -49,6 +49,9 @@ CONTRACT = {
     "ChargingSchedules1": ({"voltry-secc"}, {"voltry-ocpp"}),
     "ContractCertificates1": ({"voltry-secc"}, {"voltry-ocpp"}),
     "ConnectorIo1": ({"voltry-board"}, {"voltry-evse"}),
+    "DataTransfer1": (set(), {"voltry-ocpp"}),  # a maker's daemon, under a policy of its own
+    "Display1": ({"voltry-ocpp"}, set()),
+    "Update1": (set(), {"voltry-ocpp"}),  # whoever installs, under a policy of its own
     "Device1": (
         {"voltry-evse", "voltry-station", "voltry-power", "voltry-meter", "voltry-board", "voltry-secc"},
         set(),

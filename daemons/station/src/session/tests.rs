@@ -106,12 +106,13 @@ fn a_vehicle_torn_off_under_a_fault_leaves_the_fault_as_the_reason() {
     let faulted = EvseView { end_reason: "MREC14PilotFault".to_owned(), ..view(5, EvseState::Emergency) };
     assert_eq!(control.step(NOW, Input::Evse(faulted.clone())), [], "current may still flow");
     let mut lost = control.clone();
+    let torn_off = close_for(EndReason::EvDisconnected, "MREC14PilotFault");
     assert_eq!(
         control.step(NOW, Input::Evse(view(0, EvseState::Faulted))),
-        close("MREC14PilotFault"),
+        torn_off,
         "the session is over before it was ever seen as ended"
     );
-    assert_eq!(lost.step(NOW, Input::EvseLost), close("MREC14PilotFault"));
+    assert_eq!(lost.step(NOW, Input::EvseLost), torn_off);
 }
 
 #[test]

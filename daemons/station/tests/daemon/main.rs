@@ -70,7 +70,7 @@ async fn a_meter_that_is_gone_at_the_end_is_billed_by_what_it_said_last() {
     assert_eq!(ended.register, 1007.0);
     let [transaction] = &rig.station.transactions(1).await.unwrap()[..] else { panic!("not one") };
     assert_eq!(transaction.energy, 7.0);
-    assert!(transaction.note.contains("stored reading, 0 s old"), "{transaction:?}");
+    assert!(transaction.note.contains("stored reading"), "{transaction:?}");
 }
 
 #[tokio::test]
