@@ -42,7 +42,8 @@ async def main(socket):
     requests = asyncio.Queue()
 
     def on_message(message):
-        if message.message_type == MessageType.SIGNAL and message.interface == INTERFACE:
+        asked = (message.message_type, message.interface, message.member)
+        if asked == (MessageType.SIGNAL, INTERFACE, "Requested"):
             requests.put_nowait(message)
 
     bus.add_message_handler(on_message)

@@ -15,6 +15,7 @@ from station import station_of
 
 FAN = {"name": "AirCoolingSystem"}
 EVSE = {"name": "EVSE", "evse": {"id": 1}}
+PILOT = {"name": "CPPWMController", "evse": {"id": 1, "connector_id": 1}}
 REGISTER = {
     "component": {"name": "FiscalMetering", "instance": "dc1", "evse": {"id": 1}},
     "variable": {"name": "EnergyImportRegister"},
@@ -133,6 +134,7 @@ def place(item):
 async def variables(csms, station):
     await until_read(csms, EVSE, "AvailabilityState", ("Accepted", "Available"))
     await until_read(csms, REGISTER["component"], "Available", ("Accepted", "true"))
+    await until_read(csms, PILOT, "State", ("Accepted", "A"))
     full = await report(csms, 1, report_base="FullInventory")
     places = [place(item) for item in full]
     for wanted in [

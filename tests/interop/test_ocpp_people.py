@@ -1,5 +1,7 @@
 """What concerns people and makers' own messages, with PyPI `ocpp` as the CSMS of the simulated station."""
 
+import asyncio
+
 from conftest import play
 from csms import csms_of
 from dbus_fast import BusType, Message
@@ -38,6 +40,13 @@ async def shown(bus, name):
     return reply.body[0].value
 
 
+async def until_shown(bus, name, condition):
+    """The answer to the CSMS goes out before the screen is told."""
+    async with asyncio.timeout(10):
+        while not condition(await shown(bus, name)):
+            await asyncio.sleep(0.05)
+
+
 def test_what_concerns_people_is_told_shown_and_forgotten(tmp_path):
     async def scenario():
         async with csms_of("2.0.1") as csms, station_of(tmp_path, topology(csms)) as station:
@@ -53,15 +62,16 @@ def test_what_concerns_people_is_told_shown_and_forgotten(tmp_path):
             text = {"format": "UTF8", "content": "Grüß Gott"}
             message = {"id": 1, "priority": "InFront", "message": text, "transaction_id": number}
             assert (await csms.ask("SetDisplayMessage", message=message)).status == "Accepted"
-            assert await shown(bus, "Messages") == [[1, "in-front", "", "UTF8", "", "Grüß Gott", 1]]
+            greeting = (1, "in-front", "", "UTF8", "", "Grüß Gott", 1)
+            await until_shown(bus, "Messages", lambda messages: messages == [greeting])
             answer = await csms.ask("GetDisplayMessages", request_id=3)
             assert answer.status == "Accepted"
             [told] = await book.until(lambda book: book.of("NotifyDisplayMessages"))
             assert told["message_info"][0]["message"]["content"] == "Grüß Gott"
             await csms.ask("CostUpdated", total_cost=1.25, transaction_id=number)
-            assert [1, 1.25, ""] in await shown(bus, "Drivers")
+            await until_shown(bus, "Drivers", lambda drivers: (1, 1.25, "") in drivers)
             assert (await csms.ask("ClearDisplayMessage", id=1)).status == "Accepted"
-            assert await shown(bus, "Messages") == []
+            await until_shown(bus, "Messages", lambda messages: messages == [])
 
             token = {"id_token": "04A1B2C3", "type": "ISO14443"}
             who = {"request_id": 5, "report": True, "clear": True, "id_token": token}
