@@ -93,7 +93,8 @@ async fn an_over_voltage_monitor_is_armed_for_the_vehicles_class_and_its_trip_is
     rig.recovers().await;
     rig.station.stop("enough").await.unwrap();
     rig.until(EvseState::Finished).await;
-    assert!(!rig.player.devices.guard.armed, "nothing is left to watch");
+    let disarmed = |rig: &Rig| !rig.player.devices.guard.armed;
+    rig.until_true(MS(500), "disarmed, since nothing is left to watch", disarmed).await;
 }
 
 #[tokio::test]

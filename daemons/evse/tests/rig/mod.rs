@@ -130,7 +130,7 @@ impl Rig {
         }
     }
 
-    async fn until_true(&mut self, within: Duration, what: &str, done: impl Fn(&Self) -> bool) {
+    pub(crate) async fn until_true(&mut self, within: Duration, what: &str, done: impl Fn(&Self) -> bool) {
         let begin = Instant::now();
         while !done(self) {
             self.step().await;
