@@ -23,7 +23,7 @@ build: ## Compile all daemons and tools
 
 demo: ## Watch a simulated car charge (ARGS="--evses N --fault NAME --keep")
 	@scripts/install-tools build
-	@cargo build -q --workspace --bins --locked
+	@cargo build --workspace --bins --locked
 	@target/debug/voltry-sim demo $(ARGS)
 
 check: ## Format, lints, licences, layers, spelling
@@ -32,8 +32,8 @@ check: ## Format, lints, licences, layers, spelling
 
 test: ## Everything that must pass before a change lands
 	@scripts/install-tools test
-	@cargo build -q --workspace --bins --locked
-	@cargo build -q -p voltry-ocpp --example judge_ocpp_requests --locked
+	@cargo build --workspace --bins --locked
+	@cargo build -p voltry-ocpp --example judge_ocpp_requests --locked
 	@scripts/check
 	@scripts/run-tests
 
@@ -56,16 +56,16 @@ hostile: ## A hostile vehicle: TRIES sessions spoilt, reordered, cut, flooded
 
 power-cuts: ## What a CSMS bills after a power cut at every step of a transaction, and at CUTS instants
 	@scripts/install-tools build
-	@cargo build -q --workspace --bins --locked
+	@cargo build --workspace --bins --locked
 	@VOLTRY_POWER_CUTS=$(CUTS) cargo test -q --locked -p voltry-ocpp --test power_cut -- --nocapture --include-ignored
 
 csms-days: ## A day with each of three CSMSs that nobody here wrote
 	@scripts/install-tools test
-	@cargo build -q --workspace --bins --locked
+	@cargo build --workspace --bins --locked
 	@VOLTRY_CSMS_DAYS=all .venv/bin/pytest -q tests/interop/test_ocpp_peers.py
 
 cars: ## Recorded cars drive again (CAPTURES=DIR; ARGS="--pace recorded --only NAME --keep FILE")
 	@scripts/install-tools test
-	@cargo build -q --workspace --bins --locked
+	@cargo build --workspace --bins --locked
 	@test -n "$(CAPTURES)" || { echo "where are the recordings? make cars CAPTURES=DIR" >&2; exit 2; }
 	@.venv/bin/python tests/interop/cars.py $(CAPTURES) $(ARGS)
