@@ -8,7 +8,7 @@ use voltry_bus::CsmsMessage;
 use crate::time::rfc3339;
 use crate::transactions::masked;
 
-/// Bytes of all frames together.
+/// Bytes of all frames together, with what each takes besides its text: one may have none left.
 const BYTES_MAX: usize = 192 * 1024;
 /// Of one frame; of a longer one only what it is stays.
 const FRAME_MAX: usize = 4 * 1024;
@@ -35,11 +35,12 @@ impl Said {
     /// Notes a frame; `by_csms`: the CSMS said it.
     pub(crate) fn note(&mut self, unix: i64, by_csms: bool, text: &str) {
         let kept = if text.len() > FRAME_MAX { head(text) } else { text };
-        self.bytes += kept.len();
-        self.frames.push_back(Frame { unix, by_csms, text: kept.into(), left_out: text.len() - kept.len() });
+        let frame = Frame { unix, by_csms, text: kept.into(), left_out: text.len() - kept.len() };
+        self.bytes += frame.bytes();
+        self.frames.push_back(frame);
         self.newest += 1;
         while self.bytes > BYTES_MAX {
-            self.bytes -= self.frames.pop_front().map_or(0, |frame| frame.text.len());
+            self.bytes -= self.frames.pop_front().map_or(0, |frame| frame.bytes());
         }
     }
 
@@ -63,6 +64,10 @@ impl Said {
 }
 
 impl Frame {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.text.len()
+    }
+
     fn line(&self) -> String {
         let arrow = if self.by_csms { "<-" } else { "->" };
         let time = rfc3339(self.unix);
@@ -173,9 +178,19 @@ mod tests {
             said.note(0, false, &format!("[3,\"{number}\",{{\"text\":\"{}\"}}]", "x".repeat(number)));
         }
         assert!(said.bytes <= BYTES_MAX, "{}", said.bytes);
-        assert_eq!(said.frames.iter().map(|frame| frame.text.len()).sum::<usize>(), said.bytes);
+        assert_eq!(said.frames.iter().map(Frame::bytes).sum::<usize>(), said.bytes);
         let newest = said.lines().pop().unwrap_or_default();
         assert!(newest.contains("[3,\"19999\"") && newest.ends_with("bytes"), "{newest}");
+    }
+
+    #[test]
+    fn frames_of_which_nothing_is_kept_are_bounded_too() {
+        let mut said = Said::default();
+        let rubbish = "x".repeat(FRAME_MAX + 1);
+        for _ in 0..20_000 {
+            said.note(0, true, &rubbish);
+        }
+        assert!(said.frames.len() * size_of::<Frame>() <= BYTES_MAX, "{}", said.frames.len());
     }
 
     #[test]
