@@ -282,7 +282,7 @@ fn trigger(plug: &Plugged, event: &Event, kind: &str) -> &'static str {
         Kind::Charging | Kind::SuspendedEv | Kind::SuspendedEvse => "ChargingStateChanged",
         Kind::Reading if event.on_the_clock => "MeterValueClock",
         Kind::Reading => "MeterValuePeriodic",
-        Kind::Deauthorized => "Deauthorized",
+        Kind::Deauthorized => event.reason.map_or("Deauthorized", stop_trigger),
         Kind::Ended => event.reason.map_or("ChargingStateChanged", stop_trigger),
         Kind::Unplugged => "EVCommunicationLost",
         Kind::ConnectTimedOut => "EVConnectTimeout",

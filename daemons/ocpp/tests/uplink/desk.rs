@@ -61,6 +61,8 @@ pub(crate) struct Desk {
     pub(crate) acknowledged: u64,
     /// The request to start that the book's events name.
     pub(crate) remote_start: Option<i64>,
+    /// The reason that they name; else an end is local.
+    pub(crate) reason: Option<Reason>,
     configuration: Vec<(String, String)>,
     folder: tempfile::TempDir,
     starts: u32,
@@ -150,6 +152,7 @@ impl Desk {
             resets: 0,
             acknowledged: 0,
             remote_start: None,
+            reason: None,
             configuration: configuration.to_vec(),
             folder,
             starts: 0,
@@ -361,7 +364,7 @@ impl Desk {
                 voltage: Some(400.0),
                 ..Sample::default()
             },
-            reason: (kind == Kind::Ended).then_some(Reason::Local),
+            reason: self.reason.or((kind == Kind::Ended).then_some(Reason::Local)),
             remote_start: self.remote_start,
             reservation: None,
             on_the_clock: false,

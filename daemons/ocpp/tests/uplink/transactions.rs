@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use voltry_ocpp::Version;
-use voltry_ocpp::transactions::Kind;
+use voltry_ocpp::transactions::{Kind, Reason};
 use voltry_ocpp::uplink::{Command, Input, StopReason};
 
 use crate::desk::{Call, Desk, lost};
@@ -233,6 +233,31 @@ fn a_thousand_charges_of_an_outage_come_in_order_and_none_is_lost() {
         assert_eq!(bill(told), 250_000);
         let times: Vec<&str> = told.iter().filter_map(|call| call.payload["timestamp"].as_str()).collect();
         assert!(times.is_sorted());
+    }
+}
+
+#[test]
+fn where_the_authorization_ends_a_transaction_the_trigger_says_who_ended_it() {
+    for (reason, trigger) in [
+        (Reason::Local, "StopAuthorized"),
+        (Reason::Remote, "RemoteStop"),
+        (Reason::DeAuthorized, "Deauthorized"),
+    ] {
+        let mut desk = Desk::accepted(Version::V201);
+        let stop_point = json!({ "setVariableData": [{
+            "component": { "name": "TxCtrlr" },
+            "variable": { "name": "TxStopPoint" },
+            "attributeValue": "Authorized",
+        }] });
+        assert!(desk.ask("SetVariables", &stop_point).is_ok());
+        for kind in [Kind::Plugged, Kind::Authorized, Kind::Started] {
+            desk.happens(kind, 0);
+        }
+        desk.answer_all();
+        desk.reason = Some(reason);
+        desk.happens(Kind::Deauthorized, 0);
+        let ended = &desk.open().unwrap().payload;
+        assert_eq!((&ended["eventType"], &ended["triggerReason"]), (&json!("Ended"), &json!(trigger)));
     }
 }
 
