@@ -162,6 +162,7 @@ pub struct Firmware {
     kept: Kept,
     work: Work,
     numbers: u64,
+    /// How often the installer of this update was asked in vain which version runs.
     asked: u32,
     /// An update whose signer is looked at before the CSMS has its answer.
     pub(crate) proposed: Option<Update>,
@@ -202,6 +203,7 @@ impl Firmware {
         let stage = Stage::Download { failed: 0, begun: 0 };
         let running = Running { update, stage, status: FirmwareStatus::Idle };
         self.work = Work::Due(Timestamp::BOOT);
+        self.asked = 0;
         self.kept.running.replace(running).is_some()
     }
 

@@ -216,6 +216,16 @@ fn each_failure_has_its_word_and_the_evse_is_in_service_again() {
     }
 }
 
+/// The update comes as far as its installation.
+fn install(desk: &mut Desk) {
+    update(desk, 7, &json!({})).unwrap_err();
+    accept(desk);
+    ended(desk, Progress::Downloaded(Ok(())));
+    ended(desk, Progress::Verified(Ok(())));
+    assert!(!obey(desk));
+    assert!(matches!(desk.orders.last(), Some(Order::Install { .. })));
+}
+
 fn good(last: Progress) -> Vec<Progress> {
     vec![Progress::Downloaded(Ok(())), Progress::Verified(Ok(())), last]
 }
@@ -223,11 +233,7 @@ fn good(last: Progress) -> Vec<Progress> {
 #[test]
 fn a_machine_that_comes_back_with_what_it_had_has_failed() {
     let mut desk = Desk::accepted(Version::V201);
-    update(&mut desk, 7, &json!({})).unwrap_err();
-    accept(&mut desk);
-    ended(&mut desk, Progress::Downloaded(Ok(())));
-    ended(&mut desk, Progress::Verified(Ok(())));
-    obey(&mut desk);
+    install(&mut desk);
     ended(&mut desk, installed(UpdateOutcome::RestartNeeded));
     desk.restart();
     desk.input(Input::Connected);
@@ -239,6 +245,23 @@ fn a_machine_that_comes_back_with_what_it_had_has_failed() {
     ended(&mut desk, runs("1", false));
     assert_eq!(told(&desk).last(), Some(&"InstallationFailed"));
     assert!(obey(&mut desk));
+}
+
+#[test]
+fn an_installer_that_was_silent_in_one_update_is_waited_for_in_the_next() {
+    let mut desk = Desk::accepted(Version::V201);
+    install(&mut desk);
+    ended(&mut desk, installed(UpdateOutcome::RestartNeeded));
+    while told(&desk).last() != Some(&"InstallationFailed") {
+        ended(&mut desk, Progress::Runs(None));
+        desk.pass(5);
+        desk.answer_all();
+    }
+    assert!(obey(&mut desk));
+    install(&mut desk);
+    ended(&mut desk, installed(UpdateOutcome::RestartNeeded));
+    ended(&mut desk, runs("1", true));
+    assert_eq!(desk.orders.last(), Some(&Order::Restart));
 }
 
 #[test]
@@ -316,11 +339,7 @@ fn another_update_takes_the_place_of_one_that_is_not_being_installed() {
 #[test]
 fn what_the_csms_says_of_availability_holds_after_the_update() {
     let mut desk = Desk::accepted(Version::V201);
-    update(&mut desk, 7, &json!({})).unwrap_err();
-    accept(&mut desk);
-    ended(&mut desk, Progress::Downloaded(Ok(())));
-    ended(&mut desk, Progress::Verified(Ok(())));
-    obey(&mut desk);
+    install(&mut desk);
     let change = json!({ "operationalStatus": "Inoperative", "evse": { "id": 1 } });
     desk.ask("ChangeAvailability", &change).unwrap_err();
     let before = desk.commands.len();
