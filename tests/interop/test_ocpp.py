@@ -11,17 +11,16 @@ from station import station_of
 VERSIONS = ["1.6", "2.0.1"]
 
 
-def topology(csms, more=""):
+def topology(csms, free=False, sample_interval=1):
     return f"""
-free = false
+free = {str(free).lower()}
 [[evse]]
 monitor_pace = 10
 [uplink]
 csms = "ws://127.0.0.1:{csms.port}/ocpp"
 identity = "VOLTRY-1"
 version = "{csms.version}"
-variables = {{ MeterValueSampleInterval = "1" }}
-{more}
+variables = {{ MeterValueSampleInterval = "{sample_interval}" }}
 """
 
 

@@ -12,6 +12,7 @@ from dbus_fast import PropertyAccess
 from dbus_fast.aio import MessageBus
 from dbus_fast.service import ServiceInterface, dbus_method, dbus_property
 from station import station_of
+from test_ocpp import topology
 
 FAN = {"name": "AirCoolingSystem"}
 EVSE = {"name": "EVSE", "evse": {"id": 1}}
@@ -20,19 +21,6 @@ REGISTER = {
     "component": {"name": "FiscalMetering", "instance": "dc1", "evse": {"id": 1}},
     "variable": {"name": "EnergyImportRegister"},
 }
-
-
-def topology(csms):
-    return f"""
-free = true
-[[evse]]
-monitor_pace = 10
-[uplink]
-csms = "ws://127.0.0.1:{csms.port}/ocpp"
-identity = "VOLTRY-1"
-version = "{csms.version}"
-variables = {{ MeterValueSampleInterval = "7" }}
-"""
 
 
 class Fan(ServiceInterface):
@@ -259,7 +247,10 @@ async def daemon_of(station, program, instance):
 
 def test_the_device_model_is_the_station(tmp_path):
     async def scenario():
-        async with csms_of("2.0.1") as csms, station_of(tmp_path, topology(csms)) as station:
+        async with (
+            csms_of("2.0.1") as csms,
+            station_of(tmp_path, topology(csms, free=True, sample_interval=7)) as station,
+        ):
             async with fan_of(station) as fan:
                 await csms.book.until(lambda book: book.of("StatusNotification"))
                 await until_read(csms, FAN, "FanSpeed", ("Accepted", "50"))
@@ -276,7 +267,10 @@ def test_the_device_model_is_the_station(tmp_path):
 
 def test_keys_of_1_6_change_the_daemon_that_has_them_and_last(tmp_path):
     async def scenario():
-        async with csms_of("1.6") as csms, station_of(tmp_path, topology(csms)) as station:
+        async with (
+            csms_of("1.6") as csms,
+            station_of(tmp_path, topology(csms, free=True, sample_interval=7)) as station,
+        ):
             async with fan_of(station) as fan:
                 await csms.book.until(lambda book: book.of("StatusNotification"))
 
