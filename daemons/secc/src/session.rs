@@ -175,9 +175,11 @@ impl Session {
         if self.stage == Stage::Closed {
             return;
         }
-        match self.wire.receive(bytes) {
-            Ok(()) => self.pump(now, pushed),
-            Err(error) => self.cut(now, error),
+        let received = self.wire.receive(bytes);
+        // What was whole before a bad header is answered, however TCP cut the stream.
+        self.pump(now, pushed);
+        if let Err(error) = received {
+            self.cut(now, error);
         }
     }
 

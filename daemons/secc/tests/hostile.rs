@@ -41,6 +41,30 @@ fn requests_piled_up_behind_an_open_one_end_the_session() {
 }
 
 #[test]
+fn what_came_before_a_bad_header_is_answered_however_the_stream_is_cut() {
+    const BAD: [u8; 8] = [0x01, 0xfe, 0x80, 0x01, 0xff, 0xff, 0xff, 0xff];
+    // One request is answered at once, the other waits for evse.
+    for (body, answers) in [(service_discovery(), 1), (cable_check(), 0)] {
+        for cut in 0.. {
+            let mut bench = Bench::new();
+            if answers == 1 {
+                bench.reach_services();
+            } else {
+                bench.reach_cable_check();
+            }
+            bench.queue(body.clone(), None);
+            let bytes = [&bench.vehicle.take_transmit()[..], &BAD].concat();
+            let Some((first, second)) = bytes.split_at_checked(cut) else { break };
+            bench.session.receive(bench.now, first, &bench.pushed);
+            bench.session.receive(bench.now, second, &bench.pushed);
+            bench.push(|_| {});
+            assert!(bench.session.is_closed() && failed(&bench) && bounded(&bench), "cut at {cut}");
+            assert_eq!(std::iter::from_fn(|| bench.heard()).count(), answers, "cut at {cut}");
+        }
+    }
+}
+
+#[test]
 fn a_flood_after_a_failure_is_over_in_five_seconds() {
     let mut bench = Bench::new();
     bench.reach_services();

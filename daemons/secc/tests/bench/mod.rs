@@ -160,13 +160,18 @@ impl Bench {
     }
 
     pub(crate) fn send_signed(&mut self, body: B, signature: Option<iso2::Signature>) {
+        self.queue(body, signature);
+        self.flush();
+    }
+
+    /// The vehicle has a request to send.
+    pub(crate) fn queue(&mut self, body: B, signature: Option<iso2::Signature>) {
         let header = iso2::MessageHeader { session_id: self.id.clone(), notification: None, signature };
         let message = Message::Iso2(Box::new(iso2::Document::V2GMessage(iso2::V2GMessage {
             header,
             body: iso2::Body { choice: Some(body) },
         })));
         self.vehicle.send(&message).unwrap();
-        self.flush();
     }
 
     pub(crate) fn flush(&mut self) {
