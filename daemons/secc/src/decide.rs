@@ -93,7 +93,7 @@ pub enum Cause {
     #[error(transparent)]
     Wire(#[from] WireError),
     /// A request that the order of messages does not allow.
-    #[error("{request} is out of order in {stage:?}")]
+    #[error("{request} is out of order {}", stage.words())]
     Order {
         /// The request.
         request: &'static str,
@@ -490,7 +490,7 @@ mod tests {
 
     #[test]
     fn one_sentence_says_which_side_ended_it_where_and_why() {
-        let order = Cause::Order { request: "DC_PreChargeReq", stage: Stage::Charging };
+        let order = |request, stage| Cause::Order { request, stage };
         let silent = Cause::Silent(Duration::from_millis(500));
         let offers = "urn:iso:15118:2:2010:MsgDef".to_owned();
         for (cause, phase, sentence) in [
@@ -500,9 +500,14 @@ mod tests {
                 "the station ended it in charging: over-voltage",
             ),
             (
-                order,
+                order("PreChargeReq", Stage::Charging),
                 Some(LinkPhase::Charging),
-                "the station ended it in charging: DC_PreChargeReq is out of order in Charging",
+                "the station ended it in charging: PreChargeReq is out of order in the charge loop",
+            ),
+            (
+                order("PreChargeReq", Stage::CableCheck { passed: false }),
+                Some(LinkPhase::CableCheck),
+                "the station ended it in cable-check: PreChargeReq is out of order before CableCheck is finished",
             ),
             (silent, Some(LinkPhase::Charging), "in charging the vehicle sent nothing for 0.5 s"),
             (

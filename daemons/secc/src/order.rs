@@ -231,6 +231,38 @@ impl Stage {
         }
     }
 
+    /// Where it stands, in the standards' words, to be said after "out of order".
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Handshake => "before supportedAppProtocol",
+            Self::Setup => "before SessionSetup",
+            Self::Identified => "after SessionSetup",
+            Self::AuthorizationOffered => "after AuthorizationSetup",
+            Self::Services => "before the services are selected",
+            Self::Selected => "after the services are selected",
+            Self::ContractSelected => "before PaymentDetails",
+            Self::ContractKnown => "after PaymentDetails",
+            Self::Authorizing { granted: false } => "before Authorization is finished",
+            Self::Authorizing { granted: true } => "after Authorization",
+            Self::Parameters { agreed: false } => "before charge parameters and schedule are agreed on",
+            Self::Parameters { agreed: true } => "after charge parameters and schedule are agreed on",
+            Self::CableCheck { passed: false } => "before CableCheck is finished",
+            Self::CableCheck { passed: true } => "after CableCheck",
+            Self::PreCharge => "in PreCharge",
+            Self::PowerOn => "in PowerDelivery(Start)",
+            Self::Charging => "in the charge loop",
+            Self::ReceiptDue => "before MeteringReceipt",
+            Self::Renegotiating => "in a renegotiation",
+            Self::Standby => "in standby",
+            Self::PowerOff => "after PowerDelivery(Stop)",
+            Self::WeldingDetection => "in WeldingDetection",
+            Self::Stopping => "after SessionStop",
+            Self::Failed => "after a failure",
+            Self::Closed => "after the end",
+        }
+    }
+
     /// The phase that evse is told; `None`: none of its business yet, or over.
     #[must_use]
     pub const fn phase(self) -> Option<LinkPhase> {

@@ -108,7 +108,7 @@ fn a_vehicle_that_owes_a_receipt_may_stop_but_not_go_on() {
     let mut bench = metered(&contract);
     asked(&mut bench);
     assert_eq!(demand(&mut bench, 8_000_999).response_code, R::FAILEDSequenceError);
-    assert!(end(&bench).1.contains("ReceiptDue"), "{}", end(&bench).1);
+    assert!(end(&bench).1.contains("out of order before MeteringReceipt"), "{}", end(&bench).1);
     let mut bench = metered(&contract);
     asked(&mut bench);
     bench.send(power_delivery(iso2::ChargeProgress::Stop));
