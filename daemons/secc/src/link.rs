@@ -22,7 +22,7 @@ use anyhow::Context as _;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
-use voltry_bus::{Component, DeviceVariable, LinkPhase};
+use voltry_bus::{Component, LinkPhase};
 use voltry_service::clock::now;
 use voltry_service::{Daemon, Device, FaultLog, RateLimit, Watchdog};
 use voltry_units::Timestamp;
@@ -33,11 +33,10 @@ use self::vehicle::Conversation;
 use crate::bus::{self, Publisher};
 use crate::config::Settings;
 use crate::installed;
-use crate::message::Protocol;
 use crate::net::{Ports, Throttle};
 use crate::pushed::Pushed;
 use crate::slac::shell::Powerline;
-use crate::tls::{Acceptor, Mode};
+use crate::tls::Acceptor;
 use crate::transport::Arrival;
 use crate::v2g::Contracts;
 use crate::v2g_log::V2gLog;
@@ -60,9 +59,7 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     let path = voltry_bus::names::path("ev_link", daemon.instance());
     let device = Device::serve(daemon.connection(), &path, modem(&settings, None)).await?;
     let number = daemon.instance().parse().context("the instance is an EVSE's number")?;
-    let controller = Component::new("ISO15118Ctrlr").of_evse(number);
-    device.set_variables(variables(&controller, &settings));
-    device.set_component(controller);
+    device.set_component(controller(number));
     let (publisher, pushed) = bus::serve(daemon.connection(), &path).await?;
     let log = V2gLog::serve(daemon.connection(), &path).await?;
     installed::serve(daemon.connection(), &path, &settings.tls.installed).await?;
@@ -73,7 +70,7 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
             tracing::warn!(%error, folder = %folder.display(), "conversations are not kept on disk");
         }
     }
-    let mut link = Link::new(settings, device, publisher, pushed, log);
+    let mut link = Link::new(number, settings, device, publisher, pushed, log);
     link.load_certificates(now());
     link.look(now());
     daemon.claim(&voltry_bus::names::secc(number)).await?;
@@ -85,24 +82,9 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     link.disconnect("the station's software stopped").await
 }
 
-/// What vehicles are offered, in OCPP's words.
-fn variables(controller: &Component, settings: &Settings) -> Vec<DeviceVariable> {
-    let contracts = settings.tls.mode != Mode::Off && !settings.tls.contract_roots.is_empty();
-    let receipts = settings.metering.as_ref().is_some_and(|metering| metering.receipt_every.is_some());
-    let protocols = settings.protocols.clone().unwrap_or_else(|| Protocol::ALL.to_vec());
-    let protocols: Vec<&str> = protocols.iter().map(|protocol| protocol.title()).collect();
-    let evse = Component::new("EVSE").of_evse(controller.evse);
-    vec![
-        DeviceVariable::boolean(controller, "Enabled", true),
-        DeviceVariable::text(controller, "ProtocolSupported", &protocols.join(",")),
-        DeviceVariable::boolean(controller, "PnCEnabled", contracts),
-        DeviceVariable::boolean(controller, "ContractCertificateInstallationEnabled", contracts),
-        DeviceVariable::boolean(controller, "V2GCertificateInstallationEnabled", false),
-        DeviceVariable::boolean(controller, "CentralContractValidationAllowed", false),
-        DeviceVariable::boolean(controller, "ContractValidationOffline", contracts),
-        DeviceVariable::boolean(controller, "RequestMeteringReceipt", receipts),
-        DeviceVariable::text(&evse, "ISO15118EvseId", &settings.evse_id),
-    ]
+/// The link in OCPP's words.
+fn controller(number: u32) -> Component {
+    Component::new("ISO15118Ctrlr").of_evse(number)
 }
 
 /// What woke the task.
@@ -123,6 +105,8 @@ enum Wake {
 /// The link to the vehicles of one EVSE.
 #[derive(Debug)]
 pub struct Link {
+    /// Of the EVSE.
+    number: u32,
     settings: Settings,
     device: Device,
     faults: FaultLog,
@@ -159,6 +143,7 @@ impl Link {
     /// Nothing bound, nobody attached.
     #[must_use]
     pub fn new(
+        number: u32,
         settings: Settings,
         device: Device,
         publisher: Publisher,
@@ -168,6 +153,7 @@ impl Link {
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
+            number,
             settings,
             device,
             faults: FaultLog::new(),

@@ -4,12 +4,14 @@
 use std::io;
 use std::sync::Arc;
 
+use voltry_bus::{Component, DeviceVariable};
 use voltry_service::Identity;
 use voltry_units::Timestamp;
 
-use super::Link;
 use super::carrier::Carrier;
+use super::{Link, controller};
 use crate::config::Settings;
+use crate::message::Protocol;
 use crate::net::{LinkLocal, Ports};
 use crate::slac::shell::Powerline;
 use crate::slac::{self, wire};
@@ -41,9 +43,32 @@ impl Link {
     /// Reads the station's certificates, now and for each vehicle that is plugged in: renewed ones
     /// are used from then on. Those that cannot be read leave the ones in use.
     pub fn load_certificates(&mut self, now: Timestamp) {
-        if self.settings.tls.mode == Mode::Off {
-            return;
+        if self.settings.tls.mode != Mode::Off {
+            self.load_wanted(now);
         }
+        self.device.set_variables(self.variables());
+    }
+
+    /// What vehicles are offered, in OCPP's words.
+    fn variables(&self) -> Vec<DeviceVariable> {
+        let Settings { protocols, metering, evse_id, tls, .. } = &self.settings;
+        let (controller, evse) = (controller(self.number), Component::new("EVSE").of_evse(self.number));
+        let contracts = self.contracts.is_some();
+        let receipts = metering.as_ref().is_some_and(|metering| metering.receipt_every.is_some());
+        let protocols = protocols.as_deref().unwrap_or(&Protocol::ALL);
+        let protocols: Vec<&str> = protocols.iter().map(|protocol| protocol.title()).collect();
+        vec![
+            DeviceVariable::boolean(&controller, "Enabled", true),
+            DeviceVariable::text(&controller, "ProtocolSupported", &protocols.join(",")),
+            DeviceVariable::boolean(&controller, "PnCEnabled", contracts),
+            DeviceVariable::boolean(&controller, "ContractCertificateInstallationEnabled", contracts),
+            DeviceVariable::boolean(&controller, "V2GCertificateInstallationEnabled", tls.mode != Mode::Off),
+            DeviceVariable::boolean(&controller, "RequestMeteringReceipt", receipts),
+            DeviceVariable::text(&evse, "ISO15118EvseId", evse_id),
+        ]
+    }
+
+    fn load_wanted(&mut self, now: Timestamp) {
         let wanted = self.settings.tls.with_installed();
         let mut unusable = None;
         for finding in tls::check(&wanted) {

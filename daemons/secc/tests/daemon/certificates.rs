@@ -3,7 +3,7 @@
 use iso15118::iso2::{PaymentOption, ResponseCode, SelectedService};
 use openssl::ssl::SslVersion;
 use voltry_bus::proxies::ContractCertificates1Proxy;
-use voltry_bus::{CertificateAnswer, CertificateRequest, Error};
+use voltry_bus::{CertificateAnswer, CertificateRequest, Device1Proxy, Error};
 
 use super::tls::{Files, shake, vehicle};
 use super::*;
@@ -77,6 +77,40 @@ async fn a_back_end_answers_over_the_bus_once_and_nothing_but_what_was_asked() {
         };
         let (heard, ()) = tokio::join!(vehicle.ask(asked), refusing);
         assert_eq!(code(&heard), ResponseCode::FAILEDNoCertificateAvailable);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_back_end_reads_of_plug_and_charge_is_what_the_next_vehicle_is_offered() {
+    let files = Files::new();
+    let installed = files.folder.path().join("installed");
+    std::fs::create_dir(&installed).unwrap();
+    let configuration =
+        format!("{}installed = \"{}\"\n", files.configuration("allowed"), installed.display());
+    with_daemon_of(&configuration, |evse| async move {
+        let device = Device1Proxy::builder(evse.inner().connection())
+            .destination(NAME)
+            .path(PATH)
+            .cache_properties(zbus::proxy::CacheProperties::No)
+            .build()
+            .await
+            .unwrap();
+        let read = async |name: &str| {
+            let variables = device.variables().await.unwrap();
+            variables.into_iter().find(|variable| variable.name == name).map(|variable| variable.value)
+        };
+        attach(&evse).await;
+        assert_eq!(read("PnCEnabled").await.unwrap(), "false");
+        std::fs::copy(files.folder.path().join("maker.pem"), installed.join("mo-roots.pem")).unwrap();
+        evse.detach().await.unwrap();
+        until(&evse, LinkPhase::Detached).await;
+        attach(&evse).await;
+        assert_eq!(read("PnCEnabled").await.unwrap(), "true");
+        // Those the back end sets itself, for the whole station.
+        for name in ["CentralContractValidationAllowed", "ContractValidationOffline"] {
+            assert_eq!(read(name).await, None, "{name}");
+        }
     })
     .await;
 }

@@ -49,7 +49,7 @@ pub(crate) async fn with_daemon_of<F: Future<Output = ()>>(
     let device = Device::serve(&server, PATH, Identity::default()).await.unwrap();
     let (publisher, cell) = bus::serve(&server, PATH).await.unwrap();
     let log = V2gLog::serve(&server, PATH).await.unwrap();
-    let mut link = Link::new(settings, device, publisher, cell, log);
+    let mut link = Link::new(1, settings, device, publisher, cell, log);
     link.load_certificates(now());
     link.look(now());
     let proxy = evse::link(&client).await.unwrap();
