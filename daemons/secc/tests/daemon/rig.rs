@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use iso15118::app_protocol::SupportedAppProtocolReq;
-use iso15118::iso2::{self, BodyChoice as B, ChargeProgress, ResponseCode};
+use iso15118::iso2::{self, BodyChoice as B, ChargeProgress, EVSEProcessing, ResponseCode};
 use iso15118::message::Message;
 use iso15118::sdp;
 use iso15118::session::Connection as V2g;
@@ -157,13 +157,27 @@ impl Vehicle {
         answer
     }
 
+    /// Asks until it is finished.
+    async fn finished(&mut self, body: B) {
+        loop {
+            let processing = match self.ok(body.clone()).await {
+                B::ChargeParameterDiscoveryRes(answer) => answer.evse_processing,
+                B::CableCheckRes(answer) => answer.evse_processing,
+                other => panic!("{} has no EVSEProcessing", other.name()),
+            };
+            if processing == EVSEProcessing::Finished {
+                return;
+            }
+        }
+    }
+
     pub(crate) async fn charge(&mut self) {
         self.set_up().await;
         self.ok(service_discovery()).await;
         self.ok(payment()).await;
         self.ok(authorization()).await;
-        self.ok(parameters()).await;
-        self.ok(cable_check()).await;
+        self.finished(parameters()).await;
+        self.finished(cable_check()).await;
         self.ok(pre_charge()).await;
         self.ok(power_delivery(ChargeProgress::Start)).await;
     }
