@@ -107,6 +107,12 @@ Exit code 4 if there are faults; 3 if there are none, but some daemon does not a
 JSON
   An array of the devices that have faults, as in `devices`.";
 
+const SHOW_FAULT: &str = "\
+Makers of devices add their own codes in /usr/lib/voltry/faults/*.toml, a site in /etc/voltry/faults.
+
+JSON
+  {CODE: {means, causes, measure, clears (plug, command, self)}}.";
+
 const CLEAR: &str = "\
 Exit code 4 if some stay. A trip of an over-voltage monitor, and a latched board, are reset with it.
 
@@ -335,6 +341,12 @@ pub(crate) enum Faults {
     /// Every fault, present or latched; exit code 4 if there are any
     #[command(after_help = FAULTS)]
     List,
+    /// What a code means, its likely causes, and what to measure; without a code, all that are known
+    #[command(after_help = SHOW_FAULT)]
+    Show {
+        /// The code, as in `faults list`; MREC14 will do for MREC14PilotFault
+        code: Option<String>,
+    },
     /// Clear the latched faults of an EVSE whose cause is gone; exit code 4 if some stay
     #[command(after_help = CLEAR)]
     Clear {

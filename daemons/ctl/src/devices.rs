@@ -10,6 +10,7 @@ use zbus::proxy::CacheProperties;
 
 use crate::bus::{Object, Walk, walk};
 use crate::cli::{Faults, Modules};
+use crate::fault_guide::Guide;
 use crate::outcome::{Failure, Outcome};
 use crate::output::{ago, json as print_json, table};
 use crate::station;
@@ -158,6 +159,7 @@ pub(crate) async fn faults(connection: &Connection, command: Faults, json: bool)
                     }
                 }
                 println!("{rows}");
+                println!("\nvoltryctl faults show CODE: what it means, and what to measure");
             }
             if devices.is_empty() {
                 return walk.is_whole().map(|()| Outcome::Done);
@@ -167,6 +169,8 @@ pub(crate) async fn faults(connection: &Connection, command: Faults, json: bool)
             }
             Ok(Outcome::BadNews)
         }
+        // Asks nobody on the bus.
+        Faults::Show { code } => Guide::of_machine().show(code.as_deref(), json),
         Faults::Clear { evse } => {
             let remaining = station::proxy(connection).await?.clear_faults(evse).await?;
             if json {

@@ -7,6 +7,7 @@ mod bus;
 mod cli;
 mod config_check;
 mod devices;
+mod fault_guide;
 mod ocpp;
 mod outcome;
 mod output;
@@ -65,6 +66,9 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
                 .map_err(|error| Failure::Other(error.to_string()));
         }
         Command::Config { command } => return config_check::run(command, json).await,
+        Command::Faults { command: cli::Faults::Show { ref code } } => {
+            return fault_guide::Guide::of_machine().show(code.as_deref(), json);
+        }
         Command::Status { .. }
         | Command::Sessions { .. }
         | Command::V2g { .. }

@@ -4,6 +4,7 @@ use voltry_bus::Transaction;
 use zbus::Connection;
 
 use crate::cli::Sessions;
+use crate::fault_guide::Guide;
 use crate::outcome::{Failure, Outcome};
 use crate::output::{json as print_json, kilowatt_hours, table, time};
 use crate::{station, v2g};
@@ -79,7 +80,13 @@ fn show(transaction: &Transaction) {
         kilowatt_hours(transaction.register_end)
     );
     println!("energy        {}", kilowatt_hours(transaction.energy));
-    println!("why it ended  {}", transaction.end_reason);
+    match Guide::of_machine().find(&transaction.end_reason) {
+        Some((code, entry)) => {
+            println!("why it ended  {code}: {}", entry.means);
+            println!("what to check {}", entry.measure[0]);
+        }
+        None => println!("why it ended  {}", transaction.end_reason),
+    }
     if !transaction.note.is_empty() {
         println!("note          {}", transaction.note);
     }
