@@ -12,7 +12,7 @@ use voltry_bus::TransferStatus;
 use crate::certificates::{self, Own, Request};
 use crate::config::Version;
 use crate::data_transfer;
-use crate::files::{FirmwareStatus, LogStatus};
+use crate::files::{FirmwareStatus, LogStatus, Update};
 use crate::messages::{Checked, Refusal, decode};
 use crate::model::monitors::Monitor;
 use crate::model::{Definition, Item};
@@ -235,8 +235,13 @@ pub(crate) fn short(text: &str, longest: usize) -> String {
 
 /// The CSMS's time in its answer to a BootNotification or a Heartbeat, microseconds of Unix time.
 pub(crate) fn current_time(payload: &str) -> Option<i64> {
-    let value: Value = serde_json::from_str(payload).ok()?;
-    parse(value["currentTime"].as_str()?)
+    times(payload)("/currentTime")
+}
+
+/// The times in a payload, each by its place (RFC 6901), microseconds of Unix time.
+pub(crate) fn times(payload: &str) -> impl Fn(&str) -> Option<i64> {
+    let written: Value = serde_json::from_str(payload).unwrap_or_default();
+    move |place| parse(written.pointer(place)?.as_str()?)
 }
 
 impl From<Refusal> for Handled {
@@ -419,6 +424,18 @@ pub fn letter_answer(payload: &str) -> Option<(TransferStatus, String)> {
         _ => return None,
     };
     Some((status, data_transfer::text(value.get("data"))))
+}
+
+/// Has the signer of firmware looked at before the CSMS has its answer; `None`: another one is being
+/// installed.
+pub(crate) fn propose(core: &mut Core, update: Update, at: i64, action: &'static str) -> Option<Handled> {
+    let firmware = &mut core.files.firmware;
+    if !firmware.is_replaceable() || firmware.proposed.is_some() {
+        return None;
+    }
+    let certificate = update.signature.as_ref().map(|signature| signature.certificate.clone());
+    firmware.proposed = Some(update);
+    Some(Handled::answer(Answer::Asks(Command::CheckUpdate { certificate, at }, Reply::to(action))))
 }
 
 /// Has a maker's own message of the CSMS handed on.

@@ -159,3 +159,22 @@ pub enum Outcome {
     /// The station does not answer.
     Silent,
 }
+
+impl Outcome {
+    /// Whether what was asked for is so, or will be.
+    #[must_use]
+    pub const fn is_taken(&self) -> bool {
+        match self {
+            Self::Done | Self::Scheduled => true,
+            Self::Wrote(_)
+            | Self::Refused(_)
+            | Self::Occupied
+            | Self::Faulted
+            | Self::Unavailable
+            | Self::Unknown
+            | Self::NotSupported
+            | Self::Transferred(..)
+            | Self::Silent => false,
+        }
+    }
+}

@@ -1,10 +1,10 @@
 //! Diagnostics and firmware, and of the security extension logs and signed firmware.
 
 use super::*;
-use crate::dialect::{Answer, Handled, Reply};
+use crate::dialect::{Handled, propose, times};
 use crate::files::{self, Failure, FirmwareStatus, Log, LogStatus, Signature, Tries, Update, Upload};
 use crate::security::SecurityEvent;
-use crate::uplink::{Command, Outcome, Record};
+use crate::uplink::{Outcome, Record};
 
 /// An answer without a file name says that nothing is uploaded (1.6, 6.24): it has no status.
 pub(super) fn get_diagnostics(
@@ -13,15 +13,14 @@ pub(super) fn get_diagnostics(
     asked: &GetDiagnosticsRequest,
     payload: &str,
 ) -> Handled {
-    let written: Value = serde_json::from_str(payload).unwrap_or_default();
-    let time = |field: &str| written[field].as_str().and_then(parse);
+    let time = times(payload);
     let upload = Upload {
         request: None,
         log: Log::Diagnostics,
         url: asked.location.clone(),
         file: Log::Diagnostics.file(core.variables.get(name::IDENTITY), core.clock.now(now)),
-        oldest: time("startTime"),
-        latest: time("stopTime"),
+        oldest: time("/startTime"),
+        latest: time("/stopTime"),
         tries: Tries::asked(asked.retries, asked.retry_interval),
     };
     let file = upload.file.clone();
@@ -32,8 +31,7 @@ pub(super) fn get_diagnostics(
 }
 
 pub(super) fn get_log(core: &mut Core, now: Now, asked: &GetLogRequest, payload: &str) -> Handled {
-    let written: Value = serde_json::from_str(payload).unwrap_or_default();
-    let time = |field: &str| written["log"][field].as_str().and_then(parse);
+    let time = times(payload);
     let log = match asked.log_type {
         common::LogType::DiagnosticsLog => Log::Diagnostics,
         common::LogType::SecurityLog => Log::Security,
@@ -43,8 +41,8 @@ pub(super) fn get_log(core: &mut Core, now: Now, asked: &GetLogRequest, payload:
         log,
         url: asked.log.remote_location.as_str().to_owned(),
         file: log.file(core.variables.get(name::IDENTITY), core.clock.now(now)),
-        oldest: time("oldestTimestamp"),
-        latest: time("latestTimestamp"),
+        oldest: time("/log/oldestTimestamp"),
+        latest: time("/log/latestTimestamp"),
         tries: Tries::asked(asked.retries, asked.retry_interval),
     };
     let file = upload.file.clone();
@@ -107,17 +105,16 @@ pub(super) fn update_firmware(
     asked: &UpdateFirmwareRequest,
     payload: &str,
 ) -> Handled {
-    let written: Value = serde_json::from_str(payload).unwrap_or_default();
     let at = core.clock.now(now);
     let update = Update {
         request: None,
         url: asked.location.clone(),
-        retrieve_at: written["retrieveDate"].as_str().and_then(parse).unwrap_or(at),
+        retrieve_at: times(payload)("/retrieveDate").unwrap_or(at),
         install_at: None,
         signature: None,
         tries: Tries::asked(asked.retries, asked.retry_interval),
     };
-    match propose(core, update, at, "UpdateFirmware") {
+    match offer(core, update, at, "UpdateFirmware") {
         Ok(handled) => handled,
         Err(why) => {
             tracing::warn!(why, "the CSMS's firmware is not taken");
@@ -133,36 +130,30 @@ pub(super) fn signed_update_firmware(
     asked: &SignedUpdateFirmwareRequest,
     payload: &str,
 ) -> Handled {
-    let written: Value = serde_json::from_str(payload).unwrap_or_default();
-    let time = |field: &str| written["firmware"][field].as_str().and_then(parse);
+    let time = times(payload);
     let at = core.clock.now(now);
     let update = Update {
         request: Some(asked.request_id),
         url: asked.firmware.location.as_str().to_owned(),
-        retrieve_at: time("retrieveDateTime").unwrap_or(at),
-        install_at: time("installDateTime"),
+        retrieve_at: time("/firmware/retrieveDateTime").unwrap_or(at),
+        install_at: time("/firmware/installDateTime"),
         signature: Some(Signature {
             certificate: asked.firmware.signing_certificate.clone(),
             signature: asked.firmware.signature.clone(),
         }),
         tries: Tries::asked(asked.retries, asked.retry_interval),
     };
-    propose(core, update, at, "SignedUpdateFirmware").unwrap_or_else(|why| {
+    offer(core, update, at, "SignedUpdateFirmware").unwrap_or_else(|why| {
         tracing::warn!(why, "the CSMS's firmware is not taken");
         Handled::status("Rejected")
     })
 }
 
-fn propose(core: &mut Core, update: Update, at: i64, action: &'static str) -> Result<Handled, String> {
+fn offer(core: &mut Core, update: Update, at: i64, action: &'static str) -> Result<Handled, String> {
     if let Some(why) = files::wrong_with(&update.url) {
         return Err(why);
     }
-    if !core.files.firmware.is_replaceable() || core.files.firmware.proposed.is_some() {
-        return Err("another one is being installed".to_owned());
-    }
-    let certificate = update.signature.as_ref().map(|signature| signature.certificate.clone());
-    core.files.firmware.proposed = Some(update);
-    Ok(Handled::answer(Answer::Asks(Command::CheckUpdate { certificate, at }, Reply::to(action))))
+    propose(core, update, at, action).ok_or_else(|| "another one is being installed".to_owned())
 }
 
 /// What came of looking at it.

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::certificates::Own;
 use crate::config::Version;
-use crate::dialect::{Answer, Handled, OpenWrite, Reply, ResetKind, Then, Writes, hand_on, handed_on, take};
+use crate::dialect::{
+    Answer, Handled, OpenWrite, Reply, ResetKind, Then, Writes, hand_on, handed_on, take, times,
+};
 use crate::messages::{Refusal, is_known};
 use crate::model::{self, Access, Holder, Item, Refused, TABLE};
 use crate::transactions::{Context, Measurand, meter_value_v16};
@@ -303,8 +305,7 @@ fn unlock(core: &Core, asked: &UnlockConnectorRequest) -> Handled {
 }
 
 fn reserve(core: &Core, asked: &ReserveNowRequest, payload: &str) -> Handled {
-    let written: Value = serde_json::from_str(payload).unwrap_or_default();
-    let until = written["expiryDate"].as_str().and_then(parse);
+    let until = times(payload)("/expiryDate");
     let (Some(evse), Some(until)) = (connector(core, asked.connector_id), until) else {
         return Handled::status("Rejected");
     };
@@ -391,19 +392,8 @@ pub(crate) fn reply(core: &mut Core, now: Now, action: &str, outcome: &Outcome) 
         ("ReserveNow", Outcome::Faulted) => "Faulted",
         ("ReserveNow", Outcome::Unavailable) => "Unavailable",
         ("ChangeAvailability", Outcome::Scheduled) => "Scheduled",
-        (_, Outcome::Done | Outcome::Scheduled) => "Accepted",
-        (
-            _,
-            Outcome::Refused(_)
-            | Outcome::Occupied
-            | Outcome::Faulted
-            | Outcome::Unavailable
-            | Outcome::Unknown
-            | Outcome::NotSupported
-            | Outcome::Wrote(_)
-            | Outcome::Transferred(..)
-            | Outcome::Silent,
-        ) => "Rejected",
+        (_, outcome) if outcome.is_taken() => "Accepted",
+        (_, _) => "Rejected",
     };
     json!({ "status": word })
 }

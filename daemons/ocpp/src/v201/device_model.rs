@@ -246,12 +246,23 @@ pub(super) fn report(core: &Core, now: Now, report: &Report, items: &Arc<[Item]>
         }
         data.push(one);
     }
+    part(core, now, report, ("reportData", data), items.len())
+}
+
+/// A part of a report of so many.
+pub(super) fn part(
+    core: &Core,
+    now: Now,
+    report: &Report,
+    (field, data): (&str, Vec<Value>),
+    all: usize,
+) -> Value {
     json!({
         "requestId": report.request,
         "generatedAt": rfc3339(core.clock.now(now)),
         "seqNo": report.part,
-        "tbc": report.from + data.len() < items.len(),
-        "reportData": data,
+        "tbc": report.from + data.len() < all,
+        (field): data,
     })
 }
 

@@ -2,14 +2,13 @@
 
 use super::requests::rejected;
 use super::*;
-use crate::dialect::{Handled, Then};
+use crate::dialect::{Handled, Then, times};
 use crate::uplink::{Message, Priority, Record};
 
 /// Messages in one NotifyDisplayMessages.
 const MESSAGES_A_PART: usize = 8;
 
 pub(super) fn set(core: &mut Core, now: Now, asked: &SetDisplayMessageRequest, payload: &str) -> Handled {
-    let written: Value = serde_json::from_str(payload).unwrap_or_default();
     let info = &asked.message;
     let format = match info.message.format {
         common::MessageFormatEnum::ASCII => "ASCII",
@@ -22,12 +21,12 @@ pub(super) fn set(core: &mut Core, now: Now, asked: &SetDisplayMessageRequest, p
     if transaction.as_ref().is_some_and(|id| requests::running(core, id).is_none()) {
         return Handled::status("UnknownTransaction");
     }
-    let time = |field: &str| written["message"][field].as_str().and_then(parse);
+    let time = times(payload);
     let message = Message {
         priority: priority(&info.priority),
         state: info.state.as_ref().map(|state| state_word(state).to_owned()),
-        start: time("startDateTime"),
-        end: time("endDateTime"),
+        start: time("/message/startDateTime"),
+        end: time("/message/endDateTime"),
         transaction,
         format: format.to_owned(),
         language: info.message.language.as_ref().map(ToString::to_string),

@@ -2,13 +2,12 @@
 
 use super::requests::rejected;
 use super::*;
-use crate::dialect::{Answer, Handled, Reply};
+use crate::dialect::{Handled, propose, times};
 use crate::files::{self, Failure, FirmwareStatus, Log, LogStatus, Signature, Tries, Update, Upload};
 use crate::security::SecurityEvent;
-use crate::uplink::{Command, Outcome, Record};
+use crate::uplink::{Outcome, Record};
 
 pub(super) fn get_log(core: &mut Core, now: Now, asked: &GetLogRequest, payload: &str) -> Handled {
-    let written: Value = serde_json::from_str(payload).unwrap_or_default();
     let location = asked.log.remote_location.as_str();
     if let Some(why) = files::wrong_with(location) {
         return rejected("InvalidURL", &why);
@@ -17,15 +16,15 @@ pub(super) fn get_log(core: &mut Core, now: Now, asked: &GetLogRequest, payload:
         common::LogEnum::DiagnosticsLog => Log::Diagnostics,
         common::LogEnum::SecurityLog => Log::Security,
     };
-    let time = |field: &str| written["log"][field].as_str().and_then(parse);
+    let time = times(payload);
     let file = log.file(core.variables.get(name::IDENTITY), core.clock.now(now));
     let canceled = core.files.log.start(Upload {
         request: Some(asked.request_id),
         log,
         url: location.to_owned(),
         file: file.clone(),
-        oldest: time("oldestTimestamp"),
-        latest: time("latestTimestamp"),
+        oldest: time("/log/oldestTimestamp"),
+        latest: time("/log/latestTimestamp"),
         tries: Tries::asked(asked.retries, asked.retry_interval),
     });
     let status = if canceled { "AcceptedCanceled" } else { "Accepted" };
@@ -57,14 +56,9 @@ pub(super) fn update_firmware(
     asked: &UpdateFirmwareRequest,
     payload: &str,
 ) -> Handled {
-    let written: Value = serde_json::from_str(payload).unwrap_or_default();
-    let time = |field: &str| written["firmware"][field].as_str().and_then(parse);
     let firmware = &asked.firmware;
     if let Some(why) = files::wrong_with(firmware.location.as_str()) {
         return rejected("InvalidURL", &why);
-    }
-    if !core.files.firmware.is_replaceable() || core.files.firmware.proposed.is_some() {
-        return rejected("UpdateInProgress", "another one is being installed");
     }
     let signature = match (&firmware.signing_certificate, &firmware.signature) {
         (Some(certificate), Some(signature)) => {
@@ -75,17 +69,17 @@ pub(super) fn update_firmware(
             return rejected("MissingParam", "a signature and its certificate belong together");
         }
     };
-    let at = core.clock.now(now);
-    let certificate = signature.as_ref().map(|signature| signature.certificate.clone());
-    core.files.firmware.proposed = Some(Update {
+    let (at, time) = (core.clock.now(now), times(payload));
+    let update = Update {
         request: Some(asked.request_id),
         url: firmware.location.as_str().to_owned(),
-        retrieve_at: time("retrieveDateTime").unwrap_or(at),
-        install_at: time("installDateTime"),
+        retrieve_at: time("/firmware/retrieveDateTime").unwrap_or(at),
+        install_at: time("/firmware/installDateTime"),
         signature,
         tries: Tries::asked(asked.retries, asked.retry_interval),
-    });
-    Handled::answer(Answer::Asks(Command::CheckUpdate { certificate, at }, Reply::to("UpdateFirmware")))
+    };
+    propose(core, update, at, "UpdateFirmware")
+        .unwrap_or_else(|| rejected("UpdateInProgress", "another one is being installed"))
 }
 
 /// What came of looking at it.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::addresses::{address, component, is_wanted, variable};
-use super::device_model::start_report;
+use super::device_model::{part, start_report};
 use super::requests::rejected;
 use super::*;
 use crate::dialect::{Handled, Report};
@@ -178,14 +178,8 @@ pub(super) fn get_report(core: &Core, asked: &GetMonitoringReportRequest) -> Han
 
 pub(super) fn report(core: &Core, now: Now, report: &Report, all: &Arc<[Monitor]>) -> Value {
     // An entry has one monitor: several of a variable are several entries.
-    let data: Vec<Value> = all.iter().skip(report.from).take(PART).map(reported).collect();
-    json!({
-        "requestId": report.request,
-        "generatedAt": rfc3339(core.clock.now(now)),
-        "seqNo": report.part,
-        "tbc": report.from + data.len() < all.len(),
-        "monitor": data,
-    })
+    let data = all.iter().skip(report.from).take(PART).map(reported).collect();
+    part(core, now, report, ("monitor", data), all.len())
 }
 
 fn reported(monitor: &Monitor) -> Value {

@@ -4,7 +4,7 @@ use super::*;
 use crate::certificates::Own;
 use crate::config::Version;
 use crate::data_transfer::text;
-use crate::dialect::{Answer, Handled, Reply, ResetKind, Then, hand_on, handed_on, take};
+use crate::dialect::{Answer, Handled, Reply, ResetKind, Then, hand_on, handed_on, take, times};
 use crate::messages::{Refusal, is_known};
 use crate::transactions::{Context, Measurand, meter_value_v201};
 use crate::uplink::{Command, Outcome, Record, StopReason};
@@ -225,8 +225,7 @@ fn unlock(core: &Core, asked: &UnlockConnectorRequest) -> Handled {
 
 /// H01. A connector's type is no more than a wish here: each EVSE has the one connector.
 fn reserve(core: &Core, asked: &ReserveNowRequest, payload: &str) -> Handled {
-    let written: Value = serde_json::from_str(payload).unwrap_or_default();
-    let Some(until) = written["expiryDateTime"].as_str().and_then(parse) else {
+    let Some(until) = times(payload)("/expiryDateTime") else {
         return rejected("InvalidValue", "the time of its end");
     };
     let place = match asked.evse_id {
@@ -278,19 +277,8 @@ pub(crate) fn reply(core: &mut Core, now: Now, action: &str, outcome: &Outcome) 
         ("ReserveNow", Outcome::Faulted) => "Faulted",
         ("ReserveNow", Outcome::Unavailable) => "Unavailable",
         ("ChangeAvailability" | "Reset", Outcome::Scheduled) => "Scheduled",
-        (_, Outcome::Done | Outcome::Scheduled) => "Accepted",
-        (
-            _,
-            Outcome::Refused(_)
-            | Outcome::Occupied
-            | Outcome::Faulted
-            | Outcome::Unavailable
-            | Outcome::Unknown
-            | Outcome::NotSupported
-            | Outcome::Wrote(_)
-            | Outcome::Transferred(..)
-            | Outcome::Silent,
-        ) => "Rejected",
+        (_, outcome) if outcome.is_taken() => "Accepted",
+        (_, _) => "Rejected",
     };
     match outcome {
         Outcome::Refused(why) => json!({
