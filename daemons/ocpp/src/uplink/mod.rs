@@ -13,6 +13,8 @@
 //! One CALL of ours is out at a time. While the station is accepted the order is: an authorization
 //! that a driver waits for, then by turns what else there is to tell and the transactions.
 
+mod action;
+mod answers;
 mod authorize;
 mod certifying;
 mod charging;
@@ -22,9 +24,12 @@ mod core;
 mod delivery;
 mod display;
 mod file_transfer;
+mod input;
 mod letters;
 mod networks;
 mod plug_and_charge;
+mod requests;
+mod reset;
 mod security;
 mod sending;
 mod starving;
@@ -38,9 +43,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tracing::{debug, info, warn};
-use voltry_bus::{EvseStatus, TokenAnswer, TransferStatus};
+use voltry_bus::TokenAnswer;
 use voltry_units::{Timestamp, Watts};
 
+pub use action::{Action, Record};
 pub use authorize::Asked;
 use certifying::{Signing, Waiting};
 pub use charging::{Charging, OtherLimit};
@@ -49,24 +55,23 @@ pub use connectors::{Connector, Connectors, Since, Status, Trouble};
 pub use core::Core;
 pub use delivery::{AHEAD, Delivery, Progress, Sending, SetAside};
 pub use display::{Display, ForDriver, Message, Messages, Priority};
+pub use input::Input;
 pub use networks::Networks;
 pub use tokens::{Cached, ListChange, TokenInfo, Tokens};
 
 use crate::certificates;
 use crate::config::Version;
-use crate::connection::redial::Slot;
 use crate::dialect;
 use crate::display::Shown;
 use crate::files;
 use crate::messages::Refusal;
 use crate::model::events::{self, Events};
 use crate::model::monitors::{Kept, Monitors};
-use crate::model::{Access, Devices, Object, TABLE, Told, Variables, name};
-use crate::networks::Network;
-use crate::plug_and_charge::{Contract, Contracts, Wanted};
+use crate::model::{Access, Devices, TABLE, Variables, name};
+use crate::plug_and_charge::{Contracts, Wanted};
 use crate::profiles::{LimitSource, Stored, Supply};
 use crate::rpc::ErrorCode;
-use crate::security::{Entry, Journal, SecurityEvent};
+use crate::security::{Journal, SecurityEvent};
 use crate::time::{Clock, Now};
 use crate::transactions::{About, Event, Token};
 use watching::Watching;
@@ -81,224 +86,6 @@ const BOOT_RETRY: Duration = Duration::from_secs(30);
 const RESET_PATIENCE: Duration = Duration::from_secs(30);
 /// How soon a message that is no transaction's is tried again after an error.
 const RETRY: Duration = Duration::from_secs(10);
-
-/// What happened.
-#[derive(Debug)]
-pub enum Input {
-    /// The WebSocket will be up by this connection profile.
-    Network(Slot, Network),
-    /// The WebSocket is up.
-    Connected,
-    /// It is gone.
-    Disconnected,
-    /// The answer to a CALL of ours.
-    Answered {
-        /// Its id.
-        id: String,
-        /// The payload, or the CALLERROR's code and description.
-        answer: Result<String, (String, String)>,
-    },
-    /// Nobody answered it in time.
-    Unanswered {
-        /// Its id.
-        id: String,
-    },
-    /// A CALL of the CSMS.
-    Called {
-        /// Its id.
-        id: String,
-        /// Its action.
-        action: String,
-        /// Its payload.
-        payload: String,
-    },
-    /// The book has lines up to this one.
-    BookGrew(u64),
-    /// What the book gave to [`Action::ReadBook`]; nothing if it could not be read.
-    Book(Vec<Event>),
-    /// The EVSEs.
-    Evses(Vec<EvseStatus>),
-    /// The limits of power that others set at the station.
-    Limits(Vec<OtherLimit>),
-    /// The transactions that get no power for want of an accepted token, with their EVSEs.
-    Starved(BTreeSet<(u32, u64)>),
-    /// What the whole station can give.
-    StationPower(Watts),
-    /// The EVSEs as a driver meets them.
-    Connectors(Vec<voltry_bus::Connector>),
-    /// Both at one instant: a fault and what becomes of its EVSE are told in one word.
-    Seen(Vec<EvseStatus>, Vec<voltry_bus::Connector>),
-    /// A reservation is over, and nobody used it: the station's word why.
-    ReservationOver {
-        /// Its number.
-        id: i64,
-        /// `expired` or `removed`, or what the CSMS knows anyway.
-        why: String,
-    },
-    /// The station's daemon was started anew: it must hear its limits.
-    StationIsBack,
-    /// An object on the bus tells this of itself.
-    Device(Object, Box<Told>),
-    /// An object's daemon left the bus, or hangs.
-    DeviceAway(Object),
-    /// The station asks whether a token may charge.
-    Authorize {
-        /// The number of the question.
-        ticket: u64,
-        /// Who.
-        token: Token,
-    },
-    /// What came of [`Action::Command`].
-    Done {
-        /// Its number.
-        ticket: u64,
-        /// What.
-        outcome: Outcome,
-    },
-    /// A vehicle asks for a contract certificate; then [`Action::ContractAnswer`].
-    ContractWanted(Wanted),
-    /// A vehicle has proved that it has a contract.
-    ContractShown(Contract),
-    /// What came of [`Action::Certificates`], and what there is now.
-    Certified {
-        /// Its number.
-        ticket: u64,
-        /// What came of it.
-        outcome: certificates::Outcome,
-        /// What there is.
-        summary: certificates::Summary,
-    },
-    /// Something that concerns security, and in words.
-    Security(SecurityEvent, String),
-    /// A maker's daemon has a message for the CSMS.
-    Letter {
-        /// The number of it.
-        ticket: u64,
-        /// The vendor's id.
-        vendor: String,
-        /// The message's id; empty: none.
-        message: String,
-        /// The data; empty: none.
-        data: String,
-    },
-    /// What came of [`Action::Files`].
-    Files(files::News),
-    /// Time passed.
-    Tick,
-}
-
-/// What the shell must do, in order.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Action {
-    /// Store this, durably, before anything that follows.
-    Store(Record),
-    /// Send a CALL.
-    Call {
-        /// Its id.
-        id: String,
-        /// Its action.
-        action: &'static str,
-        /// Its payload.
-        payload: String,
-    },
-    /// Answer a CALL of the CSMS.
-    Reply {
-        /// Its id.
-        id: String,
-        /// The payload, or why not.
-        answer: Result<Value, Refusal>,
-    },
-    /// Ask the station; then [`Input::Done`].
-    Command {
-        /// The number to answer with.
-        ticket: u64,
-        /// What.
-        command: Command,
-    },
-    /// Tell the station.
-    Authorized {
-        /// The number of its question.
-        ticket: u64,
-        /// Whether the token may charge.
-        answer: TokenAnswer,
-    },
-    /// Read the book after this line; then [`Input::Book`].
-    ReadBook(u64),
-    /// Tell the book how far the CSMS has it.
-    Acknowledge(u64),
-    /// Close the connection and make another.
-    Reconnect(&'static str),
-    /// Do this with certificates; then [`Input::Certified`].
-    Certificates {
-        /// The number to answer with.
-        ticket: u64,
-        /// What.
-        request: certificates::Request,
-    },
-    /// Tell the vehicle.
-    ContractAnswer {
-        /// The number of its question.
-        ticket: u64,
-        /// The whole message, EXI; empty: there is no certificate.
-        message: Vec<u8>,
-    },
-    /// The ways to the CSMS are others, for this reason: take them, on a connection made anew.
-    Networks(&'static str),
-    /// Keep to the times that the variables say.
-    Times,
-    /// Tell a maker's daemon what the CSMS answered; `None`: nothing.
-    LetterAnswered {
-        /// The number of its message.
-        ticket: u64,
-        /// What.
-        answer: Option<(TransferStatus, String)>,
-    },
-    /// Show this to people at the station.
-    Show(Shown),
-    /// Carry a file; then [`Input::Files`].
-    Files(files::Order),
-    /// Start the uplink anew.
-    StartAnew,
-}
-
-/// What must last.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Record {
-    /// How far the transactions are told.
-    Progress(Progress),
-    /// A variable.
-    Variable(&'static str, String),
-    /// The local list.
-    List(ListChange),
-    /// An answer for the cache, and one that goes.
-    Cached(String, Cached, Option<String>),
-    /// The cache is empty.
-    ClearCache,
-    /// A message that the CSMS does not take.
-    SetAside(SetAside),
-    /// The charging profiles.
-    Profiles(Stored),
-    /// A connection profile.
-    Network(Slot, Network),
-    /// An entry of the security log; if it is critical, the CSMS has to hear it.
-    Security(Entry),
-    /// The CSMS has to hear this entry no more.
-    SecurityTold(u64),
-    /// Logs and firmware that are under way.
-    Files(Box<files::Kept>),
-    /// Messages for people at the station.
-    Display(Messages),
-    /// An answer that goes from the cache.
-    Uncached(String),
-    /// Why the next boot will be.
-    BootReason(&'static str),
-    /// The monitors, and the problems that the CSMS was told of.
-    Monitors(Kept),
-    /// An event that waits for the CSMS, and one that goes instead.
-    Event(Box<events::Event>, Option<i64>),
-    /// These events were told.
-    EventsTold(Vec<i64>),
-}
 
 /// Something to tell that is no transaction.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,6 +1,6 @@
 //! What is sent next.
 
-use super::step::set_aside;
+use super::answers::set_aside;
 use super::*;
 
 impl Uplink {

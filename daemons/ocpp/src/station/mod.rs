@@ -1,5 +1,7 @@
 //! The station on the bus: its book, its EVSEs, its orders.
 
+mod words;
+
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Debug;
 use std::time::Duration;
@@ -11,7 +13,6 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 use voltry_bus::{
     Book1Proxy, EndReason, Error, PowerLimit, ReserveOutcome, SessionEvent, Settings1Proxy, Station1Proxy,
-    TokenKind,
 };
 use voltry_units::{Timestamp, Watts};
 use zbus::Variant;
@@ -19,17 +20,20 @@ use zbus::fdo::PropertiesProxy;
 use zbus::proxy::CacheProperties;
 
 use crate::model::Target;
-use crate::transactions::{Event, Kind, Reason, Sample, Token};
+use crate::transactions::Event;
 use crate::uplink::{AHEAD, Command, Input, OtherLimit, Outcome, StopReason, Write, Written};
+use words::{event_of, kind_of, outcome_of};
+
+pub(crate) use words::ocpp_kind;
 
 /// The station answers within this time, or hangs.
 const ANSWER: Duration = Duration::from_secs(10);
 /// A daemon has stored a setting within this time, or hangs.
 const SETTING: Duration = Duration::from_secs(4);
 /// Whose our limits are, in the station's word.
+const ORIGIN: &str = "csms";
 /// The origin of a limit that gives a transaction nothing, before its number.
 const STARVED: &str = "token-refused-";
-const ORIGIN: &str = "csms";
 /// The book is asked again this long after it did not answer.
 const AGAIN: Duration = Duration::from_secs(1);
 /// The book is told how far the CSMS has it at most this often.
@@ -335,17 +339,7 @@ impl Station {
             Command::Write(writes) => Ok(Outcome::Wrote(self.write(writes).await)),
         }
     }
-}
 
-fn lines<T: Debug, E: Debug, L: Debug>(answer: Result<Result<Vec<T>, E>, L>) -> Vec<String> {
-    match answer {
-        Ok(Ok(items)) => items.iter().map(|item| format!("{item:?}")).collect(),
-        Ok(Err(error)) => vec![format!("not known: {error:?}")],
-        Err(_) => vec!["the station does not answer".to_owned()],
-    }
-}
-
-impl Station {
     async fn starve(&self, evse: u32, transaction: u64, starved: bool) -> Result<(), Error> {
         let origin = format!("{STARVED}{transaction}");
         if starved {
@@ -353,6 +347,14 @@ impl Station {
         } else {
             self.station.clear_limit(evse, &origin).await
         }
+    }
+}
+
+fn lines<T: Debug, E: Debug, L: Debug>(answer: Result<Result<Vec<T>, E>, L>) -> Vec<String> {
+    match answer {
+        Ok(Ok(items)) => items.iter().map(|item| format!("{item:?}")).collect(),
+        Ok(Err(error)) => vec![format!("not known: {error:?}")],
+        Err(_) => vec!["the station does not answer".to_owned()],
     }
 }
 
@@ -394,133 +396,4 @@ fn inputs_of_limits(limits: Vec<PowerLimit>) -> [Input; 2] {
         Some(OtherLimit { evse: limit.evse, origin: limit.origin, power })
     });
     [Input::Limits(others.collect()), Input::Starved(starved)]
-}
-
-fn outcome_of(error: &Error) -> Outcome {
-    match error {
-        Error::UnknownEvse(_) | Error::UnknownTransaction(_) | Error::Stale(_) => Outcome::Unknown,
-        Error::Unavailable(_) | Error::ZBus(_) => Outcome::Silent,
-        Error::NotHolder(_)
-        | Error::StaleEpoch(_)
-        | Error::StaleSequence(_)
-        | Error::TooOld(_)
-        | Error::FromTheFuture(_)
-        | Error::Lapsed(_)
-        | Error::OutOfRange(_)
-        | Error::Invalid(_)
-        | Error::Refused(_)
-        | Error::UnknownSetting(_)
-        | Error::Busy(_) => {
-            debug!(%error, "the station refuses");
-            Outcome::Refused(error.to_string())
-        }
-    }
-}
-
-/// The bus's word for a token's kind.
-pub(crate) fn kind_of(token: &Token) -> TokenKind {
-    match token.kind.as_str() {
-        "ISO14443" => TokenKind::Iso14443,
-        "ISO15693" => TokenKind::Iso15693,
-        "eMAID" => TokenKind::Emaid,
-        "KeyCode" => TokenKind::KeyCode,
-        "Local" => TokenKind::Local,
-        "MacAddress" => TokenKind::MacAddress,
-        "NoAuthorization" => TokenKind::NoAuthorization,
-        _ => TokenKind::Central,
-    }
-}
-
-/// 2.0.1's word for it.
-pub(crate) fn ocpp_kind(kind: TokenKind) -> String {
-    match kind {
-        TokenKind::Iso14443 => "ISO14443",
-        TokenKind::Iso15693 => "ISO15693",
-        TokenKind::Emaid => "eMAID",
-        TokenKind::Central => "Central",
-        TokenKind::KeyCode => "KeyCode",
-        TokenKind::Local => "Local",
-        TokenKind::MacAddress => "MacAddress",
-        TokenKind::NoAuthorization => "NoAuthorization",
-    }
-    .to_owned()
-}
-
-fn event_of(event: SessionEvent, at: Option<Timestamp>) -> Event {
-    let known = |value: f64| (value >= 0.0).then_some(value);
-    // A register is far from where a double loses thousandths of a watt-hour.
-    #[allow(clippy::cast_possible_truncation)]
-    let register = known(event.register).map(|wh| (wh * 1000.0).round() as i64);
-    let measured = known(event.voltage).is_some();
-    let (kind, on_the_clock) = kind(event.kind);
-    Event {
-        number: event.number,
-        unix: event.time,
-        clock_set: event.clock_set,
-        at,
-        evse: event.evse,
-        session: event.session,
-        transaction: event.transaction,
-        kind,
-        token: (!event.token.is_empty())
-            .then(|| Token { id: event.token, kind: ocpp_kind(event.token_kind) }),
-        sample: Sample {
-            unix: event.time,
-            register,
-            power: measured.then_some(event.power),
-            current: measured.then_some(event.current),
-            voltage: known(event.voltage),
-            offered: known(event.power_offered),
-            soc: known(event.soc),
-        },
-        reason: reason(event.reason),
-        remote_start: event.remote_start.parse().ok(),
-        reservation: event.reservation.parse().ok(),
-        on_the_clock,
-    }
-}
-
-const fn kind(kind: voltry_bus::EventKind) -> (Kind, bool) {
-    use voltry_bus::EventKind as Booked;
-    match kind {
-        Booked::Plugged => (Kind::Plugged, false),
-        Booked::Authorized => (Kind::Authorized, false),
-        Booked::Started => (Kind::Started, false),
-        Booked::Charging => (Kind::Charging, false),
-        Booked::SuspendedEv => (Kind::SuspendedEv, false),
-        Booked::SuspendedEvse => (Kind::SuspendedEvse, false),
-        Booked::Reading => (Kind::Reading, false),
-        Booked::ClockReading => (Kind::Reading, true),
-        Booked::Deauthorized => (Kind::Deauthorized, false),
-        Booked::Ended => (Kind::Ended, false),
-        Booked::Unplugged => (Kind::Unplugged, false),
-        Booked::ConnectTimedOut => (Kind::ConnectTimedOut, false),
-    }
-}
-
-const fn reason(reason: EndReason) -> Option<Reason> {
-    Some(match reason {
-        EndReason::None => return None,
-        EndReason::Deauthorized => Reason::DeAuthorized,
-        EndReason::EmergencyStop => Reason::EmergencyStop,
-        EndReason::EnergyLimitReached => Reason::EnergyLimitReached,
-        EndReason::EvDisconnected => Reason::EVDisconnected,
-        EndReason::GroundFault => Reason::GroundFault,
-        EndReason::ImmediateReset => Reason::ImmediateReset,
-        EndReason::Local => Reason::Local,
-        EndReason::LocalOutOfCredit => Reason::LocalOutOfCredit,
-        EndReason::MasterPass => Reason::MasterPass,
-        EndReason::Other => Reason::Other,
-        EndReason::OvercurrentFault => Reason::OvercurrentFault,
-        EndReason::PowerLoss => Reason::PowerLoss,
-        EndReason::PowerQuality => Reason::PowerQuality,
-        EndReason::Reboot => Reason::Reboot,
-        EndReason::Remote => Reason::Remote,
-        EndReason::SocLimitReached => Reason::SOCLimitReached,
-        EndReason::SoftReset => Reason::SoftReset,
-        EndReason::StoppedByEv => Reason::StoppedByEV,
-        EndReason::TimeLimitReached => Reason::TimeLimitReached,
-        EndReason::Timeout => Reason::Timeout,
-        EndReason::UnlockCommand => Reason::UnlockCommand,
-    })
 }

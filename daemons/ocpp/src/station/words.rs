@@ -1,0 +1,137 @@
+//! The words of the bus and those of OCPP.
+
+use tracing::debug;
+use voltry_bus::{EndReason, Error, SessionEvent, TokenKind};
+use voltry_units::Timestamp;
+
+use crate::transactions::{Event, Kind, Reason, Sample, Token};
+use crate::uplink::Outcome;
+
+pub(super) fn outcome_of(error: &Error) -> Outcome {
+    match error {
+        Error::UnknownEvse(_) | Error::UnknownTransaction(_) | Error::Stale(_) => Outcome::Unknown,
+        Error::Unavailable(_) | Error::ZBus(_) => Outcome::Silent,
+        Error::NotHolder(_)
+        | Error::StaleEpoch(_)
+        | Error::StaleSequence(_)
+        | Error::TooOld(_)
+        | Error::FromTheFuture(_)
+        | Error::Lapsed(_)
+        | Error::OutOfRange(_)
+        | Error::Invalid(_)
+        | Error::Refused(_)
+        | Error::UnknownSetting(_)
+        | Error::Busy(_) => {
+            debug!(%error, "the station refuses");
+            Outcome::Refused(error.to_string())
+        }
+    }
+}
+
+/// The bus's word for a token's kind.
+pub(super) fn kind_of(token: &Token) -> TokenKind {
+    match token.kind.as_str() {
+        "ISO14443" => TokenKind::Iso14443,
+        "ISO15693" => TokenKind::Iso15693,
+        "eMAID" => TokenKind::Emaid,
+        "KeyCode" => TokenKind::KeyCode,
+        "Local" => TokenKind::Local,
+        "MacAddress" => TokenKind::MacAddress,
+        "NoAuthorization" => TokenKind::NoAuthorization,
+        _ => TokenKind::Central,
+    }
+}
+
+/// 2.0.1's word for it.
+pub(crate) fn ocpp_kind(kind: TokenKind) -> String {
+    match kind {
+        TokenKind::Iso14443 => "ISO14443",
+        TokenKind::Iso15693 => "ISO15693",
+        TokenKind::Emaid => "eMAID",
+        TokenKind::Central => "Central",
+        TokenKind::KeyCode => "KeyCode",
+        TokenKind::Local => "Local",
+        TokenKind::MacAddress => "MacAddress",
+        TokenKind::NoAuthorization => "NoAuthorization",
+    }
+    .to_owned()
+}
+
+pub(super) fn event_of(event: SessionEvent, at: Option<Timestamp>) -> Event {
+    let known = |value: f64| (value >= 0.0).then_some(value);
+    // A register is far from where a double loses thousandths of a watt-hour.
+    #[allow(clippy::cast_possible_truncation)]
+    let register = known(event.register).map(|wh| (wh * 1000.0).round() as i64);
+    let measured = known(event.voltage).is_some();
+    let (kind, on_the_clock) = kind(event.kind);
+    Event {
+        number: event.number,
+        unix: event.time,
+        clock_set: event.clock_set,
+        at,
+        evse: event.evse,
+        session: event.session,
+        transaction: event.transaction,
+        kind,
+        token: (!event.token.is_empty())
+            .then(|| Token { id: event.token, kind: ocpp_kind(event.token_kind) }),
+        sample: Sample {
+            unix: event.time,
+            register,
+            power: measured.then_some(event.power),
+            current: measured.then_some(event.current),
+            voltage: known(event.voltage),
+            offered: known(event.power_offered),
+            soc: known(event.soc),
+        },
+        reason: reason(event.reason),
+        remote_start: event.remote_start.parse().ok(),
+        reservation: event.reservation.parse().ok(),
+        on_the_clock,
+    }
+}
+
+const fn kind(kind: voltry_bus::EventKind) -> (Kind, bool) {
+    use voltry_bus::EventKind as Booked;
+    match kind {
+        Booked::Plugged => (Kind::Plugged, false),
+        Booked::Authorized => (Kind::Authorized, false),
+        Booked::Started => (Kind::Started, false),
+        Booked::Charging => (Kind::Charging, false),
+        Booked::SuspendedEv => (Kind::SuspendedEv, false),
+        Booked::SuspendedEvse => (Kind::SuspendedEvse, false),
+        Booked::Reading => (Kind::Reading, false),
+        Booked::ClockReading => (Kind::Reading, true),
+        Booked::Deauthorized => (Kind::Deauthorized, false),
+        Booked::Ended => (Kind::Ended, false),
+        Booked::Unplugged => (Kind::Unplugged, false),
+        Booked::ConnectTimedOut => (Kind::ConnectTimedOut, false),
+    }
+}
+
+const fn reason(reason: EndReason) -> Option<Reason> {
+    Some(match reason {
+        EndReason::None => return None,
+        EndReason::Deauthorized => Reason::DeAuthorized,
+        EndReason::EmergencyStop => Reason::EmergencyStop,
+        EndReason::EnergyLimitReached => Reason::EnergyLimitReached,
+        EndReason::EvDisconnected => Reason::EVDisconnected,
+        EndReason::GroundFault => Reason::GroundFault,
+        EndReason::ImmediateReset => Reason::ImmediateReset,
+        EndReason::Local => Reason::Local,
+        EndReason::LocalOutOfCredit => Reason::LocalOutOfCredit,
+        EndReason::MasterPass => Reason::MasterPass,
+        EndReason::Other => Reason::Other,
+        EndReason::OvercurrentFault => Reason::OvercurrentFault,
+        EndReason::PowerLoss => Reason::PowerLoss,
+        EndReason::PowerQuality => Reason::PowerQuality,
+        EndReason::Reboot => Reason::Reboot,
+        EndReason::Remote => Reason::Remote,
+        EndReason::SocLimitReached => Reason::SOCLimitReached,
+        EndReason::SoftReset => Reason::SoftReset,
+        EndReason::StoppedByEv => Reason::StoppedByEV,
+        EndReason::TimeLimitReached => Reason::TimeLimitReached,
+        EndReason::Timeout => Reason::Timeout,
+        EndReason::UnlockCommand => Reason::UnlockCommand,
+    })
+}

@@ -1,0 +1,49 @@
+//! The CSMS has the station start anew (B11, B12).
+
+use super::*;
+use crate::dialect::ResetKind;
+
+impl Reset {
+    /// Whether it happens at some time, whatever is charged and waits.
+    pub(super) fn waits(&self) -> bool {
+        self.kind != ResetKind::OnIdle
+    }
+}
+
+impl Uplink {
+    /// The CSMS wants the station to start anew (B11, B12).
+    pub(super) fn reset(&mut self, now: Now, kind: ResetKind, actions: &mut Vec<Action>) {
+        info!(?kind, "the CSMS resets the station");
+        self.reset = Some(Reset { kind, until: now.at + RESET_PATIENCE });
+        let why = match kind {
+            ResetKind::Hard => StopReason::Reset,
+            ResetKind::Soft => StopReason::SoftReset,
+            ResetKind::OnIdle => return,
+        };
+        let running: Vec<_> = self.core.connectors.running().collect();
+        for (evse, transaction) in running {
+            self.command(Command::Stop { evse, transaction, session: 0, why }, None, actions);
+        }
+    }
+
+    /// When the transactions have ended and are told, or, of an immediate reset, had time to.
+    pub(super) fn reset_if_due(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let Some(reset) = self.reset else { return };
+        // The station may tell of the end of a transaction before its book does.
+        let charging = self.core.connectors.is_charging() || self.core.has_open_transaction();
+        let told = !charging && self.core.delivery.waiting() == 0;
+        // What is out is answered first, a reply on its way gets there.
+        let due = (told && self.out.is_none()) || (reset.waits() && now.at >= reset.until);
+        if due {
+            self.reset = None;
+            let reason = match reset.kind {
+                ResetKind::Hard | ResetKind::Soft => "RemoteReset",
+                ResetKind::OnIdle => "ScheduledReset",
+            };
+            self.core.journal.note(now, SecurityEvent::ResetOrReboot, reason);
+            self.keep_journal(actions);
+            actions.push(Action::Store(Record::BootReason(reason)));
+            actions.push(Action::StartAnew);
+        }
+    }
+}
