@@ -3,26 +3,28 @@
 //! A version is a folder, `v16/` or `v201/`, with the same functions; a third one is a third folder
 //! and an arm more in each `match` here.
 
+mod handled;
+
 use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use voltry_bus::TransferStatus;
 
-use crate::certificates::{self, Own, Request};
+use crate::certificates::{self, Own};
 use crate::config::Version;
 use crate::data_transfer;
-use crate::files::{FirmwareStatus, LogStatus, Update};
-use crate::messages::{Checked, Refusal, decode};
+use crate::files::{FirmwareStatus, LogStatus};
+use crate::model::Item;
 use crate::model::monitors::Monitor;
-use crate::model::{Definition, Item};
 use crate::plug_and_charge::{granted, unwrapped, wrapped};
-use crate::rpc::ErrorCode;
 use crate::security::Entry;
 use crate::time::{Now, parse, rfc3339};
 use crate::transactions::Token;
-use crate::uplink::{Command, Core, Notice, Outcome, Record, TokenInfo, Write, Written};
+use crate::uplink::{Core, Notice, Outcome, TokenInfo, Written};
 use crate::{v16, v201};
+
+pub use handled::{Answer, Handled, OpenWrite, Reply, ResetKind, Then, Writes};
+pub(crate) use handled::{hand_on, propose, take};
 
 /// What the CSMS says to a BootNotification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,153 +83,6 @@ pub enum Reported {
     Monitors(Arc<[Monitor]>),
 }
 
-/// Writes to daemons on which an answer waits.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Writes {
-    /// The result of each variable that was named, or of the one; of those that are open without a status.
-    pub results: Vec<Value>,
-    /// What is open.
-    pub open: Vec<OpenWrite>,
-}
-
-/// A write to a daemon.
-#[derive(Debug, Clone, PartialEq)]
-pub struct OpenWrite {
-    /// Which result.
-    pub place: usize,
-    /// What.
-    pub write: Write,
-    /// The variable in our table, if it stands there.
-    pub definition: Option<&'static Definition>,
-}
-
-/// What a CALL of the CSMS leads to.
-#[derive(Debug)]
-pub struct Handled {
-    /// The answer.
-    pub answer: Answer,
-    /// Stored before the answer leaves.
-    pub store: Vec<Record>,
-    /// Done after the answer.
-    pub then: Vec<Then>,
-}
-
-/// The answer to a CALL of the CSMS.
-#[derive(Debug)]
-pub enum Answer {
-    /// This.
-    Now(Value),
-    /// A CALLERROR.
-    Refused(Refusal),
-    /// Whatever comes of this.
-    Asks(Command, Reply),
-    /// Whatever comes of this.
-    Certificates(Request),
-    /// Whatever comes of these.
-    Writes(Writes, Reply),
-    /// The same, within 1.6's DataTransfer, of this message of 2.0.1.
-    Within(Request, &'static str),
-    /// This; and if the CSMS lets the token charge, the command is given.
-    Authorizes {
-        /// Who.
-        token: Token,
-        /// What.
-        command: Command,
-        /// The answer.
-        reply: Value,
-    },
-}
-
-/// What happens after an answer.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Then {
-    /// BootNotification.
-    Boot,
-    /// This is told.
-    Tell(Notice),
-    /// The ways to the CSMS are others.
-    Networks,
-    /// A certificate of this station is asked for.
-    Sign(Own),
-    /// The connection keeps to other times.
-    Times,
-    /// The station starts anew.
-    Reset(ResetKind),
-}
-
-/// How the station starts anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ResetKind {
-    /// At once; transactions end.
-    Hard,
-    /// 1.6's other word; transactions end too, and say which it was.
-    Soft,
-    /// When nothing is charged any more.
-    OnIdle,
-}
-
-/// How the outcome of a command is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply(&'static str);
-
-impl Reply {
-    /// For a CALL with this action.
-    #[must_use]
-    pub const fn to(action: &'static str) -> Self {
-        Self(action)
-    }
-
-    /// The action.
-    #[must_use]
-    pub const fn action(&self) -> &'static str {
-        self.0
-    }
-}
-
-impl Handled {
-    /// Nothing but an answer.
-    #[must_use]
-    pub const fn answer(answer: Answer) -> Self {
-        Self { answer, store: Vec::new(), then: Vec::new() }
-    }
-
-    /// An answer at once.
-    #[must_use]
-    pub const fn now(payload: Value) -> Self {
-        Self::answer(Answer::Now(payload))
-    }
-
-    /// An answer that is a status and nothing else.
-    #[must_use]
-    pub fn status(word: &str) -> Self {
-        Self::now(json!({ "status": word }))
-    }
-
-    /// Whether it changes who may speak with whom.
-    #[must_use]
-    pub fn changes_security(&self) -> bool {
-        let stored = |record: &Record| matches!(record, Record::Network(..));
-        self.then.contains(&Then::Networks) || self.store.iter().any(stored)
-    }
-
-    /// A CALLERROR.
-    #[must_use]
-    pub fn refused(code: ErrorCode, text: &str) -> Self {
-        Self::answer(Answer::Refused(Refusal::new(code, text)))
-    }
-}
-
-/// Handles a CALL whose payload is as its action wants it.
-///
-/// # Errors
-/// What is wrong with the payload.
-pub(crate) fn take<T>(payload: &str, handle: impl FnOnce(T) -> Handled) -> Result<Handled, Refusal>
-where
-    T: DeserializeOwned + Checked,
-{
-    decode(payload).map(handle)
-}
-
 /// As much of a text as its field holds, in characters.
 pub(crate) fn short(text: &str, longest: usize) -> String {
     text.chars().take(longest).collect()
@@ -242,12 +97,6 @@ pub(crate) fn current_time(payload: &str) -> Option<i64> {
 pub(crate) fn times(payload: &str) -> impl Fn(&str) -> Option<i64> {
     let written: Value = serde_json::from_str(payload).unwrap_or_default();
     move |place| parse(written.pointer(place)?.as_str()?)
-}
-
-impl From<Refusal> for Handled {
-    fn from(refusal: Refusal) -> Self {
-        Self::answer(Answer::Refused(refusal))
-    }
 }
 
 macro_rules! by_version {
@@ -424,25 +273,6 @@ pub fn letter_answer(payload: &str) -> Option<(TransferStatus, String)> {
         _ => return None,
     };
     Some((status, data_transfer::text(value.get("data"))))
-}
-
-/// Has the signer of firmware looked at before the CSMS has its answer; `None`: another one is being
-/// installed.
-pub(crate) fn propose(core: &mut Core, update: Update, at: i64, action: &'static str) -> Option<Handled> {
-    let firmware = &mut core.files.firmware;
-    if !firmware.is_replaceable() || firmware.proposed.is_some() {
-        return None;
-    }
-    let certificate = update.signature.as_ref().map(|signature| signature.certificate.clone());
-    firmware.proposed = Some(update);
-    Some(Handled::answer(Answer::Asks(Command::CheckUpdate { certificate, at }, Reply::to(action))))
-}
-
-/// Has a maker's own message of the CSMS handed on.
-pub(crate) fn hand_on(vendor: &str, message: Option<&str>, data: String) -> Handled {
-    let command =
-        Command::HandOn { vendor: vendor.to_owned(), message: message.unwrap_or_default().to_owned(), data };
-    Handled::answer(Answer::Asks(command, Reply::to("DataTransfer")))
 }
 
 /// What came of that.
