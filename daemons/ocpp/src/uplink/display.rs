@@ -93,17 +93,17 @@ impl Display {
     /// Takes a message, instead of the one with its id, and of one that is always in front.
     ///
     /// # Errors
-    /// There are too many, or it is over already.
-    pub fn set(&mut self, id: i64, message: Message, now: i64) -> Result<(), &'static str> {
+    /// There are too many, or it is over already: OCPP's reason code, and in words.
+    pub fn set(&mut self, id: i64, message: Message, now: i64) -> Result<(), (&'static str, &'static str)> {
         if message.end.is_some_and(|end| end <= now) {
-            return Err("its time is over");
+            return Err(("InvalidValue", "its time is over"));
         }
         let front = message.priority == Priority::AlwaysFront;
         let stays = |(other, there): &(&i64, &Message)| {
             **other != id && !(front && there.priority == Priority::AlwaysFront)
         };
         if self.messages.iter().filter(stays).count() >= MESSAGES_MAX {
-            return Err("there are too many messages");
+            return Err(("TooManyElements", "there are too many messages"));
         }
         if front {
             self.messages.retain(|_, there| there.priority != Priority::AlwaysFront);

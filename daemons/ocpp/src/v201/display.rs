@@ -37,7 +37,7 @@ pub(super) fn set(core: &mut Core, now: Now, asked: &SetDisplayMessageRequest, p
             store: vec![Record::Display(core.display.kept().clone())],
             ..Handled::status("Accepted")
         },
-        Err(why) => rejected("TooManyElements", why),
+        Err((reason, why)) => rejected(reason, why),
     }
 }
 
