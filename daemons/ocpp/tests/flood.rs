@@ -82,7 +82,8 @@ impl Rig {
                 if number < count {
                     write.write_all(&frame(&text(number))).await.unwrap();
                 } else {
-                    // Refused while the station boots or others are open: until it is taken.
+                    // Refused while the station boots or others are open: asked again, at this pace, until
+                    // it is answered.
                     write.write_all(&frame(&last)).await.unwrap();
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }

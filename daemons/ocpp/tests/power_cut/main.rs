@@ -319,15 +319,17 @@ fn matrix(cells: &[Cell], results: &[Result<usize, String>]) -> String {
     matrix + "(n+): so many messages came again, under the ids that they had"
 }
 
+/// The cuts at every step, and as many at random instants as `VOLTRY_POWER_CUTS` says. Without it the
+/// version 2.0.1 with its default start point is left out: it is the same code and half as much again.
 #[tokio::test]
 async fn after_a_cut_at_every_step_the_ledger_of_the_csms_is_the_meters() {
-    go_through(&[SPEECHES[0], SPEECHES[2]]).await;
-}
-
-#[tokio::test]
-#[ignore = "the rest of the matrix: make power-cuts"]
-async fn after_a_cut_at_every_step_with_the_default_start_point_too() {
-    go_through(&[SPEECHES[1]]).await;
+    let at_random = std::env::var("VOLTRY_POWER_CUTS").ok().map(|count| count.parse().unwrap());
+    if let Some(count) = at_random {
+        go_through(&SPEECHES).await;
+        cut_at_random(count).await;
+    } else {
+        go_through(&[SPEECHES[0], SPEECHES[2]]).await;
+    }
 }
 
 /// One cut at some instant of a charge, whatever is under way.
@@ -336,6 +338,7 @@ async fn go_at_random(speech: Speech, after: Duration) -> Result<usize, String> 
     let mut rig = Rig::start_with(TOKENS, false).await;
     let uplink = start_uplink(&rig, &csms, speech);
     rig.world.lock().unwrap().register = 900.0;
+    // The instant of the cut is what is varied; whatever it meets must come out right.
     tokio::select! {
         () = charge(&rig, 4, 1000.0) => {}
         () = tokio::time::sleep(after) => {}
@@ -357,10 +360,8 @@ async fn go_at_random(speech: Speech, after: Duration) -> Result<usize, String> 
     compare(&csms, &booked.collect::<Vec<_>>())
 }
 
-#[tokio::test]
-#[ignore = "VOLTRY_POWER_CUTS cuts at random instants: make power-cuts"]
-async fn after_a_cut_at_any_instant_the_ledger_of_the_csms_is_the_books() {
-    let count: u64 = std::env::var("VOLTRY_POWER_CUTS").map_or(60, |count| count.parse().unwrap());
+/// `count` cuts at random instants, after each of which the CSMS's ledger must be the book's.
+async fn cut_at_random(count: u64) {
     let cuts = (0..count).map(|number| {
         // Spread over the length of a charge, a prime's steps apart, and by turns the ways to speak.
         let after = Duration::from_micros(number * 7919 % CHARGE_US);
