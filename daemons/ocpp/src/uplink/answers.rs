@@ -58,8 +58,8 @@ impl Uplink {
         warn!(about = out.name(), "the CSMS does not answer; connecting anew");
         match out {
             Out::Transaction => {
-                let attempts = self.core.variables.number(name::ATTEMPTS);
-                if let Some(aside) = self.core.delivery.unanswered(attempts) {
+                let (attempts, interval) = self.tries();
+                if let Some(aside) = self.core.delivery.unanswered(now.at, attempts, interval) {
                     set_aside(aside, actions);
                     self.store_progress(actions);
                 }
@@ -78,6 +78,12 @@ impl Uplink {
             }
         }
         actions.push(Action::Reconnect("a message was not answered in time"));
+    }
+
+    /// How often a transaction message is tried, and the pause between tries, which grows.
+    fn tries(&self) -> (u64, Duration) {
+        let interval = self.core.variables.number(name::ATTEMPT_INTERVAL);
+        (self.core.variables.number(name::ATTEMPTS), Duration::from_secs(interval))
     }
 
     fn boot_answered(&mut self, now: Now, payload: Option<&str>, actions: &mut Vec<Action>) {
@@ -124,8 +130,7 @@ impl Uplink {
         let needs_number = matches!(self.core.delivery.out(), Some(About::Start { .. }));
         let usable = answer.as_ref().is_some_and(|answer| !needs_number || answer.csms.is_some());
         if !usable {
-            let attempts = self.core.variables.number(name::ATTEMPTS);
-            let interval = Duration::from_secs(self.core.variables.number(name::ATTEMPT_INTERVAL));
+            let (attempts, interval) = self.tries();
             if let Some(aside) = self.core.delivery.refused(now.at, attempts, interval) {
                 set_aside(aside, actions);
                 self.store_progress(actions);

@@ -3,7 +3,8 @@
 //! ```text
 //!   book ──▶ ahead ──▶ current line ──▶ message ──▶ sent ──▶ acknowledged ──▶ next line
 //!                                          ▲          │ lost: again with the same id
-//!                                          └──────────┘ refused: again later, in the end set aside
+//!                                          └──────────┘ refused, or no answer: again later, in the end
+//!                                                         set aside
 //! ```
 //!
 //! What is stored: the last line of which everything was acknowledged, what the CSMS knows by then
@@ -21,6 +22,13 @@ use crate::transactions::{self, About, Event, Message, Told, Transactions};
 
 /// Lines read from the book ahead of time, at the most.
 pub const AHEAD: u32 = 50;
+
+/// How long a CSMS may say nothing at all to one message before the next ones go on without it. A
+/// back end that is down behind a gateway that answers the rest is silent for hours, and what it
+/// missed must not be lost to it; a message that it cannot bear must not hold the others up for ever.
+const SILENCE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// The longest pause between two tries of a message to which nothing is said.
+const PAUSE_MAX: Duration = Duration::from_secs(300);
 
 /// How far it has come: what the store keeps.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -67,6 +75,8 @@ struct Current {
     payload: Option<String>,
     turn: Turn,
     attempts: u64,
+    /// When the CSMS first said nothing to it.
+    silent_since: Option<Timestamp>,
 }
 
 /// A message that the CSMS does not take.
@@ -143,7 +153,7 @@ impl Delivery {
     /// It is gone: what was out goes out again, with the same id.
     pub fn offline(&mut self) {
         self.online_from = u64::MAX;
-        if let Some(current) = self.current.as_mut() {
+        if let Some(current) = self.current.as_mut().filter(|current| current.turn == Turn::Out) {
             current.turn = Turn::Ready;
         }
     }
@@ -196,6 +206,7 @@ impl Delivery {
                 payload,
                 turn: Turn::Ready,
                 attempts: 0,
+                silent_since: None,
             });
         }
     }
@@ -218,9 +229,7 @@ impl Delivery {
         let message = &current.message;
         let payload = current.payload.get_or_insert_with(|| message.payload.to_string()).clone();
         if message.about == About::Undeliverable {
-            let aside = SetAside { line: current.line, action: message.action, payload };
-            self.pass(None);
-            return Some(Out::SetAside(aside));
+            return self.set_aside().map(Out::SetAside);
         }
         let id = current.id.get_or_insert_with(&mut *new_id).clone();
         current.turn = Turn::Out;
@@ -256,11 +265,7 @@ impl Delivery {
         let current = self.current.as_mut().filter(|current| current.turn == Turn::Out)?;
         current.attempts += 1;
         if current.attempts >= attempts {
-            let message = &current.message;
-            let payload = current.payload.clone().unwrap_or_default();
-            let aside = SetAside { line: current.line, action: message.action, payload };
-            self.pass(None);
-            return Some(aside);
+            return self.set_aside();
         }
         // A CALL that was answered is over: the next is another one.
         current.id = None;
@@ -269,19 +274,35 @@ impl Delivery {
         None
     }
 
-    /// Nobody answered in time. The same CALL goes out again when the connection was made anew.
-    pub fn unanswered(&mut self, attempts: u64) -> Option<SetAside> {
+    /// Nobody answered in time. The same CALL goes out again when the connection was made anew: at
+    /// once, and after `attempts` with longer and longer pauses. It is set aside when nothing was
+    /// said to it for [`SILENCE_MAX`].
+    pub fn unanswered(&mut self, now: Timestamp, attempts: u64, interval: Duration) -> Option<SetAside> {
         let current = self.current.as_mut()?;
         current.attempts += 1;
-        if current.attempts >= attempts {
-            let message = &current.message;
-            let payload = current.payload.clone().unwrap_or_default();
-            let aside = SetAside { line: current.line, action: message.action, payload };
-            self.pass(None);
-            return Some(aside);
+        let silent_since = *current.silent_since.get_or_insert(now);
+        if current.attempts < attempts {
+            current.turn = Turn::Ready;
+            return None;
         }
-        current.turn = Turn::Ready;
-        None
+        if now.since(silent_since) < SILENCE_MAX {
+            let factor = u32::try_from(current.attempts).unwrap_or(u32::MAX);
+            current.turn = Turn::Waiting(now + interval.saturating_mul(factor).min(PAUSE_MAX));
+            return None;
+        }
+        self.set_aside()
+    }
+
+    /// Goes on without the current message.
+    fn set_aside(&mut self) -> Option<SetAside> {
+        let current = self.current.as_ref()?;
+        let aside = SetAside {
+            line: current.line,
+            action: current.message.action,
+            payload: current.payload.clone().unwrap_or_default(),
+        };
+        self.pass(None);
+        Some(aside)
     }
 
     /// What the message that is out is about.

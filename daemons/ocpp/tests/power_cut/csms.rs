@@ -1,6 +1,6 @@
 //! A CSMS that does nothing but keep what it is told: a message once, whatever its number of tries.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -42,6 +42,8 @@ pub(crate) struct Ledger {
     pub(crate) repeated: usize,
     /// Taken, and not answered.
     pub(crate) silent: bool,
+    /// Where in `told` each message is, by its id.
+    places: HashMap<String, usize>,
     /// The numbers of 1.6's transactions, by the message that started them.
     numbers: BTreeMap<String, i64>,
     /// What it did not expect, in words.
@@ -55,7 +57,7 @@ impl Ledger {
     }
 
     fn take(&mut self, told: Told) {
-        match self.told.iter().find(|known| known.id == told.id) {
+        match self.places.get(&told.id).map(|place| &self.told[*place]) {
             Some(known) if *known == told => self.repeated += 1,
             Some(known) => self.complaints.push(format!("two messages of one id: {known:?}, {told:?}")),
             None => {
@@ -63,6 +65,7 @@ impl Ledger {
                 if told.action == "StartTransaction" {
                     self.numbers.insert(told.id.clone(), number);
                 }
+                self.places.insert(told.id.clone(), self.told.len());
                 self.told.push(told);
             }
         }

@@ -133,6 +133,60 @@ fn a_message_that_is_not_answered_in_time_is_repeated_on_a_new_connection_alone(
     }
 }
 
+/// The CSMS answers everything but one message, the oldest, for so long; the station dials again
+/// whenever it gave up waiting.
+fn silence(desk: &mut Desk, hours: u64) -> Call {
+    let first = desk.open().unwrap().clone();
+    let end = desk.seconds + hours * 3600;
+    let mut tries = 0;
+    while desk.seconds < end {
+        while let Some(call) = desk.open().cloned() {
+            if call.id == first.id {
+                tries += 1;
+                desk.seconds += 30;
+                desk.input(Input::Unanswered { id: call.id });
+                lost(desk);
+                desk.input(Input::Connected);
+            } else if told(desk).iter().all(|known| known.id != call.id) {
+                desk.answer(json!({ "currentTime": "2026-11-26T00:00:00Z" }));
+            } else {
+                return first;
+            }
+        }
+        desk.pass(60);
+    }
+    println!("{tries} tries in {hours} h");
+    assert!((100..20 * hours).contains(&tries), "{tries} tries");
+    first
+}
+
+#[test]
+fn a_csms_that_is_silent_to_transactions_for_hours_hears_them_all_afterwards() {
+    for version in BOTH {
+        let mut desk = Desk::accepted(version);
+        desk.charge(0);
+        let first = silence(&mut desk, 23);
+        assert!(desk.store.aside().unwrap().is_empty());
+        desk.pass(300);
+        let again = desk.calls[desk.answered..].iter().find(|call| call.id == first.id);
+        assert_eq!(again, Some(&first), "it goes out again, as it was");
+        desk.answer_all();
+        assert_eq!(kinds(&told(&desk)), whole(version));
+        assert_eq!((bill(&told(&desk)), desk.acknowledged), (1000, desk.book.len() as u64));
+    }
+}
+
+#[test]
+fn a_message_to_which_a_csms_says_nothing_for_a_day_holds_the_others_up_no_longer() {
+    let mut desk = Desk::accepted(Version::V201);
+    desk.charge(0);
+    silence(&mut desk, 25);
+    assert_eq!(desk.store.aside().unwrap().len(), 1, "it is kept for a person");
+    desk.answer_all();
+    assert_eq!(kinds(&told(&desk)), whole(Version::V201));
+    assert_eq!(desk.acknowledged, desk.book.len() as u64);
+}
+
 #[test]
 fn the_machine_may_die_at_any_instant() {
     for version in BOTH {

@@ -1,0 +1,72 @@
+//! The book of a station whose CSMS was away for a week: one transaction of ten thousand lines.
+//! Included by the uplink's tests and by the benchmark.
+#![allow(clippy::unwrap_used, reason = "a test's rig")]
+
+use voltry_bus::{EndReason, EventKind, SessionEvent, TokenKind};
+use zbus::interface;
+
+/// Lines of the book: a start, an end, and a reading a minute between them.
+pub(crate) const LINES: u64 = 10_000;
+
+/// A book of one transaction.
+pub(crate) struct LongBook {
+    pub(crate) acknowledged: u64,
+}
+
+fn event(number: u64) -> SessionEvent {
+    let kind = match number {
+        1 => EventKind::Started,
+        LINES => EventKind::Ended,
+        _ => EventKind::Reading,
+    };
+    let micros = i64::try_from(number * 60_000_000).unwrap();
+    SessionEvent {
+        number,
+        time: 1_780_000_000_000_000 + micros,
+        clock_set: true,
+        boot: String::new(),
+        at: number * 60_000_000,
+        evse: 1,
+        session: 1,
+        transaction: 1,
+        kind,
+        token: "04A1B2C3".to_owned(),
+        token_kind: TokenKind::Iso14443,
+        group: String::new(),
+        remote_start: String::new(),
+        reservation: String::new(),
+        register: f64::from(u32::try_from(number).unwrap()),
+        voltage: 400.0,
+        current: 100.0,
+        power: 40_000.0,
+        power_offered: 50_000.0,
+        soc: 55.0,
+        signed: String::new(),
+        signed_format: String::new(),
+        public_key: String::new(),
+        reason: if number == LINES { EndReason::Local } else { EndReason::None },
+        detail: String::new(),
+    }
+}
+
+#[interface(name = "org.voltry.Book1")]
+impl LongBook {
+    #[zbus(out_args("events"))]
+    fn events(&self, after: u64, limit: u32) -> (Vec<SessionEvent>,) {
+        ((after + 1..=LINES).take(limit as usize).map(event).collect(),)
+    }
+
+    fn acknowledge(&mut self, number: u64) {
+        self.acknowledged = number;
+    }
+
+    #[zbus(property)]
+    fn newest(&self) -> u64 {
+        LINES
+    }
+
+    #[zbus(property)]
+    fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+}
