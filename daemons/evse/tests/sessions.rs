@@ -136,6 +136,8 @@ fn a_link_may_start_the_vehicle_anew_by_its_pilot_until_something_is_energised()
         PilotOutput::Digital,
         "it was asked in a phase that is over"
     );
+    assert_eq!(ask(&mut world, 0, PilotOutput::X1), PilotOutput::X1);
+    world.run(Duration::from_secs(3));
     assert_eq!(ask(&mut world, 0, PilotOutput::F), PilotOutput::F);
     world.run(Duration::from_millis(4500));
     assert_eq!(world.state(), EvseState::Authorizing, "a vehicle whose pilot we hold at F is not gone");

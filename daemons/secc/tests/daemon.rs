@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use bench::*;
 use futures_util::StreamExt as _;
 use iso15118::app_protocol::SupportedAppProtocolReq;
-use iso15118::iso2::{self, BodyChoice as B, ChargeProgress, ChargingSession, EVSEProcessing};
+use iso15118::iso2::{self, BodyChoice as B, ChargeProgress, ChargingSession, EVSEProcessing, ResponseCode};
 use iso15118::message::Message;
 use iso15118::{Protocol, Protocols};
 use private_bus::Bus;
@@ -239,6 +239,27 @@ async fn a_vehicle_charges_and_evse_hears_of_every_new_target() {
         assert_eq!(end.args().unwrap().end().outcome, voltry_bus::LinkOutcome::Normal);
         until(&evse, LinkPhase::Listening).await;
         assert_eq!(evse.protocol().await.unwrap(), "");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_paused_session_is_joined_again_until_it_ends_for_good() {
+    with_daemon(|evse| async move {
+        attach(&evse).await;
+        let mut vehicle = Vehicle::connect().await;
+        vehicle.charge().await;
+        vehicle.ok(power_delivery(ChargeProgress::Stop)).await;
+        vehicle.ok(session_stop(ChargingSession::Pause)).await;
+        let paused = vehicle.id;
+        for expected in [ResponseCode::OKOldSessionJoined, ResponseCode::OKNewSessionEstablished] {
+            let mut vehicle = Vehicle::connect().await;
+            vehicle.agree().await;
+            vehicle.id.clone_from(&paused);
+            assert_eq!(code(&vehicle.ask(session_setup()).await), expected);
+            vehicle.ok(service_discovery()).await;
+            vehicle.ok(session_stop(ChargingSession::Terminate)).await;
+        }
     })
     .await;
 }

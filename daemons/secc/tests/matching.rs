@@ -354,20 +354,21 @@ fn a_vehicle_that_says_nothing_is_started_anew_by_its_pilot_twice_and_then_left_
     let mut world = World::attached();
     let start = world.now;
     world.run(200 * SECOND);
-    let pilots: Vec<_> = world
-        .events
-        .iter()
-        .filter_map(|(at, event)| match event {
-            Event::Pilot(output) => Some((at.since(start).as_millis() / 100, *output)),
-            _ => None,
-        })
-        .collect();
     let (f, digital) = (PilotOutput::F, PilotOutput::Digital);
-    assert_eq!(pilots, [(400, f), (445, digital), (845, f), (890, digital)]);
+    assert_eq!(pilots(&world, start), [(400, f), (445, digital), (845, f), (890, digital)]);
     assert!(world.saw(|event| *event == Event::Unmatched(Cause::Unheard, None)));
     assert_eq!((world.slac.state(), world.slac.retries()), (PowerlineState::Unmatched, 3));
     world.start(Vehicle::new(1, 30));
     world.until(3 * SECOND, "a match", |world| world.vehicles[0].key.is_some());
+}
+
+/// What the pilot was asked for, and when: tenths of a second since `start`.
+fn pilots(world: &World, start: voltry_units::Timestamp) -> Vec<(u128, PilotOutput)> {
+    let asked = |(at, event): &(voltry_units::Timestamp, Event)| match event {
+        Event::Pilot(output) => Some((at.since(start).as_millis() / 100, *output)),
+        _ => None,
+    };
+    world.events.iter().filter_map(asked).collect()
 }
 
 #[test]
@@ -391,6 +392,78 @@ fn a_vehicle_that_does_not_join_is_started_anew_under_another_key() {
     assert!(world.saw(|event| *event == Event::Unmatched(Cause::NotJoined, Some(1))));
     world.run(SECOND);
     assert_ne!(world.key(), key);
+}
+
+/// [V2G3-M07-05]: X2, X1, F, X2.
+#[test]
+fn a_vehicle_that_was_linked_is_started_anew_by_a_toggle_through_x1() {
+    let mut world = linked(30);
+    let (start, key) = (world.now, world.key());
+    world.modem.link = false;
+    world.until(3 * SECOND, "a lost link", |world| {
+        world.slac.state() == PowerlineState::Reinitialising && world.key() != key
+    });
+    let lost = world.now.since(start).as_millis() / 100;
+    world.run(10 * SECOND);
+    let (x1, f, digital) = (PilotOutput::X1, PilotOutput::F, PilotOutput::Digital);
+    assert_eq!(pilots(&world, start), [(lost, x1), (lost + 35, f), (lost + 80, digital)]);
+    assert_eq!(world.slac.state(), PowerlineState::Matching);
+    world.start(Vehicle::new(2, 30));
+    world.until(3 * SECOND, "a match", |world| world.vehicles[1].key == Some(world.key()));
+}
+
+#[test]
+fn a_vehicle_that_joins_and_says_nothing_is_started_anew_twice_and_then_left_in_the_network() {
+    let mut world = World::attached();
+    for time in 1..=3 {
+        world.start(Vehicle::new(time, 30));
+        let index = usize::from(time) - 1;
+        world.until(3 * SECOND, "a match", |world| world.vehicles[index].key.is_some());
+        world.modem.link = true;
+        world.until(SECOND, "a link", is_up);
+        let expected = Event::Unmatched(Cause::Mute, (time < 3).then_some(time.into()));
+        let took =
+            world.until(31 * SECOND, "an end of patience", |world| world.saw(|event| *event == expected));
+        assert!(took > 29 * SECOND, "{took:?}");
+        if time < 3 {
+            world.until(8 * SECOND, "a new offer", |world| world.slac.state() == PowerlineState::Matching);
+        }
+    }
+    world.run(60 * SECOND);
+    assert!(is_up(&world), "late is better than never");
+}
+
+#[test]
+fn a_vehicle_that_asks_for_discovery_or_talked_before_is_not_started_anew() {
+    for talks in [false, true] {
+        let mut world = linked(30);
+        for _ in 0..4 {
+            world.run(25 * SECOND);
+            world.slac.heard_data(world.now);
+        }
+        world.slac.set_engaged(talks);
+        world.slac.set_engaged(false);
+        world.run(120 * SECOND);
+        assert_eq!(is_up(&world), talks);
+    }
+}
+
+#[test]
+fn a_vehicle_whose_modem_sleeps_in_a_pause_finds_its_network_when_it_wakes() {
+    let mut world = linked(30);
+    let key = world.key();
+    world.slac.set_engaged(true);
+    world.slac.set_engaged(false);
+    world.slac.let_sleep();
+    world.modem.link = false;
+    world.run(600 * SECOND);
+    assert_eq!(world.key(), key);
+    assert!(!world.saw(|event| matches!(event, Event::Pilot(_))));
+    world.modem.link = true;
+    world.slac.set_engaged(true);
+    world.modem.link = false;
+    world
+        .until(3 * SECOND, "a lost link", |world| world.saw(|event| *event == Event::Pilot(PilotOutput::X1)));
 }
 
 #[test]

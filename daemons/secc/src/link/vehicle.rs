@@ -199,6 +199,9 @@ impl Link {
             conversation.transport.close();
             self.log.closed();
             self.engage(false);
+            if let Some(powerline) = self.powerline.as_mut().filter(|_| self.paused.is_some()) {
+                powerline.let_sleep();
+            }
         }
         Ok(())
     }
@@ -244,8 +247,12 @@ impl Link {
             Event::Target(_) | Event::Limits(_) | Event::Needs(_) => {}
             Event::Ended(outcome, cause) => {
                 self.counter = conversation.session.counter();
-                self.paused =
-                    (*outcome == LinkOutcome::Paused).then(|| conversation.session.id()).or(self.paused);
+                match outcome {
+                    LinkOutcome::Paused => self.paused = Some(conversation.session.id()),
+                    LinkOutcome::Normal => self.paused = None,
+                    // It may come back for the session that it paused before.
+                    LinkOutcome::Failed | LinkOutcome::Overdue | LinkOutcome::Lost => {}
+                }
                 match cause {
                     None => {
                         let asked = self.pushed.borrow().stop.clone();

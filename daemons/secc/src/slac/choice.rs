@@ -121,7 +121,7 @@ impl Slac {
     }
 
     fn hand_over(&mut self, now: Timestamp, vehicle: Mac, attenuation: u16, request: MatchReq, key: Key) {
-        if let Phase::Joining { vehicle: holder, since } | Phase::Linked { vehicle: holder, since } =
+        if let Phase::Joining { vehicle: holder, since } | Phase::Linked { vehicle: holder, since, .. } =
             self.phase
             && holder != vehicle
         {

@@ -72,4 +72,7 @@ pub enum Cause {
     /// The link was there.
     #[error("the powerline link was lost")]
     LinkLost,
+    /// The link is there.
+    #[error("the vehicle joined the network and begins no conversation")]
+    Mute,
 }

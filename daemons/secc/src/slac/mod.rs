@@ -4,11 +4,15 @@
 //! ```text
 //!            attach                     CM_SLAC_MATCH.CNF             link up
 //!   Idle ─────────────▶ Matching ─────────────────────────▶ Joining ─────────▶ Linked
-//!    ▲                   ▲  │ no match in 40 s                 │ 12 s            │ link lost
-//!    │ detach,           │  ▼                                  │                 │
-//!    └─ from anywhere   Reinitialising ◀───────────────────────┴─────────────────┘
-//!                       (pilot E/F for 4 s, then 5 % again; a new key)
+//!    ▲                   ▲  │ no match in 40 s                 │ 12 s            │ link lost,
+//!    │ detach,           │  ▼                                  │                 ▼ or no word in 30 s
+//!    └─ from anywhere   Reinitialising ◀───────────────────────┴────────────── Leaving
+//!                       (pilot E/F for 4 s, then 5 % again; a new key)         (pilot X1 for 3 s)
 //! ```
+//! A vehicle that was not matched is started anew by E or F alone ([V2G3-M06-07]); one that was in the network
+//! by X2 to X1 to E or F to X2 ([V2G3-M07-05] to [V2G3-M07-09]). One that paused its session may sleep, and its
+//! modem with it: the key is kept.
+//!
 //! Frames and time go in; frames, events and the next deadline come out. No I/O, no clock, and no
 //! randomness: when [`Slac::wants_key`], draw twenty bytes and give them to [`Slac::renew_key`].
 //! Call [`Slac::timeout`] at [`Slac::deadline`]; after each call take [`Slac::take_transmit`] and
@@ -30,6 +34,7 @@ mod choice;
 mod event;
 mod key;
 mod modem;
+mod restart;
 mod run;
 pub mod shell;
 mod socket;
@@ -47,11 +52,10 @@ use crate::net::Throttle;
 pub use event::{Cause, Event};
 use key::Key;
 use modem::{Modem, News};
+use restart::FIRST_WORD;
 use run::{Run, Runs, Stage};
-use wire::{JOIN, Mac, Message, ModemKind, Received, SESSION, STEP_EF, Writer};
+use wire::{JOIN, Mac, Message, ModemKind, Received, SESSION, Writer};
 
-/// State E or F lasts this long: T_step_EF, and what the way to the pilot may take away from it.
-const EF: Duration = STEP_EF.saturating_add(Duration::from_millis(500));
 /// Requests that are answered without being kept, a second. Vehicles send some.
 const REQUEST_RATE: u32 = 20;
 /// Frames that wait for the socket; each frame received makes at most one.
@@ -97,12 +101,19 @@ enum Phase {
         /// `None`: starting anew was given up.
         until: Option<Timestamp>,
     },
+    /// The pilot is in X1, before it goes to E or F.
+    Leaving { until: Timestamp },
     /// The pilot is in E or F.
     Reinitialising { until: Timestamp },
     /// A vehicle has the key.
     Joining { vehicle: Mac, since: Timestamp },
     /// A vehicle has the key and is in the network.
-    Linked { vehicle: Mac, since: Timestamp },
+    Linked {
+        vehicle: Mac,
+        since: Timestamp,
+        /// Until when it has to say something; `None`: it did, or may stay silent.
+        first_word_by: Option<Timestamp>,
+    },
 }
 
 /// The matching of one EVSE.
@@ -116,6 +127,7 @@ pub struct Slac {
     offered_at: Timestamp,
     tries: u32,
     engaged: bool,
+    asleep: bool,
     runs: Runs,
     requests: Throttle,
     transmit: VecDeque<Vec<u8>>,
@@ -134,6 +146,7 @@ impl Slac {
             offered_at: Timestamp::BOOT,
             tries: 0,
             engaged: false,
+            asleep: false,
             runs: Runs::default(),
             requests: Throttle::new(REQUEST_RATE),
             transmit: VecDeque::new(),
@@ -154,12 +167,20 @@ impl Slac {
         self.phase = Phase::Idle;
         self.runs.clear();
         self.engaged = false;
+        self.asleep = false;
         self.modem.want_key();
     }
 
     /// A conversation runs over the link, or none does: while it does, nobody else gets the key.
     pub fn set_engaged(&mut self, engaged: bool) {
         self.engaged = engaged;
+        if engaged {
+            self.tries = 0;
+            self.asleep = false;
+            if let Phase::Linked { first_word_by, .. } = &mut self.phase {
+                *first_word_by = None;
+            }
+        }
     }
 
     /// Whether a new key is to be drawn.
@@ -190,7 +211,7 @@ impl Slac {
             Phase::Idle => PowerlineState::Idle,
             Phase::Matching { until: Some(_), .. } => PowerlineState::Matching,
             Phase::Matching { until: None, .. } => PowerlineState::Unmatched,
-            Phase::Reinitialising { .. } => PowerlineState::Reinitialising,
+            Phase::Leaving { .. } | Phase::Reinitialising { .. } => PowerlineState::Reinitialising,
             Phase::Joining { .. } => PowerlineState::Joining,
             Phase::Linked { .. } => PowerlineState::Up,
         }
@@ -205,8 +226,17 @@ impl Slac {
     /// A vehicle's datagram came over the network. Only who has the key is in it: so the link is
     /// up, whatever the modem says, or has not said yet.
     pub fn heard_data(&mut self, now: Timestamp) {
-        if let Phase::Joining { vehicle, .. } = self.phase {
-            self.linked(now, vehicle);
+        match &mut self.phase {
+            Phase::Joining { vehicle, .. } => {
+                let vehicle = *vehicle;
+                self.linked(now, vehicle);
+            }
+            Phase::Linked { first_word_by: Some(by), .. } => *by = now + FIRST_WORD,
+            Phase::Linked { first_word_by: None, .. }
+            | Phase::Idle
+            | Phase::Matching { .. }
+            | Phase::Leaving { .. }
+            | Phase::Reinitialising { .. } => {}
         }
     }
 
@@ -242,9 +272,10 @@ impl Slac {
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
         let phase = match self.phase {
-            Phase::Idle | Phase::Linked { .. } => None,
+            Phase::Idle => None,
             Phase::Matching { until, .. } => until.map(|until| self.put_off(until)),
-            Phase::Reinitialising { until } => Some(until),
+            Phase::Leaving { until } | Phase::Reinitialising { until } => Some(until),
+            Phase::Linked { first_word_by, .. } => first_word_by,
             Phase::Joining { since, .. } => Some(since + JOIN),
         };
         let runs = self.runs.iter().filter_map(Run::deadline);
@@ -302,13 +333,16 @@ impl Slac {
             Phase::Matching { heard, until: Some(until) } if now >= self.put_off(until) => {
                 self.reinitialise(now, if heard { Cause::NotChosen } else { Cause::Unheard });
             }
+            Phase::Leaving { until } if now >= until => self.step_to_f(now),
             Phase::Reinitialising { until } if now >= until => {
                 self.tell(Event::Pilot(PilotOutput::Digital));
                 self.begin(now);
             }
             Phase::Joining { since, .. } if now >= since + JOIN => self.reinitialise(now, Cause::NotJoined),
+            Phase::Linked { first_word_by: Some(by), .. } if now >= by => self.without_a_word(now),
             Phase::Idle
             | Phase::Matching { .. }
+            | Phase::Leaving { .. }
             | Phase::Reinitialising { .. }
             | Phase::Joining { .. }
             | Phase::Linked { .. } => {}
@@ -318,7 +352,7 @@ impl Slac {
     fn is_listening(&self) -> bool {
         match self.phase {
             Phase::Matching { .. } | Phase::Joining { .. } | Phase::Linked { .. } => true,
-            Phase::Idle | Phase::Reinitialising { .. } => false,
+            Phase::Idle | Phase::Leaving { .. } | Phase::Reinitialising { .. } => false,
         }
     }
 
@@ -395,7 +429,9 @@ impl Slac {
                 }
             }
             (Some(News::LinkUp), Phase::Joining { vehicle, .. }) => self.linked(now, vehicle),
-            (Some(News::LinkDown), Phase::Linked { .. }) => self.reinitialise(now, Cause::LinkLost),
+            (Some(News::LinkDown), Phase::Linked { .. }) if !self.asleep => {
+                self.reinitialise(now, Cause::LinkLost);
+            }
             (Some(News::Silent), phase) => {
                 self.tell(Event::ModemSilent);
                 if matches!(phase, Phase::Linked { .. }) {
@@ -403,32 +439,6 @@ impl Slac {
                 }
             }
             (Some(News::LinkUp | News::LinkDown) | None, _) => {}
-        }
-    }
-
-    fn linked(&mut self, now: Timestamp, vehicle: Mac) {
-        self.phase = Phase::Linked { vehicle, since: now };
-        self.tries = 0;
-        self.modem.keep_link(now);
-        self.tell(Event::LinkUp(vehicle, now.since(self.offered_at)));
-    }
-
-    /// Starts the vehicle anew by its pilot, under a new key, or gives that up.
-    fn reinitialise(&mut self, now: Timestamp, cause: Cause) {
-        if let Phase::Joining { vehicle, .. } | Phase::Linked { vehicle, .. } = self.phase {
-            self.tell(Event::LinkLost(vehicle));
-        }
-        self.runs.clear();
-        self.engaged = false;
-        self.modem.want_key();
-        self.tries += 1;
-        if self.tries > self.matching.retries {
-            self.phase = Phase::Matching { heard: false, until: None };
-            self.tell(Event::Unmatched(cause, None));
-        } else {
-            self.phase = Phase::Reinitialising { until: now + EF };
-            self.tell(Event::Unmatched(cause, Some(self.tries)));
-            self.tell(Event::Pilot(PilotOutput::F));
         }
     }
 

@@ -96,6 +96,11 @@ impl Powerline {
         self.slac.set_engaged(engaged);
     }
 
+    /// The vehicle paused its session: its modem may sleep.
+    pub fn let_sleep(&mut self) {
+        self.slac.let_sleep();
+    }
+
     /// Whether a vehicle is matched and its link is up.
     #[must_use]
     pub fn is_linked(&self) -> bool {
@@ -199,7 +204,7 @@ fn log(event: &Event) {
         ),
         Event::LinkLost(vehicle) => tracing::info!(vehicle = %spelled(*vehicle), "powerline link ended"),
         Event::Unmatched(cause, Some(time)) => {
-            tracing::info!(%cause, time, "no match: the vehicle is started anew by its pilot");
+            tracing::info!(%cause, time, "the vehicle is started anew by its pilot");
         }
         Event::Pilot(output) => tracing::debug!(%output, "pilot asked for"),
     }

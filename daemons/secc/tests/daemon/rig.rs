@@ -118,11 +118,16 @@ impl Vehicle {
     }
 
     pub(crate) async fn set_up(&mut self) {
+        self.agree().await;
+        let answer = self.ask(session_setup()).await;
+        assert_eq!(code(&answer), ResponseCode::OKNewSessionEstablished);
+    }
+
+    /// Agrees on ISO 15118-2.
+    pub(crate) async fn agree(&mut self) {
         let offer = SupportedAppProtocolReq::advertising(Protocols::only(Protocol::Iso2));
         self.exchange(Message::AppProtocolReq(Box::new(offer))).await.unwrap();
         self.v2g.set_protocol(Protocol::Iso2);
-        let answer = self.ask(session_setup()).await;
-        assert_eq!(code(&answer), ResponseCode::OKNewSessionEstablished);
     }
 
     pub(crate) async fn exchange(&mut self, message: Message) -> Option<Message> {

@@ -98,6 +98,7 @@ fn a_modem_that_never_tells_its_link_does_not_keep_a_vehicle_waiting() {
     world.start(Vehicle::new(1, 30));
     world.until(4 * SECOND, "a link", is_up);
     assert!(world.saw(|event| *event == Event::LinkNotTold));
+    world.slac.set_engaged(true);
     world.run(60 * SECOND);
     assert!(is_up(&world));
 }
