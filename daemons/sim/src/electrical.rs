@@ -235,14 +235,16 @@ impl Circuit {
         self.cable_side_v * self.output_a
     }
 
-    /// Watts taken from the grid.
+    /// Watts taken from the grid; negative when fed back into it.
     #[must_use]
     pub fn grid_w(&self) -> f64 {
-        let delivered: f64 = self.modules.iter().map(|module| module.current_a() * self.module_side_v).sum();
+        let at_grid = |watts: f64| if watts < 0.0 { watts * EFFICIENCY } else { watts / EFFICIENCY };
+        let delivered = self.modules.iter().map(|module| module.current_a() * self.module_side_v);
+        let delivered: f64 = delivered.map(at_grid).sum();
         // A station has a handful of modules.
         #[allow(clippy::cast_precision_loss)]
         let standby = STANDBY_W * self.modules.len() as f64;
-        delivered / EFFICIENCY + standby
+        delivered + standby
     }
 
     /// Temperatures of the DC+ and DC− contacts of the connector, in degrees Celsius.

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use voltry_sim::demo::{self, Demo};
 use voltry_sim::foreground;
+use voltry_sim::hardware::Family;
 use voltry_sim::station::topology::{HELP as TOPOLOGY, Topology};
 use voltry_sim::station::uplink::Uplink;
 use voltry_sim::station::{namespace, uplink};
@@ -45,6 +46,9 @@ struct StationOptions {
     /// How many EVSEs, instead of the topology's number
     #[arg(long, value_name = "N")]
     evses: Option<u32>,
+    /// What family the power modules are of, instead of the topology's
+    #[arg(long, value_name = "FAMILY")]
+    modules: Option<Family>,
     /// Let the message broker go before other programs too, on a machine that has much else to do
     #[arg(long)]
     broker_first: bool,
@@ -142,6 +146,7 @@ fn topology(options: &StationOptions) -> anyhow::Result<Topology> {
         None => Topology { free: options.csms.is_none(), ..Topology::default() },
     };
     topology.broker_first |= options.broker_first;
+    topology.family = options.modules.unwrap_or(topology.family);
     if let Some(csms) = &options.csms {
         topology.uplink = Some(Uplink {
             csms: csms.clone(),

@@ -1,4 +1,5 @@
-//! The power stage of one module: a voltage source with a current limit that cannot sink.
+//! The power stage of one module: a voltage source with a current limit. It takes no current, unless
+//! it feeds back into the grid; then it gives none.
 
 /// Regulation: a volt of droop is 500 A, so that parallel modules share evenly.
 const DROOP_OHMS: f64 = 2e-3;
@@ -56,6 +57,10 @@ pub struct ModuleOutput {
     pub walk_in: bool,
     /// Share of the rated current and power it can give now, `0.0..=1.0`.
     pub derating: f64,
+    /// Watts that it was told not to exceed.
+    pub limit_w: f64,
+    /// It feeds back into the grid: it takes current while its output stands above `set_v`.
+    pub feeds_back: bool,
     running: bool,
     ramped_v: f64,
     ramped_a: f64,
@@ -73,6 +78,8 @@ impl ModuleOutput {
             limit_a: 0.0,
             walk_in: false,
             derating: 1.0,
+            limit_w: rating.rated_w,
+            feeds_back: false,
             running: false,
             ramped_v: 0.0,
             ramped_a: 0.0,
@@ -80,7 +87,7 @@ impl ModuleOutput {
         }
     }
 
-    /// Amperes it delivers.
+    /// Amperes it delivers; negative when it takes them.
     #[must_use]
     pub fn current_a(&self) -> f64 {
         self.current_a
@@ -89,8 +96,8 @@ impl ModuleOutput {
     /// Amperes it could deliver now at `volts`.
     #[must_use]
     pub fn available_a(&self, volts: f64) -> f64 {
-        let by_power = self.rating.rated_w / volts.max(1.0);
-        self.rating.max_a.min(by_power) * self.derating
+        let watts = self.limit_w.min(self.rating.rated_w * self.derating);
+        (self.rating.max_a * self.derating).min(watts / volts.max(1.0))
     }
 
     pub(super) fn ramp(&mut self, dt: f64, node_v: f64, enabled: bool) {
@@ -103,7 +110,8 @@ impl ModuleOutput {
         self.running = runs;
         let (v_per_s, a_per_s) =
             if self.walk_in { (WALK_IN_V_PER_S, WALK_IN_A_PER_S) } else { (FAST_V_PER_S, FAST_A_PER_S) };
-        self.ramped_v = self.set_v.min(self.ramped_v + v_per_s * dt);
+        let rise_to = if self.feeds_back { self.set_v } else { self.ramped_v + v_per_s * dt };
+        self.ramped_v = self.set_v.min(rise_to);
         self.ramped_a = self.limit_a.min(self.ramped_a + a_per_s * dt);
     }
 
@@ -112,12 +120,13 @@ impl ModuleOutput {
             return 0.0;
         }
         let limit = self.ramped_a.min(self.available_a(volts)).max(0.0);
-        ((self.ramped_v - volts) / DROOP_OHMS).clamp(0.0, limit)
+        let (least, most) = if self.feeds_back { (-limit, 0.0) } else { (0.0, limit) };
+        ((self.ramped_v - volts) / DROOP_OHMS).clamp(least, most)
     }
 
     /// What the bleeder takes: it works when the stage is off or the output is above its set point.
     pub(super) fn bleeder_a(&self, volts: f64, works: bool) -> f64 {
-        let bleeds = works && (!self.running || volts > self.ramped_v + 5.0);
+        let bleeds = works && (!self.running || !self.feeds_back && volts > self.ramped_v + 5.0);
         volts / if bleeds { self.rating.bleeder_ohms } else { LEAK_OHMS }
     }
 

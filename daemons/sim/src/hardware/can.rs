@@ -10,7 +10,7 @@ use voltry_canlink::slcan::{Decoder, Line, encode};
 use voltry_canlink::{CanFrame, CanId};
 
 use super::Wire;
-use super::infypower::{Address, GroupView, InfyModule};
+use super::module::{Peers, PowerModule};
 use crate::faults::Fault;
 
 /// One bit at 125 kbit/s.
@@ -19,22 +19,19 @@ const BIT: Duration = Duration::from_micros(8);
 const TICK: Duration = Duration::from_millis(20);
 /// What the adapter buffers; a host that sends faster than the bus loses frames.
 const QUEUE: usize = 64;
-/// The modules' answers that may wait; 60 modules answer a broadcast with one each.
-const ANSWERS: usize = 512;
 /// `S4`: 125 kbit/s.
 const BIT_RATE: u8 = 4;
 
 /// The adapter, the bus, and the modules on it. They may feed several EVSEs.
 #[derive(Debug)]
 pub struct CanBus {
-    modules: Vec<InfyModule>,
+    modules: Vec<PowerModule>,
     decoder: Decoder,
     bit_rate: Option<u8>,
     open: bool,
     free_at: Duration,
     on_wire: Option<(Origin, CanFrame)>,
     from_host: VecDeque<(Duration, CanFrame)>,
-    answers: Vec<(Duration, CanFrame)>,
     replies: Vec<u8>,
     ticked: Duration,
     sent: u64,
@@ -50,7 +47,7 @@ enum Origin {
 impl CanBus {
     /// A bus with these modules.
     #[must_use]
-    pub fn new(modules: Vec<InfyModule>) -> Self {
+    pub fn new(modules: Vec<PowerModule>) -> Self {
         Self {
             modules,
             decoder: Decoder::default(),
@@ -59,7 +56,6 @@ impl CanBus {
             free_at: Duration::ZERO,
             on_wire: None,
             from_host: VecDeque::new(),
-            answers: Vec::new(),
             replies: Vec::new(),
             ticked: Duration::ZERO,
             sent: 0,
@@ -69,7 +65,7 @@ impl CanBus {
 
     /// The modules, in the order given.
     #[must_use]
-    pub fn modules(&self) -> &[InfyModule] {
+    pub fn modules(&self) -> &[PowerModule] {
         &self.modules
     }
 
@@ -80,7 +76,7 @@ impl CanBus {
     }
 
     fn broken(&self, fault: Fault) -> bool {
-        self.modules.iter().any(|module| module.circuit().with(|circuit| circuit.faults.has(fault)))
+        self.modules.iter().any(|module| module.stage().circuit().with(|circuit| circuit.faults.has(fault)))
     }
 
     fn command(&mut self, now: Duration, line: Line) {
@@ -119,23 +115,29 @@ impl CanBus {
 
     /// Puts the next frame on the wire, if one is ready and the bus free by `now`.
     fn arbitrate(&mut self, now: Duration) {
-        let waiting = self.answers.iter().chain(self.from_host.front());
-        let Some(first) = waiting.map(|(at, _)| *at).min() else { return };
+        let Some(first) = self.waiting().min() else { return };
         let start = first.max(self.free_at);
         if start > now {
             return;
         }
         let host = self.from_host.front().filter(|(at, _)| *at <= start).map(|(_, frame)| frame.id().bits());
-        let answer = (0..self.answers.len())
-            .filter(|index| self.answers[*index].0 <= start)
-            .min_by_key(|index| self.answers[*index].1.id().bits());
-        let wins = answer.filter(|index| host.is_none_or(|bits| self.answers[*index].1.id().bits() < bits));
-        let (origin, next) = match wins {
-            Some(index) => (Origin::Module, Some(self.answers.swap_remove(index))),
-            None => (Origin::Host, self.from_host.pop_front()),
+        let speaking = self.modules.iter_mut().filter_map(|module| {
+            let bits = module.next().filter(|(at, _)| *at <= start)?.1.id().bits();
+            Some((bits, module))
+        });
+        let module = speaking.min_by_key(|(bits, _)| *bits);
+        let wins = module.filter(|(bits, _)| host.is_none_or(|host| *bits < host));
+        self.on_wire = match wins {
+            Some((_, module)) => module.take().map(|frame| (Origin::Module, frame)),
+            None => self.from_host.pop_front().map(|(_, frame)| (Origin::Host, frame)),
         };
-        self.on_wire = next.map(|(_, frame)| (origin, frame));
         self.free_at = start + self.on_wire.as_ref().map_or(Duration::ZERO, |(_, frame)| duration(frame));
+    }
+
+    /// When each of those that have something to say may say it.
+    fn waiting(&self) -> impl Iterator<Item = Duration> {
+        let modules = self.modules.iter().filter_map(PowerModule::next);
+        modules.chain(self.from_host.front()).map(|(at, _)| *at)
     }
 
     /// The frame on the wire is complete.
@@ -145,14 +147,9 @@ impl CanBus {
         }
         match origin {
             Origin::Host => {
-                let views: Vec<GroupView> =
-                    self.modules.iter().map(|module| self.view(&frame, module.group())).collect();
-                for (module, view) in self.modules.iter_mut().zip(views) {
-                    if let Some(answer) = module.receive(at, &frame, view)
-                        && self.answers.len() < ANSWERS
-                    {
-                        self.answers.push(answer);
-                    }
+                let peers: Vec<_> = self.modules.iter().filter_map(PowerModule::peer).collect();
+                for module in &mut self.modules {
+                    module.receive(at, &frame, Peers(&peers));
                 }
             }
             Origin::Module if self.open => {
@@ -163,20 +160,6 @@ impl CanBus {
                 }
             }
             Origin::Module => {}
-        }
-    }
-
-    /// What a module of `group` knows of the modules that `frame` is for: its group, or all.
-    fn view(&self, frame: &CanFrame, group: u8) -> GroupView {
-        let all = Address::of(frame).is_some_and(Address::is_for_all);
-        let members =
-            || self.modules.iter().filter(|module| (all || module.group() == group) && module.answers());
-        let outputs = || members().map(InfyModule::output);
-        GroupView {
-            count: u8::try_from(members().count()).unwrap_or(u8::MAX),
-            master: members().map(InfyModule::address).min().unwrap_or(0),
-            volts: outputs().map(|(volts, _)| volts).fold(0.0, f64::max),
-            amps: outputs().map(|(_, amps)| amps).sum(),
         }
     }
 
@@ -215,8 +198,7 @@ impl Wire for CanBus {
 
     fn deadline(&self) -> Duration {
         let frame = self.on_wire.is_some().then_some(self.free_at);
-        let waiting = self.answers.iter().chain(self.from_host.front());
-        let next = waiting.map(|(at, _)| (*at).max(self.free_at)).chain(frame).min();
+        let next = self.waiting().map(|at| at.max(self.free_at)).chain(frame).min();
         next.unwrap_or(Duration::MAX).min(self.ticked + TICK)
     }
 }

@@ -7,10 +7,10 @@
 pub mod can;
 pub mod em580;
 pub mod imd;
-pub mod infypower;
 pub mod mcu;
 pub mod meter;
 pub mod modbus;
+pub mod module;
 pub mod pty;
 
 use std::io;
@@ -21,10 +21,10 @@ use tokio::time::Instant;
 pub use can::CanBus;
 pub use em580::Em580;
 pub use imd::IsoCha;
-pub use infypower::InfyModule;
 pub use mcu::{Mcu, McuConfig};
 pub use meter::AcrelMeter;
 pub use modbus::Line;
+pub use module::{Family, PowerModule};
 pub use pty::Pty;
 
 /// A serial line's far end. Times count from the device's power-up and never run backwards.

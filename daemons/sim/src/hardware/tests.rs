@@ -60,7 +60,7 @@ proptest! {
     #[test]
     fn an_adapter_survives_anything(noise in bytes()) {
         let circuit = circuit();
-        let modules = (0..2).map(|number| InfyModule::new(number, 1, circuit.clone(), usize::from(number)));
+        let modules = (0..2).map(|number| PowerModule::new(Family::Infypower, number, 1, circuit.clone(), usize::from(number)));
         let mut bus = CanBus::new(modules.collect());
         let answer = after_noise(&mut bus, &noise, b"\rC\rS4\rO\rT028A00F080000000000000000\r");
         let text = String::from_utf8_lossy(&answer).into_owned();

@@ -27,9 +27,6 @@ const CSMS: &str = r#"csms = { name = "org.voltry.Ocpp1", path = "/org/voltry/cs
 /// More often than this the insulation would take the line from the voltages.
 const MONITOR_PERIOD_MIN_MS: u32 = 200;
 
-/// Watts of one module, as the simulated ones are rated.
-const MODULE_W: f64 = 30_000.0;
-
 /// The meter daemon's instances.
 pub(super) fn meter_lines(topology: &Topology) -> Vec<String> {
     let mut lines = vec![grid_line()];
@@ -94,7 +91,7 @@ fn text(topology: &Topology, state: &Path) -> String {
     let mut text = String::new();
     station(&mut text, topology, state).expect("writing to a string");
     for (evse, parts) in topology.evses() {
-        one_evse(&mut text, evse, &parts, topology.powerline, state).expect("writing to a string");
+        one_evse(&mut text, evse, &parts, topology, state).expect("writing to a string");
     }
     text
 }
@@ -102,7 +99,8 @@ fn text(topology: &Topology, state: &Path) -> String {
 fn station(text: &mut String, topology: &Topology, state: &Path) -> std::fmt::Result {
     // A station has a handful of modules.
     #[allow(clippy::cast_precision_loss)]
-    let modules_w: f64 = topology.evses().map(|(_, parts)| parts.modules as f64 * MODULE_W).sum();
+    let modules: f64 = topology.evses().map(|(_, parts)| parts.modules as f64).sum();
+    let modules_w = modules * topology.family.rating().rated_w;
     let limit = if topology.power_limit > 0.0 { topology.power_limit } else { modules_w };
     writeln!(text, "[station]")?;
     writeln!(text, "name = {:?}", topology.name)?;
@@ -117,12 +115,14 @@ fn one_evse(
     text: &mut String,
     evse: u32,
     parts: &EvseParts,
-    powerline: bool,
+    topology: &Topology,
     state: &Path,
 ) -> std::fmt::Result {
     let number = evse.to_string();
     let (dc, imd) = (dc_line(evse), imd_line(evse));
-    let addresses: Vec<usize> = (0..parts.modules).collect();
+    let family = topology.family;
+    let first = usize::from(family.first_address());
+    let addresses: Vec<usize> = (first..first + parts.modules).collect();
     let device = |name: &str| state.join("dev").join(format!("{name}{evse}"));
     modbus(text, state, &dc, "energy-meter", "acrel-djsf1352-rn", METER_UNIT)?;
     modbus(text, state, &imd, "insulation-monitor", "isocha425hv", MONITOR_UNIT)?;
@@ -140,7 +140,7 @@ device = {can:?}
 bit_rate = {CAN_BIT_RATE}
 
 [power.supply.{evse}]
-family = "infypower"
+family = "{family}"
 bus = "can{evse}"
 modules = {addresses:?}
 
@@ -174,7 +174,8 @@ ev_link = {link}
         link = binding(&names::secc(evse), "ev_link", &number),
         can = device("can"),
         interface = network::station_end(evse),
-        slac = if powerline { "slac = { modem = \"qca7000\" }" } else { "" },
+        family = family.name(),
+        slac = if topology.powerline { "slac = { modem = \"qca7000\" }" } else { "" },
     )
 }
 
@@ -239,6 +240,16 @@ mod tests {
             assert!(config.contains_key(table), "[{table}] is missing");
         }
         assert_eq!(config["meter"].as_table().unwrap().len(), meter_lines(&topology).len());
+    }
+
+    #[test]
+    fn the_modules_are_configured_as_what_they_are() {
+        let topology: Topology = toml::from_str("family = 'tonhe'\n[[evse]]\nmodules = 2").unwrap();
+        let config: toml::Table = toml::from_str(&text(&topology, Path::new("/tmp/state"))).unwrap();
+        let supply = &config["power"]["supply"]["1"];
+        assert_eq!(supply["family"].as_str(), Some("tonhe"));
+        assert_eq!(supply["modules"].as_array().unwrap().len(), 2);
+        assert_eq!(supply["modules"][0].as_integer(), Some(1), "its addresses begin at 1");
     }
 
     #[test]

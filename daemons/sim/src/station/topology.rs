@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::uplink::Uplink;
 use crate::electrical::CircuitConfig;
+use crate::hardware::Family;
 use crate::vehicle::VehicleConfig;
 
 /// The most EVSEs one simulator carries.
@@ -20,9 +21,11 @@ TOPOLOGY (TOML; every key has a default)
   free = true             anybody may charge; else who has one of the tokens
   tokens = []             the local list of tokens
   powerline = true        vehicles are matched over powerline modems; else Ethernet leads to them
+  family = \"infypower\"    what power modules there are: infypower, infypower-beg, uugreenpower,
+                          maxwell-mxr, tonhe, huawei-r100040gx
   evses = 1               how many EVSEs
   [[evse]]                the EVSEs one by one, in order
-  modules = 3             power modules, of 30 kW and 100 A each
+  modules = 3             how many power modules
   monitor_pace = 1        how many times faster than in the field the insulation monitor is
   vehicle = { … }         capacity_wh, soc, target_soc, voltage_max, current_max, power_max,
                           turnaround_ms, authorization_patience_s, evcc_id;
@@ -45,6 +48,8 @@ pub struct Topology {
     pub tokens: Vec<String>,
     /// Whether vehicles are matched over powerline modems; else Ethernet leads straight to them.
     pub powerline: bool,
+    /// What family the power modules are of.
+    pub family: Family,
     /// How many EVSEs; those that `evse` does not describe are as its defaults.
     pub evses: u32,
     /// The EVSEs one by one, in order.
@@ -62,7 +67,7 @@ pub struct Topology {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EvseParts {
-    /// Power modules of 30 kW and 100 A.
+    /// How many power modules.
     pub modules: usize,
     /// How many times faster than in the field the insulation monitor tests itself and measures.
     pub monitor_pace: u32,
@@ -78,6 +83,7 @@ impl Default for Topology {
             free: true,
             tokens: Vec::new(),
             powerline: true,
+            family: Family::default(),
             evses: 1,
             evse: Vec::new(),
             uplink: None,
@@ -94,10 +100,13 @@ impl Default for EvseParts {
 }
 
 impl EvseParts {
-    /// Its circuit.
+    /// Its circuit, with modules of a family.
     #[must_use]
-    pub fn circuit(&self) -> CircuitConfig {
-        CircuitConfig::of_modules(self.modules)
+    pub fn circuit(&self, family: Family) -> CircuitConfig {
+        CircuitConfig {
+            modules: vec![family.rating(); self.modules],
+            ..CircuitConfig::of_modules(self.modules)
+        }
     }
 }
 

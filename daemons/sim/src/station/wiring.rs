@@ -1,7 +1,7 @@
 //! Which simulated device is at the end of which serial line.
 //!
 //! ```text
-//! dev/canN     slcan adapter with the power modules of EVSE N, addresses 0 …
+//! dev/canN     slcan adapter with the power modules of EVSE N, of the topology's family
 //! dev/mcuN     the safety controller of connector N
 //! dev/dcN      the direct-current meter of EVSE N (Acrel DJSF1352-RN)
 //! dev/imdN     the insulation monitor of EVSE N (Bender isoCHA425HV)
@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::electrical::SharedCircuit;
 use crate::hardware::{
-    AcrelMeter, CanBus, Em580, InfyModule, IsoCha, Line, Mcu, McuConfig, Pty, Wire, serve,
+    AcrelMeter, CanBus, Em580, Family, IsoCha, Line, Mcu, McuConfig, PowerModule, Pty, Wire, serve,
 };
 
 pub(super) const CAN_BIT_RATE: u32 = 125_000;
@@ -43,6 +43,7 @@ pub(super) fn grid_line() -> String {
 pub(super) fn attach(
     evse: u32,
     circuit: &SharedCircuit,
+    family: Family,
     monitor_pace: u32,
     dev: &Path,
     world: &mut JoinSet<()>,
@@ -50,8 +51,9 @@ pub(super) fn attach(
     let count = circuit.with(|circuit| circuit.modules.len());
     let modules = (0..count)
         .map(|index| {
-            let address = u8::try_from(index).context("a bus has at most 60 modules")?;
-            Ok(InfyModule::new(address, 0, circuit.clone(), index))
+            let number = u8::try_from(index).context("a bus has at most 60 modules")?;
+            let address = family.first_address() + number;
+            Ok(PowerModule::new(family, address, family.group(), circuit.clone(), index))
         })
         .collect::<anyhow::Result<_>>()?;
     connect(&dev.join(format!("can{evse}")), CanBus::new(modules), world)?;
