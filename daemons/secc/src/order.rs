@@ -5,12 +5,14 @@
 //! -2:  Handshake ─▶ Setup ─▶ Services ─▶ Selected ─▶ Authorizing ─▶ Parameters ─▶ CableCheck
 //!                                                                                │
 //!      WeldingDetection ◀─ PowerOff ◀─ Charging ◀─ PowerOn ◀──────────────── PreCharge
-//!              └───────────────┴──▶ Stopping          (Charging ⇄ Renegotiating, Standby)
+//!              └───────────────┴──▶ Stopping          (Charging ⇄ Renegotiating, Standby;
+//!                                                      Renegotiating ─▶ CableCheck)
 //!
 //! -20: Handshake ─▶ Setup ─▶ Identified ─▶ AuthorizationOffered ─▶ Authorizing ─▶ Services
 //!                                     ─▶ Selected ─▶ Parameters, and on as above
 //! ```
-//! In -2 a vehicle that was told to sign what was metered does that next (ReceiptDue), or stops.
+//! In -2 a vehicle that was told to sign what was metered does that next (ReceiptDue), or stops; and one
+//! that renegotiates comes back by CableCheck, or, as Volkswagens do, stays in state C and goes on.
 //! In -20 SessionStop(ServiceRenegotiation) leads back to Services, from Selected and Parameters, and
 //! from PowerOff and WeldingDetection, when the current is off and the contactors are open.
 //! SessionStop leads to Stopping from everywhere after Setup, and PowerDelivery(Stop) to
@@ -156,7 +158,9 @@ impl Stage {
         use Request as R;
         use Stage as S;
         Some(match (self, request) {
-            (S::Parameters { agreed: true }, R::CableCheck { .. }) => S::CableCheck { passed: false },
+            (S::Parameters { agreed: true } | S::Renegotiating, R::CableCheck { .. }) => {
+                S::CableCheck { passed: false }
+            }
             (S::CableCheck { passed }, R::CableCheck { .. }) => S::CableCheck { passed },
             (S::CableCheck { passed: true } | S::PreCharge, R::PreCharge { .. }) => S::PreCharge,
             (S::PreCharge, R::PowerDelivery { progress: Progress::Preparing, .. }) => S::PreCharge,

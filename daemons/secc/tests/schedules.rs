@@ -13,7 +13,7 @@ use iso15118::iso2::{
     self, BodyChoice as B, ChargeParameterDiscoveryResChoice2 as Choice, ChargeProgress, ChargingSession,
     EVSENotification, EVSEProcessing, ResponseCode, UnitSymbol,
 };
-use voltry_bus::{LinkOutcome, PhaseAnswer};
+use voltry_bus::{LinkOutcome, LinkPhase, PhaseAnswer};
 use voltry_secc::config::Timing;
 use voltry_secc::message::{
     ConsumptionCost, Cost, CostKind, Offer, PowerPoint, Schedule, Tariff, TariffEntry, Wanted,
@@ -323,6 +323,25 @@ fn a_new_offer_asks_the_vehicle_to_renegotiate_until_it_has() {
     bench.push(|pushed| pushed.stop = Some("the driver stopped it".into()));
     offer(&mut bench, 0, vec![schedule(3, &[(0, 11)], None)]);
     assert_eq!(notification(&mut bench), EVSENotification::StopCharging, "to stop comes first");
+}
+
+/// As ISO 15118-2 has it, and Josev does.
+#[test]
+fn a_vehicle_that_renegotiates_may_come_back_by_the_insulation_test() {
+    let mut bench = charging(Timing::default(), vec![schedule(1, &[(0, 50)], None)]);
+    bench.ok(power_delivery(ChargeProgress::Renegotiate));
+    bench.ok(parameters());
+    assert_eq!(bench.phase(), Some(LinkPhase::Charging), "it may also go on as it is");
+    bench.send(cable_check());
+    assert_eq!(bench.phase(), Some(LinkPhase::CableCheck));
+    bench.answer(PhaseAnswer::Finished);
+    assert_eq!(code(&bench.heard().unwrap()), ResponseCode::OK);
+    bench.present(400, 0);
+    bench.ok(pre_charge());
+    bench.send(start(1, &[(0, 50)]));
+    bench.answer(PhaseAnswer::Finished);
+    assert_eq!(code(&bench.heard().unwrap()), ResponseCode::OK);
+    assert_eq!(bench.phase(), Some(LinkPhase::Charging));
 }
 
 #[test]

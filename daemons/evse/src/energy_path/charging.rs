@@ -7,6 +7,7 @@ use voltry_units::{Amps, Celsius, Timestamp, Volts};
 
 use super::outputs::Setpoint;
 use super::state::State;
+use super::stopping::Stopping;
 use super::{EnergyPath, Evidence, FaultCode, StopReason, Target};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,12 +47,15 @@ impl EnergyPath {
             LinkPhase::PowerOff | LinkPhase::WeldingDetection | LinkPhase::Stopping => {
                 return self.stop(now, StopReason::Vehicle);
             }
+            LinkPhase::CableCheck => {
+                self.outputs.supply_off();
+                return State::Stopping(Stopping::before_retest(now, &self.installation.profile));
+            }
             LinkPhase::Detached
             | LinkPhase::Listening
             | LinkPhase::Connected
             | LinkPhase::Authorizing
-            | LinkPhase::Parameters
-            | LinkPhase::CableCheck => {
+            | LinkPhase::Parameters => {
                 self.fail(now, FaultCode::CommunicationLost, Evidence::Seen);
                 return self.state;
             }

@@ -2,11 +2,13 @@
 //!
 //! A stop that the vehicle began may not be the end: it can choose another service in the same
 //! conversation (ISO 15118-20), or pause and come back. Either way everything is proved off first,
-//! and begins anew with the parameters and the insulation test.
+//! and begins anew with the parameters and the insulation test. So it is with a vehicle that
+//! renegotiates as ISO 15118-2 has it, by CableCheckReq: its parameters it has agreed on before.
 
 use voltry_bus::{Contactors, Isolation, LinkPhase, PhaseAnswer, Pilot, PilotOutput};
 use voltry_units::{Amps, Timestamp};
 
+use super::cable_check::CableCheck;
 use super::outputs::Setpoint;
 use super::state::State;
 use super::waiting::{Connected, Finished};
@@ -17,6 +19,8 @@ pub(super) struct Stopping {
     step: Step,
     /// Whoever wants it, it is not the vehicle alone.
     pub(super) for_good: bool,
+    /// The vehicle asks for the insulation test again, out of the charge loop.
+    retest: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +44,12 @@ impl Stopping {
         } else {
             Step::Goodbye { until: now + profile.stop_answer }
         };
-        Self { step, for_good }
+        Self { step, for_good, retest: false }
+    }
+
+    /// Before the insulation test of a renegotiation.
+    pub(super) fn before_retest(now: Timestamp, profile: &Profile) -> Self {
+        Self { step: Step::Off { until: now + profile.current_fall }, for_good: false, retest: true }
     }
 
     pub(super) fn deadline(&self) -> (Timestamp, &'static str) {
@@ -56,17 +65,24 @@ impl Stopping {
 
 impl EnergyPath {
     pub(super) fn stopping(&mut self, now: Timestamp, mut stopping: Stopping) -> State {
-        stopping.for_good |= self.stop_asked.take().is_some_and(|reason| reason != StopReason::Vehicle);
-        stopping.for_good |= self.terminating || !self.available;
-        let for_good = stopping.for_good;
+        let stop = self.stop_asked.take().filter(|reason| *reason != StopReason::Vehicle);
+        if let Some(reason) = stop.filter(|_| stopping.retest) {
+            return self.stop(now, reason);
+        }
+        stopping.for_good |= stop.is_some() || self.terminating || !self.available;
+        let Stopping { for_good, retest, .. } = stopping;
         let step = match stopping.step {
             Step::RampDown { until, at } => self.ramp_down(now, until, at),
             Step::Off { until } => self.open_without_current(now, until),
             Step::Opening { until } => self.opened(now, until),
-            Step::Goodbye { until } => self.goodbye(now, until, for_good),
+            Step::Goodbye { until } => self.goodbye(now, until, stopping),
             Step::Discharging { until } => {
                 if self.observed.confirmed_safe(now, &self.installation.profile) {
-                    return if self.goes_on(for_good) { self.go_on() } else { self.finish(now, for_good) };
+                    return match (self.goes_on(stopping), retest) {
+                        (true, true) => self.test_again(now),
+                        (true, false) => self.go_on(),
+                        (false, _) => self.finish(now, for_good),
+                    };
                 }
                 if now >= until {
                     let (code, evidence) = self.not_confirmed_safe(now);
@@ -76,7 +92,7 @@ impl EnergyPath {
             }
         };
         match (step, self.state) {
-            (Some(step), State::Stopping(_)) => State::Stopping(Stopping { step, for_good }),
+            (Some(step), State::Stopping(_)) => State::Stopping(Stopping { step, for_good, retest }),
             // A fault has taken over.
             _ => self.state,
         }
@@ -160,7 +176,7 @@ impl EnergyPath {
         Some(Step::Opening { until })
     }
 
-    fn goodbye(&mut self, now: Timestamp, until: Timestamp, for_good: bool) -> Option<Step> {
+    fn goodbye(&mut self, now: Timestamp, until: Timestamp, stopping: Stopping) -> Option<Step> {
         let said = match self.link_phase() {
             LinkPhase::PowerOff | LinkPhase::WeldingDetection => {
                 self.answer(PhaseAnswer::Finished);
@@ -176,7 +192,7 @@ impl EnergyPath {
             | LinkPhase::Charging => false,
         };
         let gone = self.observed.pilot(now, &self.installation.profile) == Some(Pilot::A);
-        if said || gone || now >= until || self.goes_on(for_good) {
+        if said || gone || now >= until || self.goes_on(stopping) {
             if self.link_phase() == LinkPhase::Stopping {
                 self.answer(PhaseAnswer::Finished);
             }
@@ -208,13 +224,14 @@ impl EnergyPath {
         State::Finished(Finished::new(now, for_good))
     }
 
-    /// Whether the vehicle, which stopped, is choosing another service in the same conversation.
-    fn goes_on(&self, for_good: bool) -> bool {
+    /// Whether the vehicle, which stopped, is choosing another service in the same conversation, or
+    /// waits for the test.
+    fn goes_on(&self, Stopping { for_good, retest, .. }: Stopping) -> bool {
         let chooses = match self.link_phase() {
-            LinkPhase::Connected | LinkPhase::Authorizing | LinkPhase::Parameters => true,
+            LinkPhase::Connected | LinkPhase::Authorizing | LinkPhase::Parameters => !retest,
+            LinkPhase::CableCheck => retest,
             LinkPhase::Detached
             | LinkPhase::Listening
-            | LinkPhase::CableCheck
             | LinkPhase::PreCharge
             | LinkPhase::PowerOn
             | LinkPhase::Charging
@@ -228,6 +245,19 @@ impl EnergyPath {
     /// Back to before the limits: what was wanted and measured for the last delivery is forgotten.
     pub(super) fn go_on(&mut self) -> State {
         self.pause_insulation_monitor();
+        self.forget_delivery();
+        self.outputs.set_pilot(PilotOutput::Digital);
+        State::Connected(Connected::default())
+    }
+
+    /// To the test, with the limits that were agreed.
+    fn test_again(&mut self, now: Timestamp) -> State {
+        self.forget_delivery();
+        self.outputs.set_insulation_active(true);
+        State::CableCheck(CableCheck::new(now, &self.installation.profile, self.test_voltage()))
+    }
+
+    fn forget_delivery(&mut self) {
         self.isolation = Isolation::Invalid;
         self.presented = None;
         if let Some(session) = self.session.as_mut() {
@@ -235,7 +265,5 @@ impl EnergyPath {
             session.paused = false;
             session.target = None;
         }
-        self.outputs.set_pilot(PilotOutput::Digital);
-        State::Connected(Connected::default())
     }
 }

@@ -15,6 +15,8 @@ pub enum Again {
     AnotherService,
     /// Pauses.
     Pause,
+    /// Renegotiates as ISO 15118-2 has it: without a stop, by the insulation test again.
+    Renegotiation,
 }
 
 /// What the vehicle does next.
@@ -284,7 +286,12 @@ impl Vehicle {
         // A hundredth of a second of this current, on a small battery.
         self.soc = (self.soc + devices.current / 125.0 * 0.006).min(100.0);
         if self.soc >= self.enough || self.wants_stop {
-            if devices.current < 5.0 {
+            if devices.current < 5.0 && self.again == Some(Again::Renegotiation) {
+                self.again = None;
+                self.enough += 5.0;
+                self.contactor = false;
+                self.enter(LinkPhase::CableCheck, now, inbox);
+            } else if devices.current < 5.0 {
                 self.enter(LinkPhase::PowerOff, now, inbox);
             } else if self.ticks.is_multiple_of(10) {
                 inbox.push(self.target(self.target_voltage, 0.0, now));

@@ -3,7 +3,7 @@
 use voltry_bus::{EvseStatusCode, Isolation};
 use voltry_din70121::{self as din, BodyElement as B, DcEvseStatusCode, ResponseCode, Unit, V2gMessage};
 
-use super::physical::{self, Quantity, Rational};
+use super::physical::{self, Quantity, Rational, told};
 use super::{Identity, WireError};
 use crate::message::{
     Answer, Body, Chosen, Code, DcMode, DcParameters, EvLimits, EvStatus, Limits, Needs, Processing,
@@ -128,12 +128,12 @@ fn parameters(req: &din::ChargeParameterDiscoveryReq, identity: &Identity) -> Re
     let limits = EvLimits {
         voltage: Some(sense(dc.ev_maximum_voltage_limit, Unit::Volts, "EVMaximumVoltageLimit")?),
         current: Some(sense(dc.ev_maximum_current_limit, Unit::Amperes, "EVMaximumCurrentLimit")?),
-        power: dc.ev_maximum_power_limit.and_then(|limit| read(limit, Unit::Watts)),
-        capacity: dc.ev_energy_capacity.and_then(|capacity| read(capacity, Unit::WattHours)),
+        power: told(dc.ev_maximum_power_limit, |limit| read(limit, Unit::Watts), "EVMaximumPowerLimit"),
+        capacity: told(dc.ev_energy_capacity, |energy| read(energy, Unit::WattHours), "EVEnergyCapacity"),
         ..EvLimits::default()
     };
     let needs = Needs {
-        energy: dc.ev_energy_request.and_then(|energy| read(energy, Unit::WattHours)),
+        energy: told(dc.ev_energy_request, |energy| read(energy, Unit::WattHours), "EVEnergyRequest"),
         soc: dc.full_soc.as_ref().map(|soc| physical::percent(soc.0)),
         ..Needs::default()
     };

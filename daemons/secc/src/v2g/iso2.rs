@@ -14,7 +14,8 @@ use iso15118::session::SessionId;
 use voltry_bus::{EvseStatusCode, Isolation};
 
 use super::contract::{Exchange, Issued, certificate_answer};
-use super::{Identity, WireError, physical};
+use super::physical::{self, told};
+use super::{Identity, WireError};
 use crate::config::Metering;
 use crate::contract;
 use crate::message::{
@@ -195,13 +196,13 @@ fn parameters(req: &iso2::ChargeParameterDiscoveryReq, identity: &Identity) -> R
     let limits = EvLimits {
         voltage: Some(sense(physical::volts(&dc.ev_maximum_voltage_limit), "EVMaximumVoltageLimit")?),
         current: Some(sense(physical::amps(&dc.ev_maximum_current_limit), "EVMaximumCurrentLimit")?),
-        power: dc.ev_maximum_power_limit.as_ref().and_then(physical::watts),
-        capacity: dc.ev_energy_capacity.as_ref().and_then(physical::watt_hours),
+        power: told(dc.ev_maximum_power_limit.as_ref(), physical::watts, "EVMaximumPowerLimit"),
+        capacity: told(dc.ev_energy_capacity.as_ref(), physical::watt_hours, "EVEnergyCapacity"),
         ..EvLimits::default()
     };
     let needs = Needs {
         departure: dc.departure_time.map(|seconds| Duration::from_secs(u64::from(seconds))),
-        energy: dc.ev_energy_request.as_ref().and_then(physical::watt_hours),
+        energy: told(dc.ev_energy_request.as_ref(), physical::watt_hours, "EVEnergyRequest"),
         soc: dc.full_soc.map(physical::percent),
         ..Needs::default()
     };

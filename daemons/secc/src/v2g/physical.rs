@@ -6,6 +6,8 @@ use iso15118::iso2::{PhysicalValue, UnitSymbol};
 pub(super) use iso15118::iso20::common::RationalNumber as Rational;
 use voltry_units::{Amps, Percent, Volts, WattHours, Watts};
 
+use super::tolerance::Tolerance;
+
 /// Thousandths of the unit, if the value is in this unit.
 fn milli(value: &PhysicalValue, unit: UnitSymbol) -> Option<i64> {
     let power = u32::try_from(i32::from(value.multiplier) + 3).ok()?;
@@ -43,8 +45,25 @@ pub(super) fn whole_watt_hours(register: WattHours) -> u64 {
     u64::try_from(register.as_milli() / 1000).unwrap_or(0)
 }
 
+/// What a vehicle may tell, as far as it makes sense.
+pub(super) fn told<V, Q>(
+    value: Option<V>,
+    read: impl Fn(V) -> Option<Q>,
+    element: &'static str,
+) -> Option<Q> {
+    let value = value?;
+    let sense = read(value);
+    if sense.is_none() {
+        Tolerance::SenselessLimit.note(element);
+    }
+    sense
+}
+
 /// A state of charge; one above 100 is 100.
 pub(super) fn percent(value: u8) -> Percent {
+    if value > 100 {
+        Tolerance::BeyondSchema.note("a state of charge");
+    }
     Percent::new(i32::from(value.min(100)))
 }
 
