@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 use voltry_canlink::CanPort;
-use voltry_power_module::Family;
-use voltry_service::config::{duration_ms, quantity};
+use voltry_power_module::{Family, Range, Request};
+use voltry_service::config::duration_ms;
 use voltry_service::{Binding, Config, ConfigError, Provision};
-use voltry_units::{Amps, OutOfRange, Volts, Watts};
+use voltry_units::{Amps, Volts, Watts};
+
+use crate::load;
+use crate::ways::{RangeChoice, Rating, Ways, limit, narrower};
 
 /// `[power]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -24,7 +27,7 @@ pub struct Settings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Supply {
-    /// The modules' protocol; `infypower`.
+    /// The modules' protocol, by its name.
     #[serde(deserialize_with = "family")]
     pub family: &'static Family,
     /// The CAN bus the modules are on.
@@ -46,13 +49,24 @@ pub struct Supply {
     /// Watts, all modules together; only downwards.
     #[serde(default, deserialize_with = "limit")]
     pub power_max: Option<Watts>,
+    /// What one module is rated for, where its family does not tell.
+    pub rating: Option<Rating>,
+    /// Which output range the modules use, where they have several.
+    pub range: Option<RangeChoice>,
+    /// Volts that the low range reaches; 500 if not given.
+    #[serde(default, deserialize_with = "limit")]
+    pub low_range_max: Option<Volts>,
+    /// Milliseconds for which a module that hears nobody delivers, where its family's document does
+    /// not say it; 0: it never stops by itself.
+    #[serde(default, rename = "silence_limit_ms", deserialize_with = "some_ms")]
+    pub silence_limit: Option<Duration>,
     /// Whether modules ramp slowly when they switch on. Off, since PreCharge has no time for it.
     #[serde(default)]
     pub walk_in: bool,
     /// Milliseconds after which a silent module is certainly off, so that the others may take its
-    /// current. Longer than the modules' own limit: 11 s at the least, 15 s if not given.
-    #[serde(default = "lost_after", rename = "lost_after_ms", deserialize_with = "duration_ms")]
-    pub lost_after: Duration,
+    /// current. A second longer than it delivers by itself at the least, five if not given.
+    #[serde(default, rename = "lost_after_ms", deserialize_with = "some_ms")]
+    pub lost_after: Option<Duration>,
     /// Milliseconds without an answer after which a module no longer counts as available.
     #[serde(default = "silent_after", rename = "silent_after_ms", deserialize_with = "duration_ms")]
     pub silent_after: Duration,
@@ -61,12 +75,14 @@ pub struct Supply {
     pub sleep_after: Duration,
 }
 
-/// Modules on one bus that can all be read every 100 ms at one frame each 5 ms.
-const MODULES_PER_BUS: usize = 16;
-const LOST_AFTER_LEAST: Duration = Duration::from_secs(11);
+/// `lost_after` is longer than a module delivers by itself: at the least, and if not given.
+const LOST_LATER_LEAST: Duration = Duration::from_secs(1);
+const LOST_LATER: Duration = Duration::from_secs(5);
+/// Of a low range that is not given.
+const LOW_RANGE_MAX: Volts = Volts::new(500);
 
-fn lost_after() -> Duration {
-    Duration::from_secs(15)
+fn some_ms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    duration_ms(deserializer).map(Some)
 }
 
 fn silent_after() -> Duration {
@@ -85,19 +101,87 @@ fn family<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'static Family,
     })
 }
 
-fn limit<'de, D, Q>(deserializer: D) -> Result<Option<Q>, D::Error>
-where
-    D: Deserializer<'de>,
-    Q: TryFrom<f64, Error = OutOfRange>,
-{
-    quantity(deserializer).map(Some)
-}
-
 impl Supply {
     /// How many modules there should be.
     #[must_use]
     pub fn expected(&self) -> usize {
         if self.group.is_some() { self.count } else { self.modules.len() }
+    }
+
+    /// For how long a module delivers that hears nobody; `None`: it never stops by itself.
+    pub(crate) fn delivers_alone(&self) -> Option<Duration> {
+        self.silence_limit.or(self.family.silence_limit).filter(|limit| !limit.is_zero())
+    }
+
+    /// After what silence a module is certainly off; `None`: never.
+    #[must_use]
+    pub fn lost_after(&self) -> Option<Duration> {
+        let alone = self.delivers_alone()?;
+        Some(self.lost_after.unwrap_or(alone + LOST_LATER))
+    }
+
+    pub(crate) fn ways(&self) -> Ways {
+        let rating = match (self.rating.map(Rating::capability), self.family.rating) {
+            (Some(rating), Some(family)) => Some(narrower(rating, family)),
+            (rating, family) => rating.or(family),
+        };
+        Ways {
+            family: self.family,
+            rating,
+            range: self.range.or_else(|| self.family.ranges.first().map(|range| (*range).into())),
+            low_range_max: self.low_range_max.unwrap_or(LOW_RANGE_MAX),
+            silence: self.delivers_alone(),
+        }
+    }
+
+    fn rating_problem(&self) -> Option<String> {
+        let tells = self.family.supports(Request::ReadCapability) || self.family.rating.is_some();
+        match self.rating {
+            None if !tells => Some(format!(
+                "rating: {} modules do not tell what they are rated for: give voltage_min, voltage_max, \
+                 current_max and power_max of one",
+                self.family.name
+            )),
+            Some(rating) if !rating.is_possible() => Some("rating: no module is rated so".into()),
+            Some(_) | None => None,
+        }
+    }
+
+    fn range_problem(&self) -> Option<String> {
+        let range = self.range?;
+        let has = |range| self.family.ranges.contains(&range);
+        let possible = match range {
+            RangeChoice::High => has(Range::High),
+            RangeChoice::Low => has(Range::Low),
+            RangeChoice::Automatic => has(Range::Automatic),
+            RangeChoice::ByVoltage => has(Range::High) && has(Range::Low),
+        };
+        (!possible).then(|| format!("range: {} modules cannot be told this one", self.family.name))
+    }
+
+    fn silence_problem(&self) -> Option<String> {
+        let published = self.family.silence_limit;
+        let Some(known) = self.silence_limit.or(published) else {
+            return Some(format!(
+                "silence_limit_ms: for how long a {} module delivers that hears nobody is not published: \
+                 measure it, or give 0 if it never stops by itself",
+                self.family.name
+            ));
+        };
+        if published.is_some_and(|published| !known.is_zero() && known < published) {
+            return Some("silence_limit_ms: less than the family's document says".into());
+        }
+        match (self.delivers_alone(), self.lost_after) {
+            (None, Some(_)) => {
+                Some("lost_after_ms: a module that never stops by itself is never certainly off".into())
+            }
+            (Some(alone), Some(lost)) if lost < alone + LOST_LATER_LEAST => Some(format!(
+                "lost_after_ms: at least {}: a module that hears nobody delivers for {} s",
+                (alone + LOST_LATER_LEAST).as_millis(),
+                alone.as_secs_f64()
+            )),
+            (Some(_) | None, _) => None,
+        }
     }
 
     fn problems(&self) -> Vec<String> {
@@ -109,12 +193,14 @@ impl Supply {
         if let Some(address) = self.modules.iter().find(|address| !self.family.addresses.contains(address)) {
             problems.push(format!("no {} module has address {address}", self.family.name));
         }
-        if self.lost_after < LOST_AFTER_LEAST {
-            let limit = self.family.silence_limit.as_secs();
+        if self.group.is_some() && !self.family.tells_group {
             problems.push(format!(
-                "lost_after_ms: at least 11000: a module that hears nobody delivers for {limit} s"
+                "{} modules are not found by their group; name their addresses",
+                self.family.name
             ));
         }
+        problems.extend(self.rating_problem().into_iter().chain(self.range_problem()));
+        problems.extend(self.silence_problem());
         if self.silent_after < Duration::from_millis(300) || self.silent_after > Duration::from_secs(5) {
             problems.push("silent_after_ms: between 300 and 5000".into());
         }
@@ -170,8 +256,9 @@ fn shared_bus(settings: &Settings, bus: &str) -> Vec<String> {
         problems.push("no supply is on it".into());
     }
     let modules: usize = supplies.iter().map(|supply| supply.expected()).sum();
-    if modules > MODULES_PER_BUS {
-        problems.push(format!("{modules} modules; at most {MODULES_PER_BUS} can be read in time"));
+    let most = supplies.iter().map(|supply| load::modules_max(supply.family)).min().unwrap_or(u32::MAX);
+    if u32::try_from(modules).is_ok_and(|modules| modules > most) {
+        problems.push(format!("{modules} modules; at most {most} can be read in time"));
     }
     let mut addresses = BTreeSet::new();
     let mut groups = BTreeSet::new();
@@ -211,7 +298,7 @@ mod tests {
         let supply = &settings.supply["1"];
         assert_eq!(supply.expected(), 2);
         assert!(!supply.walk_in);
-        assert_eq!(supply.lost_after, Duration::from_secs(15));
+        assert_eq!(supply.lost_after(), Some(Duration::from_secs(15)));
         assert_eq!(supply.current_max, None);
     }
 
@@ -236,11 +323,53 @@ mod tests {
             (supply("modules = [0]\ncurrent_max = 0.0"), "a limit of zero"),
             (supply("modules = [0]\nwalkin = true"), "walk_in"),
             (supply("modules = [0]").replace("main", "other"), "there is no [power.bus.other]"),
-            (supply("modules = [0]").replace("infypower", "acme"), "known are infypower"),
+            (supply("modules = [0]").replace("infypower", "acme"), "known are infypower, uugreenpower"),
             (
                 supply("modules = [0]") + &supply("modules = [0]").replace("supply.1", "supply.2"),
                 "module 0 belongs to two supplies",
             ),
+        ] {
+            let error = read(&text).unwrap_err();
+            assert!(error.contains(wanted), "{wanted:?} is not in {error:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_familys_modules_do_not_tell_must_be_said() {
+        let rating = |volts| {
+            format!(
+                "rating = {{ voltage_min = {volts}, voltage_max = 1000.0, current_max = 50.0, power_max = 20000.0 }}"
+            )
+        };
+        let supply = |family: &str, more: &str| {
+            format!("[power.supply.1]\nfamily = '{family}'\nbus = 'main'\nmodules = [1]\n{more}\n")
+        };
+        let whole = rating("150.0") + "\nsilence_limit_ms = 8000";
+        let settings = read(&supply("uugreenpower", &whole)).unwrap();
+        assert_eq!(settings.supply["1"].lost_after(), Some(Duration::from_secs(13)));
+        let settings = read(&supply("uugreenpower", &whole.replace("8000", "0"))).unwrap();
+        assert_eq!(settings.supply["1"].lost_after(), None, "it never stops by itself");
+        let settings = read(&supply("huawei-r100040gx", &whole)).unwrap();
+        let rating_of = |settings: &Settings| settings.supply["1"].ways().rating.unwrap();
+        assert_eq!(rating_of(&settings).current_max, Amps::new(50), "the lower of both");
+        for (text, wanted) in [
+            (supply("uugreenpower", "silence_limit_ms = 8000"), "rating: uugreenpower"),
+            (supply("uugreenpower", &rating("150.0")), "silence_limit_ms: for how long"),
+            (supply("uugreenpower", &(rating("1000.0") + "\nsilence_limit_ms = 1")), "no module is rated so"),
+            (supply("uugreenpower", &(whole.clone() + "\nlost_after_ms = 8999")), "at least 9000"),
+            (
+                supply("uugreenpower", &(whole.replace("8000", "0") + "\nlost_after_ms = 60000")),
+                "never certainly off",
+            ),
+            (supply("tonhe", &(rating("150.0") + "\nsilence_limit_ms = 5000")), "less than the family's"),
+            (supply("maxwell-mxr", &(whole.clone() + "\nrange = 'low'")), "range: maxwell-mxr"),
+            (supply("huawei-r100040gx", &(whole.clone() + "\nrange = 'by_voltage'")), "range: huawei"),
+            (supply("maxwell-mxr", &whole).replace("[1]", "[64]"), "has address 64"),
+            (
+                supply("maxwell-mxr", &whole).replace("modules = [1]", "group = 1\ncount = 2"),
+                "name their addresses",
+            ),
+            (supply("maxwell-mxr", &whole).replace("[1]", "[1, 2, 3, 4, 5, 6, 7, 8, 9]"), "at most 8"),
         ] {
             let error = read(&text).unwrap_err();
             assert!(error.contains(wanted), "{wanted:?} is not in {error:?}");

@@ -12,9 +12,11 @@
 mod bus;
 mod config;
 mod heartbeat;
+mod load;
 mod orders;
 mod rack;
 mod supply;
+mod ways;
 
 use std::sync::Arc;
 
@@ -25,6 +27,7 @@ use voltry_service::{Daemon, HolderWatch, RateLimit, Watchdog, clock};
 use voltry_units::Timestamp;
 
 pub use config::{Settings, Supply, configure, path};
+pub use ways::{RangeChoice, Rating};
 
 use bus::{Attached, Bus};
 use heartbeat::Heartbeat;

@@ -55,8 +55,14 @@ conditions! {
     Asleep = State, "asleep";
     /// Walk-in is enabled.
     WalkIn = State, "walk-in enabled";
+    /// Power flows from the vehicle to the mains.
+    Inverting = State, "discharging the vehicle";
     /// The module limits its power.
     PowerLimited = Derating, "power limited";
+    /// The mains do not allow more.
+    DeratedByInput = Derating, "derated by the mains";
+    /// It would become too hot.
+    DeratedByTemperature = Derating, "derated by temperature";
     /// The module hears nobody: normal right after a silence.
     CommunicationInterrupted = Warning, "communication interrupted";
     /// The phases differ too much.
@@ -65,6 +71,10 @@ conditions! {
     LoadSharing = Warning, "load sharing bad";
     /// Air does not get through.
     AirDuctBlocked = Warning, "air duct blocked";
+    /// The output is lower than it shall be.
+    OutputUnderVoltage = Warning, "output voltage low";
+    /// The output is higher than it shall be.
+    OutputVoltageHigh = Warning, "output voltage high";
     /// The circuit that discharges the output.
     BleederFailed = Alarm, "discharge circuit abnormal";
     /// The output is shorted.
@@ -77,6 +87,16 @@ conditions! {
     Protection = Alarm, "module protection";
     /// A fan.
     FanFault = Alarm, "fan fault";
+    /// Too cold.
+    UnderTemperature = Alarm, "too cold";
+    /// The relay at its output, or those that choose the range.
+    RelayFailed = Alarm, "relay failed";
+    /// Its parts do not hear one another.
+    InnerCommunication = Alarm, "inner communication lost";
+    /// The output gives more than its limit.
+    OutputOverCurrent = Alarm, "output over-current";
+    /// The halves of the output differ.
+    OutputUnbalanced = Alarm, "output halves unbalanced";
     /// Too hot.
     OverTemperature = Alarm, "over-temperature";
     /// The output is above its limit.
@@ -93,7 +113,7 @@ conditions! {
 
 /// A set of [`Condition`]s.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Hash)]
-pub struct Conditions(u32);
+pub struct Conditions(u64);
 
 impl Conditions {
     /// Nothing.
@@ -109,6 +129,18 @@ impl Conditions {
     #[must_use]
     pub const fn has(self, condition: Condition) -> bool {
         self.0 & 1 << condition as u32 != 0
+    }
+
+    /// What holds in either set.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// What the bits of a number mean, by a table of bit and condition; bits not listed mean nothing.
+    #[must_use]
+    pub fn of_bits(bits: u32, meanings: &[(u8, Condition)]) -> Self {
+        meanings.iter().filter(|(bit, _)| bits >> bit & 1 == 1).map(|(_, condition)| *condition).collect()
     }
 
     /// Those that hold, in the order of declaration.
@@ -134,4 +166,4 @@ impl fmt::Debug for Conditions {
     }
 }
 
-const _: () = assert!(Condition::ALL.len() <= 32, "a set holds 32 conditions");
+const _: () = assert!(Condition::ALL.len() <= 64, "a set holds 64 conditions");

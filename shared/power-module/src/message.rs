@@ -1,5 +1,7 @@
 //! What a controller and its modules say to one another, in words all families share.
 
+use std::time::Duration;
+
 use voltry_units::{Amps, Celsius, OutOfRange, Volts, Watts};
 
 use crate::Conditions;
@@ -31,20 +33,32 @@ pub enum Request {
     ReadOutput,
     /// The same, as integers where the family has both forms.
     ReadOutputFixed,
+    /// Its voltage alone, where a frame carries one value.
+    ReadVoltage,
+    /// Its current alone.
+    ReadCurrent,
     /// Voltage and total current of a group, told by its master.
     ReadSystemOutput,
     /// The same, as integers where the family has both forms.
     ReadSystemOutputFixed,
     /// How many modules there are.
     ReadCount,
-    /// Temperature and conditions.
+    /// Conditions, and the temperature where they share a frame.
     ReadStatus,
+    /// The temperature of the air that it takes in.
+    ReadTemperature,
     /// The mains.
     ReadInput,
     /// What the module is rated for.
     ReadCapability,
-    /// The serial number.
+    /// The serial number, or its first part.
     ReadSerial,
+    /// The rest of it, where one frame is too small.
+    ReadSerialRest,
+    /// For how many hours it has worked.
+    ReadHours,
+    /// The output range that is really active.
+    ReadRange,
     /// The voltage outside the output diode, and the current that the module can give now.
     ReadAvailable,
     /// Output on or off.
@@ -59,6 +73,45 @@ pub enum Request {
         /// Amperes of this module.
         current: Amps,
     },
+    /// Its voltage not to exceed, where a frame carries one value.
+    SetVoltage {
+        /// Volts.
+        voltage: Volts,
+    },
+    /// The current to give, where a frame carries one value.
+    SetCurrent {
+        /// Amperes of this module, or of the group where the family's groups share by themselves.
+        current: Amps,
+    },
+    /// Output on with these values, where one frame says both.
+    Deliver {
+        /// Volts.
+        voltage: Volts,
+        /// Amperes of this module.
+        current: Amps,
+    },
+    /// The output range. Most modules take it only while they are off.
+    SetRange {
+        /// The range.
+        range: Range,
+    },
+    /// Which way power flows.
+    SetDirection {
+        /// From the vehicle to the mains; otherwise to the vehicle.
+        inverting: bool,
+    },
+    /// The voltage of the battery below which it is not discharged.
+    SetCutOff {
+        /// Volts.
+        voltage: Volts,
+    },
+    /// How long the module waits for a frame before it switches its output off.
+    SetSilenceLimit {
+        /// Whole seconds.
+        limit: Duration,
+    },
+    /// Says that the controller lives. Nobody answers.
+    KeepAlive,
     /// The same for a group, which shares the total current by itself.
     SetSystemOutput {
         /// Volts.
@@ -91,6 +144,17 @@ pub enum Request {
         /// By their switches; otherwise automatically.
         by_switch: bool,
     },
+}
+
+/// How a module connects its halves: in series for the high range, in parallel for the low one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Range {
+    /// Up to the highest voltage.
+    High,
+    /// Half the voltage, more current.
+    Low,
+    /// The module chooses by itself.
+    Automatic,
 }
 
 /// A request that a family cannot put in a frame.
@@ -129,22 +193,37 @@ pub enum Reply {
     Output(Output),
     /// Of one module; answers [`Request::ReadOutputFixed`].
     OutputFixed(Output),
+    /// Answers [`Request::ReadVoltage`].
+    Voltage(Volts),
+    /// Answers [`Request::ReadCurrent`].
+    Current(Amps),
+    /// Of one module, with what it does: a family whose modules report by themselves, or whose
+    /// answer to [`Request::ReadOutput`] says it too.
+    Report(Report),
     /// Of a group.
     SystemOutput(Output),
     /// How many modules there are.
     Count(u8),
-    /// Temperature and conditions.
+    /// Conditions, and the temperature where they share a frame.
     Status(Status),
+    /// Of the air that it takes in.
+    Temperature(Celsius),
     /// The mains.
     Input(Input),
     /// What it is rated for.
     Capability(Capability),
     /// Its serial number; hexadecimal, from `0x` on, where it is none of the family's form.
     Serial(String),
+    /// The rest of it.
+    SerialRest(String),
+    /// For how many hours it has worked.
+    Hours(u32),
+    /// The range that is active.
+    Range(Range),
     /// What it could give now.
     Available {
-        /// Volts outside the output diode.
-        external: Volts,
+        /// Volts outside the output diode, where the family measures them.
+        external: Option<Volts>,
         /// Amperes.
         current: Amps,
     },
@@ -168,6 +247,20 @@ pub enum Order {
     SetOutput,
     /// [`Request::SetSystemOutput`].
     SetSystemOutput,
+    /// [`Request::SetVoltage`].
+    SetVoltage,
+    /// [`Request::SetCurrent`].
+    SetCurrent,
+    /// [`Request::Deliver`], or [`Request::Switch`]: the family has one confirmation for both.
+    Deliver,
+    /// [`Request::SetRange`].
+    SetRange,
+    /// [`Request::SetDirection`].
+    SetDirection,
+    /// [`Request::SetCutOff`].
+    SetCutOff,
+    /// [`Request::SetSilenceLimit`].
+    SetSilenceLimit,
     /// [`Request::WalkIn`].
     WalkIn,
     /// [`Request::Sleep`].
@@ -204,14 +297,23 @@ pub struct Output {
     pub current: Amps,
 }
 
-/// A module's temperature and conditions.
+/// What a module delivers, and what else it says with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Report {
+    /// What it delivers.
+    pub output: Output,
+    /// What holds, as far as this frame says.
+    pub conditions: Conditions,
+}
+
+/// A module's conditions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Status {
-    /// The group it belongs to.
-    pub group: u8,
-    /// Degrees Celsius at the inlet.
-    pub inlet: Celsius,
-    /// What holds.
+    /// The group it belongs to, where the frame says it.
+    pub group: Option<u8>,
+    /// Degrees Celsius at the inlet, where the frame says it.
+    pub inlet: Option<Celsius>,
+    /// What holds, as far as this frame says.
     pub conditions: Conditions,
 }
 
@@ -244,9 +346,9 @@ pub enum Malformed {
     /// Fewer or more than the family's eight bytes.
     #[error("{0} bytes instead of 8")]
     Length(usize),
-    /// A command that the vendor document does not name.
+    /// A command that we do not know.
     #[error("unknown command {0:#04X}")]
-    Command(u8),
+    Command(u16),
     /// A number that is no physical value.
     #[error("{0}")]
     Value(#[from] OutOfRange),

@@ -9,7 +9,8 @@
 //! and then all come in order, or it never comes. In that case everything is forgotten and a
 //! barrier is asked: nothing counts until its answer shows that all older ones are through. A
 //! barrier not answered in a second is followed by one of another kind, so that answers seconds
-//! late are not taken for the answer to the last one.
+//! late are not taken for the answer to the last one. A family that answers no questions has no
+//! barriers; its orders are forgotten after their second.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -23,10 +24,6 @@ const MOST: usize = 16;
 const PATIENCE: Duration = Duration::from_millis(250);
 /// After this, an answer is not expected any more.
 const LOST: Duration = Duration::from_secs(1);
-/// In turn; none is asked often otherwise.
-const BARRIERS: [Request; 4] =
-    [Request::ReadCapability, Request::ReadSerial, Request::ReadInput, Request::ReadOutputFixed];
-
 /// A question, or an order, and when it was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Asked {
@@ -35,15 +32,22 @@ pub(super) struct Asked {
 }
 
 /// The open questions of one module, oldest first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Answers {
     open: VecDeque<Asked>,
+    /// Taken in turn; at least two of them are not asked often otherwise.
+    kinds: &'static [Request],
     /// The kind of the barrier that is waited for.
     barrier: Option<Request>,
     barriers: usize,
 }
 
 impl Answers {
+    /// Nothing asked yet.
+    pub(super) fn new(kinds: &'static [Request]) -> Self {
+        Self { open: VecDeque::new(), kinds, barrier: None, barriers: 0 }
+    }
+
     /// A question was sent.
     pub(super) fn ask(&mut self, request: Request, now: Timestamp) {
         if self.open.len() == MOST {
@@ -67,8 +71,8 @@ impl Answers {
     pub(super) fn age(&mut self, now: Timestamp) {
         if self.open.front().is_some_and(|oldest| now.since(oldest.at) > LOST) {
             self.open.clear();
-            self.barrier = Some(BARRIERS[self.barriers % BARRIERS.len()]);
-            self.barriers += 1;
+            self.barrier = self.kinds.get(self.barriers).copied();
+            self.barriers = (self.barriers + 1) % self.kinds.len().max(1);
         }
     }
 
@@ -90,7 +94,13 @@ impl Answers {
 
 fn answers(request: &Request, reply: &Reply) -> bool {
     let read = match request {
-        Request::ReadOutput => matches!(reply, Reply::Output(_)),
+        Request::ReadOutput => matches!(reply, Reply::Output(_) | Reply::Report(_)),
+        Request::ReadVoltage => matches!(reply, Reply::Voltage(_)),
+        Request::ReadCurrent => matches!(reply, Reply::Current(_)),
+        Request::ReadTemperature => matches!(reply, Reply::Temperature(_)),
+        Request::ReadSerialRest => matches!(reply, Reply::SerialRest(_)),
+        Request::ReadHours => matches!(reply, Reply::Hours(_)),
+        Request::ReadRange => matches!(reply, Reply::Range(_)),
         Request::ReadOutputFixed => matches!(reply, Reply::OutputFixed(_)),
         Request::ReadSystemOutput | Request::ReadSystemOutputFixed => matches!(reply, Reply::SystemOutput(_)),
         Request::ReadCount => matches!(reply, Reply::Count(_)),
@@ -99,7 +109,17 @@ fn answers(request: &Request, reply: &Reply) -> bool {
         Request::ReadCapability => matches!(reply, Reply::Capability(_)),
         Request::ReadSerial => matches!(reply, Reply::Serial(_)),
         Request::ReadAvailable => matches!(reply, Reply::Available { .. }),
-        Request::Switch { .. } => return confirms(Order::Switch, reply),
+        Request::Switch { .. } => {
+            return confirms(Order::Switch, reply) || confirms(Order::Deliver, reply);
+        }
+        Request::SetVoltage { .. } => return confirms(Order::SetVoltage, reply),
+        Request::SetCurrent { .. } => return confirms(Order::SetCurrent, reply),
+        Request::Deliver { .. } => return confirms(Order::Deliver, reply),
+        Request::SetRange { .. } => return confirms(Order::SetRange, reply),
+        Request::SetDirection { .. } => return confirms(Order::SetDirection, reply),
+        Request::SetCutOff { .. } => return confirms(Order::SetCutOff, reply),
+        Request::SetSilenceLimit { .. } => return confirms(Order::SetSilenceLimit, reply),
+        Request::KeepAlive => return false,
         Request::SetOutput { .. } => return confirms(Order::SetOutput, reply),
         Request::SetSystemOutput { .. } => return confirms(Order::SetSystemOutput, reply),
         Request::WalkIn { .. } => return confirms(Order::WalkIn, reply),
@@ -123,6 +143,8 @@ mod tests {
     use voltry_power_module::Output;
     use voltry_units::{Amps, Volts};
 
+    const KINDS: &[Request] = &[Request::ReadCapability, Request::ReadSerial];
+
     fn ms(ms: u64) -> Timestamp {
         Timestamp::from_micros(ms * 1000)
     }
@@ -133,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_late_answer_is_dated_by_the_question_it_belongs_to() {
-        let mut answers = Answers::default();
+        let mut answers = Answers::new(KINDS);
         answers.ask(Request::ReadOutput, ms(0));
         answers.ask(Request::ReadOutput, ms(100));
         assert_eq!(answers.answered(&output()).unwrap().at, ms(0));
@@ -143,7 +165,7 @@ mod tests {
 
     #[test]
     fn an_answer_to_a_later_question_tells_that_earlier_ones_are_lost() {
-        let mut answers = Answers::default();
+        let mut answers = Answers::new(KINDS);
         answers.ask(Request::ReadOutput, ms(0));
         answers.ask(Request::ReadSerial, ms(50));
         assert_eq!(answers.answered(&Reply::Serial(String::new())).unwrap().at, ms(50));
@@ -153,7 +175,7 @@ mod tests {
 
     #[test]
     fn after_a_second_of_silence_nothing_counts_until_the_barrier_is_through() {
-        let mut answers = Answers::default();
+        let mut answers = Answers::new(KINDS);
         answers.ask(Request::ReadOutput, ms(0));
         assert!(answers.may_ask(ms(250)));
         assert!(!answers.may_ask(ms(251)));
@@ -171,8 +193,18 @@ mod tests {
     }
 
     #[test]
+    fn orders_of_a_family_without_questions_are_forgotten_and_need_no_barrier() {
+        let mut answers = Answers::new(&[]);
+        answers.ask(Request::Switch { on: false }, ms(0));
+        answers.age(ms(1001));
+        assert_eq!(answers.answered(&Reply::Done(Order::Deliver)), None, "too late");
+        answers.ask(Request::Switch { on: false }, ms(1002));
+        assert_eq!(answers.answered(&Reply::Done(Order::Deliver)).unwrap().at, ms(1002));
+    }
+
+    #[test]
     fn open_questions_are_bounded() {
-        let mut answers = Answers::default();
+        let mut answers = Answers::new(KINDS);
         (0..1000).for_each(|n| answers.ask(Request::Switch { on: false }, ms(n)));
         assert_eq!(answers.open.len(), MOST);
     }

@@ -19,6 +19,7 @@ pub(crate) const DUPLICATE: &str = "PowerModuleDuplicateAddress";
 pub(super) const fn of(condition: Condition) -> Option<&'static str> {
     Some(match condition {
         Condition::OverTemperature => "MREC3HighTemperature",
+        Condition::OutputOverCurrent => "MREC4OverCurrentFailure",
         Condition::OutputOverVoltage | Condition::InputOverVoltage => "MREC5OverVoltage",
         Condition::InputUnderVoltage => "MREC6UnderVoltage",
         Condition::PhaseLoss => "MREC15PowerLoss",
@@ -28,12 +29,21 @@ pub(super) const fn of(condition: Condition) -> Option<&'static str> {
         Condition::Fault => "PowerModuleFault",
         Condition::Protection => "PowerModuleProtection",
         Condition::FanFault => "PowerModuleFan",
+        Condition::UnderTemperature => "PowerModuleCold",
+        Condition::RelayFailed => "PowerModuleRelay",
+        Condition::InnerCommunication => "PowerModuleInnerCommunication",
+        Condition::OutputUnbalanced => "PowerModuleOutputUnbalanced",
         Condition::DuplicateId => DUPLICATE,
         Condition::DcOff
         | Condition::PfcOff
         | Condition::Asleep
         | Condition::WalkIn
+        | Condition::Inverting
         | Condition::PowerLimited
+        | Condition::DeratedByInput
+        | Condition::DeratedByTemperature
+        | Condition::OutputUnderVoltage
+        | Condition::OutputVoltageHigh
         | Condition::CommunicationInterrupted
         | Condition::PhaseUnbalance
         | Condition::LoadSharing

@@ -16,6 +16,7 @@
 //! until the others have confirmed their fall; the share of a silent module stays its own until
 //! it confirmed OFF or its own silence limit is certainly over.
 
+mod aims;
 mod answers;
 pub(crate) mod codes;
 mod module;
@@ -25,12 +26,13 @@ mod view;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use voltry_power_module::{Condition, Destination, Kind, Message, Output, Reply, Request, Source};
+use voltry_power_module::{Condition, Destination, Kind, Message, Reply, Request, Source};
 use voltry_service::{FaultLog, RateLimit};
-use voltry_units::{Amps, Timestamp, Volts, Watts};
+use voltry_units::{Amps, Timestamp, Volts};
 
 use self::module::{Aim, Breach, Module, Phase, Switch, Urgency};
 use crate::Supply;
+use crate::ways::Ways;
 
 const BROADCASTS: u8 = 3;
 const SEARCH_EVERY: Duration = Duration::from_secs(1);
@@ -85,11 +87,14 @@ enum Goal {
 pub(crate) struct Rack {
     name: String,
     supply: Supply,
+    ways: Ways,
     modules: BTreeMap<u8, Module>,
     blink: BTreeMap<u8, bool>,
     goal: Goal,
     link: Option<Timestamp>,
     broadcasts: u8,
+    /// When the modules were last told that their controller lives.
+    kept_alive: Option<Timestamp>,
     searched: Option<Timestamp>,
     faults: FaultLog,
     alarmed_since: BTreeMap<u8, Timestamp>,
@@ -103,15 +108,18 @@ const LINES_A_MINUTE: u32 = 30;
 impl Rack {
     /// A rack whose modules may be delivering anything; its bus is not open yet.
     pub(crate) fn new(name: &str, supply: Supply, now: Timestamp) -> Self {
-        let modules = supply.modules.iter().map(|address| (*address, Module::unknown(now))).collect();
+        let ways = supply.ways();
+        let modules = supply.modules.iter().map(|address| (*address, Module::unknown(ways, now))).collect();
         Self {
             name: name.to_owned(),
             supply,
+            ways,
             modules,
             blink: BTreeMap::new(),
             goal: Goal::Off { since: now, told: true },
             link: None,
             broadcasts: 0,
+            kept_alive: None,
             searched: None,
             faults: FaultLog::new(),
             alarmed_since: BTreeMap::new(),
@@ -123,7 +131,7 @@ impl Rack {
     pub(crate) fn concerns(&self, message: &Message) -> bool {
         let Source::Module(address) = message.source else { return false };
         self.modules.contains_key(&address)
-            || matches!((&message.reply, self.supply.group), (Reply::Status(status), Some(group)) if status.group == group)
+            || matches!((&message.reply, self.supply.group), (Reply::Status(status), Some(group)) if status.group == Some(group))
     }
 
     /// Takes one input.
@@ -193,7 +201,8 @@ impl Rack {
         if !self.concerns(message) {
             return;
         }
-        let module = self.modules.entry(address).or_insert_with(|| Module::unknown(now));
+        let ways = self.ways;
+        let module = self.modules.entry(address).or_insert_with(|| Module::unknown(ways, now));
         let before = module.phase;
         module.hear(&message.reply, now);
         if before != module.phase
@@ -234,7 +243,7 @@ impl Rack {
 
     /// Looks at what the modules do and report.
     fn review(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
-        let (silent_after, lost_after) = (self.supply.silent_after, self.supply.lost_after);
+        let (silent_after, lost_after) = (self.supply.silent_after, self.supply.lost_after());
         let mut found = Vec::new();
         for (address, module) in &mut self.modules {
             module.age(silent_after, lost_after, now);
@@ -327,50 +336,6 @@ impl Rack {
         }
     }
 
-    fn aims(&self, now: Timestamp) -> BTreeMap<u8, Aim> {
-        let idle = match self.goal {
-            Goal::Off { since, .. } => {
-                !self.supply.sleep_after.is_zero() && now.since(since) > self.supply.sleep_after
-            }
-            Goal::Armed | Goal::On { .. } => false,
-        };
-        let of = |address: &u8| Aim {
-            asleep: idle,
-            walk_in: self.supply.walk_in,
-            blink: self.blink.get(address).copied(),
-            ..Aim::OFF
-        };
-        let mut aims: BTreeMap<u8, Aim> =
-            self.modules.keys().map(|address| (*address, of(address))).collect();
-        let Goal::On { voltage, current, .. } = self.goal else { return aims };
-        if voltage <= Volts::ZERO {
-            return aims;
-        }
-        let total = self.bounded(voltage, current);
-        let takers: Vec<_> = self.modules.iter().filter(|(_, module)| takes_part(module)).collect();
-        let others = self.modules.values().filter(|module| !takes_part(module));
-        let reserved: Amps = others.map(|module| module.reserve(now)).sum();
-        let limits: Vec<Amps> = takers.iter().map(|(_, module)| module.limit(voltage, now)).collect();
-        let all: Amps = self.modules.values().map(|module| module.reserve(now)).sum();
-        for ((address, module), share) in takers.iter().zip(share::shares(total - reserved, &limits)) {
-            let own = module.reserve(now);
-            let room = (total - (all - own)).max(Amps::ZERO);
-            let current = if share > own { share.min(room.max(own)) } else { share };
-            if let Some(aim) = aims.get_mut(address) {
-                aim.output = Some(Output { voltage, current });
-                aim.held_back = current < share;
-                aim.may_start = module.ceiling() <= room;
-            }
-        }
-        aims
-    }
-
-    /// A total current within the configured limits.
-    fn bounded(&self, voltage: Volts, current: Amps) -> Amps {
-        let by_power = self.supply.power_max.and_then(|power: Watts| power.at(voltage));
-        [self.supply.current_max, by_power].into_iter().flatten().fold(current, Amps::min)
-    }
-
     /// Says what the modules have confirmed.
     fn confirm(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
         let all_off = self.all_off();
@@ -398,17 +363,6 @@ impl Rack {
         self.modules.values().all(|module| module.phase == Phase::Absent || module.switch == Switch::Off)
     }
 
-    /// Whether every module that takes part is on and has confirmed its whole share.
-    fn all_follow(&self, now: Timestamp) -> bool {
-        let aims = self.aims(now);
-        let mut takers = self.modules.iter().filter(|(_, module)| takes_part(module)).peekable();
-        takers.peek().is_some()
-            && takers.all(|(address, module)| {
-                matches!(module.switch, Switch::On { .. })
-                    && aims.get(address).is_some_and(|aim| !aim.held_back && aim.output == module.confirmed)
-            })
-    }
-
     /// How many modules answer.
     pub(crate) fn answering(&self) -> u32 {
         self.modules.values().map(|module| u32::from(module.answers())).sum()
@@ -427,6 +381,12 @@ impl Rack {
         if self.broadcasts > 0 {
             self.broadcasts -= 1;
             return Ok((Destination::All, Request::Switch { on: false }));
+        }
+        if let Some(due) = self.keep_alive_due()
+            && due <= now
+        {
+            self.kept_alive = Some(now);
+            return Ok((Destination::All, Request::KeepAlive));
         }
         let aims = self.aims(now);
         let mut best: Option<((bool, Urgency, Timestamp), u8, Request)> = None;
@@ -449,14 +409,20 @@ impl Rack {
             self.searched = Some(now);
             return Ok((Destination::All, Request::ReadStatus));
         }
-        let Some(((waiting, _, due), address, request)) = best else { return Err(now + SEARCH_EVERY) };
+        let idle = self.keep_alive_due().unwrap_or(now + SEARCH_EVERY);
+        let Some(((waiting, _, due), address, request)) = best else { return Err(idle) };
         if waiting {
-            return Err(due);
+            return Err(due.min(idle));
         }
         if let Some(module) = self.modules.get_mut(&address) {
             module.sent(request, now);
         }
         Ok((Destination::Module(address), request))
+    }
+
+    fn keep_alive_due(&self) -> Option<Timestamp> {
+        let every = self.ways.family.reports?.keep_alive;
+        Some(self.kept_alive.map_or(Timestamp::BOOT, |kept| kept + every))
     }
 
     /// When to look for modules of the group that have not been heard yet.

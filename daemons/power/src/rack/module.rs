@@ -11,24 +11,32 @@
 //! nobody else until it has confirmed OFF or is [`Phase::Absent`].
 
 mod asking;
+mod hearing;
+mod range;
 
 use std::collections::HashMap;
 use std::mem::Discriminant;
 use std::time::Duration;
 
-use voltry_power_module::{Capability, Condition, Conditions, Kind, Order, Output, Reply, Request, Status};
-use voltry_units::{Amps, Measured, Timestamp, Volts};
+use voltry_power_module::{Capability, Conditions, Kind, Output, Range, Request};
+use voltry_units::{Amps, Celsius, Measured, Timestamp, Volts};
 
 pub(super) use self::asking::Urgency;
-use super::answers::{Answers, Asked};
+use super::answers::Answers;
+use crate::ways::{Ways, narrower};
 
-/// Measurements older than this count for nothing.
+/// Measurements older than this count for nothing, of modules that are asked.
 pub(super) const FRESH: Duration = Duration::from_millis(300);
-const REFRESH_EVERY: Duration = Duration::from_millis(500);
+/// A report may come late by so much.
+const REPORT_LATE: Duration = Duration::from_millis(100);
 /// A module's own figures settle for this long after it switched on.
 const SETTLES_IN: Duration = Duration::from_secs(2);
 /// A current that may be the meter's error.
 const NOISE: Amps = Amps::new(1);
+/// A module that said it was derated may be so for so long after.
+const DERATED_FOR: Duration = Duration::from_secs(10);
+/// A question that not every module answers has so much time.
+const PERHAPS_WITHIN: Duration = Duration::from_secs(1);
 /// How long a module may be off what it was told, before it disobeys.
 const BREACH: Duration = Duration::from_secs(1);
 
@@ -78,25 +86,72 @@ impl Aim {
         Self { output: None, held_back: false, may_start: false, asleep: false, walk_in: false, blink: None };
 }
 
+/// A voltage and a current that need not have come together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct SetPoint {
+    voltage: Option<Volts>,
+    current: Option<Amps>,
+}
+
+impl SetPoint {
+    fn whole(self) -> Option<Output> {
+        Some(Output { voltage: self.voltage?, current: self.current? })
+    }
+
+    fn take(&mut self, request: Request) {
+        let Some(part) = Self::of(request) else { return };
+        self.voltage = part.voltage.or(self.voltage);
+        self.current = part.current.or(self.current);
+    }
+
+    /// What an order sets; nothing if it is another.
+    fn of(request: Request) -> Option<Self> {
+        let part = |voltage, current| Some(Self { voltage, current });
+        if let Request::SetOutput { voltage, current } | Request::Deliver { voltage, current } = request {
+            part(Some(voltage), Some(current))
+        } else if let Request::SetVoltage { voltage } = request {
+            part(Some(voltage), None)
+        } else if let Request::SetCurrent { current } = request {
+            part(None, Some(current))
+        } else {
+            None
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Module {
     pub(super) phase: Phase,
     pub(super) switch: Switch,
     pub(super) heard: Option<Timestamp>,
-    pub(super) output: Option<Measured<Output>>,
-    pub(super) status: Option<Measured<Status>>,
-    pub(super) available: Option<Measured<Amps>>,
-    pub(super) capability: Option<Capability>,
+    pub(super) voltage: Option<Measured<Volts>>,
+    pub(super) current: Option<Measured<Amps>>,
+    /// Conditions that come with its output.
+    reported: Conditions,
+    status: Option<Conditions>,
+    pub(super) group: Option<u8>,
+    pub(super) temperature: Option<Celsius>,
+    available: Option<Amps>,
+    /// What it gave when it last said that it cannot give all, where it does not say how much it can.
+    derated: Option<Measured<Amps>>,
+    told: Option<Capability>,
     pub(super) serial: Option<String>,
+    serial_rest: Option<String>,
+    pub(super) hours: Option<u32>,
     /// Why it is not used until somebody clears the faults.
     pub(super) barred: Option<String>,
     /// How often in a row it refused its set-point.
     pub(super) refusals: u32,
-    pub(super) confirmed: Option<Output>,
+    ways: Ways,
     ready_once: bool,
     blinking: bool,
     walk_in_set: bool,
-    sent: Option<Output>,
+    silence_set: bool,
+    range: Option<Range>,
+    range_changed: Timestamp,
+    off_since: Timestamp,
+    sent: SetPoint,
+    confirmed: SetPoint,
     /// The most that its set-points may make it deliver.
     ceiling: Amps,
     answers: Answers,
@@ -106,25 +161,37 @@ pub(super) struct Module {
 
 impl Module {
     /// A module that may be delivering anything.
-    pub(super) fn unknown(now: Timestamp) -> Self {
+    pub(super) fn unknown(ways: Ways, now: Timestamp) -> Self {
         Self {
             phase: Phase::Silent { since: now },
             switch: Switch::TurningOff { sent: None },
             heard: None,
-            output: None,
+            voltage: None,
+            current: None,
+            reported: Conditions::NONE,
             status: None,
+            group: None,
+            temperature: None,
             available: None,
-            capability: None,
+            derated: None,
+            told: None,
             serial: None,
+            serial_rest: None,
+            hours: None,
             barred: None,
             refusals: 0,
-            confirmed: None,
+            ways,
             ready_once: false,
             blinking: false,
             walk_in_set: false,
-            sent: None,
+            silence_set: false,
+            range: None,
+            range_changed: now,
+            off_since: now,
+            sent: SetPoint::default(),
+            confirmed: SetPoint::default(),
             ceiling: Amps::MAX,
-            answers: Answers::default(),
+            answers: Answers::new(ways.family.questions.barriers),
             last: HashMap::new(),
             breach_since: None,
         }
@@ -132,7 +199,7 @@ impl Module {
 
     /// The link was lost or is new: nothing said before counts.
     pub(super) fn forget(&mut self, now: Timestamp) {
-        self.answers = Answers::default();
+        self.answers = Answers::new(self.ways.family.questions.barriers);
         self.switch = Switch::TurningOff { sent: None };
         match self.phase {
             Phase::Absent | Phase::Qualifying | Phase::Ready => self.phase = Phase::Silent { since: now },
@@ -141,7 +208,41 @@ impl Module {
     }
 
     pub(super) fn conditions(&self) -> Conditions {
-        self.status.map_or(Conditions::NONE, |status| status.value.conditions)
+        self.reported.union(self.status.unwrap_or(Conditions::NONE))
+    }
+
+    /// What it can at best: what it told, or its nameplate says, or the lower of both.
+    pub(super) fn capability(&self) -> Option<Capability> {
+        let rated = match (self.told, self.ways.rating) {
+            (Some(told), Some(rating)) => narrower(told, rating),
+            (told, rating) => told.or(rating)?,
+        };
+        Some(Capability { voltage_max: self.ways.voltage_max(rated.voltage_max), ..rated })
+    }
+
+    /// Both values of the set-point that it confirmed.
+    pub(super) fn confirmed(&self) -> Option<Output> {
+        self.confirmed.whole()
+    }
+
+    /// What it was told to give at most; of no use where it is off.
+    pub(super) fn share(&self) -> Amps {
+        match self.switch {
+            Switch::On { .. } => self.sent.current.unwrap_or(Amps::ZERO),
+            Switch::Off | Switch::TurningOn { .. } | Switch::TurningOff { .. } => Amps::ZERO,
+        }
+    }
+
+    /// Voltage and current, with the older time of both.
+    pub(super) fn output(&self) -> Option<Measured<Output>> {
+        let (voltage, current) = (self.voltage?, self.current?);
+        let output = Output { voltage: voltage.value, current: current.value };
+        Some(Measured::new(output, voltage.at.min(current.at)))
+    }
+
+    /// For how long a measurement counts.
+    fn fresh_for(&self) -> Duration {
+        self.ways.family.reports.map_or(FRESH, |reports| reports.every * 2 + REPORT_LATE)
     }
 
     pub(super) fn answers(&self) -> bool {
@@ -149,7 +250,7 @@ impl Module {
     }
 
     pub(super) fn fresh_output(&self, now: Timestamp) -> Option<Measured<Output>> {
-        self.output.filter(|output| output.fresh(now, FRESH).is_some())
+        self.output().filter(|output| output.fresh(now, self.fresh_for()).is_some())
     }
 
     /// The most that it may be delivering.
@@ -183,7 +284,7 @@ impl Module {
     /// say how far it is derated; then what it is rated for counts. Its power limits at the
     /// voltage that it has: a battery holds that below its set-point for most of a charge.
     pub(super) fn limit(&self, voltage: Volts, now: Timestamp) -> Amps {
-        let Some(capability) = self.capability else { return Amps::ZERO };
+        let Some(capability) = self.capability() else { return Amps::ZERO };
         let held = match self.switch {
             Switch::On { .. } => self.fresh_output(now).map(|output| output.value.voltage),
             Switch::Off | Switch::TurningOn { .. } | Switch::TurningOff { .. } => None,
@@ -191,117 +292,17 @@ impl Module {
         let at = held.map_or(voltage, |held| held.min(voltage));
         let by_power = capability.power_max.at(at).unwrap_or(capability.current_max);
         let rated = capability.current_max.min(by_power);
-        match (self.switch, self.available) {
-            (Switch::On { since }, Some(available)) if now.since(since) > SETTLES_IN => {
-                rated.min(available.value)
-            }
-            (Switch::On { .. } | Switch::Off | Switch::TurningOn { .. } | Switch::TurningOff { .. }, _) => {
-                rated
-            }
-        }
-    }
-
-    /// Takes what the module said. Only answers count as life: what comes a second late, or
-    /// unasked, tells nothing of now.
-    pub(super) fn hear(&mut self, reply: &Reply, now: Timestamp) {
-        let Some(asked) = self.answers.answered(reply) else { return };
-        self.heard = Some(now);
-        match self.phase {
-            Phase::Absent | Phase::Silent { .. } => self.found(now),
-            Phase::Qualifying | Phase::Ready => {}
-        }
-        match reply {
-            Reply::Output(output) | Reply::OutputFixed(output) => {
-                self.output = Some(Measured::new(*output, asked.at));
-            }
-            Reply::Status(status) => self.take_status(*status, asked),
-            Reply::Available { current, .. } => self.available = Some(Measured::new(*current, asked.at)),
-            Reply::Capability(capability) => self.capability = Some(*capability),
-            Reply::Serial(serial) => self.serial = Some(serial.clone()),
-            Reply::Done(order) => self.take_confirmation(*order, asked, now),
-            Reply::Refused { order, .. } => self.take_refusal(*order, asked),
-            Reply::SystemOutput(_) | Reply::Count(_) | Reply::Input(_) => {}
-        }
-    }
-
-    /// It answers again. It may be another one in the same place: everything is asked anew.
-    fn found(&mut self, now: Timestamp) {
-        self.phase = Phase::Qualifying;
-        self.switch = Switch::TurningOff { sent: None };
-        self.output = None;
-        self.status = None;
-        self.available = None;
-        self.capability = None;
-        self.serial = None;
-        self.walk_in_set = false;
-        self.ready_once = false;
-        self.blinking = false;
-        self.refusals = 0;
-        self.breach_since = None;
-        self.heard = Some(now);
-    }
-
-    fn take_status(&mut self, status: Status, asked: Asked) {
-        self.status = Some(Measured::new(status, asked.at));
-        if !status.conditions.has(Condition::DcOff) {
-            return;
-        }
         match self.switch {
-            Switch::TurningOff { sent: Some(sent) } if asked.at >= sent => self.switch = Switch::Off,
-            // It switched itself off, or started anew: it has forgotten its set-point.
-            Switch::On { since } if asked.at > since + REFRESH_EVERY => {
-                self.phase = Phase::Qualifying;
-                self.switch = Switch::Off;
-                self.sent = None;
-                self.confirmed = None;
-                self.walk_in_set = false;
+            Switch::On { since } if now.since(since) > SETTLES_IN => {
+                let derated = self.derated.map(|derated| derated.value);
+                [self.available, derated].into_iter().flatten().fold(rated, Amps::min)
             }
-            Switch::On { .. } | Switch::Off | Switch::TurningOn { .. } | Switch::TurningOff { .. } => {}
-        }
-    }
-
-    fn take_confirmation(&mut self, order: Order, asked: Asked, now: Timestamp) {
-        match (order, asked.request) {
-            (Order::Switch, Request::Switch { on: false }) => {
-                if matches!(self.switch, Switch::TurningOff { sent: Some(sent) } if asked.at >= sent) {
-                    self.switch = Switch::Off;
-                }
-            }
-            (Order::Switch, Request::Switch { on: true }) => {
-                if matches!(self.switch, Switch::TurningOn { .. }) {
-                    self.switch = Switch::On { since: now };
-                }
-            }
-            (Order::SetOutput, Request::SetOutput { voltage, current }) => {
-                self.refusals = 0;
-                self.confirmed = Some(Output { voltage, current });
-                // Orders still under way may raise it again.
-                let open = self.answers.open().filter_map(|asked| {
-                    if let Request::SetOutput { current, .. } = asked.request { Some(current) } else { None }
-                });
-                self.ceiling = open.fold(current, Amps::max);
-            }
-            (Order::WalkIn, _) => self.walk_in_set = true,
-            (Order::Identify, Request::Identify { on }) => self.blinking = on,
-            _ => {}
-        }
-    }
-
-    fn take_refusal(&mut self, order: Option<Order>, asked: Asked) {
-        match (order, asked.request) {
-            (Some(Order::SetOutput), _) => {
-                self.refusals += 1;
-                self.sent = None;
-            }
-            // Not every module has these.
-            (Some(Order::WalkIn), _) => self.walk_in_set = true,
-            (None, Request::ReadSerial) => self.serial = Some(String::new()),
-            _ => {}
+            Switch::On { .. } | Switch::Off | Switch::TurningOn { .. } | Switch::TurningOff { .. } => rated,
         }
     }
 
     /// Time passed.
-    pub(super) fn age(&mut self, silent_after: Duration, lost_after: Duration, now: Timestamp) {
+    pub(super) fn age(&mut self, silent_after: Duration, lost_after: Option<Duration>, now: Timestamp) {
         match self.phase {
             Phase::Qualifying | Phase::Ready => {
                 let heard = self.heard.unwrap_or(Timestamp::BOOT);
@@ -310,11 +311,16 @@ impl Module {
                     self.aim_off();
                 }
             }
-            Phase::Silent { since } if now.since(since) >= lost_after => self.phase = Phase::Absent,
+            Phase::Silent { since } if lost_after.is_some_and(|after| now.since(since) >= after) => {
+                self.phase = Phase::Absent;
+            }
             Phase::Silent { .. } | Phase::Absent => {}
         }
+        if self.derated.is_some_and(|derated| now.since(derated.at) > DERATED_FOR) {
+            self.derated = None;
+        }
         let ready = self.phase == Phase::Ready;
-        if self.phase == Phase::Qualifying && self.qualified() {
+        if self.phase == Phase::Qualifying && self.qualified(now) {
             self.phase = Phase::Ready;
             self.ready_once = true;
         } else if ready && self.barred() {
@@ -322,13 +328,54 @@ impl Module {
         }
     }
 
-    fn qualified(&self) -> bool {
+    fn qualified(&self, now: Timestamp) -> bool {
+        let questions = self.ways.family.questions;
         self.switch == Switch::Off
-            && self.status.is_some()
-            && self.capability.is_some()
-            && self.serial.is_some()
-            && self.walk_in_set
+            && (self.status.is_some() || questions.status.is_empty())
+            && self.output().is_some()
+            && self.capability().is_some()
+            && self.unknown_identity().next().is_none()
+            && !self.wants_walk_in()
+            && !self.wants_silence_limit()
+            && self.range_fits(self.range_at_rest(), now)
+            && questions.perhaps.iter().all(|question| self.given_up(*question, now))
             && !self.barred()
+    }
+
+    fn wants_walk_in(&self) -> bool {
+        !self.walk_in_set && self.ways.can(Request::WalkIn { on: false })
+    }
+
+    fn wants_silence_limit(&self) -> bool {
+        let Some(limit) = self.ways.silence else { return false };
+        !self.silence_set && self.ways.can(Request::SetSilenceLimit { limit })
+    }
+
+    /// What it has not said of itself yet.
+    fn unknown_identity(&self) -> impl Iterator<Item = Request> {
+        let missing = [
+            (Request::ReadCapability, self.told.is_none()),
+            (Request::ReadSerial, self.serial.is_none()),
+            (Request::ReadSerialRest, self.serial_rest.is_none()),
+        ];
+        let identity = self.ways.family.questions.identity;
+        missing
+            .into_iter()
+            .filter(|(question, missing)| *missing && identity.contains(question))
+            .map(|(q, _)| q)
+    }
+
+    /// Whether a question that not every module answers was answered, or had its time.
+    fn given_up(&self, question: Request, now: Timestamp) -> bool {
+        let known = question == Request::ReadHours && self.hours.is_some();
+        let asked = self.last.get(&std::mem::discriminant(&question));
+        known || asked.is_some_and(|asked| now.since(*asked) > PERHAPS_WITHIN)
+    }
+
+    /// Its whole serial number.
+    pub(super) fn whole_serial(&self) -> Option<String> {
+        let serial = self.serial.as_ref()?;
+        Some(format!("{serial}{}", self.serial_rest.as_deref().unwrap_or_default()))
     }
 
     fn barred(&self) -> bool {
@@ -350,7 +397,7 @@ impl Module {
                 (output.current > NOISE).then_some(Breach::WontStop { current: output.current })
             }
             Switch::On { .. } | Switch::TurningOn { .. } => {
-                let told = self.confirmed.or(self.sent)?;
+                let told = self.confirmed.whole().or(self.sent.whole())?;
                 let current_over = output.current > self.tolerated();
                 let margin = Volts::new(5).max(told.voltage.scaled(2, 100));
                 // Without current the voltage may be the battery's, or decay slowly.
@@ -371,6 +418,12 @@ impl Module {
     pub(super) fn aim(&mut self, aim: Aim) {
         match (aim.output, self.switch) {
             (None, _) => self.aim_off(),
+            // Its range changes only while it is off.
+            (Some(output), Switch::On { .. } | Switch::TurningOn { sent: Some(_) })
+                if self.must_leave_range(output.voltage) =>
+            {
+                self.aim_off();
+            }
             (Some(_), Switch::Off) => self.switch = Switch::TurningOn { sent: None },
             (Some(_), Switch::TurningOff { .. } | Switch::TurningOn { .. } | Switch::On { .. }) => {}
         }

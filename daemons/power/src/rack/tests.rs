@@ -4,6 +4,7 @@
 #![allow(clippy::wildcard_enum_match_arm)]
 
 mod bench;
+mod families;
 mod misbehaviour;
 
 use proptest::prelude::*;
@@ -11,6 +12,8 @@ use voltry_power_module::Conditions;
 
 use self::bench::{Bench, supply};
 use super::*;
+use voltry_power_module::Output;
+use voltry_units::Watts;
 
 #[test]
 fn a_start_switches_everything_off_before_it_asks_anything() {

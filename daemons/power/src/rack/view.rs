@@ -10,8 +10,8 @@ use voltry_units::{Amps, Celsius, Measured, Timestamp, Volts, Watts};
 use super::module::{Module, Phase, Switch};
 use super::{Goal, Rack};
 
-/// Readings further apart are not of one round: each module is read every 50 ms, and with 16
-/// modules on the bus every 128 ms.
+/// Readings further apart are not of one round: each module is read every 50 ms, and on a full
+/// bus every 128 ms.
 const ROUND: Duration = Duration::from_millis(150);
 
 impl Rack {
@@ -21,7 +21,8 @@ impl Rack {
     pub(crate) fn output(&self, now: Timestamp) -> Option<Measured<Output>> {
         let all = || self.modules.values().filter_map(|module| module.fresh_output(now));
         let newest = all().map(|output| output.at).max()?;
-        let fresh = || all().filter(|output| newest.since(output.at) <= ROUND);
+        let round = self.ways.family.reports.map_or(ROUND, |reports| reports.every + ROUND);
+        let fresh = || all().filter(|output| newest.since(output.at) <= round);
         let at = fresh().map(|output| output.at).min()?;
         let voltage = fresh().map(|output| output.value.voltage).max()?;
         let current = fresh().map(|output| output.value.current).sum();
@@ -30,14 +31,14 @@ impl Rack {
 
     /// When the youngest reading of any module was asked for.
     pub(crate) fn newest_reading(&self) -> Option<Timestamp> {
-        self.modules.values().filter_map(|module| module.output).map(|output| output.at).max()
+        self.modules.values().filter_map(Module::output).map(|output| output.at).max()
     }
 
     /// What can be asked of the modules that can deliver; zero while nothing may flow.
     pub(crate) fn capability(&self, now: Timestamp) -> DcCapability {
         let ready: Vec<&Module> =
             self.modules.values().filter(|module| module.phase == Phase::Ready).collect();
-        let capabilities = || ready.iter().filter_map(|module| module.capability);
+        let capabilities = || ready.iter().filter_map(|module| module.capability());
         let (Some(voltage_min), Some(voltage_max)) = (
             capabilities().map(|capability| capability.voltage_min).max(),
             capabilities().map(|capability| capability.voltage_max).min(),
@@ -63,7 +64,7 @@ impl Rack {
 
     /// What all modules that were ever heard are rated for, within the configured limit.
     pub(crate) fn current_rated(&self) -> Amps {
-        let rated = self.modules.values().filter_map(|module| module.capability);
+        let rated = self.modules.values().filter_map(Module::capability);
         let rated = rated.map(|capability| capability.current_max).sum::<Amps>();
         self.supply.current_max.map_or(rated, |limit| limit.min(rated))
     }
@@ -93,7 +94,7 @@ impl Rack {
 
     /// The serial number of the first module that told one.
     pub(crate) fn serial(&self) -> String {
-        self.modules.values().find_map(|module| module.serial.clone()).unwrap_or_default()
+        self.modules.values().find_map(Module::whole_serial).unwrap_or_default()
     }
 
     /// Every module seen, or configured, for a technician.
@@ -103,8 +104,8 @@ impl Rack {
 
     fn shown(&self, address: u8, module: &Module, now: Timestamp) -> voltry_bus::Module {
         let output = module.fresh_output(now).map(|output| output.value);
-        let status = module.status.filter(|_| module.answers()).map(|status| status.value);
-        let notes = module.conditions().iter().filter(|_| module.answers());
+        let answers = module.answers();
+        let notes = module.conditions().iter().filter(|_| answers);
         let alarms = notes.filter(|condition| condition.kind() != Kind::State);
         let barred = module.barred.iter().cloned();
         let mut alarms: Vec<String> = alarms.map(|condition| condition.text().to_owned()).collect();
@@ -113,15 +114,15 @@ impl Rack {
         voltry_bus::Module {
             bus: self.supply.bus.clone(),
             address: address.into(),
-            group: status.map_or(0, |status| status.group.into()),
-            serial: module.serial.clone().unwrap_or_default(),
+            group: module.group.filter(|_| answers).unwrap_or_default().into(),
+            serial: module.whole_serial().unwrap_or_default(),
             state: word(module).to_owned(),
-            online: module.answers(),
+            online: answers,
             voltage: output.map_or(Volts::ZERO, |output| output.voltage).as_si(),
             current: output.map_or(Amps::ZERO, |output| output.current).as_si(),
             available: if module.phase == Phase::Ready { module.limit(Volts::ZERO, now) } else { Amps::ZERO }
                 .as_si(),
-            temperature: status.map_or(Celsius::ZERO, |status| status.inlet).as_si(),
+            temperature: module.temperature.filter(|_| answers).unwrap_or(Celsius::ZERO).as_si(),
             alarms,
             at: module.heard.unwrap_or_default().as_micros(),
         }

@@ -13,15 +13,34 @@ use voltry_units::{Amps, Celsius, OutOfRange, Volts, Watts};
 use self::id::Id;
 use crate::{
     Capability, Condition, Conditions, Destination, Family, Frame, Input, Malformed, Message, Order, Output,
-    Refusal, Reply, Request, Source, Status, Unencodable,
+    Questions, Refusal, Reply, Request, SetPoint, Source, Status, Unencodable,
 };
 
 /// The row of this family.
 pub const FAMILY: Family = Family {
     name: "infypower",
     vendor: "Infypower",
-    silence_limit: Duration::from_secs(10),
+    silence_limit: Some(Duration::from_secs(10)),
     addresses: 0..=LAST_MODULE,
+    tells_group: true,
+    rating: None,
+    set_point: SetPoint::Together,
+    ranges: &[],
+    current_least: Amps::ZERO,
+    questions: Questions {
+        output: &[Request::ReadOutput],
+        status: &[Request::ReadStatus],
+        details: &[Request::ReadAvailable],
+        identity: &[Request::ReadCapability, Request::ReadSerial],
+        perhaps: &[],
+        barriers: &[
+            Request::ReadCapability,
+            Request::ReadSerial,
+            Request::ReadInput,
+            Request::ReadOutputFixed,
+        ],
+    },
+    reports: None,
     encode,
     decode,
 };
@@ -56,7 +75,7 @@ mod command {
 }
 
 fn encode(to: Destination, request: Request) -> Result<Frame, Unencodable> {
-    let (command, data) = content(request).ok_or(Unencodable::OutOfRange(request))?;
+    let (command, data) = content(request)?;
     let (device, destination) = match to {
         Destination::Module(address) if address <= LAST_MODULE => (DEVICE_MODULE, address),
         Destination::Group(group) if group <= LAST_GROUP => (DEVICE_GROUP, group),
@@ -67,11 +86,12 @@ fn encode(to: Destination, request: Request) -> Result<Frame, Unencodable> {
     Ok(Frame { id: id.bits(), data })
 }
 
-/// The command and its data; `None` where a value does not fit.
-fn content(request: Request) -> Option<(u8, [u8; 8])> {
+/// The command and its data.
+fn content(request: Request) -> Result<(u8, [u8; 8]), Unencodable> {
     let first = |byte: u8| [byte, 0, 0, 0, 0, 0, 0, 0];
     let flag = |on: bool| first(u8::from(on));
-    Some(match request {
+    let too_much = Unencodable::OutOfRange(request);
+    Ok(match request {
         Request::ReadOutput => (command::OUTPUT, [0; 8]),
         Request::ReadOutputFixed => (command::OUTPUT_FIXED, [0; 8]),
         Request::ReadSystemOutput => (command::SYSTEM_OUTPUT, [0; 8]),
@@ -84,14 +104,32 @@ fn content(request: Request) -> Option<(u8, [u8; 8])> {
         Request::ReadAvailable => (command::AVAILABLE, [0; 8]),
         // Zero is on.
         Request::Switch { on } => (command::SWITCH, flag(!on)),
-        Request::SetOutput { voltage, current } => (command::SET_MODULE, fixed(voltage, current)?),
-        Request::SetSystemOutput { voltage, current } => (command::SET_SYSTEM, fixed(voltage, current)?),
+        Request::SetOutput { voltage, current } => {
+            (command::SET_MODULE, fixed(voltage, current).ok_or(too_much)?)
+        }
+        Request::SetSystemOutput { voltage, current } => {
+            (command::SET_SYSTEM, fixed(voltage, current).ok_or(too_much)?)
+        }
         Request::WalkIn { on } => (command::WALK_IN, flag(on)),
         Request::Sleep { on } => (command::SLEEP, flag(on)),
         Request::Identify { on } => (command::IDENTIFY, flag(on)),
         Request::SetGroup { group } if group <= LAST_GROUP => (command::SET_GROUP, first(group)),
-        Request::SetGroup { .. } => return None,
+        Request::SetGroup { .. } => return Err(too_much),
         Request::AddressMode { by_switch } => (command::ADDRESS_MODE, flag(by_switch)),
+        Request::ReadVoltage
+        | Request::ReadCurrent
+        | Request::ReadTemperature
+        | Request::ReadSerialRest
+        | Request::ReadHours
+        | Request::ReadRange
+        | Request::SetVoltage { .. }
+        | Request::SetCurrent { .. }
+        | Request::Deliver { .. }
+        | Request::SetRange { .. }
+        | Request::SetDirection { .. }
+        | Request::SetCutOff { .. }
+        | Request::SetSilenceLimit { .. }
+        | Request::KeepAlive => return Err(Unencodable::Unsupported(request)),
     })
 }
 
@@ -160,8 +198,8 @@ fn said(command: u8, data: [u8; 8]) -> Result<Reply, Malformed> {
         command::OUTPUT_FIXED => Reply::OutputFixed(integers(data)?),
         command::COUNT => Reply::Count(data[2]),
         command::STATUS => Reply::Status(Status {
-            group: data[2],
-            inlet: Celsius::new(i32::from(i8::from_be_bytes([data[4]]))),
+            group: Some(data[2]),
+            inlet: Some(Celsius::new(i32::from(i8::from_be_bytes([data[4]])))),
             conditions: conditions(data),
         }),
         // Tenths of a volt.
@@ -177,10 +215,10 @@ fn said(command: u8, data: [u8; 8]) -> Result<Reply, Malformed> {
         }),
         command::BARCODE => Reply::Serial(barcode(data)),
         command::AVAILABLE => Reply::Available {
-            external: Volts::from_milli(word(0) * 100),
+            external: Some(Volts::from_milli(word(0) * 100)),
             current: Amps::from_milli(word(2) * 100),
         },
-        command => order(command).map(Reply::Done).ok_or(Malformed::Command(command))?,
+        command => order(command).map(Reply::Done).ok_or(Malformed::Command(command.into()))?,
     })
 }
 
@@ -242,6 +280,3 @@ fn conditions(data: [u8; 8]) -> Conditions {
         .map(|(_, _, condition)| *condition)
         .collect()
 }
-
-#[cfg(test)]
-mod tests;

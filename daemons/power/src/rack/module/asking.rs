@@ -2,19 +2,13 @@
 
 use std::time::Duration;
 
-use voltry_power_module::{Condition, Output, Request};
+use voltry_power_module::{Condition, Output, Request, SetPoint as How};
 use voltry_units::Timestamp;
 
-use super::{Aim, Module, Phase, REFRESH_EVERY, Switch};
+use super::{Aim, Module, Phase, SetPoint, Switch};
+use crate::load;
 
-/// As often as consumers can use it, who miss a reading after 300 ms.
-const OUTPUT_EVERY: Duration = Duration::from_millis(50);
-/// With many modules on a bus each is read less often, so that readings take five of eight frames
-/// at most: a fuller bus would only make a round longer, and the readings older.
-const OUTPUT_EVERY_OF_EACH: Duration = Duration::from_millis(8);
 const OUTPUT_LATE: Duration = Duration::from_millis(25);
-const STATUS_EVERY: Duration = Duration::from_millis(250);
-const AVAILABLE_EVERY: Duration = Duration::from_secs(1);
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 const SEARCH_EVERY: Duration = Duration::from_millis(500);
 const ASK_IDENTITY_EVERY: Duration = Duration::from_millis(300);
@@ -43,10 +37,11 @@ impl Module {
     /// What could be sent to it, at the earliest; `on_bus` modules answer on its bus.
     pub(in crate::rack) fn next(&mut self, aim: Aim, on_bus: u32, now: Timestamp) -> Option<Candidate> {
         let mut candidates = Vec::with_capacity(8);
-        self.orders(aim, &mut candidates);
+        self.orders(aim, now, &mut candidates);
         match self.phase {
             Phase::Absent | Phase::Silent { .. } => {
-                candidates.push(self.every(SEARCH_EVERY, Request::ReadStatus));
+                let search = self.ways.family.questions.status.iter();
+                candidates.extend(search.map(|question| self.every(SEARCH_EVERY, *question)));
             }
             Phase::Qualifying | Phase::Ready => self.questions(on_bus, now, &mut candidates),
         }
@@ -60,7 +55,7 @@ impl Module {
         first.or_else(|| candidates.iter().min_by_key(|candidate| candidate.due)).copied()
     }
 
-    fn orders(&self, aim: Aim, candidates: &mut Vec<Candidate>) {
+    fn orders(&self, aim: Aim, now: Timestamp, candidates: &mut Vec<Candidate>) {
         let answering = self.answers();
         match self.switch {
             Switch::TurningOff { sent } => {
@@ -70,9 +65,8 @@ impl Module {
                 candidates.push(Candidate { urgency: Urgency::Off, due, ..again });
             }
             Switch::TurningOn { sent } => {
-                if aim.may_start && self.confirmed.is_some() && self.confirmed == aim.output {
-                    let due = sent.map_or(Timestamp::BOOT, |sent| sent + RETRY_AFTER);
-                    let request = Request::Switch { on: true };
+                let due = sent.map_or(Timestamp::BOOT, |sent| sent + RETRY_AFTER);
+                if let Some(request) = aim.output.and_then(|output| self.start(output, aim, now)) {
                     candidates.push(Candidate { urgency: Urgency::Raise, due, request });
                 }
             }
@@ -82,51 +76,98 @@ impl Module {
             return;
         }
         if let (Some(output), Switch::TurningOn { .. } | Switch::On { .. }) = (aim.output, self.switch) {
-            candidates.push(self.set_point(output));
+            self.set_points(output, candidates);
         }
-        if !self.walk_in_set {
+        self.range_candidates(aim.output, candidates);
+        if self.wants_silence_limit()
+            && let Some(limit) = self.ways.silence
+        {
+            candidates.push(self.every(ASK_IDENTITY_EVERY, Request::SetSilenceLimit { limit }));
+        }
+        if self.wants_walk_in() {
             candidates.push(self.every(ASK_IDENTITY_EVERY, Request::WalkIn { on: aim.walk_in }));
         }
-        if self.status.is_some() && self.conditions().has(Condition::Asleep) != aim.asleep {
-            candidates.push(self.every(ASK_IDENTITY_EVERY, Request::Sleep { on: aim.asleep }));
+        let sleep = Request::Sleep { on: aim.asleep };
+        let sleeps = self.conditions().has(Condition::Asleep);
+        if self.status.is_some() && sleeps != aim.asleep && self.ways.can(sleep) {
+            candidates.push(self.every(ASK_IDENTITY_EVERY, sleep));
         }
-        if let Some(on) = aim.blink.filter(|on| *on != self.blinking) {
+        let blink =
+            aim.blink.filter(|on| *on != self.blinking && self.ways.can(Request::Identify { on: *on }));
+        if let Some(on) = blink {
             candidates.push(self.every(ASK_IDENTITY_EVERY, Request::Identify { on }));
         }
     }
 
-    fn set_point(&self, output: Output) -> Candidate {
+    /// The order that switches it on, if it may be.
+    fn start(&self, output: Output, aim: Aim, now: Timestamp) -> Option<Request> {
         let Output { voltage, current } = output;
-        let request = Request::SetOutput { voltage, current };
-        let lower = current < self.ceiling || self.sent.is_some_and(|sent| voltage < sent.voltage);
-        let urgency = match (self.sent == Some(output), lower) {
+        let ready = self.range_fits(self.range_for_start(output), now);
+        match self.ways.family.set_point {
+            How::Together | How::Apart => (ready && aim.may_start && self.confirmed() == aim.output)
+                .then_some(Request::Switch { on: true }),
+            // The current is within the room there is.
+            How::WithSwitch => (ready && current >= self.ways.family.current_least)
+                .then_some(Request::Deliver { voltage, current }),
+        }
+    }
+
+    fn set_points(&self, Output { voltage, current }: Output, candidates: &mut Vec<Candidate>) {
+        match self.ways.family.set_point {
+            How::Together => candidates.push(self.set_point(Request::SetOutput { voltage, current })),
+            How::Apart => {
+                candidates.push(self.set_point(Request::SetVoltage { voltage }));
+                candidates.push(self.set_point(Request::SetCurrent { current }));
+            }
+            How::WithSwitch => {
+                if let Switch::On { .. } = self.switch {
+                    candidates.push(self.set_point(Request::Deliver { voltage, current }));
+                }
+            }
+        }
+    }
+
+    fn set_point(&self, request: Request) -> Candidate {
+        let SetPoint { voltage, current } = SetPoint::of(request).unwrap_or_default();
+        let has = |known: SetPoint| {
+            (voltage.is_none() || known.voltage == voltage) && (current.is_none() || known.current == current)
+        };
+        let lower = current.is_some_and(|current| current < self.ceiling)
+            || voltage.zip(self.sent.voltage).is_some_and(|(voltage, sent)| voltage < sent);
+        let urgency = match (has(self.sent), lower) {
             (true, _) => Urgency::Poll,
             (false, true) => Urgency::Lower,
             (false, false) => Urgency::Raise,
         };
-        let wait = match (self.sent == Some(output), self.confirmed == Some(output)) {
+        let wait = match (has(self.sent), has(self.confirmed)) {
             (false, _) if self.refusals == 0 => Duration::ZERO,
-            (true, true) => REFRESH_EVERY,
+            (true, true) => load::refresh_every(self.ways.family),
             (false, _) | (true, false) => RETRY_AFTER,
         };
         Candidate { urgency, ..self.every(wait, request) }
     }
 
     fn questions(&self, on_bus: u32, now: Timestamp, candidates: &mut Vec<Candidate>) {
-        let output = self.every(OUTPUT_EVERY.max(OUTPUT_EVERY_OF_EACH * on_bus), Request::ReadOutput);
-        let overdue = now >= output.due + OUTPUT_LATE;
-        candidates.push(if overdue { Candidate { urgency: Urgency::Overdue, ..output } } else { output });
-        candidates.push(self.every(STATUS_EVERY, Request::ReadStatus));
-        candidates.push(self.every(AVAILABLE_EVERY, Request::ReadAvailable));
-        if self.capability.is_none() {
-            candidates.push(self.every(ASK_IDENTITY_EVERY, Request::ReadCapability));
+        let questions = self.ways.family.questions;
+        let every = load::output_every(self.ways.family, on_bus);
+        for question in questions.output {
+            let output = self.every(every, *question);
+            let overdue = now >= output.due + OUTPUT_LATE;
+            candidates.push(if overdue { Candidate { urgency: Urgency::Overdue, ..output } } else { output });
         }
-        if self.serial.is_none() {
-            candidates.push(self.every(ASK_IDENTITY_EVERY, Request::ReadSerial));
+        let status = questions.status.iter();
+        candidates.extend(status.map(|question| self.every(load::status_every(on_bus), *question)));
+        let details = questions.details.iter();
+        candidates.extend(details.map(|question| self.every(load::DETAILS_EVERY, *question)));
+        candidates.extend(self.unknown_identity().map(|question| self.every(ASK_IDENTITY_EVERY, question)));
+        if self.phase == Phase::Qualifying {
+            let unasked = |question: &&Request| !self.last.contains_key(&std::mem::discriminant(*question));
+            let perhaps = questions.perhaps.iter().filter(unasked);
+            candidates.extend(perhaps.map(|question| self.every(ASK_IDENTITY_EVERY, *question)));
         }
     }
 
-    fn every(&self, period: Duration, request: Request) -> Candidate {
+    pub(super) fn every(&self, period: Duration, request: Request) -> Candidate {
         let last = self.last.get(&std::mem::discriminant(&request));
         let due = last.map_or(Timestamp::BOOT, |last| *last + period);
         Candidate { urgency: Urgency::Poll, due, request }
@@ -139,10 +180,17 @@ impl Module {
         match (request, &mut self.switch) {
             (Request::Switch { on: false }, Switch::TurningOff { sent }) => *sent = sent.or(Some(now)),
             (Request::Switch { on: true }, Switch::TurningOn { sent }) => *sent = Some(now),
+            (Request::Deliver { current, .. }, Switch::TurningOn { sent }) => {
+                // Whatever it was told before it was off counts no more.
+                if sent.is_none() {
+                    self.ceiling = current;
+                }
+                *sent = Some(now);
+            }
             _ => {}
         }
-        if let Request::SetOutput { voltage, current } = request {
-            self.sent = Some(Output { voltage, current });
+        self.sent.take(request);
+        if let Some(current) = SetPoint::of(request).and_then(|part| part.current) {
             self.ceiling = self.ceiling.max(current);
         }
     }
@@ -153,6 +201,12 @@ fn is_question(request: Request) -> bool {
         request,
         Request::ReadOutput
             | Request::ReadOutputFixed
+            | Request::ReadVoltage
+            | Request::ReadCurrent
+            | Request::ReadTemperature
+            | Request::ReadSerialRest
+            | Request::ReadHours
+            | Request::ReadRange
             | Request::ReadStatus
             | Request::ReadAvailable
             | Request::ReadCapability

@@ -2,10 +2,12 @@
 
 use std::collections::VecDeque;
 
-use voltry_power_module::{Capability, Conditions, Order, Refusal, Status, infypower};
+use voltry_power_module::{
+    Capability, Conditions, Family, Order, Range, Refusal, Report, SetPoint, Status, infypower,
+};
 use voltry_units::Celsius;
 
-use super::super::*;
+use super::*;
 
 const SLOT: Duration = Duration::from_millis(5);
 
@@ -25,12 +27,23 @@ pub(super) struct Fake {
     pub(super) delay: Duration,
     /// Gives this many percent of what it was told.
     pub(super) percent: i64,
+    /// Gives no more than this.
+    pub(super) most: Amps,
     pub(super) ignores_off: bool,
     pub(super) refuses_set: bool,
     /// The data of its answer to [`Request::ReadSerial`].
     pub(super) serial: [u8; 8],
     /// A battery holds the output at this voltage.
     pub(super) battery: Option<Volts>,
+    pub(super) family: &'static Family,
+    /// It delivers so long after it confirmed to be on.
+    pub(super) starts_in: Duration,
+    pub(super) started: Timestamp,
+    pub(super) stopped: Timestamp,
+    pub(super) range: Range,
+    pub(super) range_changed: Timestamp,
+    reported: Timestamp,
+    last_report: Option<Output>,
 }
 
 impl Fake {
@@ -47,15 +60,61 @@ impl Fake {
             deaf: false,
             delay: Duration::from_millis(2),
             percent: 100,
+            most: Amps::MAX,
             ignores_off: false,
             refuses_set: false,
             serial: [0x56, 0x13, 0x0C, 0x15, 0xA3, 0xFB, 0x06, 0xA8],
             battery: None,
+            family: &infypower::FAMILY,
+            starts_in: Duration::ZERO,
+            started: Timestamp::BOOT,
+            stopped: Timestamp::BOOT,
+            range: Range::High,
+            range_changed: Timestamp::BOOT,
+            reported: Timestamp::BOOT,
+            last_report: None,
         }
     }
 
     pub(super) fn delivers(&self) -> Amps {
-        if self.on { self.current.scaled(self.percent, 100) } else { Amps::ZERO }
+        let told = self.current.max(self.family.current_least);
+        if self.on { told.scaled(self.percent, 100).min(self.most) } else { Amps::ZERO }
+    }
+
+    /// Whether it says to be on: a while after it was told.
+    fn runs(&self, now: Timestamp) -> bool {
+        self.on && now.since(self.started) >= self.starts_in
+    }
+
+    fn conditions(&self, now: Timestamp) -> Conditions {
+        let off = if self.runs(now) { Conditions::NONE } else { Conditions::NONE.with(Condition::DcOff) };
+        self.conditions.union(off)
+    }
+
+    fn switch(&mut self, on: bool, now: Timestamp) {
+        let on = on || self.on && self.ignores_off;
+        if on && !self.on {
+            let rest = now.since(self.range_changed);
+            assert!(self.family.ranges.is_empty() || rest >= Duration::from_secs(2), "its relays still move");
+            self.started = now;
+        }
+        if !on && self.on {
+            self.stopped = now;
+        }
+        self.on = on;
+    }
+
+    /// What it says by itself, if its family does.
+    fn report(&mut self, now: Timestamp) -> Option<[Reply; 3]> {
+        let every = self.family.reports?.every;
+        let output = self.output();
+        if now.since(self.reported) < every && self.last_report == Some(output) {
+            return None;
+        }
+        (self.reported, self.last_report) = (now, Some(output));
+        let status = Status { group: None, inlet: None, conditions: Conditions::NONE };
+        let report = Report { output, conditions: self.conditions(now) };
+        Some([Reply::Report(report), Reply::Temperature(Celsius::new(24)), Reply::Status(status)])
     }
 
     fn output(&self) -> Output {
@@ -63,15 +122,27 @@ impl Fake {
         Output { voltage, current: self.delivers() }
     }
 
-    pub(super) fn answer(&mut self, request: Request) -> Option<Reply> {
+    pub(super) fn answer(&mut self, request: Request, now: Timestamp) -> Option<Reply> {
+        self.say(request, now).or_else(|| self.obey(request, now))
+    }
+
+    /// Answers to questions.
+    fn say(&self, request: Request, now: Timestamp) -> Option<Reply> {
         Some(match request {
+            Request::ReadOutput if self.family.set_point == SetPoint::Apart => {
+                Reply::Report(Report { output: self.output(), conditions: self.conditions(now) })
+            }
             Request::ReadOutput => Reply::Output(self.output()),
             Request::ReadOutputFixed => Reply::OutputFixed(self.output()),
+            Request::ReadVoltage => Reply::Voltage(self.output().voltage),
+            Request::ReadCurrent => Reply::Current(self.output().current),
+            Request::ReadTemperature => Reply::Temperature(Celsius::new(24)),
+            Request::ReadSerialRest => Reply::SerialRest("0002".into()),
+            Request::ReadRange => Reply::Range(self.range),
             Request::ReadInput => Reply::Input(voltry_power_module::Input { lines: [Volts::new(400); 3] }),
             Request::ReadStatus => {
-                let off = if self.on { Conditions::NONE } else { Conditions::NONE.with(Condition::DcOff) };
-                let conditions = self.conditions.iter().fold(off, Conditions::with);
-                Reply::Status(Status { group: 1, inlet: Celsius::new(30), conditions })
+                let (group, inlet) = (Some(1), Some(Celsius::new(30)));
+                Reply::Status(Status { group, inlet, conditions: self.conditions(now) })
             }
             Request::ReadCapability => Reply::Capability(Capability {
                 voltage_min: Volts::new(150),
@@ -80,10 +151,41 @@ impl Fake {
                 power_max: Watts::new(30_000),
             }),
             Request::ReadSerial => (infypower::FAMILY.decode)(0x028B_F000, &self.serial).ok()?.reply,
-            Request::ReadAvailable => Reply::Available { external: Volts::ZERO, current: self.available },
+            Request::ReadAvailable => Reply::Available { external: None, current: self.available },
+            _ => return None,
+        })
+    }
+
+    /// Answers to orders.
+    fn obey(&mut self, request: Request, now: Timestamp) -> Option<Reply> {
+        Some(match request {
             Request::Switch { on } => {
-                self.on = on || self.on && self.ignores_off;
-                Reply::Done(Order::Switch)
+                self.switch(on, now);
+                let reports = self.family.reports.is_some();
+                Reply::Done(if reports { Order::Deliver } else { Order::Switch })
+            }
+            Request::Deliver { voltage, current } => {
+                (self.voltage, self.current) = (voltage, current);
+                self.switch(true, now);
+                Reply::Done(Order::Deliver)
+            }
+            Request::SetVoltage { voltage } => {
+                self.voltage = voltage;
+                Reply::Done(Order::SetVoltage)
+            }
+            Request::SetCurrent { current } => {
+                self.current = current;
+                Reply::Done(Order::SetCurrent)
+            }
+            Request::SetRange { range } => {
+                let off = !self.on && now.since(self.stopped) >= Duration::from_secs(2);
+                assert!(off, "the range is changed only while it is off");
+                (self.range, self.range_changed) = (range, now);
+                Reply::Done(Order::SetRange)
+            }
+            // Not every module has it.
+            Request::SetSilenceLimit { .. } => {
+                Reply::Refused { order: Some(Order::SetSilenceLimit), why: Refusal::Command }
             }
             Request::SetOutput { .. } if self.refuses_set => {
                 Reply::Refused { order: Some(Order::SetOutput), why: Refusal::Data }
@@ -119,7 +221,11 @@ pub(super) struct Bench {
 }
 
 pub(super) fn supply(text: &str) -> Supply {
-    let text = format!("[power.supply.1]\nfamily = 'infypower'\nbus = 'main'\n{text}");
+    supply_of("infypower", text)
+}
+
+pub(super) fn supply_of(family: &str, text: &str) -> Supply {
+    let text = format!("[power.supply.1]\nfamily = '{family}'\nbus = 'main'\n{text}");
     let config = voltry_service::Config::parse([("voltry.toml", text.as_str())]).unwrap();
     config.load("power.supply.1").unwrap()
 }
@@ -134,7 +240,10 @@ impl Bench {
     pub(super) fn with(supply: Supply, modules: u8) -> Self {
         let now = Timestamp::from_micros(1_000_000_000);
         let rack = Rack::new("1", supply, now);
-        let fakes = (0..modules).map(|address| (address, Fake { heard: now, ..Fake::new() })).collect();
+        let family = rack.ways.family;
+        let first = *family.addresses.start();
+        let fake = |address| (address, Fake { heard: now, family, stopped: now, ..Fake::new() });
+        let fakes = (first..first + modules).map(fake).collect();
         let mut bench =
             Self { rack, fakes, now, on_the_way: VecDeque::new(), actions: Vec::new(), sent: Vec::new() };
         bench.input(Input::LinkUp);
@@ -180,9 +289,15 @@ impl Bench {
         let end = self.now + Duration::from_millis(ms);
         while self.now < end {
             self.now = self.now + SLOT;
-            for fake in self.fakes.values_mut() {
-                if self.now.since(fake.heard) > infypower::FAMILY.silence_limit {
+            let alone = self.rack.supply.delivers_alone();
+            for (address, fake) in &mut self.fakes {
+                if alone.is_some_and(|alone| self.now.since(fake.heard) > alone) {
                     fake.on = false;
+                }
+                let Some(report) = fake.report(self.now).filter(|_| !fake.mute) else { continue };
+                for reply in report {
+                    let message = Message { source: Source::Module(*address), reply };
+                    self.on_the_way.push_back((self.now, message));
                 }
             }
             while self.on_the_way.front().is_some_and(|(at, _)| *at <= self.now) {
@@ -191,6 +306,8 @@ impl Bench {
             }
             let on_bus = self.rack.answering();
             if let Ok((to, request)) = self.rack.next_request(on_bus, self.now) {
+                let sent = (self.rack.ways.family.encode)(to, request);
+                assert!(sent.is_ok(), "{sent:?}");
                 self.sent.push((self.now, to, request));
                 self.deliver(to, request);
             }
@@ -209,7 +326,10 @@ impl Bench {
                 continue;
             }
             fake.heard = self.now;
-            let Some(reply) = fake.answer(request).filter(|_| !fake.mute) else { continue };
+            let broadcast = !matches!(to, Destination::Module(_));
+            // What is for all is answered by modules of one family only.
+            let answered = !fake.mute && (!broadcast || fake.family.name == "infypower");
+            let Some(reply) = fake.answer(request, self.now).filter(|_| answered) else { continue };
             let message = Message { source: Source::Module(*address), reply };
             let at = self.now + fake.delay;
             let place = self.on_the_way.partition_point(|(other, _)| *other <= at);

@@ -1,0 +1,72 @@
+//! The output range of a module that has several: its halves in series or in parallel.
+//!
+//! A module takes another range only while it is off, and its relays move for seconds: it must
+//! have been off for a while before, and stay so after.
+
+use std::time::Duration;
+
+use voltry_power_module::{Output, Range, Request};
+use voltry_units::{Timestamp, Volts};
+
+use super::asking::{Candidate, Urgency};
+use super::{Module, Switch};
+
+/// Off before the range is changed, and after (as a public driver of such modules waits).
+const SETTLES_IN: Duration = Duration::from_secs(2);
+const ASK_EVERY: Duration = Duration::from_millis(300);
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+impl Module {
+    /// The range that it shall have before it is asked for anything; none if any will do.
+    pub(super) fn range_at_rest(&self) -> Option<Range> {
+        self.ways.range_for(Volts::ZERO, self.range)
+    }
+
+    /// Whether it delivers in a range that does not reach `voltage`.
+    pub(super) fn must_leave_range(&self, voltage: Volts) -> bool {
+        let wanted = self.ways.range_for(voltage, self.range);
+        wanted.is_some() && self.range.is_some() && wanted != self.range
+    }
+
+    /// Whether it has the range, and its relays rest.
+    pub(super) fn range_fits(&self, wanted: Option<Range>, now: Timestamp) -> bool {
+        wanted.is_none() || self.range == wanted && now.since(self.range_changed) >= SETTLES_IN
+    }
+
+    /// The range for its next start.
+    pub(super) fn range_for_start(&self, output: Output) -> Option<Range> {
+        self.ways.range_at_start(output.voltage)
+    }
+
+    /// It confirmed the order. What it really has is asked where it can be; a module that chooses by
+    /// itself would answer what it has chosen.
+    pub(super) fn take_range(&mut self, range: Range, now: Timestamp) {
+        self.range = if self.tells_range(range) { None } else { Some(range) };
+        self.range_changed = now;
+    }
+
+    fn tells_range(&self, wanted: Range) -> bool {
+        wanted != Range::Automatic && self.ways.can(Request::ReadRange)
+    }
+
+    /// What to ask or order about the range.
+    pub(super) fn range_candidates(&self, output: Option<Output>, candidates: &mut Vec<Candidate>) {
+        let wanted = match output {
+            Some(output) => self.range_for_start(output),
+            None => self.range_at_rest(),
+        };
+        let Some(range) = wanted.filter(|wanted| self.range != Some(*wanted)) else { return };
+        if self.range.is_none() && self.tells_range(range) {
+            candidates.push(self.every(ASK_EVERY, Request::ReadRange));
+            return;
+        }
+        match self.switch {
+            Switch::Off | Switch::TurningOn { sent: None } => {
+                let again = self.every(RETRY_AFTER, Request::SetRange { range });
+                let due = again.due.max(self.off_since + SETTLES_IN);
+                candidates.push(Candidate { urgency: Urgency::Raise, due, ..again });
+            }
+            Switch::TurningOn { .. } | Switch::TurningOff { .. } | Switch::On { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! What differs between families of modules.
+
+use voltry_power_module::{FAMILIES, Family, Range, SetPoint};
+
+use super::bench::supply_of;
+use super::*;
+use crate::load;
+
+/// What a supply of the family must say beside its modules.
+fn necessary(family: &Family) -> String {
+    let rating =
+        "rating = { voltage_min = 150.0, voltage_max = 1000.0, current_max = 100.0, power_max = 30000.0 }";
+    let mut text = String::new();
+    if !family.supports(Request::ReadCapability) {
+        text += rating;
+    }
+    if family.silence_limit.is_none() {
+        text += "\nsilence_limit_ms = 8000";
+    }
+    text
+}
+
+fn start(family: &Family, modules: u8, more: &str) -> Bench {
+    let first = *family.addresses.start();
+    let addresses: Vec<u8> = (first..first + modules).collect();
+    let text = format!("modules = {addresses:?}\n{}\n{more}", necessary(family));
+    Bench::with(supply_of(family.name, &text), modules)
+}
+
+fn ready(family: &Family, modules: u8, more: &str) -> Bench {
+    let mut bench = start(family, modules, more);
+    bench.run_ms(8000);
+    assert_eq!(bench.faults(), Vec::<String>::new(), "{}", family.name);
+    let rated = f64::from(modules) * 100.0;
+    assert_eq!(bench.current_max(), rated, "{}", family.name);
+    bench
+}
+
+fn delivering(family: &Family, modules: u8, current: i32) -> Bench {
+    let mut bench = ready(family, modules, "");
+    bench.input(Input::Enable);
+    bench.set(1, current);
+    bench.run_checked(4000, |bench| assert!(bench.delivered() <= Amps::new(current)));
+    assert_eq!(bench.delivered(), Amps::new(current), "{}", family.name);
+    bench
+}
+
+fn named(name: &str) -> &'static Family {
+    Family::named(name).unwrap()
+}
+
+#[test]
+fn modules_of_every_family_are_found_off_share_a_current_and_stop() {
+    for family in FAMILIES {
+        let mut bench = start(family, 2, "");
+        bench.run_ms(40);
+        assert_eq!(bench.delivered(), Amps::ZERO, "{}: off before anything", family.name);
+        let mut bench = delivering(family, 2, 60);
+        assert!(bench.fakes.values().all(|fake| fake.delivers() == Amps::new(30)), "{}", family.name);
+        assert!(bench.actions.contains(&Action::Applied { epoch: 9, sequence: 1 }), "{}", family.name);
+        bench.run_ms(3000);
+        let output = bench.rack.output(bench.now).unwrap();
+        let expected = Output { voltage: Volts::new(200), current: Amps::new(60) };
+        assert_eq!(output.value, expected, "{}", family.name);
+        bench.set(2, 20);
+        bench.run_ms(60);
+        assert_eq!(bench.delivered(), Amps::new(20), "{}: lower at once", family.name);
+        bench.actions.clear();
+        bench.input(Input::Off);
+        bench.run_ms(30);
+        assert_eq!(bench.delivered(), Amps::ZERO, "{}", family.name);
+        bench.run_ms(30);
+        assert_eq!(bench.actions, [Action::AllOff], "{}", family.name);
+        let shown = bench.rack.modules(bench.now).pop().unwrap();
+        assert!(shown.online && shown.temperature > 20.0, "{}: {shown:?}", family.name);
+    }
+}
+
+#[test]
+fn a_silent_modules_share_stays_its_own_until_the_family_says_that_it_is_off() {
+    for family in FAMILIES {
+        let mut bench = delivering(family, 3, 90);
+        let cut = *family.addresses.start() + 1;
+        (bench.fake(cut).mute, bench.fake(cut).deaf) = (true, true);
+        let alone = bench.rack.supply.delivers_alone().unwrap();
+        // It last heard a frame within the last second.
+        let still = u64::try_from(alone.as_millis()).unwrap() - 1100;
+        bench.run_checked(still, |bench| {
+            assert!(bench.delivered() <= Amps::new(90), "{}", family.name);
+            assert_eq!(bench.fakes[&cut].delivers(), Amps::new(30), "{}", family.name);
+        });
+        assert_eq!(bench.faults(), [codes::SILENT], "{}", family.name);
+        bench.run_checked(8000, |bench| assert!(bench.delivered() <= Amps::new(90), "{}", family.name));
+        assert_eq!(bench.delivered(), Amps::new(90), "{}: the others do it", family.name);
+    }
+}
+
+#[test]
+fn a_module_that_never_stops_by_itself_keeps_its_share_until_it_says_that_it_is_off() {
+    let mut bench = ready(named("uugreenpower"), 2, "");
+    bench.rack.supply.silence_limit = Some(Duration::ZERO);
+    bench.input(Input::Enable);
+    bench.set(1, 60);
+    bench.run_ms(4000);
+    (bench.fake(2).mute, bench.fake(2).deaf) = (true, true);
+    bench.run_checked(120_000, |bench| assert!(bench.delivered() <= Amps::new(60)));
+    assert_eq!(bench.fakes[&1].delivers(), Amps::new(30));
+    (bench.fake(2).mute, bench.fake(2).deaf) = (false, false);
+    bench.run_checked(8000, |bench| assert!(bench.delivered() <= Amps::new(60)));
+    assert_eq!(bench.delivered(), Amps::new(60));
+}
+
+#[test]
+fn a_module_that_starts_slowly_is_not_taken_for_one_that_stopped() {
+    for family in FAMILIES {
+        let mut bench = ready(family, 1, "");
+        bench.fakes.values_mut().for_each(|fake| fake.starts_in = Duration::from_millis(1800));
+        bench.input(Input::Enable);
+        bench.set(1, 20);
+        bench.sent.clear();
+        bench.run_ms(6000);
+        let on = bench.sent.iter().filter(|(.., request)| matches!(request, Request::Switch { on: true }));
+        let expected = usize::from(family.set_point != SetPoint::WithSwitch);
+        assert_eq!(on.count(), expected, "{}: it is switched on once", family.name);
+        assert!(!bench.sent.iter().any(|(.., request)| *request == Request::Switch { on: false }));
+    }
+}
+
+#[test]
+fn a_module_that_says_only_that_it_is_derated_can_give_what_it_gives() {
+    for family in ["maxwell-mxr", "tonhe", "huawei-r100040gx"].map(named) {
+        let mut bench = delivering(family, 2, 80);
+        let first = *family.addresses.start();
+        bench.fake(first).most = Amps::new(20);
+        bench.fake(first).conditions = Conditions::NONE.with(Condition::DeratedByTemperature);
+        bench.run_ms(4000);
+        assert_eq!(bench.current_max(), 120.0, "{}", family.name);
+        assert_eq!(bench.fakes[&first].current, Amps::new(20), "{}", family.name);
+        assert_eq!(bench.fakes[&(first + 1)].delivers(), Amps::new(60), "{}", family.name);
+        assert_eq!(bench.faults(), Vec::<String>::new(), "{}: it is no fault", family.name);
+        // It cools down.
+        bench.fake(first).most = Amps::MAX;
+        bench.fake(first).conditions = Conditions::NONE;
+        bench.run_ms(12_000);
+        assert_eq!((bench.current_max(), bench.delivered()), (200.0, Amps::new(80)), "{}", family.name);
+    }
+}
+
+#[test]
+fn a_range_changes_only_with_the_output_off_and_only_where_it_must() {
+    let mut bench = ready(named("uugreenpower"), 2, "range = 'by_voltage'");
+    let set = |bench: &mut Bench, sequence, volts| {
+        let (voltage, current) = (Volts::new(volts), Amps::new(20));
+        bench.input(Input::Set { epoch: 9, sequence, voltage, current });
+        bench.actions.clear();
+        // The modules themselves fail the test if they are switched on, or changed, too early.
+        bench.run_ms(8000);
+        assert!(bench.actions.contains(&Action::Applied { epoch: 9, sequence }), "{volts} V");
+        assert_eq!(bench.delivered(), Amps::new(20));
+    };
+    let ranges = |bench: &Bench| bench.fakes.values().map(|fake| fake.range).collect::<Vec<_>>();
+    bench.input(Input::Enable);
+    set(&mut bench, 1, 400);
+    assert_eq!(ranges(&bench), [Range::Low; 2]);
+    set(&mut bench, 2, 700);
+    assert_eq!(ranges(&bench), [Range::High; 2]);
+    let off =
+        |bench: &Bench| bench.sent.iter().filter(|(.., sent)| *sent == Request::Switch { on: false }).count();
+    let before = off(&bench);
+    set(&mut bench, 3, 400);
+    assert_eq!((ranges(&bench), off(&bench)), (vec![Range::High; 2], before), "it reaches 400 V too");
+}
+
+#[test]
+fn a_low_range_does_not_promise_what_it_cannot_reach() {
+    let bench = ready(named("uugreenpower"), 1, "range = 'low'");
+    assert_eq!(bench.fakes[&1].range, Range::Low);
+    assert_eq!(bench.rack.capability(bench.now).voltage_max, 500.0);
+    let bench = ready(named("uugreenpower"), 1, "range = 'automatic'");
+    assert_eq!(bench.fakes[&1].range, Range::Automatic, "once it echoed; it would tell what it chose");
+}
+
+#[test]
+fn modules_that_clip_a_small_current_are_left_off_rather_than_give_too_much() {
+    let mut bench = ready(named("tonhe"), 4, "");
+    bench.input(Input::Enable);
+    let on = |bench: &Bench| bench.fakes.values().filter(|fake| fake.on).count();
+    for (sequence, (amps, most_on)) in (1..).zip([(2, 1), (9, 4), (3, 3), (0, 0), (1, 1)]) {
+        bench.set(sequence, amps);
+        bench.run_ms(200);
+        bench.run_checked(3000, |bench| {
+            assert!(bench.delivered() <= Amps::new(amps), "{}", bench.delivered());
+        });
+        assert_eq!((bench.delivered(), on(&bench)), (Amps::new(amps), most_on), "{amps} A");
+        assert!(bench.actions.contains(&Action::Applied { epoch: 9, sequence }), "{amps} A");
+    }
+}
+
+#[test]
+fn modules_that_want_it_are_told_each_second_that_their_controller_lives() {
+    for family in FAMILIES {
+        let mut bench = delivering(family, 2, 40);
+        bench.sent.clear();
+        bench.run_ms(10_000);
+        let alive =
+            bench.sent.iter().filter(|(_, to, sent)| (*to, *sent) == (Destination::All, Request::KeepAlive));
+        let expected = if family.reports.is_some() { 9..=10 } else { 0..=0 };
+        assert!(expected.contains(&alive.count()), "{}", family.name);
+    }
+}
+
+#[test]
+fn readings_of_a_family_that_reports_are_dated_by_the_report() {
+    let mut bench = delivering(named("tonhe"), 2, 40);
+    bench.run_checked(5000, |bench| {
+        let output = bench.rack.output(bench.now).unwrap();
+        assert!(bench.now.since(output.at) <= Duration::from_millis(510));
+    });
+    bench.fake(1).mute = true;
+    bench.run_ms(1200);
+    assert_eq!(bench.rack.output(bench.now).unwrap().value.current, Amps::new(20), "the other's alone");
+}
+
+#[test]
+fn a_full_bus_of_every_family_is_under_half_loaded_and_read_in_time() {
+    for family in FAMILIES {
+        let modules = u8::try_from(load::modules_max(family)).unwrap();
+        let mut bench = delivering(family, modules, 100);
+        bench.sent.clear();
+        let mut oldest = Duration::ZERO;
+        bench.run_checked(10_000, |bench| {
+            let output = bench.rack.output(bench.now).unwrap();
+            assert_eq!(output.value.current, Amps::new(100), "{}: one was left out", family.name);
+            oldest = oldest.max(bench.now.since(output.at));
+        });
+        let answers = if family.reports.is_some() { 10 * 6 * u32::from(modules) } else { 0 };
+        let frames = 2 * u32::try_from(bench.sent.len()).unwrap() + answers;
+        // 160 bits at 125 kbit/s each, in ten seconds.
+        assert!(frames * 128 < 500_000, "{}: {frames} frames", family.name);
+        let limit = if family.reports.is_some() { 510 } else { 200 };
+        assert!(oldest <= Duration::from_millis(limit), "{}: {oldest:?}", family.name);
+    }
+}
