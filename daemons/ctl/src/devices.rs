@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 use voltry_bus::{
-    Device1Proxy, EvLink1Proxy, Fault, Module, PowerRack1Proxy, Powerline, PowerlineState, names,
+    Device1Proxy, EvLink1Proxy, Fault, Module, ModuleUse, PowerRack1Proxy, Powerline, PowerlineState, names,
 };
 use zbus::Connection;
 use zbus::proxy::CacheProperties;
@@ -201,7 +201,7 @@ pub(crate) async fn modules(
             "no power supply is on the bus: is voltry-power running?".to_owned(),
         ));
     }
-    let mut shown: Vec<(String, Module)> = Vec::new();
+    let mut shown: Vec<Shown> = Vec::new();
     for rack in racks {
         let proxy = PowerRack1Proxy::builder(connection)
             .destination(rack.name.clone())
@@ -221,18 +221,40 @@ pub(crate) async fn modules(
             continue;
         }
         let supply = rack.path.rsplit('/').next().unwrap_or_default().to_owned();
-        shown.extend(modules.into_iter().map(|module| (supply.clone(), module)));
+        // An OEM's rack may be older than this property.
+        let uses = proxy.uses().await.unwrap_or_default();
+        shown.extend(modules.into_iter().map(|module| Shown::new(&supply, module, &uses)));
     }
     if let Some(Modules::Identify { line, address, .. }) = command {
         return Err(Failure::Refused(format!("no module {address} was seen on {line}")));
     }
     if json {
-        print_json(&shown.iter().map(|(_, module)| module).collect::<Vec<_>>())?;
+        print_json(&shown)?;
     } else {
         print_modules(&shown);
     }
     walk.is_whole()?;
     Ok(Outcome::Done)
+}
+
+/// A module as a technician sees it.
+#[derive(Debug, Serialize)]
+struct Shown {
+    #[serde(skip)]
+    supply: String,
+    #[serde(flatten)]
+    module: Module,
+    /// Amperes that it was told to give, and hours that it has worked, where that is known.
+    share: Option<f64>,
+    hours: Option<u32>,
+}
+
+impl Shown {
+    fn new(supply: &str, module: Module, uses: &[ModuleUse]) -> Self {
+        let used = uses.iter().find(|used| used.bus == module.bus && used.address == module.address);
+        let hours = used.map(|used| used.hours).filter(|hours| *hours > 0);
+        Self { supply: supply.to_owned(), module, share: used.map(|used| used.share), hours }
+    }
 }
 
 /// A module that answers not any more stands out; one never heard may only be looked for still.
@@ -244,7 +266,7 @@ fn shown_state(module: &Module) -> String {
     }
 }
 
-fn print_modules(modules: &[(String, Module)]) {
+fn print_modules(modules: &[Shown]) {
     let mut rows = table([
         "SUPPLY",
         "BUS",
@@ -253,12 +275,15 @@ fn print_modules(modules: &[(String, Module)]) {
         "STATE",
         "VOLTAGE",
         "CURRENT",
+        "SHARE",
         "AVAILABLE",
         "INLET",
+        "HOURS",
         "HEARD",
         "ALARMS",
     ]);
-    for (supply, module) in modules {
+    let unknown = || "–".to_owned();
+    for Shown { supply, module, share, hours } in modules {
         rows.add_row([
             supply.clone(),
             module.bus.clone(),
@@ -267,8 +292,10 @@ fn print_modules(modules: &[(String, Module)]) {
             shown_state(module),
             format!("{:.1} V", module.voltage),
             format!("{:.1} A", module.current),
+            share.map_or_else(unknown, |share| format!("{share:.1} A")),
             format!("{:.1} A", module.available),
             format!("{:.0} °C", module.temperature),
+            hours.map_or_else(unknown, |hours| hours.to_string()),
             ago(module.at),
             module.alarms.join(", "),
         ]);

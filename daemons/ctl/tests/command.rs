@@ -83,7 +83,7 @@ async fn every_key_of_json_is_explained_by_help() {
         ("devices", "devices", vec!["/0/object", "/0/online", "/0/faults/0/cause"]),
         ("faults list", "devices", vec!["/0/object", "/0/faults/0/code"]),
         ("faults clear 1", "faults clear", vec!["/0/code", "/0/cause", "/0/at"]),
-        ("modules", "modules", vec!["/0/bus", "/0/address", "/0/alarms"]),
+        ("modules", "modules", vec!["/0/bus", "/0/address", "/0/alarms", "/0/share", "/0/hours"]),
         ("v2g list", "v2g list", vec!["/0/evse", "/0/began", "/0/ended"]),
         ("v2g show 1", "v2g show", vec!["/conversation/began", "/messages/0/name"]),
         ("sim fault list", "sim fault list", vec!["/0/name", "/0/breaks", "/0/seen"]),

@@ -359,7 +359,7 @@ impl Attached {
         });
         self.publisher.device(&self.rack);
         if modules {
-            self.publisher.modules(self.rack.modules(now));
+            self.publisher.modules(self.rack.modules(now), self.rack.uses());
         }
     }
 }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use voltry_bus::{Applied, Component, DcCapability, DcOutput, DeviceVariable, Error, Module, SupplyState};
+use voltry_bus::{
+    Applied, Component, DcCapability, DcOutput, DeviceVariable, Error, Module, ModuleUse, SupplyState,
+};
 use voltry_service::{Device, Identity, Refusals, Stamp, clock};
 use voltry_units::{Amps, Volts};
 use zbus::message::Header;
@@ -32,6 +34,9 @@ pub(crate) struct Shown {
     pub(crate) state: SupplyState,
 }
 
+/// The modules, and what each is used for.
+type Shelf = (Vec<Module>, Vec<ModuleUse>);
+
 #[derive(Debug)]
 enum Signal {
     Output(DcOutput),
@@ -43,7 +48,7 @@ enum Signal {
 pub(crate) struct Publisher {
     signals: mpsc::Sender<Signal>,
     shown: watch::Sender<Shown>,
-    modules: watch::Sender<Vec<Module>>,
+    modules: watch::Sender<Shelf>,
     device: Device,
     vendor: &'static str,
     converter: Component,
@@ -63,14 +68,14 @@ impl Publisher {
             state: SupplyState::Absent,
         };
         let (shown, shown_now) = watch::channel(nothing);
-        let (modules, modules_now) = watch::channel(Vec::new());
+        let (modules, modules_now) = watch::channel(Shelf::default());
         let (signals, waiting) = mpsc::channel(SIGNALS);
         let server = connection.object_server();
         let refusals = Arc::new(Refusals::new());
         let supply =
             PowerSupply1 { orders: orders.clone(), shown: shown_now.clone(), refusals: refusals.clone() };
         server.at(path, supply).await?;
-        server.at(path, PowerRack1 { orders, modules: modules_now.clone(), refusals }).await?;
+        server.at(path, PowerRack1 { orders, shelf: modules_now.clone(), refusals }).await?;
         let device = Device::serve(connection, path, Identity::default()).await?;
         device.set_component(converter(path));
         let supply = server.interface::<_, PowerSupply1>(path).await?;
@@ -99,13 +104,14 @@ impl Publisher {
         self.shown.send_if_modified(|known| std::mem::replace(known, shown) != shown);
     }
 
-    pub(crate) fn modules(&self, modules: Vec<Module>) {
+    pub(crate) fn modules(&self, modules: Vec<Module>, uses: Vec<ModuleUse>) {
         let rack = self.rack_variables();
         let each = modules.iter().flat_map(|module| module_variables(&self.converter, module));
         self.device.set_variables(rack.into_iter().chain(each).collect());
+        let shelf = (modules, uses);
         self.modules.send_if_modified(|known| {
-            let changed = *known != modules;
-            *known = modules;
+            let changed = *known != shelf;
+            *known = shelf;
             changed
         });
     }
@@ -183,13 +189,19 @@ async fn tell_shown(served: InterfaceRef<PowerSupply1>, mut shown: watch::Receiv
     }
 }
 
-async fn tell_modules(served: InterfaceRef<PowerRack1>, mut modules: watch::Receiver<Vec<Module>>) {
-    while modules.changed().await.is_ok() {
-        modules.mark_unchanged();
+async fn tell_modules(served: InterfaceRef<PowerRack1>, mut shelf: watch::Receiver<Shelf>) {
+    let mut told = Shelf::default();
+    while shelf.changed().await.is_ok() {
+        let (modules, uses) = shelf.borrow_and_update().clone();
         let rack = PowerRack1::clone(&*served.get().await);
-        if rack.modules_changed(served.signal_emitter()).await.is_err() {
+        let emitter = served.signal_emitter();
+        if modules != told.0 && rack.modules_changed(emitter).await.is_err() {
             return;
         }
+        if uses != told.1 && rack.uses_changed(emitter).await.is_err() {
+            return;
+        }
+        told = (modules, uses);
     }
 }
 
@@ -296,14 +308,14 @@ fn checked(voltage: f64, current: f64, shown: &Shown) -> Result<(Volts, Amps), E
 #[derive(Debug, Clone)]
 struct PowerRack1 {
     orders: Orders,
-    modules: watch::Receiver<Vec<Module>>,
+    shelf: watch::Receiver<Shelf>,
     refusals: Arc<Refusals>,
 }
 
 #[interface(name = "org.voltry.PowerRack1")]
 impl PowerRack1 {
     fn identify(&self, bus: &str, address: u32, on: bool) -> Result<(), Error> {
-        let known = self.modules.borrow().iter().any(|module| module.bus == bus && module.address == address);
+        let known = self.shelf.borrow().0.iter().any(|module| module.bus == bus && module.address == address);
         let address = u8::try_from(address).ok().filter(|_| known);
         let address = address.ok_or_else(|| Error::Invalid("no such module behind this supply".into()));
         self.orders.identify(self.refusals.note("Identify", address)?, on);
@@ -312,7 +324,12 @@ impl PowerRack1 {
 
     #[zbus(property)]
     fn modules(&self) -> Vec<Module> {
-        self.modules.borrow().clone()
+        self.shelf.borrow().0.clone()
+    }
+
+    #[zbus(property)]
+    fn uses(&self) -> Vec<ModuleUse> {
+        self.shelf.borrow().1.clone()
     }
 }
 

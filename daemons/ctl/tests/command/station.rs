@@ -2,8 +2,8 @@
 #![allow(clippy::unused_self, clippy::needless_pass_by_value, reason = "the bus wants them so")]
 
 use voltry_bus::{
-    AuthorizeOutcome, BookEvent, Connector, CsmsState, Error, EvseStatus, Fault, Module, SimFault, SimTruth,
-    Transaction, V2gConversation, V2gMessage, names,
+    AuthorizeOutcome, BookEvent, Connector, CsmsState, Error, EvseStatus, Fault, Module, ModuleUse, SimFault,
+    SimTruth, Transaction, V2gConversation, V2gMessage, names,
 };
 use voltry_service::{Device, Identity};
 use zbus::{Connection, interface};
@@ -135,6 +135,11 @@ impl Rack {
             alarms: Vec::new(),
             at: 0,
         }]
+    }
+
+    #[zbus(property)]
+    fn uses(&self) -> Vec<ModuleUse> {
+        vec![ModuleUse { bus: "main".to_owned(), address: 3, share: 25.0, hours: 1234 }]
     }
 }
 

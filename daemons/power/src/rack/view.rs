@@ -102,6 +102,17 @@ impl Rack {
         self.modules.iter().map(|(address, module)| self.shown(*address, module, now)).collect()
     }
 
+    /// What each of them is used for.
+    pub(crate) fn uses(&self) -> Vec<voltry_bus::ModuleUse> {
+        let of = |(address, module): (&u8, &Module)| voltry_bus::ModuleUse {
+            bus: self.supply.bus.clone(),
+            address: (*address).into(),
+            share: module.share().as_si(),
+            hours: module.hours.unwrap_or_default(),
+        };
+        self.modules.iter().map(of).collect()
+    }
+
     fn shown(&self, address: u8, module: &Module, now: Timestamp) -> voltry_bus::Module {
         let output = module.fresh_output(now).map(|output| output.value);
         let answers = module.answers();

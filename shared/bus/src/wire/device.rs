@@ -71,6 +71,19 @@ pub struct Module {
     pub at: u64,
 }
 
+/// What one power module is used for, for the technician.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type, Variant, OwnedVariant)]
+pub struct ModuleUse {
+    /// The CAN bus it is on, as named in the configuration.
+    pub bus: String,
+    /// Its address on that bus.
+    pub address: u32,
+    /// Amperes that it was told to give; negative while the vehicle is discharged.
+    pub share: f64,
+    /// For how many hours it has worked; 0: it does not tell.
+    pub hours: u32,
+}
+
 /// A finished insulation measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Type)]
 pub struct InsulationReading {
