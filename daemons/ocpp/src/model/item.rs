@@ -178,7 +178,7 @@ impl Item {
             Kind::Integer(from, to) => (Some((from as f64, to as f64)), &[]),
             Kind::Text(longest) => (Some((0.0, longest as f64)), &[]),
             Kind::Choice(words) | Kind::List(words) => (None, words),
-            Kind::Boolean | Kind::Decimal => (None, &[]),
+            Kind::Boolean | Kind::True | Kind::Decimal => (None, &[]),
         };
         Self {
             address: definition.address(),

@@ -18,6 +18,8 @@ pub enum Access {
 pub enum Kind {
     /// `true` or `false`.
     Boolean,
+    /// A boolean that may be written, and is nothing but `true` here.
+    True,
     /// A whole number within these bounds.
     Integer(u64, u64),
     /// A decimal.
@@ -103,6 +105,8 @@ impl Kind {
                 word @ ("true" | "false") => kept(word),
                 _ => Err("must be true or false".to_owned()),
             },
+            Self::True if value.eq_ignore_ascii_case("true") => kept("true"),
+            Self::True => Err("a DC station can do nothing else but true".to_owned()),
             Self::Integer(from, to) => match value.parse::<u64>() {
                 Ok(number) if (from..=to).contains(&number) => kept(&number.to_string()),
                 _ => Err(format!("must be a whole number from {from} to {to}")),
@@ -135,7 +139,7 @@ impl Kind {
     #[must_use]
     pub const fn data_type(self) -> &'static str {
         match self {
-            Self::Boolean => "boolean",
+            Self::Boolean | Self::True => "boolean",
             Self::Integer(..) => "integer",
             Self::Decimal => "decimal",
             Self::Text(_) => "string",
@@ -298,7 +302,7 @@ pub const TABLE: &[Definition] = &[
     variable(name::STARTED_MEASURANDS, None, ("SampledDataCtrlr", "TxStartedMeasurands", None), MEASURANDS, REGISTER),
     variable(name::ENDED_MEASURANDS, None, ("SampledDataCtrlr", "TxEndedMeasurands", None), MEASURANDS, REGISTER),
     variable(name::STOP_MEASURANDS, Some("StopTxnSampledData"), ("", "", None), MEASURANDS, ""),
-    variable("StopAligned", Some("StopTxnAlignedData"), ("", "", None), Kind::Text(0), "").read_only(),
+    variable("StopAligned", Some("StopTxnAlignedData"), ("", "", None), Kind::Text(0), ""),
     variable("EndedInterval", None, ("SampledDataCtrlr", "TxEndedInterval", None), Kind::Integer(0, 0), "0").read_only().seconds(),
     variable("AlignedEndedInterval", None, ("AlignedDataCtrlr", "TxEndedInterval", None), Kind::Integer(0, 0), "0").read_only().seconds(),
     variable("AlignedEndedMeasurands", None, ("AlignedDataCtrlr", "TxEndedMeasurands", None), Kind::Text(0), "").read_only(),
@@ -309,9 +313,9 @@ pub const TABLE: &[Definition] = &[
     variable(name::START_POINTS, None, ("TxCtrlr", "TxStartPoint", None), TX_POINTS, "PowerPathClosed"),
     variable(name::STOP_POINTS, None, ("TxCtrlr", "TxStopPoint", None), TX_POINTS, "EVConnected,PowerPathClosed"),
     variable(name::STOP_ON_INVALID, Some("StopTransactionOnInvalidId"), ("TxCtrlr", "StopTxOnInvalidId", None), Kind::Boolean, "true"),
-    variable("StopOnDisconnect", Some("StopTransactionOnEVSideDisconnect"), ("TxCtrlr", "StopTxOnEVSideDisconnect", None), Kind::Boolean, "true").read_only(),
+    variable("StopOnDisconnect", Some("StopTransactionOnEVSideDisconnect"), ("TxCtrlr", "StopTxOnEVSideDisconnect", None), Kind::True, "true"),
     variable("MaxEnergyOnInvalid", Some("MaxEnergyOnInvalidId"), ("TxCtrlr", "MaxEnergyOnInvalidId", None), Kind::Integer(0, 0), "0").read_only(),
-    variable("UnlockOnDisconnect", Some("UnlockConnectorOnEVSideDisconnect"), ("OCPPCommCtrlr", "UnlockOnEVSideDisconnect", None), Kind::Boolean, "true").read_only(),
+    variable("UnlockOnDisconnect", Some("UnlockConnectorOnEVSideDisconnect"), ("OCPPCommCtrlr", "UnlockOnEVSideDisconnect", None), Kind::True, "true"),
     variable("AuthEnabled", None, ("AuthCtrlr", "Enabled", None), Kind::Boolean, "true").read_only(),
     variable(name::AUTHORIZE_REMOTE_START, Some("AuthorizeRemoteTxRequests"), ("AuthCtrlr", "AuthorizeRemoteStart", None), Kind::Boolean, "false"),
     variable(name::LOCAL_PRE_AUTHORIZE, Some("LocalPreAuthorize"), ("AuthCtrlr", "LocalPreAuthorize", None), Kind::Boolean, "false"),

@@ -4,7 +4,7 @@ use tracing::debug;
 use voltry_bus::{EndReason, Error, SessionEvent, TokenKind};
 use voltry_units::Timestamp;
 
-use crate::transactions::{Event, Kind, Reason, Sample, Token};
+use crate::transactions::{Event, Kind, Occasion, Reason, Sample, Token};
 use crate::uplink::Outcome;
 
 pub(super) fn outcome_of(error: &Error) -> Outcome {
@@ -63,7 +63,7 @@ pub(super) fn event_of(event: SessionEvent, at: Option<Timestamp>) -> Event {
     #[allow(clippy::cast_possible_truncation)]
     let register = known(event.register).map(|wh| (wh * 1000.0).round() as i64);
     let measured = known(event.voltage).is_some();
-    let (kind, on_the_clock) = kind(event.kind);
+    let (kind, occasion) = kind(event.kind);
     Event {
         number: event.number,
         unix: event.time,
@@ -87,25 +87,25 @@ pub(super) fn event_of(event: SessionEvent, at: Option<Timestamp>) -> Event {
         reason: reason(event.reason),
         remote_start: event.remote_start.parse().ok(),
         reservation: event.reservation.parse().ok(),
-        on_the_clock,
+        occasion,
     }
 }
 
-const fn kind(kind: voltry_bus::EventKind) -> (Kind, bool) {
+const fn kind(kind: voltry_bus::EventKind) -> (Kind, Occasion) {
     use voltry_bus::EventKind as Booked;
     match kind {
-        Booked::Plugged => (Kind::Plugged, false),
-        Booked::Authorized => (Kind::Authorized, false),
-        Booked::Started => (Kind::Started, false),
-        Booked::Charging => (Kind::Charging, false),
-        Booked::SuspendedEv => (Kind::SuspendedEv, false),
-        Booked::SuspendedEvse => (Kind::SuspendedEvse, false),
-        Booked::Reading => (Kind::Reading, false),
-        Booked::ClockReading => (Kind::Reading, true),
-        Booked::Deauthorized => (Kind::Deauthorized, false),
-        Booked::Ended => (Kind::Ended, false),
-        Booked::Unplugged => (Kind::Unplugged, false),
-        Booked::ConnectTimedOut => (Kind::ConnectTimedOut, false),
+        Booked::Plugged => (Kind::Plugged, Occasion::Interval),
+        Booked::Authorized => (Kind::Authorized, Occasion::Interval),
+        Booked::Started => (Kind::Started, Occasion::Interval),
+        Booked::Charging => (Kind::Charging, Occasion::Interval),
+        Booked::SuspendedEv => (Kind::SuspendedEv, Occasion::Interval),
+        Booked::SuspendedEvse => (Kind::SuspendedEvse, Occasion::Interval),
+        Booked::Reading => (Kind::Reading, Occasion::Interval),
+        Booked::ClockReading => (Kind::Reading, Occasion::Clock),
+        Booked::Deauthorized => (Kind::Deauthorized, Occasion::Interval),
+        Booked::Ended => (Kind::Ended, Occasion::Interval),
+        Booked::Unplugged => (Kind::Unplugged, Occasion::Interval),
+        Booked::ConnectTimedOut => (Kind::ConnectTimedOut, Occasion::Interval),
     }
 }
 

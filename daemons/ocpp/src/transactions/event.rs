@@ -32,8 +32,19 @@ pub struct Event {
     pub remote_start: Option<i64>,
     /// The reservation that it used up.
     pub reservation: Option<i64>,
-    /// A reading on the mark of the clock, not by the interval.
-    pub on_the_clock: bool,
+    /// What a reading was for.
+    pub occasion: Occasion,
+}
+
+/// What a reading of the meter is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occasion {
+    /// The interval is over.
+    Interval,
+    /// The mark of the clock.
+    Clock,
+    /// The CSMS asks (F06); it is in no book.
+    Trigger,
 }
 
 /// What can happen in a session.

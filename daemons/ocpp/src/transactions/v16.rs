@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::measurands::{Context, v16 as meter_value};
-use super::{About, Event, Kind, Message, Reason, STOP_READINGS_MAX, Sample, Token, Told};
+use super::{About, Event, Kind, Message, Occasion, Reason, STOP_READINGS_MAX, Sample, Token, Told};
 use crate::time::rfc3339;
 
 /// The open transactions, by the book's number.
@@ -78,10 +78,13 @@ fn start(charges: &mut Charges, event: &Event) -> Message {
 }
 
 fn reading(charges: &mut Charges, event: &Event, told: &Told) -> Option<Message> {
-    let (measurands, context) =
-        if event.on_the_clock { (&told.aligned, Context::Clock) } else { (&told.sampled, Context::Periodic) };
+    let (measurands, context) = match event.occasion {
+        Occasion::Interval => (&told.sampled, Context::Periodic),
+        Occasion::Clock => (&told.aligned, Context::Clock),
+        Occasion::Trigger => (&told.sampled, Context::Trigger),
+    };
     let charge = charges.get_mut(&event.transaction)?;
-    if !told.ended.is_empty() && !event.on_the_clock {
+    if !told.ended.is_empty() && event.occasion == Occasion::Interval {
         charge.keep(event.sample);
     }
     let value = meter_value(&event.sample, measurands, context)?;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::measurands::{Context, v201 as meter_value};
-use super::{About, Event, Kind, Message, Reason, Sample, Token, Told};
+use super::{About, Event, Kind, Message, Occasion, Reason, Sample, Token, Told};
 use crate::time::rfc3339;
 
 /// What is plugged in, by EVSE.
@@ -171,7 +171,7 @@ pub(crate) fn apply(plugs: &mut Plugs, event: &Event, told: &Told, offline: bool
             Some(ended)
         }
         (Some(_), _, false) => {
-            let periodic = event.kind == Kind::Reading;
+            let periodic = event.kind == Kind::Reading && event.occasion != Occasion::Trigger;
             let empty = periodic && reading(plug, event, told, "Updated").is_none();
             (!empty).then(|| message(plug, event, told, "Updated", offline))
         }
@@ -238,8 +238,11 @@ fn reading(plug: &Plugged, event: &Event, told: &Told, kind: &str) -> Option<Val
     match (kind, event.kind) {
         ("Started", _) => meter_value(&sample, &told.started, Context::Begin),
         ("Ended", _) => meter_value(&sample, &told.ended, Context::End),
-        (_, Kind::Reading) if event.on_the_clock => meter_value(&sample, &told.aligned, Context::Clock),
-        (_, Kind::Reading) => meter_value(&sample, &told.sampled, Context::Periodic),
+        (_, Kind::Reading) => match event.occasion {
+            Occasion::Interval => meter_value(&sample, &told.sampled, Context::Periodic),
+            Occasion::Clock => meter_value(&sample, &told.aligned, Context::Clock),
+            Occasion::Trigger => meter_value(&sample, &told.sampled, Context::Trigger),
+        },
         // The bill's two registers, where the transaction of the CSMS is longer than the book's.
         (_, Kind::Started) => meter_value(&sample, &told.started, Context::Begin),
         (_, Kind::Ended) => meter_value(&sample, &told.ended, Context::End),
@@ -280,8 +283,11 @@ fn trigger(plug: &Plugged, event: &Event, kind: &str) -> &'static str {
         Kind::Started if kind != "Started" => "ChargingStateChanged",
         Kind::Authorized | Kind::Started => "Authorized",
         Kind::Charging | Kind::SuspendedEv | Kind::SuspendedEvse => "ChargingStateChanged",
-        Kind::Reading if event.on_the_clock => "MeterValueClock",
-        Kind::Reading => "MeterValuePeriodic",
+        Kind::Reading => match event.occasion {
+            Occasion::Interval => "MeterValuePeriodic",
+            Occasion::Clock => "MeterValueClock",
+            Occasion::Trigger => "Trigger",
+        },
         Kind::Deauthorized => event.reason.map_or("Deauthorized", stop_trigger),
         Kind::Ended => event.reason.map_or("ChargingStateChanged", stop_trigger),
         Kind::Unplugged => "EVCommunicationLost",

@@ -2,10 +2,15 @@
 //! Pure.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use voltry_bus::{ConnectorUse, EvseState, EvseStatus};
+use voltry_units::Timestamp;
 
 use crate::config::Version;
+
+/// As long as the daemon of an EVSE may take to start, with the hardware that it waits for.
+const SETTLING: Duration = Duration::from_secs(10);
 
 /// A connector's status: 1.6's words, of which 2.0.1's are a coarser view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +101,7 @@ pub struct Since {
     /// It was set.
     pub set: bool,
     /// `CLOCK_BOOTTIME`.
-    pub at: voltry_units::Timestamp,
+    pub at: Timestamp,
 }
 
 impl Default for Connector {
@@ -104,7 +109,7 @@ impl Default for Connector {
         Self {
             status: Status::Unavailable,
             trouble: Trouble::default(),
-            since: Since { unix: 0, set: false, at: voltry_units::Timestamp::BOOT },
+            since: Since { unix: 0, set: false, at: Timestamp::BOOT },
             told: None,
             seen: None,
             heard: None,
@@ -161,9 +166,34 @@ impl Connector {
 #[derive(Debug, Default)]
 pub struct Connectors {
     all: BTreeMap<u32, Connector>,
+    now: Timestamp,
+    /// Until when an EVSE whose daemon starts is not called out of service.
+    settled_at: Option<Timestamp>,
 }
 
 impl Connectors {
+    /// Time passes.
+    pub fn pass(&mut self, now: Timestamp) {
+        self.now = now;
+        self.settled_at.get_or_insert(now + SETTLING);
+    }
+
+    /// Whether this one is out of service because the station has just begun to start: its driver has
+    /// never seen it otherwise, and in a moment it is available.
+    fn settles(&self, connector: &Connector) -> bool {
+        let starts = |heard: &EvseStatus| !matches!(heard.state.parse(), Ok(state) if !matches!(state, EvseState::Starting | EvseState::Unavailable));
+        connector.status == Status::Unavailable
+            && connector.heard.as_ref().is_none_or(starts)
+            && self.settled_at.is_some_and(|at| self.now < at)
+    }
+
+    /// When an EVSE that has not started by then is told to be out of service.
+    #[must_use]
+    pub fn due(&self) -> Option<Timestamp> {
+        let mut evses = self.all.iter().filter(|(evse, _)| **evse != 0);
+        self.settled_at.filter(|_| evses.any(|(_, connector)| self.settles(connector)))
+    }
+
     /// The station's EVSEs, new or again; [`Self::judge`] comes next.
     pub fn hear(&mut self, statuses: Vec<EvseStatus>) {
         for heard in statuses {
@@ -182,7 +212,7 @@ impl Connectors {
             let told = uses.iter().find(|heard| set && heard.evse == *evse);
             let since = told.map_or(now, |heard| {
                 let ago = now.unix.saturating_sub(heard.since).max(0);
-                let at = now.at - std::time::Duration::from_micros(u64::try_from(ago).unwrap_or(0));
+                let at = now.at - Duration::from_micros(u64::try_from(ago).unwrap_or(0));
                 Since { unix: heard.since, set, at }
             });
             connector.judge(since, now);
@@ -209,12 +239,15 @@ impl Connectors {
         }
     }
 
-    /// The next one of which the CSMS has to hear. In 1.6 the station itself is one too. Of what the
-    /// station has not told what it is to a driver, there is nothing to say yet.
+    /// The next one of which the CSMS has to hear. In 1.6 the station itself is one too, the last: it
+    /// follows from the others. Of what the station has not told what it is to a driver, there is
+    /// nothing to say yet.
     #[must_use]
     pub fn untold(&self, version: Version) -> Option<u32> {
-        let mut wanted = self.all.iter().filter(|(number, connector)| {
-            connector.seen.is_some() && (version == Version::V16 || **number != 0)
+        let station = self.all.get_key_value(&0).filter(|_| version == Version::V16);
+        let evses = self.all.iter().filter(|(number, _)| **number != 0);
+        let mut wanted = evses.chain(station).filter(|(number, connector)| {
+            connector.seen.is_some() && (**number == 0 || !self.settles(connector))
         });
         wanted.find(|(_, connector)| !connector.is_told(version)).map(|(number, _)| *number)
     }
@@ -230,6 +263,13 @@ impl Connectors {
     #[must_use]
     pub fn get(&self, evse: u32) -> Option<&Connector> {
         self.all.get(&evse)
+    }
+
+    /// Whether this EVSE, or any if none is named, is fit for a charge that the CSMS starts.
+    #[must_use]
+    pub fn may_start(&self, evse: Option<u32>) -> bool {
+        let mut asked = self.all.iter().filter(|(number, _)| evse.map_or(**number != 0, |it| it == **number));
+        asked.any(|(_, connector)| !matches!(connector.status, Status::Unavailable | Status::Faulted))
     }
 
     /// Whether a transaction runs anywhere.
@@ -274,7 +314,6 @@ const fn of_use(seen: ConnectorUse) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use voltry_units::Timestamp;
 
     fn heard(evse: u32, state: &str) -> EvseStatus {
         EvseStatus {
@@ -367,6 +406,27 @@ mod tests {
         assert_eq!(connectors.untold(Version::V201), None);
         see(&mut connectors, vec![], &[used(1, "available", 1)], 2);
         assert_eq!(tell_all(&mut connectors), [1]);
+    }
+
+    #[test]
+    fn an_evse_that_starts_with_the_station_is_not_called_out_of_service_until_it_had_time_to() {
+        let mut connectors = Connectors::default();
+        let pass = |connectors: &mut Connectors, seconds| {
+            connectors.pass(at(seconds).at);
+            tell_all(connectors)
+        };
+        assert_eq!(pass(&mut connectors, 1), [0; 0]);
+        let uses = [used(1, "unavailable", 1), used(2, "unavailable", 1), used(3, "unavailable", 1)];
+        let closed = EvseStatus { available: false, ..heard(3, "available") };
+        see(&mut connectors, vec![heard(1, "absent"), heard(2, "starting"), closed], &uses, 2);
+        assert_eq!(pass(&mut connectors, 2), [3], "one that somebody took out of service");
+        assert_eq!(connectors.due(), Some(at(11).at));
+        see(&mut connectors, vec![heard(1, "available")], &[used(1, "available", 3)], 3);
+        assert_eq!(pass(&mut connectors, 3), [1]);
+        assert_eq!(pass(&mut connectors, 11), [2]);
+        assert_eq!(connectors.due(), None);
+        see(&mut connectors, vec![heard(1, "absent")], &[], 12);
+        assert_eq!(pass(&mut connectors, 12), [1], "one that goes later");
     }
 
     #[test]

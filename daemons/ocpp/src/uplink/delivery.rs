@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use voltry_units::Timestamp;
 
 use crate::config::Version;
-use crate::transactions::{self, About, Event, Message, Told, Transactions};
+use crate::transactions::{self, About, Event, Kind, Message, Occasion, Sample, Told, Transactions};
 
 /// Lines read from the book ahead of time, at the most.
 pub const AHEAD: u32 = 50;
@@ -96,6 +96,9 @@ pub struct Delivery {
     version: Version,
     progress: Progress,
     ahead: VecDeque<Event>,
+    /// Readings that the CSMS asked for, one of an EVSE at the most. They are in no book: a restart
+    /// forgets them.
+    triggered: VecDeque<Event>,
     reading: bool,
     /// The newest line that the book has.
     newest: u64,
@@ -112,11 +115,40 @@ impl Delivery {
             version,
             progress,
             ahead: VecDeque::new(),
+            triggered: VecDeque::new(),
             reading: false,
             newest: 0,
             online_from: u64::MAX,
             current: None,
         }
+    }
+
+    /// Whether a transaction that the CSMS of 2.0.1 knows runs at this EVSE; then it hears of it once
+    /// more (F06), after all that waits.
+    pub fn trigger(&mut self, evse: u32, sample: Sample) -> bool {
+        let Some(plug) = self.known().plugged.get(&evse).filter(|plug| plug.running.is_some()) else {
+            return false;
+        };
+        let event = Event {
+            number: self.progress.acknowledged,
+            unix: sample.unix,
+            clock_set: true,
+            at: None,
+            evse,
+            session: plug.session,
+            transaction: plug.transaction,
+            kind: Kind::Reading,
+            token: None,
+            sample,
+            reason: None,
+            remote_start: None,
+            reservation: None,
+            occasion: Occasion::Trigger,
+        };
+        if !self.triggered.iter().any(|waits| waits.evse == evse) {
+            self.triggered.push_back(event);
+        }
+        true
     }
 
     /// What must be stored before anything else happens.
@@ -153,6 +185,7 @@ impl Delivery {
     /// It is gone: what was out goes out again, with the same id.
     pub fn offline(&mut self) {
         self.online_from = u64::MAX;
+        self.triggered.clear();
         if let Some(current) = self.current.as_mut().filter(|current| current.turn == Turn::Out) {
             current.turn = Turn::Ready;
         }
@@ -182,13 +215,16 @@ impl Delivery {
     /// day to tell for an event. Returns whether the progress changed.
     fn advance(&mut self, told: &Told, time: &impl Fn(&Event) -> i64) {
         while self.current.is_none() {
-            let Some(mut event) = self.ahead.pop_front() else { return };
-            if event.number <= self.progress.acknowledged {
-                continue;
+            let Some(mut event) = self.ahead.pop_front().or_else(|| self.next_triggered()) else { return };
+            let triggered = event.occasion == Occasion::Trigger;
+            if !triggered {
+                if event.number <= self.progress.acknowledged {
+                    continue;
+                }
+                event.sample.unix = time(&event);
             }
-            event.sample.unix = time(&event);
             let mut after = self.progress.transactions.clone();
-            let offline = event.number < self.online_from;
+            let offline = !triggered && event.number < self.online_from;
             let message = transactions::apply(&mut after, self.version, &event, told, offline);
             let Some(message) = message else {
                 self.progress.transactions = after;
@@ -209,6 +245,15 @@ impl Delivery {
                 silent_since: None,
             });
         }
+    }
+
+    /// A reading that was asked for, once the book is told.
+    fn next_triggered(&mut self) -> Option<Event> {
+        if self.progress.acknowledged < self.newest {
+            return None;
+        }
+        let event = self.triggered.pop_front()?;
+        Some(Event { number: self.progress.acknowledged, ..event })
     }
 
     /// The message to send now, with its id. The progress must be stored before it leaves.

@@ -10,6 +10,7 @@ impl Uplink {
     pub fn step(&mut self, now: Now, input: Input) -> Vec<Action> {
         let mut actions = Vec::new();
         self.watch_the_clock(now);
+        self.core.connectors.pass(now.at);
         match input {
             Input::Network(slot, network) => {
                 self.core.networks.active = slot;
@@ -126,7 +127,8 @@ impl Uplink {
             Registration::Pending { again } | Registration::Rejected { again } => Some(again),
             Registration::Accepted => {
                 let retry = self.has_news().then_some(self.quiet_until);
-                let times = [self.heartbeat_due(), retry, self.core.delivery.deadline()];
+                let settled = self.core.connectors.due();
+                let times = [self.heartbeat_due(), retry, settled, self.core.delivery.deadline()];
                 times.into_iter().flatten().min()
             }
         }

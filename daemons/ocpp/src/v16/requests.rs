@@ -186,6 +186,9 @@ fn remote_start(core: &mut Core, now: Now, asked: &RemoteStartTransactionRequest
     if evse.is_some_and(|evse| core.connectors.get(evse).is_some_and(|it| it.transaction() != 0)) {
         return Handled::status("Rejected");
     }
+    if !core.connectors.may_start(evse) {
+        return Handled::status("Rejected");
+    }
     let token = Token { id: asked.id_tag.as_str().to_owned(), kind: "Central".to_owned() };
     let mut store = Vec::new();
     // 1.6 has no number of its own for a request to start: its profile needs one to be found by.

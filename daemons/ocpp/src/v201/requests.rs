@@ -26,7 +26,7 @@ pub(crate) fn handle(core: &mut Core, now: Now, action: &str, payload: &str) -> 
         "RequestStopTransaction" => take(payload, |asked| stop(core, &asked)),
         "GetTransactionStatus" => take(payload, |asked| transaction_status(core, &asked)),
         "ChangeAvailability" => take(payload, |asked| change_availability(core, &asked)),
-        "TriggerMessage" => take(payload, |asked| trigger(core, &asked)),
+        "TriggerMessage" => take(payload, |asked| trigger(core, now, &asked)),
         "Reset" => take(payload, |asked| reset(core, &asked)),
         "UnlockConnector" => take(payload, |asked| unlock(core, &asked)),
         "ReserveNow" => take(payload, |asked| reserve(core, &asked, payload)),
@@ -101,6 +101,9 @@ fn start(core: &mut Core, asked: &RequestStartTransactionRequest) -> Handled {
     if place.is_some_and(|evse| core.connectors.get(evse).is_some_and(|it| it.transaction() != 0)) {
         return rejected("TxInProgress", "a transaction is running there");
     }
+    if !core.connectors.may_start(place) {
+        return rejected("Unavailable", "it is out of service or broken");
+    }
     let mut store = Vec::new();
     if let Some(profile) = &asked.charging_profile {
         match smart_charging::prepare(core, place, asked.remote_start_id, profile) {
@@ -169,7 +172,7 @@ fn change_availability(core: &mut Core, asked: &ChangeAvailabilityRequest) -> Ha
     Handled::answer(Answer::Asks(command, Reply::to("ChangeAvailability")))
 }
 
-fn trigger(core: &Core, asked: &TriggerMessageRequest) -> Handled {
+fn trigger(core: &mut Core, now: Now, asked: &TriggerMessageRequest) -> Handled {
     use common::MessageTriggerEnum as Requested;
     let evses: Option<Vec<u32>> = match &asked.evse {
         None => Some(core.connectors.evses().collect()),
@@ -190,9 +193,20 @@ fn trigger(core: &Core, asked: &TriggerMessageRequest) -> Handled {
         }
         Requested::SignChargingStationCertificate => Some(vec![Then::Sign(Own::Station)]),
         Requested::SignV2GCertificate => Some(vec![Then::Sign(Own::V2g)]),
-        Requested::TransactionEvent
-        | Requested::SignCombinedCertificate
-        | Requested::PublishFirmwareStatusNotification => return Handled::status("NotImplemented"),
+        Requested::TransactionEvent => {
+            let mut any = false;
+            for evse in evses.into_iter().flatten() {
+                any |= core.sample_now(now, evse).is_some_and(|sample| core.delivery.trigger(evse, sample));
+            }
+            return if any {
+                Handled::status("Accepted")
+            } else {
+                rejected("TxNotFound", "none is running there")
+            };
+        }
+        Requested::SignCombinedCertificate | Requested::PublishFirmwareStatusNotification => {
+            return Handled::status("NotImplemented");
+        }
     };
     match then {
         Some(then) => Handled { then, ..Handled::status("Accepted") },
@@ -235,6 +249,10 @@ fn reserve(core: &Core, asked: &ReserveNowRequest, payload: &str) -> Handled {
             None => return rejected("UnknownEvse", "there is no such EVSE"),
         },
     };
+    let wanted = asked.connector_type.as_ref().and_then(|wanted| serde_json::to_value(wanted).ok());
+    if wanted.is_some_and(|wanted| wanted != core.variables.get(name::CONNECTOR_TYPE)) {
+        return rejected("InvalidValue", "it has another connector");
+    }
     let command = Command::Reserve {
         id: asked.id,
         evse: place,

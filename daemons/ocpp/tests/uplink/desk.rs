@@ -9,7 +9,7 @@ use voltry_ocpp::networks::Network;
 use voltry_ocpp::profiles::Supply;
 use voltry_ocpp::store::Store;
 use voltry_ocpp::time::Now;
-use voltry_ocpp::transactions::{Event, Kind, Reason, Sample, Token};
+use voltry_ocpp::transactions::{Event, Kind, Occasion, Reason, Sample, Token};
 use voltry_ocpp::uplink::{Action, Command, Input, Known, Networks, Outcome, Uplink};
 use voltry_ocpp::{Shown, Version};
 use voltry_units::Timestamp;
@@ -367,7 +367,7 @@ impl Desk {
             reason: self.reason.or((kind == Kind::Ended).then_some(Reason::Local)),
             remote_start: self.remote_start,
             reservation: None,
-            on_the_clock: false,
+            occasion: Occasion::Interval,
         });
         self.input(Input::BookGrew(number));
     }

@@ -284,6 +284,77 @@ fn what_is_triggered_is_sent() {
 }
 
 #[test]
+fn a_transaction_that_is_asked_for_is_told_after_all_that_waits_and_without_a_gap() {
+    let mut desk = Desk::accepted(Version::V201);
+    let asked = json!({ "requestedMessage": "TransactionEvent", "evse": { "id": 1 } });
+    assert_eq!(desk.ask("TriggerMessage", &asked).unwrap()["status"], "Rejected", "none is running");
+    for kind in [Kind::Plugged, Kind::Authorized, Kind::Started, Kind::Charging] {
+        desk.happens(kind, 0);
+    }
+    let before = desk.answered;
+    assert_eq!(desk.ask("TriggerMessage", &asked).unwrap()["status"], "Accepted");
+    assert_eq!(desk.ask("TriggerMessage", &asked).unwrap()["status"], "Accepted");
+    desk.answer_all();
+    desk.happens(Kind::Reading, 100);
+    desk.answer_all();
+    let events: Vec<_> =
+        desk.calls[before..].iter().filter(|call| call.action == "TransactionEvent").collect();
+    let told = |key: &str| events.iter().map(|call| call.payload[key].clone()).collect::<Vec<_>>();
+    assert_eq!(told("seqNo"), (0..events.len()).map(|number| json!(number)).collect::<Vec<_>>());
+    let triggers = told("triggerReason");
+    assert_eq!(triggers[triggers.len() - 2..], ["Trigger", "MeterValuePeriodic"]);
+    assert_eq!(triggers.iter().filter(|reason| **reason == "Trigger").count(), 1);
+    let values = &events[events.len() - 2].payload["meterValue"][0]["sampledValue"];
+    assert_eq!(values[0]["context"], "Trigger", "{values}");
+    assert!(events[events.len() - 2].payload.get("offline").is_none());
+}
+
+#[test]
+fn nothing_starts_where_the_connector_is_out_of_service_or_broken() {
+    for version in BOTH {
+        for state in ["unavailable", "faulted"] {
+            let mut desk = Desk::accepted(version);
+            desk.seen(state);
+            let (action, asked) = match version {
+                Version::V16 => ("RemoteStartTransaction", json!({ "idTag": "APP", "connectorId": 1 })),
+                Version::V201 => (
+                    "RequestStartTransaction",
+                    json!({ "idToken": { "idToken": "APP", "type": "Central" }, "remoteStartId": 1, "evseId": 1 }),
+                ),
+            };
+            let before = desk.commands.len();
+            assert_eq!(desk.ask(action, &asked).unwrap()["status"], "Rejected", "{state}");
+            assert_eq!(desk.commands.len(), before, "the station is not even asked");
+        }
+    }
+}
+
+#[test]
+fn a_reservation_of_a_connector_that_is_another_is_refused() {
+    let mut desk = Desk::accepted(Version::V201);
+    let mut asked = json!({ "id": 1, "expiryDateTime": "2027-01-01T00:00:00Z", "evseId": 1,
+        "idToken": { "idToken": "APP", "type": "Central" }, "connectorType": "sType2" });
+    assert_eq!(desk.ask("ReserveNow", &asked).unwrap()["status"], "Rejected");
+    asked["connectorType"] = "cCCS2".into();
+    let before = desk.commands.len();
+    assert_eq!(desk.ask("ReserveNow", &asked), Err("nothing yet".to_owned()));
+    assert_eq!(desk.commands.len(), before + 1, "the station is asked");
+}
+
+#[test]
+fn what_a_station_always_does_may_be_written_and_not_be_changed() {
+    let mut desk = Desk::accepted(Version::V16);
+    for key in ["StopTransactionOnEVSideDisconnect", "UnlockConnectorOnEVSideDisconnect"] {
+        for (value, status) in [("true", "Accepted"), ("false", "Rejected")] {
+            let answer = desk.ask("ChangeConfiguration", &json!({ "key": key, "value": value }));
+            assert_eq!(answer, Ok(json!({ "status": status })), "{key} {value}");
+        }
+        let told = desk.ask("GetConfiguration", &json!({ "key": [key] })).unwrap();
+        assert_eq!(told["configurationKey"][0], json!({ "key": key, "readonly": false, "value": "true" }));
+    }
+}
+
+#[test]
 fn a_flood_of_requests_neither_grows_nor_starves_the_transactions() {
     let mut desk = Desk::accepted(Version::V16);
     desk.charge(0);
