@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use voltry_units::Timestamp;
@@ -63,7 +64,7 @@ impl Daemon {
 
     /// Tells the supervisor that the daemon does its work.
     pub fn ready(&self) {
-        notify(systemd::daemon::STATE_READY, "1");
+        notify(NotifyState::Ready);
         tracing::info!("ready");
     }
 
@@ -94,7 +95,7 @@ async fn end(
     };
     match reason {
         Stop::Asked => {
-            notify(systemd::daemon::STATE_STOPPING, "1");
+            notify(NotifyState::Stopping);
             tracing::info!("stopping");
         }
         Stop::BusLost => tracing::error!("the bus is gone; making safe and ending"),
@@ -130,7 +131,7 @@ impl Watchdog {
     /// The control loop went round. Cheap: tells the supervisor four times an interval at most.
     pub fn beat(&mut self, now: Timestamp) {
         if self.due(now) {
-            notify(systemd::daemon::STATE_WATCHDOG, "1");
+            notify(NotifyState::Watchdog);
         }
     }
 
@@ -144,9 +145,10 @@ impl Watchdog {
     }
 }
 
-fn notify(key: &str, value: &str) {
-    if let Err(error) = systemd::daemon::notify([(key, value)].iter()) {
-        tracing::warn!(%error, key, "cannot notify the supervisor");
+fn notify(state: NotifyState<'_>) {
+    let state = [state];
+    if let Err(error) = sd_notify::notify(&state) {
+        tracing::warn!(%error, ?state, "cannot notify the supervisor");
     }
 }
 
