@@ -30,6 +30,7 @@ use crate::meter::ModbusMeter;
 use crate::model::{Model, Parity, SerialSettings};
 use crate::port::Port;
 use crate::presence::Patience;
+use crate::rn5893::{self, Rn5893};
 use crate::task::Attached;
 
 /// More devices than a line's addresses are worth polling once a second.
@@ -110,7 +111,8 @@ struct PortTable {
 #[serde(deny_unknown_fields)]
 struct DeviceTable {
     kind: Kind,
-    /// For an energy meter the name of its register map; for an insulation monitor `isocha425hv`.
+    /// For an energy meter the name of its register map; for an insulation monitor `isocha425hv`
+    /// or `rn5893`.
     model: String,
     /// 1 to 247; behind TCP also 255.
     address: u8,
@@ -126,9 +128,12 @@ struct DeviceTable {
     /// The longest wait before a silent device is tried again, ms.
     #[serde(default = "back_off", deserialize_with = "duration_ms", rename = "back_off_ms")]
     back_off: Duration,
-    /// How an insulation monitor shall be set.
+    /// How an `isocha425hv` shall be set.
     #[serde(default)]
     insulation: Option<isocha425hv::Settings>,
+    /// How an `rn5893` shall be set.
+    #[serde(default)]
+    rn5893: Option<rn5893::Settings>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -251,28 +256,28 @@ impl Check<'_> {
                 Some((attached(peer, driver), served))
             }
             Kind::InsulationMonitor => {
-                let settings = self.insulation(&key, device)?;
                 if device.period > INSULATION_PERIOD_MAX {
                     self.problem(
                         &format!("{key}.period_ms"),
                         "`period_ms` of an insulation monitor is 100 to 2000",
                     );
                 }
+                let (vendor, model, pause, driver) = self.monitor(&key, device, patience)?;
                 let served = Served {
                     path: names::path("insulation_monitor", name),
-                    vendor: "Bender".into(),
-                    model: "isoCHA425HV".into(),
+                    vendor: vendor.into(),
+                    model: model.into(),
                     role: Role::InsulationMonitor,
                 };
-                let driver = Driver::IsoCha425Hv(IsoCha425Hv::new(settings, device.period, patience));
-                Some((attached(peer(isocha425hv::PAUSE), driver), served))
+                Some((attached(peer(pause), driver), served))
             }
         }
     }
 
     fn model(&mut self, key: &str, device: &DeviceTable) -> Option<Model> {
-        if device.insulation.is_some() {
-            self.problem(&format!("{key}.insulation"), "an energy meter has no insulation settings");
+        if device.insulation.is_some() || device.rn5893.is_some() {
+            let name = if device.insulation.is_some() { "insulation" } else { "rn5893" };
+            self.problem(&format!("{key}.{name}"), "an energy meter has no insulation settings");
         }
         let good = !device.model.is_empty()
             && device.model.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
@@ -292,18 +297,42 @@ impl Check<'_> {
         }
     }
 
-    fn insulation(&mut self, key: &str, device: &DeviceTable) -> Option<isocha425hv::Settings> {
-        if device.model != "isocha425hv" {
-            let text = format!("no insulation monitor {:?} is known; known is isocha425hv", device.model);
-            self.problem(&format!("{key}.model"), text);
-            return None;
+    /// Maker, model, rest between requests and driver of an insulation monitor.
+    fn monitor(
+        &mut self,
+        key: &str,
+        device: &DeviceTable,
+        patience: Patience,
+    ) -> Option<(&'static str, &'static str, Duration, Driver)> {
+        let (serial, wrong, others, made) = match device.model.as_str() {
+            "isocha425hv" => {
+                let settings = device.insulation.unwrap_or_default();
+                let driver = Driver::IsoCha425Hv(IsoCha425Hv::new(settings, device.period, patience));
+                let others = device.rn5893.is_some().then_some("rn5893");
+                let made = ("Bender", "isoCHA425HV", isocha425hv::PAUSE, driver);
+                (isocha425hv::SERIAL, settings.check().err().map(|text| ("insulation", text)), others, made)
+            }
+            "rn5893" => {
+                let settings = device.rn5893.unwrap_or_default();
+                let driver = Driver::Rn5893(Rn5893::new(settings, device.period, patience));
+                let others = device.insulation.is_some().then_some("insulation");
+                let made = ("Dold", "RN5893", rn5893::PAUSE, driver);
+                (rn5893::SERIAL, settings.check().err().map(|text| ("rn5893", text)), others, made)
+            }
+            other => {
+                let text = format!("no insulation monitor {other:?} is known; known are isocha425hv, rn5893");
+                self.problem(&format!("{key}.model"), text);
+                return None;
+            }
+        };
+        self.serial.push(serial);
+        if let Some((name, text)) = wrong {
+            self.problem(&format!("{key}.{name}"), text);
         }
-        self.serial.push(isocha425hv::SERIAL);
-        let settings = device.insulation.unwrap_or_default();
-        if let Err(text) = settings.check() {
-            self.problem(&format!("{key}.insulation"), text);
+        if let Some(name) = others {
+            self.problem(&format!("{key}.{name}"), format!("these are not settings of {}", made.1));
         }
-        Some(settings)
+        Some(made)
     }
 
     fn addresses(&mut self) {

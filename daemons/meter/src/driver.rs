@@ -10,6 +10,7 @@ use crate::decode::Values;
 use crate::isocha425hv::IsoCha425Hv;
 use crate::meter::ModbusMeter;
 use crate::request::{Failure, Request};
+use crate::rn5893::Rn5893;
 
 /// Names an order until it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -135,6 +136,8 @@ pub enum Driver {
     Meter(ModbusMeter),
     /// A Bender insulation monitor.
     IsoCha425Hv(IsoCha425Hv),
+    /// A Dold insulation monitor.
+    Rn5893(Rn5893),
 }
 
 impl Driver {
@@ -144,6 +147,7 @@ impl Driver {
         match self {
             Self::Meter(meter) => meter.due(),
             Self::IsoCha425Hv(monitor) => monitor.due(),
+            Self::Rn5893(monitor) => monitor.due(),
         }
     }
 
@@ -153,6 +157,7 @@ impl Driver {
         match self {
             Self::Meter(meter) => meter.request(),
             Self::IsoCha425Hv(monitor) => monitor.request(now),
+            Self::Rn5893(monitor) => monitor.request(now),
         }
     }
 
@@ -167,6 +172,7 @@ impl Driver {
         match self {
             Self::Meter(meter) => meter.reply(sent, now, outcome),
             Self::IsoCha425Hv(monitor) => monitor.reply(sent, now, outcome),
+            Self::Rn5893(monitor) => monitor.reply(sent, now, outcome),
         }
     }
 
@@ -176,6 +182,7 @@ impl Driver {
         match self {
             Self::Meter(meter) => meter.order(now, ticket, order),
             Self::IsoCha425Hv(monitor) => monitor.order(ticket, order),
+            Self::Rn5893(monitor) => monitor.order(ticket, order),
         }
     }
 }

@@ -31,5 +31,6 @@ pub mod model;
 pub mod port;
 pub mod presence;
 pub mod request;
+pub mod rn5893;
 pub mod task;
 pub mod transaction;

@@ -101,9 +101,28 @@ fn mistakes_are_told_where_they_were_made() {
     );
     refused(&two, "grid", "# again", "have the same address 1");
     refused(&IMD.replace("125", "600"), "imd1", "insulation =", "alarm_kohm < prealarm_kohm");
-    refused(&IMD.replace("isocha425hv", "iso165c"), "imd1", "model =", "known is isocha425hv");
+    refused(&IMD.replace("isocha425hv", "iso165c"), "imd1", "model =", "known are isocha425hv, rn5893");
+    let dold = IMD.replace("isocha425hv", "rn5893");
+    refused(&dold, "imd1", "insulation =", "not settings of RN5893");
+    let dold = dold.replace(
+        "insulation = { alarm_kohm = 125, fast_cable_check = false }",
+        "rn5893 = { alarm_kohm = 501 }",
+    );
+    refused(&dold, "imd1", "rn5893 =", "prealarm_kohm <= 500");
     let seldom = IMD.replace("address = 3", "address = 3\nperiod_ms = 3000");
     refused(&seldom, "imd1", "period_ms", "100 to 2000");
+}
+
+#[test]
+fn a_monitor_of_another_make_has_its_own_settings_and_the_same_role() {
+    let dold = IMD.replace("isocha425hv", "rn5893");
+    let dold = dold.replace(
+        "insulation = { alarm_kohm = 125, fast_cable_check = false }",
+        "rn5893 = { coupling = \"rp5898\" }",
+    );
+    let served = read(&dold, "imd1").unwrap().settings.served;
+    assert_eq!((served[0].vendor.as_str(), served[0].model.as_str()), ("Dold", "RN5893"));
+    assert_eq!(served[0].role, Role::InsulationMonitor);
 }
 
 #[test]

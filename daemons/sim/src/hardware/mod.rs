@@ -12,6 +12,7 @@ pub mod meter;
 pub mod modbus;
 pub mod module;
 pub mod pty;
+pub mod rn5893;
 
 use std::io;
 use std::time::Duration;
@@ -26,6 +27,7 @@ pub use meter::AcrelMeter;
 pub use modbus::Line;
 pub use module::{Family, PowerModule};
 pub use pty::Pty;
+pub use rn5893::Rn5893;
 
 /// A serial line's far end. Times count from the device's power-up and never run backwards.
 pub trait Wire: Send {

@@ -72,6 +72,14 @@ pub trait Slave: Send + fmt::Debug {
     /// The exception it answers with.
     fn read(&self, start: u16, count: u16) -> Result<Vec<u16>, Exception>;
 
+    /// The same of function 4, where these are other registers than those of function 3.
+    ///
+    /// # Errors
+    /// The exception it answers with.
+    fn read_input(&self, start: u16, count: u16) -> Result<Vec<u16>, Exception> {
+        self.read(start, count)
+    }
+
     /// Writes registers from `start` on.
     ///
     /// # Errors
@@ -154,7 +162,9 @@ fn respond(slave: &mut dyn Slave, request: &[u8]) -> Result<Vec<u8>, Exception> 
                 return Err(Exception::Value);
             }
             start.checked_add(count - 1).ok_or(Exception::Address)?;
-            let values = slave.read(start, count)?;
+            let values =
+                if *function == 4 { slave.read_input(start, count) } else { slave.read(start, count) };
+            let values = values?;
             // At most 125 registers.
             #[allow(clippy::cast_possible_truncation)]
             let mut answer = vec![*function, (values.len() * 2) as u8];

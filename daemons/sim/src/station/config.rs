@@ -125,7 +125,7 @@ fn one_evse(
     let addresses: Vec<usize> = (first..first + parts.modules).collect();
     let device = |name: &str| state.join("dev").join(format!("{name}{evse}"));
     modbus(text, state, &dc, "energy-meter", "acrel-djsf1352-rn", METER_UNIT)?;
-    modbus(text, state, &imd, "insulation-monitor", "isocha425hv", MONITOR_UNIT)?;
+    modbus(text, state, &imd, "insulation-monitor", topology.monitor.name(), MONITOR_UNIT)?;
     writeln!(text, "period_ms = {}", (1000 / parts.monitor_pace).max(MONITOR_PERIOD_MIN_MS))?;
     let meter = binding(&names::meter(&capitalized(&dc)), "energy_meter", &dc);
     write!(

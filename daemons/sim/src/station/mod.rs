@@ -232,7 +232,7 @@ async fn build_world(
     for (evse, parts) in topology.evses() {
         let circuit = SharedCircuit::new(Circuit::new(parts.circuit(topology.family)));
         world.spawn(circuit.clone().run());
-        wiring::attach(evse, &circuit, topology.family, parts.monitor_pace, &dev, world)?;
+        wiring::attach(evse, &circuit, topology, parts.monitor_pace, &dev, world)?;
         circuits.push(circuit.clone());
         let (doing_in, doing) = watch::channel(Doing::Away);
         let medium = connect(evse, topology.powerline, parts.vehicle.matches, &circuit, world).await?;

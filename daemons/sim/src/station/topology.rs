@@ -23,6 +23,7 @@ TOPOLOGY (TOML; every key has a default)
   powerline = true        vehicles are matched over powerline modems; else Ethernet leads to them
   family = \"infypower\"    what power modules there are: infypower, infypower-beg, uugreenpower,
                           maxwell-mxr, tonhe, huawei-r100040gx
+  monitor = \"isocha425hv\" what insulation monitors there are: isocha425hv, rn5893
   evses = 1               how many EVSEs
   [[evse]]                the EVSEs one by one, in order
   modules = 3             how many power modules
@@ -50,6 +51,8 @@ pub struct Topology {
     pub powerline: bool,
     /// What family the power modules are of.
     pub family: Family,
+    /// What insulation monitors there are.
+    pub monitor: Monitor,
     /// How many EVSEs; those that `evse` does not describe are as its defaults.
     pub evses: u32,
     /// The EVSEs one by one, in order.
@@ -61,6 +64,28 @@ pub struct Topology {
     pub broker_first: bool,
     /// Added to the daemons' configuration, table by table; wins over what is written here.
     pub config: toml::Table,
+}
+
+/// An insulation monitor, by the name that the configuration has for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Monitor {
+    /// Bender isoCHA425HV.
+    #[default]
+    IsoCha425Hv,
+    /// Dold RN5893.
+    Rn5893,
+}
+
+impl Monitor {
+    /// Its name in the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::IsoCha425Hv => "isocha425hv",
+            Self::Rn5893 => "rn5893",
+        }
+    }
 }
 
 /// One EVSE and the vehicle that comes to it.
@@ -84,6 +109,7 @@ impl Default for Topology {
             tokens: Vec::new(),
             powerline: true,
             family: Family::default(),
+            monitor: Monitor::default(),
             evses: 1,
             evse: Vec::new(),
             uplink: None,
@@ -204,6 +230,14 @@ mod tests {
             assert!(topology.check().is_err(), "{text}");
         }
         assert!(toml::from_str::<Topology>("evsse = 1").is_err());
+    }
+
+    #[test]
+    fn a_monitor_has_one_name_in_the_topology_and_in_the_configuration() {
+        for monitor in [Monitor::IsoCha425Hv, Monitor::Rn5893] {
+            let read: Monitor = toml::Value::String(monitor.name().to_owned()).try_into().unwrap();
+            assert_eq!(read, monitor);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! dev/canN     slcan adapter with the power modules of EVSE N, of the topology's family
 //! dev/mcuN     the safety controller of connector N
 //! dev/dcN      the direct-current meter of EVSE N (Acrel DJSF1352-RN)
-//! dev/imdN     the insulation monitor of EVSE N (Bender isoCHA425HV)
+//! dev/imdN     the insulation monitor of EVSE N, as the topology names it
 //! dev/grid     the meter of the grid connection (Carlo Gavazzi EM580)
 //! ```
 
@@ -13,9 +13,11 @@ use std::path::Path;
 use anyhow::Context;
 use tokio::task::JoinSet;
 
+use super::topology::{Monitor, Topology};
 use crate::electrical::SharedCircuit;
+use crate::hardware::modbus::Slave;
 use crate::hardware::{
-    AcrelMeter, CanBus, Em580, Family, IsoCha, Line, Mcu, McuConfig, PowerModule, Pty, Wire, serve,
+    AcrelMeter, CanBus, Em580, IsoCha, Line, Mcu, McuConfig, PowerModule, Pty, Rn5893, Wire, serve,
 };
 
 pub(super) const CAN_BIT_RATE: u32 = 125_000;
@@ -43,11 +45,12 @@ pub(super) fn grid_line() -> String {
 pub(super) fn attach(
     evse: u32,
     circuit: &SharedCircuit,
-    family: Family,
+    topology: &Topology,
     monitor_pace: u32,
     dev: &Path,
     world: &mut JoinSet<()>,
 ) -> anyhow::Result<()> {
+    let family = topology.family;
     let count = circuit.with(|circuit| circuit.modules.len());
     let modules = (0..count)
         .map(|index| {
@@ -60,8 +63,12 @@ pub(super) fn attach(
     connect(&dev.join(format!("mcu{evse}")), Mcu::new(McuConfig::default(), circuit.clone()), world)?;
     let meter = AcrelMeter::new(METER_UNIT, circuit.clone());
     connect(&dev.join(dc_line(evse)), Line::new(MODBUS_BAUD, vec![Box::new(meter)]), world)?;
-    let monitor = IsoCha::new(MONITOR_UNIT, circuit.clone()).with_pace(monitor_pace);
-    connect(&dev.join(imd_line(evse)), Line::new(MODBUS_BAUD, vec![Box::new(monitor)]), world)
+    let circuit = circuit.clone();
+    let monitor: Box<dyn Slave> = match topology.monitor {
+        Monitor::IsoCha425Hv => Box::new(IsoCha::new(MONITOR_UNIT, circuit).with_pace(monitor_pace)),
+        Monitor::Rn5893 => Box::new(Rn5893::new(MONITOR_UNIT, circuit).with_pace(monitor_pace)),
+    };
+    connect(&dev.join(imd_line(evse)), Line::new(MODBUS_BAUD, vec![monitor]), world)
 }
 
 /// Builds the meter of the grid connection that feeds all these circuits.
