@@ -283,7 +283,7 @@ fn not_from_the_future(stamp: Timestamp, now: Timestamp) -> Result<(), Refusal> 
 }
 
 /// The holder's side: numbers what it sends. One for each provider.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct LeaseHolder {
     epoch: u64,
     sequence: u64,

@@ -104,8 +104,8 @@ impl Installation {
     }
 }
 
-/// The energy path of one EVSE.
-#[derive(Debug)]
+/// The energy path of one EVSE. A copy is for trying what would become of it; only one may drive an EVSE.
+#[derive(Debug, Clone)]
 pub struct EnergyPath {
     installation: Installation,
     observed: Observed,
@@ -183,6 +183,12 @@ impl EnergyPath {
     #[must_use]
     pub fn state(&self) -> EvseState {
         self.state.name()
+    }
+
+    /// What the state waits for until its deadline; empty where it has none. Tells its steps apart.
+    #[must_use]
+    pub fn waits_for(&self) -> &'static str {
+        self.state.deadline().map_or("", |(_, reason)| reason)
     }
 
     /// The session, while a vehicle is plugged in.

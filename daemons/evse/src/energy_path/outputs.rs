@@ -13,7 +13,7 @@ use super::action::{Action, Command, Report};
 const SETTLING: Duration = Duration::from_secs(1);
 
 /// One leased provider as this process has commanded it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Leased {
     holder: LeaseHolder,
     open: bool,
@@ -40,7 +40,7 @@ pub(super) struct Guard {
     pub(super) since: Timestamp,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Outputs {
     actions: Vec<Action>,
     supply: Leased,

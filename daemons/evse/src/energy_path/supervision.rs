@@ -19,7 +19,7 @@ pub(super) const UNABLE_IDLE: Duration = Duration::from_secs(8);
 const REGISTER_MOVES: WattHours = WattHours::new(500);
 
 /// Conditions on their way to being faults.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Supervision {
     pub(super) blind: Held,
     over_current: Held,

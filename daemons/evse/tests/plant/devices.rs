@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use voltry_bus::{Contactors, Lock, Pilot, PilotFault, PilotOutput, Proximity};
-use voltry_evse::energy_path::{Capability, Command, ConnectorIo, FaultCode, Input, InsulationReading};
+use voltry_evse::energy_path::{
+    Capability, Command, ConnectorIo, FaultCode, Input, InsulationReading, SupplyReading,
+};
 use voltry_service::Stamp;
 use voltry_units::{Amps, Celsius, Ohms, Timestamp, Volts, Watts};
 
@@ -11,7 +13,10 @@ use super::{Guard, Vehicle};
 
 const LEASE: Duration = Duration::from_millis(500);
 const TOO_OLD: Duration = Duration::from_millis(100);
+/// Ohms of a short circuit at the connector.
+const SHORT: f64 = 0.1;
 
+#[derive(Clone)]
 pub struct Devices {
     /// Volts on the module side, truly.
     pub module: f64,
@@ -26,7 +31,10 @@ pub struct Devices {
     pub closed_into: f64,
     pub pilot_output: PilotOutput,
     pub capability: Capability,
+    /// Watt-hours that the meter shows.
     pub register: f64,
+    /// Watt-hours that went through the contactors, truly.
+    pub delivered: f64,
     /// Farads that charge with both sides joined, of modules, cable and inlet; 0: the voltages
     /// rise at a rate of their own.
     pub farads: f64,
@@ -48,13 +56,38 @@ pub struct Devices {
     pub stuck_open: bool,
     pub short: bool,
     pub diode_fault: bool,
+    pub pilot_short: bool,
+    pub proximity_open: bool,
     pub safe_state: Option<FaultCode>,
     pub cable_lies: f64,
     pub self_test_fails: bool,
     pub supply_ignores_off: bool,
     /// Every module has protected itself: no output, and none to be had.
     pub modules_tripped: bool,
+    /// How much of their current the modules can give.
+    pub modules_able: f64,
+    /// The modules report their set points, deliver half the current, and stand 20 V lower.
+    pub modules_lie: bool,
+    /// The modules answer so late.
+    pub modules_late: Duration,
+    /// The modules' output stays charged when it is off; they find that out, and latch.
+    pub bleeders_failed: bool,
+    bleeders_latched: bool,
+    /// The CAN cable is cut: no set point arrives and no reading, and after 10 s the modules are off.
+    pub can_cut: bool,
+    can_cut_for: Duration,
+    /// The daemon that commands the modules is gone; they go on as they were told.
+    pub uncommanded: bool,
+    /// The contactors weld as soon as they are closed.
+    pub welds: bool,
+    /// The connector heats up, to 95 °C.
+    pub heats: bool,
+    /// The insulation halves every two seconds.
+    pub insulation_falls: bool,
+    /// The monitor tells its last value again and again, with the time of now.
+    pub monitor_hangs: bool,
     pub meter_stuck: bool,
+    pub meter_backwards: bool,
     pub runaway: f64,
     /// Volts that a broken module drives onto both sides.
     pub surge: f64,
@@ -70,7 +103,7 @@ pub struct Devices {
     next_sample: Timestamp,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Lease {
     epoch: u64,
     sequence: u64,
@@ -118,6 +151,7 @@ impl Default for Devices {
                 power_max: Watts::new(60_000),
             },
             register: 1000.0,
+            delivered: 0.0,
             farads: 0.0,
             load: f64::INFINITY,
             insulation: 2_000_000.0,
@@ -133,12 +167,27 @@ impl Default for Devices {
             stuck_open: false,
             short: false,
             diode_fault: false,
+            pilot_short: false,
+            proximity_open: false,
             safe_state: None,
             cable_lies: 0.0,
             self_test_fails: false,
             supply_ignores_off: false,
             modules_tripped: false,
+            modules_able: 1.0,
+            modules_lie: false,
+            modules_late: Duration::ZERO,
+            bleeders_failed: false,
+            bleeders_latched: false,
+            can_cut: false,
+            can_cut_for: Duration::ZERO,
+            uncommanded: false,
+            welds: false,
+            heats: false,
+            insulation_falls: false,
+            monitor_hangs: false,
             meter_stuck: false,
+            meter_backwards: false,
             runaway: 0.0,
             surge: 0.0,
             late_renewals: 0,
@@ -171,8 +220,10 @@ impl Devices {
                 if !range.contains(&voltage) || !self.supply.accepts(lease, now) {
                     return false;
                 }
-                self.supply_on = true;
-                (self.set_voltage, self.set_current) = (voltage.as_si(), current.as_si());
+                if !self.can_cut {
+                    self.supply_on = true;
+                    (self.set_voltage, self.set_current) = (voltage.as_si(), current.as_si());
+                }
             }
             Command::RenewSupply(lease) => {
                 if self.comes_late() || !self.supply.accepts(lease, now) {
@@ -180,7 +231,10 @@ impl Devices {
                 }
                 self.supply.until = Some(now + LEASE);
             }
-            Command::SupplyOff => self.supply_off(),
+            Command::SupplyOff => {
+                self.supply.until = None;
+                self.supply_off();
+            }
             Command::EnableContactors(epoch) => return self.board.enable(epoch, now),
             Command::CloseContactors(lease) => {
                 if self.safe_state.is_some() || !self.board.accepts(lease, now) {
@@ -206,11 +260,7 @@ impl Devices {
             Command::Lock(locked) => self.locked = locked,
             Command::ResetBoard => {
                 self.resets += 1;
-                self.safe_state = if self.emergency_stop {
-                    Some(FaultCode::EmergencyStop)
-                } else {
-                    self.diode_fault.then_some(FaultCode::DiodeFault)
-                };
+                self.safe_state = self.cause_to_latch();
             }
             Command::ArmOverVoltage(_) | Command::DisarmOverVoltage | Command::ResetOverVoltage => {
                 return self.guard.obey(command, self.cable);
@@ -220,8 +270,8 @@ impl Devices {
                 self.next_sample = now + Duration::from_secs(1);
             }
             Command::StartSelfTest => self.self_test_until = Some(now + Duration::from_secs(4)),
-            Command::ClearSupply
-            | Command::Attach
+            Command::ClearSupply => self.bleeders_latched &= self.bleeders_failed,
+            Command::Attach
             | Command::Detach
             | Command::Limits(_)
             | Command::Authorize(_)
@@ -234,23 +284,103 @@ impl Devices {
         true
     }
 
+    /// Whether the modules do what they are told.
+    pub fn supply_obeys(&self) -> bool {
+        !self.supply_ignores_off && !self.can_cut && !self.uncommanded
+    }
+
     fn supply_off(&mut self) {
-        if !self.supply_ignores_off {
+        if self.supply_obeys() {
             self.supply.until = None;
             self.supply_on = false;
             self.set_current = 0.0;
         }
     }
 
+    /// The daemon that commands the modules leaves; or another begins, with OFF to each.
+    pub fn commands_modules(&mut self, there: bool) {
+        self.uncommanded = !there;
+        self.supply.until = None;
+    }
+
+    /// The process that holds the leases has left the bus.
+    pub fn holder_leaves(&mut self, now: Timestamp) {
+        self.supply.until = None;
+        let open_at = now + Duration::from_millis(300);
+        self.board.until = self.board.until.map(|until| until.min(open_at));
+    }
+
+    fn gives_nothing(&self) -> bool {
+        self.modules_tripped || self.bleeders_latched
+    }
+
     /// What the supply says that it can give.
     pub fn able(&self) -> Capability {
-        if self.modules_tripped { Capability::default() } else { self.capability }
+        if self.gives_nothing() {
+            return Capability::default();
+        }
+        let part = |milli: i64| (milli as f64 * self.modules_able) as i64;
+        Capability {
+            current_max: Amps::from_milli(part(self.capability.current_max.as_milli())),
+            power_max: Watts::from_milli(part(self.capability.power_max.as_milli())),
+            ..self.capability
+        }
+    }
+
+    /// The modules' own word.
+    pub fn reading(&self, at: Timestamp) -> SupplyReading {
+        let lies = self.modules_lie && self.supply_on;
+        let (voltage, current) =
+            if lies { (self.set_voltage, self.set_current) } else { (self.module, self.current) };
+        SupplyReading {
+            voltage: Volts::from_si(voltage).unwrap(),
+            current: Amps::from_si(current).unwrap(),
+            at: at - self.modules_late,
+        }
+    }
+
+    /// What makes the board latch its safe state.
+    fn cause_to_latch(&self) -> Option<FaultCode> {
+        [
+            (self.emergency_stop, FaultCode::EmergencyStop),
+            (self.diode_fault, FaultCode::DiodeFault),
+            (self.pilot_short, FaultCode::PilotFault),
+            (self.proximity_open, FaultCode::ProximityFault),
+            (self.hottest >= 85.0 && self.heats, FaultCode::CableOverTempStop),
+        ]
+        .into_iter()
+        .find_map(|(holds, code)| holds.then_some(code))
+    }
+
+    /// What happens by itself.
+    fn age(&mut self, time: Duration) {
+        let seconds = time.as_secs_f64();
+        if self.heats {
+            self.hottest = (self.hottest + 15.0 * seconds).min(95.0);
+        } else if self.hottest > 25.0 && self.hottest < 86.0 {
+            self.hottest -= 10.0 * seconds;
+        }
+        if self.insulation_falls {
+            self.insulation *= 0.5_f64.powf(seconds / 2.0);
+        }
+        self.can_cut_for =
+            if self.can_cut || self.uncommanded { self.can_cut_for + time } else { Duration::ZERO };
+        if self.can_cut_for > Duration::from_secs(10) {
+            (self.supply_on, self.set_current) = (false, 0.0);
+        }
+        let charged = !self.supply_on && self.current < 1.0 && self.module > 60.0;
+        self.bleeders_latched |= self.bleeders_failed && charged;
+        if (self.pilot_short || self.proximity_open || self.heats) && self.safe_state.is_none() {
+            self.safe_state = self.cause_to_latch();
+        }
     }
 
     /// One physical step.
     pub fn flow(&mut self, time: Duration, now: Timestamp, vehicle: &Vehicle) {
         let seconds = time.as_secs_f64();
-        if self.supply.until.is_some_and(|until| now > until) {
+        self.age(time);
+        if self.supply.until.is_none_or(|until| now > until) {
+            self.supply.until = None;
             self.supply_off();
         }
         let tripped = self.guard.watch(self.cable);
@@ -270,13 +400,17 @@ impl Devices {
             self.closed_into = self.closed_into.max((self.module - self.cable).abs());
         }
         self.contactors = closed;
-        let battery = (self.contactors && vehicle.contactor).then_some(vehicle.battery());
-        let wanted = if !self.supply_on || self.modules_tripped {
+        self.welded |= self.welds && closed;
+        // A battery on a short circuit has lost its fuse.
+        let battery = (self.contactors && vehicle.contactor && !self.short).then_some(vehicle.battery());
+        let able = if self.modules_lie { 0.5 } else { self.modules_able };
+        let wanted = if !self.supply_on || self.gives_nothing() {
             0.0
         } else if let Some(battery) = battery {
-            ((self.set_voltage - battery) / 0.05).clamp(0.0, self.set_current) + self.runaway
+            ((self.set_voltage - battery) / 0.05).clamp(0.0, self.set_current.min(150.0 * able))
+                + self.runaway
         } else if self.short && self.contactors {
-            self.set_current.min(self.set_voltage / 10.0)
+            self.set_current.min(self.set_voltage / SHORT)
         } else if self.farads > 0.0 && self.contactors {
             if self.module < self.set_voltage { self.set_current } else { self.set_voltage / self.load }
         } else {
@@ -289,8 +423,14 @@ impl Devices {
             self.current = wanted.max(self.current - (self.current * 20.0 + 50.0) * seconds).max(0.0);
         }
         self.move_voltages(seconds, battery, vehicle);
-        if !self.meter_stuck && self.contactors {
-            self.register += self.cable * self.current * seconds / 3600.0;
+        if self.contactors {
+            let energy = self.cable * self.current * seconds / 3600.0;
+            self.delivered += energy;
+            self.register += match (self.meter_stuck, self.meter_backwards) {
+                (true, _) => 0.0,
+                (false, true) => -energy,
+                (false, false) => energy,
+            };
         }
     }
 
@@ -299,25 +439,25 @@ impl Devices {
         if let Some(battery) = battery {
             self.module = battery + self.current * 0.05;
         } else if self.short && self.contactors {
-            self.module = self.current * 10.0;
-        } else if self.farads > 0.0 && self.contactors && self.supply_on && !self.modules_tripped {
+            self.module = self.current * SHORT;
+        } else if self.farads > 0.0 && self.contactors && self.supply_on && !self.gives_nothing() {
             self.module = self.charged(seconds).min(self.set_voltage);
-        } else if self.supply_on && !self.modules_tripped {
+        } else if self.supply_on && !self.gives_nothing() {
             let rise = if self.set_current > 0.0 { 1500.0 * seconds } else { 0.0 };
             self.module = if self.module > self.set_voltage {
                 bleed(self.module).max(self.set_voltage)
             } else {
                 (self.module + rise).min(self.set_voltage)
             };
-        } else {
+        } else if !self.bleeders_failed {
             self.module = bleed(self.module);
         }
-        if self.supply_on {
+        if self.supply_on && !(self.short && self.contactors) {
             self.module = self.module.max(self.surge);
         }
         self.cable = if self.contactors {
             self.module
-        } else if vehicle.contactor {
+        } else if vehicle.contactor && !self.short {
             vehicle.battery()
         } else {
             bleed(self.cable)
@@ -342,10 +482,12 @@ impl Devices {
             }
         } else if self.insulation_active && at >= self.next_sample {
             self.next_sample = at + Duration::from_millis(700);
-            self.counter += 1;
-            self.insulation_told = self.insulation;
-            self.insulation_at = at;
-            let resistance = Ohms::from_si(self.insulation).unwrap();
+            if !self.monitor_hangs {
+                self.counter += 1;
+                self.insulation_told = self.insulation;
+                self.insulation_at = at;
+            }
+            let resistance = Ohms::from_si(self.insulation_told).unwrap();
             inbox.push(Input::Insulation(InsulationReading {
                 resistance,
                 valid: true,
@@ -359,8 +501,12 @@ impl Devices {
         let driven_f = self.pilot_output == PilotOutput::F || self.safe_state.is_some();
         ConnectorIo {
             pilot: if driven_f { Pilot::F } else { vehicle.pilot },
-            pilot_fault: if self.diode_fault { PilotFault::Diode } else { PilotFault::None },
-            proximity: Proximity::NotUsed,
+            pilot_fault: match (self.pilot_short, self.diode_fault) {
+                (true, _) => PilotFault::Short,
+                (false, true) => PilotFault::Diode,
+                (false, false) => PilotFault::None,
+            },
+            proximity: if self.proximity_open { Proximity::Fault } else { Proximity::NotUsed },
             contactors: if self.contactors { Contactors::Closed } else { Contactors::Open },
             lock: match (self.has_lock, self.locked) {
                 (false, _) => Lock::NotFitted,

@@ -4,7 +4,7 @@ use voltry_evse::energy_path::{Command, OverVoltageReading};
 use voltry_units::{Timestamp, Volts};
 
 /// An over-voltage monitor, as its interface says that one behaves.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Guard {
     pub armed: bool,
     pub limit: Volts,

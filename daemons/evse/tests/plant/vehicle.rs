@@ -29,6 +29,7 @@ pub enum Step {
     Done,
 }
 
+#[derive(Clone)]
 pub struct Vehicle {
     pub pilot: Pilot,
     /// Its own contactor.
@@ -44,6 +45,18 @@ pub struct Vehicle {
     pub step: Step,
     /// Stops sending targets.
     pub mute: bool,
+    /// Says nothing at all any more; its link gives it up after a minute.
+    pub silent: bool,
+    /// Sends a target only every 1.5 s.
+    pub slow: bool,
+    /// Asks for more than anybody offered.
+    pub overasks: bool,
+    /// Repeats PreCharge for ever.
+    pub stays_in_pre_charge: bool,
+    /// Its contactor does not open any more once it is closed.
+    pub welded: bool,
+    /// Nothing of it arrives on the powerline: no conversation begins.
+    pub unheard: bool,
     /// Ends charging by itself at this state of charge.
     pub enough: f64,
     /// Never closes its contactor's way: asks for power whatever the voltage.
@@ -79,6 +92,12 @@ impl Default for Vehicle {
             phase: LinkPhase::Detached,
             step: Step::Unplugged,
             mute: false,
+            silent: false,
+            slow: false,
+            overasks: false,
+            stays_in_pre_charge: false,
+            welded: false,
+            unheard: false,
             enough: 99.0,
             impatient: false,
             undecided: Duration::ZERO,
@@ -130,6 +149,11 @@ impl Vehicle {
         match command {
             Command::Attach => self.attached = true,
             Command::Detach => {
+                if self.contactor {
+                    self.give_up();
+                } else if matches!(self.step, Step::Talking(_)) {
+                    self.step = Step::Plugged;
+                }
                 self.attached = false;
                 self.authorized = false;
                 self.answer = None;
@@ -143,9 +167,13 @@ impl Vehicle {
         }
     }
 
+    const fn opens(&mut self) {
+        self.contactor &= self.welded;
+    }
+
     /// An emergency of the charger: the vehicle opens.
     fn give_up(&mut self) {
-        self.contactor = false;
+        self.opens();
         if self.pilot != Pilot::A {
             self.pilot = Pilot::B;
         }
@@ -193,6 +221,12 @@ impl Vehicle {
         if self.step == Step::Done || self.step == Step::Asleep {
             return;
         }
+        if self.silent {
+            if now.since(self.entered) > Duration::from_secs(60) && self.step != Step::Plugged {
+                self.breaks_off(now, inbox);
+            }
+            return;
+        }
         if self.answered(PhaseAnswer::Failed) {
             inbox.push(Input::LinkEnded(LinkOutcome::Failed));
             self.enter(LinkPhase::Listening, now, inbox);
@@ -202,13 +236,22 @@ impl Vehicle {
         self.talk(now, devices, inbox);
     }
 
+    /// The conversation ends where it must not: out of order, or without a word.
+    pub fn breaks_off(&mut self, now: Timestamp, inbox: &mut Vec<Input>) {
+        if matches!(self.step, Step::Talking(_)) {
+            inbox.push(Input::LinkEnded(LinkOutcome::Failed));
+            self.enter(LinkPhase::Listening, now, inbox);
+            self.give_up();
+        }
+    }
+
     fn talk(&mut self, now: Timestamp, devices: &Devices, inbox: &mut Vec<Input>) {
         let finished = self.answered(PhaseAnswer::Finished);
         let waited = now.since(self.entered) > Duration::from_millis(100);
         match self.phase {
             LinkPhase::Detached if self.step == Step::Plugged => self.enter(LinkPhase::Listening, now, inbox),
             LinkPhase::Detached => {}
-            LinkPhase::Listening if waited => {
+            LinkPhase::Listening if waited && !self.unheard => {
                 self.pilot = Pilot::B;
                 self.enter(LinkPhase::Connected, now, inbox);
             }
@@ -232,7 +275,7 @@ impl Vehicle {
             LinkPhase::PowerOn if finished => self.enter(LinkPhase::Charging, now, inbox),
             LinkPhase::Charging => self.charge(now, devices, inbox),
             LinkPhase::PowerOff if finished => {
-                self.contactor = false;
+                self.opens();
                 self.pilot = Pilot::B;
                 self.enter(LinkPhase::WeldingDetection, now, inbox);
             }
@@ -242,7 +285,7 @@ impl Vehicle {
                 self.enter(LinkPhase::Connected, now, inbox);
             }
             LinkPhase::WeldingDetection if waited => {
-                self.contactor = false;
+                self.opens();
                 self.enter(LinkPhase::Stopping, now, inbox);
             }
             LinkPhase::Stopping if finished && self.again == Some(Again::Pause) => {
@@ -276,7 +319,7 @@ impl Vehicle {
         let told = self.told.filter(|told| told.counter == self.counter);
         let near = told.is_some_and(|told| (told.voltage.as_si() - wanted).abs() < 15.0);
         let late = self.impatient && now.since(self.entered) > Duration::from_millis(150);
-        if near || late {
+        if (near || late) && !self.stays_in_pre_charge {
             self.contactor = near && (devices.cable - wanted).abs() < 20.0;
             self.enter(LinkPhase::PowerOn, now, inbox);
         }
@@ -298,8 +341,9 @@ impl Vehicle {
             }
             return;
         }
-        if self.ticks.is_multiple_of(10) && !self.mute {
-            inbox.push(self.target(self.target_voltage, self.target_current, now));
+        if self.ticks.is_multiple_of(if self.slow { 150 } else { 10 }) && !self.mute {
+            let (volts, amps) = if self.overasks { (2.2, 10.0) } else { (1.0, 1.0) };
+            inbox.push(self.target(self.target_voltage * volts, self.target_current * amps, now));
             if self.ticks.is_multiple_of(100) {
                 inbox.push(Input::Soc(Percent::from_si(self.soc).unwrap()));
             }
