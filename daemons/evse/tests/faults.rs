@@ -182,6 +182,20 @@ fn a_plug_pulled_under_load_is_an_emergency() {
 }
 
 #[test]
+fn a_plug_pulled_while_the_contactors_wait_for_the_current_opens_them_at_once() {
+    let mut world = World::charging();
+    (world.devices.supply_ignores_off, world.vehicle.welded) = (true, true);
+    world.devices.insulation = 50_000.0;
+    world.until(EvseState::ErrorShutdown);
+    world.run(MS(200));
+    assert!(world.devices.contactors, "they have a second");
+    world.vehicle.pilot = Pilot::A;
+    world.until_true(MS(120), "open", |world| !world.devices.contactors);
+    assert_eq!(world.state(), EvseState::Emergency);
+    recovers(&mut world);
+}
+
+#[test]
 fn a_vehicle_that_opens_s2_under_load_is_let_go_at_once() {
     breaks(FaultCode::InvalidVehicleMode, MS(400), |world| world.vehicle.pilot = Pilot::B);
 }

@@ -148,9 +148,12 @@ impl EnergyPath {
     }
 
     fn energised(&mut self, now: Timestamp) -> Finding {
-        // While it shuts down, the contactors may wait for the current: only the wires count.
-        if matches!(self.state, State::Shutdown(_)) {
-            return Ok(());
+        // While it shuts down, the contactors may wait for the current: only the wires and the plug count.
+        // A board in its safe state has opened, and drives the pilot itself.
+        if let State::Shutdown(shutdown) = self.state {
+            let io = self.observed.io(now, &self.installation.profile);
+            let opened = shutdown.emergency || io.is_some_and(|io| io.safe_state.is_some());
+            return if opened { Ok(()) } else { self.pilot_and_plug(now) };
         }
         self.pilot_and_plug(now)?;
         self.contactors_follow(now)?;
