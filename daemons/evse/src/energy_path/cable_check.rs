@@ -277,9 +277,12 @@ impl EnergyPath {
         let Some(io) = self.observed.io(now, profile) else { return missing(Role::ConnectorIo) };
         let Some(supply) = self.observed.supply(now, profile) else { return missing(Role::PowerSupply) };
         let Some(cable) = self.observed.cable(now, profile) else { return missing(Role::VoltageMonitor) };
+        // Of opposite signs they are further apart than either is from nothing; and one that falls is not
+        // where it was measured.
+        let apart = self.observed.apart(now, profile).unwrap_or(profile.contactor_difference);
         let (supply, cable) = (supply.voltage.abs(), cable.abs());
         let live = if cable >= supply { FaultCode::ConnectorVoltageHigh } else { FaultCode::OutputNotOff };
-        let (highest, apart) = (cable.max(supply), supply.abs_diff(cable));
+        let highest = cable.max(supply);
         if io.contactors != Contactors::Open {
             Some((FaultCode::ContactorFault, Evidence::Contactors(io.contactors)))
         } else if highest >= profile.safe_voltage {

@@ -8,12 +8,18 @@ use super::{
     Profile, Role, SupplyReading,
 };
 
+/// Readings that follow each other faster are no measure of how fast a voltage moves, in microseconds.
+const MEASURED_EVERY: i64 = 50_000;
+
 /// What is known. A value is used only through a method that asks for its age.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Observed {
     supply: Option<SupplyReading>,
     capability: Capability,
     cable: Option<Measured<Volts>>,
+    /// The voltages before these.
+    supply_before: Option<Measured<Volts>>,
+    cable_before: Option<Measured<Volts>>,
     over_voltage: Option<OverVoltageReading>,
     insulation: Option<InsulationReading>,
     /// The last self-test: passed, and when.
@@ -74,6 +80,7 @@ impl Observed {
 
     pub(super) fn see_supply(&mut self, reading: SupplyReading, now: Timestamp) {
         if in_order(reading.at, self.supply.map(|old| old.at), now) {
+            self.supply_before = self.supply.map(|old| Measured::new(old.voltage, old.at));
             self.supply = Some(reading);
         }
     }
@@ -84,6 +91,7 @@ impl Observed {
 
     pub(super) fn see_cable(&mut self, voltage: Measured<Volts>, now: Timestamp) {
         if in_order(voltage.at, self.cable.map(|old| old.at), now) {
+            self.cable_before = self.cable;
             self.cable = Some(voltage);
         }
     }
@@ -130,6 +138,27 @@ impl Observed {
 
     pub(super) fn cable(&self, now: Timestamp, profile: &Profile) -> Option<Volts> {
         self.cable.and_then(|cable| cable.fresh(now, profile.reading_stale).copied())
+    }
+
+    /// The lower of both sides: a short circuit behind closed contactors shows on each, and one may lie.
+    pub(super) fn lower_voltage(&self, now: Timestamp, profile: &Profile) -> Option<Volts> {
+        let supply = self.supply(now, profile).map(|supply| supply.voltage);
+        [supply, self.cable(now, profile)].into_iter().flatten().min()
+    }
+
+    /// How far the two sides can be apart as long as these readings count: what is measured, and what each
+    /// moves by in that time if it goes on as it did.
+    pub(super) fn apart(&self, now: Timestamp, profile: &Profile) -> Option<Volts> {
+        let (supply, cable) = (self.supply(now, profile)?.voltage, self.cable(now, profile)?);
+        let stale = i64::try_from(profile.reading_stale.as_micros()).unwrap_or(i64::MAX);
+        let drift = |value: Volts, at: Timestamp, before: Option<Measured<Volts>>| {
+            let Some(before) = before else { return Volts::ZERO };
+            let passed = i64::try_from(at.since(before.at).as_micros()).unwrap_or(i64::MAX).max(1);
+            value.abs_diff(before.value).scaled(stale, passed.max(MEASURED_EVERY))
+        };
+        let supply_drift = drift(supply, self.supply?.at, self.supply_before);
+        let cable_drift = drift(cable, self.cable?.at, self.cable_before);
+        Some(supply.abs_diff(cable) + supply_drift + cable_drift)
     }
 
     pub(super) fn over_voltage(&self, now: Timestamp, profile: &Profile) -> Option<OverVoltageReading> {

@@ -147,7 +147,8 @@ impl EnergyPath {
             .observed
             .supply(now, profile)
             .is_some_and(|supply| supply.current >= profile.pre_charge_current.scaled(9, 10));
-        let flat = self.observed.cable(now, profile).is_some_and(|cable| cable < profile.safe_voltage);
+        let flat =
+            self.observed.lower_voltage(now, profile).is_some_and(|lower| lower < profile.safe_voltage);
         pre_charge.short.for_at_least(profile.short_circuit_time, limited && flat, now)
     }
 

@@ -247,10 +247,10 @@ impl EnergyPath {
     fn output_stands(&mut self, now: Timestamp) -> Finding {
         let profile = &self.installation.profile;
         let limit = profile.safe_voltage;
-        let cable = self.observed.cable(now, profile);
-        let flat = matches!(self.state, State::Charging(_)) && cable.is_some_and(|cable| cable < limit);
+        let lower = self.observed.lower_voltage(now, profile);
+        let flat = matches!(self.state, State::Charging(_)) && lower.is_some_and(|lower| lower < limit);
         if self.supervision.collapsed.for_at_least(profile.short_circuit_time, flat, now) {
-            return Err((FaultCode::ShortCircuit, Evidence::Voltage(cable.unwrap_or(limit), limit)));
+            return Err((FaultCode::ShortCircuit, Evidence::Voltage(lower.unwrap_or(limit), limit)));
         }
         Ok(())
     }

@@ -35,6 +35,40 @@ fn what_keeps_cable_check_from_beginning_is_the_fault_that_it_ends_with() {
     }
 }
 
+#[test]
+fn contactors_do_not_close_between_voltages_of_opposite_signs() {
+    let mut world = World::available();
+    world.vehicle.plug();
+    world.until(EvseState::Parameters);
+    // As measured: 24 V here and 18 V there are 42 V apart, the other way round.
+    (world.devices.bleeders_failed, world.devices.module, world.devices.cable_lies) = (true, 24.0, -18.0);
+    world.until(EvseState::Faulted);
+    let cause = world.faults_reported[0].0.cause();
+    assert!(cause.contains("42.0 V, limit 20.0 V"), "{cause}");
+    world.devices.bleeders_failed = false;
+    recovers(&mut world);
+}
+
+#[test]
+fn contactors_do_not_close_while_one_side_falls_away_from_the_other() {
+    let mut world = World::available();
+    world.vehicle.plug();
+    world.until(EvseState::Parameters);
+    // The cable discharges in tenths of a second, the modules do not at all.
+    (world.devices.bleeders_failed, world.devices.module, world.devices.cable) = (true, 43.0, 58.0);
+    world.until(EvseState::Faulted);
+    assert_eq!(world.devices.closed_into, 0.0);
+    world.devices.bleeders_failed = false;
+    recovers(&mut world);
+}
+
+#[test]
+fn a_short_circuit_is_found_though_the_cables_voltage_reads_high() {
+    breaks(FaultCode::ShortCircuit, MS(1800), |world| {
+        (world.devices.short, world.devices.cable_lies) = (true, 75.0);
+    });
+}
+
 /// Vehicles' maximum voltages; CableCheck tests with 250, 500, 907.5 and 1000 V.
 const CLASSES: [f64; 4] = [200.0, 450.0, 825.0, 920.0];
 
