@@ -5,9 +5,10 @@
 //!             plug                token or free            meter and book say so
 //!   Idle ───────────▶ Waiting ──────────────▶ Opening ───────────────────────▶ Running
 //!    ▲                  ▲ │ unplug               │ no reading: refuse              │ delivery over,
-//!    │ unplug           │ ▼                      ▼                                 │ EVSE lost, other
-//!    └─────────────── Done ◀───────────────── Closing ◀────────────────────────────┘ session
-//!                                                ▲
+//!    │ unplug           │ ▼                      ▼                                 │ other session
+//!    └─────────────── Done ◀───────────────── Closing ◀────────────────────────────┤
+//!                                                ▲ leases lapsed      EVSE lost     │
+//!                                                ├───────────── Lost ◀─────────────┘
 //!   Recovering (open in the book at the start) ──┘ unless the EVSE still has this session
 //! ```
 //!
@@ -68,6 +69,10 @@ pub enum Input {
 /// How long after a start an EVSE may take to be seen before its open transaction is closed.
 pub const RECOVERY: Duration = Duration::from_secs(10);
 
+/// Whoever held an EVSE's leases being gone, nothing flows any more after this: the output is off in half a
+/// second, the contactors open in one. The meter's last reading is not taken before.
+pub const LAPSED: Duration = Duration::from_secs(1);
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
     Idle,
@@ -84,6 +89,13 @@ enum State {
         session: u64,
         transaction: TransactionId,
         payer: Payer,
+    },
+    Lost {
+        session: u64,
+        transaction: TransactionId,
+        payer: Payer,
+        until: Timestamp,
+        why: Ending,
     },
     Closing {
         session: u64,
@@ -164,7 +176,9 @@ impl SessionControl {
     #[must_use]
     pub fn transaction(&self) -> Option<TransactionId> {
         match &self.state {
-            State::Running { transaction, .. } | State::Recovering { transaction, .. } => Some(*transaction),
+            State::Running { transaction, .. }
+            | State::Lost { transaction, .. }
+            | State::Recovering { transaction, .. } => Some(*transaction),
             State::Idle
             | State::Waiting { .. }
             | State::Opening { .. }
@@ -181,6 +195,7 @@ impl SessionControl {
             State::Waiting { session }
             | State::Opening { session, .. }
             | State::Running { session, .. }
+            | State::Lost { session, .. }
             | State::Closing { session }
             | State::Done { session } => Some(*session),
             State::Recovering { left, .. } => Some(left.session()),
@@ -195,6 +210,7 @@ impl SessionControl {
             State::Idle
             | State::Opening { .. }
             | State::Running { .. }
+            | State::Lost { .. }
             | State::Closing { .. }
             | State::Done { .. }
             | State::Recovering { .. } => None,
@@ -205,7 +221,9 @@ impl SessionControl {
     #[must_use]
     pub fn payer(&self) -> Option<&Payer> {
         match &self.state {
-            State::Running { payer, .. } | State::Opening { payer, .. } => Some(payer),
+            State::Running { payer, .. } | State::Lost { payer, .. } | State::Opening { payer, .. } => {
+                Some(payer)
+            }
             State::Idle
             | State::Waiting { .. }
             | State::Closing { .. }
@@ -217,7 +235,12 @@ impl SessionControl {
     /// Whether power should be shared with it.
     #[must_use]
     pub fn is_active(&self) -> bool {
-        matches!(self.state, State::Opening { .. } | State::Running { .. } | State::Recovering { .. })
+        match self.state {
+            State::Opening { .. } | State::Running { .. } | State::Lost { .. } | State::Recovering { .. } => {
+                true
+            }
+            State::Idle | State::Waiting { .. } | State::Closing { .. } | State::Done { .. } => false,
+        }
     }
 
     /// The EVSE as last seen; `None` while its daemon is away.
@@ -239,7 +262,7 @@ impl SessionControl {
             }
             Input::EvseLost => {
                 self.seen = None;
-                self.end_with(Ending::new(EndReason::Other, "the EVSE's daemon was lost"))
+                self.lose(now, Ending::new(EndReason::Other, "the EVSE's daemon was lost"))
             }
             Input::LetIn { payer, noted } => self.let_in(payer, noted),
             Input::Stop(why) => self.stop(why),
@@ -294,7 +317,10 @@ impl SessionControl {
                 };
                 self.close(session, transaction, why)
             }
-            State::Opening { .. } | State::Running { .. } | State::Closing { .. } => Vec::new(),
+            // What comes back may still be on its way to open: it is looked at when this is closed.
+            State::Opening { .. } | State::Running { .. } | State::Lost { .. } | State::Closing { .. } => {
+                Vec::new()
+            }
         }
     }
 
@@ -368,6 +394,7 @@ impl SessionControl {
             }
             State::Idle
             | State::Waiting { .. }
+            | State::Lost { .. }
             | State::Closing { .. }
             | State::Done { .. }
             | State::Recovering { left: Left::OfAnother(_), .. } => {
@@ -390,6 +417,7 @@ impl SessionControl {
             State::Idle
             | State::Waiting { .. }
             | State::Opening { .. }
+            | State::Lost { .. }
             | State::Closing { .. }
             | State::Done { .. }
             | State::Recovering { .. } => Vec::new(),
@@ -412,11 +440,12 @@ impl SessionControl {
         }
     }
 
-    fn end_with(&mut self, why: Ending) -> Vec<Action> {
+    fn lose(&mut self, now: Timestamp, why: Ending) -> Vec<Action> {
         match self.state.clone() {
-            State::Running { session, transaction, .. } => {
-                let why = self.told_ending(session).unwrap_or(why);
-                self.close(session, transaction, why)
+            State::Running { session, transaction, payer } => {
+                let (until, why) = (now + LAPSED, self.told_ending(session).unwrap_or(why));
+                self.state = State::Lost { session, transaction, payer, until, why };
+                Vec::new()
             }
             State::Opening { session, payer, over: None } => {
                 self.state = State::Opening { session, payer, over: Some(why) };
@@ -426,9 +455,11 @@ impl SessionControl {
                 self.state = State::Idle;
                 Vec::new()
             }
-            State::Idle | State::Opening { .. } | State::Closing { .. } | State::Recovering { .. } => {
-                Vec::new()
-            }
+            State::Idle
+            | State::Opening { .. }
+            | State::Lost { .. }
+            | State::Closing { .. }
+            | State::Recovering { .. } => Vec::new(),
         }
     }
 
@@ -449,7 +480,11 @@ impl SessionControl {
                 let why = Ending::new(left.reason(), "the EVSE's daemon did not come back");
                 self.close(left.session(), transaction, why)
             }
+            State::Lost { session, transaction, until, why, .. } if now >= until => {
+                self.close(session, transaction, why)
+            }
             State::Recovering { .. }
+            | State::Lost { .. }
             | State::Idle
             | State::Waiting { .. }
             | State::Opening { .. }

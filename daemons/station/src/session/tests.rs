@@ -96,8 +96,20 @@ fn the_end_of_delivery_closes_with_its_reason_and_unplugging_makes_room() {
 }
 
 #[test]
-fn a_lost_evse_daemon_closes_the_transaction() {
-    assert_eq!(running().step(NOW, Input::EvseLost), close("the EVSE's daemon was lost"));
+fn a_lost_evse_daemon_closes_the_transaction_when_its_leases_have_lapsed() {
+    let mut control = running();
+    assert_eq!(control.step(NOW, Input::EvseLost), [], "current may still flow");
+    assert_eq!(control.step(NOW, Input::Evse(view(0, EvseState::Starting))), [], "it opens, and has not yet");
+    assert_eq!((control.step(NOW, Input::Tick), control.transaction()), (vec![], Some(9)));
+    assert_eq!(control.step(NOW + LAPSED, Input::Tick), close("the EVSE's daemon was lost"));
+    assert_eq!(
+        control.step(NOW + LAPSED, Input::Closed),
+        [Action::note(
+            5,
+            EventKind::Unplugged,
+            Ending::new(EndReason::None, "the EVSE's daemon was restarted")
+        )]
+    );
 }
 
 #[test]
@@ -112,7 +124,8 @@ fn a_vehicle_torn_off_under_a_fault_leaves_the_fault_as_the_reason() {
         torn_off,
         "the session is over before it was ever seen as ended"
     );
-    assert_eq!(lost.step(NOW, Input::EvseLost), torn_off);
+    assert_eq!(lost.step(NOW, Input::EvseLost), []);
+    assert_eq!(lost.step(NOW + LAPSED, Input::Tick), torn_off);
 }
 
 #[test]
