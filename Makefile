@@ -1,6 +1,6 @@
 # `make help` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help build demo check test bench fuzz properties hostile power-cuts csms-days cars
+.PHONY: help build demo check test bench fuzz properties hostile soak power-cuts csms-days cars
 
 # Options of the demo, as in: make demo ARGS="--evses 2 --fault meter-gone"
 ARGS ?=
@@ -11,6 +11,9 @@ SECONDS ?= 50
 CASES ?= 20000
 # Sessions that `make hostile` spoils.
 TRIES ?= 100000
+# Sessions of `make soak`, and the first of their seeds.
+SESSIONS ?= 100000
+SEED ?= 0
 # Power cuts at random instants, after those at every step.
 CUTS ?= 300
 
@@ -53,6 +56,10 @@ properties: ## The property tests, with CASES inputs for each
 hostile: ## A hostile vehicle: TRIES sessions spoilt, reordered, cut, flooded
 	@scripts/install-tools build
 	@VOLTRY_HOSTILE_TRIES=$(TRIES) cargo test -q --locked -p voltry-secc --test hostile_vehicle -- --nocapture
+
+soak: ## SESSIONS in virtual time, each with trouble at some step, from SEED on; it says how many a second
+	@scripts/install-tools build
+	@VOLTRY_SOAK_SESSIONS=$(SESSIONS) VOLTRY_SOAK_SEED=$(SEED) cargo test -q --release --locked -p voltry-fault-sweep --test sweep soak -- --nocapture
 
 power-cuts: ## What a CSMS bills after a power cut at every step of a transaction, and at CUTS instants
 	@scripts/install-tools build

@@ -105,13 +105,13 @@ const RULES: [Rule; 49] = [
     rule("above the vehicle's maximum opens", 400 + OPENED, |m| m.closed && m.is_over_vehicle()),
     rule("above the class ends the output", SEEN, |m| m.output && m.is_over_class()),
     rule("above the class opens", SEEN, |m| m.closed && m.world.devices.supply_obeys() && m.is_over_class()),
-    rule("nobody watches for over-voltage: no output", SEEN, |m| m.output && m.closed && m.is_unguarded()),
-    rule("nobody watches for over-voltage: open", OPENED, |m| m.closed && m.state != EvseState::CableCheck && m.is_unguarded()),
+    rule("nobody watches for over-voltage: no output", 300 + SEEN, |m| m.output && m.closed && m.is_unguarded()),
+    rule("nobody watches for over-voltage: open", 300 + OPENED, |m| m.closed && m.state != EvseState::CableCheck && m.is_unguarded()),
     rule("no output into open contactors", 300 + SEEN, |m| m.output && !m.world.devices.contactors),
     rule("voltages that contradict each other end the output", 5_000 + SEEN, |m| m.output && m.contradict()),
     rule("voltages that contradict each other open", 5_000 + OPENED, |m| m.closed && m.contradict()),
     rule("a collapsed voltage ends the charge loop", 500 + SEEN, |m| m.output && m.state == EvseState::Charging && m.is_flat()),
-    rule("a short circuit ends the output", 3_000 + SEEN, |m| m.output && m.world.devices.short && m.closed && !m.world.devices.modules_lie),
+    rule("a short circuit ends the output", 3_000 + SEEN, |m| m.output && m.world.devices.short && m.world.devices.current > 0.1 && m.closed && !m.world.devices.modules_lie),
 
     rule("a lost pilot or plug ends the output", 20, |m| m.output && m.is_unplugged()),
     rule("a lost pilot or plug opens", 20, |m| m.closed && m.is_unplugged()),
@@ -212,7 +212,7 @@ impl Moment<'_> {
     }
 
     fn hottest(&self) -> f64 {
-        self.told.io.and_then(|io| io.hottest).map_or(0.0, |hottest| hottest.as_si())
+        self.told.io.and_then(|io| io.hottest).map_or(0.0, voltry_units::Celsius::as_si)
     }
 
     fn derated(&self) -> f64 {

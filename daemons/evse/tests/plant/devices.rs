@@ -65,7 +65,7 @@ pub struct Devices {
     /// Every module has protected itself: no output, and none to be had.
     pub modules_tripped: bool,
     /// How much of their current the modules can give.
-    pub modules_able: f64,
+    pub modules_percent: u8,
     /// The modules report their set points, deliver half the current, and stand 20 V lower.
     pub modules_lie: bool,
     /// The modules answer so late.
@@ -174,7 +174,7 @@ impl Default for Devices {
             self_test_fails: false,
             supply_ignores_off: false,
             modules_tripped: false,
-            modules_able: 1.0,
+            modules_percent: 100,
             modules_lie: false,
             modules_late: Duration::ZERO,
             bleeders_failed: false,
@@ -319,10 +319,10 @@ impl Devices {
         if self.gives_nothing() {
             return Capability::default();
         }
-        let part = |milli: i64| (milli as f64 * self.modules_able) as i64;
+        let percent = i64::from(self.modules_percent);
         Capability {
-            current_max: Amps::from_milli(part(self.capability.current_max.as_milli())),
-            power_max: Watts::from_milli(part(self.capability.power_max.as_milli())),
+            current_max: self.capability.current_max.scaled(percent, 100),
+            power_max: self.capability.power_max.scaled(percent, 100),
             ..self.capability
         }
     }
@@ -403,7 +403,7 @@ impl Devices {
         self.welded |= self.welds && closed;
         // A battery on a short circuit has lost its fuse.
         let battery = (self.contactors && vehicle.contactor && !self.short).then_some(vehicle.battery());
-        let able = if self.modules_lie { 0.5 } else { self.modules_able };
+        let able = if self.modules_lie { 0.5 } else { f64::from(self.modules_percent) / 100.0 };
         let wanted = if !self.supply_on || self.gives_nothing() {
             0.0
         } else if let Some(battery) = battery {

@@ -285,7 +285,7 @@ impl World {
             if self.steps % 100 == self.phases[0] {
                 self.inbox.push(Input::Capability(self.devices.able()));
             }
-            if !self.garbled || self.steps / 10 % 2 == 0 {
+            if !self.garbled || (self.steps / 10).is_multiple_of(2) {
                 self.inbox.push(Input::Supply(self.devices.reading(at)));
             }
         }

@@ -26,12 +26,12 @@ pub const OF_THE_SIMULATOR: usize = 36;
 /// The simulator's faults by their names there and in its order, then ours.
 #[rustfmt::skip]
 pub const TROUBLES: [Trouble; 75] = [
-    trouble("module-dead", |w| w.devices.modules_able = 0.5, |w| w.devices.modules_able = 1.0),
+    trouble("module-dead", |w| w.devices.modules_percent = 50, |w| w.devices.modules_percent = 100),
     trouble("module-lies", |w| w.devices.modules_lie = true, |w| w.devices.modules_lie = false),
     trouble("module-late", |w| w.devices.modules_late = Duration::from_secs(3), |w| w.devices.modules_late = Duration::ZERO),
     trouble("module-overtemp", |w| w.devices.modules_tripped = true, |w| w.devices.modules_tripped = false),
-    trouble("module-derated", |w| w.devices.modules_able = 0.4, |w| w.devices.modules_able = 1.0),
-    trouble("module-bleeder", |w| w.devices.bleeders_failed = true, |w| w.devices.bleeders_failed = false),
+    trouble("module-derated", |w| w.devices.modules_percent = 40, |w| w.devices.modules_percent = 100),
+    trouble("module-bleeder", |w| w.devices.bleeders_failed = true, World::replace_bleeders),
     trouble("can-silent", |w| w.devices.can_cut = true, |w| w.devices.can_cut = false),
     trouble("can-garbage", |w| w.garbled = true, |w| w.garbled = false),
     trouble("wrong-crc", |w| w.silence(Role::ConnectorIo), |w| w.speak(Role::ConnectorIo)),
@@ -40,15 +40,15 @@ pub const TROUBLES: [Trouble; 75] = [
     trouble("meter-backwards", |w| w.devices.meter_backwards = true, |w| w.devices.meter_backwards = false),
     trouble("meter-gone", |w| w.silence(Role::EnergyMeter), |w| w.speak(Role::EnergyMeter)),
     trouble("meter-wrong-crc", |w| w.silence(Role::EnergyMeter), |w| w.speak(Role::EnergyMeter)),
-    trouble("imd-gone", |w| w.silence_monitor(), |w| { w.speak(Role::InsulationMonitor); w.speak(Role::VoltageMonitor); }),
+    trouble("imd-gone", World::silence_monitor, |w| { w.speak(Role::InsulationMonitor); w.speak(Role::VoltageMonitor); }),
     trouble("imd-self-test-fails", |w| w.devices.self_test_fails = true, |w| w.devices.self_test_fails = false),
-    trouble("insulation-falling", |w| w.devices.insulation_falls = true, |w| w.dry()),
-    trouble("insulation-fault", |w| w.devices.insulation = 20_000.0, |w| w.dry()),
+    trouble("insulation-falling", |w| w.devices.insulation_falls = true, World::dry),
+    trouble("insulation-fault", |w| w.devices.insulation = 20_000.0, World::dry),
     trouble("contactor-welded", |w| w.devices.welds = true, |w| (w.devices.welds, w.devices.welded) = (false, false)),
     trouble("contactor-stuck-open", |w| w.devices.stuck_open = true, |w| w.devices.stuck_open = false),
     trouble("pilot-short", |w| w.devices.pilot_short = true, |w| w.devices.pilot_short = false),
     trouble("pilot-diode", |w| (w.devices.diode_fault, w.devices.safe_state) = (true, Some(FaultCode::DiodeFault)), |w| w.devices.diode_fault = false),
-    trouble("connector-hot", |w| w.devices.heats = true, |w| w.cool()),
+    trouble("connector-hot", |w| w.devices.heats = true, World::cool),
     trouble("emergency-stop", |w| w.devices.emergency_stop = true, |w| w.devices.emergency_stop = false),
     trouble("proximity-open", |w| w.devices.proximity_open = true, |w| w.devices.proximity_open = false),
     trouble("pe-loss", |w| w.vehicle.pilot = Pilot::A, |_| {}),
@@ -57,7 +57,7 @@ pub const TROUBLES: [Trouble; 75] = [
     trouble("vehicle-overasks", |w| w.vehicle.overasks = true, |w| w.vehicle.overasks = false),
     trouble("vehicle-unplugs-under-load", |w| w.vehicle.unplug(), |_| {}),
     trouble("vehicle-no-precharge-end", |w| w.vehicle.stays_in_pre_charge = true, |w| w.vehicle.stays_in_pre_charge = false),
-    trouble("vehicle-wrong-order", |w| w.breaks_off(), |_| {}),
+    trouble("vehicle-wrong-order", World::breaks_off, |_| {}),
     trouble("vehicle-slow", |w| w.vehicle.slow = true, |w| w.vehicle.slow = false),
     trouble("modem-silent", |w| (w.vehicle.unheard, w.vehicle.silent) = (true, true), |w| (w.vehicle.unheard, w.vehicle.silent) = (false, false)),
     trouble("vehicle-never-matches", |w| w.vehicle.unheard = true, |w| w.vehicle.unheard = false),
@@ -126,6 +126,13 @@ impl World {
     fn silence_monitor(&mut self) {
         self.silence(Role::InsulationMonitor);
         self.silence(Role::VoltageMonitor);
+    }
+
+    /// Whoever does it clears the modules too, once before the EVSE is cleared.
+    fn replace_bleeders(&mut self) {
+        if std::mem::take(&mut self.devices.bleeders_failed) {
+            self.send(Input::ClearFaults);
+        }
     }
 
     fn dry(&mut self) {
