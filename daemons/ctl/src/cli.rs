@@ -38,7 +38,7 @@ JSON
   authorized, voltage, current, share (W that it may take), energy (Wh of the session), soc
   (percent; below 0: not told), transaction (0: none), faults ([{code, cause, at}], at in
   microseconds since boot), connector (as a driver meets it: state, since, reservation, limit (W)
-  and limit_origin: hardware, configuration, csms, operator or another word). With --watch an array
+  and limit_origin: hardware, or a source as in `limits`). With --watch an array
   a line, every second.";
 
 const OCPP_STATUS: &str = "\
@@ -125,6 +125,15 @@ Exit code 3 if some daemon is on the bus and does not answer; what answers is sh
 JSON
   An array of devices: object, vendor, model, serial, firmware (each empty where the device does
   not tell), online, faults ([{code, cause, at}], at in microseconds since boot).";
+
+const LIMITS: &str = "\
+MAY TAKE is what the EVSE was told; SHARE more than that waits until others take less. A limit of the
+station counts at the mains, an EVSE's at its output.
+
+JSON
+  {sources, shares}: sources, the lowest first: source, power (W from the mains), output (W at the
+  EVSEs), detail. shares: evse, permit, share, wants (W), source (what holds it down: a source,
+  hardware, session where there is none, or an origin that set a limit for this EVSE), detail.";
 
 const MODULES: &str = "\
 JSON
@@ -217,6 +226,9 @@ pub(crate) enum Command {
     /// Show every device: what it is, and whether it answers
     #[command(after_help = DEVICES)]
     Devices,
+    /// Show what limits each EVSE's power now, and why
+    #[command(after_help = LIMITS)]
+    Limits,
     /// Show the power modules
     #[command(after_help = MODULES)]
     Modules {

@@ -8,6 +8,7 @@ mod cli;
 mod config_check;
 mod devices;
 mod fault_guide;
+mod limits;
 mod ocpp;
 mod outcome;
 mod output;
@@ -77,6 +78,7 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
         | Command::Available { .. }
         | Command::Faults { .. }
         | Command::Devices
+        | Command::Limits
         | Command::Modules { .. }
         | Command::Ocpp { .. }
         | Command::Sim { .. } => {}
@@ -91,6 +93,7 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Available { evse, no } => station::available(&connection, evse, !no, json).await,
         Command::Faults { command } => devices::faults(&connection, command, json).await,
         Command::Devices => devices::list(&connection, json).await,
+        Command::Limits => limits::run(&connection, json).await,
         Command::Modules { command } => devices::modules(&connection, command, json).await,
         Command::Ocpp { command } => ocpp::run(&connection, command, json).await,
         Command::Sim { command } => sim::run(&connection, command, json).await,

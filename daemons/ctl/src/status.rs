@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde::Serialize;
-use voltry_bus::{Connector, EvseStatus, Station1Proxy};
+use voltry_bus::{Connector, EvseStatus, PowerShare, Station1Proxy};
 use zbus::Connection;
 
+use crate::limits;
 use crate::outcome::{Failure, Outcome};
 use crate::output::{ago, json as print_json, kilowatt_hours, kilowatts, percent, table};
 use crate::station;
@@ -59,6 +60,9 @@ struct Shown {
     /// As a driver meets it.
     #[serde(skip_serializing_if = "Option::is_none")]
     connector: Option<Connector>,
+    /// What it may take, and why no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    power: Option<PowerShare>,
     #[serde(skip_serializing_if = "Option::is_none")]
     vehicle: Option<Vehicle>,
 }
@@ -78,10 +82,12 @@ async fn read(
     }
     // A station of before it had them answers without.
     let connectors = station.connectors().await.unwrap_or_default();
+    let shares = station.shares().await.unwrap_or_default();
     let shown = statuses.into_iter().map(async |status| {
         let vehicle = vehicle::at(links, status.evse).await;
         let connector = connectors.iter().find(|connector| connector.evse == status.evse).cloned();
-        Shown { status, connector, vehicle }
+        let power = shares.iter().find(|share| share.evse == status.evse).cloned();
+        Shown { status, connector, power, vehicle }
     });
     Ok((station.name().await?, join_all(shown).await))
 }
@@ -108,8 +114,8 @@ fn text(name: &str, shown: &[Shown]) -> String {
         ]);
     }
     let _ = writeln!(out, "{rows}");
-    for Shown { status, connector, vehicle } in shown {
-        for line in connector.iter().flat_map(orders) {
+    for Shown { status, connector, power, vehicle } in shown {
+        for line in connector.iter().flat_map(orders).chain(power.iter().filter_map(limits::why)) {
             let _ = writeln!(out, "EVSE {}: {line}", status.evse);
         }
         if let Some(vehicle) = vehicle {
@@ -159,7 +165,7 @@ mod tests {
             transaction: 17,
             faults: Vec::new(),
         };
-        Shown { status, connector: None, vehicle: None }
+        Shown { status, connector: None, power: None, vehicle: None }
     }
 
     #[test]

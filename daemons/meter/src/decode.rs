@@ -119,6 +119,15 @@ impl NotAvailable {
     }
 }
 
+/// One phase of three.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Phase {
+    /// To neutral.
+    pub voltage: Volts,
+    /// With the sign that the meter gives it.
+    pub current: Amps,
+}
+
 /// What a meter measured, but for the time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Values {
@@ -132,6 +141,8 @@ pub struct Values {
     pub energy_import: WattHours,
     /// The export register; zero if the meter has none.
     pub energy_export: WattHours,
+    /// The phases, of a meter that tells all three.
+    pub phases: Option<[Phase; 3]>,
 }
 
 /// Registers that make no reading. The meter answered, but with nothing that can be believed.
@@ -203,7 +214,29 @@ pub fn decode(model: &Model, blocks: &[Vec<u16>]) -> Result<Values, DecodeError>
                 0.0
             },
         )?,
+        phases: phases(number)?,
     })
+}
+
+/// All three, or none: what one carries is not known from the others.
+fn phases(
+    number: impl Fn(Quantity) -> Result<Option<f64>, DecodeError>,
+) -> Result<Option<[Phase; 3]>, DecodeError> {
+    let phase = |(voltage, current)| {
+        let (Some(volts), Some(amps)) = (number(voltage)?, number(current)?) else { return Ok(None) };
+        let out_of_range = |quantity| move |source| DecodeError::OutOfRange { quantity, source };
+        Ok(Some(Phase {
+            voltage: Volts::from_si(volts).map_err(out_of_range(voltage))?,
+            current: Amps::from_si(amps).map_err(out_of_range(current))?,
+        }))
+    };
+    let [_, voltages @ ..] = Quantity::VOLTAGES;
+    let [_, currents @ ..] = Quantity::CURRENTS;
+    let mut found = Vec::with_capacity(3);
+    for pair in voltages.into_iter().zip(currents) {
+        found.extend(phase(pair)?);
+    }
+    Ok(found.try_into().ok())
 }
 
 /// Those of a set that the meter has and knows; at least one.

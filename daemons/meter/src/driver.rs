@@ -6,7 +6,7 @@
 
 use voltry_units::{Amps, Ohms, Timestamp, Volts, WattHours, Watts};
 
-use crate::decode::Values;
+use crate::decode::{Phase, Values};
 use crate::isocha425hv::IsoCha425Hv;
 use crate::meter::ModbusMeter;
 use crate::request::{Failure, Request};
@@ -63,6 +63,8 @@ pub struct Reading {
     pub energy_import: WattHours,
     /// The export register.
     pub energy_export: WattHours,
+    /// See [`Values::phases`].
+    pub phases: Option<[Phase; 3]>,
     /// When the first request of the reading was sent: nothing in it is older.
     pub at: Timestamp,
 }
@@ -71,8 +73,8 @@ impl Reading {
     /// These values, asked for at `at`.
     #[must_use]
     pub const fn new(values: Values, at: Timestamp) -> Self {
-        let Values { voltage, current, power, energy_import, energy_export } = values;
-        Self { voltage, current, power, energy_import, energy_export, at }
+        let Values { voltage, current, power, energy_import, energy_export, phases } = values;
+        Self { voltage, current, power, energy_import, energy_export, phases, at }
     }
 }
 

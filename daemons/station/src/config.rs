@@ -1,5 +1,7 @@
 //! The `[station]` table.
 
+mod energy;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use voltry_service::{Binding, Config, ConfigError, Problem, Provision};
 use voltry_units::Watts;
 
 use crate::authorization::Token;
+use energy::EnergySettings;
 
 /// The station's settings.
 #[derive(Debug, Clone, Deserialize)]
@@ -21,7 +24,7 @@ pub struct Settings {
     /// The file of the book.
     #[serde(default = "default_database")]
     pub database: PathBuf,
-    /// Watts that all EVSEs together may take.
+    /// Watts that the station may take from the mains.
     #[serde(rename = "power_limit_w", deserialize_with = "quantity")]
     pub power_limit: Watts,
     /// Anyone may charge, without a token.
@@ -44,6 +47,9 @@ pub struct Settings {
     /// What becomes of a token that it does not judge in this time.
     #[serde(default)]
     pub csms_away: CsmsAway,
+    /// How the power is shared.
+    #[serde(default)]
+    pub energy: EnergySettings,
     /// The EVSEs, by their numbers.
     pub evse: BTreeMap<String, EvseSettings>,
 }
@@ -67,6 +73,9 @@ pub struct EvseSettings {
     pub energy_meter: Binding,
     /// The energy path; `org.voltry.Evse.N<number>` unless an OEM's plays the role.
     pub evse: Option<Binding>,
+    /// The higher, the sooner it gets power, where the strategy is by priority.
+    #[serde(default)]
+    pub priority: u8,
 }
 
 fn default_database() -> PathBuf {
@@ -136,6 +145,7 @@ pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>
         }
     }
     problems.extend(wrong_meters(config, &settings));
+    problems.extend(energy::problems(config, &settings));
     if !(1..=3600).contains(&settings.remember_token_s) {
         problems.push(config.problem("station.remember_token_s", "must be from 1 to 3600"));
     }
@@ -180,7 +190,7 @@ fn wrong_meters(config: &Config, settings: &Settings) -> Vec<Problem> {
 mod tests {
     use super::*;
 
-    const GOOD: &str = r#"
+    pub(super) const GOOD: &str = r#"
         [station]
         name = "Test"
         power_limit_w = 150000
@@ -189,7 +199,7 @@ mod tests {
         energy_meter = { name = "org.voltry.Meter.Dc1", path = "/org/voltry/energy_meter/dc1" }
     "#;
 
-    fn check(text: &str) -> Result<Settings, String> {
+    pub(super) fn check(text: &str) -> Result<Settings, String> {
         let config = Config::parse([("voltry.toml", text)]).unwrap();
         configure(&config, "").map(|provision| provision.settings).map_err(|error| error.to_string())
     }

@@ -17,7 +17,6 @@ use crate::flow::{FlowWatch, Seen};
 use crate::register::Register;
 use crate::reservations::Place;
 use crate::session::{EvseView, SessionControl};
-use crate::shares::Demand;
 
 /// A reading older than this says nothing of what flows now.
 const FRESH: Duration = Duration::from_secs(3);
@@ -45,7 +44,12 @@ pub(crate) struct Evse {
     pub(crate) available: bool,
     /// How a driver meets it, and since when (microseconds of Unix time).
     pub(crate) connector: (ConnectorUse, i64),
+    /// What it was told last that it may take.
     pub(crate) share: Watts,
+    /// The higher, the sooner it gets power.
+    pub(crate) priority: u8,
+    /// The session that is let in as soon as its share is there, and since when it waits.
+    pub(crate) granting: Option<(u64, Timestamp)>,
     /// What the open transaction's flow was told to be.
     pub(crate) flow: FlowWatch,
     /// The meter's last reading.
@@ -130,14 +134,10 @@ impl Evse {
         if before { ConnectorUse::Preparing } else { ConnectorUse::Finishing }
     }
 
-    /// An EVSE that was not heard yet may be delivering what the station before us gave it.
-    /// `limit`: the most that it may have.
-    pub(crate) fn demand(&self, limit: Watts) -> Demand {
+    /// The most that it can deliver now; nobody knows of one that was not heard yet.
+    pub(crate) fn capable(&self) -> Watts {
         let known = |capability: DcCapability| Watts::from_si(capability.power_max).unwrap_or(Watts::ZERO);
-        Demand {
-            active: self.control.is_active(),
-            capability: self.capability.map_or(Watts::MAX, known).min(limit),
-        }
+        self.capability.map_or(Watts::MAX, known)
     }
 
     /// Watt-hours of the session so far, by the meter.

@@ -45,6 +45,8 @@ pub(crate) enum Heard {
     Live(Live),
     /// A reading of its meter.
     Meter(MeterReading),
+    /// Its daemon is not on the bus.
+    Absent,
     /// Its daemon left the bus.
     Lost,
 }
@@ -212,6 +214,10 @@ async fn snapshot(proxies: &Proxies) -> Vec<Heard> {
         Ok(Ok(all)) => {
             let evse = evse_of(all).map_err(|error| format!("{error:#}"));
             heard.extend(proxies.malformed.note("GetAll", evse).ok());
+        }
+        Ok(Err(zbus::fdo::Error::ServiceUnknown(_) | zbus::fdo::Error::NameHasNoOwner(_))) => {
+            heard.push(Heard::Absent);
+            return heard;
         }
         Ok(Err(error)) => debug!(%error, "the EVSE does not answer"),
         Err(_) => debug!("the EVSE hangs"),

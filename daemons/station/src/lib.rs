@@ -1,7 +1,7 @@
 //! `voltry-station`: authorization, power shares, transactions, and the station's one book.
 //!
 //! [`session`] decides for each EVSE what to do about its session; [`authorization`] who may
-//! charge; [`shares`] how the power is divided. All three are pure. The control loop feeds them
+//! charge; [`energy`] how the power is shared. All three are pure. The control loop feeds them
 //! from the bus, and asks the meter and the [`book`] before anything counts as happened.
 //!
 //! Charging does not need this daemon: each EVSE goes on within its permit (30 s) while it is
@@ -14,6 +14,8 @@ mod clock;
 pub mod clock_marks;
 mod config;
 mod control;
+pub mod energy;
+mod energy_watch;
 mod evse;
 mod evse_watch;
 pub mod flow;
@@ -23,11 +25,10 @@ mod register;
 pub mod reservations;
 mod serve;
 pub mod session;
-pub mod shares;
 mod start;
 mod variables;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -46,7 +47,6 @@ use zbus::names::InterfaceName;
 use crate::book::Book;
 use crate::clock::Clock;
 use crate::control::{Control, News, Shown};
-use crate::evse_watch::Proxies;
 use crate::serve::{Book1, Calls, Session1, Station1};
 use crate::variables::Variables;
 
@@ -80,8 +80,7 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     let tell = start::Channels { answers, shown: shown_to, news: news_to };
     let variables = Variables::of(&changeable);
     let mut control = start::control(daemon.connection(), &settings, &book, &clock, tell, variables).await?;
-    let proxies: BTreeMap<u32, Proxies> =
-        control.evses.iter().map(|(number, evse)| (*number, evse.proxies.clone())).collect();
+    let proxies = control.proxies();
     let station = Station1 {
         name: settings.name.clone(),
         power_limit: settings.power_limit.as_si(),
@@ -92,16 +91,15 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
         shown: shown.borrow().clone(),
         calls: Calls::new(),
     };
-    daemon.connection().object_server().at(names::STATION_PATH, station).await?;
     let newest = book.newest_event();
-    daemon.connection().object_server().at(names::STATION_PATH, Book1 { book, calls: Calls::new() }).await?;
-    daemon.connection().object_server().at(names::SESSIONS_PATH, zbus::fdo::ObjectManager).await?;
+    serve_objects(daemon.connection(), station, book).await?;
     daemon.claim(names::STATION).await?;
 
     let mut parts = tokio::task::JoinSet::new();
     for (number, proxies) in proxies {
         parts.spawn(evse_watch::listen(number, proxies, heard_to.clone()));
     }
+    let mut energy = energy_watch::listen(daemon.connection(), &settings, &mut parts).await?;
     parts.spawn(publish(daemon.connection().clone(), shown, news, newest));
 
     let mut watchdog = Watchdog::from_environment();
@@ -116,6 +114,8 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
                 return Ok(());
             }
             Some((number, news)) = heard.recv() => control.hear(number, news),
+            Some(news) = energy.recv() => control.hear_energy(news),
+            () = tokio::time::sleep(control.next_share()) => control.share(),
             Some(answer) = answered.recv() => control.answered(answer),
             Some(request) = requested.recv() => control.ask(request),
             () = changeable.changed() => control.set(Variables::of(&changeable)),
@@ -131,6 +131,15 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
         }
         watchdog.beat(now());
     }
+}
+
+/// Serves the station, its book and its sessions.
+async fn serve_objects(connection: &Connection, station: Station1, book: Book) -> zbus::Result<()> {
+    let server = connection.object_server();
+    server.at(names::STATION_PATH, station).await?;
+    server.at(names::STATION_PATH, Book1 { book, calls: Calls::new() }).await?;
+    server.at(names::SESSIONS_PATH, zbus::fdo::ObjectManager).await?;
+    Ok(())
 }
 
 /// Serves the station as a device, for as long as what this returns lives.
@@ -182,6 +191,12 @@ async fn publish(
                 }
                 if before.limits != now.limits {
                     served.limits_changed(emitter).await?;
+                }
+                if before.sources != now.sources {
+                    served.sources_changed(emitter).await?;
+                }
+                if before.shares != now.shares {
+                    served.shares_changed(emitter).await?;
                 }
                 if before.reservations != now.reservations {
                     served.reservations_changed(emitter).await?;

@@ -37,6 +37,13 @@ pub enum NotTaken {
     TooMany,
 }
 
+/// Whether an origin may be called so.
+#[must_use]
+pub fn is_origin(name: &str) -> bool {
+    let named = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
+    !name.is_empty() && name.len() <= ORIGIN_MAX && name.chars().all(named)
+}
+
 /// The limits of all places, in order of place and origin.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Limits(Vec<Limit>);
@@ -60,8 +67,7 @@ impl Limits {
     /// # Errors
     /// As [`NotTaken`].
     pub fn set(&mut self, limit: Limit) -> Result<(), NotTaken> {
-        let named = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
-        if limit.origin.is_empty() || limit.origin.len() > ORIGIN_MAX || !limit.origin.chars().all(named) {
+        if !is_origin(&limit.origin) {
             return Err(NotTaken::Origin);
         }
         if limit.power < Watts::ZERO {

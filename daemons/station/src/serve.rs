@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use voltry_bus::{
     AuthorizeOutcome, BookEvent, Connector, EndReason, Error, EvseStatus, Fault, MeterValues, PowerLimit,
-    Reservation, ReserveOutcome, SessionEvent, StartOutcome, TokenKind, Transaction,
+    PowerShare, PowerSource, Reservation, ReserveOutcome, SessionEvent, StartOutcome, TokenKind, Transaction,
 };
 use voltry_service::Refusals;
 use voltry_units::Watts;
@@ -364,6 +364,16 @@ impl Station1 {
     #[zbus(property)]
     fn limits(&self) -> Vec<PowerLimit> {
         self.shown.limits.clone()
+    }
+
+    #[zbus(property)]
+    fn sources(&self) -> Vec<PowerSource> {
+        self.shown.sources.clone()
+    }
+
+    #[zbus(property)]
+    fn shares(&self) -> Vec<PowerShare> {
+        self.shown.shares.clone()
     }
 
     #[zbus(property)]

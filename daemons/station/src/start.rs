@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::clock_marks::ClockMarks;
 use crate::config::{CsmsAway, Settings};
 use crate::control::{Answer, BackEnd, Control, LINES_A_MINUTE, News, Shown};
+use crate::energy::Energy;
 use crate::evse::Evse;
 use crate::evse_watch::Proxies;
 use crate::flow::FlowWatch;
@@ -64,6 +65,7 @@ pub(crate) async fn control(
         book: book.clone(),
         clock: clock.clone(),
         power_limit: settings.power_limit,
+        energy: Energy::new(now(), settings.rules(), settings.evse.len()),
         marks: ClockMarks::every(variables.clock_aligned_interval),
         variables,
         keep: settings.keep(),
@@ -72,9 +74,9 @@ pub(crate) async fn control(
         answers: tell.answers,
         shown: tell.shown,
         news: tell.news,
-        permitted_at: Timestamp::BOOT,
         lines: RefCell::new(RateLimit::allowing(LINES_A_MINUTE)),
     };
+    control.share();
     control.publish();
     Ok(control)
 }
@@ -122,6 +124,8 @@ async fn evses(
                 available: available_alone && book.is_available(0).await?,
                 connector: (ConnectorUse::Unavailable, clock.stamp().unix),
                 share: Watts::ZERO,
+                priority: evse.priority,
+                granting: None,
                 flow: FlowWatch::default(),
                 metered: None,
                 register: Register::default(),

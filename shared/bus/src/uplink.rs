@@ -416,6 +416,36 @@ pub struct PowerLimit {
     pub expires: i64,
 }
 
+/// What limits all EVSEs together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type, Variant, OwnedVariant)]
+pub struct PowerSource {
+    /// `configuration`, `grid`, `temperature`, or an origin of `SetLimit`.
+    pub source: String,
+    /// Watts that the station may take from the mains.
+    pub power: f64,
+    /// What that is at the EVSEs' outputs, watts.
+    pub output: f64,
+    /// What is particular about it, in words.
+    pub detail: String,
+}
+
+/// What an EVSE may take, and why it is no more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type, Variant, OwnedVariant)]
+pub struct PowerShare {
+    /// Its number.
+    pub evse: u32,
+    /// Watts that it was told.
+    pub permit: f64,
+    /// Watts that it is to have.
+    pub share: f64,
+    /// Watts that its vehicle would use.
+    pub wants: f64,
+    /// What holds the share down.
+    pub source: String,
+    /// How, in words.
+    pub detail: String,
+}
+
 /// A reservation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type, Variant, OwnedVariant)]
 pub struct Reservation {

@@ -11,6 +11,7 @@ mod certificates;
 mod charge_loop;
 mod codec;
 mod emergency;
+mod energy;
 mod energy_path;
 mod freshness;
 mod machine;
@@ -59,6 +60,8 @@ struct Arguments {
 enum Part {
     /// The energy path without I/O.
     EnergyPath,
+    /// A decision of the sharing of power between 64 EVSEs.
+    Energy,
     /// The DIN 70121 codec beside that of ISO 15118-2.
     Codec,
     /// The vehicle's charge loop by each protocol, on the wire.
@@ -84,7 +87,12 @@ impl Part {
     /// priorities of their units.
     const fn is_busy(self) -> bool {
         match self {
-            Self::EnergyPath | Self::Codec | Self::Station | Self::PlugToCurrent | Self::Ocpp => false,
+            Self::EnergyPath
+            | Self::Energy
+            | Self::Codec
+            | Self::Station
+            | Self::PlugToCurrent
+            | Self::Ocpp => false,
             Self::ChargeLoop | Self::Freshness | Self::Emergency => true,
         }
     }
@@ -92,6 +100,10 @@ impl Part {
     async fn measure(self, report: &mut Report, quick: bool) -> anyhow::Result<()> {
         match self {
             Self::EnergyPath => energy_path::measure(report),
+            Self::Energy => {
+                energy::measure(report);
+                Ok(())
+            }
             Self::Codec => {
                 codec::measure(report);
                 Ok(())

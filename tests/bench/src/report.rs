@@ -18,7 +18,7 @@ pub(crate) enum Target {
 use Target::{AtLeast, AtMost};
 
 /// The figures that have a target.
-const TARGETS: [(&str, Target); 19] = [
+const TARGETS: [(&str, Target); 20] = [
     ("current_demand_p99_idle_ms", AtMost(5.0)),
     ("current_demand_p99_busy_ms", AtMost(10.0)),
     ("current_demand_p999_busy_ms", AtMost(25.0)),
@@ -27,6 +27,7 @@ const TARGETS: [(&str, Target); 19] = [
     ("pss_total_mb", AtMost(60.0)),
     ("start_to_available_ms", AtMost(1000.0)),
     ("energy_path_sessions_per_s", AtLeast(200.0)),
+    ("energy_decision_us", AtMost(100.0)),
     ("charge_loop_p99_busy_ms", AtMost(10.0)),
     ("plug_to_current_share_ms", AtMost(1000.0)),
     ("secc_pss_mb", AtMost(15.0)),

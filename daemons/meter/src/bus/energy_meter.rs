@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore, watch};
-use voltry_bus::{Error, MeterReading, SignedReading};
+use voltry_bus::{Error, MeterPhases, MeterReading, SignedReading};
 use voltry_service::Refusals;
 use zbus::interface;
 use zbus::object_server::{InterfaceRef, SignalEmitter};
@@ -55,7 +55,11 @@ impl EnergyMeter {
 
     pub(super) async fn tell(&mut self, reading: Reading) -> zbus::Result<()> {
         self.sequence.send_modify(|sequence| *sequence += 1);
-        let reading = wire(reading, *self.sequence.borrow());
+        let sequence = *self.sequence.borrow();
+        if let Some(phases) = wire_phases(&reading, sequence) {
+            EnergyMeter1::phases(self.served.signal_emitter(), phases).await?;
+        }
+        let reading = wire(reading, sequence);
         EnergyMeter1::reading(self.served.signal_emitter(), reading).await
     }
 }
@@ -70,6 +74,20 @@ fn wire(reading: Reading, sequence: u64) -> MeterReading {
         energy_export: reading.energy_export.as_si(),
         at: reading.at.as_micros(),
     }
+}
+
+fn wire_phases(reading: &Reading, sequence: u64) -> Option<MeterPhases> {
+    let [first, second, third] = reading.phases?;
+    Some(MeterPhases {
+        sequence,
+        voltage_1: first.voltage.as_si(),
+        voltage_2: second.voltage.as_si(),
+        voltage_3: third.voltage.as_si(),
+        current_1: first.current.as_si(),
+        current_2: second.current.as_si(),
+        current_3: third.current.as_si(),
+        at: reading.at.as_micros(),
+    })
 }
 
 impl From<TransactionError> for Error {
@@ -190,6 +208,9 @@ async fn on_disk(
 impl EnergyMeter1 {
     #[zbus(signal)]
     async fn reading(emitter: &SignalEmitter<'_>, reading: MeterReading) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    async fn phases(emitter: &SignalEmitter<'_>, phases: MeterPhases) -> zbus::Result<()>;
 
     // One argument that is a structure: a bare structure would go out as its fields.
     async fn read_register(&self) -> Result<(MeterReading,), Error> {

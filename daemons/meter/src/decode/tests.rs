@@ -42,7 +42,17 @@ fn values(voltage: f64, current: f64, power: f64, import: f64, export: f64) -> V
         power: Watts::from_si(power).unwrap(),
         energy_import: WattHours::from_si(import).unwrap(),
         energy_export: WattHours::from_si(export).unwrap(),
+        phases: None,
     }
+}
+
+/// The same of a meter that tells all three phases, in volts and amperes.
+fn with_phases(values: Values, phases: [(f64, f64); 3]) -> Values {
+    let phase = |(volts, amps)| Phase {
+        voltage: Volts::from_si(volts).unwrap(),
+        current: Amps::from_si(amps).unwrap(),
+    };
+    Values { phases: Some(phases.map(phase)), ..values }
 }
 
 // The numbers below are worked out by hand from the vendors' register tables.
@@ -74,7 +84,10 @@ fn a_carlo_gavazzi_em340_has_the_low_word_first() {
     ];
     assert_eq!(
         read("carlo-gavazzi-em340", &registers),
-        Ok(values(230.0, 300.0, -339.2, 13_107_300.0, 900.0))
+        Ok(with_phases(
+            values(230.0, 300.0, -339.2, 13_107_300.0, 900.0),
+            [(230.1, 100.0), (229.9, 100.0), (230.0, 100.0)]
+        ))
     );
 }
 
@@ -87,7 +100,9 @@ fn a_carlo_gavazzi_em580_counts_whole_watt_hours_in_64_bits() {
         (0x0500, &[0x0005, 0x0001, 0, 0]), // 65541 Wh
         (0x051C, &[3, 0, 0, 0]),
     ];
-    assert_eq!(read("carlo-gavazzi-em580", &registers), Ok(values(230.0, 6.0, 1380.0, 65_541.0, 3.0)));
+    let phases = [(230.0, 1.0), (230.0, 2.0), (230.0, 3.0)];
+    let expected = with_phases(values(230.0, 6.0, 1380.0, 65_541.0, 3.0), phases);
+    assert_eq!(read("carlo-gavazzi-em580", &registers), Ok(expected));
 }
 
 #[test]
@@ -98,7 +113,9 @@ fn an_eastron_sdm630_speaks_floats() {
         (52, &[0xC62C, 0x8000]),
         (72, &[0x4366, 0, 0x3FA0, 0]),
     ];
-    assert_eq!(read("eastron-sdm630-v2", &registers), Ok(values(230.0, 48.0, -11_040.0, 230_000.0, 1250.0)));
+    let read = read("eastron-sdm630-v2", &registers);
+    let phases = [(230.0, 16.0); 3];
+    assert_eq!(read, Ok(with_phases(values(230.0, 48.0, -11_040.0, 230_000.0, 1250.0), phases)));
 }
 
 #[test]

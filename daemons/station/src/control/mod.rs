@@ -1,6 +1,7 @@
 //! The control loop: everything heard and asked comes here, one at a time.
 
 mod admission;
+mod energy;
 mod orders;
 mod readings;
 
@@ -12,8 +13,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tracing::{debug, error, warn};
 use voltry_bus::{
-    Authorization, Connector, Error, EvseState, EvseStatus, MeterValues, Permit, PowerLimit, Reservation,
-    ReserveOutcome, StartOutcome, TokenAnswer, Transaction,
+    Authorization, Connector, Error, EvseState, EvseStatus, MeterValues, PowerLimit, PowerShare, PowerSource,
+    Reservation, ReserveOutcome, StartOutcome, TokenAnswer, Transaction,
 };
 use voltry_service::Stop;
 use voltry_service::clock::now;
@@ -26,23 +27,19 @@ use crate::billing::{self, Billed};
 use crate::book::{Book, NewEvent};
 use crate::clock::{Clock, unix_now};
 use crate::clock_marks::ClockMarks;
+use crate::energy::Energy;
 use crate::evse::{Evse, view};
 use crate::evse_watch::{Heard, Proxies};
 use crate::flow::FlowWatch;
 use crate::limits::{Limit, Limits};
 use crate::reservations::{Held, Reservations};
 use crate::session::{Action, Ending, Input};
-use crate::shares;
 use crate::variables::Variables;
 
 /// Lines of log a minute about what is ordinary, but happens as often as others like.
 pub(crate) const LINES_A_MINUTE: u32 = 10;
 /// An EVSE answers within this time, or hangs.
 pub(crate) const ANSWER: Duration = Duration::from_secs(5);
-/// A permit holds for this long: charging goes on while the station restarts.
-const PERMIT: Duration = Duration::from_secs(30);
-/// Permits are renewed this often.
-const PERMIT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What people and other daemons ask for.
 #[derive(Debug)]
@@ -87,6 +84,8 @@ pub(crate) enum Answer {
     Closed(u32, Transaction),
     /// Of a token.
     Judged(Presented, Result<TokenAnswer, Error>),
+    /// Whether an EVSE took the permit that was sent last.
+    Permitted(u32, bool),
 }
 
 /// What is told to the bus once.
@@ -102,6 +101,8 @@ pub(crate) struct Shown {
     pub(crate) evses: Vec<EvseStatus>,
     pub(crate) connectors: Vec<Connector>,
     pub(crate) limits: Vec<PowerLimit>,
+    pub(crate) sources: Vec<PowerSource>,
+    pub(crate) shares: Vec<PowerShare>,
     pub(crate) reservations: Vec<Reservation>,
 }
 
@@ -117,6 +118,7 @@ pub(crate) struct Control {
     pub(crate) book: Book,
     pub(crate) clock: Clock,
     pub(crate) power_limit: Watts,
+    pub(crate) energy: Energy,
     pub(crate) variables: Variables,
     pub(crate) marks: ClockMarks,
     /// For how long the book keeps what is over.
@@ -127,7 +129,6 @@ pub(crate) struct Control {
     pub(crate) answers: mpsc::Sender<Answer>,
     pub(crate) shown: watch::Sender<Shown>,
     pub(crate) news: mpsc::Sender<News>,
-    pub(crate) permitted_at: Timestamp,
     /// Lines of log about drivers, orders, and EVSEs that come and go.
     pub(crate) lines: RefCell<RateLimit>,
 }
@@ -138,7 +139,13 @@ impl Control {
         self.lines.borrow_mut().count(now())
     }
 
+    /// The EVSEs on the bus.
+    pub(crate) fn proxies(&self) -> BTreeMap<u32, Proxies> {
+        self.evses.iter().map(|(number, evse)| (*number, evse.proxies.clone())).collect()
+    }
+
     pub(crate) fn hear(&mut self, number: u32, heard: Heard) {
+        let Some(place) = self.place(number) else { return };
         let Some(evse) = self.evses.get_mut(&number) else { return };
         match heard {
             Heard::Evse { state, session, vehicle_id, contract, capability } => {
@@ -149,8 +156,13 @@ impl Control {
                 evse.vehicle_id = Token::parse(&vehicle_id).ok();
                 evse.contract = Token::parse(&contract).ok();
                 let view = view(state, &evse.session);
+                if state == EvseState::Starting {
+                    // It holds no permit of ours that it could use.
+                    self.energy.permits_mut().lost(now(), place);
+                }
                 self.step(number, Input::Evse(view));
                 if another {
+                    self.energy.forget(place);
                     self.forget_energy(number);
                 }
                 if returned {
@@ -166,6 +178,7 @@ impl Control {
             }
             Heard::Live(live) => {
                 evse.live = Some(live);
+                self.hear_flow(number, &live);
                 self.note_flow(number);
             }
             Heard::Meter(reading) => {
@@ -174,11 +187,14 @@ impl Control {
                     self.read(number, register);
                 }
             }
+            Heard::Absent => self.energy.permits_mut().lost(now(), place),
             Heard::Lost => {
                 if let Some(count) = self.lines.borrow_mut().count(now()) {
                     warn!(evse = number, count, "the EVSE's daemon left the bus");
                 }
                 evse.live = None;
+                self.energy.forget(place);
+                self.energy.permits_mut().lost(now(), place);
                 self.step(number, Input::EvseLost);
             }
         }
@@ -208,6 +224,11 @@ impl Control {
                 self.step(number, Input::Closed);
             }
             Answer::Judged(presented, answer) => self.judged(presented, answer),
+            Answer::Permitted(number, taken) => {
+                self.permitted(number, taken);
+                // The next second shows it.
+                return self.share();
+            }
         }
         self.share();
         self.publish();
@@ -267,12 +288,6 @@ impl Control {
         self.share();
         self.book.retry();
         self.prune(now);
-        if now.since(self.permitted_at) >= PERMIT_INTERVAL {
-            self.permitted_at = now;
-            for evse in self.evses.values().filter(|evse| evse.control.evse().is_some()) {
-                send_permit(evse);
-            }
-        }
         self.publish();
     }
 
@@ -324,16 +339,10 @@ impl Control {
             }
             Action::Grant { session } => {
                 // The share first: the vehicle hears our limits as soon as it is let in.
-                let permit = permit(evse);
-                tokio::spawn(async move {
-                    tell(&untold, "SetPermit", proxy.set_permit(permit)).await;
-                    tell(
-                        &untold,
-                        "SetAuthorization",
-                        proxy.set_authorization(session, Authorization::Granted),
-                    )
-                    .await;
-                });
+                if let Some(evse) = self.evses.get_mut(&number) {
+                    evse.granting = Some((session, now()));
+                }
+                self.share();
             }
             Action::Stop { words } => {
                 tokio::spawn(async move { tell(&untold, "Stop", proxy.stop(&words)).await });
@@ -355,28 +364,14 @@ impl Control {
     }
 
     /// What a daemon that has come (back) must know.
-    fn brief(&self, number: u32) {
+    fn brief(&mut self, number: u32) {
+        if let Some(place) = self.place(number) {
+            self.energy.permits_mut().repeat(place);
+        }
         let evse = &self.evses[&number];
         let Proxies { evse: proxy, untold, .. } = evse.proxies.clone();
-        let (available, permit) = (evse.available, permit(evse));
-        tokio::spawn(async move {
-            tell(&untold, "SetAvailable", proxy.set_available(available)).await;
-            tell(&untold, "SetPermit", proxy.set_permit(permit)).await;
-        });
-    }
-
-    fn share(&mut self) {
-        let demands: Vec<_> =
-            self.evses.values().map(|evse| evse.demand(self.evse_limit(evse.number))).collect();
-        let shares = shares::equal(self.station_limit(), &demands);
-        for (evse, share) in self.evses.values_mut().zip(shares) {
-            if evse.share != share {
-                evse.share = share;
-                if evse.control.evse().is_some() {
-                    send_permit(evse);
-                }
-            }
-        }
+        let available = evse.available;
+        tokio::spawn(async move { tell(&untold, "SetAvailable", proxy.set_available(available)).await });
     }
 
     /// Somebody changed a setting.
@@ -394,6 +389,8 @@ impl Control {
             evses: self.evses.values().map(Evse::status).collect(),
             connectors: self.connectors(),
             limits: self.limits_shown(),
+            sources: self.sources_shown(),
+            shares: self.shares_shown(),
             reservations: self.reservations_shown(),
         };
         self.shown.send_if_modified(|published| {
@@ -404,28 +401,13 @@ impl Control {
     }
 }
 
-fn permit(evse: &Evse) -> Permit {
-    Permit {
-        allowed: evse.allowed(),
-        power: evse.share.as_si(),
-        valid_for: PERMIT.as_secs_f64(),
-        sent_at: now().as_micros(),
-    }
-}
-
-fn send_permit(evse: &Evse) {
-    if evse.state() == Some(EvseState::Starting) {
-        return;
-    }
-    let Proxies { evse: proxy, untold, .. } = evse.proxies.clone();
-    let permit = permit(evse);
-    tokio::spawn(async move { tell(&untold, "SetPermit", proxy.set_permit(permit)).await });
-}
-
 /// Tells an EVSE something. One that hangs is not waited for: permits would pile up behind it.
 async fn tell(untold: &Refusals, method: &'static str, call: impl Future<Output = Result<(), Error>>) {
-    let late = || Error::Unavailable(format!("no answer within {} s", ANSWER.as_secs()));
     let told = timeout(ANSWER, call).await.unwrap_or_else(|_| Err(late()));
     // The log has it; what matters is said again.
     let _ = untold.note(method, told);
+}
+
+fn late() -> Error {
+    Error::Unavailable(format!("no answer within {} s", ANSWER.as_secs()))
 }

@@ -12,7 +12,7 @@ use crate::book::{BookError, Flow};
 use crate::clock::unix_now;
 use crate::evse::Evse;
 use crate::evse_watch::asked;
-use crate::limits::NotTaken;
+use crate::limits::{Limit, NotTaken};
 use crate::reservations::{Held, Place};
 use crate::session::{Action, Ending, Input};
 
@@ -69,6 +69,10 @@ impl Control {
     }
 
     pub(super) fn set_limit(&mut self, order: SetLimit, answer: Answer<()>) {
+        let (SetLimit::To(Limit { evse, origin, .. }) | SetLimit::Clear { evse, origin }) = &order;
+        if *evse == 0 {
+            self.energy.hear_origin(now(), origin);
+        }
         let changed = match order {
             SetLimit::To(limit) => {
                 if let Some(count) = self.due() {
@@ -216,27 +220,19 @@ impl Control {
         self.perform(number, Action::Note { session: 0, kind, payer, why });
     }
 
-    /// What all EVSEs together may take.
-    pub(super) fn station_limit(&self) -> Watts {
-        self.limits.at(0).map_or(self.power_limit, |limit| limit.power.min(self.power_limit))
-    }
-
     /// The most that an EVSE may have.
     pub(super) fn evse_limit(&self, number: u32) -> Watts {
         self.limits.at(number).map_or(Watts::MAX, |limit| limit.power)
     }
 
     /// The most that an EVSE may have, and who says so.
-    fn limit_of(&self, evse: &Evse) -> (Watts, &str) {
-        let hardware = evse
-            .capability
-            .and_then(|capability| Watts::from_si(capability.power_max).ok())
-            .unwrap_or(Watts::MAX);
-        let set = [evse.number, 0].into_iter().filter_map(|place| self.limits.at(place));
-        let set = set.map(|limit| (limit.power, limit.origin.as_str()));
-        [(hardware, "hardware"), (self.power_limit, "configuration")]
+    fn limit_of(&self, evse: &Evse) -> (Watts, String) {
+        let station = self.energy.sources().first().map(|source| source.name.clone());
+        let own = self.limits.at(evse.number).map(|limit| (limit.power, limit.origin.clone()));
+        [(evse.capable(), "hardware".to_owned())]
             .into_iter()
-            .chain(set)
+            .chain(station.map(|name| (self.energy.limit(), name)))
+            .chain(own)
             .min_by_key(|(power, _)| *power)
             .expect("the hardware's is always there")
     }
@@ -271,7 +267,7 @@ impl Control {
                     .map(|held| held.id.clone())
                     .unwrap_or_default(),
                 limit: limit.as_si(),
-                limit_origin: origin.to_owned(),
+                limit_origin: origin,
             }
         };
         self.evses.values().map(connector).collect()

@@ -202,6 +202,34 @@ async fn a_limit_reaches_the_evse_outlasts_a_restart_and_is_taken_away() {
 }
 
 #[tokio::test]
+async fn others_behind_the_grid_connection_leave_less_and_its_silent_meter_its_floor() {
+    let meter = format!("{{ name = {:?}, path = {:?} }}", rig::METER_NAME, rig::GRID_PATH);
+    let rig = Rig::start(&format!(
+        "free_vending = true\n[station.energy]\nefficiency_percent = 95\n[station.energy.grid]\n\
+         meter = {meter}\nlimit_w = 90000\nsilent_after_s = 3\nsilent_floor_w = 20000\n"
+    ))
+    .await;
+    rig.plug(5).await;
+    rig.until_newest("started").await;
+    let power =
+        |watts: f64| move |world: &rig::World| world.permit.is_some_and(|permit| permit.power == watts);
+    rig.until_world("the floor before the meter's first word", power(19_000.0)).await;
+    rig.grid_reads(30_000.0).await;
+    rig.until_world("what others leave, less the losses", power(57_000.0)).await;
+    rig.until("it is named", async || {
+        let share = rig.station.shares().await.unwrap().remove(0);
+        share.source == "grid" && share.permit == 57_000.0
+    })
+    .await;
+    rig.until_world("the floor again", power(19_000.0)).await;
+    rig.until("it is told that the meter is silent", async || {
+        let lowest = rig.station.sources().await.unwrap().remove(0);
+        lowest.source == "grid" && lowest.output == 19_000.0 && lowest.detail.contains("silent")
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_reservation_keeps_others_out_and_is_used_once() {
     let mut rig = Rig::start("tokens = [\"0A\", \"0B\"]").await;
     let later = 4_000_000_000_000_000;

@@ -23,8 +23,10 @@ use zbus::proxy::CacheProperties;
 use zbus::{Connection, interface};
 
 const EVSE_PATH: &str = "/org/voltry/evse/1";
-const METER_NAME: &str = "org.voltry.Meter.Test";
+pub(crate) const METER_NAME: &str = "org.voltry.Meter.Test";
 const METER_PATH: &str = "/org/voltry/energy_meter/1";
+/// The meter at the grid connection.
+pub(crate) const GRID_PATH: &str = "/org/voltry/energy_meter/grid";
 const CSMS_NAME: &str = "org.voltry.Ocpp1";
 const CSMS_PATH: &str = "/org/voltry/csms";
 
@@ -318,6 +320,16 @@ impl Rig {
             self.station.evses().await.is_ok_and(|evses| evses[0].state != "absent")
         })
         .await;
+    }
+
+    /// The meter at the grid connection, the same daemon's second, reads this.
+    pub(crate) async fn grid_reads(&self, power: f64) {
+        let reading = MeterReading { power, ..reading(&self.world.lock().unwrap()) };
+        let interface = "org.voltry.EnergyMeter1";
+        self.connection
+            .emit_signal(None::<&str>, GRID_PATH, interface, "Reading", &(reading,))
+            .await
+            .unwrap();
     }
 
     /// Kills the daemon without a word.

@@ -157,6 +157,27 @@ pub struct MeterReading {
     pub at: u64,
 }
 
+/// The phases of a three-phase meter.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Type)]
+pub struct MeterPhases {
+    /// That of the reading.
+    pub sequence: u64,
+    /// Volts of the first phase to neutral.
+    pub voltage_1: f64,
+    /// Of the second.
+    pub voltage_2: f64,
+    /// Of the third.
+    pub voltage_3: f64,
+    /// Amperes of the first phase, with the sign that the meter gives them.
+    pub current_1: f64,
+    /// Of the second.
+    pub current_2: f64,
+    /// Of the third.
+    pub current_3: f64,
+    /// When.
+    pub at: u64,
+}
+
 /// The first or last reading of a transaction.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
 pub struct SignedReading {
