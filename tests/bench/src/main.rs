@@ -14,8 +14,11 @@ mod emergency;
 mod energy;
 mod energy_path;
 mod freshness;
+#[path = "../../long_book.rs"]
+mod long_book;
 mod machine;
 mod ocpp;
+mod ocpp_queue;
 mod plug_to_current;
 mod report;
 mod station;
@@ -76,6 +79,8 @@ enum Part {
     Emergency,
     /// The uplink: its start, its answers to a CSMS, its memory.
     Ocpp,
+    /// What the uplink tells after a long outage: its rate, its memory, its bytes on the wire.
+    OcppQueue,
 }
 
 impl Part {
@@ -92,7 +97,8 @@ impl Part {
             | Self::Codec
             | Self::Station
             | Self::PlugToCurrent
-            | Self::Ocpp => false,
+            | Self::Ocpp
+            | Self::OcppQueue => false,
             Self::ChargeLoop | Self::Freshness | Self::Emergency => true,
         }
     }
@@ -115,6 +121,7 @@ impl Part {
             Self::Emergency => emergency::measure(report, if quick { 50 } else { 2_000 }).await,
             Self::Ocpp if quick => ocpp::measure(report, 2_000, 3).await,
             Self::Ocpp => ocpp::measure(report, 20_000, 10).await,
+            Self::OcppQueue => ocpp_queue::measure(report).await,
         }
     }
 }

@@ -27,17 +27,17 @@ use crate::report::{Report, percentile};
 const ROUNDS: u32 = 20;
 
 /// Nothing takes longer here.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A version of OCPP, and what its figures are called.
-struct Version {
-    name: &'static str,
-    subprotocol: &'static str,
-    figures: &'static str,
+pub(crate) struct Version {
+    pub(crate) name: &'static str,
+    pub(crate) subprotocol: &'static str,
+    pub(crate) figures: &'static str,
     action: &'static str,
 }
 
-const VERSIONS: [Version; 2] = [
+pub(crate) const VERSIONS: [Version; 2] = [
     Version { name: "1.6", subprotocol: "ocpp1.6", figures: "ocpp", action: "GetConfiguration" },
     Version { name: "2.0.1", subprotocol: "ocpp2.0.1", figures: "ocpp201", action: "GetVariables" },
 ];
@@ -105,7 +105,7 @@ fn figures(report: &mut Report, name: &str, mut samples: Vec<f64>) -> f64 {
     p50
 }
 
-fn station(bus: &Bus, version: &Version, address: SocketAddr) -> anyhow::Result<Child> {
+pub(crate) fn station(bus: &Bus, version: &Version, address: SocketAddr) -> anyhow::Result<Child> {
     let folder = bus.folder.path();
     let config = format!(
         "[ocpp]\nidentity = 'BENCH'\ndatabase = '{}'\n[ocpp.profile.1]\nurl = 'ws://{address}'\nversion = '{}'\n\
@@ -125,7 +125,7 @@ fn station(bus: &Bus, version: &Version, address: SocketAddr) -> anyhow::Result<
     station.context("starting voltry-ocpp")
 }
 
-async fn end(mut station: Child) -> anyhow::Result<()> {
+pub(crate) async fn end(mut station: Child) -> anyhow::Result<()> {
     let pid = station.id().context("it has ended already")?;
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.try_into()?), nix::sys::signal::Signal::SIGTERM)?;
     tokio::time::timeout(PATIENCE, station.wait()).await??;
@@ -134,7 +134,7 @@ async fn end(mut station: Child) -> anyhow::Result<()> {
 
 /// Resident memory of the station whose configuration is in this folder, MB. This process has
 /// namespaces of its own, so `/proc` knows the station by another number than its parent does.
-fn resident(folder: &Path) -> anyhow::Result<f64> {
+pub(crate) fn resident(folder: &Path) -> anyhow::Result<f64> {
     let folder = folder.display().to_string();
     for entry in std::fs::read_dir("/proc")? {
         let process = entry?.path();
@@ -178,31 +178,42 @@ pub(crate) async fn echo(address: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whoever dials next is answered as a WebSocket of this protocol, with these extensions.
+pub(crate) async fn handshake(
+    listener: &TcpListener,
+    subprotocol: &str,
+    extensions: Option<&str>,
+) -> anyhow::Result<TcpStream> {
+    let (mut stream, _) =
+        tokio::time::timeout(PATIENCE, listener.accept()).await.context("nobody dials")??;
+    stream.set_nodelay(true)?;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await?);
+    }
+    let head = String::from_utf8(head)?;
+    let key = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case("Sec-WebSocket-Key").then_some(value)
+    });
+    let key = key.context("a WebSocket has a key")?;
+    let hash = sha1::Sha1::digest(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11"));
+    let accept = base64::prelude::BASE64_STANDARD.encode(hash);
+    let agreed = extensions.map_or_else(String::new, |name| format!("Sec-WebSocket-Extensions: {name}\r\n"));
+    let answer = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: {subprotocol}\r\n{agreed}\r\n"
+    );
+    stream.write_all(answer.as_bytes()).await?;
+    Ok(stream)
+}
+
 /// The CSMS's end of one connection.
 struct Csms(WebSocket<TcpStream>);
 
 impl Csms {
     async fn accept(listener: &TcpListener, subprotocol: &str) -> anyhow::Result<Self> {
-        let (mut stream, _) =
-            tokio::time::timeout(PATIENCE, listener.accept()).await.context("nobody dials")??;
-        stream.set_nodelay(true)?;
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(stream.read_u8().await?);
-        }
-        let head = String::from_utf8(head)?;
-        let key = head.lines().find_map(|line| {
-            let (name, value) = line.split_once(": ")?;
-            name.eq_ignore_ascii_case("Sec-WebSocket-Key").then_some(value)
-        });
-        let key = key.context("a WebSocket has a key")?;
-        let hash = sha1::Sha1::digest(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11"));
-        let accept = base64::prelude::BASE64_STANDARD.encode(hash);
-        let answer = format!(
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: {subprotocol}\r\n\r\n"
-        );
-        stream.write_all(answer.as_bytes()).await?;
+        let stream = handshake(listener, subprotocol, None).await?;
         Ok(Self(WebSocket::from_stream(stream, Role::Server, Options::default())?))
     }
 

@@ -18,7 +18,7 @@ pub(crate) enum Target {
 use Target::{AtLeast, AtMost};
 
 /// The figures that have a target.
-const TARGETS: [(&str, Target); 20] = [
+const TARGETS: [(&str, Target); 22] = [
     ("current_demand_p99_idle_ms", AtMost(5.0)),
     ("current_demand_p99_busy_ms", AtMost(10.0)),
     ("current_demand_p999_busy_ms", AtMost(25.0)),
@@ -37,6 +37,8 @@ const TARGETS: [(&str, Target); 20] = [
     ("ocpp201_reply_vs_echo", AtMost(2.0)),
     ("ocpp_rss_mb", AtMost(12.0)),
     ("ocpp201_rss_mb", AtMost(12.0)),
+    ("ocpp_drain_growth_mb", AtMost(1.0)),
+    ("ocpp201_drain_growth_mb", AtMost(1.0)),
     ("ocpp_start_to_boot_ms", AtMost(50.0)),
     ("ocpp201_start_to_boot_ms", AtMost(50.0)),
 ];
