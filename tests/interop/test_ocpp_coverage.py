@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections import Counter
 
 import pytest
 from conftest import ROOT
@@ -26,6 +27,48 @@ def missing(test):
         attributes = r"#\[(tokio::)?test[^\]]*\]\s*(#\[(?!ignore)[^\]]*\]\s*)*"
         found = re.search(attributes + rf"(async )?fn {re.escape(name)}\(", source)
     return None if found else f"{path} has no test {name}"
+
+
+BLOCKS = {
+    "A": "Security",
+    "B": "Provisioning",
+    "C": "Authorization",
+    "D": "Local list",
+    "E": "Transactions",
+    "F": "Remote control",
+    "G": "Availability",
+    "H": "Reservation",
+    "I": "Tariff and cost",
+    "J": "Meter values",
+    "K": "Smart charging",
+    "L": "Firmware",
+    "M": "ISO 15118 certificates",
+    "N": "Diagnostics",
+    "O": "Display messages",
+    "P": "Data transfer",
+}
+
+
+def by_block(count):
+    """The sums of what `count` makes of each use case that 2.0.1 has."""
+    blocks = {block: Counter() for block in BLOCKS}
+    for row in rows():
+        if row["use_case"] != "GEN" and row["why_not"] != "of OCPP 2.1":
+            blocks[row["use_case"][0]] += count(row)
+    return {**blocks, "all": sum(blocks.values(), Counter())}
+
+
+def table():
+    """The table's rows in docs/ocpp.md as far as they follow from ours."""
+    for block, count in by_block(lambda row: Counter([row["supported"]])).items():
+        title = f"{block}: {BLOCKS[block]}" if block in BLOCKS else block
+        yield f"| {title} | {count.total()} | {count['yes']} | {count['partly']} | {count['no']} | "
+
+
+def test_the_totals_by_block_are_what_docs_say():
+    text = (ROOT / "docs/ocpp.md").read_text()
+    print("\n" + "\n".join(table()))
+    assert not [row for row in table() if f"\n{row}" not in text], "docs/ocpp.md has other totals"
 
 
 def test_each_use_case_stands_once_and_says_what_it_must():
@@ -54,3 +97,24 @@ def test_no_use_case_is_left_out():
         pytest.skip("the list of use cases is not beside this project")
     with known.open() as file:
         assert {row["usecase"] for row in csv.DictReader(file)} == {row["use_case"] for row in rows()}
+
+
+def test_the_totals_of_libocpp_are_what_was_counted():
+    known = ROOT / "../shared/facts/ocpp-use-cases.csv"
+    if not known.is_file():
+        pytest.skip("what was counted of libocpp is not beside this project")
+    with known.open() as file:
+        theirs = {row["usecase"]: row for row in csv.DictReader(file)}
+
+    def count(row):
+        counted = theirs[row["use_case"]]
+        satisfied = int(counted["satisfied"])
+        concern = int(counted["FRs"]) - int(counted["not_applicable_or_other_actor"])
+        return Counter(touched=satisfied > 0, satisfied=satisfied, concern=concern)
+
+    blocks = by_block(count)
+    text = (ROOT / "docs/ocpp.md").read_text()
+    for row, count in zip(table(), blocks.values(), strict=True):
+        whole = f"{row}{count['touched']} | {count['satisfied']} of {count['concern']} |"
+        print(whole)
+        assert f"\n{whole}\n" in text
