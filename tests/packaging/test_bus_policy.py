@@ -63,6 +63,7 @@ CONTRACT = {
     "OverVoltageMonitor1": ({"oem-guard"}, {"voltry-evse"}),
     "PowerRack1": ({"voltry-power"}, {"technician", "root"}),
     "PowerSupply1": ({"voltry-power"}, {"voltry-evse"}),
+    "SelfTest1": ({"voltry-evse"}, {"voltry-station"}),
     "Session1": ({"voltry-station"}, set()),
     "Settings1": ({"voltry-station"}, ASK_STATION),
     "Station1": ({"voltry-station"}, ASK_STATION),

@@ -17,11 +17,19 @@ const DEPTH: usize = 6;
 
 /// Connects to the bus at `address`, or to the system bus (`$DBUS_SYSTEM_BUS_ADDRESS`).
 pub(crate) async fn connect(address: Option<&str>) -> Result<Connection, Failure> {
+    connect_patiently(address, TIMEOUT).await
+}
+
+/// The same, where calls may take this long.
+pub(crate) async fn connect_patiently(
+    address: Option<&str>,
+    patience: Duration,
+) -> Result<Connection, Failure> {
     let builder = match address {
         Some(address) => zbus::connection::Builder::address(address),
         None => zbus::connection::Builder::system(),
     };
-    let connecting = tokio::time::timeout(TIMEOUT, builder.method_timeout(TIMEOUT).build());
+    let connecting = tokio::time::timeout(TIMEOUT, builder.method_timeout(patience).build());
     let error = match connecting.await {
         Ok(Ok(connection)) => return Ok(connection),
         Ok(Err(error)) => error.to_string(),

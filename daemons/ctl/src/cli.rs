@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use voltry_bus::SelfTestStep;
 
 /// What holds for every command.
 const ABOUT_ALL: &str = "\
@@ -107,11 +108,30 @@ Exit code 4 if there are faults; 3 if there are none, but some daemon does not a
 JSON
   An array of the devices that have faults, as in `devices`.";
 
+const SELF_TEST: &str = "\
+The EVSE is taken out of service for it, and back into service afterwards if it was. Each check says
+what it does before it does it. `modules` raises the power modules to 500 V with the contactors open:
+the cable stays dead, the inside of the cabinet does not. It asks before that, and without a terminal
+it wants --yes. A vehicle that is plugged in meanwhile ends a check, and everything is off.
+
+CHECKS
+  voltages            no voltage on either side of the contactors, contactors open
+  temperatures        connector and cable are not hot
+  lock                the plug's lock locks and unlocks
+  insulation-monitor  its own self-test, and a value after it
+  contactors          close and open again, without voltage
+  modules             raised to 500 V or what they can, with the contactors open, and off again
+
+Exit code 4 if a check failed, was refused or broken off.
+
+JSON
+  An array of the checks: check, outcome (passed, failed, skipped, refused, aborted), seen.";
+
 const SHOW_FAULT: &str = "\
 Makers of devices add their own codes in /usr/lib/voltry/faults/*.toml, a site in /etc/voltry/faults.
 
 JSON
-  {CODE: {means, causes, measure, clears (plug, command, self)}}.";
+  {code, means, causes, measure, clears (plug, command, self)}; without a code an array of them.";
 
 const CLEAR: &str = "\
 Exit code 4 if some stay. A trip of an over-voltage monitor, and a latched board, are reset with it.
@@ -217,6 +237,18 @@ pub(crate) enum Command {
         /// Out of service
         #[arg(long)]
         no: bool,
+    },
+    /// Check an EVSE without a vehicle: contactors, insulation monitor, modules, lock, temperatures
+    #[command(after_help = SELF_TEST)]
+    Selftest {
+        /// The EVSE
+        evse: u32,
+        /// Only these checks
+        #[arg(long, value_name = "CHECK")]
+        only: Vec<SelfTestStep>,
+        /// Ask nothing, also before voltage is raised
+        #[arg(long, short)]
+        yes: bool,
     },
     /// Show faults of all devices, or clear the latched ones of an EVSE
     Faults {

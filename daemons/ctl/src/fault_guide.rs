@@ -29,6 +29,14 @@ pub(crate) struct Entry {
     pub(crate) clears: Clears,
 }
 
+/// An entry with its code.
+#[derive(Debug, Serialize)]
+struct Told<'a> {
+    code: &'a str,
+    #[serde(flatten)]
+    entry: &'a Entry,
+}
+
 /// What clears a fault once its cause is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -104,7 +112,8 @@ impl Guide {
     pub(crate) fn show(&self, code: Option<&str>, json: bool) -> Result<Outcome, Failure> {
         let Some(asked) = code else {
             if json {
-                print_json(&self.0)?;
+                let all: Vec<_> = self.0.iter().map(|(code, entry)| Told { code, entry }).collect();
+                print_json(&all)?;
             } else {
                 for (code, entry) in &self.0 {
                     println!("{code:28}  {}", entry.means);
@@ -122,7 +131,7 @@ impl Guide {
             return Err(Failure::Other(format!("nothing is known of the code {asked:?}; {hint}")));
         };
         if json {
-            print_json(&BTreeMap::from([(code, entry)]))?;
+            print_json(&Told { code, entry })?;
         } else {
             println!("{code}: {}\n\nLikely causes", entry.means);
             for cause in &entry.causes {

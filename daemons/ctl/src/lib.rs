@@ -13,6 +13,7 @@ mod ocpp;
 mod outcome;
 mod output;
 mod pcap;
+mod selftest;
 mod sessions;
 mod sim;
 mod station;
@@ -76,12 +77,17 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
         | Command::Authorize { .. }
         | Command::Stop { .. }
         | Command::Available { .. }
+        | Command::Selftest { .. }
         | Command::Faults { .. }
         | Command::Devices
         | Command::Limits
         | Command::Modules { .. }
         | Command::Ocpp { .. }
         | Command::Sim { .. } => {}
+    }
+    if let Command::Selftest { evse, only, yes } = cli.command {
+        let connection = bus::connect_patiently(cli.bus.as_deref(), selftest::PATIENCE).await?;
+        return selftest::run(&connection, evse, &only, yes, json).await;
     }
     let connection = bus::connect(cli.bus.as_deref()).await?;
     match cli.command {
@@ -97,6 +103,9 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Modules { command } => devices::modules(&connection, command, json).await,
         Command::Ocpp { command } => ocpp::run(&connection, command, json).await,
         Command::Sim { command } => sim::run(&connection, command, json).await,
-        Command::Completions { .. } | Command::Man { .. } | Command::Config { .. } => Ok(Outcome::Done),
+        Command::Completions { .. }
+        | Command::Man { .. }
+        | Command::Config { .. }
+        | Command::Selftest { .. } => Ok(Outcome::Done),
     }
 }

@@ -10,4 +10,5 @@ pub mod energy_path;
 mod evse1;
 mod readings;
 mod roles;
+mod self_test;
 pub mod shell;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use futures_util::StreamExt as _;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
-use voltry_bus::{Component, DcCapability, DeviceVariable, Part, names};
+use voltry_bus::{CheckResult, Component, DcCapability, DeviceVariable, Part, names};
 use voltry_service::{Binding, Daemon, Device, FaultLog, Identity, RateLimit, Stop, Watchdog, clock};
 use voltry_units::Timestamp;
 use zbus::message::{Flags, Type};
@@ -19,6 +19,7 @@ use crate::energy_path::{Action, EnergyPath, Input, Refusal, Report, Role, StopR
 use crate::evse1::{self, Order, Published};
 use crate::readings::{self, Refused, Sequences};
 use crate::roles::{Roles, changed_properties, interface};
+use crate::self_test;
 
 /// The control step.
 const TICK: Duration = Duration::from_millis(100);
@@ -43,6 +44,7 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     device.set_component(Component::new("EVSE").of_evse(settings.number));
     device.set_parts(parts(&settings.roles));
     let (orders, publish) = evse1::serve(&connection, &object).await.context("serving Evse1")?;
+    let checks = self_test::serve(&connection, &object).await.context("serving SelfTest1")?;
     let mut roles = Roles::watch(&connection, settings.roles).await?;
     let present = roles.first_look(&connection).await?;
     let made_for = &settings.installation;
@@ -65,13 +67,14 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
         bad_input: [const { RateLimit::new() }; Role::ALL.len()],
         refusals: RateLimit::new(),
         lines: RateLimit::allowing(LINES_A_MINUTE),
+        checking: None,
     };
     for input in present {
         shell.take(input).await?;
     }
     daemon.claim(&names::evse(settings.number)).await?;
     daemon.ready();
-    shell.control(messages, orders, &daemon).await
+    shell.control(messages, orders, checks, &daemon).await
 }
 
 /// The objects that the EVSE is made of.
@@ -115,6 +118,8 @@ struct Shell {
     refusals: RateLimit,
     /// Lines of log about what is ordinary, however often peers make it happen.
     lines: RateLimit,
+    /// Who waits for the result of a check.
+    checking: Option<oneshot::Sender<CheckResult>>,
 }
 
 /// Those a minute: a whole session has some thirty.
@@ -125,6 +130,7 @@ impl Shell {
         &mut self,
         mut messages: MessageStream,
         mut orders: mpsc::Receiver<Order>,
+        mut checks: mpsc::Receiver<self_test::Asked>,
         daemon: &Daemon,
     ) -> anyhow::Result<()> {
         let mut watchdog = Watchdog::from_environment();
@@ -148,6 +154,11 @@ impl Shell {
                 order = orders.recv() => {
                     let order = order.expect("the served object keeps the other end");
                     self.obey(order).await?;
+                }
+                asked = checks.recv() => {
+                    let (step, answer) = asked.expect("the served object keeps the other end");
+                    self.checking = Some(answer);
+                    self.take(Input::Check(step)).await?;
                 }
                 _ = tick.tick() => {
                     self.beat().await?;
@@ -427,6 +438,13 @@ impl Shell {
         match report {
             Report::Fault(_) | Report::FaultsCleared => self.device.set_faults(&self.fault_log()),
             Report::Session if self.path.session().is_none() => self.station_words = None,
+            Report::Checked(checked) => {
+                if let Some(answer) = self.checking.take() {
+                    // Whoever asked may have left.
+                    let _ =
+                        answer.send(CheckResult { outcome: checked.outcome, seen: checked.seen.to_string() });
+                }
+            }
             Report::Session | Report::State(_) | Report::CableCheckSlow => {}
         }
     }
@@ -451,6 +469,9 @@ impl Shell {
                         "session"
                     );
                 }
+            }
+            Report::Checked(checked) => {
+                tracing::info!(check = %checked.step, outcome = %checked.outcome, seen = %checked.seen, count, "self-test");
             }
             Report::CableCheckSlow => tracing::warn!(count, "CableCheck takes longer than 20 s"),
         }

@@ -32,7 +32,10 @@ async fn what_it_serves_is_the_contract() {
         .await
         .unwrap();
     let xml = served.introspect().await.unwrap();
-    assert_eq!(contract::check_served(&xml, &["org.voltry.Evse1", "org.voltry.Device1"]), Ok(()));
+    assert_eq!(
+        contract::check_served(&xml, &["org.voltry.Evse1", "org.voltry.SelfTest1", "org.voltry.Device1"]),
+        Ok(())
+    );
 }
 
 #[tokio::test]

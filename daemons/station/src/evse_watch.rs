@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tracing::debug;
 use voltry_bus::{
     DcCapability, Device1Proxy, EnergyMeter1Proxy, Error, Evse1Proxy, EvseSession, EvseState, Fault, Live,
-    MeterReading,
+    MeterReading, SelfTest1Proxy,
 };
 use voltry_service::{Binding, FaultLog, Refusals};
 use zbus::fdo::PropertiesProxy;
@@ -62,6 +62,7 @@ pub(crate) struct Proxies {
     pub(crate) untold: Arc<Refusals>,
     /// What it or its meter said that is not as the contract says.
     malformed: Arc<Refusals>,
+    pub(crate) self_test: SelfTest1Proxy<'static>,
     device: Device1Proxy<'static>,
     properties: PropertiesProxy<'static>,
 }
@@ -77,6 +78,12 @@ impl Proxies {
             untold: Arc::new(Refusals::told_as("an EVSE was not told")),
             malformed: Arc::new(Refusals::told_as("what is not as the contract says was dropped")),
             evse: Evse1Proxy::builder(connection)
+                .destination(name.clone())
+                .path(path.clone())
+                .cache_properties(CacheProperties::No)
+                .build()
+                .await?,
+            self_test: SelfTest1Proxy::builder(connection)
                 .destination(name.clone())
                 .path(path.clone())
                 .cache_properties(CacheProperties::No)

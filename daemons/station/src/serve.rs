@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
 use voltry_bus::{
-    AuthorizeOutcome, BookEvent, Connector, EndReason, Error, EvseStatus, Fault, MeterValues, PowerLimit,
-    PowerShare, PowerSource, Reservation, ReserveOutcome, SessionEvent, StartOutcome, TokenKind, Transaction,
+    AuthorizeOutcome, BookEvent, CheckResult, Connector, EndReason, Error, EvseStatus, Fault, MeterValues,
+    PowerLimit, PowerShare, PowerSource, Reservation, ReserveOutcome, SelfTestStep, SessionEvent,
+    StartOutcome, TokenKind, Transaction,
 };
 use voltry_service::Refusals;
 use voltry_units::Watts;
@@ -27,6 +29,8 @@ const TRANSACTIONS_MAX: u32 = 1000;
 /// Calls that may wait for the book, an EVSE, a back end or the control loop; more are refused as
 /// busy. Fewer than the book has room for: what is billed is written all the same.
 const CALLS_MAX: usize = 16;
+/// The longest check of a self-test, and some more.
+const CHECK_TIME: Duration = Duration::from_secs(80);
 /// The longest id of a back end.
 const ID_MAX: usize = 40;
 /// The longest time that a limit may be valid for.
@@ -229,6 +233,16 @@ impl Station1 {
     async fn clear_faults(&self, evse: u32) -> Result<Vec<Fault>, Error> {
         let call = async { asked(evse, self.proxies(evse)?.evse.clear_faults()).await };
         self.calls.answer("ClearFaults", call).await
+    }
+
+    #[zbus(out_args("result"))]
+    async fn self_test(&self, evse: u32, step: SelfTestStep) -> Result<(CheckResult,), Error> {
+        let call = async {
+            let check = self.proxies(evse)?.self_test.check(step);
+            let late = |_| Error::Unavailable(format!("EVSE {evse} does not end the check"));
+            Ok((timeout(CHECK_TIME, check).await.map_err(late)??,))
+        };
+        self.calls.answer("SelfTest", call).await
     }
 
     async fn set_limit(&self, evse: u32, origin: &str, power: f64, valid_for: f64) -> Result<(), Error> {

@@ -358,3 +358,37 @@ words! {
         OutOfService = "taken out of service",
     }
 }
+
+words! {
+    /// One check of an EVSE's self-test.
+    SelfTestStep {
+        /// No voltage on either side, contactors open.
+        Voltages = "voltages",
+        /// Connector and cable are not hot.
+        Temperatures = "temperatures",
+        /// The plug's lock locks and unlocks.
+        Lock = "lock",
+        /// The insulation monitor's own self-test, and a value after it.
+        InsulationMonitor = "insulation-monitor",
+        /// Close and open, without voltage.
+        Contactors = "contactors",
+        /// Raised to a voltage with the contactors open, and off again.
+        Modules = "modules",
+    }
+}
+
+words! {
+    /// How a check of the self-test ended.
+    SelfTestOutcome {
+        /// As it should be.
+        Passed = "passed",
+        /// Not as it should be.
+        Failed = "failed",
+        /// There is nothing to check.
+        Skipped = "skipped",
+        /// It was not begun.
+        Refused = "refused",
+        /// It was broken off.
+        Aborted = "aborted",
+    }
+}

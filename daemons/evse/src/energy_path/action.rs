@@ -4,7 +4,7 @@ use voltry_bus::{Authorization, EvseState, EvseStatusCode, Isolation, PhaseAnswe
 use voltry_service::Stamp;
 use voltry_units::{Amps, Timestamp, Volts};
 
-use super::{Capability, Fault, FaultCode, MeterReading, Role, StopReason};
+use super::{Capability, Checked, Fault, FaultCode, MeterReading, Role, StopReason};
 
 /// One thing to do. None is waited for; results come back as inputs.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -124,6 +124,8 @@ pub enum Report {
     Session,
     /// CableCheck takes longer than it should.
     CableCheckSlow,
+    /// A check of the self-test ended.
+    Checked(Checked),
 }
 
 impl Command {

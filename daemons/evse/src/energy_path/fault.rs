@@ -332,7 +332,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// In words, after the name of the command.
-    const fn words(self) -> &'static str {
+    pub(super) const fn words(self) -> &'static str {
         match self {
             Self::Unanswered => "was not answered within a second",
             Self::TooOld => "was more than 100 ms old when it came: the machine is overloaded",

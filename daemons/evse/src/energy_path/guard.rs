@@ -70,11 +70,27 @@ impl EnergyPath {
     /// Disarms when nothing is energised, the contactors are open by feedback from after the command
     /// to open, and no voltage is left.
     pub(super) fn release_guard(&mut self, now: Timestamp) {
+        let arming = match self.state {
+            State::CableCheck(_) => true,
+            State::Checking(checking) => checking.is_arming(),
+            State::Starting(_)
+            | State::Available
+            | State::Connected(_)
+            | State::Parameters(_)
+            | State::PreCharge(_)
+            | State::Charging(_)
+            | State::Stopping(_)
+            | State::Finished(_)
+            | State::Paused
+            | State::Shutdown(_)
+            | State::Faulted(_)
+            | State::Unavailable => false,
+        };
         let io = self.observed.io(now, &self.installation.profile);
         let opened_at = self.outputs.opened_at();
         let seen_since = io.is_some_and(|io| opened_at.is_none_or(|opened| io.at > opened));
         if self.observed.is_present(super::Role::OverVoltageMonitor)
-            && !matches!(self.state, State::CableCheck(_))
+            && !arming
             && seen_since
             && self.is_confirmed_safe(now)
         {

@@ -3,6 +3,7 @@
 
 use voltry_bus::{
     Authorization, Contactors, LinkOutcome, LinkPhase, Lock, Pilot, PilotFault, PilotOutput, Proximity,
+    SelfTestStep,
 };
 use voltry_units::{Amps, Celsius, Measured, Ohms, Percent, Timestamp, Volts, WattHours, Watts};
 
@@ -75,6 +76,8 @@ pub enum Input {
     ClearFaults,
     /// In service, or out of it.
     Available(bool),
+    /// Check one part of the EVSE, out of service and without a vehicle.
+    Check(SelfTestStep),
     /// The process is to end: make everything safe and stay so.
     Terminate,
 

@@ -52,6 +52,7 @@ mod outputs;
 mod pre_charge;
 mod profile;
 mod safe;
+mod self_test;
 mod session;
 mod state;
 mod stopping;
@@ -70,6 +71,7 @@ pub use input::{
     SupplyReading, Target, VehicleLimits,
 };
 pub use profile::{NotSafer, Overrides, Profile, class_over_voltage};
+pub use self_test::{Checked, Seen};
 pub use session::{Session, StopReason};
 
 use fault::Latched;
@@ -291,6 +293,7 @@ impl EnergyPath {
             Input::Stop => self.stop_asked = Some(StopReason::Station),
             Input::ClearFaults => self.clear_faults(now),
             Input::Available(available) => self.available = available,
+            Input::Check(step) => self.begin_check(now, step),
             Input::Terminate => self.terminate(now),
             Input::Refused(command, refusal) => self.refused(now, command, refusal),
             Input::Found(role) => {
@@ -375,12 +378,16 @@ impl EnergyPath {
         }
         // What is being switched off may say that it already is.
         let ending = matches!(self.state, State::Starting(_) | State::Shutdown(_) | State::Faulted(_));
-        let self_test = command == Command::StartSelfTest && matches!(self.state, State::CableCheck(_));
+        let self_test = command == Command::StartSelfTest
+            && matches!(self.state, State::CableCheck(_) | State::Checking(_));
         let arming = matches!(command, Command::ArmOverVoltage(limit) if self.outputs.guard().is_some_and(|guard| guard.limit == limit));
         let concerns = self_test || arming || self.outputs.concerns_open_epoch(&command);
         let renewal = matches!(command, Command::RenewSupply(_) | Command::RenewContactors(_));
         let borne = renewal && refusal == Refusal::TooOld && concerns && !self.outputs.is_late_again(now);
         if !ending && concerns && !borne {
+            if let State::Checking(checking) = self.state {
+                return self.check_refused(now, checking, &command, refusal);
+            }
             self.fail(now, FaultCode::Refused(command.role()), Evidence::Refused(command.member(), refusal));
         }
     }

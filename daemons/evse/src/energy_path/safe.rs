@@ -193,6 +193,7 @@ impl EnergyPath {
             return;
         }
         let opened = emergency || !self.outputs.contactors_enabled();
+        self.abort_check(code);
         if emergency {
             self.outputs.emergency(now);
         } else {

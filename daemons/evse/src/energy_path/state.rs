@@ -8,6 +8,7 @@ use super::cable_check::CableCheck;
 use super::charging::Charging;
 use super::pre_charge::PreCharge;
 use super::safe::{Faulted, Shutdown, Starting};
+use super::self_test::Checking;
 use super::stopping::Stopping;
 use super::waiting::{Connected, Finished, Parameters};
 
@@ -26,6 +27,8 @@ pub(super) enum State {
     Shutdown(Shutdown),
     Faulted(Faulted),
     Unavailable,
+    /// Out of service, and checking itself.
+    Checking(Checking),
 }
 
 impl Default for State {
@@ -51,16 +54,19 @@ impl State {
             Self::Shutdown(Shutdown { emergency: true, .. }) => EvseState::Emergency,
             Self::Shutdown(Shutdown { emergency: false, .. }) => EvseState::ErrorShutdown,
             Self::Faulted(_) => EvseState::Faulted,
-            Self::Unavailable => EvseState::Unavailable,
+            Self::Unavailable | Self::Checking(_) => EvseState::Unavailable,
         }
     }
 
     /// What the vehicle is told of it.
     pub(super) fn vehicle_status(&self) -> EvseStatusCode {
         match self {
-            Self::Starting(_) | Self::Available | Self::Connected(_) | Self::Paused | Self::Unavailable => {
-                EvseStatusCode::NotReady
-            }
+            Self::Starting(_)
+            | Self::Available
+            | Self::Connected(_)
+            | Self::Paused
+            | Self::Unavailable
+            | Self::Checking(_) => EvseStatusCode::NotReady,
             Self::Parameters(_) | Self::PreCharge(_) | Self::Charging(_) => EvseStatusCode::Ready,
             Self::CableCheck(_) => EvseStatusCode::IsolationMonitoringActive,
             Self::Stopping(_) | Self::Finished(_) => EvseStatusCode::Shutdown,
@@ -82,6 +88,7 @@ impl State {
             Self::Finished(finished) => finished.detach_at.map(|at| (at, "the vehicle's goodbye")),
             Self::Shutdown(shutdown) => Some(shutdown.deadline()),
             Self::Faulted(faulted) => faulted.deadline(),
+            Self::Checking(checking) => Some(checking.deadline()),
             Self::Available | Self::Connected(_) | Self::Charging(_) | Self::Paused | Self::Unavailable => {
                 None
             }
@@ -109,6 +116,7 @@ impl EnergyPath {
                 State::Shutdown(shutdown) => self.shutting_down(now, shutdown),
                 State::Faulted(faulted) => self.faulted(now, faulted),
                 State::Unavailable => self.unavailable(now),
+                State::Checking(checking) => self.checking(now, checking),
             };
             if next == self.state {
                 break;

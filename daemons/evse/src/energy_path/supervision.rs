@@ -114,6 +114,9 @@ impl EnergyPath {
 
     fn idle(&mut self, now: Timestamp) -> Finding {
         self.supervision.reset_for_idle();
+        if matches!(self.state, State::Checking(_)) {
+            return self.cable_is_dead(now);
+        }
         let watched = match self.state {
             State::Available
             | State::Connected(_)
@@ -127,7 +130,8 @@ impl EnergyPath {
             | State::Stopping(_)
             | State::Shutdown(_)
             | State::Faulted(_)
-            | State::Unavailable => false,
+            | State::Unavailable
+            | State::Checking(_) => false,
         };
         let profile = &self.installation.profile;
         let io = self.observed.io(now, profile);
@@ -155,6 +159,9 @@ impl EnergyPath {
             let opened = shutdown.emergency || io.is_some_and(|io| io.safe_state.is_some());
             return if opened { Ok(()) } else { self.pilot_and_plug(now) };
         }
+        if matches!(self.state, State::Checking(_)) {
+            return self.energised_by_check(now);
+        }
         self.pilot_and_plug(now)?;
         self.contactors_follow(now)?;
         self.over_current(now)?;
@@ -168,6 +175,15 @@ impl EnergyPath {
         self.not_too_hot(now)?;
         self.vehicle_speaks(now)?;
         self.meter_counts()
+    }
+
+    /// No vehicle is there, and contactors and modules are never on at once.
+    fn energised_by_check(&mut self, now: Timestamp) -> Finding {
+        self.cable_is_dead(now)?;
+        self.over_current(now)?;
+        self.over_voltage(now)?;
+        self.inputs_are_fresh(now)?;
+        self.guard_holds(now)
     }
 
     fn pilot_and_plug(&self, now: Timestamp) -> Finding {
@@ -232,6 +248,8 @@ impl EnergyPath {
         // CableCheck tests above the vehicle's maximum, within its class.
         let limit = if let State::CableCheck(check) = self.state {
             check.test().scaled(105, 100)
+        } else if matches!(self.state, State::Checking(_)) {
+            self.check_voltage().scaled(105, 100)
         } else {
             vehicle_max.scaled(102, 100).max(profile.safe_voltage)
         };
@@ -360,7 +378,8 @@ impl EnergyPath {
             | State::Paused
             | State::Shutdown(_)
             | State::Faulted(_)
-            | State::Unavailable => return Ok(()),
+            | State::Unavailable
+            | State::Checking(_) => return Ok(()),
         };
         if silent > lost {
             return Err((FaultCode::VehicleSilent, Evidence::NotWithin(lost)));

@@ -247,7 +247,7 @@ impl EnergyPath {
     /// last reading is taken then, and must not miss what still flowed.
     pub(super) fn note_end_of_delivery(&mut self, now: Timestamp) {
         let off = match self.state {
-            State::Faulted(_) | State::Starting(_) | State::Unavailable => true,
+            State::Faulted(_) | State::Starting(_) | State::Unavailable | State::Checking(_) => true,
             State::Finished(finished) => finished.is_over(),
             State::Paused => false,
             State::Stopping(stopping) => stopping.for_good && self.is_off(now),

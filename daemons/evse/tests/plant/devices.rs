@@ -94,6 +94,8 @@ pub struct Devices {
     /// So many renewals of the supply's lease come too late.
     pub late_renewals: u32,
     pub resets: u32,
+    /// The board closes for a vehicle alone: it refuses.
+    pub interlocked: bool,
     supply: Lease,
     board: Lease,
     board_closed: bool,
@@ -192,6 +194,7 @@ impl Default for Devices {
             surge: 0.0,
             late_renewals: 0,
             resets: 0,
+            interlocked: false,
             supply: Lease::default(),
             board: Lease::default(),
             board_closed: false,
@@ -237,7 +240,7 @@ impl Devices {
             }
             Command::EnableContactors(epoch) => return self.board.enable(epoch, now),
             Command::CloseContactors(lease) => {
-                if self.safe_state.is_some() || !self.board.accepts(lease, now) {
+                if self.interlocked || self.safe_state.is_some() || !self.board.accepts(lease, now) {
                     return false;
                 }
                 self.board_closed = true;

@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use voltry_bus::{Authorization, EvseState};
 use voltry_evse::energy_path::{
-    Action, Command, EnergyPath, Fault, Input, Installation, MeterReading, Permit, Profile, Refusal, Report,
-    Role,
+    Action, Checked, Command, EnergyPath, Fault, Input, Installation, MeterReading, Permit, Profile, Refusal,
+    Report, Role,
 };
 use voltry_units::{Amps, Measured, Timestamp, Volts, WattHours, Watts};
 
@@ -69,6 +69,8 @@ pub struct World {
     pub phases: [u64; 4],
     /// Every other reading of the supply is lost.
     pub garbled: bool,
+    /// What checks of the self-test found.
+    pub checked: Vec<Checked>,
     inbox: Vec<Input>,
     steps: u64,
     checker: Checker,
@@ -100,6 +102,7 @@ impl World {
             dead_until: None,
             phases: [0; 4],
             garbled: false,
+            checked: Vec::new(),
             inbox: Vec::new(),
             steps: 0,
             checker: Checker::default(),
@@ -242,6 +245,7 @@ impl World {
                     }
                 }
                 Action::Report(Report::Fault(fault)) => self.faults_reported.push((*fault, actions.clone())),
+                Action::Report(Report::Checked(checked)) => self.checked.push(*checked),
                 Action::Report(_) => {}
             }
         }

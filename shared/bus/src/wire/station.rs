@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use zbus::{OwnedVariant, Type, Variant};
 
 use super::Fault;
+use crate::SelfTestOutcome;
 
 /// Leave to deliver.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Type)]
@@ -65,6 +66,15 @@ pub struct AuthorizeOutcome {
     pub evse: u32,
     /// `granted`, `refused`, `stopped`, or `remembered` where no vehicle is plugged in yet.
     pub outcome: String,
+}
+
+/// What came of a check of the self-test.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct CheckResult {
+    /// How it ended.
+    pub outcome: SelfTestOutcome,
+    /// What was seen, in words.
+    pub seen: String,
 }
 
 /// A transaction of the book.

@@ -1,0 +1,515 @@
+//! The self-test of an EVSE that is out of service and has no vehicle: one check at a time, each ending with
+//! everything off. A person at the site asked for it.
+//!
+//! Contactors move without voltage; power modules are raised with the contactors open, so that the cable and
+//! its plug stay dead: nothing here ever connects the two. Any voltage on the cable side ends the check as a
+//! fault, and a plug that comes in ends it.
+
+use std::time::Duration;
+
+use voltry_bus::{Contactors, Lock, Pilot, PilotOutput, SelfTestOutcome, SelfTestStep};
+use voltry_units::{Celsius, Ohms, Timestamp, Volts};
+
+use super::EnergyPath;
+use super::action::{Command, Report};
+use super::fault::{Evidence, FaultCode, Refusal};
+use super::outputs::Setpoint;
+use super::state::State;
+use super::supervision::Finding;
+
+/// Modules that slept wake and find their range in this time.
+const MODULES_READY: Duration = Duration::from_secs(15);
+/// The raised voltage must stand this long.
+const STANDS: Duration = Duration::from_secs(1);
+/// A lock's motor has done within this time.
+const LOCK_TIME: Duration = Duration::from_secs(5);
+/// A monitor's self-test and the measurement after it, at most.
+const MONITOR_TIME: Duration = Duration::from_secs(30);
+/// Whatever else is measured comes within this time.
+const READING_TIME: Duration = Duration::from_secs(2);
+/// Modules are raised to this, or to what they can.
+const TEST_VOLTAGE: Volts = Volts::new(500);
+
+/// What a check found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checked {
+    /// Which check.
+    pub step: SelfTestStep,
+    /// How it ended.
+    pub outcome: SelfTestOutcome,
+    /// What was seen.
+    pub seen: Seen,
+}
+
+/// What was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// Voltages on module side and cable side.
+    Voltages(Volts, Volts),
+    /// The contactors by their feedback.
+    Contactors(Contactors),
+    /// Closed and open again, each within this time.
+    Moved(Duration, Duration),
+    /// The lock by its feedback.
+    Lock(Lock),
+    /// An insulation value after a passed self-test.
+    Resistance(Ohms),
+    /// The hottest sensor.
+    Temperature(Celsius),
+    /// The monitor says that its self-test failed.
+    MonitorFailed,
+    /// The voltage that the modules reached, in what time, and how long it took to go.
+    Raised(Volts, Duration, Duration),
+    /// Of this there is nothing here.
+    NotFitted,
+    /// Why it was not begun.
+    NotNow(&'static str),
+    /// It did not come about in this time.
+    NotWithin(Duration),
+    /// A provider refused this method of it.
+    Refused {
+        /// The method.
+        member: &'static str,
+        /// Why.
+        refusal: Refusal,
+        /// A board that closes the contactors for a vehicle alone.
+        interlocked: bool,
+    },
+    /// A fault ended it.
+    Fault(FaultCode),
+    /// The pilot, where it should say that no vehicle is there.
+    Pilot(Pilot),
+    /// The daemon ends.
+    Ending,
+}
+
+impl std::fmt::Display for Seen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Voltages(modules, cable) => write!(f, "module side {modules}, cable side {cable}"),
+            Self::Contactors(contactors) => write!(f, "the contactors are {contactors} by their feedback"),
+            Self::Moved(closed, opened) => {
+                write!(f, "closed within {} ms, open within {} ms", closed.as_millis(), opened.as_millis())
+            }
+            Self::Lock(lock) => write!(f, "the lock is {lock} by its feedback"),
+            Self::Resistance(resistance) => write!(f, "self-test passed; insulation {resistance}"),
+            Self::MonitorFailed => f.write_str("the monitor's self-test failed"),
+            Self::Temperature(hottest) => write!(f, "the hottest sensor says {hottest}"),
+            Self::Raised(voltage, up, down) => {
+                write!(
+                    f,
+                    "{voltage} within {:.1} s, gone within {:.1} s",
+                    up.as_secs_f64(),
+                    down.as_secs_f64()
+                )
+            }
+            Self::NotFitted => f.write_str("not fitted"),
+            Self::NotNow(why) => f.write_str(why),
+            Self::NotWithin(time) => write!(f, "not within {:.1} s", time.as_secs_f64()),
+            Self::Refused { member, refusal, interlocked } => {
+                write!(f, "{member} {}", refusal.words())?;
+                if *interlocked {
+                    f.write_str("; a board may close the contactors for a vehicle alone")?;
+                }
+                Ok(())
+            }
+            Self::Fault(code) => write!(f, "{}: {}", code.name(), code.words()),
+            Self::Pilot(pilot) => {
+                write!(f, "the pilot is in state {pilot}: without a vehicle it has to be in A")
+            }
+            Self::Ending => f.write_str("the daemon ends"),
+        }
+    }
+}
+
+/// A check under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Checking {
+    step: SelfTestStep,
+    stage: Stage,
+    /// When the stage began: what is older says nothing about it.
+    since: Timestamp,
+    until: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The pilot has to say that no vehicle is there.
+    Free,
+    Voltages,
+    Temperatures,
+    Locking,
+    Unlocking,
+    /// A monitor that was paused has a value first.
+    MonitorWaking,
+    MonitorTesting,
+    /// A value finished after this time, at which the self-test passed.
+    MonitorMeasuring(Timestamp),
+    ProvenToClose,
+    Closing,
+    /// Closed within this time.
+    Opening(Duration),
+    ProvenToRaise,
+    Raising,
+    /// Raised within this time.
+    Standing(Duration),
+    /// To this voltage, within this time.
+    Falling(Volts, Duration),
+    /// Everything commanded off; not yet confirmed.
+    Ending(SelfTestOutcome, Seen),
+}
+
+/// The next stage with its time; none: it goes on as it is; or how the check ended.
+type Turn = Result<Option<(Stage, Duration)>, (SelfTestOutcome, Seen)>;
+
+impl Checking {
+    pub(super) fn deadline(&self) -> (Timestamp, &'static str) {
+        (self.until, "a check of the self-test")
+    }
+
+    /// The over-voltage monitor is being armed for what comes next.
+    pub(super) fn is_arming(&self) -> bool {
+        matches!(self.stage, Stage::ProvenToClose | Stage::ProvenToRaise)
+    }
+}
+
+impl EnergyPath {
+    /// Begins a check, or says why not.
+    pub(super) fn begin_check(&mut self, now: Timestamp, step: SelfTestStep) {
+        let why = match self.state {
+            State::Checking(_) => Some("another check is under way"),
+            State::Unavailable if self.terminating => Some("the daemon ends"),
+            State::Unavailable => None,
+            State::Faulted(_) => Some("the EVSE has faults"),
+            State::Starting(_) => Some("the EVSE is still proving that everything is off"),
+            State::Available => Some("the EVSE is in service"),
+            State::Connected(_)
+            | State::Parameters(_)
+            | State::CableCheck(_)
+            | State::PreCharge(_)
+            | State::Charging(_)
+            | State::Stopping(_)
+            | State::Finished(_)
+            | State::Paused
+            | State::Shutdown(_) => Some("a vehicle is plugged in"),
+        };
+        if let Some(why) = why {
+            return self.tell_checked(step, SelfTestOutcome::Refused, Seen::NotNow(why));
+        }
+        // Out of service the pilot is at F, which tells nobody whether a vehicle is there.
+        self.outputs.set_pilot(PilotOutput::X1);
+        let until = now + READING_TIME;
+        self.state = State::Checking(Checking { step, stage: Stage::Free, since: now, until });
+    }
+
+    /// No vehicle is plugged in.
+    fn first_stage(&mut self, step: SelfTestStep) -> (Stage, Duration) {
+        match step {
+            SelfTestStep::Voltages => (Stage::Voltages, READING_TIME),
+            SelfTestStep::Temperatures => (Stage::Temperatures, READING_TIME),
+            SelfTestStep::Lock => {
+                self.outputs.set_lock_if(self.installation.has_lock, true);
+                (Stage::Locking, LOCK_TIME)
+            }
+            SelfTestStep::InsulationMonitor => {
+                self.outputs.set_insulation_active(true);
+                (Stage::MonitorWaking, MONITOR_TIME)
+            }
+            SelfTestStep::Contactors => (Stage::ProvenToClose, READING_TIME),
+            SelfTestStep::Modules => (Stage::ProvenToRaise, READING_TIME),
+        }
+    }
+
+    /// One turn of a check.
+    pub(super) fn checking(&mut self, now: Timestamp, checking: Checking) -> State {
+        self.stop_asked = None;
+        if let Stage::Ending(outcome, seen) = checking.stage {
+            return self.end_check(now, checking, outcome, seen);
+        }
+        let pilot = self.observed.pilot(now, &self.installation.profile);
+        let turn =
+            if let Some(pilot) = pilot.filter(|pilot| *pilot != Pilot::A && checking.stage != Stage::Free) {
+                Err((SelfTestOutcome::Aborted, Seen::Pilot(pilot)))
+            } else if self.terminating {
+                Err((SelfTestOutcome::Aborted, Seen::Ending))
+            } else {
+                self.check_stage(now, checking)
+            };
+        match turn {
+            Ok(Some((stage, time))) => {
+                State::Checking(Checking { stage, since: now, until: now + time, ..checking })
+            }
+            Ok(None) if now < checking.until => State::Checking(checking),
+            Ok(None) => {
+                let late = self.seen_instead(now, checking);
+                self.leave_check(now, checking, SelfTestOutcome::Failed, late)
+            }
+            Err((outcome, seen)) => self.leave_check(now, checking, outcome, seen),
+        }
+    }
+
+    fn check_stage(&mut self, now: Timestamp, checking: Checking) -> Turn {
+        let profile = &self.installation.profile;
+        let io = self.observed.io(now, profile).filter(|io| io.at > checking.since);
+        let safe = self.observed.confirmed_safe(now, profile);
+        let elapsed = now.since(checking.since);
+        let contactors = |wanted| io.is_some_and(|io| io.contactors == wanted);
+        let (contactor_time, discharge) = (profile.contactor_time, profile.discharge);
+        match checking.stage {
+            Stage::Free => match io.map(|io| io.pilot) {
+                Some(Pilot::A) => Ok(Some(self.first_stage(checking.step))),
+                Some(pilot @ (Pilot::B | Pilot::C | Pilot::D)) => {
+                    Err((SelfTestOutcome::Refused, Seen::Pilot(pilot)))
+                }
+                Some(Pilot::E | Pilot::F | Pilot::Invalid | Pilot::Unknown) | None => Ok(None),
+            },
+            Stage::Voltages => self.check_voltages(now, checking),
+            Stage::Temperatures => self.check_temperatures(now, checking),
+            Stage::Locking if !self.installation.has_lock => Err((SelfTestOutcome::Skipped, Seen::NotFitted)),
+            Stage::Locking if io.is_some_and(|io| io.lock == Lock::Locked) => {
+                self.outputs.set_lock(false);
+                Ok(Some((Stage::Unlocking, LOCK_TIME)))
+            }
+            Stage::Unlocking if io.is_some_and(|io| io.lock == Lock::Unlocked) => {
+                Err((SelfTestOutcome::Passed, Seen::Lock(Lock::Unlocked)))
+            }
+            Stage::MonitorWaking => Ok(self.start_self_test(now, checking)),
+            Stage::MonitorTesting => self.check_monitor(checking),
+            Stage::MonitorMeasuring(after) => self.check_insulation(now, after),
+            Stage::ProvenToClose if safe && self.is_check_guarded(now) => {
+                self.outputs.close_contactors(now);
+                Ok(Some((Stage::Closing, contactor_time)))
+            }
+            Stage::Closing if contactors(Contactors::Closed) => {
+                self.outputs.open_contactors(now);
+                Ok(Some((Stage::Opening(elapsed), contactor_time)))
+            }
+            Stage::Opening(closed) if contactors(Contactors::Open) => {
+                Err((SelfTestOutcome::Passed, Seen::Moved(closed, elapsed)))
+            }
+            Stage::ProvenToRaise if self.is_supply_unable() => {
+                Err((SelfTestOutcome::Failed, Seen::NotNow("the power supply can give nothing")))
+            }
+            Stage::ProvenToRaise if safe && self.is_check_guarded(now) => {
+                self.raise_modules(now);
+                Ok(Some((Stage::Raising, MODULES_READY)))
+            }
+            Stage::Raising if self.is_raised(now) => {
+                Ok(Some((Stage::Standing(elapsed), STANDS + READING_TIME)))
+            }
+            Stage::Standing(_) if !self.is_raised(now) => {
+                Err((SelfTestOutcome::Failed, self.seen_instead(now, checking)))
+            }
+            Stage::Standing(up) if elapsed >= STANDS => {
+                let voltage = self.module_side(now);
+                self.outputs.supply_off();
+                Ok(Some((Stage::Falling(voltage, up), discharge)))
+            }
+            Stage::Falling(voltage, up) if safe => {
+                Err((SelfTestOutcome::Passed, Seen::Raised(voltage, up, elapsed)))
+            }
+            Stage::Locking
+            | Stage::Unlocking
+            | Stage::ProvenToClose
+            | Stage::Closing
+            | Stage::Opening(_)
+            | Stage::ProvenToRaise
+            | Stage::Raising
+            | Stage::Standing(_)
+            | Stage::Falling(..)
+            | Stage::Ending(..) => Ok(None),
+        }
+    }
+
+    fn check_voltages(&self, now: Timestamp, checking: Checking) -> Turn {
+        let profile = &self.installation.profile;
+        let (supply, cable) = (self.observed.supply(now, profile), self.observed.cable(now, profile));
+        let (Some(supply), Some(cable), Some(io)) = (supply, cable, self.observed.io(now, profile)) else {
+            return Ok(None);
+        };
+        if supply.at <= checking.since || io.at <= checking.since {
+            return Ok(None);
+        }
+        let seen = Seen::Voltages(supply.voltage, cable);
+        if io.contactors != Contactors::Open {
+            Err((SelfTestOutcome::Failed, Seen::Contactors(io.contactors)))
+        } else if self.observed.voltages_safe(now, profile) {
+            Err((SelfTestOutcome::Passed, seen))
+        } else {
+            Err((SelfTestOutcome::Failed, seen))
+        }
+    }
+
+    fn check_temperatures(&self, now: Timestamp, checking: Checking) -> Turn {
+        let profile = &self.installation.profile;
+        let Some(io) = self.observed.io(now, profile).filter(|io| io.at > checking.since) else {
+            return Ok(None);
+        };
+        match io.hottest {
+            None => Err((SelfTestOutcome::Skipped, Seen::NotFitted)),
+            Some(hottest) if hottest < profile.connector_warm => {
+                Err((SelfTestOutcome::Passed, Seen::Temperature(hottest)))
+            }
+            Some(hottest) => Err((SelfTestOutcome::Failed, Seen::Temperature(hottest))),
+        }
+    }
+
+    fn start_self_test(&mut self, now: Timestamp, checking: Checking) -> Option<(Stage, Duration)> {
+        let reading = self.observed.insulation(now, &self.installation.profile);
+        reading.filter(|reading| reading.at > checking.since)?;
+        self.observed.self_test = None;
+        self.outputs.send(Command::StartSelfTest);
+        Some((Stage::MonitorTesting, MONITOR_TIME))
+    }
+
+    /// A provider refused what a check wanted. Boards may close for a vehicle alone: then there is nothing
+    /// to check.
+    pub(super) fn check_refused(
+        &mut self,
+        now: Timestamp,
+        checking: Checking,
+        command: &Command,
+        refusal: Refusal,
+    ) {
+        let interlocked = checking.stage == Stage::Closing && refusal == Refusal::Device;
+        let outcome = if interlocked { SelfTestOutcome::Skipped } else { SelfTestOutcome::Failed };
+        let seen = Seen::Refused { member: command.member(), refusal, interlocked };
+        self.state = self.leave_check(now, checking, outcome, seen);
+    }
+
+    fn check_monitor(&self, checking: Checking) -> Turn {
+        match self.observed.self_test {
+            Some((true, at)) if at >= checking.since => Ok(Some((Stage::MonitorMeasuring(at), MONITOR_TIME))),
+            Some((false, at)) if at >= checking.since => Err((SelfTestOutcome::Failed, Seen::MonitorFailed)),
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    fn check_insulation(&self, now: Timestamp, after: Timestamp) -> Turn {
+        let profile = &self.installation.profile;
+        let reading = self.observed.insulation(now, profile).filter(|reading| reading.at > after);
+        let Some(reading) = reading else { return Ok(None) };
+        let good = reading.resistance >= profile.insulation_fault(TEST_VOLTAGE);
+        let outcome = if good { SelfTestOutcome::Passed } else { SelfTestOutcome::Failed };
+        Err((outcome, Seen::Resistance(reading.resistance)))
+    }
+
+    fn is_check_guarded(&mut self, now: Timestamp) -> bool {
+        self.arm_guard(now);
+        self.is_guarded(now)
+    }
+
+    fn raise_modules(&mut self, now: Timestamp) {
+        let current = self.installation.profile.cable_check_current;
+        self.outputs.enable_supply(now);
+        self.outputs.set_output(now, Setpoint { voltage: self.check_voltage(), current });
+    }
+
+    /// What the modules are raised to.
+    pub(super) fn check_voltage(&self) -> Volts {
+        TEST_VOLTAGE.min(self.capability().voltage_max)
+    }
+
+    fn module_side(&self, now: Timestamp) -> Volts {
+        self.observed.supply(now, &self.installation.profile).map_or(Volts::ZERO, |supply| supply.voltage)
+    }
+
+    fn is_raised(&self, now: Timestamp) -> bool {
+        self.module_side(now) >= self.check_voltage().scaled(95, 100)
+    }
+
+    /// What there is to see where something else was wanted.
+    fn seen_instead(&self, now: Timestamp, checking: Checking) -> Seen {
+        let profile = &self.installation.profile;
+        let late = Seen::NotWithin(now.since(checking.since));
+        let Some(io) = self.observed.io(now, profile) else { return late };
+        match checking.stage {
+            Stage::Free => Seen::Pilot(io.pilot),
+            Stage::Closing | Stage::Opening(_) => Seen::Contactors(io.contactors),
+            Stage::Locking | Stage::Unlocking => Seen::Lock(io.lock),
+            Stage::ProvenToClose
+            | Stage::ProvenToRaise
+            | Stage::Raising
+            | Stage::Standing(_)
+            | Stage::Falling(..) => {
+                let cable = self.observed.cable(now, profile).unwrap_or(Volts::ZERO);
+                Seen::Voltages(self.module_side(now), cable)
+            }
+            Stage::Voltages
+            | Stage::Temperatures
+            | Stage::MonitorWaking
+            | Stage::MonitorTesting
+            | Stage::MonitorMeasuring(_)
+            | Stage::Ending(..) => late,
+        }
+    }
+
+    /// Everything off; what came of the check is told when that is confirmed.
+    fn leave_check(
+        &mut self,
+        now: Timestamp,
+        checking: Checking,
+        outcome: SelfTestOutcome,
+        seen: Seen,
+    ) -> State {
+        if self.outputs.supply_enabled() {
+            self.outputs.supply_off();
+        }
+        if self.outputs.contactors_enabled() {
+            self.outputs.open_contactors(now);
+        }
+        self.outputs.set_lock_if(self.installation.has_lock, false);
+        self.pause_insulation_monitor();
+        let until = now + self.installation.profile.discharge;
+        self.end_check(
+            now,
+            Checking { stage: Stage::Ending(outcome, seen), since: now, until, ..checking },
+            outcome,
+            seen,
+        )
+    }
+
+    fn end_check(
+        &mut self,
+        now: Timestamp,
+        checking: Checking,
+        outcome: SelfTestOutcome,
+        seen: Seen,
+    ) -> State {
+        let profile = &self.installation.profile;
+        if self.observed.confirmed_safe(now, profile) {
+            self.tell_checked(checking.step, outcome, seen);
+            return State::Unavailable;
+        }
+        if now < checking.until {
+            return State::Checking(checking);
+        }
+        let (code, limit) = (FaultCode::OutputNotOff, profile.safe_voltage);
+        self.fail(now, code, Evidence::Voltage(self.module_side(now), limit));
+        self.state
+    }
+
+    fn tell_checked(&mut self, step: SelfTestStep, outcome: SelfTestOutcome, seen: Seen) {
+        self.outputs.report(Report::Checked(Checked { step, outcome, seen }));
+    }
+
+    /// A fault, or the end of the daemon, ends a check.
+    pub(super) fn abort_check(&mut self, code: Option<FaultCode>) {
+        if let State::Checking(checking) = self.state {
+            let seen = code.map_or(Seen::Ending, Seen::Fault);
+            let outcome = if code.is_some() { SelfTestOutcome::Failed } else { SelfTestOutcome::Aborted };
+            self.tell_checked(checking.step, outcome, seen);
+        }
+    }
+
+    /// Nothing that a check does may be felt at the plug.
+    pub(super) fn cable_is_dead(&self, now: Timestamp) -> Finding {
+        let profile = &self.installation.profile;
+        match self.observed.cable(now, profile) {
+            Some(cable) if cable.abs() >= profile.safe_voltage => {
+                Err((FaultCode::ConnectorVoltageHigh, Evidence::Voltage(cable, profile.safe_voltage)))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
