@@ -354,6 +354,7 @@ impl Attached {
         }
         self.publisher.show(Shown {
             capability: self.rack.capability(now),
+            discharge: self.rack.discharge(now),
             current_rated: self.rack.current_rated(),
             state: self.rack.state(),
         });

@@ -11,7 +11,7 @@ use voltry_service::{Binding, Config, ConfigError, Provision};
 use voltry_units::{Amps, Volts, Watts};
 
 use crate::load;
-use crate::ways::{RangeChoice, Rating, Ways, limit, narrower};
+use crate::ways::{Discharge, RangeChoice, Rating, Ways, limit, narrower};
 
 /// `[power]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -51,6 +51,8 @@ pub struct Supply {
     pub power_max: Option<Watts>,
     /// What one module is rated for, where its family does not tell.
     pub rating: Option<Rating>,
+    /// What may be taken from a vehicle, where the modules can; nothing if not given.
+    pub discharge: Option<Discharge>,
     /// Which output range the modules use, where they have several.
     pub range: Option<RangeChoice>,
     /// Volts that the low range reaches; 500 if not given.
@@ -131,6 +133,7 @@ impl Supply {
             range: self.range.or_else(|| self.family.ranges.first().map(|range| (*range).into())),
             low_range_max: self.low_range_max.unwrap_or(LOW_RANGE_MAX),
             silence: self.delivers_alone(),
+            cut_off: self.discharge.map(|limits| limits.voltage_min),
         }
     }
 
@@ -157,6 +160,14 @@ impl Supply {
             RangeChoice::ByVoltage => has(Range::High) && has(Range::Low),
         };
         (!possible).then(|| format!("range: {} modules cannot be told this one", self.family.name))
+    }
+
+    fn discharge_problem(&self) -> Option<String> {
+        let limits = self.discharge?;
+        if !self.family.supports(Request::SetDirection { inverting: true }) {
+            return Some(format!("discharge: {} modules cannot", self.family.name));
+        }
+        (!limits.is_possible()).then(|| "discharge: a limit of zero or less".into())
     }
 
     fn silence_problem(&self) -> Option<String> {
@@ -193,14 +204,23 @@ impl Supply {
         if let Some(address) = self.modules.iter().find(|address| !self.family.addresses.contains(address)) {
             problems.push(format!("no {} module has address {address}", self.family.name));
         }
-        if self.group.is_some() && !self.family.tells_group {
+        if self.family.grouped && self.group.is_none() {
+            problems.push(format!(
+                "{} modules are spoken to by group: give `group` and `count`",
+                self.family.name
+            ));
+        }
+        if self.group.is_some_and(|group| self.family.grouped && !self.family.addresses.contains(&group)) {
+            problems.push(format!("{} modules have no such group", self.family.name));
+        }
+        if self.group.is_some() && !self.family.tells_group && !self.family.grouped {
             problems.push(format!(
                 "{} modules are not found by their group; name their addresses",
                 self.family.name
             ));
         }
         problems.extend(self.rating_problem().into_iter().chain(self.range_problem()));
-        problems.extend(self.silence_problem());
+        problems.extend(self.silence_problem().into_iter().chain(self.discharge_problem()));
         if self.silent_after < Duration::from_millis(300) || self.silent_after > Duration::from_secs(5) {
             problems.push("silent_after_ms: between 300 and 5000".into());
         }
@@ -259,6 +279,9 @@ fn shared_bus(settings: &Settings, bus: &str) -> Vec<String> {
     let most = supplies.iter().map(|supply| load::modules_max(supply.family)).min().unwrap_or(u32::MAX);
     if u32::try_from(modules).is_ok_and(|modules| modules > most) {
         problems.push(format!("{modules} modules; at most {most} can be read in time"));
+    }
+    if supplies.len() > 1 && supplies.iter().any(|supply| supply.family.grouped) {
+        problems.push("answers of such modules do not say which group they are of: one supply a bus".into());
     }
     let mut addresses = BTreeSet::new();
     let mut groups = BTreeSet::new();
@@ -323,7 +346,7 @@ mod tests {
             (supply("modules = [0]\ncurrent_max = 0.0"), "a limit of zero"),
             (supply("modules = [0]\nwalkin = true"), "walk_in"),
             (supply("modules = [0]").replace("main", "other"), "there is no [power.bus.other]"),
-            (supply("modules = [0]").replace("infypower", "acme"), "known are infypower, uugreenpower"),
+            (supply("modules = [0]").replace("infypower", "acme"), "known are infypower, infypower-beg"),
             (
                 supply("modules = [0]") + &supply("modules = [0]").replace("supply.1", "supply.2"),
                 "module 0 belongs to two supplies",
@@ -352,6 +375,7 @@ mod tests {
         let settings = read(&supply("huawei-r100040gx", &whole)).unwrap();
         let rating_of = |settings: &Settings| settings.supply["1"].ways().rating.unwrap();
         assert_eq!(rating_of(&settings).current_max, Amps::new(50), "the lower of both");
+        let discharge = "\ndischarge = { voltage_min = 150.0, current_max = 10.0, power_max = 5000.0 }";
         for (text, wanted) in [
             (supply("uugreenpower", "silence_limit_ms = 8000"), "rating: uugreenpower"),
             (supply("uugreenpower", &rating("150.0")), "silence_limit_ms: for how long"),
@@ -368,6 +392,15 @@ mod tests {
             (
                 supply("maxwell-mxr", &whole).replace("modules = [1]", "group = 1\ncount = 2"),
                 "name their addresses",
+            ),
+            (supply("infypower-beg", &whole), "give `group` and `count`"),
+            (
+                supply("infypower-beg", &whole).replace("modules = [1]", "group = 60\ncount = 2"),
+                "have no such group",
+            ),
+            (
+                supply("tonhe", &(whole.replace("8000", "20000") + discharge)),
+                "discharge: tonhe modules cannot",
             ),
             (supply("maxwell-mxr", &whole).replace("[1]", "[1, 2, 3, 4, 5, 6, 7, 8, 9]"), "at most 8"),
         ] {

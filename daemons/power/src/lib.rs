@@ -27,7 +27,7 @@ use voltry_service::{Daemon, HolderWatch, RateLimit, Watchdog, clock};
 use voltry_units::Timestamp;
 
 pub use config::{Settings, Supply, configure, path};
-pub use ways::{RangeChoice, Rating};
+pub use ways::{Discharge, RangeChoice, Rating};
 
 use bus::{Attached, Bus};
 use heartbeat::Heartbeat;

@@ -28,15 +28,20 @@ pub(crate) const DETAILS_EVERY: Duration = Duration::from_secs(1);
 /// A set-point is said again so often a second; with two frames, each every second.
 const REFRESHES: u32 = 2;
 
+/// How many of `modules` are spoken to by themselves: of a group its master is, for all.
+fn spoken_to(family: &Family, modules: u32) -> u32 {
+    if family.grouped { 1 } else { modules }
+}
+
 /// How often each of `modules` on a bus is asked what it delivers.
 pub(crate) fn output_every(family: &Family, modules: u32) -> Duration {
     let questions = u32::try_from(family.questions.output.len()).unwrap_or(u32::MAX);
-    OUTPUT_EVERY.max(QUESTION_OF_EACH * modules.saturating_mul(questions))
+    OUTPUT_EVERY.max(QUESTION_OF_EACH * spoken_to(family, modules).saturating_mul(questions))
 }
 
 /// How often each of `modules` on a bus is asked its conditions.
 pub(crate) fn status_every(modules: u32) -> Duration {
-    STATUS_EVERY.max(STATUS_OF_EACH * modules)
+    STATUS_EVERY.max(STATUS_OF_EACH * modules).min(DETAILS_EVERY)
 }
 
 /// How often each frame of a set-point is said again.
@@ -54,12 +59,15 @@ pub(crate) fn per_mille(family: &Family, modules: u32) -> u32 {
     let a_second = |every: Duration| 1.0 / every.as_secs_f64();
     let questions = family.questions;
     let asked = f64::from(count(questions.output)) * a_second(output_every(family, modules))
-        + f64::from(count(questions.status)) * a_second(status_every(modules))
         + f64::from(count(questions.details)) * a_second(DETAILS_EVERY)
         + f64::from(REFRESHES);
+    // Each module of a group tells its own conditions.
+    let conditions = f64::from(count(questions.status)) * a_second(status_every(modules));
+    let units = f64::from(spoken_to(family, modules));
     let reported = family.reports.map_or(0.0, |reports| f64::from(reports.frames) * a_second(reports.every));
     let kept_alive = family.reports.map_or(0.0, |reports| a_second(reports.keep_alive));
-    let frames = f64::from(modules) * (2.0 * asked + reported) + kept_alive;
+    let frames =
+        units * (2.0 * asked + conditions) + f64::from(modules) * (conditions + reported) + kept_alive;
     // Far below what a u32 holds, and never negative.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let per_mille = (frames * f64::from(FRAME_BITS) / f64::from(BIT_RATE) * 1000.0).ceil() as u32;
@@ -100,6 +108,7 @@ mod tests {
             table,
             [
                 ("infypower", 12, 454, 16, 484, 128),
+                ("infypower-beg", 60, 191, 60, 191, 50),
                 ("uugreenpower", 6, 423, 8, 443, 128),
                 ("maxwell-mxr", 6, 408, 8, 423, 128),
                 ("tonhe", 38, 488, 38, 488, 50),

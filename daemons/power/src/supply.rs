@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use voltry_bus::{
-    Applied, Component, DcCapability, DcOutput, DeviceVariable, Error, Module, ModuleUse, SupplyState,
+    Applied, Component, DcCapability, DcDischarge, DcOutput, DeviceVariable, Error, Module, ModuleUse,
+    SupplyState,
 };
 use voltry_service::{Device, Identity, Refusals, Stamp, clock};
 use voltry_units::{Amps, Volts};
@@ -28,6 +29,7 @@ const CHANGE_INTERVAL: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Shown {
     pub(crate) capability: DcCapability,
+    pub(crate) discharge: DcDischarge,
     /// Amperes that the modules are rated for together. What they can give now may fall at any
     /// moment, and a set-point above that is cut, not refused.
     pub(crate) current_rated: Amps,
@@ -64,6 +66,7 @@ impl Publisher {
     ) -> zbus::Result<Self> {
         let nothing = Shown {
             capability: DcCapability::default(),
+            discharge: DcDischarge::default(),
             current_rated: Amps::ZERO,
             state: SupplyState::Absent,
         };
@@ -181,6 +184,9 @@ async fn tell_shown(served: InterfaceRef<PowerSupply1>, mut shown: watch::Receiv
         if now.capability != told.capability && supply.capability_changed(emitter).await.is_err() {
             return;
         }
+        if now.discharge != told.discharge && supply.discharge_changed(emitter).await.is_err() {
+            return;
+        }
         if now.state != told.state && supply.state_changed(emitter).await.is_err() {
             return;
         }
@@ -280,6 +286,11 @@ impl PowerSupply1 {
     }
 
     #[zbus(property)]
+    fn discharge(&self) -> DcDischarge {
+        self.shown.borrow().discharge
+    }
+
+    #[zbus(property)]
     fn state(&self) -> SupplyState {
         self.shown.borrow().state
     }
@@ -291,7 +302,10 @@ fn checked(voltage: f64, current: f64, shown: &Shown) -> Result<(Volts, Amps), E
     if shown.current_rated <= Amps::ZERO {
         return Err(Error::Unavailable("no module has answered yet".into()));
     }
-    if current < Amps::ZERO || current > shown.current_rated {
+    if current < Amps::ZERO {
+        discharge_allowed(voltage, current, &shown.discharge)?;
+    }
+    if current > shown.current_rated {
         return Err(Error::OutOfRange(format!("{current} is not between 0 and {}", shown.current_rated)));
     }
     let DcCapability { voltage_min, voltage_max, .. } = shown.capability;
@@ -303,6 +317,22 @@ fn checked(voltage: f64, current: f64, shown: &Shown) -> Result<(Volts, Amps), E
         return Err(Error::OutOfRange(format!("{voltage} is not between {voltage_min} and {voltage_max} V")));
     }
     Ok((voltage, current))
+}
+
+fn discharge_allowed(voltage: Volts, current: Amps, can: &DcDischarge) -> Result<(), Error> {
+    let DcDischarge { voltage_min, current_max, .. } = *can;
+    if current_max <= 0.0 {
+        return Err(Error::OutOfRange(format!("{current}: nothing can be taken from a vehicle")));
+    }
+    if current.abs().as_si() > current_max {
+        return Err(Error::OutOfRange(format!("{current} is not between {} and 0", -current_max)));
+    }
+    if voltage.as_si() < voltage_min {
+        return Err(Error::OutOfRange(format!(
+            "{voltage}: a battery below {voltage_min} V is not discharged"
+        )));
+    }
+    Ok(())
 }
 
 #[derive(Debug, Clone)]
@@ -346,6 +376,7 @@ mod tests {
                 current_max: 80.0,
                 power_max: 30_000.0,
             },
+            discharge: DcDischarge::default(),
             current_rated: Amps::new(100),
             state: SupplyState::Off,
         };
@@ -355,6 +386,10 @@ mod tests {
         assert!(refused(149.0, 1.0) && refused(1000.5, 1.0) && refused(-1.0, 0.0));
         assert_eq!(checked(400.0, 90.0, &shown), Ok((Volts::new(400), Amps::new(90))), "derated: it is cut");
         assert_eq!(checked(0.0, 0.0, &shown), Ok((Volts::ZERO, Amps::ZERO)));
+        let discharge = DcDischarge { voltage_min: 300.0, current_max: 40.0, power_max: 10_000.0 };
+        let both = Shown { discharge, ..shown };
+        assert_eq!(checked(400.0, -40.0, &both), Ok((Volts::new(400), Amps::new(-40))));
+        assert!(checked(400.0, -40.1, &both).is_err() && checked(299.0, -1.0, &both).is_err());
         let none = Shown { current_rated: Amps::ZERO, ..shown };
         assert!(matches!(checked(400.0, 1.0, &none), Err(Error::Unavailable(_))));
     }

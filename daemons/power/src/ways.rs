@@ -40,6 +40,27 @@ impl Rating {
     }
 }
 
+/// `[power.supply.N.discharge]`: what may be taken from a vehicle, all modules together.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Discharge {
+    /// Volts of the battery below which it is not discharged.
+    #[serde(deserialize_with = "quantity")]
+    pub voltage_min: Volts,
+    /// Amperes.
+    #[serde(deserialize_with = "quantity")]
+    pub current_max: Amps,
+    /// Watts.
+    #[serde(deserialize_with = "quantity")]
+    pub power_max: Watts,
+}
+
+impl Discharge {
+    pub(crate) fn is_possible(self) -> bool {
+        self.voltage_min > Volts::ZERO && self.current_max > Amps::ZERO && self.power_max > Watts::ZERO
+    }
+}
+
 /// Which output range modules use that have several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -75,6 +96,8 @@ pub(crate) struct Ways {
     pub(crate) low_range_max: Volts,
     /// How long a module shall wait for its controller, where that can be set.
     pub(crate) silence: Option<Duration>,
+    /// The battery's voltage at which discharging ends, where it may be discharged.
+    pub(crate) cut_off: Option<Volts>,
 }
 
 /// The lowest of each figure, and the highest of the least voltage.

@@ -17,8 +17,12 @@ pub struct Family {
     /// How long a module waits for a frame of its controller before it switches its output off;
     /// `None` where the vendor does not publish it.
     pub silence_limit: Option<Duration>,
-    /// Addresses that a module can have.
+    /// Addresses that a module can have; groups, where the controller speaks to these only.
     pub addresses: RangeInclusive<u8>,
+    /// Whether a controller speaks to groups only. A group is told its whole current and shares it
+    /// by itself; its master says what all give, each module its own conditions. Answers do not say
+    /// which group they are of.
+    pub grouped: bool,
     /// Whether a module's status says which group it belongs to.
     pub tells_group: bool,
     /// What each module is rated for, where all are alike. Other families' modules tell it, or
@@ -94,10 +98,16 @@ impl Family {
         FAMILIES.iter().find(|family| family.name == name)
     }
 
+    /// Who has this address.
+    #[must_use]
+    pub fn destination(&self, address: u8) -> Destination {
+        if self.grouped { Destination::Group(address) } else { Destination::Module(address) }
+    }
+
     /// Whether the family has a frame for this kind of request.
     #[must_use]
     pub fn supports(&self, request: Request) -> bool {
-        let to = Destination::Module(*self.addresses.start());
+        let to = self.destination(*self.addresses.start());
         !matches!((self.encode)(to, request), Err(Unencodable::Unsupported(_)))
     }
 }

@@ -20,6 +20,7 @@ pub const FAMILY: Family = Family {
     vendor: "Huawei",
     silence_limit: None,
     addresses: 1..=LAST_MODULE,
+    grouped: false,
     tells_group: false,
     rating: Some(Capability {
         voltage_min: Volts::new(150),
@@ -137,6 +138,7 @@ fn content(request: Request) -> Result<(u8, u16, u8, u32), Unencodable> {
         | Request::ReadCount
         | Request::ReadCapability
         | Request::ReadSerialRest
+        | Request::ReadDirection
         | Request::ReadRange
         | Request::ReadAvailable
         | Request::SetOutput { .. }

@@ -12,6 +12,7 @@ mod condition;
 mod family;
 pub mod huawei;
 pub mod infypower;
+pub mod infypower_beg;
 pub mod maxwell_mxr;
 mod message;
 pub mod tonhe;
@@ -25,8 +26,14 @@ pub use message::{
 };
 
 /// Every family there is.
-pub static FAMILIES: &[Family] =
-    &[infypower::FAMILY, uugreenpower::FAMILY, maxwell_mxr::FAMILY, tonhe::FAMILY, huawei::FAMILY];
+pub static FAMILIES: &[Family] = &[
+    infypower::FAMILY,
+    infypower_beg::FAMILY,
+    uugreenpower::FAMILY,
+    maxwell_mxr::FAMILY,
+    tonhe::FAMILY,
+    huawei::FAMILY,
+];
 
 #[cfg(test)]
 mod tests;

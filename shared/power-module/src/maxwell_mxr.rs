@@ -19,6 +19,7 @@ pub const FAMILY: Family = Family {
     vendor: "Maxwell",
     silence_limit: None,
     addresses: 0..=LAST_MODULE,
+    grouped: false,
     tells_group: false,
     rating: None,
     set_point: SetPoint::Apart,
@@ -130,6 +131,7 @@ fn content(request: Request) -> Result<(u8, u16, u32), Unencodable> {
         | Request::ReadCapability
         | Request::ReadHours
         | Request::ReadRange
+        | Request::ReadDirection
         | Request::ReadAvailable
         | Request::SetOutput { .. }
         | Request::SetSystemOutput { .. }

@@ -59,6 +59,8 @@ pub enum Request {
     ReadHours,
     /// The output range that is really active.
     ReadRange,
+    /// Which way power flows.
+    ReadDirection,
     /// The voltage outside the output diode, and the current that the module can give now.
     ReadAvailable,
     /// Output on or off.
@@ -220,6 +222,11 @@ pub enum Reply {
     Hours(u32),
     /// The range that is active.
     Range(Range),
+    /// Which way power flows: from the vehicle to the mains, or to the vehicle.
+    Direction {
+        /// From the vehicle.
+        inverting: bool,
+    },
     /// What it could give now.
     Available {
         /// Volts outside the output diode, where the family measures them.

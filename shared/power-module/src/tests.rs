@@ -8,6 +8,7 @@ use voltry_units::{Amps, Celsius, Volts, Watts};
 
 mod huawei;
 mod infypower;
+mod infypower_beg;
 mod maxwell_mxr;
 mod tonhe;
 mod uugreenpower;
@@ -74,6 +75,7 @@ fn requests() -> Vec<Request> {
         Request::ReadSerialRest,
         Request::ReadHours,
         Request::ReadRange,
+        Request::ReadDirection,
         Request::ReadAvailable,
         Request::Switch { on },
         Request::SetOutput { voltage, current },
@@ -141,14 +143,16 @@ fn a_negative_current_is_sent_by_no_family() {
             Request::Deliver { voltage, current },
             Request::SetSystemOutput { voltage, current },
         ] {
-            assert!((family.encode)(M1, request).is_err(), "{}: {request:?}", family.name);
+            let to = family.destination(1);
+            assert!((family.encode)(to, request).is_err(), "{}: {request:?}", family.name);
         }
     }
 }
 
 #[test]
 fn frames_of_a_wrong_length_are_named_so() {
-    for (family, id) in FAMILIES.iter().zip([0x0283_F000, 0x0220_4000, 0x060F_8000, 0x1801_A001, 0x0681_407C])
+    for (family, id) in
+        FAMILIES.iter().zip([0x0283_F000, 0x02A3_F000, 0x0220_4000, 0x060F_8000, 0x1801_A001, 0x0681_407C])
     {
         assert_eq!((family.decode)(id, &[0; 7]), Err(Malformed::Length(7)), "{}", family.name);
     }
@@ -186,8 +190,8 @@ proptest! {
     fn what_we_send_is_never_taken_for_an_answer_and_fits_its_identifier(
         address in 0_u8..=255, all in any::<bool>(),
     ) {
-        let to = if all { Destination::All } else { Destination::Module(address) };
         for family in FAMILIES {
+            let to = if all { Destination::All } else { family.destination(address) };
             for request in requests() {
                 let Ok(frame) = (family.encode)(to, request) else { continue };
                 prop_assert!(all || family.addresses.contains(&address), "{} {address}", family.name);

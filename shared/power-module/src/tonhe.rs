@@ -22,6 +22,7 @@ pub const FAMILY: Family = Family {
     vendor: "TonHe",
     silence_limit: Some(Duration::from_secs(20)),
     addresses: 1..=LAST_MODULE,
+    grouped: false,
     tells_group: false,
     rating: None,
     set_point: SetPoint::WithSwitch,
@@ -106,6 +107,7 @@ fn encode(to: Destination, request: Request) -> Result<Frame, Unencodable> {
             | Request::ReadCapability
             | Request::ReadSerial
             | Request::ReadSerialRest
+            | Request::ReadDirection
             | Request::ReadHours
             | Request::ReadRange
             | Request::ReadAvailable

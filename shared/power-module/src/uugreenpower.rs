@@ -19,6 +19,7 @@ pub const FAMILY: Family = Family {
     vendor: "UUGreenPower",
     silence_limit: None,
     addresses: 1..=LAST_MODULE,
+    grouped: false,
     tells_group: false,
     rating: None,
     set_point: SetPoint::Apart,
@@ -117,6 +118,7 @@ fn content(request: Request) -> Result<(u8, u8, u16, u32), Unencodable> {
         | Request::ReadCount
         | Request::ReadCapability
         | Request::ReadSerialRest
+        | Request::ReadDirection
         | Request::SetOutput { .. }
         | Request::SetSystemOutput { .. }
         | Request::Deliver { .. }

@@ -25,11 +25,11 @@ impl Rack {
         };
         let mut aims: BTreeMap<u8, Aim> =
             self.modules.keys().map(|address| (*address, of(address))).collect();
-        let Goal::On { voltage, current, .. } = self.goal else { return aims };
+        let Goal::On { voltage, current, inverting, .. } = self.goal else { return aims };
         if voltage <= Volts::ZERO {
             return aims;
         }
-        let total = self.bounded(voltage, current);
+        let total = self.bounded(voltage, current.abs(), inverting);
         let mut takers: Vec<_> = self.modules.iter().filter(|(_, module)| takes_part(module)).collect();
         let others = self.modules.values().filter(|module| !takes_part(module));
         let reserved: Amps = others.map(|module| module.reserve(now)).sum();
@@ -42,6 +42,7 @@ impl Rack {
             let current = if share > own { share.min(room.max(own)) } else { share };
             if let Some(aim) = aims.get_mut(address) {
                 aim.output = Some(Output { voltage, current });
+                aim.inverting = inverting;
                 aim.held_back = current < share;
                 aim.may_start = module.ceiling() <= room;
             }
@@ -69,9 +70,12 @@ impl Rack {
     }
 
     /// A total current within the configured limits.
-    fn bounded(&self, voltage: Volts, current: Amps) -> Amps {
-        let by_power = self.supply.power_max.and_then(|power: Watts| power.at(voltage));
-        [self.supply.current_max, by_power].into_iter().flatten().fold(current, Amps::min)
+    fn bounded(&self, voltage: Volts, current: Amps, inverting: bool) -> Amps {
+        let discharge = self.supply.discharge.filter(|_| inverting);
+        let power = [self.supply.power_max, discharge.map(|limits| limits.power_max)];
+        let by_power = power.into_iter().flatten().filter_map(|power: Watts| power.at(voltage));
+        let by_current = [self.supply.current_max, discharge.map(|limits| limits.current_max)];
+        by_power.chain(by_current.into_iter().flatten()).fold(current, Amps::min)
     }
 
     /// Whether every module that takes part is on and has confirmed its whole share.

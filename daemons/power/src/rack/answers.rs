@@ -100,6 +100,7 @@ fn answers(request: &Request, reply: &Reply) -> bool {
         Request::ReadTemperature => matches!(reply, Reply::Temperature(_)),
         Request::ReadSerialRest => matches!(reply, Reply::SerialRest(_)),
         Request::ReadHours => matches!(reply, Reply::Hours(_)),
+        Request::ReadDirection => matches!(reply, Reply::Direction { .. }),
         Request::ReadRange => matches!(reply, Reply::Range(_)),
         Request::ReadOutputFixed => matches!(reply, Reply::OutputFixed(_)),
         Request::ReadSystemOutput | Request::ReadSystemOutputFixed => matches!(reply, Reply::SystemOutput(_)),

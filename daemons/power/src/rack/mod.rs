@@ -19,7 +19,9 @@
 mod aims;
 mod answers;
 pub(crate) mod codes;
+mod group;
 mod module;
+mod review;
 mod share;
 mod view;
 
@@ -30,17 +32,13 @@ use voltry_power_module::{Condition, Destination, Kind, Message, Reply, Request,
 use voltry_service::{FaultLog, RateLimit};
 use voltry_units::{Amps, Timestamp, Volts};
 
-use self::module::{Aim, Breach, Module, Phase, Switch, Urgency};
+use self::group::Group;
+use self::module::{Aim, Module, Phase, Switch, Urgency};
 use crate::Supply;
 use crate::ways::Ways;
 
 const BROADCASTS: u8 = 3;
 const SEARCH_EVERY: Duration = Duration::from_secs(1);
-/// An alarm of a module that never was ready may be its start.
-const STARTING: Duration = Duration::from_secs(10);
-/// A set-point refused so often in a row is a fault.
-const REFUSALS: u32 = 5;
-
 /// What happens to a rack.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Input {
@@ -77,9 +75,20 @@ pub(crate) enum Action {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Goal {
-    Off { since: Timestamp, told: bool },
+    Off {
+        since: Timestamp,
+        told: bool,
+    },
     Armed,
-    On { epoch: u64, sequence: u64, voltage: Volts, current: Amps, told: bool },
+    /// A negative current flows from the vehicle; at zero the way stays what it was.
+    On {
+        epoch: u64,
+        sequence: u64,
+        voltage: Volts,
+        current: Amps,
+        inverting: bool,
+        told: bool,
+    },
 }
 
 /// The modules of one supply.
@@ -89,6 +98,8 @@ pub(crate) struct Rack {
     supply: Supply,
     ways: Ways,
     modules: BTreeMap<u8, Module>,
+    /// Of a family that is spoken to by group: then `modules` has this group alone.
+    group: Option<Group>,
     blink: BTreeMap<u8, bool>,
     goal: Goal,
     link: Option<Timestamp>,
@@ -109,12 +120,16 @@ impl Rack {
     /// A rack whose modules may be delivering anything; its bus is not open yet.
     pub(crate) fn new(name: &str, supply: Supply, now: Timestamp) -> Self {
         let ways = supply.ways();
-        let modules = supply.modules.iter().map(|address| (*address, Module::unknown(ways, now))).collect();
+        let group = supply.group.filter(|_| ways.family.grouped);
+        let addresses = supply.modules.iter().copied().chain(group);
+        let modules = addresses.map(|address| (address, Module::unknown(ways, now))).collect();
+        let group = group.map(|_| Group::new(supply.count, supply.silent_after, supply.lost_after(), now));
         Self {
             name: name.to_owned(),
             supply,
             ways,
             modules,
+            group,
             blink: BTreeMap::new(),
             goal: Goal::Off { since: now, told: true },
             link: None,
@@ -129,6 +144,9 @@ impl Rack {
 
     /// Whether a message is this rack's business.
     pub(crate) fn concerns(&self, message: &Message) -> bool {
+        if self.group.is_some() {
+            return true;
+        }
         let Source::Module(address) = message.source else { return false };
         self.modules.contains_key(&address)
             || matches!((&message.reply, self.supply.group), (Reply::Status(status), Some(group)) if status.group == Some(group))
@@ -145,7 +163,9 @@ impl Rack {
             Input::Enable => self.goal = Goal::Armed,
             Input::Set { epoch, sequence, voltage, current } => {
                 if self.is_open() {
-                    self.goal = Goal::On { epoch, sequence, voltage, current, told: false };
+                    let inverted = matches!(self.goal, Goal::On { inverting: true, .. });
+                    let inverting = current < Amps::ZERO || current == Amps::ZERO && inverted;
+                    self.goal = Goal::On { epoch, sequence, voltage, current, inverting, told: false };
                 }
             }
             Input::Off => {
@@ -178,12 +198,18 @@ impl Rack {
         self.link = Some(now);
         self.broadcasts = BROADCASTS;
         self.faults.gone(codes::LINK_LOST);
+        self.forget(now);
+    }
+
+    /// What was said before counts no more.
+    fn forget(&mut self, now: Timestamp) {
         self.modules.values_mut().for_each(|module| module.forget(now));
+        self.group.iter_mut().for_each(|group| group.forget(now));
     }
 
     fn link_lost(&mut self, cause: &str, now: Timestamp, actions: &mut Vec<Action>) {
         if self.link.take().is_some() {
-            self.modules.values_mut().for_each(|module| module.forget(now));
+            self.forget(now);
         }
         self.faults.raise(codes::LINK_LOST, cause, now);
         self.switch_itself_off(now, actions);
@@ -197,10 +223,13 @@ impl Rack {
     }
 
     fn hear(&mut self, message: &Message, now: Timestamp) {
-        let Source::Module(address) = message.source else { return };
         if !self.concerns(message) {
             return;
         }
+        if self.group.is_some() {
+            return self.hear_group(message, now);
+        }
+        let Source::Module(address) = message.source else { return };
         let ways = self.ways;
         let module = self.modules.entry(address).or_insert_with(|| Module::unknown(ways, now));
         let before = module.phase;
@@ -209,6 +238,18 @@ impl Rack {
             && let Some(count) = self.lines.count(now)
         {
             tracing::info!(supply = self.name, module = address, count, "the module answers");
+        }
+    }
+
+    /// Conditions are each member's; all else is the group's, whoever says it.
+    fn hear_group(&mut self, message: &Message, now: Timestamp) {
+        let (Some(group), Some(unit)) = (&mut self.group, self.modules.values_mut().next()) else { return };
+        match (message.source, &message.reply) {
+            (Source::Module(address), Reply::Status(status)) => {
+                let (merged, at) = group.hear(address, status.conditions, now);
+                unit.hear_merged(&message.reply, merged, at, now);
+            }
+            (Source::Module(_) | Source::System, reply) => unit.hear(reply, now),
         }
     }
 
@@ -238,92 +279,6 @@ impl Rack {
             && let Some(count) = self.lines.count(now)
         {
             tracing::warn!(supply = self.name, code, cause = text, count, "fault");
-        }
-    }
-
-    /// Looks at what the modules do and report.
-    fn review(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
-        let (silent_after, lost_after) = (self.supply.silent_after, self.supply.lost_after());
-        let mut found = Vec::new();
-        for (address, module) in &mut self.modules {
-            module.age(silent_after, lost_after, now);
-            match module.breach(now) {
-                Some(Breach::WontStop { current }) => {
-                    module.insist_on_off();
-                    found.push((codes::WONT_STOP, format!("module {address} is off and gives {current}")));
-                }
-                Some(Breach::Disobeys { told, measured }) => {
-                    let cause = format!(
-                        "module {address} gives {} at {}, told {} at {}",
-                        measured.current, measured.voltage, told.current, told.voltage
-                    );
-                    module.barred = Some(cause.clone());
-                    found.push((codes::DISOBEYS, cause));
-                }
-                None => {}
-            }
-            if module.refusals >= REFUSALS {
-                let cause = format!("module {address} refuses its set-point");
-                module.barred = Some(cause.clone());
-                found.push((codes::REFUSES, cause));
-            }
-        }
-        for (code, cause) in found {
-            self.raise(code, cause, now);
-        }
-        self.review_silence(now);
-        self.review_alarms(now);
-        if self.blocked() {
-            self.switch_itself_off(now, actions);
-        }
-    }
-
-    fn review_silence(&mut self, now: Timestamp) {
-        let Some(up) = self.link else { return };
-        let silent = self.modules.iter().find(|(_, module)| match module.phase {
-            Phase::Absent => true,
-            Phase::Silent { since } => now.since(since.max(up)) > self.supply.silent_after,
-            Phase::Qualifying | Phase::Ready => false,
-        });
-        let missing = now.since(up) > self.supply.silent_after && self.modules.len() < self.supply.expected();
-        match silent.map(|(address, _)| *address) {
-            Some(address) => self.raise(codes::SILENT, format!("module {address} does not answer"), now),
-            None if missing => {
-                let (found, wanted) = (self.modules.len(), self.supply.expected());
-                self.raise(codes::SILENT, format!("{found} of {wanted} modules answer"), now);
-            }
-            None => self.faults.gone(codes::SILENT),
-        }
-    }
-
-    fn review_alarms(&mut self, now: Timestamp) {
-        let mut present = Vec::new();
-        for (address, module) in &mut self.modules {
-            if !module.answers() || module.conditions().of(Kind::Alarm).next().is_none() {
-                self.alarmed_since.remove(address);
-                continue;
-            }
-            let since = *self.alarmed_since.entry(*address).or_insert(now);
-            let duplicate = module.conditions().has(Condition::DuplicateId);
-            // A module that starts may lack its mains for a while.
-            if !duplicate && !module.was_ready() && now.since(since) < STARTING {
-                continue;
-            }
-            for condition in module.conditions().of(Kind::Alarm) {
-                let Some(code) = codes::of(condition) else { continue };
-                present.push((code, format!("module {address}: {}", condition.text())));
-                if !comes_and_goes_with_the_mains(condition) {
-                    module.barred = Some(condition.text().to_owned());
-                }
-            }
-        }
-        for condition in Condition::ALL {
-            if let Some(code) = codes::of(*condition).filter(|code| !present.iter().any(|(p, _)| p == code)) {
-                self.faults.gone(code);
-            }
-        }
-        for (code, cause) in present {
-            self.raise(code, cause, now);
         }
     }
 
@@ -365,7 +320,9 @@ impl Rack {
 
     /// How many modules answer.
     pub(crate) fn answering(&self) -> u32 {
-        self.modules.values().map(|module| u32::from(module.answers())).sum()
+        let members =
+            self.group.as_ref().map_or(1, |group| u32::try_from(group.members.len()).unwrap_or(u32::MAX));
+        self.modules.values().map(|module| u32::from(module.answers()) * members).sum()
     }
 
     /// What to send now that the bus has room for a frame; else when to ask again. `on_bus`
@@ -417,7 +374,10 @@ impl Rack {
         if let Some(module) = self.modules.get_mut(&address) {
             module.sent(request, now);
         }
-        Ok((Destination::Module(address), request))
+        if let (Some(group), Request::ReadStatus) = (&mut self.group, request) {
+            group.ask(now);
+        }
+        Ok((self.ways.family.destination(address), request))
     }
 
     fn keep_alive_due(&self) -> Option<Timestamp> {
@@ -427,7 +387,9 @@ impl Rack {
 
     /// When to look for modules of the group that have not been heard yet.
     fn search_due(&self) -> Option<Timestamp> {
-        let complete = self.supply.group.is_none() || self.modules.len() >= self.supply.expected();
+        let complete = self.group.is_some()
+            || self.supply.group.is_none()
+            || self.modules.len() >= self.supply.expected();
         (!complete && !self.is_open())
             .then(|| self.searched.map_or(Timestamp::BOOT, |searched| searched + SEARCH_EVERY))
     }
@@ -435,17 +397,6 @@ impl Rack {
 
 fn takes_part(module: &Module) -> bool {
     module.phase == Phase::Ready && !module.conditions().has(Condition::Asleep)
-}
-
-/// Such an alarm is a fault, but the module may be used again when it has gone.
-fn comes_and_goes_with_the_mains(condition: Condition) -> bool {
-    matches!(
-        condition,
-        Condition::PhaseLoss
-            | Condition::InputUnderVoltage
-            | Condition::InputOverVoltage
-            | Condition::InputAbnormal
-    )
 }
 
 #[cfg(test)]

@@ -76,14 +76,23 @@ pub(super) struct Aim {
     pub(super) held_back: bool,
     /// Whether its present set-point leaves room for it to switch on.
     pub(super) may_start: bool,
+    /// Power shall flow from the vehicle.
+    pub(super) inverting: bool,
     pub(super) asleep: bool,
     pub(super) walk_in: bool,
     pub(super) blink: Option<bool>,
 }
 
 impl Aim {
-    pub(super) const OFF: Self =
-        Self { output: None, held_back: false, may_start: false, asleep: false, walk_in: false, blink: None };
+    pub(super) const OFF: Self = Self {
+        output: None,
+        held_back: false,
+        may_start: false,
+        inverting: false,
+        asleep: false,
+        walk_in: false,
+        blink: None,
+    };
 }
 
 /// A voltage and a current that need not have come together.
@@ -143,11 +152,17 @@ pub(super) struct Module {
     /// How often in a row it refused its set-point.
     pub(super) refusals: u32,
     ways: Ways,
+    /// How many modules it stands for: more than one where a group is spoken to as one.
+    pub(super) members: u32,
     ready_once: bool,
     blinking: bool,
     walk_in_set: bool,
     silence_set: bool,
     range: Option<Range>,
+    /// Whether power flows from the vehicle.
+    direction: Option<bool>,
+    cut_off_set: bool,
+    /// When its range or its direction was changed last.
     range_changed: Timestamp,
     off_since: Timestamp,
     sent: SetPoint,
@@ -181,11 +196,14 @@ impl Module {
             barred: None,
             refusals: 0,
             ways,
+            members: 1,
             ready_once: false,
             blinking: false,
             walk_in_set: false,
             silence_set: false,
             range: None,
+            direction: None,
+            cut_off_set: false,
             range_changed: now,
             off_since: now,
             sent: SetPoint::default(),
@@ -217,7 +235,13 @@ impl Module {
             (Some(told), Some(rating)) => narrower(told, rating),
             (told, rating) => told.or(rating)?,
         };
-        Some(Capability { voltage_max: self.ways.voltage_max(rated.voltage_max), ..rated })
+        let members = i64::from(self.members);
+        Some(Capability {
+            voltage_min: rated.voltage_min,
+            voltage_max: self.ways.voltage_max(rated.voltage_max),
+            current_max: rated.current_max.scaled(members, 1),
+            power_max: rated.power_max.scaled(members, 1),
+        })
     }
 
     /// Both values of the set-point that it confirmed.
@@ -238,6 +262,11 @@ impl Module {
         let (voltage, current) = (self.voltage?, self.current?);
         let output = Output { voltage: voltage.value, current: current.value };
         Some(Measured::new(output, voltage.at.min(current.at)))
+    }
+
+    /// Whether it takes power from the vehicle.
+    pub(super) fn inverts(&self) -> bool {
+        self.direction == Some(true)
     }
 
     /// For how long a measurement counts.
@@ -338,6 +367,7 @@ impl Module {
             && !self.wants_walk_in()
             && !self.wants_silence_limit()
             && self.range_fits(self.range_at_rest(), now)
+            && self.direction_fits(false, now)
             && questions.perhaps.iter().all(|question| self.given_up(*question, now))
             && !self.barred()
     }
@@ -400,9 +430,15 @@ impl Module {
                 let told = self.confirmed.whole().or(self.sent.whole())?;
                 let current_over = output.current > self.tolerated();
                 let margin = Volts::new(5).max(told.voltage.scaled(2, 100));
-                // Without current the voltage may be the battery's, or decay slowly.
-                let voltage_over = output.voltage > told.voltage + margin && output.current > NOISE;
-                (current_over || voltage_over).then_some(Breach::Disobeys { told, measured: output })
+                // Without current the voltage may be the battery's, or decay slowly. A vehicle that is
+                // discharged is not drained below the set-point.
+                let beyond = if self.inverts() {
+                    output.voltage < told.voltage - margin
+                } else {
+                    output.voltage > told.voltage + margin
+                };
+                (current_over || beyond && output.current > NOISE)
+                    .then_some(Breach::Disobeys { told, measured: output })
             }
         }
     }
@@ -420,7 +456,7 @@ impl Module {
             (None, _) => self.aim_off(),
             // Its range changes only while it is off.
             (Some(output), Switch::On { .. } | Switch::TurningOn { sent: Some(_) })
-                if self.must_leave_range(output.voltage) =>
+                if self.must_leave_range(output.voltage) || self.inverts() != aim.inverting =>
             {
                 self.aim_off();
             }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use voltry_bus::{DcCapability, SupplyState};
+use voltry_bus::{DcCapability, DcDischarge, SupplyState};
 use voltry_power_module::{Condition, Kind, Output};
 use voltry_service::FaultLog;
 use voltry_units::{Amps, Celsius, Measured, Timestamp, Volts, Watts};
 
+use super::group::{Group, Member};
 use super::module::{Module, Phase, Switch};
 use super::{Goal, Rack};
 
@@ -25,7 +26,9 @@ impl Rack {
         let fresh = || all().filter(|output| newest.since(output.at) <= round);
         let at = fresh().map(|output| output.at).min()?;
         let voltage = fresh().map(|output| output.value.voltage).max()?;
-        let current = fresh().map(|output| output.value.current).sum();
+        let current: Amps = fresh().map(|output| output.value.current).sum();
+        let inverting = self.modules.values().any(Module::inverts);
+        let current = if inverting { Amps::ZERO - current } else { current };
         Some(Measured::new(Output { voltage, current }, at))
     }
 
@@ -59,6 +62,19 @@ impl Rack {
             voltage_max: voltage_max.as_si(),
             current_max: current_max.as_si(),
             power_max: power.as_si(),
+        }
+    }
+
+    /// What can be taken from the vehicle; zero while nothing may flow.
+    pub(crate) fn discharge(&self, now: Timestamp) -> DcDischarge {
+        let able = self.capability(now);
+        let Some(limits) = self.supply.discharge.filter(|_| able.current_max > 0.0) else {
+            return DcDischarge::default();
+        };
+        DcDischarge {
+            voltage_min: limits.voltage_min.as_si().max(able.voltage_min),
+            current_max: limits.current_max.as_si().min(able.current_max),
+            power_max: limits.power_max.as_si().min(able.power_max),
         }
     }
 
@@ -99,18 +115,39 @@ impl Rack {
 
     /// Every module seen, or configured, for a technician.
     pub(crate) fn modules(&self, now: Timestamp) -> Vec<voltry_bus::Module> {
-        self.modules.iter().map(|(address, module)| self.shown(*address, module, now)).collect()
+        match (&self.group, self.modules.iter().next()) {
+            (Some(group), Some((address, unit))) => {
+                let whole = self.shown(*address, unit, now);
+                group
+                    .members
+                    .iter()
+                    .map(|(address, member)| of_group(&whole, group, *address, member, now))
+                    .collect()
+            }
+            (Some(_) | None, _) => {
+                self.modules.iter().map(|(address, module)| self.shown(*address, module, now)).collect()
+            }
+        }
     }
 
     /// What each of them is used for.
     pub(crate) fn uses(&self) -> Vec<voltry_bus::ModuleUse> {
-        let of = |(address, module): (&u8, &Module)| voltry_bus::ModuleUse {
-            bus: self.supply.bus.clone(),
-            address: (*address).into(),
-            share: module.share().as_si(),
-            hours: module.hours.unwrap_or_default(),
+        let of = |address: u8, module: &Module| {
+            let share = module.share().scaled(1, module.members.max(1).into());
+            let share = if module.inverts() { Amps::ZERO - share } else { share };
+            voltry_bus::ModuleUse {
+                bus: self.supply.bus.clone(),
+                address: address.into(),
+                share: share.as_si(),
+                hours: module.hours.unwrap_or_default(),
+            }
         };
-        self.modules.iter().map(of).collect()
+        match (&self.group, self.modules.values().next()) {
+            (Some(group), Some(unit)) => group.members.keys().map(|address| of(*address, unit)).collect(),
+            (Some(_) | None, _) => {
+                self.modules.iter().map(|(address, module)| of(*address, module)).collect()
+            }
+        }
     }
 
     fn shown(&self, address: u8, module: &Module, now: Timestamp) -> voltry_bus::Module {
@@ -137,6 +174,31 @@ impl Rack {
             alarms,
             at: module.heard.unwrap_or_default().as_micros(),
         }
+    }
+}
+
+/// A member, of whose output only its part of the whole is known.
+fn of_group(
+    whole: &voltry_bus::Module,
+    group: &Group,
+    address: u8,
+    member: &Member,
+    now: Timestamp,
+) -> voltry_bus::Module {
+    let present = group.present(now).count();
+    let online = group.present(now).any(|(other, _)| other == address);
+    // At most 60.
+    let part = |value: f64| if online { value / f64::from(u32::try_from(present).unwrap_or(1)) } else { 0.0 };
+    let alarms = member.conditions.iter().filter(|condition| online && condition.kind() != Kind::State);
+    voltry_bus::Module {
+        address: address.into(),
+        group: whole.address,
+        online,
+        current: part(whole.current),
+        available: part(whole.available),
+        alarms: alarms.map(|condition| condition.text().to_owned()).collect(),
+        at: member.heard.as_micros(),
+        ..whole.clone()
     }
 }
 

@@ -42,6 +42,17 @@ pub struct DcCapability {
     pub power_max: f64,
 }
 
+/// What a supply can take from a vehicle.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, Type, Variant, OwnedVariant)]
+pub struct DcDischarge {
+    /// Volts of the battery below which it is not discharged.
+    pub voltage_min: f64,
+    /// Amperes.
+    pub current_max: f64,
+    /// Watts.
+    pub power_max: f64,
+}
+
 /// One power module, for the technician.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type, Variant, OwnedVariant)]
 pub struct Module {

@@ -2,16 +2,16 @@
 
 /// The fields of an identifier, each within its bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Id {
-    pub(super) error: u8,
-    pub(super) device: u8,
-    pub(super) command: u8,
-    pub(super) destination: u8,
-    pub(super) source: u8,
+pub(crate) struct Id {
+    pub(crate) error: u8,
+    pub(crate) device: u8,
+    pub(crate) command: u8,
+    pub(crate) destination: u8,
+    pub(crate) source: u8,
 }
 
 impl Id {
-    pub(super) const fn bits(self) -> u32 {
+    pub(crate) const fn bits(self) -> u32 {
         (self.error as u32 & 0x7) << 26
             | (self.device as u32 & 0xF) << 22
             | (self.command as u32 & 0x3F) << 16
@@ -20,7 +20,7 @@ impl Id {
     }
 
     /// `None` beyond 29 bits.
-    pub(super) fn from_bits(bits: u32) -> Option<Self> {
+    pub(crate) fn from_bits(bits: u32) -> Option<Self> {
         let [top, _, destination, source] = bits.to_be_bytes();
         // Masked to the field's width.
         #[allow(clippy::cast_possible_truncation)]

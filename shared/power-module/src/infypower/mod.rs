@@ -4,7 +4,7 @@
 //! the module; so is a write, and the identifier's error field says whether it was taken.
 //! The values of a write are not promised to come back with its answer.
 
-mod id;
+pub(crate) mod id;
 
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ pub const FAMILY: Family = Family {
     vendor: "Infypower",
     silence_limit: Some(Duration::from_secs(10)),
     addresses: 0..=LAST_MODULE,
+    grouped: false,
     tells_group: true,
     rating: None,
     set_point: SetPoint::Together,
@@ -45,12 +46,12 @@ pub const FAMILY: Family = Family {
     decode,
 };
 
-const LAST_MODULE: u8 = 0x3B;
-const LAST_GROUP: u8 = 0x3B;
-const BROADCAST: u8 = 0x3F;
-const CONTROLLER: u8 = 0xF0;
-const DEVICE_MODULE: u8 = 0x0A;
-const DEVICE_GROUP: u8 = 0x0B;
+pub(crate) const LAST_MODULE: u8 = 0x3B;
+pub(crate) const LAST_GROUP: u8 = 0x3B;
+pub(crate) const BROADCAST: u8 = 0x3F;
+pub(crate) const CONTROLLER: u8 = 0xF0;
+pub(crate) const DEVICE_MODULE: u8 = 0x0A;
+pub(crate) const DEVICE_GROUP: u8 = 0x0B;
 
 /// The command field of the identifier.
 mod command {
@@ -120,6 +121,7 @@ fn content(request: Request) -> Result<(u8, [u8; 8]), Unencodable> {
         | Request::ReadCurrent
         | Request::ReadTemperature
         | Request::ReadSerialRest
+        | Request::ReadDirection
         | Request::ReadHours
         | Request::ReadRange
         | Request::SetVoltage { .. }
@@ -164,7 +166,7 @@ fn decode(bits: u32, data: &[u8]) -> Result<Message, Malformed> {
     Ok(Message { source, reply })
 }
 
-fn refusal(error: u8) -> Option<Refusal> {
+pub(crate) fn refusal(error: u8) -> Option<Refusal> {
     match error {
         0 => None,
         2 => Some(Refusal::Command),
@@ -273,7 +275,7 @@ const STATUS_BITS: &[(usize, u8, Condition)] = &[
     (5, 7, Condition::PfcOff),
 ];
 
-fn conditions(data: [u8; 8]) -> Conditions {
+pub(crate) fn conditions(data: [u8; 8]) -> Conditions {
     STATUS_BITS
         .iter()
         .filter(|(byte, bit, _)| data[*byte] >> bit & 1 == 1)

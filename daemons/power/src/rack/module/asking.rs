@@ -10,6 +10,9 @@ use crate::load;
 
 const OUTPUT_LATE: Duration = Duration::from_millis(25);
 const RETRY_AFTER: Duration = Duration::from_millis(100);
+/// How often a group that shall stop is asked whether it did, but for the time of its answers.
+const OFF_ASKED_EVERY: Duration = Duration::from_millis(50);
+const ANSWER: Duration = Duration::from_millis(3);
 const SEARCH_EVERY: Duration = Duration::from_millis(500);
 const ASK_IDENTITY_EVERY: Duration = Duration::from_millis(300);
 
@@ -63,6 +66,11 @@ impl Module {
                 let again = self.every(retry, Request::Switch { on: false });
                 let due = if sent.is_some() { again.due } else { Timestamp::BOOT };
                 candidates.push(Candidate { urgency: Urgency::Off, due, ..again });
+                // Only the conditions of all its members say that a group is off.
+                if self.ways.family.grouped && sent.is_some() {
+                    let every = OFF_ASKED_EVERY.max(ANSWER * self.members);
+                    candidates.push(self.every(every, Request::ReadStatus));
+                }
             }
             Switch::TurningOn { sent } => {
                 let due = sent.map_or(Timestamp::BOOT, |sent| sent + RETRY_AFTER);
@@ -79,6 +87,7 @@ impl Module {
             self.set_points(output, candidates);
         }
         self.range_candidates(aim.output, candidates);
+        self.direction_candidates(aim.inverting, candidates);
         if self.wants_silence_limit()
             && let Some(limit) = self.ways.silence
         {
@@ -102,7 +111,8 @@ impl Module {
     /// The order that switches it on, if it may be.
     fn start(&self, output: Output, aim: Aim, now: Timestamp) -> Option<Request> {
         let Output { voltage, current } = output;
-        let ready = self.range_fits(self.range_for_start(output), now);
+        let ready =
+            self.range_fits(self.range_for_start(output), now) && self.direction_fits(aim.inverting, now);
         match self.ways.family.set_point {
             How::Together | How::Apart => (ready && aim.may_start && self.confirmed() == aim.output)
                 .then_some(Request::Switch { on: true }),
@@ -207,6 +217,7 @@ fn is_question(request: Request) -> bool {
             | Request::ReadSerialRest
             | Request::ReadHours
             | Request::ReadRange
+            | Request::ReadDirection
             | Request::ReadStatus
             | Request::ReadAvailable
             | Request::ReadCapability

@@ -33,10 +33,32 @@ impl Module {
             Reply::SerialRest(rest) => self.serial_rest = Some(rest.clone()),
             Reply::Hours(hours) => self.hours = Some(*hours),
             Reply::Range(range) => self.range = Some(*range),
+            Reply::Direction { inverting } => self.direction = Some(*inverting),
             Reply::Done(order) => self.take_confirmation(*order, asked, now),
             Reply::Refused { order, .. } => self.take_refusal(*order, asked),
             Reply::SystemOutput(_) | Reply::Count(_) | Reply::Input(_) => {}
         }
+    }
+
+    /// A member of a group said its conditions, and with them the group's are `merged`. They are of
+    /// `at`, or younger.
+    pub(in crate::rack) fn hear_merged(
+        &mut self,
+        reply: &Reply,
+        merged: Status,
+        at: Timestamp,
+        now: Timestamp,
+    ) {
+        let asked = self.answers.answered(reply);
+        if asked.is_none() && self.status.is_none() {
+            return;
+        }
+        self.heard = Some(now);
+        match self.phase {
+            Phase::Absent | Phase::Silent { .. } => self.found(now),
+            Phase::Qualifying | Phase::Ready => {}
+        }
+        self.take_status(merged, Asked { request: Request::ReadStatus, at });
     }
 
     /// What a module of a family that reports says by itself: it is measured when it comes.
@@ -66,6 +88,8 @@ impl Module {
         self.serial_rest = None;
         self.hours = None;
         self.range = None;
+        self.direction = None;
+        self.cut_off_set = false;
         self.walk_in_set = false;
         self.silence_set = false;
         for question in self.ways.family.questions.perhaps {
@@ -101,6 +125,8 @@ impl Module {
                 self.walk_in_set = false;
                 self.silence_set = false;
                 self.range = None;
+                self.direction = None;
+                self.cut_off_set = false;
             }
             Switch::On { .. } | Switch::Off | Switch::TurningOn { .. } | Switch::TurningOff { .. } => {}
         }
@@ -130,6 +156,8 @@ impl Module {
 
     fn take_confirmation(&mut self, order: Order, asked: Asked, now: Timestamp) {
         match (order, asked.request) {
+            // A group's first member that says so is not the whole group.
+            (Order::Switch, Request::Switch { on: false }) if self.ways.family.grouped => {}
             (Order::Switch | Order::Deliver, Request::Switch { on: false }) => {
                 if matches!(self.switch, Switch::TurningOff { sent: Some(sent) } if asked.at >= sent) {
                     self.is_off(now);
@@ -145,6 +173,12 @@ impl Module {
             }
             (Order::WalkIn, _) => self.walk_in_set = true,
             (Order::SetSilenceLimit, _) => self.silence_set = true,
+            (Order::SetDirection, _) => {
+                // What it really does is read.
+                self.direction = None;
+                self.range_changed = now;
+            }
+            (Order::SetCutOff, _) => self.cut_off_set = true,
             (Order::SetRange, Request::SetRange { range }) => self.take_range(range, now),
             (Order::Identify, Request::Identify { on }) => self.blinking = on,
             _ => {}

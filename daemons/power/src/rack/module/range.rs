@@ -1,7 +1,8 @@
-//! The output range of a module that has several: its halves in series or in parallel.
+//! What a module changes only while it is off: its output range (its halves in series or in
+//! parallel), and the way that power flows.
 //!
-//! A module takes another range only while it is off, and its relays move for seconds: it must
-//! have been off for a while before, and stay so after.
+//! Its relays move for seconds: it must have been off for a while before, and stay so after. Old
+//! firmware of bidirectional modules damages itself where the way is changed under load.
 
 use std::time::Duration;
 
@@ -38,6 +39,42 @@ impl Module {
         self.ways.range_at_start(output.voltage)
     }
 
+    /// Whether power flows that way in it, and its relays rest.
+    pub(super) fn direction_fits(&self, inverting: bool, now: Timestamp) -> bool {
+        !self.ways.can(Request::ReadDirection)
+            || self.direction == Some(inverting)
+                && now.since(self.range_changed) >= SETTLES_IN
+                && (!inverting || self.cut_off_set)
+    }
+
+    /// What to ask or order about the way that power flows.
+    pub(super) fn direction_candidates(&self, inverting: bool, candidates: &mut Vec<Candidate>) {
+        if !self.ways.can(Request::ReadDirection) {
+            return;
+        }
+        let Some(direction) = self.direction else {
+            candidates.push(self.every(ASK_EVERY, Request::ReadDirection));
+            return;
+        };
+        let cut_off = self.ways.cut_off.filter(|_| inverting && !self.cut_off_set);
+        candidates.extend(cut_off.map(|voltage| self.every(ASK_EVERY, Request::SetCutOff { voltage })));
+        if direction != inverting {
+            candidates.extend(self.while_off(Request::SetDirection { inverting }));
+        }
+    }
+
+    /// An order that only a module takes which is off.
+    fn while_off(&self, request: Request) -> Option<Candidate> {
+        match self.switch {
+            Switch::Off | Switch::TurningOn { sent: None } => {
+                let again = self.every(RETRY_AFTER, request);
+                let due = again.due.max(self.off_since + SETTLES_IN);
+                Some(Candidate { urgency: Urgency::Raise, due, ..again })
+            }
+            Switch::TurningOn { .. } | Switch::TurningOff { .. } | Switch::On { .. } => None,
+        }
+    }
+
     /// It confirmed the order. What it really has is asked where it can be; a module that chooses by
     /// itself would answer what it has chosen.
     pub(super) fn take_range(&mut self, range: Range, now: Timestamp) {
@@ -60,13 +97,6 @@ impl Module {
             candidates.push(self.every(ASK_EVERY, Request::ReadRange));
             return;
         }
-        match self.switch {
-            Switch::Off | Switch::TurningOn { sent: None } => {
-                let again = self.every(RETRY_AFTER, Request::SetRange { range });
-                let due = again.due.max(self.off_since + SETTLES_IN);
-                candidates.push(Candidate { urgency: Urgency::Raise, due, ..again });
-            }
-            Switch::TurningOn { .. } | Switch::TurningOff { .. } | Switch::On { .. } => {}
-        }
+        candidates.extend(self.while_off(Request::SetRange { range }));
     }
 }

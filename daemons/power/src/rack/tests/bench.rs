@@ -42,6 +42,10 @@ pub(super) struct Fake {
     pub(super) stopped: Timestamp,
     pub(super) range: Range,
     pub(super) range_changed: Timestamp,
+    pub(super) inverting: bool,
+    pub(super) cut_off: Option<Volts>,
+    /// Of a group that is spoken to as one: what each says, and whether it answers.
+    pub(super) members: Vec<(Conditions, bool)>,
     reported: Timestamp,
     last_report: Option<Output>,
 }
@@ -71,6 +75,9 @@ impl Fake {
             stopped: Timestamp::BOOT,
             range: Range::High,
             range_changed: Timestamp::BOOT,
+            inverting: false,
+            cut_off: None,
+            members: Vec::new(),
             reported: Timestamp::BOOT,
             last_report: None,
         }
@@ -139,6 +146,7 @@ impl Fake {
             Request::ReadTemperature => Reply::Temperature(Celsius::new(24)),
             Request::ReadSerialRest => Reply::SerialRest("0002".into()),
             Request::ReadRange => Reply::Range(self.range),
+            Request::ReadDirection => Reply::Direction { inverting: self.inverting },
             Request::ReadInput => Reply::Input(voltry_power_module::Input { lines: [Volts::new(400); 3] }),
             Request::ReadStatus => {
                 let (group, inlet) = (Some(1), Some(Celsius::new(30)));
@@ -182,6 +190,16 @@ impl Fake {
                 assert!(off, "the range is changed only while it is off");
                 (self.range, self.range_changed) = (range, now);
                 Reply::Done(Order::SetRange)
+            }
+            Request::SetDirection { inverting } => {
+                let off = !self.on && now.since(self.stopped) >= Duration::from_secs(2);
+                assert!(off, "the way of power is changed only while it is off");
+                (self.inverting, self.range_changed) = (inverting, now);
+                Reply::Done(Order::SetDirection)
+            }
+            Request::SetCutOff { voltage } => {
+                self.cut_off = Some(voltage);
+                Reply::Done(Order::SetCutOff)
             }
             // Not every module has it.
             Request::SetSilenceLimit { .. } => {
@@ -326,14 +344,31 @@ impl Bench {
                 continue;
             }
             fake.heard = self.now;
-            let broadcast = !matches!(to, Destination::Module(_));
+            let broadcast = to == Destination::All;
             // What is for all is answered by modules of one family only.
             let answered = !fake.mute && (!broadcast || fake.family.name == "infypower");
             let Some(reply) = fake.answer(request, self.now).filter(|_| answered) else { continue };
-            let message = Message { source: Source::Module(*address), reply };
             let at = self.now + fake.delay;
-            let place = self.on_the_way.partition_point(|(other, _)| *other <= at);
-            self.on_the_way.insert(place, (at, message));
+            let replies: Vec<(u8, Reply)> = match request {
+                // Each member tells these by itself.
+                Request::ReadStatus | Request::Switch { .. } if fake.family.grouped => {
+                    let members = (0..).zip(&fake.members).filter(|(_, (_, answers))| *answers);
+                    let said = |conditions: &Conditions| match &reply {
+                        Reply::Status(status) => Reply::Status(Status {
+                            conditions: status.conditions.union(*conditions),
+                            ..*status
+                        }),
+                        other => other.clone(),
+                    };
+                    members.map(|(member, (conditions, _))| (member, said(conditions))).collect()
+                }
+                _ => vec![(if fake.family.grouped { 0 } else { *address }, reply)],
+            };
+            for (address, reply) in replies {
+                let message = Message { source: Source::Module(address), reply };
+                let place = self.on_the_way.partition_point(|(other, _)| *other <= at);
+                self.on_the_way.insert(place, (at, message));
+            }
         }
     }
 

@@ -20,6 +20,11 @@ fn necessary(family: &Family) -> String {
     text
 }
 
+/// Families whose modules are spoken to one by one.
+fn singles() -> impl Iterator<Item = &'static Family> {
+    FAMILIES.iter().filter(|family| !family.grouped)
+}
+
 fn start(family: &Family, modules: u8, more: &str) -> Bench {
     let first = *family.addresses.start();
     let addresses: Vec<u8> = (first..first + modules).collect();
@@ -51,7 +56,7 @@ fn named(name: &str) -> &'static Family {
 
 #[test]
 fn modules_of_every_family_are_found_off_share_a_current_and_stop() {
-    for family in FAMILIES {
+    for family in singles() {
         let mut bench = start(family, 2, "");
         bench.run_ms(40);
         assert_eq!(bench.delivered(), Amps::ZERO, "{}: off before anything", family.name);
@@ -78,7 +83,7 @@ fn modules_of_every_family_are_found_off_share_a_current_and_stop() {
 
 #[test]
 fn a_silent_modules_share_stays_its_own_until_the_family_says_that_it_is_off() {
-    for family in FAMILIES {
+    for family in singles() {
         let mut bench = delivering(family, 3, 90);
         let cut = *family.addresses.start() + 1;
         (bench.fake(cut).mute, bench.fake(cut).deaf) = (true, true);
@@ -112,7 +117,7 @@ fn a_module_that_never_stops_by_itself_keeps_its_share_until_it_says_that_it_is_
 
 #[test]
 fn a_module_that_starts_slowly_is_not_taken_for_one_that_stopped() {
-    for family in FAMILIES {
+    for family in singles() {
         let mut bench = ready(family, 1, "");
         bench.fakes.values_mut().for_each(|fake| fake.starts_in = Duration::from_millis(1800));
         bench.input(Input::Enable);
@@ -198,7 +203,7 @@ fn modules_that_clip_a_small_current_are_left_off_rather_than_give_too_much() {
 
 #[test]
 fn modules_that_want_it_are_told_each_second_that_their_controller_lives() {
-    for family in FAMILIES {
+    for family in singles() {
         let mut bench = delivering(family, 2, 40);
         bench.sent.clear();
         bench.run_ms(10_000);
@@ -223,7 +228,7 @@ fn readings_of_a_family_that_reports_are_dated_by_the_report() {
 
 #[test]
 fn a_full_bus_of_every_family_is_under_half_loaded_and_read_in_time() {
-    for family in FAMILIES {
+    for family in singles() {
         let modules = u8::try_from(load::modules_max(family)).unwrap();
         let mut bench = delivering(family, modules, 100);
         bench.sent.clear();
@@ -240,4 +245,110 @@ fn a_full_bus_of_every_family_is_under_half_loaded_and_read_in_time() {
         let limit = if family.reports.is_some() { 510 } else { 200 };
         assert!(oldest <= Duration::from_millis(limit), "{}: {oldest:?}", family.name);
     }
+}
+
+/// A group of three, ready.
+fn group(more: &str) -> Bench {
+    let family = named("infypower-beg");
+    let text = format!("group = 2\ncount = 3\n{}\n{more}", necessary(family));
+    let mut bench = Bench::with(supply_of(family.name, &text), 1);
+    let (_, mut fake) = bench.fakes.pop_first().unwrap();
+    fake.members = vec![(Conditions::NONE, true); 3];
+    bench.fakes.insert(2, fake);
+    bench.run_ms(8000);
+    assert_eq!((bench.faults(), bench.current_max()), (vec![], 300.0));
+    bench
+}
+
+fn group_delivering(more: &str) -> Bench {
+    let mut bench = group(more);
+    bench.input(Input::Enable);
+    bench.set(1, 60);
+    bench.run_ms(3000);
+    assert_eq!(bench.delivered(), Amps::new(60), "the whole, which it shares by itself");
+    assert!(bench.actions.contains(&Action::Applied { epoch: 9, sequence: 1 }));
+    bench
+}
+
+#[test]
+fn a_group_is_told_its_whole_current_and_shown_by_its_members() {
+    let mut bench = group_delivering("");
+    let to_the_group =
+        |(_, to, _): &(_, Destination, _)| *to == Destination::Group(2) || *to == Destination::All;
+    assert!(bench.sent.iter().all(to_the_group));
+    let shown = bench.rack.modules(bench.now);
+    let addresses: Vec<_> =
+        shown.iter().map(|module| (module.address, module.group, module.online)).collect();
+    assert_eq!(addresses, [(0, 2, true), (1, 2, true), (2, 2, true)]);
+    assert_eq!(shown[0].current, 20.0);
+    assert!(bench.rack.uses().iter().all(|used| used.share == 20.0));
+    bench.actions.clear();
+    bench.input(Input::Off);
+    bench.run_ms(20);
+    assert_eq!(bench.delivered(), Amps::ZERO);
+    bench.run_ms(300);
+    assert_eq!(bench.actions, [Action::AllOff]);
+}
+
+#[test]
+fn a_group_is_off_only_when_each_of_its_modules_says_so_or_surely_is() {
+    let mut bench = group_delivering("");
+    bench.actions.clear();
+    bench.fake(2).members[1].1 = false;
+    bench.input(Input::Off);
+    // It is missed after two seconds; it delivers for eight by itself, and five more are to be sure.
+    bench.run_ms(14_500);
+    assert_eq!((bench.actions.len(), bench.faults()), (0, vec![codes::SILENT.to_owned()]));
+    bench.run_ms(1000);
+    assert_eq!(bench.actions, [Action::AllOff]);
+    bench.run_ms(4000);
+    assert_eq!(bench.current_max(), 200.0, "the two others");
+}
+
+#[test]
+fn a_module_of_a_group_with_an_alarm_makes_it_smaller_and_is_named() {
+    let mut bench = group_delivering("");
+    bench.fake(2).members[1].0 = Conditions::NONE.with(Condition::FanFault).with(Condition::DcOff);
+    bench.run_ms(1000);
+    assert_eq!(bench.faults(), ["PowerModuleFan"]);
+    assert!(bench.rack.faults().to_wire()[0].cause.contains("module 1"));
+    assert_eq!((bench.current_max(), bench.delivered()), (200.0, Amps::new(60)));
+    assert_eq!(bench.rack.modules(bench.now)[1].alarms, ["fan fault"]);
+    bench.fake(2).members[0].0 = Conditions::NONE.with(Condition::DuplicateId);
+    bench.run_ms(1000);
+    assert_eq!((bench.current_max(), bench.delivered()), (0.0, Amps::ZERO), "neither can be commanded");
+}
+
+#[test]
+fn power_is_taken_from_a_vehicle_where_the_modules_can_and_turns_only_with_the_output_off() {
+    let discharge = "discharge = { voltage_min = 150.0, current_max = 40.0, power_max = 7000.0 }";
+    let mut bench = group_delivering(discharge);
+    let can = bench.rack.discharge(bench.now);
+    assert_eq!((can.voltage_min, can.current_max, can.power_max), (150.0, 40.0, 7000.0));
+    bench.set(2, -30);
+    // The fake fails the test if it is turned, or switched on, too early.
+    bench.run_checked(1900, |bench| assert!(bench.delivered() <= Amps::new(60)));
+    assert_eq!(bench.delivered(), Amps::ZERO, "on the way from one to the other");
+    bench.run_ms(6000);
+    assert!(bench.actions.contains(&Action::Applied { epoch: 9, sequence: 2 }));
+    let fake = &bench.fakes[&2];
+    assert_eq!((fake.inverting, fake.cut_off, fake.delivers()), (true, Some(Volts::new(150)), Amps::new(30)));
+    assert_eq!(bench.rack.output(bench.now).unwrap().value.current, Amps::new(-30));
+    assert_eq!(bench.rack.uses()[0].share, -10.0);
+    bench.set(3, -40);
+    bench.run_ms(1000);
+    assert_eq!(bench.delivered(), Amps::new(35), "7 kW at 200 V");
+    bench.set(4, 0);
+    bench.run_ms(1000);
+    assert!(bench.fakes[&2].on && bench.fakes[&2].inverting, "zero turns nothing");
+    bench.set(5, 20);
+    bench.run_ms(8000);
+    assert_eq!((bench.fakes[&2].inverting, bench.delivered()), (false, Amps::new(20)));
+    bench.set(6, -20);
+    bench.run_ms(8000);
+    bench.input(Input::Off);
+    bench.run_ms(5000);
+    assert!(!bench.fakes[&2].inverting, "it rests as a rectifier");
+    let bench = group_delivering("");
+    assert_eq!(bench.rack.discharge(bench.now).current_max, 0.0, "nothing is taken unless it is said");
 }
