@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn it_is_set_and_switched_and_every_command_is_confirmed() {
         let mut bench = bench(1);
-        // 400 V and 20 A in 1024ths, one module; on.
+        // 400 V and 20 A in steps of 1/1024, one module; on.
         assert_eq!(control(&mut bench, "0100000000064000"), "0681807C#0100000000064000");
         assert_eq!(control(&mut bench, "010F000100005000"), "0681807C#010F000100005000");
         assert_eq!(bench.set_points(), (400.0, 20.0));
