@@ -12,7 +12,10 @@ PACKAGING = ROOT / "packaging"
 UNITS = ["voltry-evse@1", "voltry-station", "voltry-power", "voltry-meter@grid", "voltry-board", "voltry-secc@1", "voltry-ocpp"]
 REAL_TIME = ["voltry-evse@1", "voltry-power", "voltry-board", "voltry-secc@1"]
 # Of systemd's units, those that ours name.
-BORROWED = ["dbus.socket", "dbus.service", "sysinit.target", "basic.target", "multi-user.target", "shutdown.target"]
+BORROWED = [
+    *["dbus.socket", "dbus.service", "sysinit.target", "basic.target", "multi-user.target", "shutdown.target"],
+    *["reboot.target", "systemd-reboot.service", "umount.target", "final.target"],
+]
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +52,15 @@ def setting(unit, name):
 def test_systemd_accepts_every_line_of_the_unit(image, unit):
     status, output = analyze("verify", "--man=no", f"--root={image}", f"{unit}.service")
     assert (status, output) == (0, "")
+
+
+def test_a_reset_reboots_by_the_file_that_the_uplink_may_write(image):
+    status, output = analyze("verify", "--man=no", f"--root={image}", "voltry-reset.path")
+    assert (status, output) == (0, "")
+    watched = re.search("^PathExists=(.*)$", (PACKAGING / "systemd/voltry-reset.path").read_text(), re.M)[1]
+    [folder] = setting("voltry-ocpp", "RuntimeDirectory")
+    assert watched == f"/run/{folder}/reset"
+    assert f'reset_file = "{watched}"' in (ROOT / "docs/ocpp.md").read_text()
 
 
 @pytest.mark.parametrize("unit", UNITS)

@@ -75,6 +75,10 @@ pub struct Settings {
     /// The whole configuration as a log may show it.
     #[serde(skip)]
     pub(crate) shown: String,
+    /// A file that is made when the CSMS resets the station, once its transactions have ended: who
+    /// watches it starts the machine anew. `None`: the uplink alone starts anew.
+    #[serde(default)]
+    pub reset_file: Option<PathBuf>,
     /// Ways to a CSMS, `[ocpp.profile.SLOT]`, tried in the order of their slots.
     pub profile: BTreeMap<String, NetworkProfile>,
     /// Dials of a profile before the next is tried.

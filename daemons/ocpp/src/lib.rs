@@ -41,7 +41,10 @@ pub mod uplink;
 mod v16;
 mod v201;
 
-use voltry_service::Daemon;
+use std::path::Path;
+use std::time::Duration;
+
+use voltry_service::{Daemon, Watchdog};
 
 pub use display::Shown;
 
@@ -66,7 +69,40 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     loop {
         match shell::run(&settings, &daemon).await? {
             shell::End::Stop => return Ok(()),
-            shell::End::Reset => tracing::info!("starting anew, as the CSMS wants it"),
+            shell::End::Reset => {
+                if let Some(file) = &settings.reset_file
+                    && machine_starts_anew(file, &daemon).await
+                {
+                    return Ok(());
+                }
+                tracing::info!("starting anew, as the CSMS wants it");
+            }
         }
     }
+}
+
+/// How long the machine may take to end this daemon.
+const MACHINE_PATIENCE: Duration = Duration::from_secs(5);
+/// Between two beats of the watchdog meanwhile.
+const BEAT: Duration = Duration::from_millis(500);
+
+/// Asks for the machine to start anew. Whether it does.
+async fn machine_starts_anew(file: &Path, daemon: &Daemon) -> bool {
+    let name = file.display();
+    if let Err(error) = std::fs::write(file, "") {
+        tracing::error!(file = %name, %error, "the machine cannot be asked to start anew");
+        return false;
+    }
+    tracing::info!(file = %name, "the machine is asked to start anew, as the CSMS wants it");
+    let (mut watchdog, until) = (Watchdog::from_environment(), shell::instant().at + MACHINE_PATIENCE);
+    while shell::instant().at < until {
+        watchdog.beat(shell::instant().at);
+        if tokio::time::timeout(BEAT, daemon.stop()).await.is_ok() {
+            return true;
+        }
+    }
+    tracing::error!(file = %name, "nobody starts the machine anew: is voltry-reset.path enabled?");
+    // Who watches it later must not find it.
+    let _ = std::fs::remove_file(file);
+    false
 }

@@ -1,11 +1,12 @@
-//! A CSMS gone mad, against the daemon as a process: whatever it sends, however fast, the daemon
-//! stays small and still answers.
+//! What a CSMS does to the daemon as a process: one gone mad, whatever it sends, however fast, finds it
+//! small and answering; one that resets it has the machine start anew, where that is configured.
 
 #![allow(clippy::unwrap_used)] // helpers of tests count as no test to clippy
 
 #[path = "../../../tests/watched.rs"]
 mod watched;
 
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -25,18 +26,24 @@ struct Rig {
     write: OwnedWriteHalf,
     floods: u32,
     bus: Bus,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Rig {
     async fn start(version: &str) -> Self {
+        Self::start_with(version, |_| String::new()).await
+    }
+
+    /// With more of the table `[ocpp]`, made from the folder of the test.
+    async fn start_with(version: &str, more: impl Fn(&Path) -> String) -> Self {
         let (bus, folder) = (Bus::start(), tempfile::tempdir().unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let file = folder.path().join("voltry.toml");
         let text = format!(
-            "[ocpp]\nidentity = 'A'\ndatabase = '{}'\n[ocpp.profile.1]\nurl = 'ws://{}'\nversion = '{version}'\n\
+            "[ocpp]\nidentity = 'A'\ndatabase = '{}'\n{}[ocpp.profile.1]\nurl = 'ws://{}'\nversion = '{version}'\n\
              security_profile = 0\n",
             folder.path().join("ocpp.db").display(),
+            more(folder.path()),
             listener.local_addr().unwrap()
         );
         std::fs::write(&file, text).unwrap();
@@ -46,7 +53,7 @@ impl Rig {
         let (stream, _) =
             tokio::time::timeout(Duration::from_secs(20), listener.accept()).await.unwrap().unwrap();
         let (read, write) = stream.into_split();
-        let mut rig = Self { ocpp, read: BufReader::new(read), write, floods: 0, bus, _folder: folder };
+        let mut rig = Self { ocpp, read: BufReader::new(read), write, floods: 0, bus, folder };
         let mut key = String::new();
         loop {
             let mut line = String::new();
@@ -95,10 +102,8 @@ impl Rig {
                 if text.starts_with(&end) {
                     return;
                 }
-                if let Some(id) = text.strip_prefix("[2,\"").and_then(|rest| rest.split('"').next()) {
-                    let time = "2026-11-26T00:00:00Z";
-                    let status = "\"status\":\"Accepted\",\"interval\":300";
-                    asked.send(format!("[3,\"{id}\",{{\"currentTime\":\"{time}\",{status}}}]")).unwrap();
+                if let Some(answer) = answer_to(&text) {
+                    asked.send(answer).unwrap();
                 }
             }
         };
@@ -107,6 +112,13 @@ impl Rig {
             () = answered => {}
         }
     }
+}
+
+/// What a good CSMS says to a CALL of the station; `None`: it is none.
+fn answer_to(text: &str) -> Option<String> {
+    let id = text.strip_prefix("[2,\"")?.split('"').next()?;
+    let time = "2026-11-26T00:00:00Z";
+    Some(format!("[3,\"{id}\",{{\"currentTime\":\"{time}\",\"status\":\"Accepted\",\"interval\":300}}]"))
 }
 
 /// A text as a server sends it.
@@ -177,6 +189,44 @@ async fn rubbish_by_the_ten_thousand_is_answered_and_costs_no_memory() {
         assert!(after <= MEMORY_KIB, "{after} KiB");
         rig.ocpp.withstood("a message of the CSMS cannot be taken", before);
     }
+}
+
+#[tokio::test]
+async fn a_reset_has_the_machine_start_anew_where_somebody_can() {
+    let reset = |folder: &Path| format!("reset_file = '{}'\n", folder.join("reset").display());
+    let mut rig = Rig::start_with("2.0.1", reset).await;
+    let file = rig.folder.path().join("reset");
+    let (read, write) = (&mut rig.read, &mut rig.write);
+    let answering = async {
+        while !read.fill_buf().await.unwrap().is_empty() {
+            let text = read_text(read).await;
+            let reset = text.contains("BootNotification");
+            let reset = reset.then(|| "[2,\"r\",\"Reset\",{\"type\":\"Immediate\"}]".to_owned());
+            for text in answer_to(&text).into_iter().chain(reset) {
+                // The station hangs up when it has its answers.
+                let _ = write.write_all(&frame(&text)).await;
+            }
+        }
+        std::future::pending::<()>().await;
+    };
+    let asked = async {
+        while !file.exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // Nobody is there who does it: the uplink says so, takes it back and goes on.
+        while file.exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let asked = async {
+        tokio::select! {
+            () = asked => {}
+            () = answering => {}
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(40), asked).await.expect("the machine is asked");
+    assert_eq!(rig.ocpp.logged("nobody starts the machine anew"), 1);
+    assert!(rig.ocpp.resident_kib() > 0, "it lives");
 }
 
 #[tokio::test]
