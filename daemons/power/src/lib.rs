@@ -14,6 +14,7 @@ mod config;
 mod heartbeat;
 mod load;
 mod orders;
+pub mod pool;
 mod rack;
 mod supply;
 mod ways;

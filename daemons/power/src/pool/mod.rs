@@ -1,0 +1,293 @@
+//! A pool of modules behind a matrix of contactors: which groups serve which EVSE, and how one moves
+//! while cars charge. Pure, and no more: the daemon does not use it yet, for no role on the bus drives
+//! the contactors of a matrix.
+//!
+//! ```text
+//!             join                    voltages within 20 V        feedback closed
+//!   Free ─────────────▶ Matching ───────────────────▶ Closing ─────────────────▶ Serving
+//!    ▲                     │ not in time                 │ not in time             │ leave
+//!    │ feedback open       ▼                             ▼                         ▼
+//!   Opening ◀──── off, under 1 A ──── SwitchingOff ◀───────────── 0 A ────────── Ramping
+//!    │ not in time
+//!    ▼
+//!   Barred          from anywhere: modules silent ─▶ Lost ─ certainly off ─▶ Opening
+//! ```
+//! What is assumed: a contactor tells by its feedback whether it is open; a group's modules are told
+//! a voltage and a current together; modules that hear nobody are off within `lost_after`. After a
+//! start nothing is: every group is told to be off, every contactor to open, and a group is free when
+//! both are confirmed.
+//!
+//! What always holds: a contactor is told to close only while all others of its group are known to be
+//! open, so no two EVSEs, nor their insulation monitors, are ever joined ([`Matrix`]); only into a
+//! voltage difference below the limit; and to open only without current. The currents told to the
+//! groups of an EVSE never sum above what it asks for. A current moves from one group to another
+//! along the ramp, and rises only by what the other is measured to have lost.
+
+mod allocation;
+mod group;
+mod matrix;
+mod moving;
+
+use std::time::Duration;
+
+use voltry_units::{Amps, AmpsPerSecond, Timestamp, Volts};
+
+pub use self::group::{Group, Seen, State};
+pub use self::matrix::{Contactor, Matrix, Position};
+
+/// The rules, from the configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// A contactor closes into no more.
+    pub difference_max: Volts,
+    /// A contactor opens under no more.
+    pub opens_below: Amps,
+    /// How fast a current moves between groups: what a car does not mind.
+    pub ramp: AmpsPerSecond,
+    /// From this load on, in percent, an EVSE gets one more group.
+    pub load_high: i64,
+    /// An EVSE gives one back if the others would not be loaded above this, in percent.
+    pub load_low: i64,
+    /// So long an EVSE keeps its groups before it gives one back or changes it for a less worn one.
+    pub dwell: Duration,
+    /// A group is changed for one that has worked so much less.
+    pub wear_hours: u32,
+    /// A contactor has moved within this time.
+    pub contactor_time: Duration,
+    /// Voltages have matched within this time.
+    pub matching_time: Duration,
+    /// What was heard longer ago is not known any more.
+    pub fresh: Duration,
+    /// Modules that hear nobody are off after this time.
+    pub lost_after: Duration,
+}
+
+/// What happens to the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    /// The modules of a group told this.
+    Seen(usize, Seen),
+    /// The feedback of a contactor.
+    Feedback(Contactor, Position),
+    /// What an EVSE asks for; in force until the next.
+    Want(usize, Want),
+    /// A technician has looked at the contactors.
+    ClearFaults,
+    /// Time passed; at least every 100 ms.
+    Tick,
+}
+
+/// What an EVSE asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Want {
+    /// A session is there: it is to have a group, delivering or not.
+    pub active: bool,
+    /// Its lease holds, and it may deliver. Without it everything of it is off at once.
+    pub enabled: bool,
+    /// Not to be exceeded.
+    pub voltage: Volts,
+    /// To be given by all groups together.
+    pub current: Amps,
+    /// Measured on its side of the matrix; `None`: not known, so that nothing is joined to it.
+    pub measured: Option<Volts>,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// The modules of a group get a set-point.
+    Set {
+        /// Which.
+        group: usize,
+        /// Not to be exceeded.
+        voltage: Volts,
+        /// All its modules together.
+        current: Amps,
+    },
+    /// The modules of a group are switched off.
+    Off(usize),
+    /// Told again until its feedback says so.
+    Close(Contactor),
+    /// Told again until its feedback says so.
+    Open(Contactor),
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Evse {
+    want: Want,
+    /// How many groups it is to have.
+    groups: usize,
+    /// When its groups last changed.
+    changed: Timestamp,
+}
+
+/// The pool.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    rules: Rules,
+    matrix: Matrix,
+    groups: Vec<Group>,
+    evses: Vec<Evse>,
+    stepped: Timestamp,
+}
+
+impl Pool {
+    /// Groups and EVSEs of which nothing is known.
+    #[must_use]
+    pub fn new(now: Timestamp, rules: Rules, groups: usize, evses: usize, contactors: &[Contactor]) -> Self {
+        Self {
+            rules,
+            matrix: Matrix::new(contactors),
+            groups: vec![Group::UNKNOWN; groups],
+            evses: vec![Evse { changed: now, ..Evse::default() }; evses],
+            stepped: now,
+        }
+    }
+
+    /// Where each group is.
+    #[must_use]
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// What an EVSE can be given at this moment: its groups, and of those that leave what they still give.
+    #[must_use]
+    pub fn capability(&self, now: Timestamp, evse: usize) -> Amps {
+        let each = self.groups.iter().map(|group| {
+            let available = group.fresh(now, self.rules.fresh).map_or(Amps::ZERO, |seen| seen.available);
+            match group.state {
+                State::Serving { evse: whose, .. } if whose == evse => available,
+                State::Ramping { evse: whose, current } if whose == evse => current.min(available),
+                State::Serving { .. }
+                | State::Ramping { .. }
+                | State::Starting
+                | State::Free
+                | State::Matching { .. }
+                | State::Closing { .. }
+                | State::SwitchingOff { .. }
+                | State::Opening { .. }
+                | State::Lost { .. }
+                | State::Barred { .. } => Amps::ZERO,
+            }
+        });
+        each.sum()
+    }
+
+    /// Takes one input.
+    #[must_use]
+    pub fn step(&mut self, now: Timestamp, input: Input) -> Vec<Action> {
+        match input {
+            Input::Seen(group, seen) => self.groups[group].seen = Some(seen),
+            Input::Feedback(contactor, position) => self.matrix.hear(contactor, position, now),
+            Input::Want(evse, want) => {
+                let falls = self.evses[evse].want.enabled && !want.enabled;
+                self.evses[evse].want = want;
+                if falls {
+                    return self.off_at_once(evse);
+                }
+            }
+            Input::ClearFaults => self.clear_faults(),
+            Input::Tick => return self.tick(now),
+        }
+        Vec::new()
+    }
+
+    fn tick(&mut self, now: Timestamp) -> Vec<Action> {
+        let since = now.since(self.stepped);
+        self.stepped = now;
+        self.matrix.forget_older(now - self.rules.fresh);
+        let mut actions = Vec::new();
+        for group in 0..self.groups.len() {
+            self.advance(now, since, group, &mut actions);
+        }
+        self.allocate(now);
+        for evse in 0..self.evses.len() {
+            self.distribute(now, since, evse, &mut actions);
+        }
+        actions
+    }
+
+    /// The lease is gone, or the EVSE said so. Contactors stay, for no current may be broken.
+    fn off_at_once(&mut self, evse: usize) -> Vec<Action> {
+        let mut actions = Vec::new();
+        for (number, group) in self.groups.iter_mut().enumerate() {
+            if group.state.evse() != Some(evse) {
+                continue;
+            }
+            actions.push(Action::Off(number));
+            match &mut group.state {
+                State::Serving { current, .. } | State::Ramping { current, .. } => *current = Amps::ZERO,
+                // Nothing is joined yet, and nothing need be.
+                State::Matching { .. } => group.state = State::Free,
+                State::Starting
+                | State::Free
+                | State::Closing { .. }
+                | State::SwitchingOff { .. }
+                | State::Opening { .. }
+                | State::Lost { .. }
+                | State::Barred { .. } => {}
+            }
+        }
+        actions
+    }
+
+    fn clear_faults(&mut self) {
+        for group in &mut self.groups {
+            if let State::Barred { .. } = group.state {
+                group.state = State::Starting;
+            }
+        }
+    }
+
+    /// Divides what an EVSE asks for between its groups.
+    fn distribute(&mut self, now: Timestamp, since: Duration, evse: usize, actions: &mut Vec<Action>) {
+        let (rules, want) = (self.rules, self.evses[evse].want);
+        if !want.enabled {
+            return;
+        }
+        let mut left = want.current.max(Amps::ZERO);
+        for (number, group) in self.groups.iter_mut().enumerate() {
+            let leaves = group.state.evse() == Some(evse);
+            if let State::Ramping { current, .. } = &mut group.state
+                && leaves
+            {
+                *current = (*current).min(left);
+                actions.push(Action::Set { group: number, voltage: want.voltage, current: *current });
+            }
+            // What one that leaves is measured to give still, nobody else may give.
+            let surely_off =
+                matches!(group.state, State::Lost { since, .. } if now.since(since) >= rules.lost_after);
+            if leaves && !surely_off && !matches!(group.state, State::Serving { .. }) {
+                let told =
+                    if let State::Ramping { current, .. } = group.state { current } else { Amps::ZERO };
+                let gives = group.seen.map_or(Amps::ZERO, |seen| seen.current).max(told);
+                left = (left - gives).max(Amps::ZERO);
+            }
+        }
+        let mut caps: Vec<(usize, Amps)> = Vec::new();
+        for (number, group) in self.groups.iter().enumerate() {
+            let State::Serving { evse: whose, current, rising } = group.state else { continue };
+            let available = group.fresh(now, rules.fresh).map_or(Amps::ZERO, |seen| seen.available);
+            if whose == evse {
+                let ramp = if rising { current + rules.ramp.over(since) } else { available };
+                caps.push((number, available.min(ramp)));
+            }
+        }
+        caps.sort_by_key(|(_, cap)| *cap);
+        for taken in 0..caps.len() {
+            let (number, cap) = caps[taken];
+            let part = left.scaled(1, i64::try_from(caps.len() - taken).unwrap_or(1));
+            let current = part.min(cap);
+            left -= current;
+            let full = self.groups[number].fresh(now, rules.fresh).map_or(Amps::ZERO, |seen| seen.available);
+            if let State::Serving { current: told, rising, .. } = &mut self.groups[number].state {
+                *told = current;
+                *rising &= current < part.min(full);
+            }
+            actions.push(Action::Set { group: number, voltage: want.voltage, current });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

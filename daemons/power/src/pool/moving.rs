@@ -1,0 +1,198 @@
+//! How a group gets from where it is to where it is going.
+
+use std::time::Duration;
+
+use voltry_units::{Amps, Timestamp};
+
+use super::{Action, Contactor, Pool, Position, Seen, State};
+
+/// After a try that failed.
+const RESTS: Duration = Duration::from_secs(30);
+
+impl Pool {
+    /// Takes a group on to where it is going.
+    pub(super) fn advance(
+        &mut self,
+        now: Timestamp,
+        since: Duration,
+        number: usize,
+        actions: &mut Vec<Action>,
+    ) {
+        let rules = self.rules;
+        let group = self.groups[number];
+        let Some(seen) = group.fresh(now, rules.fresh) else {
+            self.groups[number].state = self.lose(now, number, group.state, actions);
+            return;
+        };
+        if let Some(stray) = self.stray(number, group.state) {
+            // It closed though nobody wants it to: whatever it joins must be parted, and looked at.
+            actions.push(Action::Off(number));
+            if seen.is_off {
+                actions.push(Action::Open(stray));
+            }
+            self.groups[number].state = State::Barred { evse: group.state.evse() };
+            return;
+        }
+        let quiet = seen.current.abs() <= rules.opens_below;
+        let next = match group.state {
+            State::Starting => self.starting(number, seen, actions),
+            State::Free => State::Free,
+            State::Matching { evse, until } => self.matching(now, number, seen, (evse, until), actions),
+            State::Closing { evse, until } => self.closing(now, number, (evse, until), actions),
+            State::Serving { evse, .. }
+                if self.matrix.position(Contactor { group: number, evse }) == Position::Open =>
+            {
+                // It fell open by itself: whatever broke it is to be looked at.
+                actions.push(Action::Off(number));
+                State::Barred { evse: Some(evse) }
+            }
+            State::Serving { .. } => group.state,
+            State::Ramping { evse, current } => {
+                let current = (current - rules.ramp.over(since)).max(Amps::ZERO);
+                if current == Amps::ZERO {
+                    State::SwitchingOff { evse }
+                } else {
+                    State::Ramping { evse, current }
+                }
+            }
+            State::SwitchingOff { evse } => {
+                actions.push(Action::Off(number));
+                if seen.is_off && quiet {
+                    // Also one that never closed: it may still be about to.
+                    actions.push(Action::Open(Contactor { group: number, evse }));
+                    State::Opening { evse, until: now + rules.contactor_time }
+                } else {
+                    group.state
+                }
+            }
+            State::Opening { evse, until } => self.opening(now, number, (evse, until), actions),
+            // It answers again: what it did meanwhile is not known.
+            State::Lost { evse: Some(evse), .. } => State::SwitchingOff { evse },
+            State::Lost { evse: None, .. } => State::Starting,
+            State::Barred { evse } => {
+                actions.push(Action::Off(number));
+                let strays = self.matrix.of(number).filter(|contactor| Some(contactor.evse) != evse);
+                if seen.is_off && quiet {
+                    actions.extend(strays.map(Action::Open));
+                }
+                group.state
+            }
+        };
+        self.groups[number].state = next;
+    }
+
+    fn starting(&self, number: usize, seen: Seen, actions: &mut Vec<Action>) -> State {
+        actions.push(Action::Off(number));
+        if seen.is_off && seen.current.abs() <= self.rules.opens_below {
+            actions.extend(self.matrix.of(number).map(Action::Open));
+        }
+        if seen.is_off && self.matrix.is_parted(number) { State::Free } else { State::Starting }
+    }
+
+    fn closing(
+        &mut self,
+        now: Timestamp,
+        number: usize,
+        (evse, until): (usize, Timestamp),
+        actions: &mut Vec<Action>,
+    ) -> State {
+        let contactor = Contactor { group: number, evse };
+        if self.matrix.position(contactor) == Position::Closed {
+            return State::Serving { evse, current: Amps::ZERO, rising: true };
+        }
+        if now >= until || !self.evses[evse].want.active || !self.matrix.may_close(contactor) {
+            self.groups[number].rests_until = now + RESTS;
+            return State::SwitchingOff { evse };
+        }
+        actions.push(Action::Close(contactor));
+        State::Closing { evse, until }
+    }
+
+    fn opening(
+        &self,
+        now: Timestamp,
+        number: usize,
+        (evse, until): (usize, Timestamp),
+        actions: &mut Vec<Action>,
+    ) -> State {
+        if self.matrix.is_parted(number) {
+            return State::Free;
+        }
+        if now >= until {
+            actions.push(Action::Off(number));
+            return State::Barred { evse: Some(evse) };
+        }
+        actions.push(Action::Open(Contactor { group: number, evse }));
+        State::Opening { evse, until }
+    }
+
+    fn matching(
+        &mut self,
+        now: Timestamp,
+        number: usize,
+        seen: Seen,
+        (evse, until): (usize, Timestamp),
+        actions: &mut Vec<Action>,
+    ) -> State {
+        let want = self.evses[evse].want;
+        let contactor = Contactor { group: number, evse };
+        if !want.active || now >= until {
+            self.groups[number].rests_until = now + RESTS;
+            actions.push(Action::Off(number));
+            return State::Free;
+        }
+        // What is on the EVSE's side is met; a side without a voltage is met by being off.
+        match want.measured {
+            Some(voltage) if want.enabled && voltage > self.rules.difference_max => {
+                actions.push(Action::Set { group: number, voltage, current: Amps::ZERO });
+            }
+            Some(_) | None => actions.push(Action::Off(number)),
+        }
+        let differs = want.measured.map(|measured| seen.voltage.abs_diff(measured));
+        let matched = differs.is_some_and(|volts| volts <= self.rules.difference_max);
+        if matched && self.matrix.may_close(contactor) {
+            actions.push(Action::Close(contactor));
+            return State::Closing { evse, until: now + self.rules.contactor_time };
+        }
+        State::Matching { evse, until }
+    }
+
+    /// A contactor of a group that is closed, but not towards the EVSE that the group is at.
+    fn stray(&self, number: usize, state: State) -> Option<Contactor> {
+        match state {
+            State::Starting | State::Barred { .. } | State::Lost { .. } => None,
+            State::Free
+            | State::Matching { .. }
+            | State::Closing { .. }
+            | State::Serving { .. }
+            | State::Ramping { .. }
+            | State::SwitchingOff { .. }
+            | State::Opening { .. } => {
+                let own = if let State::Matching { .. } = state { None } else { state.evse() };
+                let mut contactors = self.matrix.of(number).filter(|contactor| Some(contactor.evse) != own);
+                contactors.find(|contactor| self.matrix.position(*contactor) == Position::Closed)
+            }
+        }
+    }
+
+    /// Modules that do not answer: told to be off all the same, and parted when they surely are.
+    fn lose(&self, now: Timestamp, number: usize, state: State, actions: &mut Vec<Action>) -> State {
+        actions.push(Action::Off(number));
+        match state {
+            State::Starting | State::Barred { .. } => state,
+            State::Lost { evse, since } => {
+                if now.since(since) >= self.rules.lost_after && !self.matrix.is_parted(number) {
+                    actions.extend(self.matrix.of(number).map(Action::Open));
+                }
+                State::Lost { evse, since }
+            }
+            State::Free
+            | State::Matching { .. }
+            | State::Closing { .. }
+            | State::Serving { .. }
+            | State::Ramping { .. }
+            | State::SwitchingOff { .. }
+            | State::Opening { .. } => State::Lost { evse: state.evse(), since: now },
+        }
+    }
+}
