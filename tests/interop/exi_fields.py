@@ -265,7 +265,9 @@ def requests(protocol):
                     EV_PARAMETERS,
                 ]
             ),
-            "PowerDeliveryReq": Open([{"ChargeProgress": one_of("Start", "Stop", "Renegotiate")}]),
+            "PowerDeliveryReq": Open(
+                [{"ChargeProgress": one_of("Start", "Stop", "Renegotiate")}, {"SAScheduleTupleID": within(1, 255)}]
+            ),
             "SessionStopReq": Open([{"ChargingSession": one_of("Terminate", "Pause")}]),
         },
     }[protocol]
@@ -326,7 +328,10 @@ class Message:
 
 def message(payload):
     """The message in a payload of DIN 70121 or ISO 15118-2."""
-    bits = Bits(payload)
+    return read_message(Bits(payload))
+
+
+def read_message(bits):
     if bits.take(8) != 0x80:
         raise Unreadable("no EXI header")
     document = bits.take(DOCUMENT_BITS)
@@ -361,6 +366,35 @@ def with_session_id(payload, session_id):
     middle = bytes([len(session_id)]) + session_id
     packed = ((before << 8 * len(middle) | int.from_bytes(middle)) << shift | after).to_bytes(len(middle) + 1)
     return payload[:start] + packed + payload[start + 2 + len(old) :]
+
+
+def with_plan(payload, schedule, most):
+    """A PowerDeliveryReq of ISO 15118-2 with this SAScheduleTupleID, and a charging profile of no more than so many
+    watts: of a power above that the multiplier is lowered. All that follows keeps its place."""
+    bits = Bits(payload)
+    read_message(bits)
+    changed = [(bits.at - 9, 8, schedule - 1)]
+    # ChargingProfile, or what follows it; its first entry has no other choice.
+    entry = bits.take(3) == 0 and bits.take(1) == 0
+    while entry:
+        simple_event(bits)
+        read(bits, unsigned)  # ChargingProfileEntryStart
+        simple_event(bits)
+        at = bits.at + 2
+        power = read(bits, PHYSICAL_VALUE[ISO2])
+        lowered = power["Multiplier"]
+        while power["Value"] * 10.0**lowered > most and lowered > -3:
+            lowered -= 1
+        changed.append((at, 3, lowered + 3))
+        if bits.take(2) == 0:  # ChargingProfileEntryMaxNumberOfPhasesInUse
+            read(bits, within(1, 3))
+            simple_event(bits)
+        entry = bits.take(2) == 0
+    whole = bits.bits
+    for at, size, value in changed:
+        shift = bits.length - at - size
+        whole = whole & ~((1 << size) - 1 << shift) | value << shift
+    return whole.to_bytes(len(payload))
 
 
 def handshake(payload, document):

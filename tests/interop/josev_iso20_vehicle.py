@@ -1,6 +1,6 @@
 """As josev_vehicle.py, in ISO 15118-20.
 
-Usage: josev_iso20_vehicle.py FOLDER CHARGE_LOOPS SERVICE [tls]
+Usage: josev_iso20_vehicle.py FOLDER CHARGE_LOOPS SERVICE [tls|pause]
 
 SERVICE is DC or DC_BPT. With `tls` it speaks TLS 1.3, shows its certificate, and pays by contract where
 the station offers that; what it trusts and what it holds are in FOLDER/vehicle. The station chooses scheduled or dynamic control: Josev takes the first
@@ -8,11 +8,14 @@ parameter set it is offered.
 """
 
 import asyncio
+import functools
 import os
 import sys
 
 import josev_vehicle
+from iso15118.evcc.states import iso15118_20_states
 from iso15118.shared.messages.enums import Namespace
+from iso15118.shared.messages.iso15118_20.common_messages import ChargingSession, SessionStopReq
 from iso15118.shared.messages.iso15118_20.common_types import RationalNumber
 from iso15118.shared.messages.iso15118_20.dc import (
     DCChargeParameterDiscoveryReqParams,
@@ -28,7 +31,19 @@ def number(value, exponent=0):
     return RationalNumber(exponent=exponent, value=value)
 
 
+def session_stop(how, header, charging_session):
+    return SessionStopReq(header=header, charging_session=how)
+
+
 class Vehicle(josev_vehicle.Vehicle):
+    async def welding_detection_has_finished(self):
+        finished = await super().welding_detection_has_finished()
+        if finished:
+            # Josev's own always terminates.
+            how = ChargingSession.PAUSE if self.pauses else ChargingSession.TERMINATE
+            iso15118_20_states.SessionStopReq = functools.partial(session_stop, how)
+        return finished
+
     async def get_charge_params_v20(self, selected_service):
         parameters = await super().get_charge_params_v20(selected_service)
         ours = DCChargeParameterDiscoveryReqParams(
@@ -97,9 +112,10 @@ CONFIGURATION = {
 }
 
 if __name__ == "__main__":
-    folder, loops, service, *tls = sys.argv[1:]
+    folder, loops, service, *options = sys.argv[1:]
     configuration = CONFIGURATION | {"supportedEnergyServices": [service]}
-    if tls == ["tls"]:
+    if options == ["tls"]:
         configuration |= {"useTls": True, "enforceTls": True}
         os.environ |= {"PKI_PATH": f"{folder}/vehicle", "ENABLE_TLS_1_3": "true"}
-    asyncio.run(josev_vehicle.main(folder, int(loops), configuration, Vehicle, charge_loop))
+    pauses = options == ["pause"]
+    asyncio.run(josev_vehicle.main(folder, int(loops), configuration, Vehicle, charge_loop, pauses))

@@ -1,6 +1,10 @@
 """A vehicle whose conversation is Josev's EVCC, for voltry-sim's `vehicle.program`.
 
-Usage: josev_vehicle.py FOLDER CHARGE_LOOPS
+Usage: josev_vehicle.py FOLDER CHARGE_LOOPS [pause]
+
+With `pause` it pauses its session after that, sleeps until the file FOLDER/wake is there, and resumes it, for as
+many loops again. Where the station asks it to renegotiate it does: Josev has the messages, and heeds the wish in
+AC sessions alone.
 
 Josev's stack is as published. What is set here is what a car maker sets: the battery's voltage, the
 current wanted, how long to charge, when S2 and the contactors switch. Its Java codec is warmed
@@ -20,15 +24,21 @@ from pathlib import Path
 from iso15118.evcc import Config, EVCCHandler
 from iso15118.evcc.controller.simulator import SimEVController
 from iso15118.evcc.evcc_config import load_from_file
+from iso15118.evcc import evcc_settings
+from iso15118.evcc.states.iso15118_2_states import CurrentDemand, PowerDelivery
 from iso15118.shared.exceptions import SDPFailedError
 from iso15118.shared.exificient_exi_codec import ExificientEXICodec
 from iso15118.shared.messages.datatypes import (
+    EVSENotification,
     PVEVMaxCurrentLimit,
     PVEVMaxVoltageLimit,
     PVEVTargetCurrent,
     PVEVTargetVoltage,
 )
 from iso15118.shared.messages.enums import Namespace
+from iso15118.shared.messages.iso15118_2.body import PowerDeliveryReq
+from iso15118.shared.messages.iso15118_2.datatypes import ChargeProgress, ChargingSession
+from iso15118.shared.messages.iso15118_2.timeouts import Timeouts
 
 CONFIGURATION = {
     "supportedProtocols": ["ISO_15118_2"],
@@ -53,17 +63,28 @@ class Vehicle(SimEVController):
         self.loops = 0
         self.increment = 0.0  # its end is the number of loops, not the state of charge
         self._soc = soc
-        self.finished = asyncio.Event()
+        # Whether it pauses next, and the session that it talks in.
+        self.pauses, self.handler = False, None
+        self.battery_voltage = voltage
+        self.rest()
         parameters = self.dc_ev_charge_params
-        parameters.dc_target_voltage = PVEVTargetVoltage(multiplier=-1, value=round(voltage * 10), unit="V")
-        parameters.dc_target_current = PVEVTargetCurrent(multiplier=0, value=1, unit="A")
         parameters.dc_max_voltage_limit = PVEVMaxVoltageLimit(multiplier=0, value=450, unit="V")
         parameters.dc_max_current_limit = PVEVMaxCurrentLimit(multiplier=0, value=CURRENT_A, unit="A")
-        self.battery_voltage = voltage
+
+    def rest(self):
+        """As before PreCharge."""
+        parameters = self.dc_ev_charge_params
+        tenths = round(self.battery_voltage * 10)
+        parameters.dc_target_voltage = PVEVTargetVoltage(multiplier=-1, value=tenths, unit="V")
+        self.want(1)
+
+    def want(self, amperes):
+        current = PVEVTargetCurrent(multiplier=0, value=amperes, unit="A")
+        self.dc_ev_charge_params.dc_target_current = current
 
     async def enable_charging(self, enabled):
-        if not enabled:
-            switch("contactors open")
+        # Enabled it is before each CableCheck, also that of a renegotiation.
+        switch("contactors open")
         switch("s2 closed" if enabled else "s2 open")
 
     async def is_precharged(self, present_voltage_evse):
@@ -73,10 +94,9 @@ class Vehicle(SimEVController):
         if difference > 10:
             return False
         switch("contactors closed")
-        parameters = self.dc_ev_charge_params
         # Above the battery's own: the current, not the voltage, shall limit.
-        parameters.dc_target_voltage = PVEVTargetVoltage(multiplier=0, value=440, unit="V")
-        parameters.dc_target_current = PVEVTargetCurrent(multiplier=0, value=CURRENT_A, unit="A")
+        self.dc_ev_charge_params.dc_target_voltage = PVEVTargetVoltage(multiplier=0, value=440, unit="V")
+        self.want(CURRENT_A)
         return True
 
     async def continue_charging(self):
@@ -90,18 +110,44 @@ class Vehicle(SimEVController):
     async def welding_detection_has_finished(self):
         await asyncio.sleep(0.2)
         finished = await super().welding_detection_has_finished()
-        if finished:
-            # One second more for SessionStop.
-            asyncio.get_running_loop().call_later(1, self.finished.set)
+        session, _ = self.handler.comm_session
+        if finished and self.pauses:
+            # Josev pauses when it is told to, and nothing of its own tells it.
+            session.charging_session_stop_v2 = ChargingSession.PAUSE
+            # It keeps this for its owner, who gives it back.
+            self.handler.paused = session.session_id
         return finished
 
 
+async def on_current_demand(state, message, message_exi=None, otherwise=CurrentDemand.process_message):
+    """As Josev's ChargingStatus does, once there is no current to open contactors under."""
+    answer, vehicle = message.body.current_demand_res, state.comm_session.ev_controller
+    asked = answer and answer.dc_evse_status.evse_notification == EVSENotification.RE_NEGOTIATION
+    if asked:
+        vehicle.want(0)
+    if not asked or answer.evse_present_current.get_decimal_value() > 2:
+        return await otherwise(state, message, message_exi)
+    vehicle.rest()
+    state.comm_session.renegotiation_requested = True
+    schedule = state.comm_session.selected_schedule
+    request = PowerDeliveryReq(charge_progress=ChargeProgress.RENEGOTIATE, sa_schedule_tuple_id=schedule)
+    limit, namespace = Timeouts.POWER_DELIVERY_REQ, Namespace.ISO_V2_MSG_DEF
+    state.create_next_message(PowerDelivery, request, limit, namespace)
+
+
+CurrentDemand.process_message = on_current_demand
+
+
 class Handler(EVCCHandler):
-    """Tells when it has given up, which Josev's own only logs."""
+    """Tells when its session ended as it should, and when it has given up, which Josev's own only logs."""
 
     def __init__(self, **arguments):
         super().__init__(**arguments)
-        self.gave_up = asyncio.Event()
+        self.ended, self.gave_up, self.paused = asyncio.Event(), asyncio.Event(), None
+
+    async def get_from_rcv_queue(self, queue):
+        await super().get_from_rcv_queue(queue)
+        self.ended.set()
 
     async def restart_sdp(self, new_sdp_cycle):
         try:
@@ -153,7 +199,19 @@ def warm(codec, messages):
             codec.decode(bytes(codec.encode(json.dumps(message), namespace)), namespace)
 
 
-async def main(folder, loops, configuration=CONFIGURATION, kind=Vehicle, messages=charge_loop):
+async def visit(vehicle, arguments):
+    """A session; whether it ended as it should, and the id under which it is resumed."""
+    vehicle.handler = handler = Handler(ev_controller=vehicle, **arguments)
+    # The handler runs on after its session; a station that is silent would keep it for minutes.
+    handling = asyncio.create_task(handler.start())
+    ends = [asyncio.create_task(event.wait()) for event in [handler.ended, handler.gave_up]]
+    await asyncio.wait([handling, *ends], timeout=120, return_when="FIRST_COMPLETED")
+    for task in [handling, *ends]:
+        task.cancel()
+    return handler.ended.is_set(), handler.paused
+
+
+async def main(folder, loops, configuration=CONFIGURATION, kind=Vehicle, messages=charge_loop, pauses=False):
     config = Config()
     config.load_envs()
     file = Path(folder) / "evcc.json"
@@ -164,15 +222,22 @@ async def main(folder, loops, configuration=CONFIGURATION, kind=Vehicle, message
     warm(codec, messages)
     voltage, soc = float(os.environ["VOLTRY_BATTERY_VOLTAGE"]), int(os.environ["VOLTRY_BATTERY_SOC"])
     vehicle = kind(evcc, voltage, soc, loops)
-    handler = Handler(evcc_config=evcc, iface=config.iface, exi_codec=codec, ev_controller=vehicle)
-    # The handler runs on after its session; a station that is silent would keep it for minutes.
-    handling = asyncio.create_task(handler.start())
-    ends = [asyncio.create_task(event.wait()) for event in [vehicle.finished, handler.gave_up]]
-    await asyncio.wait([handling, *ends], timeout=120, return_when="FIRST_COMPLETED")
-    print("finished" if vehicle.finished.is_set() else "gave up", flush=True)
+    vehicle.pauses = pauses
+    arguments = {"evcc_config": evcc, "iface": config.iface, "exi_codec": codec}
+    ended, paused = await visit(vehicle, arguments)
+    if ended and paused:
+        print("sleeps", flush=True)
+        while not (Path(folder) / "wake").exists():
+            await asyncio.sleep(0.05)
+        vehicle.rest()
+        vehicle.pauses, vehicle.loops, vehicle.charging_loop_cycles = False, 0, loops
+        evcc_settings.RESUME_SESSION_ID = paused
+        ended, _ = await visit(vehicle, arguments)
+    print("finished" if ended else "gave up", flush=True)
     codec.gateway.shutdown()
-    os._exit(0 if vehicle.finished.is_set() else 1)
+    os._exit(0 if ended else 1)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+    folder, loops, *pause = sys.argv[1:]
+    asyncio.run(main(folder, int(loops), pauses=pause == ["pause"]))

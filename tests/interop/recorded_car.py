@@ -5,7 +5,7 @@ Usage: recorded_car.py FOLDER
 FOLDER/visit.json says what to play: {"file": a capture, "visit": which of its visits, "pace": "recorded" or
 "fast"}. What came of it is written to FOLDER/report.json. It is matched by the frames that were recorded, or, where
 there are none that lead to a match, by made-up ones (recorded_slac.py). Each request goes out as it was recorded but for
-the session id, which is the one this station gave. Where the vehicle asked again because it was not yet
+the session id, which is the one this station gave, and the schedule chosen, which is one that it offers. Where the vehicle asked again because it was not yet
 answered Finished, it now asks as often as this station makes it. Its battery has the voltage that the
 recorded station measured.
 """
@@ -23,6 +23,7 @@ import capture
 import exi_fields
 import recorded_slac
 from capture import HANDSHAKE, ONGOING_LIMIT
+from exi_fields import ISO2
 
 DISCOVERY_PORT = 15118
 DISCOVERY_TRIES, DISCOVERY_LIMIT = 50, 0.25
@@ -45,6 +46,8 @@ PRE_CHARGE_LIMIT = 7
 CLOSING_DIFFERENCE_V = 20
 # Between two requests that were not recorded, because the recorded station was done earlier.
 ASKING_AGAIN_S = 0.1
+# A station of ours that nobody plans for offers one schedule, and a simulated one more power than this.
+SCHEDULE, OFFERED_W = 1, 40_000
 # What the vehicle's battery and cables have in the simulation.
 BATTERY_OHMS = 0.08
 # A battery's voltage moves no faster, however fast a session is played.
@@ -384,9 +387,13 @@ class Session:
         return answer
 
     def dressed(self, exchange):
-        """The request, with the session id that this station gave in place of the recorded station's."""
+        """The request, with what it has of this station in place of what it had of the recorded one: the session id,
+        and, in ISO 15118-2, the schedule chosen and its power."""
         if self.session_id is not None:
-            return exi_fields.with_session_id(exchange.request, self.session_id)
+            request = exi_fields.with_session_id(exchange.request, self.session_id)
+            if exchange.kind == "PowerDelivery" and exchange.asked.protocol == ISO2:
+                return exi_fields.with_plan(request, SCHEDULE, OFFERED_W)
+            return request
         # A vehicle that comes back names the session that it paused.
         known = exchange.asked and self.vehicle.session_ids.get(exchange.asked.session_id)
         return exi_fields.with_session_id(exchange.request, known) if known else exchange.request

@@ -60,6 +60,25 @@ def test_what_is_read_of_a_message_is_what_another_codec_reads(protocol):
 
 
 @recorded
+def test_a_schedule_of_another_station_is_replaced_and_the_rest_is_as_it_was():
+    plans = 0
+    for payload, theirs in read_by_another_codec("iso2"):
+        request = theirs["V2G_Message"]["Body"].get("PowerDeliveryReq")
+        if not request:
+            continue
+        chosen = request["SAScheduleTupleID"]
+        other = exi_fields.with_plan(payload, 77, 1000)
+        assert exi_fields.message(other).fields == exi_fields.message(payload).fields | {"SAScheduleTupleID": 77}
+        assert exi_fields.with_plan(payload, chosen, 10**6) == payload
+        lowered = exi_fields.with_plan(other, chosen, 10**6) != payload
+        profile = request.get("ChargingProfile", {"ProfileEntry": []})["ProfileEntry"]
+        powers = [entry["ChargingProfileEntryMaxPower"] for entry in profile]
+        assert lowered == any(power["Value"] * 10 ** power["Multiplier"] > 1000 for power in powers)
+        plans += lowered
+    assert plans > 10
+
+
+@recorded
 def test_what_is_read_of_a_handshake_is_what_another_codec_reads():
     for payload, theirs in read_by_another_codec("sap"):
         if request := theirs.get("supportedAppProtocolReq"):

@@ -19,6 +19,7 @@ from conftest import play
 from cryptography import x509
 from dbus_fast import BusType, Message
 from dbus_fast.aio import MessageBus
+from planner import planner
 from station import AFTERWARDS, Station, station_of
 
 VEHICLE = Path(__file__).with_name("josev_vehicle.py")
@@ -86,6 +87,12 @@ class JosevStation(Station):
         match = await self.until("charge loop 20$|vehicle's session ended: .*")
         assert match[0] == "charge loop 20", match[0]
 
+    async def until_state(self, *wanted):
+        """The EVSE's status, once it is in one of these states."""
+        while (status := await self.status())["state"] not in wanted:
+            await asyncio.sleep(0.05)
+        return status
+
     async def ask(self, member, signature, *body):
         bus = await MessageBus(bus_address=f"unix:path={self.state}/bus", bus_type=BusType.SYSTEM).connect()
         reply = await bus.call(
@@ -146,16 +153,82 @@ def test_an_independent_vehicle_charges_and_is_billed_to_one_count_of_the_meter(
     play(scenario(), 150)
 
 
-def test_an_independent_vehicle_obeys_the_stations_wish_to_stop(tmp_path):
+def test_an_independent_vehicle_chooses_a_planners_schedule_and_obeys_the_stations_wish_to_stop(tmp_path):
+    config = "[config.secc.1.timing]\nschedules_ms = 5000\n"
+    tariff = [1, "day and night", 2, [[0, 0, 2, []], [3600, 0, 1, [[0.0, [["relative-price-percentage", 70, 0]]]]]]]
+    schedules = [[1, [[0, 11_000.0]], 7200, []], [2, [[0, 60_000.0], [3600, 20_000.0]], 7200, [tariff]]]
+
     async def scenario():
-        async with station(tmp_path, loops=100_000) as running:
+        async with (
+            station(tmp_path, loops=100_000, config=config) as running,
+            planner(running.state / "bus", schedules) as planning,
+        ):
             await running.say("plug 1")
             await running.until_charging()
+            [[wanted, protocol, *_]] = planning.wanted
+            assert protocol == "ISO 15118-2:2014"
+            # Josev takes the last that it is offered, and in DC says nothing of what it makes of it.
+            assert planning.chosen == [(wanted, 2, [])]
             await running.ask("Stop", "u", 1)
             assert await running.until_ended() == "charged to its target"
             assert running.conversation() == CONVERSATION
             after = await running.status()
             assert (after["contactors"], float(after["current"])) == ("open", 0.0)
+
+    play(scenario(), 150)
+
+
+def test_an_independent_vehicle_renegotiates_when_a_planner_offers_anew(tmp_path):
+    config = "[config.secc.1.timing]\nschedules_ms = 5000\n"
+
+    async def scenario():
+        async with (
+            station(tmp_path, loops=3 * LOOPS, config=config) as running,
+            planner(running.state / "bus", [[1, [[0, 60_000.0]], 7200, []]]) as planning,
+        ):
+            before = await running.status()
+            await running.say("plug 1")
+            await running.until_charging()
+            planning.schedules = [[2, [[0, 12_000.0]], 3600, []]]
+            planning.offer()
+            await running.until("entered phase=cable-check")
+            assert await running.until_ended() == "charged to its target"
+            assert planning.chosen == [(planning.wanted[0][0], 1, []), (planning.wanted[1][0], 2, [])]
+            assert running.conversation() == CONVERSATION[:9] + CONVERSATION[7:8] + CONVERSATION[4:]
+            after = await running.status()
+            assert (after["state"], after["contactors"]) == ("finished", "open")
+            [[transaction]] = await running.ask("Transactions", "u", 10)
+            assert transaction[8] == float(after["register"]) - float(before["register"]), transaction
+
+    play(scenario(), 150)
+
+
+@pytest.mark.parametrize("protocol", ["iso15118-2", "iso15118-20"])
+def test_an_independent_vehicle_pauses_and_resumes_its_session(tmp_path, protocol):
+    vehicle, options, conversation = VEHICLE, ["pause"], CONVERSATION
+    if protocol == "iso15118-20":
+        vehicle, options, conversation = ISO20_VEHICLE, ["DC", "pause"], ISO20_CONVERSATION
+    config = f'[config.secc.1]\nprotocols = ["{protocol}"]\n'
+
+    async def scenario():
+        async with station(tmp_path, LOOPS, vehicle, options, config) as running:
+            before = await running.status()
+            await running.say("plug 1")
+            await running.until_charging()
+            await running.until("the vehicle says: sleeps")
+            asleep = await running.until_state("paused", "finished")
+            assert asleep["state"] == "paused"
+            assert (asleep["contactors"], asleep["pilot"]) == ("open", "B")
+            assert float(asleep["voltage"]) < 60
+            (tmp_path / "wake").touch()
+            await running.until_charging()
+            assert await running.until_ended() == "charged to its target"
+            assert running.conversation() == 2 * conversation
+            assert sum("OldSessionJoined" in line for line in running.lines) > 0
+            after = await running.until_state("finished")
+            [[transaction]] = await running.ask("Transactions", "u", 10)
+            delivered = float(after["register"]) - float(before["register"])
+            assert transaction[8] == delivered > 20, transaction
 
     play(scenario(), 150)
 
