@@ -52,6 +52,16 @@ pub struct Message {
     pub content: String,
 }
 
+impl Message {
+    fn has_begun(&self, now: i64) -> bool {
+        self.start.is_none_or(|start| start <= now)
+    }
+
+    fn is_in_front(&self, now: i64) -> bool {
+        self.priority == Priority::AlwaysFront && self.has_begun(now)
+    }
+}
+
 /// Messages by their ids.
 pub type Messages = BTreeMap<i64, Message>;
 
@@ -90,7 +100,8 @@ impl Display {
         &self.drivers
     }
 
-    /// Takes a message, instead of the one with its id, and of one that is always in front.
+    /// Takes a message, instead of the one with its id; when its time begins also instead of one that is
+    /// always in front, if it is that too.
     ///
     /// # Errors
     /// There are too many, or it is over already: OCPP's reason code, and in words.
@@ -98,16 +109,12 @@ impl Display {
         if message.end.is_some_and(|end| end <= now) {
             return Err(("InvalidValue", "its time is over"));
         }
-        let front = message.priority == Priority::AlwaysFront;
-        let stays = |(other, there): &(&i64, &Message)| {
-            **other != id && !(front && there.priority == Priority::AlwaysFront)
-        };
-        if self.messages.iter().filter(stays).count() >= MESSAGES_MAX {
+        let replaces = message.is_in_front(now);
+        let stays = |other: i64, there: &Message| other != id && !(replaces && there.is_in_front(now));
+        if self.messages.iter().filter(|(other, there)| stays(**other, there)).count() >= MESSAGES_MAX {
             return Err(("TooManyElements", "there are too many messages"));
         }
-        if front {
-            self.messages.retain(|_, there| there.priority != Priority::AlwaysFront);
-        }
+        self.messages.retain(|other, there| stays(*other, there));
         self.messages.insert(id, message);
         Ok(())
     }
@@ -141,6 +148,10 @@ impl Display {
             let ended = message.transaction.as_deref().is_some_and(|id| !running.contains(&id));
             !over && !ended
         });
+        // Of those that are always in front the one that began last.
+        let fronts = self.messages.iter().filter(|(_, message)| message.is_in_front(now));
+        let front = fronts.max_by_key(|(id, message)| (message.start, **id)).map(|(id, _)| *id);
+        self.messages.retain(|id, message| !message.is_in_front(now) || Some(*id) == front);
         self.messages.len() != before
     }
 
@@ -154,9 +165,8 @@ impl Display {
     /// The messages whose time it is, the most pressing first.
     #[must_use]
     pub fn shown(&self, now: i64) -> Vec<(i64, &Message)> {
-        let begun = |message: &Message| message.start.is_none_or(|start| start <= now);
-        let mut shown: Vec<(i64, &Message)> =
-            self.messages.iter().filter(|(_, message)| begun(message)).map(|(id, it)| (*id, it)).collect();
+        let begun = self.messages.iter().filter(|(_, message)| message.has_begun(now));
+        let mut shown: Vec<(i64, &Message)> = begun.map(|(id, message)| (*id, message)).collect();
         shown.sort_by_key(|(id, message)| (message.priority, *id));
         shown
     }

@@ -90,8 +90,8 @@ fn messages_are_shown_by_priority_in_their_time_and_outlive_a_restart() {
     );
     assert_eq!(
         shown(&desk),
-        [(2, "in-front"), (1, "normal-cycle")],
-        "the newer of two in front is not yet due"
+        [(3, "always-front"), (2, "in-front"), (1, "normal-cycle")],
+        "the newer of two in front is not yet due, and replaces nothing"
     );
     desk.pass(30);
     assert_eq!(shown(&desk), [(4, "always-front"), (2, "in-front"), (1, "normal-cycle")]);
