@@ -10,6 +10,8 @@ use super::network;
 use super::topology::{EvseParts, Topology};
 use super::uplink::Uplink;
 use super::wiring::{CAN_BIT_RATE, METER_UNIT, MODBUS_BAUD, MONITOR_UNIT, dc_line, grid_line, imd_line};
+use crate::electrical::ModuleRating;
+use crate::hardware::Family;
 
 /// The register maps of the simulated meters, as they are delivered.
 const METER_MAPS: [(&str, &str); 2] = [
@@ -128,6 +130,15 @@ fn one_evse(
     modbus(text, state, &imd, "insulation-monitor", topology.monitor.name(), MONITOR_UNIT)?;
     writeln!(text, "period_ms = {}", (1000 / parts.monitor_pace).max(MONITOR_PERIOD_MIN_MS))?;
     let meter = binding(&names::meter(&capitalized(&dc)), "energy_meter", &dc);
+    let rating = match family {
+        // It tells it by itself, and its document says how long it delivers alone.
+        Family::Infypower => String::new(),
+        Family::InfypowerBeg
+        | Family::UuGreenPower
+        | Family::MaxwellMxr
+        | Family::TonHe
+        | Family::HuaweiR100040Gx => nameplate(family),
+    };
     write!(
         text,
         r#"
@@ -143,6 +154,7 @@ bit_rate = {CAN_BIT_RATE}
 family = "{family}"
 bus = "can{evse}"
 modules = {addresses:?}
+{rating}
 
 [board.{evse}]
 device = {mcu:?}
@@ -176,6 +188,16 @@ ev_link = {link}
         interface = network::station_end(evse),
         family = family.name(),
         slac = if topology.powerline { "slac = { modem = \"qca7000\" }" } else { "" },
+    )
+}
+
+/// What a module of the family is rated for, and for how long it delivers that hears nobody.
+fn nameplate(family: Family) -> String {
+    let ModuleRating { min_v, max_v, max_a, rated_w, .. } = family.rating();
+    format!(
+        "rating = {{ voltage_min = {min_v:.1}, voltage_max = {max_v:.1}, current_max = {max_a:.1}, \
+         power_max = {rated_w:.1} }}\nsilence_limit_ms = {}",
+        family.silence().as_millis()
     )
 }
 

@@ -88,7 +88,10 @@ impl Family {
                 Row { made: Made { range: Range::High, ..row.made }, ..row }
             }
             Self::MaxwellMxr => usual("maxwell-mxr", || Box::new(MaxwellMxr::default()), 0, 0),
-            Self::TonHe => usual("tonhe", || Box::new(TonHe::default()), 1, 0),
+            Self::TonHe => {
+                let row = usual("tonhe", || Box::new(TonHe::default()), 1, 0);
+                Row { made: Made { silence: super::tonhe::SILENCE, ..row.made }, ..row }
+            }
             Self::HuaweiR100040Gx => Row {
                 rating: ModuleRating { max_a: 133.0, rated_w: 40_000.0, ..USUAL },
                 ..usual("huawei-r100040gx", || Box::new(Huawei), 1, 0x1F)
@@ -118,6 +121,12 @@ impl Family {
     #[must_use]
     pub fn rating(self) -> ModuleRating {
         self.row().rating
+    }
+
+    /// For how long a module delivers that hears nobody.
+    #[must_use]
+    pub fn silence(self) -> Duration {
+        self.row().made.silence
     }
 
     pub(super) fn made(self) -> Made {

@@ -4,9 +4,9 @@
 //! All numbers are little-endian: 0.1 V and 0.01 A. A module reports by itself every 500 ms, and when
 //! its state changes. It takes what it can of a set-point beyond its limits.
 //!
-//! The document has the controller send its "timing" every 5 s; after how long without it a module
-//! switches off is not published. Here nothing but that frame keeps the output on, which is the
-//! stricter reading. Also chosen here: the master's group counts unless it is 0; the frames that set
+//! The document has the controller send its "timing" every 5 s; that a module switches off after 20 s
+//! without it is from one who drives them. Here nothing but that frame keeps the output on, which is
+//! the stricter reading. Also chosen here: the master's group counts unless it is 0; the frames that set
 //! addresses and input modes, of unpublished layout, are ignored; M_C_4 is sent as M_C_1 is.
 
 use std::time::Duration;
@@ -15,6 +15,8 @@ use voltry_canlink::{CanFrame, CanId};
 
 use super::{Peers, Protocol, Stage, eight, field, flags, word};
 
+/// Without the controller's timing for this long the output goes off.
+pub(super) const SILENCE: Duration = Duration::from_secs(20);
 const CONTROLLER: u8 = 0xA0;
 const ALL: u8 = 0xFF;
 const PERIOD: Duration = Duration::from_millis(500);
@@ -241,11 +243,13 @@ mod tests {
             bench.ask(MS(second * 1_000), TIMING);
         }
         assert!(bench.on());
-        for second in 21..=30 {
+        for second in 21..=39 {
             bench.ask(MS(second * 1_000), ONE_ON);
         }
+        assert!(bench.on());
+        assert!(bench.reports(MS(40_000))[0].starts_with("1801A001#00"));
         assert!(!bench.on());
-        assert_eq!(bench.reports(MS(31_000))[2], "1C91A001#0000040000000000");
+        assert_eq!(bench.reports(MS(41_000))[2], "1C91A001#0000040000000000");
     }
 
     #[test]
