@@ -69,7 +69,7 @@ CONTRACT = {
     "Station1": ({"voltry-station"}, ASK_STATION),
     "V2gLog1": ({"voltry-secc"}, {"technician", "root"}),
     "CsmsLog1": ({"voltry-ocpp"}, {"technician", "root"}),
-    "VoltageMonitor1": ({"voltry-board", "voltry-meter"}, set()),
+    "VoltageMonitor1": ({"voltry-board", "voltry-meter", "voltry-power"}, set()),
     "Sim1": (set(), set()),  # never on a station's bus
 }
 # Members with fewer callers than their interface.

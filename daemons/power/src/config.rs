@@ -11,6 +11,7 @@ use voltry_service::{Binding, Config, ConfigError, Provision};
 use voltry_units::{Amps, Volts, Watts};
 
 use crate::load;
+use crate::monitor::{self, Monitor};
 use crate::ways::{Discharge, RangeChoice, Rating, Ways, limit, narrower};
 
 /// `[power]`.
@@ -20,7 +21,11 @@ pub struct Settings {
     /// `[power.bus.NAME]`: the CAN buses.
     pub bus: BTreeMap<String, CanPort>,
     /// `[power.supply.N]`: the supplies, each one object on the bus.
+    #[serde(default)]
     pub supply: BTreeMap<String, Supply>,
+    /// `[power.monitor.NAME]`: insulation monitors, each alone on a CAN bus.
+    #[serde(default)]
+    pub monitor: BTreeMap<String, Monitor>,
 }
 
 /// `[power.supply.N]`: the modules that feed one EVSE.
@@ -261,6 +266,18 @@ pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>
             Err(error) => problems.push(config.problem(&table, error)),
         }
     }
+    for (name, one) in &settings.monitor {
+        let table = format!("power.monitor.{name}");
+        problems.extend(one.check().err().map(|text| config.problem(&format!("{table}.settings"), text)));
+        if !settings.bus.contains_key(one.bus()) {
+            let text = format!("there is no [power.bus.{}]", one.bus());
+            problems.push(config.problem(&format!("{table}.bus"), text));
+        }
+        match Binding::new(voltry_bus::names::POWER, &monitor::config::path(name)) {
+            Ok(binding) => objects.push(binding),
+            Err(error) => problems.push(config.problem(&table, error)),
+        }
+    }
     for bus in settings.bus.keys() {
         let table = format!("power.bus.{bus}");
         problems.extend(shared_bus(&settings, bus).into_iter().map(|text| config.problem(&table, text)));
@@ -272,8 +289,11 @@ pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>
 fn shared_bus(settings: &Settings, bus: &str) -> Vec<String> {
     let mut problems = Vec::new();
     let supplies: Vec<_> = settings.supply.values().filter(|supply| supply.bus == bus).collect();
-    if supplies.is_empty() {
-        problems.push("no supply is on it".into());
+    let monitors = settings.monitor.values().filter(|monitor| monitor.bus() == bus).count();
+    match (supplies.len(), monitors) {
+        (0, 0) => problems.push("no supply and no monitor is on it".into()),
+        (1.., 0) | (0, 1) => {}
+        (_, _) => problems.push("an insulation monitor has a bus of its own".into()),
     }
     let modules: usize = supplies.iter().map(|supply| supply.expected()).sum();
     let most = supplies.iter().map(|supply| load::modules_max(supply.family)).min().unwrap_or(u32::MAX);
@@ -403,6 +423,28 @@ mod tests {
                 "discharge: tonhe modules cannot",
             ),
             (supply("maxwell-mxr", &whole).replace("[1]", "[1, 2, 3, 4, 5, 6, 7, 8, 9]"), "at most 8"),
+        ] {
+            let error = read(&text).unwrap_err();
+            assert!(error.contains(wanted), "{wanted:?} is not in {error:?}");
+        }
+    }
+
+    #[test]
+    fn a_monitor_is_alone_on_its_bus_and_its_settings_are_its_own() {
+        let monitor = "[power.monitor.imd1]\nbus = 'main'\n";
+        let settings = read(&format!("{monitor}model = 'sim100'\nsettings = {{ voltage_max = 920 }}\n"));
+        assert_eq!(settings.unwrap().monitor.len(), 1);
+        let supply = "[power.supply.1]\nfamily = 'infypower'\nbus = 'main'\nmodules = [0]\n";
+        for (text, wanted) in [
+            (format!("{monitor}model = 'iso165c'\n{supply}"), "a bus of its own"),
+            (
+                format!("{monitor}model = 'iso165c'\nsettings = {{ mean_factor = 21 }}"),
+                "mean_factor is 1 to 20",
+            ),
+            (format!("{monitor}model = 'sim100'\nsettings = {{ mean_factor = 1 }}"), "mean_factor"),
+            (format!("{monitor}model = 'sim200'\n"), "sim200"),
+            (monitor.replace("main", "other") + "model = 'sim100'\n", "there is no [power.bus.other]"),
+            (String::new(), "no supply and no monitor"),
         ] {
             let error = read(&text).unwrap_err();
             assert!(error.contains(wanted), "{wanted:?} is not in {error:?}");

@@ -1,4 +1,5 @@
-//! Power modules over CAN, as sources of current on D-Bus.
+//! Power modules over CAN, as sources of current on D-Bus; and insulation monitors, each on a CAN bus
+//! of its own.
 //!
 //! ```text
 //!  D-Bus ── orders (leased) ──▶ bus task ── frames, one each 5 ms ──▶ CAN ⇄ modules
@@ -7,12 +8,13 @@
 //! A task a CAN bus ([`bus`]) owns its link and the racks on it; a rack ([`rack`]) is the pure
 //! state machine of one supply. Whoever starts this daemon finds, before anything else, OFF sent
 //! to every module: a crash may have left them delivering. When the bus is lost, or the daemon is
-//! told to stop, every module is switched off before it ends.
+//! told to stop, every module is switched off before it ends. [`monitor`] has the insulation monitors.
 
 mod bus;
 mod config;
 mod heartbeat;
 mod load;
+mod monitor;
 mod orders;
 pub mod pool;
 mod rack;
@@ -28,10 +30,12 @@ use voltry_service::{Daemon, HolderWatch, RateLimit, Watchdog, clock};
 use voltry_units::Timestamp;
 
 pub use config::{Settings, Supply, configure, path};
+pub use monitor::Monitor;
 pub use ways::{Discharge, RangeChoice, Rating};
 
 use bus::{Attached, Bus};
 use heartbeat::Heartbeat;
+use monitor::MonitorBus;
 use orders::Orders;
 use rack::Rack;
 use supply::Publisher;
@@ -46,6 +50,11 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     let mut tasks = JoinSet::new();
     let hearts = Heartbeat::of(settings.bus.len(), Watchdog::from_environment(), clock::now());
     for ((name, port), heartbeat) in settings.bus.iter().zip(hearts) {
+        if let Some((monitor, one)) = settings.monitor.iter().find(|(_, one)| one.bus() == name) {
+            let bus = MonitorBus::attach(monitor, one, port, daemon.connection(), heartbeat).await?;
+            tasks.spawn(bus.run(stopped.clone()));
+            continue;
+        }
         let wake = Arc::new(Notify::new());
         let mut supplies = Vec::new();
         let mut family = None;
