@@ -33,6 +33,7 @@ fn recovers(world: &mut World) {
     devices.modules_tripped = false;
     (devices.guard.broken, devices.guard.refuses, devices.surge) = (false, false, 0.0);
     (devices.supply_ignores_off, devices.runaway, devices.cable_lies) = (false, 0.0, 0.0);
+    devices.guard.lies = 0.0;
     (devices.hottest, devices.insulation) = (25.0, 2_000_000.0);
     world.silent.clear();
     world.stalled = false;
@@ -297,6 +298,12 @@ fn an_evse_whose_supply_can_give_nothing_is_not_available_until_it_can() {
 #[test]
 fn two_voltages_that_contradict_each_other_end_the_session() {
     breaks(FaultCode::VoltageImplausible, MS(6500), |world| world.devices.cable_lies = -80.0);
+}
+
+#[test]
+fn a_third_voltage_that_contradicts_both_others_ends_the_session() {
+    // Both the modules and the cable's monitor read what the battery has; the over-voltage monitor does not.
+    breaks(FaultCode::VoltageImplausible, MS(6500), |world| world.devices.guard.lies = -80.0);
 }
 
 #[test]

@@ -280,7 +280,9 @@ impl EnergyPath {
         // Of opposite signs they are further apart than either is from nothing; and one that falls is not
         // where it was measured.
         let apart = self.observed.apart(now, profile).unwrap_or(profile.contactor_difference);
-        let (supply, cable) = (supply.voltage.abs(), cable.abs());
+        // Who else measures the outlet knows it as well.
+        let guard = self.observed.over_voltage(now, profile).map_or(Volts::ZERO, |guard| guard.voltage.abs());
+        let (supply, cable) = (supply.voltage.abs(), cable.abs().max(guard));
         let live = if cable >= supply { FaultCode::ConnectorVoltageHigh } else { FaultCode::OutputNotOff };
         let highest = cable.max(supply);
         if io.contactors != Contactors::Open {

@@ -140,6 +140,17 @@ impl Observed {
         self.cable.and_then(|cable| cable.fresh(now, profile.reading_stale).copied())
     }
 
+    /// The lowest and the highest of all that measure a voltage: the supply on its side, the cable's monitor
+    /// and the over-voltage monitor on the other. Behind closed contactors they are one voltage.
+    pub(super) fn voltages(&self, now: Timestamp, profile: &Profile) -> (Volts, Volts) {
+        let supply = self.supply(now, profile).map(|supply| supply.voltage);
+        // A trip keeps the voltage that caused it.
+        let guard = self.over_voltage(now, profile).filter(|guard| !guard.tripped);
+        let guard = guard.map(|guard| guard.voltage);
+        let all = || [supply, self.cable(now, profile), guard].into_iter().flatten();
+        (all().min().unwrap_or(Volts::ZERO), all().max().unwrap_or(Volts::ZERO))
+    }
+
     /// The lower of both sides: a short circuit behind closed contactors shows on each, and one may lie.
     pub(super) fn lower_voltage(&self, now: Timestamp, profile: &Profile) -> Option<Volts> {
         let supply = self.supply(now, profile).map(|supply| supply.voltage);

@@ -337,12 +337,8 @@ impl EnergyPath {
 
     fn voltages_agree(&mut self, now: Timestamp) -> Finding {
         let profile = &self.installation.profile;
-        let (Some(supply), Some(cable)) =
-            (self.observed.supply(now, profile), self.observed.cable(now, profile))
-        else {
-            return Ok(());
-        };
-        let apart = supply.voltage.abs_diff(cable);
+        let (lowest, highest) = self.observed.voltages(now, profile);
+        let apart = highest - lowest;
         let differ = self.outputs.contactors_enabled() && apart > profile.voltage_spread;
         if self.supervision.spread.for_at_least(profile.voltage_spread_time, differ, now) {
             return Err((FaultCode::VoltageImplausible, Evidence::Voltage(apart, profile.voltage_spread)));

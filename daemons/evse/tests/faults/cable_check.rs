@@ -36,6 +36,20 @@ fn what_keeps_cable_check_from_beginning_is_the_fault_that_it_ends_with() {
 }
 
 #[test]
+fn a_plug_that_does_not_lock_is_not_energised() {
+    let mut world =
+        World::with(voltry_evse::energy_path::Installation { has_lock: true, ..plant::installation() });
+    (world.devices.has_lock, world.devices.lock_stuck) = (true, true);
+    world.until(EvseState::Available);
+    world.vehicle.plug();
+    world.until(EvseState::Faulted);
+    assert_eq!(world.path.faults()[0].code, FaultCode::ConnectorLockFailure);
+    assert!(!world.devices.contactors && !world.states.contains(&EvseState::PreCharge));
+    world.devices.lock_stuck = false;
+    recovers(&mut world);
+}
+
+#[test]
 fn contactors_do_not_close_between_voltages_of_opposite_signs() {
     let mut world = World::available();
     world.vehicle.plug();

@@ -22,8 +22,8 @@ use std::time::Duration;
 
 use voltry_bus::{EvseState, Pilot, PilotFault, PilotOutput, Proximity};
 use voltry_evse::energy_path::{
-    Action, Capability, Command, ConnectorIo, EnergyPath, Input, Permit, Reaction, Report, Role,
-    SupplyReading, Target, class_over_voltage,
+    Action, Capability, Command, ConnectorIo, EnergyPath, Input, OverVoltageReading, Permit, Reaction,
+    Report, Role, SupplyReading, Target, class_over_voltage,
 };
 use voltry_units::{Amps, Measured, Timestamp, Volts};
 
@@ -35,7 +35,7 @@ pub struct Told {
     supply: Option<SupplyReading>,
     cable: Option<Measured<Volts>>,
     io: Option<ConnectorIo>,
-    guard: Option<Timestamp>,
+    guard: Option<OverVoltageReading>,
     meter: Option<(f64, Timestamp)>,
     meter_fell: bool,
     capability: Capability,
@@ -98,11 +98,11 @@ const RULES: [Rule; 52] = [
     rule("no output without the supply's readings", 300 + SEEN, |m| m.output && m.world.is_older(m.told.supply.map(|told| told.at), 0)),
     rule("no output without the cable's voltage", SEEN, |m| m.output && m.world.is_older(m.told.cable.map(|told| told.at), 300)),
     rule("no output without the board", SEEN, |m| m.output && m.world.is_older(m.told.io.map(|told| told.at), 300)),
-    rule("no output without the over-voltage monitor", SEEN, |m| m.output && m.world.guarded && m.world.is_older(m.told.guard, 300)),
+    rule("no output without the over-voltage monitor", SEEN, |m| m.output && m.world.guarded && m.world.is_older(m.told.guard.map(|told| told.at), 300)),
     rule("silence of the supply opens", OPENED, |m| m.closed && m.world.is_older(m.told.supply.map(|told| told.at), 300)),
     rule("silence of the cable's voltage opens", OPENED, |m| m.closed && m.world.is_older(m.told.cable.map(|told| told.at), 300)),
     rule("silence of the board opens", OPENED, |m| m.closed && m.world.is_older(m.told.io.map(|told| told.at), 300)),
-    rule("silence of the over-voltage monitor opens", OPENED, |m| m.closed && m.world.guarded && m.world.is_older(m.told.guard, 300)),
+    rule("silence of the over-voltage monitor opens", OPENED, |m| m.closed && m.world.guarded && m.world.is_older(m.told.guard.map(|told| told.at), 300)),
 
     rule("over-current ends the output", 300 + SEEN, |m| m.output && m.is_over_current()),
     rule("over-current opens", 300 + OPENED, |m| m.closed && m.is_over_current()),
@@ -200,8 +200,10 @@ impl Moment<'_> {
     }
 
     fn contradict(&self) -> bool {
-        let (Some(supply), Some(cable)) = (self.told.supply, self.told.cable) else { return false };
-        supply.voltage.abs_diff(cable.value) > Volts::new(51)
+        let guard = self.told.guard.filter(|guard| !guard.tripped).map(|guard| guard.voltage);
+        let told = [self.told.supply.map(|told| told.voltage), self.told.cable.map(|told| told.value), guard];
+        let (lowest, highest) = (told.iter().flatten().min(), told.iter().flatten().max());
+        lowest.zip(highest).is_some_and(|(lowest, highest)| lowest.abs_diff(*highest) > Volts::new(51))
     }
 
     fn is_flat(&self) -> bool {
@@ -275,7 +277,7 @@ impl Checker {
             Input::Supply(reading) => told.supply = Some(reading),
             Input::Capability(capability) => told.capability = capability,
             Input::CableVoltage(voltage) => told.cable = Some(voltage),
-            Input::OverVoltage(reading) => told.guard = Some(reading.at),
+            Input::OverVoltage(reading) => told.guard = Some(reading),
             Input::Io(io) => told.io = Some(io),
             Input::Meter(reading) => {
                 let register = reading.energy.as_si();
@@ -305,6 +307,7 @@ impl Checker {
                     assert!((module - cable).abs() < 20.0, "closing into {module} and {cable} V");
                     let armed = devices.guard.armed && !devices.guard.tripped;
                     assert!(!world.guarded || armed, "closing unguarded");
+                    assert!(!devices.has_lock || devices.locked, "closing unlocked");
                 }
                 Action::Do(Command::RenewSupply(_) | Command::RenewContactors(_)) => {
                     assert!(*input == Input::Tick, "renewed by {input:?}");

@@ -52,6 +52,8 @@ pub struct Devices {
     /// Orders to the pilot that a busy board refuses before it takes one.
     pub pilot_refusals: u32,
     pub emergency_stop: bool,
+    /// The plug's lock does not move.
+    pub lock_stuck: bool,
     pub welded: bool,
     pub stuck_open: bool,
     pub short: bool,
@@ -165,6 +167,7 @@ impl Default for Devices {
             guard: Guard::default(),
             pilot_refusals: 0,
             emergency_stop: false,
+            lock_stuck: false,
             welded: false,
             stuck_open: false,
             short: false,
@@ -260,6 +263,7 @@ impl Devices {
                 return false;
             }
             Command::Pilot(output) => self.pilot_output = output,
+            Command::Lock(_) if self.lock_stuck => {}
             Command::Lock(locked) => self.locked = locked,
             Command::ResetBoard => {
                 self.resets += 1;

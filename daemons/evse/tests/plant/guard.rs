@@ -16,6 +16,8 @@ pub struct Guard {
     // What can break.
     /// It accepts and does nothing, or has forgotten that it was armed.
     pub broken: bool,
+    /// Volts that its reading is off by; its trip is not.
+    pub lies: f64,
     /// It refuses to be armed.
     pub refuses: bool,
 }
@@ -48,7 +50,7 @@ impl Guard {
             armed: self.armed,
             limit: self.limit,
             tripped: self.tripped,
-            voltage: Volts::from_si(if self.tripped { self.at_trip } else { voltage }).unwrap(),
+            voltage: Volts::from_si(if self.tripped { self.at_trip } else { voltage + self.lies }).unwrap(),
             at,
         }
     }

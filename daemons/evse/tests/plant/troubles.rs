@@ -25,7 +25,7 @@ pub const OF_THE_SIMULATOR: usize = 36;
 
 /// The simulator's faults by their names there and in its order, then ours.
 #[rustfmt::skip]
-pub const TROUBLES: [Trouble; 75] = [
+pub const TROUBLES: [Trouble; 77] = [
     trouble("module-dead", |w| w.devices.modules_percent = 50, |w| w.devices.modules_percent = 100),
     trouble("module-lies", |w| w.devices.modules_lie = true, |w| w.devices.modules_lie = false),
     trouble("module-late", |w| w.devices.modules_late = Duration::from_secs(3), |w| w.devices.modules_late = Duration::ZERO),
@@ -83,9 +83,11 @@ pub const TROUBLES: [Trouble; 75] = [
     trouble("cable-voltage-reads-low", |w| w.devices.cable_lies = -75.0, |w| w.devices.cable_lies = 0.0),
     trouble("over-voltage-monitor-forgets", |w| (w.devices.guard.broken, w.devices.guard.armed) = (true, false), |w| w.devices.guard.broken = false),
     trouble("over-voltage-monitor-refuses", |w| w.devices.guard.refuses = true, |w| w.devices.guard.refuses = false),
+    trouble("over-voltage-monitor-reads-low", |w| w.devices.guard.lies = -75.0, |w| w.devices.guard.lies = 0.0),
     trouble("over-voltage-monitor-trips", |w| w.devices.guard.tripped = w.guarded, |_| {}),
     trouble("board-latches", |w| w.devices.safe_state = Some(FaultCode::BoardSafeState), |_| {}),
     trouble("board-refuses-the-pilot", |w| w.devices.pilot_refusals = 5, |w| w.devices.pilot_refusals = 0),
+    trouble("plug-lock-stuck", |w| w.devices.lock_stuck = true, |w| w.devices.lock_stuck = false),
     trouble("contactor-falls-open", |w| w.devices.stuck_open = w.devices.contactors, |w| w.devices.stuck_open = false),
     trouble("leases-come-late", |w| w.devices.late_renewals = 3, |w| w.devices.late_renewals = 0),
     trouble("loop-stalls", |w| w.stalled = true, |w| w.stalled = false),
