@@ -197,6 +197,18 @@ fn a_plug_pulled_while_the_contactors_wait_for_the_current_opens_them_at_once() 
 }
 
 #[test]
+fn a_pilot_that_a_board_drives_by_itself_is_no_fault_of_an_error_shutdown() {
+    let mut world = World::charging();
+    (world.devices.supply_ignores_off, world.vehicle.welded) = (true, true);
+    world.devices.insulation = 50_000.0;
+    world.until(EvseState::ErrorShutdown);
+    // As a board does whose lease has lapsed.
+    world.devices.pilot_output = PilotOutput::F;
+    world.run(MS(300));
+    assert_eq!((world.state(), world.path.faults().len()), (EvseState::ErrorShutdown, 1));
+}
+
+#[test]
 fn a_vehicle_that_opens_s2_under_load_is_let_go_at_once() {
     breaks(FaultCode::InvalidVehicleMode, MS(400), |world| world.vehicle.pilot = Pilot::B);
 }

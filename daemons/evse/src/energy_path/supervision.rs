@@ -153,11 +153,8 @@ impl EnergyPath {
 
     fn energised(&mut self, now: Timestamp) -> Finding {
         // While it shuts down, the contactors may wait for the current: only the wires and the plug count.
-        // A board in its safe state has opened, and drives the pilot itself.
         if let State::Shutdown(shutdown) = self.state {
-            let io = self.observed.io(now, &self.installation.profile);
-            let opened = shutdown.emergency || io.is_some_and(|io| io.safe_state.is_some());
-            return if opened { Ok(()) } else { self.pilot_and_plug(now) };
+            return if shutdown.emergency { Ok(()) } else { self.plug_is_in(now) };
         }
         if matches!(self.state, State::Checking(_)) {
             return self.energised_by_check(now);
@@ -202,12 +199,19 @@ impl EnergyPath {
                 return Err((FaultCode::PilotFault, Evidence::Pilot(io.pilot)));
             }
         }
-        match io.proximity {
-            Proximity::NotUsed | Proximity::Latched => Ok(()),
-            Proximity::Absent | Proximity::Released | Proximity::Fault => {
-                Err((FaultCode::ProximityFault, Evidence::Seen))
-            }
+        latch_holds(&io)
+    }
+
+    /// State F is what this side drives itself: by then it has nothing to tell of the plug. A board in its
+    /// safe state has opened.
+    fn plug_is_in(&self, now: Timestamp) -> Finding {
+        let io = self.observed.io(now, &self.installation.profile);
+        let Some(io) = io.filter(|io| io.safe_state.is_none()) else { return Ok(()) };
+        pilot_fault(&io)?;
+        if io.pilot == Pilot::A {
+            return Err((FaultCode::PilotFault, Evidence::Pilot(io.pilot)));
         }
+        latch_holds(&io)
     }
 
     /// Closed contactors that fall open carry an arc: everything off.
@@ -425,6 +429,15 @@ pub(super) fn latched(io: &ConnectorIo, warm: Celsius) -> Finding {
     match hot.filter(|_| silent || told == FaultCode::CableOverTempStop) {
         Some(hottest) => Err((FaultCode::CableOverTempStop, Evidence::Temperature(hottest, warm))),
         None => Err((told, Evidence::Seen)),
+    }
+}
+
+fn latch_holds(io: &ConnectorIo) -> Finding {
+    match io.proximity {
+        Proximity::NotUsed | Proximity::Latched => Ok(()),
+        Proximity::Absent | Proximity::Released | Proximity::Fault => {
+            Err((FaultCode::ProximityFault, Evidence::Seen))
+        }
     }
 }
 

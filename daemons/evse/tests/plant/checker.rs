@@ -43,6 +43,15 @@ pub struct Told {
     target: Option<Target>,
 }
 
+impl Told {
+    fn contradict(&self) -> bool {
+        let guard = self.guard.filter(|guard| !guard.tripped).map(|guard| guard.voltage);
+        let told = [self.supply.map(|told| told.voltage), self.cable.map(|told| told.value), guard];
+        let (lowest, highest) = (told.iter().flatten().min(), told.iter().flatten().max());
+        lowest.zip(highest).is_some_and(|(lowest, highest)| lowest.abs_diff(*highest) > Volts::new(51))
+    }
+}
+
 /// One moment, as the rules look at it.
 #[derive(Clone, Copy)]
 struct Moment<'a> {
@@ -57,6 +66,8 @@ struct Moment<'a> {
     /// The same two of a self-test, for which they are not above.
     raised: bool,
     joined: bool,
+    /// Within this step all voltages agreed.
+    agreed: bool,
     /// The highest current that may flow, and what has flowed unregistered.
     ceiling: f64,
     unregistered: f64,
@@ -199,11 +210,9 @@ impl Moment<'_> {
         self.world.guarded && !(guard.armed && !guard.tripped && guard.limit.as_si() <= self.class())
     }
 
+    /// All the time: readings that come one after the other may agree for a moment.
     fn contradict(&self) -> bool {
-        let guard = self.told.guard.filter(|guard| !guard.tripped).map(|guard| guard.voltage);
-        let told = [self.told.supply.map(|told| told.voltage), self.told.cable.map(|told| told.value), guard];
-        let (lowest, highest) = (told.iter().flatten().min(), told.iter().flatten().max());
-        lowest.zip(highest).is_some_and(|(lowest, highest)| lowest.abs_diff(*highest) > Volts::new(51))
+        !self.agreed && self.told.contradict()
     }
 
     fn is_flat(&self) -> bool {
@@ -216,7 +225,9 @@ impl Moment<'_> {
 
     fn is_unplugged(&self) -> bool {
         self.told.io.is_some_and(|io| {
-            !matches!(io.pilot, Pilot::B | Pilot::C | Pilot::D)
+            // In a shutdown F is what this side drives.
+            let driven = self.state == EvseState::ErrorShutdown && io.pilot == Pilot::F;
+            !(driven || matches!(io.pilot, Pilot::B | Pilot::C | Pilot::D))
                 || io.pilot_fault != PilotFault::None
                 || !matches!(io.proximity, Proximity::NotUsed | Proximity::Latched)
         })
@@ -259,6 +270,7 @@ pub struct Checker {
     /// Set currents of the last second, each with when it was replaced.
     ceilings: Vec<(Timestamp, f64)>,
     set: f64,
+    agreed: bool,
     /// Watt-hours since the register last moved.
     unregistered: f64,
     delivered: f64,
@@ -288,6 +300,7 @@ impl Checker {
             Input::Target(target) if target.at <= now => told.target = Some(target),
             _ => {}
         }
+        self.agreed |= !self.told.contradict();
     }
 
     /// What no step may ask for.
@@ -406,6 +419,7 @@ impl Checker {
             closed: closed && !tests,
             raised: output && tests,
             joined: closed && tests,
+            agreed: std::mem::take(&mut self.agreed),
             ceiling: self.ceilings.iter().fold(self.set, |highest, (_, set)| highest.max(*set)),
             unregistered: self.unregistered,
             faulted: self.faulted,

@@ -91,6 +91,8 @@ pub struct Devices {
     pub meter_stuck: bool,
     pub meter_backwards: bool,
     pub runaway: f64,
+    /// Volts that something else keeps on both sides, without current to speak of.
+    pub stray: f64,
     /// Volts that a broken module drives onto both sides.
     pub surge: f64,
     /// So many renewals of the supply's lease come too late.
@@ -194,6 +196,7 @@ impl Default for Devices {
             meter_stuck: false,
             meter_backwards: false,
             runaway: 0.0,
+            stray: 0.0,
             surge: 0.0,
             late_renewals: 0,
             resets: 0,
@@ -430,6 +433,7 @@ impl Devices {
             self.current = wanted.max(self.current - (self.current * 20.0 + 50.0) * seconds).max(0.0);
         }
         self.move_voltages(seconds, battery, vehicle);
+        (self.module, self.cable) = (self.module.max(self.stray), self.cable.max(self.stray));
         if self.contactors {
             let energy = self.cable * self.current * seconds / 3600.0;
             self.delivered += energy;

@@ -25,7 +25,7 @@ pub const OF_THE_SIMULATOR: usize = 36;
 
 /// The simulator's faults by their names there and in its order, then ours.
 #[rustfmt::skip]
-pub const TROUBLES: [Trouble; 77] = [
+pub const TROUBLES: [Trouble; 78] = [
     trouble("module-dead", |w| w.devices.modules_percent = 50, |w| w.devices.modules_percent = 100),
     trouble("module-lies", |w| w.devices.modules_lie = true, |w| w.devices.modules_lie = false),
     trouble("module-late", |w| w.devices.modules_late = Duration::from_secs(3), |w| w.devices.modules_late = Duration::ZERO),
@@ -87,6 +87,7 @@ pub const TROUBLES: [Trouble; 77] = [
     trouble("over-voltage-monitor-trips", |w| w.devices.guard.tripped = w.guarded, |_| {}),
     trouble("board-latches", |w| w.devices.safe_state = Some(FaultCode::BoardSafeState), |_| {}),
     trouble("board-refuses-the-pilot", |w| w.devices.pilot_refusals = 5, |w| w.devices.pilot_refusals = 0),
+    trouble("stray-voltage", |w| w.devices.stray = 80.0, |w| w.devices.stray = 0.0),
     trouble("plug-lock-stuck", |w| w.devices.lock_stuck = true, |w| w.devices.lock_stuck = false),
     trouble("contactor-falls-open", |w| w.devices.stuck_open = w.devices.contactors, |w| w.devices.stuck_open = false),
     trouble("leases-come-late", |w| w.devices.late_renewals = 3, |w| w.devices.late_renewals = 0),
