@@ -1,6 +1,6 @@
 # `make help` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help build demo check test bench fuzz properties hostile soak power-cuts csms-days cars
+.PHONY: help build demo check test bench fuzz properties hostile soak kill-matrix power-cuts csms-days cars
 
 # Options of the demo, as in: make demo ARGS="--evses 2 --fault meter-gone"
 ARGS ?=
@@ -60,6 +60,11 @@ hostile: ## A hostile vehicle: TRIES sessions spoilt, reordered, cut, flooded
 soak: ## SESSIONS in virtual time, each with trouble at some step, from SEED on; it says how many a second
 	@scripts/install-tools build
 	@VOLTRY_SOAK_SESSIONS=$(SESSIONS) VOLTRY_SOAK_SEED=$(SEED) cargo test -q --release --locked -p voltry-fault-sweep --test sweep soak -- --nocapture
+
+kill-matrix: ## Each daemon killed, hung, cut off in each phase of a session (ARGS=evse: a daemon, strike or phase)
+	@scripts/install-tools build
+	@cargo build --workspace --bins --locked
+	@VOLTRY_KILL_MATRIX=$(or $(ARGS),all) cargo test -q --locked -p voltry-system-tests --test kill_matrix the_whole -- --nocapture
 
 power-cuts: ## What a CSMS bills after a power cut at every step of a transaction, and at CUTS instants
 	@scripts/install-tools build

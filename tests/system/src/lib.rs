@@ -87,6 +87,21 @@ impl Station {
         answer
     }
 
+    /// What is physically true at an EVSE, whatever the bus does: the current, whether the contactors are
+    /// closed, and the meter's register.
+    pub async fn physical(&mut self, evse: u32) -> (f64, bool, f64) {
+        let answer = self.tell(&format!("truth {evse}")).await;
+        let words: Vec<&str> = answer.split_whitespace().collect();
+        let [_, current, closed, register] = words[..] else { panic!("{answer}") };
+        (current.parse().unwrap(), closed == "1", register.parse().unwrap())
+    }
+
+    /// The station's state folder.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
     /// After a power cut: connects to the new bus.
     pub async fn reconnect(&mut self) {
         self.connection =

@@ -7,7 +7,7 @@ use super::Station;
 
 /// What the lines are, for `--help` and for a wrong one.
 pub const HELP: &str = "plug [N] | unplug [N] | swipe TOKEN [N] | fault NAME [N] | clear NAME [N] | \
-     status [N] | power-cut | kill DAEMON | quit";
+     status [N] | truth [N] | power-cut | kill DAEMON | quit";
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub enum Line {
     Clear(String, u32),
     /// What the EVSE says, and what is true.
     Status(u32),
+    /// What is true, whatever the bus does.
+    Truth(u32),
     /// Mains are lost and come back.
     PowerCut,
     /// A daemon crashes.
@@ -46,6 +48,7 @@ impl FromStr for Line {
             "fault" => Self::Fault(name()?, number(words.next(), 1)?),
             "clear" => Self::Clear(name()?, number(words.next(), 1)?),
             "status" => Self::Status(number(words.next(), 1)?),
+            "truth" => Self::Truth(number(words.next(), 1)?),
             "kill" => Self::Kill(name()?),
             "power-cut" => Self::PowerCut,
             "quit" => Self::Quit,
@@ -78,6 +81,7 @@ impl Station {
                 self.control.clear(&name, evse).map_err(text).map(|()| format!("cleared {name} {evse}"))
             }
             Line::Status(evse) => self.describe(evse).await,
+            Line::Truth(evse) => self.true_of(evse),
             Line::PowerCut => self
                 .power_cut()
                 .await
@@ -92,6 +96,13 @@ impl Station {
             Ok(words) => format!("ok {words}"),
             Err(words) => format!("error {}", words.replace('\n', "; ")),
         }
+    }
+
+    /// For whoever kills the bus.
+    fn true_of(&self, evse: u32) -> Result<String, String> {
+        let truth = self.control.truth(evse).map_err(text)?;
+        let closed = u8::from(truth.contactors_closed);
+        Ok(format!("{} {closed} {}", truth.current, truth.register))
     }
 
     async fn describe(&self, evse: u32) -> Result<String, String> {
@@ -129,6 +140,7 @@ mod tests {
         assert_eq!(parse("swipe 04A1B2C3"), Line::Swipe("04A1B2C3".to_owned(), 0));
         assert_eq!(parse("  fault module-dead 1 "), Line::Fault("module-dead".to_owned(), 1));
         assert_eq!(parse("power-cut"), Line::PowerCut);
+        assert_eq!(parse("truth 2"), Line::Truth(2));
         assert_eq!(parse("kill evse-1"), Line::Kill("evse-1".to_owned()));
     }
 
