@@ -6,13 +6,11 @@ use voltry_bus::{Contactors, Lock, Pilot, PilotFault, PilotOutput, Proximity};
 use voltry_evse::energy_path::{
     Capability, Command, ConnectorIo, FaultCode, Input, InsulationReading, SupplyReading,
 };
-use voltry_service::Stamp;
 use voltry_units::{Amps, Celsius, Ohms, Timestamp, Volts, Watts};
 
+use super::lease::{LEASE, Lease};
 use super::{Guard, Vehicle};
 
-const LEASE: Duration = Duration::from_millis(500);
-const TOO_OLD: Duration = Duration::from_millis(100);
 /// Ohms of a short circuit at the connector.
 const SHORT: f64 = 0.1;
 
@@ -97,7 +95,6 @@ pub struct Devices {
     pub surge: f64,
     /// So many renewals of the supply's lease come too late.
     pub late_renewals: u32,
-    pub resets: u32,
     /// The board closes for a vehicle alone: it refuses.
     pub interlocked: bool,
     supply: Lease,
@@ -107,35 +104,6 @@ pub struct Devices {
     self_test_until: Option<Timestamp>,
     counter: u64,
     next_sample: Timestamp,
-}
-
-#[derive(Clone, Default)]
-struct Lease {
-    epoch: u64,
-    sequence: u64,
-    until: Option<Timestamp>,
-}
-
-impl Lease {
-    fn enable(&mut self, epoch: u64, now: Timestamp) -> bool {
-        let newer = epoch > self.epoch;
-        if newer {
-            *self = Self { epoch, sequence: 0, until: Some(now + LEASE) };
-        }
-        newer
-    }
-
-    fn accepts(&mut self, message: Stamp, now: Timestamp) -> bool {
-        let good = self.until.is_some_and(|until| now <= until)
-            && message.epoch == self.epoch
-            && message.sequence > self.sequence
-            && message.sent_at <= now
-            && now.since(message.sent_at) <= TOO_OLD;
-        if good {
-            self.sequence = message.sequence;
-        }
-        good
-    }
 }
 
 impl Default for Devices {
@@ -199,7 +167,6 @@ impl Default for Devices {
             stray: 0.0,
             surge: 0.0,
             late_renewals: 0,
-            resets: 0,
             interlocked: false,
             supply: Lease::default(),
             board: Lease::default(),
@@ -269,7 +236,6 @@ impl Devices {
             Command::Lock(_) if self.lock_stuck => {}
             Command::Lock(locked) => self.locked = locked,
             Command::ResetBoard => {
-                self.resets += 1;
                 self.safe_state = self.cause_to_latch();
             }
             Command::ArmOverVoltage(_) | Command::DisarmOverVoltage | Command::ResetOverVoltage => {

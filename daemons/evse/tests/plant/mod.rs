@@ -8,6 +8,7 @@
 pub mod checker;
 mod devices;
 mod guard;
+mod lease;
 pub mod player;
 pub mod troubles;
 mod vehicle;
