@@ -1,6 +1,8 @@
 //! What a module's words change.
 
-use voltry_power_module::{Condition, Conditions, Kind, Order, Output, Reply, Report, Request, Status};
+use voltry_power_module::{
+    Condition, Conditions, Kind, Order, Output, Range, Reply, Report, Request, Status,
+};
 use voltry_units::{Amps, Measured, Timestamp};
 
 use super::super::answers::Asked;
@@ -209,6 +211,9 @@ impl Module {
             // Not every module has these.
             (Some(Order::WalkIn), _) => self.walk_in_set = true,
             (Some(Order::SetSilenceLimit), _) => self.silence_set = true,
+            (Some(Order::SetRange), Request::SetRange { range: Range::Automatic }) => {
+                self.range = Some(Range::Automatic);
+            }
             (None, Request::ReadSerial) => self.serial = Some(String::new()),
             _ => {}
         }

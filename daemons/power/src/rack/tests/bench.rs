@@ -185,6 +185,9 @@ impl Fake {
                 self.current = current;
                 Reply::Done(Order::SetCurrent)
             }
+            Request::SetRange { .. } if self.refuses_set => {
+                Reply::Refused { order: Some(Order::SetRange), why: Refusal::Data }
+            }
             Request::SetRange { range } => {
                 let off = !self.on && now.since(self.stopped) >= Duration::from_secs(2);
                 assert!(off, "the range is changed only while it is off");

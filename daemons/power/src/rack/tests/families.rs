@@ -186,6 +186,20 @@ fn a_low_range_does_not_promise_what_it_cannot_reach() {
 }
 
 #[test]
+fn a_module_that_does_not_know_the_automatic_range_has_one_range_and_one_that_does_not_take_another_is_not_used()
+ {
+    let huawei = named("huawei-r100040gx");
+    let mut bench = start(huawei, 1, "");
+    bench.fake(1).refuses_set = true;
+    bench.run_ms(8000);
+    assert_eq!(bench.current_max(), 100.0);
+    let mut bench = start(named("uugreenpower"), 1, "range = 'low'");
+    bench.fake(1).refuses_set = true;
+    bench.run_ms(8000);
+    assert_eq!(bench.current_max(), 0.0);
+}
+
+#[test]
 fn modules_that_clip_a_small_current_are_left_off_rather_than_give_too_much() {
     let mut bench = ready(named("tonhe"), 4, "");
     bench.input(Input::Enable);
