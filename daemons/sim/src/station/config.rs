@@ -125,6 +125,7 @@ fn one_evse(
     let family = topology.family;
     let first = usize::from(family.first_address());
     let addresses: Vec<usize> = (first..first + parts.modules).collect();
+    let modules = modules(family, parts.modules, &addresses);
     let device = |name: &str| state.join("dev").join(format!("{name}{evse}"));
     modbus(text, state, &dc, "energy-meter", "acrel-djsf1352-rn", METER_UNIT)?;
     modbus(text, state, &imd, "insulation-monitor", topology.monitor.name(), MONITOR_UNIT)?;
@@ -153,7 +154,7 @@ bit_rate = {CAN_BIT_RATE}
 [power.supply.{evse}]
 family = "{family}"
 bus = "can{evse}"
-modules = {addresses:?}
+{modules}
 {rating}
 
 [board.{evse}]
@@ -189,6 +190,18 @@ ev_link = {link}
         family = family.name(),
         slac = if topology.powerline { "slac = { modem = \"qca7000\" }" } else { "" },
     )
+}
+
+/// Which modules: those that are spoken to by group are not named one by one.
+fn modules(family: Family, count: usize, addresses: &[usize]) -> String {
+    match family {
+        Family::InfypowerBeg => format!("group = {}\ncount = {count}", family.group()),
+        Family::Infypower
+        | Family::UuGreenPower
+        | Family::MaxwellMxr
+        | Family::TonHe
+        | Family::HuaweiR100040Gx => format!("modules = {addresses:?}"),
+    }
 }
 
 /// What a module of the family is rated for, and for how long it delivers that hears nobody.
