@@ -83,7 +83,8 @@ impl InfypowerBeg {
             0x1110 => stage.switch(!switch?),
             0x1122 => stage.walk_in = switch?,
             // The range: the model has one that goes from the least to the most voltage.
-            0x1126 if value <= 3 => {}
+            // In parallel, in series, or as it chooses: as EVerest's driver has it.
+            0x1126 if (0xA0..=0xA2).contains(&value) => {}
             // The power factor, in thousandths: the model's grid takes any.
             0x2105 => {}
             0x2110 => {
