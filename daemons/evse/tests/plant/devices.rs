@@ -399,7 +399,8 @@ impl Devices {
             self.current = wanted.max(self.current - (self.current * 20.0 + 50.0) * seconds).max(0.0);
         }
         self.move_voltages(seconds, battery, vehicle);
-        (self.module, self.cable) = (self.module.max(self.stray), self.cable.max(self.stray));
+        let stray = if self.short { 0.0 } else { self.stray };
+        (self.module, self.cable) = (self.module.max(stray), self.cable.max(stray));
         if self.contactors {
             let energy = self.cable * self.current * seconds / 3600.0;
             self.delivered += energy;

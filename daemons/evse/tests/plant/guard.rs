@@ -29,7 +29,7 @@ impl Guard {
             Command::ArmOverVoltage(_) if self.refuses || self.tripped => return false,
             Command::ArmOverVoltage(limit) => (self.armed, self.limit) = (!self.broken, limit),
             Command::DisarmOverVoltage => self.armed = false,
-            Command::ResetOverVoltage if voltage > self.limit.as_si() => return false,
+            Command::ResetOverVoltage if voltage > self.limit.as_si().max(1.0) => return false,
             Command::ResetOverVoltage => (self.armed, self.tripped) = (false, false),
             _ => {}
         }

@@ -89,7 +89,7 @@ pub const TROUBLES: [Trouble; 78] = [
     trouble("board-refuses-the-pilot", |w| w.devices.pilot_refusals = 5, |w| w.devices.pilot_refusals = 0),
     trouble("stray-voltage", |w| w.devices.stray = 80.0, |w| w.devices.stray = 0.0),
     trouble("plug-lock-stuck", |w| w.devices.lock_stuck = true, |w| w.devices.lock_stuck = false),
-    trouble("contactor-falls-open", |w| w.devices.stuck_open = w.devices.contactors, |w| w.devices.stuck_open = false),
+    trouble("contactor-falls-open", |w| w.devices.stuck_open |= w.devices.contactors, |w| w.devices.stuck_open = false),
     trouble("leases-come-late", |w| w.devices.late_renewals = 3, |w| w.devices.late_renewals = 0),
     trouble("loop-stalls", |w| w.stalled = true, |w| w.stalled = false),
     trouble("evse-killed", |w| w.kill(Duration::from_millis(250)), |_| {}),
