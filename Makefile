@@ -1,6 +1,6 @@
 # `make help` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help build demo check test bench fuzz properties hostile soak kill-matrix power-cuts csms-days cars
+.PHONY: help build demo check test bench fuzz properties hostile soak kill-matrix power-cuts csms-days josev cars
 
 # Options of the demo, as in: make demo ARGS="--evses 2 --fault meter-gone"
 ARGS ?=
@@ -75,6 +75,11 @@ csms-days: ## A day with each of three CSMSs that nobody here wrote
 	@scripts/install-tools test
 	@cargo build --workspace --bins --locked
 	@VOLTRY_CSMS_DAYS=all .venv/bin/pytest -q tests/interop/test_ocpp_peers.py
+
+josev: ## Josev's vehicle by every protocol, with pauses and renegotiation
+	@scripts/install-tools test
+	@cargo build --workspace --bins --locked
+	@VOLTRY_JOSEV=all .venv/bin/pytest -q tests/interop/test_josev.py
 
 cars: ## Recorded cars drive again (CAPTURES=DIR; ARGS="--pace recorded --only NAME --keep FILE")
 	@scripts/install-tools test

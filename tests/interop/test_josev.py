@@ -7,6 +7,7 @@ tells it; every message is between Josev and voltry-secc over a veth pair.
 
 import asyncio
 import contextlib
+import os
 import re
 import shutil
 import subprocess
@@ -27,6 +28,11 @@ CONTRACT_VEHICLE = Path(__file__).with_name("josev_contract_vehicle.py")
 BACK_END = Path(__file__).with_name("josev_back_end.py")
 DIN_VEHICLE = Path(__file__).with_name("josev_din_vehicle.py")
 ISO20_VEHICLE = Path(__file__).with_name("josev_iso20_vehicle.py")
+# The vehicle's own failing on a busy machine: its Java codec takes longer than the 0.5 s that the standard gives
+# a vehicle in the charge loop. That we keep to them is held in virtual time (daemons/secc/tests).
+SLOW_CODEC = "[config.secc.1.timing]\ncharge_loop_ms = 3000\n"
+# A minute each, so not in every run.
+LONG = pytest.mark.skipif(os.environ.get("VOLTRY_JOSEV") != "all", reason="one of the longer: make josev")
 # Some 4 s of charging.
 LOOPS = 40
 CONVERSATION = [
@@ -178,6 +184,7 @@ def test_an_independent_vehicle_chooses_a_planners_schedule_and_obeys_the_statio
     play(scenario(), 150)
 
 
+@LONG
 def test_an_independent_vehicle_renegotiates_when_a_planner_offers_anew(tmp_path):
     config = "[config.secc.1.timing]\nschedules_ms = 5000\n"
 
@@ -203,12 +210,13 @@ def test_an_independent_vehicle_renegotiates_when_a_planner_offers_anew(tmp_path
     play(scenario(), 150)
 
 
+@LONG
 @pytest.mark.parametrize("protocol", ["iso15118-2", "iso15118-20"])
 def test_an_independent_vehicle_pauses_and_resumes_its_session(tmp_path, protocol):
     vehicle, options, conversation = VEHICLE, ["pause"], CONVERSATION
     if protocol == "iso15118-20":
         vehicle, options, conversation = ISO20_VEHICLE, ["DC", "pause"], ISO20_CONVERSATION
-    config = f'[config.secc.1]\nprotocols = ["{protocol}"]\n'
+    config = f'[config.secc.1]\nprotocols = ["{protocol}"]\n{SLOW_CODEC}'
 
     async def scenario():
         async with station(tmp_path, LOOPS, vehicle, options, config) as running:
@@ -255,7 +263,7 @@ def test_an_independent_vehicle_charges_in_din_70121(tmp_path):
 # The other two pairs come over mutual TLS, below.
 @pytest.mark.parametrize(("service", "mode"), [("DC", "scheduled"), ("DC_BPT", "dynamic")])
 def test_an_independent_vehicle_charges_in_iso_15118_20(tmp_path, service, mode):
-    config = f'[config.secc.1]\nprotocols = ["iso15118-20"]\ncontrol_modes = ["{mode}"]\n'
+    config = f'[config.secc.1]\nprotocols = ["iso15118-20"]\ncontrol_modes = ["{mode}"]\n{SLOW_CODEC}'
 
     async def scenario():
         async with station(tmp_path, LOOPS, ISO20_VEHICLE, [service], config) as running:
@@ -397,7 +405,7 @@ def test_an_independent_vehicle_is_sent_a_contract_and_pays_by_it(tmp_path):
 def test_an_independent_vehicle_charges_in_iso_15118_20_over_mutual_tls(tmp_path):
     # -20 is offered because the vehicle shows a certificate: no protocols are configured.
     config = Certificates(tmp_path).configuration(contracts=False)
-    config += '[config.secc.1]\ncontrol_modes = ["scheduled"]\n'
+    config += f'[config.secc.1]\ncontrol_modes = ["scheduled"]\n{SLOW_CODEC}'
 
     async def scenario():
         async with station(tmp_path, LOOPS, ISO20_VEHICLE, ["DC_BPT", "tls"], config) as running:
@@ -409,7 +417,7 @@ def test_an_independent_vehicle_charges_in_iso_15118_20_over_mutual_tls(tmp_path
 def test_an_independent_vehicle_pays_by_contract_in_iso_15118_20(tmp_path):
     certificates = Certificates(tmp_path)
     config, contract = certificates.configuration(contracts=True), certificates.contract()
-    config += '[config.secc.1]\ncontrol_modes = ["dynamic"]\n'
+    config += f'[config.secc.1]\ncontrol_modes = ["dynamic"]\n{SLOW_CODEC}'
 
     async def scenario():
         async with station(tmp_path, LOOPS, ISO20_VEHICLE, ["DC", "tls"], config, [contract]) as running:

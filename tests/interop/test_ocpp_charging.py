@@ -47,6 +47,12 @@ def transaction_of(start):
     return start.get("transaction_id") or start["transaction_info"]["transaction_id"]
 
 
+def free(book):
+    """It has said that a connector is free: before that it does not know what its EVSEs can."""
+    states = book.of("StatusNotification")
+    return [state for state in states if "Available" in (state.get("status"), state.get("connector_status"))]
+
+
 async def power(station):
     """Watts that the vehicle is given."""
     status = await station.status()
@@ -83,7 +89,7 @@ def ocpp_daemon(station):
 def test_power_follows_the_profiles_online_offline_and_after_a_restart(version, tmp_path):
     async def scenario():
         async with csms_of(version) as csms, station_of(tmp_path, topology(csms)) as station:
-            await csms.book.until(lambda book: book.of("BootNotification"))
+            await csms.book.until(free)
             default = profile(version, 1, "TxDefaultProfile", [(0, 20_000)], datetime.now(UTC))
             assert (await csms.ask("SetChargingProfile", **default)).status == "Accepted"
             await station.say("swipe 04A1B2C3 1")
@@ -120,7 +126,7 @@ def test_power_follows_the_profiles_online_offline_and_after_a_restart(version, 
 def test_a_profile_of_a_request_to_start_holds_and_is_reported(tmp_path):
     async def scenario():
         async with csms_of("2.0.1") as csms, station_of(tmp_path, topology(csms)) as station:
-            await csms.book.until(lambda book: book.of("BootNotification"))
+            await csms.book.until(free)
             await station.say("plug 1")
             wish = profile("2.0.1", 3, "TxProfile", [(0, 9_000)], datetime.now(UTC))["charging_profile"]
             answer = await csms.ask(
@@ -159,7 +165,7 @@ async def voltryctl(station, *words):
 def test_the_technician_sees_the_wire_the_profiles_and_the_schedule(tmp_path):
     async def scenario():
         async with csms_of("2.0.1") as csms, station_of(tmp_path, topology(csms)) as station:
-            await csms.book.until(lambda book: book.of("BootNotification"))
+            await csms.book.until(free)
             steps = profile("2.0.1", 4, "TxDefaultProfile", [(0, 20_000), (1800, 9_000)], datetime.now(UTC))
             assert (await csms.ask("SetChargingProfile", **steps)).status == "Accepted"
             await station.say("swipe 04A1B2C3 1")

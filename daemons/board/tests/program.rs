@@ -84,7 +84,8 @@ fn the_supervisor_hears_that_it_is_ready_and_then_its_watchdog() {
     let heard = || {
         let mut text = [0; 64];
         let length = supervisor.recv(&mut text).expect("the daemon speaks to its supervisor");
-        String::from_utf8_lossy(&text[..length]).into_owned()
+        // Assignments, each on a line (sd_notify(3)).
+        String::from_utf8_lossy(&text[..length]).trim_end().to_owned()
     };
     assert_eq!(heard(), "READY=1");
     assert_eq!(heard(), "WATCHDOG=1");
