@@ -5,6 +5,8 @@ use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 
 const MARK: &str = "VOLTRY_BENCH_INSIDE";
@@ -81,6 +83,31 @@ fn change_own(arguments: &[&str]) {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status();
+}
+
+/// This process, and what it starts meanwhile, on one core.
+#[derive(Debug)]
+pub(crate) struct OnOneCore(CpuSet);
+
+impl OnOneCore {
+    /// # Errors
+    /// The kernel refuses it.
+    pub(crate) fn of_all() -> anyhow::Result<Self> {
+        let own = Pid::from_raw(0);
+        let before = sched_getaffinity(own)?;
+        let last = (0..CpuSet::count()).rev().find(|core| before.is_set(*core).unwrap_or(false));
+        let mut one = CpuSet::new();
+        one.set(last.context("no core is allowed")?)?;
+        sched_setaffinity(own, &one)?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for OnOneCore {
+    fn drop(&mut self) {
+        // What was allowed before still is.
+        let _ = sched_setaffinity(Pid::from_raw(0), &self.0);
+    }
 }
 
 /// A command with the real-time priority of its unit; 0: ordinary.
