@@ -189,8 +189,8 @@ def test_firmware_is_verified_and_installed_when_nobody_charges(version, tmp_pat
                     number = 5
                 words = ("Downloading", "Downloaded", "Installing", "Installed")
                 await until_status(book, "FirmwareStatusNotification", *((number, word) for word in words))
-                # Nobody comes while it is installed. Of the first, a plug that was pulled was told instead.
-                await book.until(lambda book: "Unavailable" in states(book, 1))
+                # That nobody comes meanwhile is held in virtual time: this one is installed in a moment, which is
+                # sometimes shorter than a change of state takes to be told.
                 await book.until(lambda book: states(book, 1)[-1] == "Available")
 
     play(scenario(), 150)
