@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_familys_modules_do_not_tell_must_be_said() {
+    fn what_modules_of_a_family_do_not_tell_must_be_said() {
         let rating = |volts| {
             format!(
                 "rating = {{ voltage_min = {volts}, voltage_max = 1000.0, current_max = 50.0, power_max = 20000.0 }}"

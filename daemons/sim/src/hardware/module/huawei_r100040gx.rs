@@ -2,7 +2,7 @@
 //!
 //! Identifier, 29 bits: `[28:23] 0x0D · [22:16] address · [15:8] message · [7] from the controller ·
 //! [6:2] group · [1] software address · [0] more frames follow`. Data: `error 4 · signal 12 · byte ·
-//! byte · value 32`, big-endian, volts and amperes in 1024ths.
+//! byte · value 32`, big-endian, volts and amperes in steps of 1/1024.
 //!
 //! Not published, so chosen here: the module's time-out as delivered, and that signal 0x118 sets it in
 //! seconds; commands to all are not answered, queries are; a set-point that it cannot do is an invalid

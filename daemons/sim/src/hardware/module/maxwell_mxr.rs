@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn current_in_1024ths_and_a_power_limit_bound_what_is_delivered() {
+    fn current_in_steps_of_a_1024th_and_a_power_limit_bound_what_is_delivered() {
         let mut bench = bench(1);
         bench.connect_vehicle();
         // 10 A × 1024; 450 V; a tenth of the power.
