@@ -32,7 +32,7 @@ fn charge() -> Vec<Event> {
             reason: None,
             remote_start: None,
             reservation: None,
-            on_the_clock: false,
+            occasion: voltry_ocpp::transactions::Occasion::Interval,
         })
         .collect()
 }
