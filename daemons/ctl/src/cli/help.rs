@@ -1,0 +1,177 @@
+//! What `--help` and the man page say after the options: exit codes, and what is in the JSON.
+
+/// What holds for every command.
+pub(super) const ABOUT_ALL: &str = "\
+EXIT CODES
+  0  done
+  1  the station refused, or something failed
+  2  the command line is wrong
+  3  the station, or a daemon of it, does not answer
+  4  the answer is bad news: there are faults, or the configuration has errors
+
+JSON
+  With --json a command that shows something prints one line of JSON; its own --help says what is
+  in it. Quantities are SI: V, A, W, Wh, °C. Keys may be added, and are never changed or removed.
+  A command that only acts prints nothing. Failures are told in words on standard error.
+
+EXAMPLES
+  voltryctl status --watch
+  voltryctl authorize 04A1B2C3D4 --evse 1
+  voltryctl faults list
+  voltryctl sessions show 17
+  voltryctl status --json | jq '.[] | select(.state == \"faulted\").evse'
+  voltryctl completions bash > /etc/bash_completion.d/voltryctl";
+
+pub(super) const STATUS: &str = "\
+STATES
+  starting, available, connected, authorizing, parameters, cable-check, pre-charge, charging,
+  stopping, finished (still plugged in), paused (by the vehicle, which may come back),
+  error-shutdown, emergency, faulted, unavailable,
+  absent (its daemon is not on the bus)
+
+JSON
+  An array with an object an EVSE, in order of their numbers: evse, state, available (in service),
+  authorized, voltage, current, share (W that it may take), energy (Wh of the session), soc
+  (percent; below 0: not told), transaction (0: none), faults ([{code, cause, at}], at in
+  microseconds since boot), connector (as a driver meets it: state, since, reservation, limit (W)
+  and limit_origin: hardware, or a source as in `limits`). With --watch an array
+  a line, every second.";
+
+pub(super) const OCPP_STATUS: &str = "\
+Exit code 4 if a back end is configured and has not accepted the station; 3 if voltry-ocpp does not
+answer.
+
+JSON
+  {state (disabled, disconnected, connecting, booting, pending, rejected, accepted), since, url,
+  identity, protocol, next_attempt (0: none waits), last_error, waiting (messages of transactions),
+  acknowledged (up to which event of the book the back end has everything), newest (event of the
+  book; 0: not known)}; times in microseconds of Unix time.";
+
+pub(super) const OCPP_MESSAGES: &str = "\
+The newest are kept (192 KiB) until voltry-ocpp ends.  >  the station said it,  <  the back end.
+Id tokens, passwords and what is very long are masked.
+
+JSON
+  Messages as {number, time (microseconds of Unix time), outgoing, text}: an array; with --follow
+  one a line. A gap in the numbers: more was said than could be followed.";
+
+pub(super) const OCPP_PROFILES: &str = "\
+JSON
+  An array: evse (0: the station), source (EMS, Other, SO, CSO), profile (as OCPP 2.0.1 writes a
+  ChargingProfileType).";
+
+pub(super) const OCPP_SCHEDULE: &str = "\
+JSON
+  An array of periods: from (seconds from now), power (W).";
+
+pub(super) const SESSIONS: &str = "\
+JSON
+  An array of transactions: id, evse, identity (masked; empty: free), state (open, closed), started
+  and ended (microseconds of Unix time; ended 0: it goes on), register_start and register_end (Wh
+  of the meter's register), energy (Wh), end_reason, note.";
+
+pub(super) const SESSION: &str = "\
+JSON
+  {transaction, events}: the transaction as in `sessions list`, and its events in order: number,
+  time (microseconds of Unix time), kind, register (Wh), detail.";
+
+pub(super) const CONVERSATIONS: &str = "\
+JSON
+  An array: evse, began (microseconds of Unix time), protocol (empty: none was agreed), ended (in
+  words; empty: it goes on), left_out (messages that were not kept).";
+
+pub(super) const CONVERSATION: &str = "\
+JSON
+  {conversation, messages}: the conversation with began, protocol, ended and left_out as in
+  `v2g list`; its messages in order: time (microseconds of Unix time), by_vehicle, name, text,
+  payload_type (of V2GTP), payload (its bytes as numbers).";
+
+pub(super) const FOLLOW: &str = "\
+JSON
+  A message a line, as in `v2g show`, with evse.";
+
+pub(super) const AUTHORIZE: &str = "\
+Exit code 1 if the token is refused.
+
+JSON
+  {evse, outcome}: outcome is granted, refused, stopped (its session ends) or remembered (for the
+  next vehicle plugged in; evse is 0).";
+
+pub(super) const FAULTS: &str = "\
+Exit code 4 if there are faults; 3 if there are none, but some daemon does not answer.
+
+JSON
+  An array of the devices that have faults, as in `devices`.";
+
+pub(super) const SELF_TEST: &str = "\
+The EVSE is taken out of service for it, and back into service afterwards if it was. Each check says
+what it does before it does it. `modules` raises the power modules to 500 V with the contactors open:
+the cable stays dead, the inside of the cabinet does not. It asks before that, and without a terminal
+it wants --yes. A vehicle that is plugged in meanwhile ends a check, and everything is off.
+
+CHECKS
+  voltages            no voltage on either side of the contactors, contactors open
+  temperatures        connector and cable are not hot
+  lock                the plug's lock locks and unlocks
+  insulation-monitor  its own self-test, and a value after it
+  contactors          close and open again, without voltage
+  modules             raised to 500 V or what they can, with the contactors open, and off again
+
+Exit code 4 if a check failed, was refused or broken off.
+
+JSON
+  An array of the checks: check, outcome (passed, failed, skipped, refused, aborted), seen.";
+
+pub(super) const SHOW_FAULT: &str = "\
+Makers of devices add their own codes in /usr/lib/voltry/faults/*.toml, a site in /etc/voltry/faults.
+
+JSON
+  {code, means, causes, measure, clears (plug, command, self)}; without a code an array of them.";
+
+pub(super) const CLEAR: &str = "\
+Exit code 4 if some stay. A trip of an over-voltage monitor, and a latched board, are reset with it.
+
+JSON
+  An array of the faults that stay: code, cause, at (microseconds since boot).";
+
+pub(super) const DEVICES: &str = "\
+Exit code 3 if some daemon is on the bus and does not answer; what answers is shown all the same.
+
+JSON
+  An array of devices: object, vendor, model, serial, firmware (each empty where the device does
+  not tell), online, faults ([{code, cause, at}], at in microseconds since boot).";
+
+pub(super) const LIMITS: &str = "\
+MAY TAKE is what the EVSE was told; SHARE more than that waits until others take less. A limit of the
+station counts at the mains, an EVSE's at its output.
+
+JSON
+  {sources, shares}: sources, the lowest first: source, power (W from the mains), output (W at the
+  EVSEs), detail. shares: evse, permit, share, wants (W), source (what holds it down: a source,
+  hardware, session where there is none, or an origin that set a limit for this EVSE), detail.";
+
+pub(super) const MODULES: &str = "\
+JSON
+  An array of modules: bus, address, group, serial, state, online, voltage, current, available (A
+  that it could give now), temperature (°C at its inlet), alarms, at (microseconds since boot when
+  it was last heard; 0: never), share (A that it was told to give; null where the supply does not
+  say it), hours (that it has worked; null where it does not tell).";
+
+pub(super) const CHECK: &str = "\
+Exit code 4 if there are errors. Every program voltry-* in the folder is asked, an OEM's as well.
+
+JSON
+  {daemons, errors}: who was asked, and each error in words with file and line.";
+
+pub(super) const FAULT_LIST: &str = "\
+JSON
+  An array: name, breaks, seen.";
+
+pub(super) const SWIPE: &str = "\
+JSON
+  {outcome}, as of `authorize`.";
+
+pub(super) const TRUTH: &str = "\
+JSON
+  {module_voltage, cable_voltage, current, contactors_closed, soc (percent), register (Wh of the
+  simulated meter), resolution (Wh of one count), pilot, at (microseconds since boot)}.";
