@@ -252,6 +252,12 @@ fn problems(settings: &Settings) -> Vec<(&'static str, String)> {
         if !(1..=50).contains(&matching.init.as_secs()) {
             problems.push(("slac.init_ms", "between 1000 and 50000: vehicles give up after 50 s".to_owned()));
         }
+        if !(20..=600).contains(&matching.first_word.as_secs()) {
+            problems.push((
+                "slac.first_word_ms",
+                "between 20000 and 600000: vehicles take up to 20 s".to_owned(),
+            ));
+        }
         if matching.retries > 10 {
             problems.push(("slac.retries", "at most 10".to_owned()));
         }
@@ -310,6 +316,7 @@ mod tests {
             "slac = { attenuation_offset_db = 10 }",
             "slac = { modem = \"cg5317\", attenuation_offset_db = 31 }",
             "slac = { modem = \"cg5317\", init_ms = 60000 }",
+            "slac = { modem = \"cg5317\", first_word_ms = 19000 }",
             "slac = { modem = \"cg5317\", retries = 11 }",
         ] {
             assert!(configured(&table(wrong)).is_err(), "{wrong}");

@@ -22,6 +22,7 @@ fuzz_target!(|data: &[u8]| {
         modem: ModemKind::Qca7000,
         attenuation_offset_db: 10,
         init: Duration::from_secs(40),
+        first_word: Duration::from_secs(30),
         retries: 2,
     };
     let mut slac = Slac::new(matching, STATION);

@@ -52,7 +52,6 @@ use crate::net::Throttle;
 pub use event::{Cause, Event};
 use key::Key;
 use modem::{Modem, News};
-use restart::FIRST_WORD;
 use run::{Run, Runs, Stage};
 use wire::{JOIN, Mac, Message, ModemKind, Received, SESSION, Writer};
 
@@ -77,6 +76,11 @@ pub struct Matching {
     /// started anew by its pilot. Milliseconds.
     #[serde(rename = "init_ms", default = "init", deserialize_with = "duration_ms")]
     pub init: Duration,
+    /// From the link to the vehicle's first request for discovery; then it is started anew by its pilot. Vehicles
+    /// give up after 20 s (ISO 15118-2, V2G_EVCC_CommunicationSetup_Timeout); recorded ones took up to 12 s.
+    /// Milliseconds, at least 20 s.
+    #[serde(rename = "first_word_ms", default = "first_word", deserialize_with = "duration_ms")]
+    pub first_word: Duration,
     /// How often the vehicle is started anew before that is given up.
     #[serde(default = "retries")]
     pub retries: u32,
@@ -84,6 +88,10 @@ pub struct Matching {
 
 const fn init() -> Duration {
     Duration::from_secs(40)
+}
+
+const fn first_word() -> Duration {
+    Duration::from_secs(30)
 }
 
 const fn retries() -> u32 {
@@ -231,7 +239,7 @@ impl Slac {
                 let vehicle = *vehicle;
                 self.linked(now, vehicle);
             }
-            Phase::Linked { first_word_by: Some(by), .. } => *by = now + FIRST_WORD,
+            Phase::Linked { first_word_by: Some(by), .. } => *by = now + self.matching.first_word,
             Phase::Linked { first_word_by: None, .. }
             | Phase::Idle
             | Phase::Matching { .. }

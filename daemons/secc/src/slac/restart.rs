@@ -13,9 +13,6 @@ const EF: Duration = STEP_EF.saturating_add(Duration::from_millis(500));
 /// X1 before it lasts this long: T_step_X1, 3 s, and as much more. The vehicle leaves the network, and sees an end
 /// of the offer.
 const X1: Duration = Duration::from_millis(3500);
-/// Whoever is in the network asks for discovery within this. Vehicles give up after 20 s (ISO 15118-2,
-/// V2G_EVCC_CommunicationSetup_Timeout); recorded ones took up to 12 s.
-pub(super) const FIRST_WORD: Duration = Duration::from_secs(30);
 
 impl Slac {
     /// The vehicle paused its session: its modem may sleep, and finds its network as it left it.
@@ -24,7 +21,7 @@ impl Slac {
     }
 
     pub(super) fn linked(&mut self, now: Timestamp, vehicle: Mac) {
-        let first_word_by = (!self.engaged).then_some(now + FIRST_WORD);
+        let first_word_by = (!self.engaged).then_some(now + self.matching.first_word);
         self.phase = Phase::Linked { vehicle, since: now, first_word_by };
         self.modem.keep_link(now);
         self.tell(Event::LinkUp(vehicle, now.since(self.offered_at)));

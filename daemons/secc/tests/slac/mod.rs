@@ -20,7 +20,13 @@ pub const MODEM: Mac = [0x00, 0x01, 0x87, 0, 0, 0x07];
 pub const STEP: Duration = Duration::from_millis(1);
 
 pub fn matching(modem: ModemKind) -> Matching {
-    Matching { modem, attenuation_offset_db: 0, init: Duration::from_secs(40), retries: 2 }
+    Matching {
+        modem,
+        attenuation_offset_db: 0,
+        init: Duration::from_secs(40),
+        first_word: Duration::from_secs(30),
+        retries: 2,
+    }
 }
 
 pub fn frame(to: Mac, from: Mac, mmv: Mmv, mmtype: Mmtype, payload: &[u8]) -> Vec<u8> {
