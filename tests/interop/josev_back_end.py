@@ -20,6 +20,7 @@ from iso15118.shared.messages.iso15118_2.body import Body
 from iso15118.shared.messages.iso15118_2.header import MessageHeader
 from iso15118.shared.messages.iso15118_2.msgdef import V2GMessage
 from iso15118.shared.settings import load_shared_settings
+from josev_vehicle import JAVA_OPTIONS
 
 INTERFACE = "org.voltry.ContractCertificates1"
 # As OCPP would carry it; the station puts the session's own in its place.
@@ -31,6 +32,11 @@ def certificate_for(request):
     decoded = EXI().from_exi(request, Namespace.ISO_V2_MSG_DEF)
     asking = CertificateInstallation.__new__(CertificateInstallation)
     assert asking.validate_message_signature(decoded), "the vehicle did not sign its request"
+    return certificate(asking)
+
+
+def certificate(asking):
+    """The CertificateInstallationRes, in EXI."""
     answer, signature = asking.generate_certificate_installation_res()
     header = MessageHeader(session_id=NO_SESSION, signature=signature)
     body = Body.parse_obj({"CertificateInstallationRes": answer.dict()})
@@ -68,5 +74,8 @@ if __name__ == "__main__":
     # Josev logs to standard output.
     logging.disable(logging.WARNING)
     load_shared_settings()
+    os.environ["JAVA_TOOL_OPTIONS"] = JAVA_OPTIONS
     EXI().set_exi_codec(ExificientEXICodec())
+    # The first message through Java takes seconds, and a vehicle waits for 5 s.
+    EXI().from_exi(certificate(CertificateInstallation.__new__(CertificateInstallation)), Namespace.ISO_V2_MSG_DEF)
     asyncio.run(main(socket))
