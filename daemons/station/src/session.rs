@@ -406,7 +406,8 @@ impl SessionControl {
             return vec![stop];
         }
         self.asked = Some((session, why.clone()));
-        vec![Action::note(session, EventKind::Deauthorized, why), stop]
+        let payer = why.by.clone();
+        vec![Action::Note { session, kind: EventKind::Deauthorized, payer, why }, stop]
     }
 
     fn flow(&self, kind: EventKind) -> Vec<Action> {

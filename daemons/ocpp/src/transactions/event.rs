@@ -36,6 +36,15 @@ pub struct Event {
     pub occasion: Occasion,
 }
 
+impl Event {
+    /// Whether somebody ended the transaction by showing a token at the station, which this line names.
+    #[must_use]
+    pub const fn is_end_by_token(&self) -> bool {
+        matches!(self.kind, Kind::Deauthorized | Kind::Ended)
+            && matches!(self.reason, Some(Reason::Local | Reason::MasterPass))
+    }
+}
+
 /// What a reading of the meter is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Occasion {

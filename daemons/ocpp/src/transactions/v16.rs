@@ -104,7 +104,8 @@ fn stop(charge: &Charging, event: &Event, told: &Told) -> Message {
         "timestamp": rfc3339(event.sample.unix),
         "reason": event.reason.map_or("Local", reason),
     });
-    if let Some(token) = &event.token {
+    // Who asked for the end, not who began.
+    if let Some(token) = event.token.as_ref().filter(|_| event.is_end_by_token()) {
         payload["idTag"] = id_tag(Some(token)).into();
     }
     let data = transaction_data(charge, event, told);

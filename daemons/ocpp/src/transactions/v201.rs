@@ -217,8 +217,9 @@ fn message(plug: &mut Plugged, event: &Event, told: &Told, kind: &str, offline: 
         running.evse_told = true;
         payload["evse"] = json!({ "id": event.evse, "connectorId": 1 });
     }
-    let token =
-        if running.token_told { event.token.clone().filter(|_| kind == "Ended") } else { plug.token.clone() };
+    // E07: who ended it is told too, be it the same or another of the group.
+    let ended_by = event.token.as_ref().filter(|_| running.token_told && event.is_end_by_token());
+    let token = if running.token_told { ended_by.cloned() } else { plug.token.clone() };
     if let Some(token) = &token {
         running.token_told = true;
         payload["idToken"] = id_token(token);

@@ -63,6 +63,8 @@ pub(crate) struct Desk {
     pub(crate) remote_start: Option<i64>,
     /// The reason that they name; else an end is local.
     pub(crate) reason: Option<Reason>,
+    /// Whose token they name.
+    pub(crate) card: Token,
     configuration: Vec<(String, String)>,
     folder: tempfile::TempDir,
     starts: u32,
@@ -122,13 +124,21 @@ impl Desk {
     }
 
     fn with(version: Version, configuration: &[(String, String)]) -> Self {
+        let mut desk = Self::without_station(version, configuration);
+        desk.input(Input::Evses(vec![evse(1, "available")]));
+        desk.seen("available");
+        desk
+    }
+
+    /// The station's daemon has not been heard yet.
+    pub(crate) fn without_station(version: Version, configuration: &[(String, String)]) -> Self {
         // What a disk does is tested in the store; here it would be waited for thousands of times.
         let memory = std::path::Path::new("/dev/shm");
         let folder =
             if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
         let store = Store::open(&folder.path().join("ocpp.db")).unwrap();
         let uplink = uplink(&store, version, 0, version == Version::V16, configuration);
-        let mut desk = Self {
+        Self {
             version,
             uplink,
             store,
@@ -153,14 +163,12 @@ impl Desk {
             acknowledged: 0,
             remote_start: None,
             reason: None,
+            card: card(),
             configuration: configuration.to_vec(),
             folder,
             starts: 0,
             asked: 0,
-        };
-        desk.input(Input::Evses(vec![evse(1, "available")]));
-        desk.seen("available");
-        desk
+        }
     }
 
     /// Connected, accepted, and all that is told at the start is told.
@@ -168,7 +176,7 @@ impl Desk {
         Self::new(version).accept()
     }
 
-    fn accept(mut self) -> Self {
+    pub(crate) fn accept(mut self) -> Self {
         self.input(Input::Connected);
         self.answer_boot("Accepted", 300);
         self.answer_all();
@@ -188,12 +196,17 @@ impl Desk {
 
     /// What the connector is to a driver, from now on.
     pub(crate) fn seen(&mut self, state: &str) {
+        self.held(state, "");
+    }
+
+    /// The same, with the reservation that holds it.
+    pub(crate) fn held(&mut self, state: &str, reservation: &str) {
         let connector = voltry_bus::Connector {
             evse: 1,
             state: state.to_owned(),
             since: self.now().unix,
             transaction: 0,
-            reservation: String::new(),
+            reservation: reservation.to_owned(),
             limit: 0.0,
             limit_origin: String::new(),
         };
@@ -356,7 +369,8 @@ impl Desk {
             session,
             transaction: running.unwrap_or(if kind == Kind::Started { started + 1 } else { started }),
             kind,
-            token: matches!(kind, Kind::Authorized | Kind::Started | Kind::Ended).then(card),
+            token: matches!(kind, Kind::Authorized | Kind::Started | Kind::Deauthorized | Kind::Ended)
+                .then(|| self.card.clone()),
             sample: Sample {
                 register: Some(register_wh * 1000),
                 power: Some(50_000.0),

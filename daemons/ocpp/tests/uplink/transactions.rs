@@ -437,3 +437,31 @@ fn start_and_stop_points_decide_where_a_transaction_begins_and_ends() {
         assert_eq!(told.iter().filter(|call| call.payload.get("evse").is_some()).count(), 1);
     }
 }
+
+#[test]
+fn who_ended_a_transaction_by_a_token_is_named_and_nobody_where_nobody_did() {
+    for version in [Version::V16, Version::V201] {
+        for (reason, named) in [(Reason::Local, Some("FAMILY-2")), (Reason::Remote, None)] {
+            let mut desk = Desk::accepted(version);
+            for kind in [Kind::Plugged, Kind::Authorized, Kind::Started] {
+                desk.happens(kind, 0);
+            }
+            desk.reason = Some(reason);
+            desk.card.id = "FAMILY-2".to_owned();
+            for kind in [Kind::Deauthorized, Kind::Ended] {
+                desk.happens(kind, 500);
+            }
+            desk.answer_all();
+            let ends = told(&desk).into_iter().filter(|call| match version {
+                Version::V16 => call.action == "StopTransaction",
+                Version::V201 => call.payload["eventType"] == "Ended",
+            });
+            let [end] = &ends.collect::<Vec<_>>()[..] else { panic!() };
+            let whose = match version {
+                Version::V16 => end.payload["idTag"].as_str(),
+                Version::V201 => end.payload["idToken"]["idToken"].as_str(),
+            };
+            assert_eq!(whose, named, "{version:?} {reason:?}");
+        }
+    }
+}

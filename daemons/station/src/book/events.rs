@@ -65,7 +65,8 @@ pub struct NewEvent {
     pub stamp: Stamp,
     /// What.
     pub kind: EventKind,
-    /// Who was let in; of [`EventKind::Authorized`] alone.
+    /// Who was let in, of [`EventKind::Authorized`]; who ended it by another token of the group, of
+    /// [`EventKind::Deauthorized`]. What follows is said of him.
     pub payer: Option<Payer>,
     /// What was measured.
     pub measured: Measured,

@@ -222,7 +222,8 @@ pub(super) fn open_transactions(connection: &Connection) -> Result<Vec<OpenTrans
                 register_start, coalesce(token_kind, 'no-authorization'), coalesce(token_group, ''),
                 coalesce(remote_start, ''), coalesce(reservation, '')
          FROM transactions LEFT JOIN payers ON payers.session_id = transactions.session_id AND since =
-             (SELECT max(since) FROM payers WHERE payers.session_id = transactions.session_id)
+             (SELECT max(since) FROM payers
+              WHERE payers.session_id = transactions.session_id AND payers.token = transactions.token)
          WHERE ended IS NULL ORDER BY transactions.id",
     )?;
     let rows = query.query_map([], |row| {

@@ -466,3 +466,32 @@ async fn that_a_station_stopped_in_order_is_known_at_the_next_start_alone() {
     assert_eq!(book.take_stopped().await.unwrap(), "boot");
     assert_eq!(book.take_stopped().await.unwrap(), "");
 }
+
+#[tokio::test]
+async fn who_ends_a_transaction_is_named_from_then_on_and_who_began_it_pays() {
+    let (_folder, book) = book();
+    let of = |text: &str| Payer {
+        group: Some(Token::parse("FAMILY").unwrap()),
+        ..Payer::holder(Token::parse(text).unwrap(), TokenKind::Iso14443)
+    };
+    let let_in = NewEvent { payer: Some(of("04A1B2C3D4")), ..happened(EventKind::Authorized, 7, at(1)) };
+    book.record(let_in).unwrap();
+    let id = book.begin(new(1, 100)).await.unwrap();
+    let ended = NewEvent { payer: Some(of("CAFE")), ..happened(EventKind::Deauthorized, 7, at(9)) };
+    book.record(ended).unwrap();
+    let open = book.open_transactions().await.unwrap();
+    assert_eq!(open[0].payer, of("04A1B2C3D4"));
+    let closed = book.close(id, closing(Some(300))).await.unwrap();
+    assert_eq!(closed.identity, "…D4");
+    let events = book.events(0, 10).await.unwrap();
+    let named: Vec<_> = events.iter().map(|event| (event.kind, event.token.as_str())).collect();
+    assert_eq!(
+        named,
+        [
+            (EventKind::Authorized, "04A1B2C3D4"),
+            (EventKind::Started, "04A1B2C3D4"),
+            (EventKind::Deauthorized, "CAFE"),
+            (EventKind::Ended, "CAFE"),
+        ]
+    );
+}

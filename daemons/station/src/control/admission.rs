@@ -102,7 +102,9 @@ impl Control {
                     && let Some(evse) =
                         self.paid_by(presented.evse, |payer| payer.group.as_ref() == Some(&group))
                 {
-                    self.stop(evse, Ending::new(EndReason::Local, "stopped by a token of its group"), None);
+                    let words = "stopped by a token of its group";
+                    let why = Ending { by: Some(payer), ..Ending::new(EndReason::Local, words) };
+                    self.stop(evse, why, None);
                     return tell(presented.by, Ok(outcome(evse, "stopped", "")));
                 }
                 self.accept(presented, payer);
@@ -192,8 +194,14 @@ impl Control {
     /// Nobody waits: keeps the token for the next vehicle.
     fn expect(&mut self, wanted: u32, payer: Payer) -> StartOutcome {
         let Some(evse) = self.evses.get(&wanted) else {
-            if !self.evses.values().any(|evse| evse.place() == Place::Free) {
+            let free = || self.evses.values().filter(|evse| evse.place() == Place::Free);
+            let others = free().count().saturating_sub(1);
+            let admits = |evse: &Evse| self.reservations.admits(evse.number, &payer, others).is_ok();
+            if free().next().is_none() {
                 return outcome(0, "refused", "no EVSE is free");
+            }
+            if !free().any(admits) {
+                return outcome(0, "refused", "every EVSE that is free is reserved for somebody else");
             }
             self.authorizer.expect(0, payer, now());
             return outcome(0, "remembered", "");

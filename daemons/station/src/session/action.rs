@@ -12,12 +12,14 @@ pub struct Ending {
     pub reason: EndReason,
     /// In words.
     pub words: String,
+    /// Who ended it by a token, if that is another than who began it.
+    pub by: Option<Payer>,
 }
 
 impl Ending {
     /// A reason and its words.
     pub fn new(reason: EndReason, words: impl Into<String>) -> Self {
-        Self { reason, words: words.into() }
+        Self { reason, words: words.into(), by: None }
     }
 }
 
@@ -30,7 +32,8 @@ pub enum Action {
         session: u64,
         /// What happened.
         kind: EventKind,
-        /// Who was let in; of [`EventKind::Authorized`] alone.
+        /// Who was let in, of [`EventKind::Authorized`]; who ended it by another token, of
+        /// [`EventKind::Deauthorized`].
         payer: Option<Payer>,
         /// Why.
         why: Ending,

@@ -88,7 +88,8 @@ async fn a_token_that_is_in_no_list_is_shown_to_the_back_end() {
     assert_eq!(events.last().unwrap().group, "FAMILY");
     let other = rig.station.authorize_token("CAFE", TokenKind::Iso14443, 0).await.unwrap();
     assert_eq!(other.outcome, "stopped", "a token of the same group ends it");
-    assert_eq!(rig.until_newest("deauthorized").await.last().unwrap().reason, EndReason::Local);
+    let deauthorized = rig.until_newest("deauthorized").await.last().unwrap().clone();
+    assert_eq!((deauthorized.reason, deauthorized.token.as_str()), (EndReason::Local, "CAFE"));
     let judged = rig.world.lock().unwrap().judged.clone();
     assert_eq!(judged.len(), 3, "{judged:?}");
 }
