@@ -113,13 +113,13 @@ impl Delivery {
     pub fn new(version: Version, progress: Progress) -> Self {
         Self {
             version,
+            current: triggered_before(version, &progress),
             progress,
             ahead: VecDeque::new(),
             triggered: VecDeque::new(),
             reading: false,
             newest: 0,
             online_from: u64::MAX,
-            current: None,
         }
     }
 
@@ -232,6 +232,10 @@ impl Delivery {
                 self.progress.sending = None;
                 continue;
             };
+            if triggered {
+                // Its number in the transaction is used up before it leaves.
+                self.progress.transactions = after.clone();
+            }
             let kept = self.progress.sending.take().filter(|kept| kept.line == event.number);
             let (id, payload) = kept.map(|kept| (kept.id, kept.payload)).unzip();
             self.current = Some(Current {
@@ -367,6 +371,27 @@ impl Delivery {
             Turn::Ready | Turn::Out => None,
         }
     }
+}
+
+/// A reading that was asked for and may have left before a restart: its line is one of which the CSMS
+/// has everything. It goes out again, so that no number of its transaction is used twice or missing.
+fn triggered_before(version: Version, progress: &Progress) -> Option<Current> {
+    let sending = progress.sending.as_ref().filter(|it| it.line <= progress.acknowledged)?;
+    let Sending { line, id, payload } = Some(sending.clone()).filter(|_| version == Version::V201)?;
+    Some(Current {
+        line,
+        message: Message {
+            action: "TransactionEvent",
+            payload: serde_json::from_str(&payload).ok()?,
+            about: About::Values,
+        },
+        after: progress.transactions.clone(),
+        id: Some(id),
+        payload: Some(payload),
+        turn: Turn::Ready,
+        attempts: 0,
+        silent_since: None,
+    })
 }
 
 /// What is next.
