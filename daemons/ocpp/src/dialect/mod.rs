@@ -26,6 +26,35 @@ use crate::{v16, v201};
 pub use handled::{Answer, Handled, OpenWrite, Reply, ResetKind, Then, Writes};
 pub(crate) use handled::{hand_on, propose, take};
 
+/// What a request of the CSMS needs to be known of the station before it can be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing.
+    Nothing,
+    /// Which EVSEs there are.
+    Evses,
+    /// That those that start have started, and what they can give.
+    ReadyEvses,
+}
+
+/// By the request's action, of either version.
+#[must_use]
+pub fn needs_of_station(action: &str) -> Needs {
+    match action {
+        "ChangeAvailability"
+        | "ClearChargingProfile"
+        | "ExtendedTriggerMessage"
+        | "GetChargingProfiles"
+        | "SetChargingProfile"
+        | "TriggerMessage"
+        | "UnlockConnector" => Needs::Evses,
+        "GetCompositeSchedule" | "RemoteStartTransaction" | "RequestStartTransaction" | "ReserveNow" => {
+            Needs::ReadyEvses
+        }
+        _ => Needs::Nothing,
+    }
+}
+
 /// What the CSMS says to a BootNotification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BootAnswer {

@@ -136,6 +136,12 @@ impl Station {
 
     /// What changes are told of from here on.
     async fn look(&self) -> anyhow::Result<()> {
+        // Before the EVSEs: what is asked about them is answered as soon as they are known.
+        if let Ok(Ok(power)) = timeout(ANSWER, self.station.power_limit()).await
+            && let Ok(power) = Watts::from_si(power)
+        {
+            self.inputs.send(Input::StationPower(power)).await?;
+        }
         let connectors = timeout(ANSWER, self.station.connectors()).await;
         if let Ok(Ok(evses)) = timeout(ANSWER, self.station.evses()).await {
             let seen = match connectors {
@@ -145,11 +151,6 @@ impl Station {
             self.inputs.send(seen).await?;
             // It must hear its settings.
             self.inputs.send(Input::StationIsBack).await?;
-        }
-        if let Ok(Ok(power)) = timeout(ANSWER, self.station.power_limit()).await
-            && let Ok(power) = Watts::from_si(power)
-        {
-            self.inputs.send(Input::StationPower(power)).await?;
         }
         if let Ok(Ok(limits)) = timeout(ANSWER, self.station.limits()).await {
             for input in inputs_of_limits(limits) {

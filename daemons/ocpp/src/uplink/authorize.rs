@@ -123,7 +123,13 @@ impl Uplink {
 
     fn decide(&mut self, asked: &Asked, info: &TokenInfo, source: &str, actions: &mut Vec<Action>) {
         if let (AskedThen::Command(command), true) = (&asked.then, info.is_accepted()) {
-            self.order(command.clone(), actions);
+            let mut command = command.clone();
+            if let Command::RemoteStart { group, .. } = &mut command
+                && group.is_empty()
+            {
+                group.clone_from(&info.group);
+            }
+            self.order(command, actions);
             return;
         }
         Self::decide_at(asked, info, source, actions);

@@ -91,9 +91,13 @@ impl Charging {
 
     /// What the EVSEs' hardware can give, where nothing else limits them more: then it is not told.
     pub(super) fn hear_hardware(&mut self, connectors: &[voltry_bus::Connector]) {
-        for connector in connectors.iter().filter(|connector| connector.limit_origin == "hardware") {
-            if let Ok(power) = Watts::from_si(connector.limit) {
+        for connector in connectors {
+            let Ok(power) = Watts::from_si(connector.limit) else { continue };
+            if connector.limit_origin == "hardware" {
                 self.hardware.insert(connector.evse, power);
+            } else if self.hardware.get(&connector.evse).is_some_and(|known| *known < power) {
+                // It can give more than it could, as after its start.
+                self.hardware.remove(&connector.evse);
             }
         }
     }

@@ -91,6 +91,8 @@ pub struct Connector {
     seen: Option<ConnectorUse>,
     /// The EVSE's status as last heard.
     heard: Option<EvseStatus>,
+    /// The reservation that holds it, as the station names it; empty: none.
+    reservation: String,
 }
 
 /// An instant on both clocks, to be told as a time of day once that is known.
@@ -113,6 +115,7 @@ impl Default for Connector {
             told: None,
             seen: None,
             heard: None,
+            reservation: String::new(),
         }
     }
 }
@@ -160,6 +163,12 @@ impl Connector {
     pub fn heard(&self) -> Option<&EvseStatus> {
         self.heard.as_ref()
     }
+
+    /// The number of the reservation that holds it.
+    #[must_use]
+    pub fn reservation(&self) -> Option<i64> {
+        self.reservation.parse().ok()
+    }
 }
 
 /// All of them.
@@ -187,6 +196,12 @@ impl Connectors {
             && self.settled_at.is_some_and(|at| self.now < at)
     }
 
+    /// Until when EVSEs, and what they can give, may come to be known.
+    #[must_use]
+    pub const fn settled_at(&self) -> Option<Timestamp> {
+        self.settled_at
+    }
+
     /// When an EVSE that has not started by then is told to be out of service.
     #[must_use]
     pub fn due(&self) -> Option<Timestamp> {
@@ -206,7 +221,9 @@ impl Connectors {
     /// day is, so that the times that the station tells can be told on; else a change is of now.
     pub fn judge(&mut self, uses: &[voltry_bus::Connector], set: bool, now: Since) {
         for heard in uses {
-            self.all.entry(heard.evse).or_default().seen = heard.state.parse().ok();
+            let connector = self.all.entry(heard.evse).or_default();
+            connector.seen = heard.state.parse().ok();
+            connector.reservation.clone_from(&heard.reservation);
         }
         for (evse, connector) in self.all.iter_mut().filter(|(evse, _)| **evse != 0) {
             let told = uses.iter().find(|heard| set && heard.evse == *evse);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::{Charging, Connectors, Delivery, Display, Networks, Notice, Record, Tokens};
+use super::{Charging, Connector, Connectors, Delivery, Display, Networks, Notice, Record, Tokens};
 use voltry_units::Watts;
 
 use crate::config::Version;
@@ -14,7 +14,10 @@ use crate::model::{Definition, Devices, Variables, name};
 use crate::plug_and_charge::Contracts;
 use crate::security::Journal;
 use crate::time::{Clock, Now, rfc3339};
-use crate::transactions::{Event, Kind, Measurand, Sample, Told, TxPoint};
+use crate::transactions::{Event, Kind, Measurand, Sample, Token, Told, TxPoint};
+
+/// Reservations of the CSMS that are remembered; the station keeps as many.
+const HELD_MAX: usize = 64;
 
 /// Variables that are times of the connection.
 const TIMES: [&str; 5] =
@@ -69,6 +72,8 @@ pub struct Core {
     pub(super) event_number: i64,
     /// Variables of daemons that were given what the configuration says.
     pub(super) configured: BTreeSet<&'static str>,
+    /// For whom, and whose group (empty: none), the CSMS asked for reservations, by their numbers.
+    pub(super) held: BTreeMap<i64, (Token, String)>,
 }
 
 impl Core {
@@ -113,6 +118,31 @@ impl Core {
     #[must_use]
     pub const fn knows_plug_and_charge(&self) -> bool {
         !self.plug_and_charge_unknown
+    }
+
+    /// The CSMS asks for a reservation.
+    pub fn hold(&mut self, id: i64, token: Token, group: String) {
+        self.held.insert(id, (token, group));
+        if self.held.len() > HELD_MAX {
+            self.held.pop_first();
+        }
+    }
+
+    /// A reservation is over.
+    pub(super) fn let_go(&mut self, id: i64) {
+        self.held.remove(&id);
+    }
+
+    /// Whether an EVSE is known to be reserved for somebody else. `group`: of whom asks; empty: not known,
+    /// and it may be that of the reservation.
+    #[must_use]
+    pub fn is_held_for_another(&self, evse: u32, token: &Token, group: &str) -> bool {
+        let id = self.connectors.get(evse).and_then(Connector::reservation);
+        let held = id.and_then(|id| self.held.get(&id));
+        held.is_some_and(|(whose, of)| {
+            let may_be_of_it = !of.is_empty() && (group.is_empty() || of.eq_ignore_ascii_case(group));
+            !whose.id.eq_ignore_ascii_case(&token.id) && !may_be_of_it
+        })
     }
 
     /// Reports that wait to be sent.

@@ -198,6 +198,8 @@ pub struct Uplink {
     /// Vehicles' questions for contract certificates that wait for the CSMS.
     wanted: VecDeque<Wanted>,
     pending: BTreeMap<u64, PendingReply>,
+    /// CALLs of the CSMS that came before the station had told of its EVSEs: id, action, payload.
+    early: VecDeque<(String, String, String)>,
     /// What is being done with certificates, and who waits for it.
     certifying: BTreeMap<u64, (certificates::Request, Waiting)>,
     signing: Signing,
@@ -293,6 +295,7 @@ impl Uplink {
             events: Events::new(known.events),
             event_number: known.event_number,
             configured: BTreeSet::new(),
+            held: BTreeMap::new(),
         };
         Self {
             core,
@@ -303,6 +306,7 @@ impl Uplink {
             asked: VecDeque::new(),
             wanted: VecDeque::new(),
             pending: BTreeMap::new(),
+            early: VecDeque::new(),
             certifying: BTreeMap::new(),
             signing: Signing::default(),
             next_ticket: 0,

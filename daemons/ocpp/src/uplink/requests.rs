@@ -26,6 +26,10 @@ impl Uplink {
             self.reply(id, action, serde_json::json!({ "status": "Rejected" }), actions);
             return;
         }
+        if self.awaits_station(now, action) && self.early.len() < PENDING_MAX {
+            self.early.push_back((id, action.to_owned(), payload.to_owned()));
+            return;
+        }
         let handled = dialect::handle(&mut self.core, now, action, payload);
         if handled.changes_security() {
             let info = format!("{action} of the CSMS");
@@ -68,17 +72,46 @@ impl Uplink {
             }
         }
         for then in handled.then {
-            match then {
-                dialect::Then::Boot => self.boot_again(now),
-                dialect::Then::Tell(notice) => self.tell(notice),
-                dialect::Then::Networks => {
-                    actions.push(Action::Networks("the CSMS has changed how it is reached"));
-                }
-                dialect::Then::Sign(own) => self.ask_for_certificate(own, actions),
-                dialect::Then::Times => actions.push(Action::Times),
-                dialect::Then::Reset(kind) => self.reset(now, kind, actions),
+            self.after_answer(now, then, actions);
+        }
+    }
+
+    fn after_answer(&mut self, now: Now, then: dialect::Then, actions: &mut Vec<Action>) {
+        match then {
+            dialect::Then::Boot => self.boot_again(now),
+            dialect::Then::Tell(notice) => self.tell(notice),
+            dialect::Then::Networks => {
+                actions.push(Action::Networks("the CSMS has changed how it is reached"));
+            }
+            dialect::Then::Sign(own) => self.ask_for_certificate(own, actions),
+            dialect::Then::Times => actions.push(Action::Times),
+            dialect::Then::Reset(kind) => self.reset(now, kind, actions),
+        }
+    }
+
+    /// Whether an answer would be wrong for want of what the station tells in the first seconds of this
+    /// daemon or its own: which EVSEs there are, and for some requests, how they are.
+    fn awaits_station(&self, now: Now, action: &str) -> bool {
+        let connectors = &self.core.connectors;
+        let unknown = connectors.evses().next().is_none();
+        connectors.settled_at().is_some_and(|at| now.at < at)
+            && match dialect::needs_of_station(action) {
+                dialect::Needs::Nothing => false,
+                dialect::Needs::Evses => unknown || !self.early.is_empty(),
+                dialect::Needs::ReadyEvses => unknown || connectors.due().is_some(),
+            }
+    }
+
+    /// What the CSMS asked before it could be answered, in order.
+    pub(super) fn answer_early(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let mut early = std::mem::take(&mut self.early);
+        while let Some((id, action, payload)) = early.pop_front() {
+            self.called(now, id, &action, &payload, actions);
+            if !self.early.is_empty() {
+                break;
             }
         }
+        self.early.append(&mut early);
     }
 
     fn boot_again(&mut self, now: Now) {

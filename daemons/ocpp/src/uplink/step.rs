@@ -45,12 +45,15 @@ impl Uplink {
                 self.core.connectors.hear(statuses);
                 self.see(now, Some(&uses), &mut actions);
             }
-            Input::ReservationOver { id, why } => match why.as_str() {
-                "expired" => self.tell(Notice::ReservationOver(id, true)),
-                "removed" => self.tell(Notice::ReservationOver(id, false)),
-                // Used or cancelled: the CSMS knows.
-                _ => {}
-            },
+            Input::ReservationOver { id, why } => {
+                self.core.let_go(id);
+                match why.as_str() {
+                    "expired" => self.tell(Notice::ReservationOver(id, true)),
+                    "removed" => self.tell(Notice::ReservationOver(id, false)),
+                    // Used or cancelled: the CSMS knows.
+                    _ => {}
+                }
+            }
             Input::StationIsBack => self.core.charging.forget_told(),
             Input::Device(object, told) => self.hear_device(now, &object, *told, &mut actions),
             Input::DeviceAway(object) => self.lose_device(now, &object),
@@ -70,6 +73,7 @@ impl Uplink {
             Input::Files(news) => self.hear_of_files(now, &news, &mut actions),
             Input::Tick => {}
         }
+        self.answer_early(now, &mut actions);
         if let Some(after) = self.core.delivery.wants() {
             actions.push(Action::ReadBook(after));
         }
@@ -105,6 +109,7 @@ impl Uplink {
         let watched = self.watching.looked.and_then(|looked| self.watching.due(&self.core, looked));
         [
             self.messages_due(),
+            self.core.connectors.settled_at().filter(|_| !self.early.is_empty()),
             self.core.charging.due(),
             self.core.files.due(),
             self.show_due(self.seen_at),
@@ -150,6 +155,7 @@ impl Uplink {
         self.registration = Registration::Offline;
         self.core.delivery.offline();
         self.pending.clear();
+        self.early.clear();
         for (_, waiting) in self.certifying.values_mut() {
             waiting.csms_is_gone();
         }

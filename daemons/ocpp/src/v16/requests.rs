@@ -190,6 +190,9 @@ fn remote_start(core: &mut Core, now: Now, asked: &RemoteStartTransactionRequest
         return Handled::status("Rejected");
     }
     let token = Token { id: asked.id_tag.as_str().to_owned(), kind: "Central".to_owned() };
+    if evse.is_some_and(|evse| core.is_held_for_another(evse, &token, "")) {
+        return Handled::status("Rejected");
+    }
     let mut store = Vec::new();
     // 1.6 has no number of its own for a request to start: its profile needs one to be found by.
     let id = asked.charging_profile.as_ref().map(|_| now.unix);
@@ -307,18 +310,15 @@ fn unlock(core: &Core, asked: &UnlockConnectorRequest) -> Handled {
     }
 }
 
-fn reserve(core: &Core, asked: &ReserveNowRequest, payload: &str) -> Handled {
+fn reserve(core: &mut Core, asked: &ReserveNowRequest, payload: &str) -> Handled {
     let until = times(payload)("/expiryDate");
     let (Some(evse), Some(until)) = (connector(core, asked.connector_id), until) else {
         return Handled::status("Rejected");
     };
-    let command = Command::Reserve {
-        id: asked.reservation_id,
-        evse,
-        token: Token { id: asked.id_tag.as_str().to_owned(), kind: "Central".to_owned() },
-        group: asked.parent_id_tag.as_ref().map_or_else(String::new, ToString::to_string),
-        until,
-    };
+    let token = Token { id: asked.id_tag.as_str().to_owned(), kind: "Central".to_owned() };
+    let group = asked.parent_id_tag.as_ref().map_or_else(String::new, ToString::to_string);
+    core.hold(asked.reservation_id, token.clone(), group.clone());
+    let command = Command::Reserve { id: asked.reservation_id, evse, token, group, until };
     Handled::answer(Answer::Asks(command, Reply::to("ReserveNow")))
 }
 

@@ -104,6 +104,11 @@ fn start(core: &mut Core, asked: &RequestStartTransactionRequest) -> Handled {
     if !core.connectors.may_start(place) {
         return rejected("Unavailable", "it is out of service or broken");
     }
+    let token = token(&asked.id_token);
+    let group = asked.group_id_token.as_ref().map_or_else(String::new, |group| group.id_token.to_string());
+    if place.is_some_and(|evse| core.is_held_for_another(evse, &token, &group)) {
+        return rejected("InvalidIdToken", "it is reserved for somebody else");
+    }
     let mut store = Vec::new();
     if let Some(profile) = &asked.charging_profile {
         match smart_charging::prepare(core, place, asked.remote_start_id, profile) {
@@ -111,9 +116,7 @@ fn start(core: &mut Core, asked: &RequestStartTransactionRequest) -> Handled {
             Err((reason, words)) => return rejected(reason, &words),
         }
     }
-    let token = token(&asked.id_token);
     let id = Some(asked.remote_start_id);
-    let group = asked.group_id_token.as_ref().map_or_else(String::new, |group| group.id_token.to_string());
     let command = Command::RemoteStart { evse: place, token: token.clone(), group, id };
     if core.variables.is(name::AUTHORIZE_REMOTE_START) && token.kind != "NoAuthorization" {
         let reply = json!({ "status": "Accepted" });
@@ -238,7 +241,7 @@ fn unlock(core: &Core, asked: &UnlockConnectorRequest) -> Handled {
 }
 
 /// H01. A connector's type is no more than a wish here: each EVSE has the one connector.
-fn reserve(core: &Core, asked: &ReserveNowRequest, payload: &str) -> Handled {
+fn reserve(core: &mut Core, asked: &ReserveNowRequest, payload: &str) -> Handled {
     let Some(until) = times(payload)("/expiryDateTime") else {
         return rejected("InvalidValue", "the time of its end");
     };
@@ -253,13 +256,10 @@ fn reserve(core: &Core, asked: &ReserveNowRequest, payload: &str) -> Handled {
     if wanted.is_some_and(|wanted| wanted != core.variables.get(name::CONNECTOR_TYPE)) {
         return rejected("InvalidValue", "it has another connector");
     }
-    let command = Command::Reserve {
-        id: asked.id,
-        evse: place,
-        token: token(&asked.id_token),
-        group: asked.group_id_token.as_ref().map_or_else(String::new, |group| group.id_token.to_string()),
-        until,
-    };
+    let token = token(&asked.id_token);
+    let group = asked.group_id_token.as_ref().map_or_else(String::new, |group| group.id_token.to_string());
+    core.hold(asked.id, token.clone(), group.clone());
+    let command = Command::Reserve { id: asked.id, evse: place, token, group, until };
     Handled::answer(Answer::Asks(command, Reply::to("ReserveNow")))
 }
 

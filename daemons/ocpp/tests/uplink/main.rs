@@ -10,6 +10,7 @@ mod desk;
 mod device_model;
 mod files;
 mod firmware;
+mod first_seconds;
 mod monitoring;
 mod plug_and_charge;
 mod requests;

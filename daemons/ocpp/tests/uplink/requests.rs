@@ -371,3 +371,63 @@ fn a_flood_of_requests_neither_grows_nor_starves_the_transactions() {
     assert!(sent.iter().filter(|action| **action == "Heartbeat").count() <= 2, "{sent:?}");
     assert!(sent.contains(&"StopTransaction"));
 }
+
+#[test]
+fn nobody_is_let_in_where_it_is_reserved_for_somebody_else() {
+    for version in BOTH {
+        // Asked for first, a token is judged by the CSMS after the answer.
+        for authorize in ["false", "true"] {
+            let mut desk = Desk::configured(version, "AuthorizeRemoteTxRequests", authorize);
+            let until = "2026-05-28T21:00:00Z";
+            let token = |id: &str| json!({ "idToken": id, "type": "Central" });
+            let (action, reserve) = match version {
+                Version::V16 => (
+                    "RemoteStartTransaction",
+                    json!({ "connectorId": 1, "expiryDate": until, "idTag": "APP", "reservationId": 5 }),
+                ),
+                Version::V201 => (
+                    "RequestStartTransaction",
+                    json!({ "id": 5, "expiryDateTime": until, "evseId": 1, "idToken": token("APP") }),
+                ),
+            };
+            let start = |id: &str| match version {
+                Version::V16 => json!({ "connectorId": 1, "idTag": id }),
+                Version::V201 => json!({ "remoteStartId": 9, "evseId": 1, "idToken": token(id) }),
+            };
+            assert_eq!(desk.ask("ReserveNow", &reserve), Err("nothing yet".to_owned()));
+            desk.done(Outcome::Done);
+            desk.held("reserved", "5");
+            let commands = desk.commands.len();
+            assert_eq!(desk.ask(action, &start("OTHER")).unwrap()["status"], "Rejected", "{version:?}");
+            assert_eq!(desk.commands.len(), commands);
+            let own = desk.ask(action, &start("app"));
+            assert!(own.is_err() || own.unwrap()["status"] == "Accepted", "for whom it is held");
+            desk.answer_all();
+            assert!(matches!(desk.commands.last(), Some((_, Command::RemoteStart { .. }))), "{version:?}");
+        }
+    }
+}
+
+#[test]
+fn a_transaction_that_is_asked_for_keeps_its_numbers_through_a_power_cut() {
+    let mut desk = Desk::accepted(Version::V201);
+    let asked = json!({ "requestedMessage": "TransactionEvent", "evse": { "id": 1 } });
+    for kind in [Kind::Plugged, Kind::Authorized, Kind::Started, Kind::Charging] {
+        desk.happens(kind, 0);
+    }
+    desk.answer_all();
+    desk.ask("TriggerMessage", &asked).unwrap();
+    let cut = desk.open().unwrap().clone();
+    assert_eq!(cut.payload["triggerReason"], "Trigger");
+    desk.restart();
+    desk.answered = desk.calls.len();
+    desk.input(Input::Connected);
+    desk.answer_boot("Accepted", 300);
+    desk.answer_all();
+    desk.happens(Kind::Reading, 100);
+    desk.answer_all();
+    let events: Vec<_> = desk.calls.iter().filter(|call| call.action == "TransactionEvent").collect();
+    let [.., again, next] = &events[..] else { panic!() };
+    assert_eq!(**again, cut, "the same, with its id");
+    assert_eq!(next.payload["seqNo"], cut.payload["seqNo"].as_i64().unwrap() + 1);
+}
