@@ -1,6 +1,7 @@
 //! The daemon's one control loop, over all connectors.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use voltry_bus::{Component, ConnectorState, Contactors, DeviceVariable, Error, Lock, names};
@@ -13,6 +14,9 @@ use crate::frame::Frame;
 use crate::line::Line;
 use crate::message::{ContactorCodes, Message};
 use crate::object::{Call, Method, Object};
+
+/// Long enough for three messages to a controller.
+const MAKING_SAFE: Duration = Duration::from_millis(350);
 
 /// Serves every connector until the daemon has to end, and leaves contactors open and pilots at
 /// −12 V.
@@ -42,6 +46,42 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     daemon.ready();
     Control { connectors, calls, heard, holders, refusals: Refusals::new() }.run(&daemon).await;
     Ok(())
+}
+
+/// Without a bus: requests every contactor open and drives every pilot to −12 V, until each controller has heard
+/// it more than once.
+pub async fn make_safe(settings: Settings) {
+    let (heard_to, mut heard) = mpsc::channel(64);
+    let mut connectors: Vec<_> = settings
+        .into_iter()
+        .map(|(number, settings)| {
+            let line = Line::open(settings.device.clone(), number, heard_to.clone());
+            (line, Connector::new(settings, clock::now()))
+        })
+        .collect();
+    let until = clock::now() + MAKING_SAFE;
+    while clock::now() < until {
+        let now = clock::now();
+        for (line, connector) in &mut connectors {
+            connector.shut_down(now);
+            for action in connector.poll(now) {
+                match action {
+                    Action::Control(frame) => line.control(frame),
+                    Action::Once(frame) => line.once(frame),
+                    Action::Publish(_) => {}
+                }
+            }
+        }
+        let due = connectors.iter().map(|(_, connector)| connector.deadline()).min().unwrap_or(until);
+        tokio::select! {
+            // What it says changes nothing; unread it would hold the line up.
+            _ = heard.recv() => {}
+            () = tokio::time::sleep(due.min(until).since(now)) => {}
+        }
+    }
+    for (line, _) in connectors {
+        line.close().await;
+    }
 }
 
 struct Parts {

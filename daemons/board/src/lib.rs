@@ -19,4 +19,4 @@ pub mod message;
 mod object;
 
 pub use config::configure;
-pub use control::run;
+pub use control::{make_safe, run};

@@ -10,5 +10,5 @@ fn main() -> ExitCode {
         about: "The wires of the connectors: pilot, contactors, temperatures, emergency stop",
         instances: None,
     }
-    .main(voltry_board::configure, voltry_board::run)
+    .main_with_outputs(voltry_board::configure, voltry_board::make_safe, voltry_board::run)
 }

@@ -83,6 +83,12 @@ impl Controller {
         Self { pilot, line: other, control, device, _keeper: pair.slave }
     }
 
+    fn configure(&self, folder: &tempfile::TempDir) -> PathBuf {
+        let config = folder.path().join("voltry.toml");
+        std::fs::write(&config, format!("[board.1]\ndevice = {:?}\n", self.device)).unwrap();
+        config
+    }
+
     async fn control(&mut self, wanted: impl Fn(&[u8; 8]) -> bool) {
         soon(self.control.wait_for(wanted)).await.unwrap();
     }
@@ -101,8 +107,7 @@ impl Bench {
         let bus = Bus::start();
         let controller = Controller::start();
         let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("voltry.toml");
-        std::fs::write(&config, format!("[board.1]\ndevice = {:?}\n", controller.device)).unwrap();
+        let config = controller.configure(&folder);
         let connection = bus.connect().await;
         let names = zbus::fdo::DBusProxy::new(&connection).await.unwrap();
         let mut owned =
@@ -243,4 +248,15 @@ async fn asked_to_end_the_daemon_makes_safe_and_ends_well() {
     kill(Pid::from_raw(bench.board.id().unwrap().try_into().unwrap()), Signal::SIGTERM).unwrap();
     assert!(bench.ended().await);
     bench.controller.control(SAFE).await;
+}
+
+#[tokio::test]
+async fn whoever_finds_it_dead_makes_the_controller_safe_without_a_bus() {
+    let mut controller = Controller::start();
+    let folder = tempfile::tempdir().unwrap();
+    let mut board = tokio::process::Command::new(env!("CARGO_BIN_EXE_voltry-board"));
+    board.arg("--make-safe").arg("--config").arg(controller.configure(&folder));
+    let ended = soon(board.status()).await.unwrap();
+    controller.control(SAFE).await;
+    assert!(ended.success());
 }

@@ -20,7 +20,7 @@ use crate::supply::{Publisher, Shown};
 
 /// Between two frames: with its answer one takes 2.4 ms at 125 kbit/s, so that the bus stays
 /// under half of its load, and adapters keep up.
-const GAP: Duration = Duration::from_millis(5);
+pub(crate) const GAP: Duration = Duration::from_millis(5);
 const PUBLISH_EVERY: Duration = Duration::from_millis(100);
 const MODULES_EVERY: Duration = Duration::from_secs(1);
 const REOPEN_FIRST: Duration = Duration::from_millis(100);
@@ -312,7 +312,7 @@ async fn receive(link: &mut Link) -> Result<Received, LinkError> {
 
 /// The frame of a request. A request that the family has no frame for is not sent; a rack only
 /// makes such where a module can do without.
-trait Framed {
+pub(crate) trait Framed {
     fn frame(&self, to: Destination, request: Request) -> Option<CanFrame>;
 }
 

@@ -14,6 +14,7 @@ mod bus;
 mod config;
 mod heartbeat;
 mod load;
+mod make_safe;
 mod monitor;
 mod orders;
 pub mod pool;
@@ -30,6 +31,7 @@ use voltry_service::{Daemon, HolderWatch, RateLimit, Watchdog, clock};
 use voltry_units::Timestamp;
 
 pub use config::{Settings, Supply, configure, path};
+pub use make_safe::make_safe;
 pub use monitor::Monitor;
 pub use ways::{Discharge, RangeChoice, Rating};
 

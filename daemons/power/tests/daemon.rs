@@ -9,6 +9,7 @@
 mod private_bus;
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -127,18 +128,23 @@ struct Rig {
     _folder: tempfile::TempDir,
 }
 
+fn configure(folder: &tempfile::TempDir, line: &Line) -> PathBuf {
+    let file = folder.path().join("voltry.toml");
+    let config = format!(
+        "[power.bus.main]\ntype = 'slcan'\ndevice = '{}'\nbit_rate = 125000\n\
+         [power.supply.1]\nfamily = 'infypower'\nbus = 'main'\nmodules = [0, 1]\n",
+        line.path
+    );
+    std::fs::write(&file, config).unwrap();
+    file
+}
+
 impl Rig {
     async fn start() -> Self {
         let bus = Bus::run(program("dbus-daemon"));
         let line = Line::new();
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("voltry.toml");
-        let config = format!(
-            "[power.bus.main]\ntype = 'slcan'\ndevice = '{}'\nbit_rate = 125000\n\
-             [power.supply.1]\nfamily = 'infypower'\nbus = 'main'\nmodules = [0, 1]\n",
-            line.path
-        );
-        std::fs::write(&file, config).unwrap();
+        let file = configure(&folder, &line);
         let connection = bus.connect().await;
         let names = DBusProxy::new(&connection).await.unwrap();
         let mut changes = names.receive_name_owner_changed_with_args(&[(0, NAME)]).await.unwrap();
@@ -219,6 +225,17 @@ async fn modules_found_delivering_are_switched_off_and_shown_by_the_contract() {
     let device = Device1Proxy::new(&rig.connection, NAME, PATH).await.unwrap();
     assert_eq!((device.vendor().await.as_deref(), device.faults().await), (Ok("Infypower"), Ok(vec![])));
     assert!(rack.identify("main", 9, true).await.is_err());
+}
+
+#[tokio::test]
+async fn whoever_finds_it_dead_switches_its_modules_off_without_a_bus() {
+    let mut line = Line::new();
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = program(env!("CARGO_BIN_EXE_voltry-power"));
+    command.arg("--make-safe").arg("--config").arg(configure(&folder, &line));
+    let ended = soon(tokio::task::spawn_blocking(move || command.status().unwrap())).await.unwrap();
+    line.until_off().await;
+    assert_eq!(ended.code(), Some(0), "it saw them confirm");
 }
 
 #[tokio::test]

@@ -75,6 +75,10 @@ struct Check {
     errors: Vec<Problem>,
 }
 
+const MAKE_SAFE: &str = "make-safe";
+/// A line that takes no byte does not hold the unit's restart up for longer.
+const MAKING_SAFE: Duration = Duration::from_secs(1);
+
 /// A configuration the daemon cannot run with; starting it again does not help.
 const EXIT_CONFIG: u8 = 2;
 
@@ -94,6 +98,37 @@ impl Program {
         self.main_with_audit(configure, |_, _, _| Vec::new(), run)
     }
 
+    /// Like [`Self::main`], for a daemon with outputs: asked to `--make-safe`, as its unit does when the daemon
+    /// has ended, it runs nothing but `make_safe`, without a bus and for a second at most.
+    pub fn main_with_outputs<T, F, S>(
+        self,
+        configure: impl Fn(&Config, &str) -> Result<Provision<T>, ConfigError>,
+        make_safe: impl FnOnce(T) -> S,
+        run: impl FnOnce(T, Daemon) -> F,
+    ) -> ExitCode
+    where
+        F: Future<Output = anyhow::Result<()>>,
+        S: Future<Output = ()>,
+    {
+        let line = self.command().arg(make_safe_argument());
+        let matches = line.get_matches();
+        if !matches.get_flag(MAKE_SAFE) {
+            return self.obey(&matches, configure, |_, _, _| Vec::new(), run);
+        }
+        let options = Options::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        let instance = instance(&matches).unwrap_or_default();
+        match Config::read(options.config.as_deref()).and_then(|config| configure(&config, &instance)) {
+            Ok(provision) => {
+                start_logging(self.name, &instance, options.log.as_deref());
+                make_safe_within(MAKING_SAFE, make_safe(provision.settings))
+            }
+            Err(errors) => {
+                eprintln!("{errors}");
+                ExitCode::from(EXIT_CONFIG)
+            }
+        }
+    }
+
     /// Like [`Self::main`]; `audit` finds what a check should tell, but must not keep the daemon
     /// from starting, as a certificate that expired. Only `--check-config` asks it.
     pub fn main_with_audit<T, F>(
@@ -105,9 +140,21 @@ impl Program {
     where
         F: Future<Output = anyhow::Result<()>>,
     {
-        let matches = self.command().get_matches();
-        let options = Options::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-        let instance = instance(&matches).unwrap_or_default();
+        self.obey(&self.command().get_matches(), configure, audit, run)
+    }
+
+    fn obey<T, F>(
+        self,
+        matches: &ArgMatches,
+        configure: impl Fn(&Config, &str) -> Result<Provision<T>, ConfigError>,
+        audit: impl Fn(&Config, &str, &T) -> Vec<Problem>,
+        run: impl FnOnce(T, Daemon) -> F,
+    ) -> ExitCode
+    where
+        F: Future<Output = anyhow::Result<()>>,
+    {
+        let options = Options::from_arg_matches(matches).unwrap_or_else(|error| error.exit());
+        let instance = instance(matches).unwrap_or_default();
         let config = Config::read(options.config.as_deref());
         if options.check_config {
             return self.check(config, &instance, options.json, configure, audit);
@@ -213,6 +260,31 @@ where
     ended
 }
 
+fn make_safe_argument() -> Arg {
+    Arg::new(MAKE_SAFE)
+        .long(MAKE_SAFE)
+        .action(clap::ArgAction::SetTrue)
+        .conflicts_with("check_config")
+        .help("Run nothing: make the outputs safe, whatever state they are in, and end within a second")
+}
+
+fn make_safe_within(limit: Duration, making_safe: impl Future<Output = ()>) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "starting the runtime");
+            return ExitCode::FAILURE;
+        }
+    };
+    let made = runtime.block_on(async { tokio::time::timeout(limit, making_safe).await.is_ok() });
+    runtime.shutdown_background();
+    if !made {
+        tracing::error!("the outputs could not be made safe in {limit:?}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
 /// To the journal with its fields where standard error leads there, else readable text there.
 fn start_logging(name: &str, instance: &str, filter: Option<&str>) {
     let from_environment = std::env::var("VOLTRY_LOG").ok();
@@ -260,7 +332,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        EVSE.command().debug_assert();
+        EVSE.command().arg(make_safe_argument()).debug_assert();
     }
 
     #[test]
@@ -274,6 +346,13 @@ mod tests {
         assert!(parse(&[]).is_err());
         let board = Program { instances: None, ..EVSE };
         assert!(board.command().try_get_matches_from(["voltry-board", "1"]).is_err());
+    }
+
+    #[test]
+    fn an_output_that_cannot_be_made_safe_is_a_failure_and_not_waited_for() {
+        let limit = Duration::from_millis(1);
+        assert_eq!(make_safe_within(limit, std::future::pending()), ExitCode::FAILURE);
+        assert_eq!(make_safe_within(limit, std::future::ready(())), ExitCode::SUCCESS);
     }
 
     #[test]
