@@ -9,7 +9,7 @@ use voltry_sim::foreground;
 use voltry_sim::hardware::Family;
 use voltry_sim::station::topology::{HELP as TOPOLOGY, Topology};
 use voltry_sim::station::uplink::Uplink;
-use voltry_sim::station::{namespace, uplink};
+use voltry_sim::station::{hardware, namespace, uplink};
 
 /// Simulated hardware and vehicles around the real daemons.
 #[derive(Debug, Parser)]
@@ -33,6 +33,21 @@ enum Command {
     Station(StationOptions),
     /// Charge a simulated car from 20 to 80 % in about a minute, and compare the bill with the meter
     Demo(DemoOptions),
+    /// Play the hardware and the vehicles of an installed station, whose daemons systemd runs
+    ///
+    /// Serves them below /run/voltry-sim/dev and on the network interfaces evseN, until SIGTERM;
+    /// `voltryctl sim` steers them. Wants CAP_NET_ADMIN and CAP_NET_RAW, as voltry-sim.service gives them.
+    #[command(verbatim_doc_comment, after_long_help = TOPOLOGY)]
+    Hardware(WhichHardware),
+    /// Print the daemons' configuration for that hardware
+    Configuration(WhichHardware),
+}
+
+#[derive(Debug, Args)]
+struct WhichHardware {
+    /// What the station consists of (TOML); else one EVSE that anybody may use
+    #[arg(long, value_name = "FILE")]
+    topology: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -107,19 +122,18 @@ fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> anyhow::Result<u8> {
-    if !namespace::inside() {
-        let (station, forward_input) = match &options.command {
-            Command::Station(station) => (station, true),
-            Command::Demo(demo) => (&demo.station, demo.keep),
-        };
-        // The way out lasts until the inner process has ended.
-        let (environment, _way) = match topology(station)?.uplink {
-            Some(_) => Some(uplink::lead_out()?).unzip(),
-            None => (None, None),
-        };
-        return namespace::enter(forward_input, environment).await;
-    }
     match options.command {
+        Command::Hardware(which) => {
+            foreground::start_logging(false, "info");
+            hardware::run(&which.topology()?).await?;
+            Ok(0)
+        }
+        Command::Configuration(which) => {
+            print!("{}", hardware::configuration(&which.topology()?)?);
+            Ok(0)
+        }
+        Command::Station(station) if !namespace::inside() => enter_namespaces(&station, true).await,
+        Command::Demo(demo) if !namespace::inside() => enter_namespaces(&demo.station, demo.keep).await,
         Command::Station(station) => {
             foreground::start_logging(station.verbose, "info");
             let state = station.state.clone();
@@ -136,6 +150,21 @@ async fn run(options: Options) -> anyhow::Result<u8> {
             };
             demo::run(topology, demo).await
         }
+    }
+}
+
+async fn enter_namespaces(station: &StationOptions, forward_input: bool) -> anyhow::Result<u8> {
+    // The way out lasts until the inner process has ended.
+    let (environment, _way) = match topology(station)?.uplink {
+        Some(_) => Some(uplink::lead_out()?).unzip(),
+        None => (None, None),
+    };
+    namespace::enter(forward_input, environment).await
+}
+
+impl WhichHardware {
+    fn topology(&self) -> anyhow::Result<Topology> {
+        self.topology.as_deref().map_or_else(|| Ok(Topology::default()), Topology::read)
     }
 }
 

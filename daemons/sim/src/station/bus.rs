@@ -27,6 +27,12 @@ pub fn address(state: &Path) -> String {
     format!("unix:path={}", socket(state).display())
 }
 
+/// The machine's own bus.
+pub(super) fn system() -> String {
+    std::env::var("DBUS_SYSTEM_BUS_ADDRESS")
+        .unwrap_or_else(|_| "unix:path=/run/dbus/system_bus_socket".to_owned())
+}
+
 /// Writes the bus's configuration and says how to run it.
 ///
 /// Only this user may connect, and may do everything there: the policies of a real station name
@@ -81,14 +87,15 @@ pub fn remove_stale_socket(state: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Keeps us on the bus, serving `Sim1` and `Update1` there, for ever.
+/// Keeps us on the bus, serving `Sim1` there, and `Update1` if we play who installs, for ever.
 pub async fn stay_connected(
     address: String,
-    served: (Arc<Control>, Arc<Installed>),
+    control: Arc<Control>,
+    installed: Option<Arc<Installed>>,
     connection: watch::Sender<Option<zbus::Connection>>,
 ) {
     loop {
-        match connect(&address, served.clone()).await {
+        match connect(&address, control.clone(), installed.clone()).await {
             Ok(bus) => {
                 connection.send_replace(Some(bus.clone()));
                 bus.closed().await;
@@ -103,13 +110,14 @@ pub async fn stay_connected(
 
 async fn connect(
     address: &str,
-    (control, installed): (Arc<Control>, Arc<Installed>),
+    control: Arc<Control>,
+    installed: Option<Arc<Installed>>,
 ) -> zbus::Result<zbus::Connection> {
-    zbus::connection::Builder::address(address)
+    let mut builder = zbus::connection::Builder::address(address)
         .serve_at(names::SIM_PATH, Sim1::new(control))
-        .serve_at(names::UPDATE_PATH, Update1::new(installed))
-        .name(names::SIM)
-        .name(names::UPDATE)
-        .build()
-        .await
+        .name(names::SIM);
+    if let Some(installed) = installed {
+        builder = builder.serve_at(names::UPDATE_PATH, Update1::new(installed)).name(names::UPDATE);
+    }
+    builder.build().await
 }

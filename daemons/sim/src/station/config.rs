@@ -59,6 +59,28 @@ pub(super) fn write(topology: &Topology, state: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The same for daemons that are installed: they store things, and find register maps, where they do by default.
+/// `folder` has the lines.
+pub(super) fn for_installed_daemons(topology: &Topology, folder: &Path) -> anyhow::Result<String> {
+    let mut config: toml::Table =
+        toml::from_str(&text(topology, folder)).context("the configuration written here is no TOML")?;
+    for (table, keys) in [("meter", &["models", "state"][..]), ("secc", &["tls"])] {
+        let instances = config.get_mut(table).and_then(toml::Value::as_table_mut).into_iter().flatten();
+        for instance in instances.filter_map(|(_, instance)| instance.as_table_mut()) {
+            keys.iter().for_each(|key| drop(instance.remove(*key)));
+        }
+    }
+    config
+        .get_mut("station")
+        .and_then(toml::Value::as_table_mut)
+        .and_then(|station| station.remove("database"));
+    merge(&mut config, &topology.config);
+    Ok(format!(
+        "# Written by `voltry-sim configuration`, for the hardware that voltry-sim.service plays.\n\n{}",
+        toml::to_string(&config)?
+    ))
+}
+
 /// The uplink's tables.
 fn to_csms(uplink: &Uplink, state: &Path) -> anyhow::Result<toml::Table> {
     let mut profile = toml::Table::from_iter([

@@ -14,6 +14,7 @@ pub mod bus;
 mod config;
 pub mod console;
 pub mod control;
+pub mod hardware;
 pub mod installer;
 pub mod namespace;
 pub mod network;
@@ -79,8 +80,8 @@ impl Station {
         let control = Arc::new(build_world(&topology, &state, &mut world, connection).await?);
         config::write(&topology, &state)?;
         let installed = Arc::new(Installed::default());
-        let served = (control.clone(), installed.clone());
-        world.spawn(bus::stay_connected(bus::address(&state), served, connection_in));
+        let update = Some(installed.clone());
+        world.spawn(bus::stay_connected(bus::address(&state), control.clone(), update, connection_in));
         let mut station = Self {
             control,
             installed,

@@ -60,6 +60,19 @@ pub async fn make_modems(evse: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Removes the link of a simulator that was killed.
+///
+/// # Errors
+/// `ip` is missing or refuses.
+pub async fn remove_left_behind(evse: u32) -> anyhow::Result<()> {
+    for end in [station_end(evse), vehicle_end(evse)] {
+        if std::path::Path::new("/sys/class/net").join(&end).exists() {
+            ip(&["link", "delete", &end]).await?;
+        }
+    }
+    Ok(())
+}
+
 async fn add_pair(one: &str, other: &str) -> anyhow::Result<()> {
     ip(&["link", "add", one, "type", "veth", "peer", "name", other]).await
 }
