@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGING = ROOT / "packaging"
 UNITS = ["voltry-evse@1", "voltry-station", "voltry-power", "voltry-meter@grid", "voltry-board", "voltry-secc@1", "voltry-ocpp"]
+SIMULATED = "voltry-sim"
 REAL_TIME = ["voltry-evse@1", "voltry-power", "voltry-board", "voltry-secc@1"]
 # Of systemd's units, those that ours name.
 BORROWED = [
@@ -24,12 +25,13 @@ def image(tmp_path_factory):
     root = tmp_path_factory.mktemp("image")
     system = root / "usr/lib/systemd/system"
     shutil.copytree(PACKAGING / "systemd", system)
+    shutil.copytree(PACKAGING / "simulated/systemd", system, dirs_exist_ok=True)
     for unit in BORROWED:
         source = Path("/usr/lib/systemd/system") / unit
         if source.exists():
             shutil.copy(source, system)
     (root / "usr/bin").mkdir(parents=True)
-    for unit in UNITS:
+    for unit in [*UNITS, SIMULATED]:
         program = root / "usr/bin" / re.match(r"[a-z-]+", unit)[0]
         program.write_text("#!/bin/sh\n")
         program.chmod(0o755)
@@ -41,14 +43,37 @@ def analyze(*arguments):
     return done.returncode, done.stdout + done.stderr
 
 
+COMMON = PACKAGING / "systemd/voltry-.service.d/10-all.conf"
+
+
+def own(unit):
+    """The unit's own file, and the drop-in with what it needs beyond the common one."""
+    folder = PACKAGING / ("simulated/systemd" if unit == SIMULATED else "systemd")
+    file = folder / (re.sub(r"@.*", "@", unit) + ".service")
+    return file, Path(f"{file}.d/20-needs.conf")
+
+
+def settings(file):
+    """Each line of a unit's file, as its key and its value."""
+    lines = file.read_text().splitlines() if file.exists() else []
+    return [tuple(line.split("=", 1)) for line in lines if re.match(r"\w+=", line)]
+
+
 def setting(unit, name):
-    """The effective values of a setting: the unit's own after the common ones."""
-    own = (PACKAGING / "systemd" / re.sub(r"@.*", "@", unit)).with_suffix(".service")
-    texts = [(PACKAGING / "systemd/voltry-.service.d/10-all.conf").read_text(), own.read_text()]
-    return [value for text in texts for value in re.findall(rf"^{name}=(.*)$", text, re.M)]
+    """The values of a setting in the order in which systemd reads them: of most settings the last one counts."""
+    file, needs = own(unit)
+    return [value for text in [file, COMMON, needs] for key, value in settings(text) if key == name]
 
 
-@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("unit", [*UNITS, SIMULATED])
+def test_nothing_in_the_units_own_file_is_undone_by_what_all_have_in_common(unit):
+    file, _ = own(unit)
+    common = {key for key, _ in settings(COMMON)}
+    # These add up.
+    assert {key for key, _ in settings(file)} & common <= {"SupplementaryGroups", "After"}
+
+
+@pytest.mark.parametrize("unit", [*UNITS, SIMULATED])
 def test_systemd_accepts_every_line_of_the_unit(image, unit):
     status, output = analyze("verify", "--man=no", f"--root={image}", f"{unit}.service")
     assert (status, output) == (0, "")
@@ -63,9 +88,21 @@ def test_a_reset_reboots_by_the_file_that_the_uplink_may_write(image):
     assert f'reset_file = "{watched}"' in (ROOT / "docs/ocpp.md").read_text()
 
 
-@pytest.mark.parametrize("unit", UNITS)
+def told_exposure():
+    """The table in packaging/README.md."""
+    rows = re.findall(r"^\| `(voltry-[^`]*)` \| ([0-9.]+) \|", (PACKAGING / "README.md").read_text(), re.M)
+    return {unit: float(figure) for unit, figure in rows}
+
+
+def test_every_unit_stands_in_the_table_of_exposures():
+    assert set(told_exposure()) == {*UNITS, SIMULATED}
+    assert max(told_exposure().values()) <= 2.0
+
+
+@pytest.mark.parametrize("unit", [*UNITS, SIMULATED])
 def test_the_sandbox_takes_away_all_but_what_the_daemon_needs(image, unit):
-    status, output = analyze("security", "--offline=true", "--threshold=10", f"--root={image}", f"{unit}.service")
+    threshold = f"--threshold={round(told_exposure()[unit] * 10)}"
+    status, output = analyze("security", "--offline=true", threshold, f"--root={image}", f"{unit}.service")
     assert status == 0, output
 
 
@@ -89,6 +126,13 @@ def test_the_supervisor_restarts_each_daemon_alone_and_for_ever(unit):
 def test_a_real_time_daemon_that_spins_is_ended(unit):
     assert setting(unit, "CPUSchedulingPolicy") == ["rr"]
     assert setting(unit, "LimitRTTIME") == ["200ms"]
+
+
+def test_what_has_outputs_makes_them_safe_however_it_ended():
+    for unit in UNITS:
+        program = re.match(r"[a-z-]+", unit)[0]
+        outputs = program in {"voltry-power", "voltry-board"}
+        assert setting(unit, "ExecStopPost") == ([f"-/usr/bin/{program} --make-safe"] if outputs else [])
 
 
 def test_every_unit_runs_as_its_own_user_and_that_user_exists():
