@@ -1,6 +1,6 @@
 # `make help` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help build demo check test bench fuzz properties hostile soak kill-matrix power-cuts csms-days josev cars
+.PHONY: help build demo check test bench fuzz properties hostile soak kill-matrix power-cuts csms-days josev cars deb
 
 # Options of the demo, as in: make demo ARGS="--evses 2 --fault meter-gone"
 ARGS ?=
@@ -80,6 +80,11 @@ josev: ## Josev's vehicle by every protocol, with pauses and renegotiation
 	@scripts/install-tools test
 	@cargo build --workspace --bins --locked
 	@VOLTRY_JOSEV=all .venv/bin/pytest -q tests/interop/test_josev.py
+
+deb: ## Debian packages for this machine's architecture, in target/debian (ARGS=debug: of a debug build, for tests)
+	@scripts/install-tools deb
+	@$(if $(filter debug,$(ARGS)),cargo build --workspace --bins --locked,scripts/build-release target/ship)
+	@scripts/build-debs $(if $(filter debug,$(ARGS)),target/debug,target/ship/release)
 
 cars: ## Recorded cars drive again (CAPTURES=DIR; ARGS="--pace recorded --only NAME --keep FILE")
 	@scripts/install-tools test

@@ -1,0 +1,74 @@
+"""What packaging/files installs, and the Debian packages' own files."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGING = ROOT / "packaging"
+PACKAGES = ["voltry", "voltry-simulated"]
+LINES = [line.split() for line in (PACKAGING / "files").read_text().splitlines() if line and line[0] != "#"]
+UNITS = [*(PACKAGING / "systemd").glob("*.service"), *(PACKAGING / "simulated/systemd").glob("*.service")]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """Everything that both packages install, with empty programs."""
+    programs, root = tmp_path_factory.mktemp("bin"), tmp_path_factory.mktemp("root")
+    for _, _, source, _ in LINES:
+        if source.startswith("bin/"):
+            (programs / source.removeprefix("bin/")).touch()
+    subprocess.run([PACKAGING / "install", programs, root, *PACKAGES], check=True, timeout=30)
+    return root
+
+
+def test_each_line_of_the_list_says_four_things():
+    assert {len(line) for line in LINES} == {4}
+    assert {package for package, *_ in LINES} == set(PACKAGES)
+
+
+def test_a_source_that_is_not_there_is_no_success(tmp_path):
+    done = subprocess.run([PACKAGING / "install", tmp_path, tmp_path / "root", "voltry"], capture_output=True, check=False)
+    assert done.returncode != 0
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_each_unit_is_installed_with_the_program_that_it_starts(installed, unit):
+    assert (installed / "usr/lib/systemd/system" / unit.name).exists()
+    for program in re.findall(r"^Exec\w+=[-+!:]*(\S+)", unit.read_text(), re.M):
+        assert (installed / program.removeprefix("/")).exists(), program
+
+
+@pytest.mark.parametrize(("folder", "to"), [
+    ("packaging/systemd", "usr/lib/systemd/system"),
+    ("packaging/meters", "usr/lib/voltry/meters"),
+    ("dbus", "usr/share/dbus-1"),
+])
+def test_nothing_of_a_folder_stays_behind(installed, folder, to):
+    there = {path.name for path in (installed / to).rglob("*") if path.is_file()}
+    wanted = {path.name for path in (ROOT / folder).rglob("*") if path.is_file()}
+    assert wanted <= there
+
+
+def test_the_units_of_the_simulated_hardware_are_those_of_its_configuration(installed):
+    config = tomllib.loads((installed / "etc/voltry/voltry.d/50-simulated.toml").read_text())
+    wanted = {f"voltry-{role}@{name}.service" for role in ["evse", "secc", "meter"] for name in config[role]}
+    drop_in = (installed / "usr/lib/systemd/system/voltry.target.d/50-simulated.conf").read_text()
+    wants = {unit for line in re.findall("^Wants=(.*)$", drop_in, re.M) for unit in line.split()}
+    assert wants == wanted | {"voltry-sim.service"}
+
+
+def test_the_credentials_that_the_documents_name_are_those_that_the_units_load():
+    for unit, document in [("voltry-secc@", "docs/integration.md"), ("voltry-ocpp", "docs/ocpp.md")]:
+        loaded = re.findall("^LoadCredential=(.*)$", (PACKAGING / f"systemd/{unit}.service").read_text(), re.M)
+        assert loaded
+        for name in loaded:
+            assert f"`{name}`" in (ROOT / document).read_text()
+
+
+def test_the_packages_have_the_version_of_the_programs():
+    version = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
+    assert (PACKAGING / "debian/changelog").read_text().startswith(f"voltry ({version}) ")
