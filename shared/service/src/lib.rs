@@ -13,6 +13,7 @@ pub mod config;
 mod connection;
 mod daemon;
 mod device;
+pub mod fault_guide;
 mod faults;
 mod holder_watch;
 pub mod lease;
