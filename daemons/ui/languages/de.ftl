@@ -1,0 +1,93 @@
+language-name = Deutsch
+decimal-mark = ,
+title = Ladestation
+
+evse = Ladepunkt { $number }
+message = Nachricht des Betreibers
+
+state-free = Frei
+state-reserved = Reserviert
+state-plug-in = Einstecken
+state-authorize = Bitte anmelden
+state-preparing = Vorbereitung
+state-charging = Lädt
+state-paused = Pause
+state-stopping = Wird beendet
+state-finished = Beendet
+state-fault = Gestört
+state-out-of-service = Außer Betrieb
+state-starting = Einen Moment
+state-away = Kein Kontakt
+
+hint-free = Stecken Sie das Kabel in Ihr Fahrzeug.
+hint-reserved = Dieser Ladepunkt ist für jemanden reserviert. Wenn Sie das sind, halten Sie Ihre Karte an den Leser.
+hint-plug-in = Sie dürfen laden. Stecken Sie das Kabel in Ihr Fahrzeug.
+hint-authorize = Halten Sie Ihre Karte an den Leser, oder starten Sie mit Ihrer App.
+hint-card-early = Sie können Ihre Karte schon an den Leser halten.
+hint-preparing = Alles wird geprüft, bevor Strom fließt. Das dauert etwa eine halbe Minute.
+hint-charging = Lassen Sie das Kabel eingesteckt.
+hint-paused-vehicle = Ihr Fahrzeug nimmt gerade keinen Strom. Es geht weiter, wenn es wieder will.
+hint-paused-station = Die Station hat gerade keine Leistung übrig. Es geht von selbst weiter.
+hint-paused-limit = Der Betreiber gibt gerade keine Leistung. Es geht von selbst weiter.
+hint-stopping = Bitte warten Sie, bis der Strom aus ist.
+hint-finished = Ziehen Sie das Kabel ab und hängen Sie es auf.
+hint-fault = Bitte nehmen Sie einen anderen Ladepunkt, oder rufen Sie Hilfe.
+hint-emergency = Der Not-Halt wurde gedrückt. Bleiben Sie vom Kabel weg und rufen Sie Hilfe.
+hint-fault-plug = Ziehen Sie das Kabel ab und versuchen Sie es noch einmal. Hilft das nicht, rufen Sie Hilfe.
+hint-out-of-service = Bitte nehmen Sie einen anderen Ladepunkt.
+hint-starting = Dieser Ladepunkt prüft sich gerade.
+hint-away = Dieser Bildschirm hat keinen Kontakt zum Ladepunkt. Ein laufender Ladevorgang geht weiter.
+
+step-connecting = Gespräch mit dem Fahrzeug
+step-authorizing = Freigabe
+step-parameters = Spannung und Strom vereinbaren
+step-cable-check = Isolation prüfen
+step-pre-charge = An die Batteriespannung angleichen
+step-done = fertig
+step-now = jetzt
+step-to-come = kommt noch
+
+power = Leistung
+energy = Energie
+battery = Batterie
+time-left = Restzeit
+time-left-value = etwa { $minutes } min bis { $percent } %
+cost-so-far = Kosten bisher
+cost = Kosten
+from = Von
+to = Bis
+
+price = Preis
+price-per-kwh = { $amount } je kWh
+price-per-minute = { $amount } je Minute
+price-per-minute-after = { $amount } je Minute ab Minute { $minute }
+price-free = Das Laden ist kostenlos.
+price-contract = Mit einem Vertrag gilt der Preis Ihres Anbieters.
+price-unknown = Den Preis nennt Ihnen Ihr Anbieter.
+
+receipt = Ihr Ladevorgang
+ended-by-vehicle = Von Ihrem Fahrzeug beendet.
+ended-by-driver = Von Ihnen beendet.
+ended-by-operator = Vom Betreiber beendet.
+ended-not-allowed = Sie durften nicht laden.
+ended-timeout = Ihr Fahrzeug hat zu lange gebraucht.
+ended-incompatible = Ihr Fahrzeug und dieser Ladepunkt passen nicht zusammen.
+ended-by-fault = Wegen einer Störung beendet: { $code }
+ended-otherwise = Der Ladevorgang ist vorbei.
+
+stop = Laden beenden
+stop-question = Laden an Ladepunkt { $number } beenden?
+stop-yes = Ja, beenden
+stop-no = Nein, weiterladen
+stop-by-card = Zum Beenden halten Sie Ihre Karte noch einmal an den Leser.
+stop-failed = Es ließ sich nicht beenden. Versuchen Sie es noch einmal, beenden Sie am Fahrzeug, oder rufen Sie Hilfe.
+
+help-line = Hilfe
+fault-code = Code { $code }
+offline-page = Kein Kontakt zur Station. Ein laufender Ladevorgang geht weiter.
+offline-uplink = Die Station ist offline. Karten, die sie nicht kennt, werden vielleicht nicht angenommen.
+language = Sprache
+contrast = Tag oder Nacht
+back = Zurück
+not-found = Diese Seite gibt es nicht.
+refused = Das wurde nicht angenommen.

@@ -1,0 +1,93 @@
+language-name = Français
+decimal-mark = ,
+title = Station de charge
+
+evse = Point de charge { $number }
+message = Message de l’exploitant
+
+state-free = Libre
+state-reserved = Réservé
+state-plug-in = Branchez
+state-authorize = Identifiez-vous
+state-preparing = Préparation
+state-charging = En charge
+state-paused = En pause
+state-stopping = Arrêt en cours
+state-finished = Terminé
+state-fault = En panne
+state-out-of-service = Hors service
+state-starting = Un instant
+state-away = Pas de contact
+
+hint-free = Branchez le câble sur votre véhicule.
+hint-reserved = Ce point de charge est réservé. S’il l’est pour vous, présentez votre carte au lecteur.
+hint-plug-in = Vous pouvez charger. Branchez le câble sur votre véhicule.
+hint-authorize = Présentez votre carte au lecteur, ou démarrez avec votre application.
+hint-card-early = Vous pouvez déjà présenter votre carte au lecteur.
+hint-preparing = Tout est vérifié avant que le courant passe. Cela prend environ une demi-minute.
+hint-charging = Laissez le câble branché.
+hint-paused-vehicle = Votre véhicule ne prend pas de courant pour le moment. La charge reprendra quand il le voudra.
+hint-paused-station = La station n’a pas de puissance disponible pour le moment. La charge reprendra d’elle-même.
+hint-paused-limit = L’exploitant ne donne pas de puissance pour le moment. La charge reprendra d’elle-même.
+hint-stopping = Veuillez attendre que le courant soit coupé.
+hint-finished = Débranchez le câble et raccrochez-le.
+hint-fault = Veuillez utiliser un autre point de charge, ou appelez l’assistance.
+hint-emergency = L’arrêt d’urgence a été actionné. Éloignez-vous du câble et appelez l’assistance.
+hint-fault-plug = Débranchez le câble et réessayez. Si cela ne suffit pas, appelez l’assistance.
+hint-out-of-service = Veuillez utiliser un autre point de charge.
+hint-starting = Ce point de charge se vérifie.
+hint-away = Cet écran n’a pas de contact avec le point de charge. Une charge en cours continue.
+
+step-connecting = Dialogue avec le véhicule
+step-authorizing = Autorisation
+step-parameters = Accord sur la tension et le courant
+step-cable-check = Test de l’isolation
+step-pre-charge = Mise à la tension de la batterie
+step-done = fait
+step-now = en cours
+step-to-come = à venir
+
+power = Puissance
+energy = Énergie
+battery = Batterie
+time-left = Temps restant
+time-left-value = environ { $minutes } min jusqu’à { $percent } %
+cost-so-far = Coût jusqu’ici
+cost = Coût
+from = De
+to = À
+
+price = Prix
+price-per-kwh = { $amount } par kWh
+price-per-minute = { $amount } par minute
+price-per-minute-after = { $amount } par minute à partir de la minute { $minute }
+price-free = La charge est gratuite.
+price-contract = Avec un contrat, le prix de votre fournisseur s’applique.
+price-unknown = Votre fournisseur vous indique le prix.
+
+receipt = Votre charge
+ended-by-vehicle = Terminée par votre véhicule.
+ended-by-driver = Terminée par vous.
+ended-by-operator = Terminée par l’exploitant.
+ended-not-allowed = Vous n’étiez pas autorisé à charger.
+ended-timeout = Votre véhicule a mis trop de temps à commencer.
+ended-incompatible = Votre véhicule et ce point de charge ne sont pas compatibles.
+ended-by-fault = Terminée à cause d’un défaut : { $code }
+ended-otherwise = La charge est terminée.
+
+stop = Arrêter la charge
+stop-question = Arrêter la charge au point de charge { $number } ?
+stop-yes = Oui, arrêter
+stop-no = Non, continuer
+stop-by-card = Pour arrêter, présentez de nouveau votre carte au lecteur.
+stop-failed = L’arrêt n’a pas eu lieu. Réessayez, arrêtez depuis votre véhicule, ou appelez l’assistance.
+
+help-line = Assistance
+fault-code = Code { $code }
+offline-page = Pas de contact avec la station. Une charge en cours continue.
+offline-uplink = La station est hors ligne. Les cartes qu’elle ne connaît pas risquent d’être refusées.
+language = Langue
+contrast = Jour ou nuit
+back = Retour
+not-found = Cette page n’existe pas.
+refused = Cela n’a pas été accepté.

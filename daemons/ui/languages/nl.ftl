@@ -1,0 +1,93 @@
+language-name = Nederlands
+decimal-mark = ,
+title = Laadstation
+
+evse = Laadpunt { $number }
+message = Bericht van de beheerder
+
+state-free = Vrij
+state-reserved = Gereserveerd
+state-plug-in = Aansluiten
+state-authorize = Meld u aan
+state-preparing = Voorbereiden
+state-charging = Aan het laden
+state-paused = Pauze
+state-stopping = Wordt gestopt
+state-finished = Klaar
+state-fault = Storing
+state-out-of-service = Buiten dienst
+state-starting = Een ogenblik
+state-away = Geen contact
+
+hint-free = Steek de kabel in uw voertuig.
+hint-reserved = Dit laadpunt is gereserveerd. Is het voor u, houd dan uw pas bij de lezer.
+hint-plug-in = U mag laden. Steek de kabel in uw voertuig.
+hint-authorize = Houd uw pas bij de lezer, of start met uw app.
+hint-card-early = U kunt uw pas al bij de lezer houden.
+hint-preparing = Alles wordt gecontroleerd voordat er stroom loopt. Dit duurt ongeveer een halve minuut.
+hint-charging = Laat de kabel aangesloten.
+hint-paused-vehicle = Uw voertuig neemt nu geen stroom. Het laden gaat verder wanneer het dat wil.
+hint-paused-station = Het station heeft nu geen vermogen over. Het laden gaat vanzelf verder.
+hint-paused-limit = De beheerder geeft nu geen vermogen. Het laden gaat vanzelf verder.
+hint-stopping = Wacht tot de stroom uit is.
+hint-finished = Trek de kabel los en hang hem op.
+hint-fault = Gebruik een ander laadpunt, of bel voor hulp.
+hint-emergency = De noodstop is ingedrukt. Blijf weg van de kabel en bel voor hulp.
+hint-fault-plug = Trek de kabel los en probeer het opnieuw. Helpt dat niet, bel dan voor hulp.
+hint-out-of-service = Gebruik een ander laadpunt.
+hint-starting = Dit laadpunt controleert zichzelf.
+hint-away = Dit scherm heeft geen contact met het laadpunt. Een lopende laadbeurt gaat door.
+
+step-connecting = Gesprek met het voertuig
+step-authorizing = Toestemming om te laden
+step-parameters = Spanning en stroom afspreken
+step-cable-check = Isolatie testen
+step-pre-charge = Gelijkmaken aan de accuspanning
+step-done = klaar
+step-now = nu
+step-to-come = komt nog
+
+power = Vermogen
+energy = Energie
+battery = Accu
+time-left = Resterende tijd
+time-left-value = ongeveer { $minutes } min tot { $percent } %
+cost-so-far = Kosten tot nu toe
+cost = Kosten
+from = Van
+to = Tot
+
+price = Prijs
+price-per-kwh = { $amount } per kWh
+price-per-minute = { $amount } per minuut
+price-per-minute-after = { $amount } per minuut vanaf minuut { $minute }
+price-free = Laden is gratis.
+price-contract = Met een contract geldt de prijs van uw aanbieder.
+price-unknown = Uw aanbieder vertelt u de prijs.
+
+receipt = Uw laadbeurt
+ended-by-vehicle = Beëindigd door uw voertuig.
+ended-by-driver = Beëindigd door u.
+ended-by-operator = Beëindigd door de beheerder.
+ended-not-allowed = U mocht niet laden.
+ended-timeout = Uw voertuig deed er te lang over om te beginnen.
+ended-incompatible = Uw voertuig en dit laadpunt passen niet bij elkaar.
+ended-by-fault = Beëindigd door een storing: { $code }
+ended-otherwise = De laadbeurt is voorbij.
+
+stop = Laden stoppen
+stop-question = Laden bij laadpunt { $number } stoppen?
+stop-yes = Ja, stoppen
+stop-no = Nee, doorgaan
+stop-by-card = Houd om te stoppen uw pas opnieuw bij de lezer.
+stop-failed = Het is niet gestopt. Probeer het opnieuw, stop bij uw voertuig, of bel voor hulp.
+
+help-line = Hulp
+fault-code = Code { $code }
+offline-page = Geen contact met het station. Een lopende laadbeurt gaat door.
+offline-uplink = Het station is offline. Passen die het niet kent, worden misschien niet geaccepteerd.
+language = Taal
+contrast = Dag of nacht
+back = Terug
+not-found = Deze pagina bestaat niet.
+refused = Dit is niet geaccepteerd.

@@ -1,0 +1,175 @@
+//! The `[ui]` table.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use voltry_bus::names;
+use voltry_service::{Binding, Config, ConfigError, Provision};
+
+/// The pages' settings.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Where the kiosk's browser finds its page: a loopback address. Default 127.0.0.1:8080.
+    #[serde(default = "default_kiosk")]
+    pub kiosk: SocketAddr,
+    /// The telephone number that helps drivers, as it is to be shown; empty: none.
+    #[serde(default)]
+    pub help_line: String,
+    /// The languages that the screen offers, the first one first; empty: all that there are.
+    #[serde(default)]
+    pub languages: Vec<String>,
+    /// More languages, and other words for those there are: files as `pt.ftl`.
+    #[serde(default = "default_language_files")]
+    pub language_files: PathBuf,
+    /// Who may end a charge at the screen.
+    #[serde(default)]
+    pub stop: StopBy,
+    /// What charging costs without a contract, as it has to be shown before the start.
+    pub price: Option<Price>,
+    /// Who tells what the back end wants people to read; the uplink of `[station] csms` otherwise.
+    pub display: Option<Binding>,
+    #[serde(skip)]
+    pub(crate) sources: Sources,
+}
+
+/// Whom the pages read.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sources {
+    /// The uplink, if the station has one.
+    pub(crate) csms: Option<Binding>,
+    pub(crate) display: Option<Binding>,
+    /// The vehicles' links, by EVSE.
+    pub(crate) links: BTreeMap<u32, Binding>,
+}
+
+/// Who may end a charge at the screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StopBy {
+    /// Whoever stands there.
+    #[default]
+    Anybody,
+    /// Nobody: the card that started it, or the vehicle.
+    Card,
+}
+
+/// The price of charging without a contract.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    /// As `EUR` (ISO 4217).
+    pub currency: String,
+    /// For a kilowatt-hour; 0: charging is free.
+    pub per_kwh: f64,
+    /// For a minute of occupying the place.
+    pub per_minute: Option<f64>,
+    /// From which minute on.
+    #[serde(default)]
+    pub per_minute_after: u32,
+}
+
+fn default_kiosk() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 8080))
+}
+
+fn default_language_files() -> PathBuf {
+    PathBuf::from("/etc/voltry/languages")
+}
+
+/// Checks `[ui]`.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>, ConfigError> {
+    // A station whose screen needs nothing of its own has no table.
+    let nothing = Config::parse([("", "[ui]")])?;
+    let mut settings: Settings = if config.contains("ui") { config } else { &nothing }.load("ui")?;
+    let mut problems = Vec::new();
+    if !settings.kiosk.ip().is_loopback() {
+        let text = "the kiosk's page commands the station without a login: it must be a loopback address";
+        problems.push(config.problem("ui.kiosk", text));
+    }
+    if settings.help_line.chars().count() > 60 {
+        problems.push(config.problem("ui.help_line", "at most 60 characters"));
+    }
+    if let Some(price) = &settings.price {
+        if price.currency.len() != 3 || !price.currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
+            problems.push(config.problem("ui.price.currency", "three capital letters, as EUR"));
+        }
+        for (key, value) in [("per_kwh", Some(price.per_kwh)), ("per_minute", price.per_minute)] {
+            if value.is_some_and(|value| !(0.0..=100_000.0).contains(&value)) {
+                problems.push(config.problem(&format!("ui.price.{key}"), "from 0 to 100000"));
+            }
+        }
+    }
+    if !problems.is_empty() {
+        return Err(ConfigError(problems));
+    }
+    settings.sources = sources(config, settings.display.clone());
+    Ok(Provision { objects: Vec::new(), settings })
+}
+
+/// As the station's and the EVSEs' own tables bind them.
+fn sources(config: &Config, display: Option<Binding>) -> Sources {
+    let mut sources = Sources::default();
+    for (path, binding) in config.bindings() {
+        let parts: Vec<&str> = path.split('.').collect();
+        match parts[..] {
+            ["station", "csms"] => sources.csms = Some(binding),
+            ["evse", evse, "ev_link"] => {
+                if let Ok(evse) = evse.parse() {
+                    sources.links.insert(evse, binding);
+                }
+            }
+            _ => {}
+        }
+    }
+    sources.display = display.or_else(|| {
+        let csms = sources.csms.as_ref()?;
+        Some(Binding::new(csms.name.as_str(), names::DISPLAY_PATH).expect("a constant"))
+    });
+    sources
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str) -> Result<Settings, String> {
+        let config = Config::parse([("voltry.toml", text)]).unwrap();
+        configure(&config, "").map(|provision| provision.settings).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_empty_table_is_a_kiosk_on_loopback() {
+        let settings = check("[ui]").unwrap();
+        assert!(settings.kiosk.ip().is_loopback() && settings.price.is_none());
+        assert_eq!(settings.stop, StopBy::Anybody);
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told_at_once() {
+        let text = "[ui]\nkiosk = \"0.0.0.0:80\"\n[ui.price]\ncurrency = \"euro\"\nper_kwh = -1.0";
+        let error = check(text).unwrap_err();
+        for part in ["loopback", "EUR", "from 0 to 100000"] {
+            assert!(error.contains(part), "{part} is not in {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_read_is_what_the_station_and_its_evses_are_bound_to() {
+        let text = r#"
+            [ui]
+            [station]
+            csms = { name = "com.example.Back", path = "/com/example/back" }
+            [evse.2]
+            ev_link = { name = "org.voltry.Secc.N2", path = "/org/voltry/ev_link/2" }
+        "#;
+        let sources = check(text).unwrap().sources;
+        assert_eq!(sources.display.unwrap().name.as_str(), "com.example.Back");
+        assert_eq!(sources.links.keys().collect::<Vec<_>>(), [&2]);
+    }
+}

@@ -1,0 +1,165 @@
+//! Serving HTTP to whoever comes, with everything that they drive bounded.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::header::{self, HeaderName};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::{debug, warn};
+use voltry_service::RateLimit;
+use voltry_service::clock::now;
+
+/// Connections at once; a page has one or two.
+const CONNECTIONS: usize = 128;
+/// Whoever has not sent a request's head by then is let go.
+const HEAD: Duration = Duration::from_secs(10);
+/// Whoever has not sent its body, or a handler that has no answer by then.
+const ANSWER: Duration = Duration::from_secs(15);
+/// Bytes of a request's head.
+const HEAD_MAX: usize = 16 * 1024;
+const HEADERS_MAX: usize = 64;
+/// Bytes of a request's body: a form has some hundred.
+const BODY_MAX: usize = 8 * 1024;
+
+/// Serves for ever. Whoever comes while all connections are taken is let go at once.
+pub(crate) async fn serve(listener: TcpListener, router: Router) {
+    let router = router.layer(DefaultBodyLimit::max(BODY_MAX));
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut connections = JoinSet::new();
+    let mut refused = RateLimit::new();
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of descriptors: it passes when somebody goes.
+                    warn!(%error, "a connection could not be taken");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            },
+            Some(_) = connections.join_next() => continue,
+        };
+        let Ok(place) = places.clone().try_acquire_owned() else {
+            if let Some(count) = refused.count(now()) {
+                warn!(count, "connections refused: {CONNECTIONS} are open");
+            }
+            continue;
+        };
+        let service = TowerToHyperService::new(router.clone());
+        connections.spawn(async move {
+            let _place = place;
+            let served = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD)
+                .max_buf_size(HEAD_MAX)
+                .max_headers(HEADERS_MAX)
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+            if let Err(error) = served {
+                debug!(%error, "a connection ended badly");
+            }
+        });
+    }
+}
+
+/// What every answer says of itself. Nothing on a page comes from elsewhere, and nothing is written into it
+/// that runs or paints.
+const HEADERS: [(HeaderName, &str); 7] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
+         form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "same-origin"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
+    (header::CACHE_CONTROL, "no-store"),
+];
+
+/// Puts them on, and bounds the time until an answer begins.
+pub(crate) async fn harden(request: Request, next: Next) -> Response {
+    let answer = timeout(ANSWER, next.run(request)).await;
+    let mut answer = answer.unwrap_or_else(|_| StatusCode::REQUEST_TIMEOUT.into_response());
+    for (name, value) in HEADERS {
+        answer.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    answer
+}
+
+/// Whether a request is for this machine by a name that only it has.
+pub(crate) fn names_loopback(headers: &HeaderMap) -> bool {
+    let Some(host) = host(headers) else { return false };
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    matches!(name, "localhost" | "127.0.0.1" | "[::1]")
+}
+
+/// Whether a request changes nothing, or comes from a page of the same server.
+pub(crate) fn is_same_origin(request: &Request, scheme: &str) -> bool {
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return true;
+    }
+    let origin = request.headers().get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    let own = host(request.headers()).map(|host| format!("{scheme}://{host}"));
+    origin.is_some() && origin == own.as_deref()
+}
+
+fn host(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::HOST)?.to_str().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    fn request(method: Method, host: &str, origin: Option<&str>) -> Request {
+        let mut request = axum::http::Request::builder().method(method).header("host", host);
+        if let Some(origin) = origin {
+            request = request.header("origin", origin);
+        }
+        request.body(Body::empty()).unwrap()
+    }
+
+    #[test]
+    fn only_names_of_this_machine_itself_are_loopback() {
+        for (host, is) in [
+            ("127.0.0.1:8080", true),
+            ("localhost", true),
+            ("[::1]:8080", true),
+            ("station.example:8080", false),
+            ("127.0.0.1.station.example", false),
+            ("", false),
+        ] {
+            let request = request(Method::GET, host, None);
+            assert_eq!(names_loopback(request.headers()), is, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_command_comes_from_a_page_of_the_same_server() {
+        let allowed = |method, origin| is_same_origin(&request(method, "127.0.0.1:80", origin), "http");
+        assert!(allowed(Method::GET, Some("http://elsewhere.example")));
+        assert!(allowed(Method::POST, Some("http://127.0.0.1:80")));
+        for origin in [None, Some("null"), Some("http://127.0.0.1:81"), Some("https://127.0.0.1:80")] {
+            assert!(!allowed(Method::POST, origin), "{origin:?}");
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! What the screen's browser may ask for.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::sse::{Event, Sse};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::routing::get;
+use futures_util::Stream;
+use maud::Markup;
+use serde::Deserialize;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::{info, warn};
+use voltry_bus::EndReason;
+use voltry_service::fault_guide::FaultGuide;
+use zbus::Connection;
+
+use super::page::{self, View};
+use crate::assets;
+use crate::bus::{self, Seen};
+use crate::config::{Settings, StopBy};
+use crate::http;
+use crate::words::{Languages, Words};
+
+/// A page that hears nothing for longer believes its connection dead.
+const ALIVE: Duration = Duration::from_secs(5);
+/// How long an EVSE may take to accept a stop.
+const STOP: Duration = Duration::from_secs(5);
+
+/// What the pages are made of.
+#[derive(Debug)]
+pub(crate) struct Kiosk {
+    pub(crate) settings: Settings,
+    pub(crate) languages: Languages,
+    pub(crate) guide: FaultGuide,
+    pub(crate) seen: watch::Receiver<Seen>,
+    pub(crate) connection: Connection,
+}
+
+impl Kiosk {
+    fn view<'a>(&'a self, words: Words<'a>, place: Place) -> View<'a> {
+        View {
+            settings: &self.settings,
+            languages: &self.languages,
+            guide: &self.guide,
+            words,
+            only: place.evse,
+        }
+    }
+
+    fn speak(&self, language: &str) -> Option<Words<'_>> {
+        self.languages.speak(language)
+    }
+}
+
+/// Which EVSE a page keeps to.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+struct Place {
+    evse: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Listener {
+    language: String,
+    evse: Option<u32>,
+}
+
+/// All pages of the screen.
+pub(crate) fn router(kiosk: Kiosk) -> Router {
+    let kiosk = Arc::new(kiosk);
+    Router::new()
+        .route("/", get(first))
+        .route("/events", get(events))
+        .route("/{language}", get(board))
+        .route("/{language}/stop/{evse}", get(ask_stop).post(stop))
+        .route("/assets/{version}/{name}", get(asset))
+        .fallback(nothing)
+        .layer(middleware::from_fn_with_state(kiosk.clone(), guard))
+        .layer(middleware::from_fn(http::harden))
+        .with_state(kiosk)
+}
+
+/// Lets in what comes from the screen's own page. Another page in the same browser, or one whose name was
+/// made to lead here, is neither shown anything nor obeyed.
+async fn guard(State(kiosk): State<Arc<Kiosk>>, request: Request, next: Next) -> Response {
+    if !http::names_loopback(request.headers()) || !http::is_same_origin(&request, "http") {
+        warn!(path = request.uri().path(), "refused what no page of this screen asks for");
+        let view = kiosk.view(kiosk.languages.first(), Place::default());
+        return (StatusCode::FORBIDDEN, whole(view, &page::dead_end(view, "refused"), false)).into_response();
+    }
+    next.run(request).await
+}
+
+async fn first(State(kiosk): State<Arc<Kiosk>>, Query(place): Query<Place>) -> Response {
+    show_board(&kiosk, kiosk.view(kiosk.languages.first(), place))
+}
+
+async fn board(
+    State(kiosk): State<Arc<Kiosk>>,
+    Path(language): Path<String>,
+    Query(place): Query<Place>,
+) -> Response {
+    match kiosk.speak(&language) {
+        Some(words) => show_board(&kiosk, kiosk.view(words, place)),
+        None => not_found(&kiosk),
+    }
+}
+
+fn show_board(kiosk: &Kiosk, view: View<'_>) -> Response {
+    let middle = page::board(view, &kiosk.seen.borrow());
+    whole(view, &middle, true).into_response()
+}
+
+fn whole(view: View<'_>, middle: &Markup, live: bool) -> Html<String> {
+    Html(page::document(view, &view.words.say("title"), middle, live).into_string())
+}
+
+fn not_found(kiosk: &Kiosk) -> Response {
+    let view = kiosk.view(kiosk.languages.first(), Place::default());
+    (StatusCode::NOT_FOUND, whole(view, &page::dead_end(view, "not-found"), false)).into_response()
+}
+
+async fn nothing(State(kiosk): State<Arc<Kiosk>>) -> Response {
+    not_found(&kiosk)
+}
+
+async fn asset(State(kiosk): State<Arc<Kiosk>>, Path((_, name)): Path<(String, String)>) -> Response {
+    match assets::find(&name) {
+        Some((kind, content)) => {
+            let forever = "public, max-age=31536000, immutable";
+            ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, forever)], content).into_response()
+        }
+        None => not_found(&kiosk),
+    }
+}
+
+/// The middle of the page, at once and whenever it changes.
+async fn events(State(kiosk): State<Arc<Kiosk>>, Query(listener): Query<Listener>) -> Response {
+    if kiosk.speak(&listener.language).is_none() {
+        return not_found(&kiosk);
+    }
+    let told = Told { seen: kiosk.seen.clone(), kiosk, listener, shown: None, greeted: false };
+    Sse::new(told.stream()).into_response()
+}
+
+/// What one page was told.
+struct Told {
+    kiosk: Arc<Kiosk>,
+    seen: watch::Receiver<Seen>,
+    listener: Listener,
+    shown: Option<String>,
+    greeted: bool,
+}
+
+impl Told {
+    fn stream(self) -> impl Stream<Item = Result<Event, Infallible>> {
+        futures_util::stream::unfold(self, |mut told| async {
+            let event = told.next().await?;
+            Some((Ok(event), told))
+        })
+    }
+
+    /// `None`: the daemon ends.
+    async fn next(&mut self) -> Option<Event> {
+        if !self.greeted {
+            self.greeted = true;
+            return Some(Event::default().event("version").data(assets::version()));
+        }
+        let alive = Instant::now() + ALIVE;
+        loop {
+            let now = self.render();
+            if self.shown.as_ref() != Some(&now) {
+                let event = Event::default().event("board").data(&now);
+                self.shown = Some(now);
+                return Some(event);
+            }
+            tokio::select! {
+                changed = self.seen.changed() => changed.ok()?,
+                () = sleep_until(alive) => return Some(Event::default().event("alive").data("")),
+            }
+        }
+    }
+
+    fn render(&mut self) -> String {
+        let words = self.kiosk.speak(&self.listener.language);
+        let words = words.unwrap_or_else(|| self.kiosk.languages.first());
+        let view = self.kiosk.view(words, Place { evse: self.listener.evse });
+        page::event(&page::board(view, &self.seen.borrow_and_update()))
+    }
+}
+
+async fn ask_stop(
+    State(kiosk): State<Arc<Kiosk>>,
+    Path((language, evse)): Path<(String, u32)>,
+    Query(place): Query<Place>,
+) -> Response {
+    match kiosk.speak(&language) {
+        Some(words) if kiosk.settings.stop == StopBy::Anybody => {
+            let view = kiosk.view(words, place);
+            whole(view, &page::stop_question(view, evse, false), false).into_response()
+        }
+        Some(_) | None => not_found(&kiosk),
+    }
+}
+
+async fn stop(
+    State(kiosk): State<Arc<Kiosk>>,
+    Path((language, evse)): Path<(String, u32)>,
+    Query(place): Query<Place>,
+    headers: HeaderMap,
+) -> Response {
+    let Some(words) = kiosk.speak(&language) else { return not_found(&kiosk) };
+    if kiosk.settings.stop != StopBy::Anybody {
+        return not_found(&kiosk);
+    }
+    debug_assert!(headers.contains_key(header::ORIGIN), "the guard lets nothing else through");
+    let view = kiosk.view(words, place);
+    match timeout(STOP, end(&kiosk, evse)).await {
+        Ok(Ok(())) => {
+            info!(evse, "somebody at the screen ends the charge");
+            let query = place.evse.map_or_else(String::new, |evse| format!("?evse={evse}"));
+            Redirect::to(&format!("/{language}{query}")).into_response()
+        }
+        failed => {
+            let error = match failed {
+                Ok(Err(error)) => error.to_string(),
+                _ => "no answer in time".to_owned(),
+            };
+            warn!(evse, error, "the charge was not ended from the screen");
+            let page = whole(view, &page::stop_question(view, evse, true), false);
+            (StatusCode::BAD_GATEWAY, page).into_response()
+        }
+    }
+}
+
+/// Ends what runs on an EVSE as its driver's wish.
+async fn end(kiosk: &Kiosk, evse: u32) -> zbus::Result<()> {
+    let transaction = {
+        let seen = kiosk.seen.borrow();
+        let station = seen.station.as_ref();
+        let status = station.and_then(|it| it.evses.iter().find(|status| status.evse == evse));
+        status.map_or(0, |status| status.transaction)
+    };
+    let station = bus::station(&kiosk.connection).await?;
+    let answer = match transaction {
+        0 => station.stop(evse).await,
+        id => station.stop_transaction(id, EndReason::Local).await,
+    };
+    answer.map_err(|error| zbus::Error::Failure(error.to_string()))
+}
