@@ -62,7 +62,9 @@ pub async fn bring_up(topology: Topology, state: &Path, verbose: bool) -> anyhow
 /// What a person types in another terminal.
 #[must_use]
 pub fn how_to_use(station: &Station) -> String {
-    format!("in another terminal:  voltryctl --bus {} status --watch", station.bus_address())
+    let screen =
+        station.screen().map_or_else(String::new, |at| format!("\nin a browser:         http://{at}/"));
+    format!("in another terminal:  voltryctl --bus {} status --watch{screen}", station.bus_address())
 }
 
 /// Where the station keeps its things.

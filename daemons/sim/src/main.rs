@@ -1,5 +1,6 @@
 //! Simulated hardware and vehicles, and the station that runs the real daemons against them.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,7 +10,7 @@ use voltry_sim::foreground;
 use voltry_sim::hardware::Family;
 use voltry_sim::station::topology::{HELP as TOPOLOGY, Topology};
 use voltry_sim::station::uplink::Uplink;
-use voltry_sim::station::{hardware, namespace, uplink};
+use voltry_sim::station::{hardware, namespace, screen, uplink};
 
 /// Simulated hardware and vehicles around the real daemons.
 #[derive(Debug, Parser)]
@@ -70,6 +71,9 @@ struct StationOptions {
     /// Show what the daemons log
     #[arg(long)]
     verbose: bool,
+    /// Give the station a screen, to be seen with a browser at this address
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:8080")]
+    ui: Option<SocketAddr>,
     /// The CSMS, ws://… or wss://…, without the identity; tokens are then shown to it
     #[arg(long, value_name = "URL")]
     csms: Option<String>,
@@ -154,12 +158,17 @@ async fn run(options: Options) -> anyhow::Result<u8> {
 }
 
 async fn enter_namespaces(station: &StationOptions, forward_input: bool) -> anyhow::Result<u8> {
-    // The way out lasts until the inner process has ended.
-    let (environment, _way) = match topology(station)?.uplink {
+    let topology = topology(station)?;
+    // The ways out and in last until the inner process has ended.
+    let (out, _way_out) = match topology.uplink {
         Some(_) => Some(uplink::lead_out()?).unzip(),
         None => (None, None),
     };
-    namespace::enter(forward_input, environment).await
+    let (into, _way_in) = match topology.screen {
+        Some(address) => Some(screen::lead_in(address).await?).unzip(),
+        None => (None, None),
+    };
+    namespace::enter(forward_input, out.into_iter().chain(into).collect()).await
 }
 
 impl WhichHardware {
@@ -175,6 +184,7 @@ fn topology(options: &StationOptions) -> anyhow::Result<Topology> {
         None => Topology { free: options.csms.is_none(), ..Topology::default() },
     };
     topology.broker_first |= options.broker_first;
+    topology.screen = options.ui.or(topology.screen);
     topology.family = options.modules.unwrap_or(topology.family);
     if let Some(csms) = &options.csms {
         topology.uplink = Some(Uplink {

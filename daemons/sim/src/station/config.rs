@@ -7,6 +7,7 @@ use anyhow::Context;
 use voltry_bus::names;
 
 use super::network;
+use super::screen;
 use super::topology::{EvseParts, Topology};
 use super::uplink::Uplink;
 use super::wiring::{CAN_BIT_RATE, METER_UNIT, MODBUS_BAUD, MONITOR_UNIT, dc_line, grid_line, imd_line};
@@ -45,6 +46,9 @@ pub(super) fn write(topology: &Topology, state: &Path) -> anyhow::Result<()> {
         toml::from_str(&text(topology, state)).context("the configuration written here is no TOML")?;
     if let Some(uplink) = &topology.uplink {
         merge(&mut config, &to_csms(uplink, state)?);
+    }
+    if topology.screen.is_some() {
+        merge(&mut config, &toml::from_str(&format!("ui = {{ kiosk = {:?} }}", screen::KIOSK))?);
     }
     merge(&mut config, &topology.config);
     let file = state.join("voltry.toml");

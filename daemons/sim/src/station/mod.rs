@@ -18,6 +18,7 @@ pub mod hardware;
 pub mod installer;
 pub mod namespace;
 pub mod network;
+pub mod screen;
 pub mod sim1;
 pub mod supervisor;
 pub mod topology;
@@ -76,6 +77,9 @@ impl Station {
         if let Some(uplink) = &topology.uplink {
             topology.uplink = Some(uplink::lead_in(uplink, &mut world).await?);
         }
+        if topology.screen.is_some() {
+            screen::lead_on(&mut world)?;
+        }
         let (connection_in, connection) = watch::channel(None);
         let control = Arc::new(build_world(&topology, &state, &mut world, connection).await?);
         config::write(&topology, &state)?;
@@ -100,6 +104,12 @@ impl Station {
     #[must_use]
     pub fn bus_address(&self) -> String {
         bus::address(&self.state)
+    }
+
+    /// Where browsers find the screen's page.
+    #[must_use]
+    pub const fn screen(&self) -> Option<std::net::SocketAddr> {
+        self.topology.screen
     }
 
     /// The state folder.

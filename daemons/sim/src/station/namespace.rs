@@ -47,7 +47,7 @@ pub fn inside() -> bool {
 ///
 /// # Errors
 /// When the kernel or `unshare` refuses, with what to do about it.
-pub async fn enter(forward_input: bool, environment: Option<(&str, PathBuf)>) -> anyhow::Result<u8> {
+pub async fn enter(forward_input: bool, environment: Vec<(&str, PathBuf)>) -> anyhow::Result<u8> {
     let flags = allowed_flags().await?;
     // /proc/self/exe, not the first argument: that may have been found by $PATH.
     let program = std::env::current_exe().context("finding this program's own file")?;

@@ -1,5 +1,6 @@
 //! What the station consists of: how many EVSEs, what is behind each, which vehicle comes.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -31,6 +32,7 @@ TOPOLOGY (TOML; every key has a default)
   vehicle = { … }         capacity_wh, soc, target_soc, voltage_max, current_max, power_max,
                           turnaround_ms, authorization_patience_s, evcc_id;
                           program (holds the conversation instead of ours), matches (SLAC too)
+  screen = \"127.0.0.1:8080\"  where browsers find the screen's page; else there is no screen
   [uplink]                csms, identity, version, variables, profile: as --csms and the like
   broker_first = false    the bus goes before others as the daemons do, not as it is shipped
   [config.…]              tables added to the daemons' voltry.toml; they win over what is there";
@@ -59,6 +61,8 @@ pub struct Topology {
     pub evse: Vec<EvseParts>,
     /// The CSMS; without it the station has none.
     pub uplink: Option<Uplink>,
+    /// Where browsers find the screen's page; without it the station has no screen.
+    pub screen: Option<SocketAddr>,
     /// Whether the message broker goes before other programs as the daemons do, which no station has it do: for a
     /// machine that has much else to do, and no figure of speed.
     pub broker_first: bool,
@@ -113,6 +117,7 @@ impl Default for Topology {
             evses: 1,
             evse: Vec::new(),
             uplink: None,
+            screen: None,
             broker_first: false,
             config: toml::Table::new(),
         }
