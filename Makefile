@@ -1,6 +1,6 @@
 # `make help` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help build demo check test bench fuzz properties hostile soak kill-matrix power-cuts csms-days josev cars deb
+.PHONY: help build demo check test bench fuzz properties hostile soak kill-matrix power-cuts csms-days josev cars deb test-browser
 
 # Options of the demo, as in: make demo ARGS="--evses 2 --fault meter-gone"
 ARGS ?=
@@ -39,6 +39,11 @@ test: ## Everything that must pass before a change lands
 	@cargo build -p voltry-ocpp --example judge_ocpp_requests --locked
 	@scripts/check
 	@scripts/run-tests
+
+test-browser: ## A real browser at the pages of voltry-ui; pictures in target/screenshots
+	@scripts/install-tools browser
+	@cargo build --workspace --bins --locked
+	@node --test --test-concurrency=1 "tests/browser/*.test.mjs"
 
 bench: ## Speed and memory, as one table and target/bench.json (ARGS="--quick", or parts by name)
 	@scripts/install-tools build
