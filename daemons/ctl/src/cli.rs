@@ -1,5 +1,6 @@
 //! The command line. What stands here is what `--help` and the man page say.
 
+mod conform;
 mod help;
 
 use std::path::PathBuf;
@@ -7,10 +8,11 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use voltry_bus::SelfTestStep;
 
+pub(crate) use conform::{Conform, Role};
 use help::{
-    ABOUT_ALL, AUTHORIZE, CHECK, CLEAR, CONVERSATION, CONVERSATIONS, DEVICES, FAULT_LIST, FAULTS, FOLLOW,
-    LIMITS, MODULES, OCPP_MESSAGES, OCPP_PROFILES, OCPP_SCHEDULE, OCPP_STATUS, SELF_TEST, SESSION, SESSIONS,
-    SHOW_FAULT, STATUS, SWIPE, TRUTH,
+    ABOUT_ALL, AUTHORIZE, CHECK, CLEAR, CONFORM, CONVERSATION, CONVERSATIONS, DEVICES, FAULT_LIST, FAULTS,
+    FOLLOW, LIMITS, MODULES, OCPP_MESSAGES, OCPP_PROFILES, OCPP_SCHEDULE, OCPP_STATUS, SELF_TEST, SESSION,
+    SESSIONS, SHOW_FAULT, STATUS, SWIPE, TRUTH,
 };
 
 /// Look at a Voltry charging station, and tell it what to do.
@@ -109,6 +111,9 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Config,
     },
+    /// Put a provider of a role through the bus contract; it is energised
+    #[command(after_help = CONFORM)]
+    Conform(Conform),
     /// Steer the simulated hardware and vehicle
     Sim {
         #[command(subcommand)]

@@ -6,6 +6,7 @@
 mod bus;
 mod cli;
 mod config_check;
+mod conform;
 mod devices;
 mod fault_guide;
 mod limits;
@@ -13,6 +14,7 @@ mod ocpp;
 mod outcome;
 mod output;
 mod pcap;
+mod private_bus;
 mod selftest;
 mod sessions;
 mod sim;
@@ -68,6 +70,7 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
                 .map_err(|error| Failure::Other(error.to_string()));
         }
         Command::Config { command } => return config_check::run(command, json).await,
+        Command::Conform(command) => return conform::run(command, cli.bus.as_deref(), json).await,
         Command::Faults { command: cli::Faults::Show { ref code } } => {
             return fault_guide::Guide::of_machine().show(code.as_deref(), json);
         }
@@ -106,6 +109,7 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Completions { .. }
         | Command::Man { .. }
         | Command::Config { .. }
+        | Command::Conform(_)
         | Command::Selftest { .. } => Ok(Outcome::Done),
     }
 }

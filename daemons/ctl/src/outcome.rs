@@ -12,6 +12,8 @@ use crate::bus::TIMEOUT;
 pub(crate) enum Outcome {
     /// Exit code 0.
     Done,
+    /// Exit code 1: what was tried failed, and said so.
+    Failed,
     /// Exit code 4: what was asked for is there, and it is bad news (faults, say).
     BadNews,
 }
@@ -20,6 +22,7 @@ impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Done => Self::SUCCESS,
+            Outcome::Failed => Self::from(1),
             Outcome::BadNews => Self::from(4),
         }
     }

@@ -163,6 +163,26 @@ Exit code 4 if there are errors. Every program voltry-* in the folder is asked, 
 JSON
   {daemons, errors}: who was asked, and each error in words with file and line.";
 
+pub(super) const CONFORM: &str = "\
+Whoever implements a role's interface may play the role; this tries whether it keeps the contract
+that dbus/*.xml writes down. Not for the station's own bus: the provider is energised, refused, left
+alone and killed. With its program after `--` it is started on a bus of its own (or the one at --bus,
+which it finds in $DBUS_SYSTEM_BUS_ADDRESS), killed, and started again. A power supply raises its
+output to 200 V, or what it can, into whatever is connected; an energy meter opens transactions.
+
+ROLES
+  power-supply        org.voltry.PowerSupply1
+  energy-meter        org.voltry.EnergyMeter1
+
+Exit code 1 if a rule failed. One that could not be tried is no failure.
+
+JSON
+  An array of the rules: rule, asks, seen, verdict (passed, failed, not-tried).
+
+EXAMPLES
+  voltryctl conform power-supply com.example.Power1 /org/voltry/power_supply/1 --yes -- ./power.py
+  voltryctl conform energy-meter org.voltry.Meter.Dc1 /org/voltry/energy_meter/dc1 --bus ADDRESS";
+
 pub(super) const FAULT_LIST: &str = "\
 JSON
   An array: name, breaks, seen.";
