@@ -126,7 +126,8 @@ impl Station {
         let deadline = tokio::time::Instant::now() + limit;
         loop {
             let mut missing = Vec::new();
-            for evse in self.control.evses() {
+            let ours = |evse: &u32| !self.topology.without.contains(&format!("evse-{evse}"));
+            for evse in self.control.evses().filter(ours) {
                 match self.evse_state(evse).await {
                     Some(EvseState::Available) => {}
                     Some(state) => missing.push(format!("EVSE {evse} is {state}")),

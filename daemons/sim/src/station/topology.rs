@@ -34,6 +34,8 @@ TOPOLOGY (TOML; every key has a default)
                           program (holds the conversation instead of ours), matches (SLAC too)
   screen = \"127.0.0.1:8080\"  where browsers find the screen's page; else there is no screen
   [uplink]                csms, identity, version, variables, profile: as --csms and the like
+  without = []            daemons that somebody else plays, as their logs are named: power, meter-dc1, …;
+                          an EVSE without its evse-N is not waited for
   broker_first = false    the bus goes before others as the daemons do, not as it is shipped
   [config.…]              tables added to the daemons' voltry.toml; they win over what is there";
 
@@ -63,6 +65,8 @@ pub struct Topology {
     pub uplink: Option<Uplink>,
     /// Where browsers find the screen's page; without it the station has no screen.
     pub screen: Option<SocketAddr>,
+    /// Daemons that are not started: somebody else plays their roles.
+    pub without: Vec<String>,
     /// Whether the message broker goes before other programs as the daemons do, which no station has it do: for a
     /// machine that has much else to do, and no figure of speed.
     pub broker_first: bool,
@@ -118,6 +122,7 @@ impl Default for Topology {
             evse: Vec::new(),
             uplink: None,
             screen: None,
+            without: Vec::new(),
             broker_first: false,
             config: toml::Table::new(),
         }

@@ -31,6 +31,10 @@ pub(super) fn daemons(topology: &Topology, state: &Path) -> anyhow::Result<Vec<U
     if topology.screen.is_some() {
         units.push(unit(state, "voltry-ui", None)?);
     }
+    if let Some(unknown) = topology.without.iter().find(|name| units.iter().all(|unit| unit.name != **name)) {
+        bail!("without = {unknown:?}: there is no such daemon");
+    }
+    units.retain(|unit| !topology.without.contains(&unit.name));
     Ok(units)
 }
 
