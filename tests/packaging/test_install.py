@@ -62,7 +62,7 @@ def test_the_units_of_the_simulated_hardware_are_those_of_its_configuration(inst
 
 
 def test_the_credentials_that_the_documents_name_are_those_that_the_units_load():
-    for unit, document in [("voltry-secc@", "docs/integration.md"), ("voltry-ocpp", "docs/ocpp.md")]:
+    for unit, document in [("voltry-secc@", "docs/integration.md"), ("voltry-ocpp", "docs/ocpp.md"), ("voltry-ui", "docs/ui.md")]:
         loaded = re.findall("^LoadCredential=(.*)$", (PACKAGING / f"systemd/{unit}.service").read_text(), re.M)
         assert loaded
         for name in loaded:

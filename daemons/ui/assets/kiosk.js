@@ -9,7 +9,10 @@
 
   // Makes `now` what `next` is.
   const follow = (now, next) => {
-    for (const { name } of [...now.attributes]) if (!next.hasAttribute(name)) now.removeAttribute(name);
+    for (const { name } of [...now.attributes]) {
+      // What somebody opened stays open.
+      if (!next.hasAttribute(name) && !(name === 'open' && now.nodeName === 'DETAILS')) now.removeAttribute(name);
+    }
     for (const { name, value } of next.attributes) if (now.getAttribute(name) !== value) now.setAttribute(name, value);
     const wanted = [...next.childNodes];
     wanted.forEach((child, at) => {
@@ -44,6 +47,8 @@
       alive();
     });
     source.addEventListener('alive', alive);
+    // Whoever was logged in is not any more.
+    source.addEventListener('over', () => location.reload());
     source.addEventListener('board', (event) => {
       alive();
       const next = new DOMParser().parseFromString(event.data, 'text/html').querySelector('main');
@@ -58,7 +63,7 @@
   let idle;
   const touched = () => {
     clearTimeout(idle);
-    if (location.pathname + location.search !== body.dataset.home) {
+    if (body.dataset.home && location.pathname + location.search !== body.dataset.home) {
       idle = setTimeout(() => location.assign(body.dataset.home), patience);
     }
   };
@@ -67,6 +72,7 @@
 
   const contrast = document.querySelector('#contrast');
   const dark = () => root.dataset.theme ? root.dataset.theme === 'night' : matchMedia('(prefers-color-scheme: dark)').matches;
+  if (!contrast) return;
   const chosen = sessionStorage.getItem('theme');
   if (chosen) root.dataset.theme = chosen;
   contrast.hidden = false;

@@ -3,6 +3,9 @@
 
 use std::sync::LazyLock;
 
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
+
 const STYLE: &str = include_str!("../assets/style.css");
 const SCRIPT: &str = include_str!("../assets/kiosk.js");
 const ICON: &str = include_str!("../assets/icon.svg");
@@ -33,12 +36,14 @@ pub(crate) fn icon() -> String {
     format!("/assets/{}/icon.svg", version())
 }
 
-/// A file's type and content.
-pub(crate) fn find(name: &str) -> Option<(&'static str, &'static str)> {
-    match name {
-        "style.css" => Some(("text/css; charset=utf-8", STYLE)),
-        "kiosk.js" => Some(("text/javascript; charset=utf-8", SCRIPT)),
-        "icon.svg" => Some(("image/svg+xml", ICON)),
-        _ => None,
-    }
+/// A file as it is answered; `None`: there is none of this name.
+pub(crate) fn answer(name: &str) -> Option<Response> {
+    let (kind, content) = match name {
+        "style.css" => ("text/css; charset=utf-8", STYLE),
+        "kiosk.js" => ("text/javascript; charset=utf-8", SCRIPT),
+        "icon.svg" => ("image/svg+xml", ICON),
+        _ => return None,
+    };
+    let forever = "public, max-age=31536000, immutable";
+    Some(([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, forever)], content).into_response())
 }

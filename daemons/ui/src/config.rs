@@ -31,8 +31,31 @@ pub struct Settings {
     pub price: Option<Price>,
     /// Who tells what the back end wants people to read; the uplink of `[station] csms` otherwise.
     pub display: Option<Binding>,
+    /// The technician's page; without it there is none.
+    pub technician: Option<TechnicianSettings>,
     #[serde(skip)]
     pub(crate) sources: Sources,
+}
+
+/// The technician's page, `[ui.technician]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TechnicianSettings {
+    /// Where it is served, as `0.0.0.0:8443`.
+    pub address: SocketAddr,
+    /// The server's certificate and those above it, PEM.
+    pub certificate: PathBuf,
+    /// Its key, PEM.
+    pub key: PathBuf,
+    /// Who may log in.
+    pub accounts: PathBuf,
+    /// Who did what.
+    #[serde(default = "default_audit")]
+    pub audit: PathBuf,
+}
+
+fn default_audit() -> PathBuf {
+    PathBuf::from("/var/lib/voltry/ui/audit.log")
 }
 
 /// Whom the pages read.

@@ -149,6 +149,8 @@ pub enum Ending {
 const POWER_MIN: f64 = 1_000.0;
 /// What fast charging is for; above it vehicles take so little that no time holds, percent.
 const USUAL_TARGET: f64 = 80.0;
+/// What a screen shows as more than nothing, watt-hours.
+const WORTH_A_RECEIPT: f64 = 5.0;
 /// A receipt is of the session that is shown if it ended no longer before what is shown began, seconds.
 const RECEIPT_AGE: i64 = 60;
 
@@ -211,7 +213,8 @@ fn face(seen: &Seen, station: &Station, status: &EvseStatus) -> Face {
         EvseState::Finished => Face::Finished(receipt()),
         EvseState::ErrorShutdown | EvseState::Emergency | EvseState::Faulted => Face::Fault {
             code: status.faults.first().map(|fault| fault.code.clone()).unwrap_or_default(),
-            receipt: receipt(),
+            // Mostly nothing has flowed, and a receipt of nothing only puzzles.
+            receipt: receipt().filter(|receipt| receipt.energy >= WORTH_A_RECEIPT),
         },
     }
 }

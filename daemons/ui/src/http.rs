@@ -3,19 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
 use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use maud::{Markup, PreEscaped, html};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 use voltry_service::RateLimit;
 use voltry_service::clock::now;
@@ -32,16 +35,17 @@ const HEADERS_MAX: usize = 64;
 /// Bytes of a request's body: a form has some hundred.
 const BODY_MAX: usize = 8 * 1024;
 
-/// Serves for ever. Whoever comes while all connections are taken is let go at once.
-pub(crate) async fn serve(listener: TcpListener, router: Router) {
+/// Serves for ever, over TLS if there is an acceptor. Whoever comes while all connections are taken is let go
+/// at once. Handlers find who it is as an extension, [`ConnectInfo`].
+pub(crate) async fn serve(listener: TcpListener, router: Router, tls: Option<TlsAcceptor>) {
     let router = router.layer(DefaultBodyLimit::max(BODY_MAX));
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     let mut refused = RateLimit::new();
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of descriptors: it passes when somebody goes.
                     warn!(%error, "a connection could not be taken");
@@ -57,21 +61,37 @@ pub(crate) async fn serve(listener: TcpListener, router: Router) {
             }
             continue;
         };
-        let service = TowerToHyperService::new(router.clone());
+        let (router, tls) = (router.clone(), tls.clone());
         connections.spawn(async move {
             let _place = place;
-            let served = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD)
-                .max_buf_size(HEAD_MAX)
-                .max_headers(HEADERS_MAX)
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-            if let Err(error) = served {
-                debug!(%error, "a connection ended badly");
+            match tls {
+                None => converse(stream, router).await,
+                Some(tls) => match timeout(HEAD, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => converse(stream, router.layer(Extension(ConnectInfo(peer)))).await,
+                    Ok(Err(error)) => debug!(%peer, %error, "no TLS"),
+                    Err(_) => debug!(%peer, "no TLS in time"),
+                },
             }
         });
     }
+}
+
+async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router) {
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(HEAD_MAX)
+        .max_headers(HEADERS_MAX)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .await;
+    if let Err(error) = served {
+        debug!(%error, "a connection ended badly");
+    }
+}
+
+/// What is in a page's middle, as an event carries it.
+pub(crate) fn event(middle: &Markup) -> String {
+    html! { main { (PreEscaped(&middle.0)) } }.into_string()
 }
 
 /// What every answer says of itself. Nothing on a page comes from elsewhere, and nothing is written into it

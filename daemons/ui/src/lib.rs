@@ -1,4 +1,5 @@
-//! `voltry-ui`: what people see and touch. The screen at the charger ([`kiosk`]).
+//! `voltry-ui`: what people see and touch. The screen at the charger ([`kiosk`]), and behind a login the
+//! technician's page ([`technician`]).
 //!
 //! It keeps nothing and decides nothing: it mirrors a few objects of the bus ([`bus`]), makes of them what
 //! a driver is to see ([`face`], pure), says it in the driver's language ([`words`]), and asks the station
@@ -13,15 +14,18 @@ mod config;
 pub mod face;
 mod http;
 mod kiosk;
+mod technician;
 pub mod words;
 
 use anyhow::Context as _;
+use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 use voltry_service::Daemon;
 use voltry_service::fault_guide::FaultGuide;
 
-pub use config::{Price, Settings, StopBy, configure};
+pub use config::{Price, Settings, StopBy, TechnicianSettings, configure};
 
 /// The bus name of this daemon: who holds it has the screen.
 const NAME: &str = "org.voltry.Ui1";
@@ -35,14 +39,43 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     let listener = TcpListener::bind(kiosk).await.with_context(|| format!("listening at {kiosk}"))?;
     let (told, seen) = watch::channel(bus::Seen::default());
     let mirror = bus::Mirror::new(daemon.connection(), &settings.sources);
+    let technician = match &settings.technician {
+        Some(own) => Some(technicians(own, &daemon, seen.clone()).await?),
+        None => None,
+    };
     let languages = words::Languages::load(&settings.language_files, &settings.languages);
-    let guide = FaultGuide::of_machine(|why| tracing::warn!(why, "a file of fault codes is left out"));
-    let pages = kiosk::Kiosk { settings, languages, guide, seen, connection: daemon.connection().clone() };
+    let connection = daemon.connection().clone();
+    let pages = kiosk::Kiosk { settings, languages, guide: guide(), seen, connection };
     daemon.claim(NAME).await?;
     daemon.ready();
     tokio::select! {
         _ = daemon.stop() => Ok(()),
         ended = mirror.follow(told) => ended,
-        () = http::serve(listener, kiosk::router(pages)) => Ok(()),
+        () = http::serve(listener, kiosk::router(pages), None) => Ok(()),
+        () = async {
+            match technician {
+                Some((listener, router, tls)) => http::serve(listener, router, Some(tls)).await,
+                None => std::future::pending().await,
+            }
+        } => Ok(()),
     }
+}
+
+/// The technician's page, ready to be served.
+async fn technicians(
+    settings: &TechnicianSettings,
+    daemon: &Daemon,
+    seen: watch::Receiver<bus::Seen>,
+) -> anyhow::Result<(TcpListener, Router, TlsAcceptor)> {
+    let (address, file) = (settings.address, &settings.accounts);
+    let accounts = technician::Accounts::read(file).with_context(|| file.display().to_string())?;
+    let tls = technician::acceptor(&settings.certificate, &settings.key)?;
+    let listener = TcpListener::bind(address).await.with_context(|| format!("listening at {address}"))?;
+    let audit = settings.audit.clone();
+    let page = technician::Technician::new(accounts, audit, guide(), daemon.connection(), seen);
+    Ok((listener, technician::router(page), tls))
+}
+
+fn guide() -> FaultGuide {
+    FaultGuide::of_machine(|why| tracing::warn!(why, "a file of fault codes is left out"))
 }

@@ -317,6 +317,7 @@ impl Mirror {
             }
             Role::Csms => {
                 let state: Option<String> = read(known, "State");
+                self.seen.waiting = read(known, "Waiting");
                 self.seen.csms = state.and_then(|word| word.parse::<CsmsState>().ok());
             }
             Role::Display => {

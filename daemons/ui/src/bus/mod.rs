@@ -17,6 +17,8 @@ pub struct Seen {
     pub has_uplink: bool,
     /// Where the uplink stands; `None`: it does not answer.
     pub csms: Option<CsmsState>,
+    /// Messages of transactions that wait for the back end, if the uplink says so.
+    pub waiting: Option<u32>,
     /// What the back end wants people to read.
     pub messages: Vec<DisplayMessage>,
     /// What it wants the driver at an EVSE to read.

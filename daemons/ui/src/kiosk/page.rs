@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{DOCTYPE, Markup, html};
 use voltry_bus::{CsmsState, DisplayMessage};
 use voltry_service::fault_guide::{Clears, FaultGuide};
 
@@ -74,16 +74,16 @@ fn foot(view: View<'_>) -> Markup {
             @if !view.settings.help_line.is_empty() {
                 p.help { span { (words.say("help-line")) } " " strong { (view.settings.help_line) } }
             }
-            nav aria-label=(words.say("language")) {
-                @for (tag, name) in view.languages.offered() {
-                    a href=(format!("/{tag}{}", view.query())) lang=(tag) hreflang=(tag)
-                        aria-current=[(tag == words.tag()).then_some("true")] { (name) }
-                }
-            }
             button #contrast type="button" hidden aria-label=(words.say("contrast")) {
                 svg viewBox="0 0 120 120" aria-hidden="true" focusable="false" {
                     circle cx="60" cy="60" r="44" {}
                     path.solid d="M60 16a44 44 0 0 1 0 88z" {}
+                }
+            }
+            nav aria-label=(words.say("language")) {
+                @for (tag, name) in view.languages.offered() {
+                    a href=(format!("/{tag}{}", view.query())) lang=(tag) hreflang=(tag)
+                        aria-current=[(tag == words.tag()).then_some("true")] { (name) }
                 }
             }
         }
@@ -391,9 +391,4 @@ const fn tone(face: &Face) -> &'static str {
         Face::Fault { .. } => "bad",
         Face::Away | Face::Starting | Face::OutOfService => "off",
     }
-}
-
-/// What is in the page's middle, as an event carries it.
-pub(super) fn event(middle: &Markup) -> String {
-    html! { main { (PreEscaped(&middle.0)) } }.into_string()
 }

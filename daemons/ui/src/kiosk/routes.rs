@@ -131,13 +131,7 @@ async fn nothing(State(kiosk): State<Arc<Kiosk>>) -> Response {
 }
 
 async fn asset(State(kiosk): State<Arc<Kiosk>>, Path((_, name)): Path<(String, String)>) -> Response {
-    match assets::find(&name) {
-        Some((kind, content)) => {
-            let forever = "public, max-age=31536000, immutable";
-            ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, forever)], content).into_response()
-        }
-        None => not_found(&kiosk),
-    }
+    assets::answer(&name).unwrap_or_else(|| not_found(&kiosk))
 }
 
 /// The middle of the page, at once and whenever it changes.
@@ -191,7 +185,7 @@ impl Told {
         let words = self.kiosk.speak(&self.listener.language);
         let words = words.unwrap_or_else(|| self.kiosk.languages.first());
         let view = self.kiosk.view(words, Place { evse: self.listener.evse });
-        page::event(&page::board(view, &self.seen.borrow_and_update()))
+        http::event(&page::board(view, &self.seen.borrow_and_update()))
     }
 }
 

@@ -1,0 +1,190 @@
+//! What stands on the bus and tells of itself, asked while a technician looks.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, timeout};
+use tracing::debug;
+use voltry_bus::{DeviceVariable, Fault, Module};
+use zbus::fdo::{DBusProxy, IntrospectableProxy, PropertiesProxy};
+use zbus::proxy::CacheProperties;
+use zbus::{Connection, OwnedVariant};
+
+/// Between two rounds.
+const ROUND: Duration = Duration::from_secs(1);
+/// Between two looks at which objects there are.
+const WALK: Duration = Duration::from_secs(10);
+/// Nobody has looked for so long: nothing is asked any more.
+const WANTED: Duration = Duration::from_secs(5);
+/// A daemon answers within this time, or hangs.
+const ANSWER: Duration = Duration::from_secs(2);
+const OBJECTS_MAX: usize = 128;
+const NAMES_MAX: usize = 64;
+/// Objects below `/org/voltry` are three levels down.
+const DEPTH: usize = 4;
+
+/// A device, as it told of itself last.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Device {
+    /// As `energy_meter/dc1`.
+    pub(super) path: String,
+    /// Whether its daemon answers, and it answers its daemon.
+    pub(super) online: bool,
+    pub(super) model: String,
+    pub(super) serial: String,
+    pub(super) firmware: String,
+    pub(super) faults: Vec<Fault>,
+    pub(super) variables: Vec<DeviceVariable>,
+    /// Of a power supply.
+    pub(super) modules: Vec<Module>,
+}
+
+/// What there is, as long as somebody wants to know.
+#[derive(Debug, Clone)]
+pub(super) struct Devices {
+    found: watch::Receiver<Vec<Device>>,
+    wanted: Arc<Wanted>,
+}
+
+#[derive(Debug)]
+struct Wanted {
+    until: Mutex<Instant>,
+    again: Notify,
+}
+
+impl Devices {
+    /// Begins to ask, when somebody wants to know.
+    pub(super) fn follow(connection: &Connection) -> Self {
+        let (told, found) = watch::channel(Vec::new());
+        let wanted = Arc::new(Wanted { until: Mutex::new(Instant::now()), again: Notify::new() });
+        tokio::spawn(ask_for_ever(connection.clone(), told, wanted.clone()));
+        Self { found, wanted }
+    }
+
+    /// Somebody looks. What was found last, and word of what is found next.
+    pub(super) fn look(&self) -> watch::Receiver<Vec<Device>> {
+        *self.wanted.until.lock().expect("nobody panics with it") = Instant::now() + WANTED;
+        self.wanted.again.notify_one();
+        self.found.clone()
+    }
+}
+
+type Object = (String, String, Vec<String>);
+
+async fn ask_for_ever(connection: Connection, told: watch::Sender<Vec<Device>>, wanted: Arc<Wanted>) {
+    let (mut objects, mut walked): (Vec<Object>, Option<Instant>) = (Vec::new(), None);
+    loop {
+        let until = *wanted.until.lock().expect("nobody panics with it");
+        if Instant::now() >= until {
+            wanted.again.notified().await;
+            continue;
+        }
+        if walked.is_none_or(|at| at.elapsed() >= WALK) {
+            match walk(&connection).await {
+                Ok(found) => (objects, walked) = (found, Some(Instant::now())),
+                Err(error) => debug!(%error, "the bus does not say who is there"),
+            }
+        }
+        let devices = join_all(objects.iter().map(|object| device(&connection, object))).await;
+        if told.send(devices).is_err() {
+            return;
+        }
+        sleep(ROUND).await;
+    }
+}
+
+/// Every object with `Device1`.
+async fn walk(connection: &Connection) -> zbus::Result<Vec<Object>> {
+    let bus = DBusProxy::builder(connection).cache_properties(CacheProperties::No).build().await?;
+    let names = bus.list_names().await?;
+    let names =
+        names.iter().map(ToString::to_string).filter(|name| name.starts_with("org.voltry.")).take(NAMES_MAX);
+    let found = names.map(|name| async move {
+        let objects = timeout(ANSWER, objects(connection, &name)).await;
+        objects.unwrap_or_default()
+    });
+    let mut found: Vec<Object> = join_all(found).await.into_iter().flatten().collect();
+    found.sort_by(|one, other| one.1.cmp(&other.1));
+    found.truncate(OBJECTS_MAX);
+    Ok(found)
+}
+
+async fn objects(connection: &Connection, name: &str) -> Vec<Object> {
+    let mut found = Vec::new();
+    let mut level = vec!["/org/voltry".to_owned()];
+    for _ in 0..DEPTH {
+        let mut below = Vec::new();
+        for path in level.into_iter().take(OBJECTS_MAX) {
+            let Some((interfaces, children)) = look_into(connection, name, &path).await else { continue };
+            below.extend(children.into_iter().map(|child| format!("{path}/{child}")));
+            if interfaces.iter().any(|interface| interface == "org.voltry.Device1") {
+                found.push((name.to_owned(), path, interfaces));
+            }
+        }
+        level = below;
+    }
+    found
+}
+
+async fn look_into(connection: &Connection, name: &str, path: &str) -> Option<(Vec<String>, Vec<String>)> {
+    let proxy = IntrospectableProxy::builder(connection)
+        .destination(name.to_owned())
+        .path(path.to_owned())
+        .cache_properties(CacheProperties::No)
+        .build()
+        .await
+        .ok()?;
+    let xml = proxy.introspect().await.ok()?;
+    let options = roxmltree::ParsingOptions { allow_dtd: true, ..Default::default() };
+    let document = roxmltree::Document::parse_with_options(&xml, options).ok()?;
+    let named = |tag: &'static str| {
+        let nodes = document.root_element().children().filter(move |node| node.has_tag_name(tag));
+        nodes.filter_map(|node| node.attribute("name")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    Some((named("interface"), named("node")))
+}
+
+async fn device(connection: &Connection, (name, path, interfaces): &Object) -> Device {
+    let short = path.strip_prefix("/org/voltry/").unwrap_or(path).to_owned();
+    let told = timeout(ANSWER, properties(connection, name, path, "org.voltry.Device1")).await;
+    let Ok(Some(mut told)) = told else { return Device { path: short, ..Device::default() } };
+    let rack = if interfaces.iter().any(|interface| interface == "org.voltry.PowerRack1") {
+        timeout(ANSWER, properties(connection, name, path, "org.voltry.PowerRack1")).await.ok().flatten()
+    } else {
+        None
+    };
+    let model = format!("{} {}", take::<String>(&mut told, "Vendor"), take::<String>(&mut told, "Model"));
+    Device {
+        path: short,
+        online: take(&mut told, "Online"),
+        model: model.trim().to_owned(),
+        serial: take(&mut told, "Serial"),
+        firmware: take(&mut told, "Firmware"),
+        faults: take(&mut told, "Faults"),
+        variables: take(&mut told, "Variables"),
+        modules: rack.map(|mut rack| take(&mut rack, "Modules")).unwrap_or_default(),
+    }
+}
+
+async fn properties(
+    connection: &Connection,
+    name: &str,
+    path: &str,
+    interface: &str,
+) -> Option<HashMap<String, OwnedVariant>> {
+    let proxy = PropertiesProxy::builder(connection)
+        .destination(name.to_owned())
+        .path(path.to_owned())
+        .cache_properties(CacheProperties::No)
+        .build()
+        .await
+        .ok()?;
+    proxy.get_all(interface.try_into().ok()?).await.ok()
+}
+
+fn take<T: TryFrom<OwnedVariant> + Default>(all: &mut HashMap<String, OwnedVariant>, name: &str) -> T {
+    all.remove(name).and_then(|value| value.try_into().ok()).unwrap_or_default()
+}

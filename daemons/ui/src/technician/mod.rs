@@ -1,0 +1,18 @@
+//! The technician's page: behind TLS and a login, with roles.
+//!
+//! Whoever is not logged in is told nothing of the station. Whatever is asked of it is noted in the audit trail
+//! with who asked.
+
+mod accounts;
+mod audit;
+mod devices;
+mod history;
+mod live;
+mod page;
+mod routes;
+mod sessions;
+mod tls;
+
+pub(crate) use accounts::Accounts;
+pub(crate) use routes::{Technician, router};
+pub(crate) use tls::acceptor;

@@ -1,0 +1,439 @@
+//! What a technician's browser may ask for, and who of them.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::extract::{ConnectInfo, Form, FromRequestParts, Path, Query, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Router};
+use maud::Markup;
+use serde::Deserialize;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+use voltry_bus::{Settings1Proxy, names};
+use voltry_service::clock::now;
+use voltry_service::fault_guide::FaultGuide;
+use zbus::Connection;
+use zbus::proxy::CacheProperties;
+
+use super::accounts::{Accounts, PASSWORD_MAX, Role};
+use super::audit::Audit;
+use super::devices::Devices;
+use super::history::History;
+use super::sessions::{Attempts, LONGEST, Session, Sessions};
+use super::{live, page};
+use crate::assets;
+use crate::bus::{self, Seen};
+use crate::http;
+
+/// What the cookie is called: browsers keep such a one to this host, over TLS.
+const COOKIE: &str = "__Host-session";
+/// What the station may take to answer.
+const ANSWER: Duration = Duration::from_secs(6);
+/// Transactions that are listed, and searched.
+const LISTED: u32 = 100;
+const SEARCHED: u32 = 1000;
+
+/// What the pages are made of.
+pub(crate) struct Technician {
+    accounts: Accounts,
+    audit: Audit,
+    pub(super) guide: FaultGuide,
+    connection: Connection,
+    seen: watch::Receiver<Seen>,
+    pub(super) devices: Devices,
+    history: Arc<Mutex<History>>,
+    sessions: Mutex<Sessions>,
+    attempts: Mutex<Attempts>,
+    /// One password is judged at a time: it takes memory and the processor.
+    judging: Semaphore,
+}
+
+impl Technician {
+    pub(crate) fn new(
+        accounts: Accounts,
+        audit: std::path::PathBuf,
+        guide: FaultGuide,
+        connection: &Connection,
+        seen: watch::Receiver<Seen>,
+    ) -> Self {
+        let history = Arc::new(Mutex::new(History::default()));
+        tokio::spawn(live::remember(seen.clone(), history.clone()));
+        Self {
+            accounts,
+            audit: Audit::new(audit),
+            guide,
+            connection: connection.clone(),
+            devices: Devices::follow(connection),
+            seen,
+            history,
+            sessions: Mutex::default(),
+            attempts: Mutex::default(),
+            judging: Semaphore::new(1),
+        }
+    }
+
+    pub(super) fn sessions(&self) -> std::sync::MutexGuard<'_, Sessions> {
+        self.sessions.lock().expect("nobody panics with it")
+    }
+
+    fn attempts(&self) -> std::sync::MutexGuard<'_, Attempts> {
+        self.attempts.lock().expect("nobody panics with it")
+    }
+
+    pub(super) fn station_page(&self, session: &Session) -> Markup {
+        let history = self.history.lock().expect("nobody panics with it");
+        page::station(session, &self.seen.borrow(), &history, &self.guide)
+    }
+}
+
+pub(super) type Shared = Arc<Technician>;
+
+/// All pages.
+pub(crate) fn router(technician: Technician) -> Router {
+    let technician = Arc::new(technician);
+    let inside = Router::new()
+        .route("/", get(station))
+        .route("/devices", get(devices))
+        .route("/sessions", get(sessions))
+        .route("/sessions/{id}", get(session))
+        .route("/settings", get(settings))
+        .route("/settings/{name}", post(write_setting))
+        .route("/audit", get(audit))
+        .route("/evse/{evse}/{action}", post(act))
+        .route("/events", get(live::events))
+        .route("/logout", post(logout))
+        .fallback(nothing)
+        .layer(middleware::from_fn_with_state(technician.clone(), only_with_a_session));
+    Router::new()
+        .route("/login", get(ask_login).post(login))
+        .route("/assets/{version}/{name}", get(asset))
+        .merge(inside)
+        .layer(middleware::from_fn(own_pages))
+        .layer(middleware::from_fn(http::harden))
+        .with_state(technician)
+}
+
+/// A command comes from a page of ours, whatever else the browser has open.
+async fn own_pages(request: Request, next: Next) -> Response {
+    if !http::is_same_origin(&request, "https") {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    next.run(request).await
+}
+
+async fn only_with_a_session(State(it): State<Shared>, mut request: Request, next: Next) -> Response {
+    let found = cookie(request.headers()).and_then(|secret| {
+        // What goes on by itself keeps nobody logged in.
+        let by_itself = request.uri().path() == "/events";
+        let mut sessions = it.sessions();
+        let session = if by_itself { sessions.look(now(), secret) } else { sessions.find(now(), secret) };
+        session.map(|session| (session, secret.to_owned()))
+    });
+    match found {
+        Some((session, secret)) => {
+            request.extensions_mut().insert(LoggedIn { session, secret });
+            next.run(request).await
+        }
+        None if request.uri().path() == "/events" => StatusCode::UNAUTHORIZED.into_response(),
+        None => Redirect::to("/login").into_response(),
+    }
+}
+
+fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value)
+}
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub(super) struct LoggedIn {
+    pub(super) session: Session,
+    pub(super) secret: String,
+}
+
+impl LoggedIn {
+    /// What it is told that may not do this. Whatever is shown or done beyond looking asks it.
+    fn lacks(&self, role: Role) -> Option<Response> {
+        if self.session.role >= role {
+            return None;
+        }
+        let page = page::message("Not allowed", "Your account may not do this.");
+        let whole = page::document(&self.session, "", "Not allowed", &page, false);
+        Some((StatusCode::FORBIDDEN, Html(whole.into_string())).into_response())
+    }
+
+    /// The same for a command: its form has to be from a page of this session.
+    fn may_not(&self, role: Role, key: &str) -> Option<Response> {
+        let foreign = key != self.session.form_key;
+        self.lacks(role).or_else(|| foreign.then(|| StatusCode::FORBIDDEN.into_response()))
+    }
+
+    fn page(&self, path: &str, title: &str, middle: &Markup, live: bool) -> Response {
+        Html(page::document(&self.session, path, title, middle, live).into_string()).into_response()
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for LoggedIn {
+    type Rejection = StatusCode;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, StatusCode> {
+        parts.extensions.get::<Self>().cloned().ok_or(StatusCode::UNAUTHORIZED)
+    }
+}
+
+type Peer = Extension<ConnectInfo<SocketAddr>>;
+
+async fn ask_login() -> Response {
+    Html(page::login(false, None).into_string()).into_response()
+}
+
+#[derive(Deserialize)]
+struct Login {
+    name: String,
+    password: String,
+}
+
+async fn login(
+    State(it): State<Shared>,
+    Extension(ConnectInfo(peer)): Peer,
+    Form(form): Form<Login>,
+) -> Response {
+    let from = peer.ip();
+    let name: String = form.name.chars().take(64).collect();
+    let Ok(_turn) = it.judging.acquire().await else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    // Asked when it is one's turn: many at once are no way around the lock.
+    let wait = it.attempts().wait(now(), from, &name);
+    if let Some(wait) = wait {
+        return (StatusCode::TOO_MANY_REQUESTS, Html(page::login(false, Some(wait)).into_string()))
+            .into_response();
+    }
+    let judged = {
+        let (it, name, password) = (it.clone(), name.clone(), form.password);
+        tokio::task::spawn_blocking(move || {
+            let short = password.len() <= PASSWORD_MAX;
+            short.then(|| it.accounts.judge(&name, &password)).flatten()
+        })
+    };
+    match judged.await {
+        Ok(Some(role)) => {
+            it.attempts().right(from, &name);
+            it.audit.note(&name, from, "logs in");
+            let (Ok(secret), Ok(key)) = (random(), random()) else {
+                return StatusCode::SERVICE_UNAVAILABLE.into_response();
+            };
+            it.sessions().begin(now(), &secret, key, &name, role);
+            let cookie = format!(
+                "{COOKIE}={secret}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age={}",
+                LONGEST.as_secs()
+            );
+            ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response()
+        }
+        Ok(None) | Err(_) => {
+            let locked = it.attempts().wrong(now(), from, &name);
+            it.audit.note(&name, from, if locked { "wrong password; locked" } else { "wrong password" });
+            (StatusCode::UNAUTHORIZED, Html(page::login(true, None).into_string())).into_response()
+        }
+    }
+}
+
+/// 256 random bits, in hexadecimal.
+fn random() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[derive(Deserialize)]
+struct Key {
+    key: String,
+}
+
+async fn logout(
+    who: LoggedIn,
+    State(it): State<Shared>,
+    Extension(ConnectInfo(peer)): Peer,
+    Form(form): Form<Key>,
+) -> Response {
+    if let Some(refused) = who.may_not(Role::View, &form.key) {
+        return refused;
+    }
+    it.sessions().end(&who.secret);
+    it.audit.note(&who.session.name, peer.ip(), "logs out");
+    let gone = format!("{COOKIE}=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0");
+    ([(header::SET_COOKIE, gone)], Redirect::to("/login")).into_response()
+}
+
+async fn station(who: LoggedIn, State(it): State<Shared>) -> Response {
+    who.page("/", "Station", &it.station_page(&who.session), true)
+}
+
+async fn devices(who: LoggedIn, State(it): State<Shared>) -> Response {
+    let found = it.devices.look();
+    let page = page::devices(&found.borrow(), &it.guide);
+    who.page("/devices", "Devices", &page, true)
+}
+
+#[derive(Deserialize)]
+struct Search {
+    #[serde(default)]
+    search: String,
+}
+
+async fn sessions(
+    who: LoggedIn,
+    State(it): State<Shared>,
+    Query(Search { search }): Query<Search>,
+) -> Response {
+    let wanted = search.trim().to_lowercase();
+    let count = if wanted.is_empty() { LISTED } else { SEARCHED };
+    let asked = async { bus::station(&it.connection).await?.transactions(count).await };
+    let Ok(Ok(mut found)) = timeout(ANSWER, asked).await else { return silent(&who, "/sessions") };
+    found.retain(|one| {
+        let text = format!("{} evse {} {} {}", one.id, one.evse, one.end_reason, one.identity).to_lowercase();
+        wanted.is_empty() || text.contains(&wanted)
+    });
+    found.truncate(LISTED as usize);
+    who.page("/sessions", "Sessions", &page::sessions(&found, &search), false)
+}
+
+async fn session(who: LoggedIn, State(it): State<Shared>, Path(id): Path<u64>) -> Response {
+    let asked = async { bus::station(&it.connection).await?.transaction(id).await };
+    match timeout(ANSWER, asked).await {
+        Ok(Ok((transaction, events))) => {
+            who.page("/sessions", "Session", &page::session(&transaction, &events), false)
+        }
+        Ok(Err(_)) => nothing(who).await,
+        Err(_) => silent(&who, "/sessions"),
+    }
+}
+
+fn silent(who: &LoggedIn, path: &str) -> Response {
+    let page = page::message("No answer", "voltry-station does not answer.");
+    let whole = page::document(&who.session, path, "No answer", &page, false);
+    (StatusCode::BAD_GATEWAY, Html(whole.into_string())).into_response()
+}
+
+async fn nothing(who: LoggedIn) -> Response {
+    let page = page::message("There is no such page", "");
+    let whole = page::document(&who.session, "", "No such page", &page, false);
+    (StatusCode::NOT_FOUND, Html(whole.into_string())).into_response()
+}
+
+async fn act(
+    who: LoggedIn,
+    State(it): State<Shared>,
+    Extension(ConnectInfo(peer)): Peer,
+    Path((evse, action)): Path<(u32, String)>,
+    Form(form): Form<Key>,
+) -> Response {
+    if let Some(refused) = who.may_not(Role::Operate, &form.key) {
+        return refused;
+    }
+    let asked = async {
+        let station = bus::station(&it.connection).await.map_err(|error| error.to_string())?;
+        let done = match action.as_str() {
+            "stop" => station.stop(evse).await,
+            "clear-faults" => match station.clear_faults(evse).await {
+                Ok(stay) if stay.is_empty() => Ok(()),
+                Ok(stay) => {
+                    let codes: Vec<_> = stay.into_iter().map(|fault| fault.code).collect();
+                    return Err(format!("their cause is still there: {}", codes.join(", ")));
+                }
+                Err(error) => Err(error),
+            },
+            "in-service" => station.set_available(evse, true).await,
+            "out-of-service" => station.set_available(evse, false).await,
+            "unlock" => station.unlock(evse).await,
+            _ => return Err("there is no such command".to_owned()),
+        };
+        done.map_err(|error| error.to_string())
+    };
+    let outcome = timeout(ANSWER, asked).await.unwrap_or_else(|_| Err("no answer in time".to_owned()));
+    let told = outcome.as_ref().map_or_else(Clone::clone, |()| "done".to_owned());
+    it.audit.note(&who.session.name, peer.ip(), &format!("{action} EVSE {evse}: {told}"));
+    match outcome {
+        Ok(()) => Redirect::to("/").into_response(),
+        Err(why) => {
+            let page = page::message("It was not done", &why);
+            let whole = page::document(&who.session, "/", "Not done", &page, false);
+            (StatusCode::CONFLICT, Html(whole.into_string())).into_response()
+        }
+    }
+}
+
+async fn settings1(connection: &Connection) -> zbus::Result<Settings1Proxy<'static>> {
+    Settings1Proxy::builder(connection)
+        .destination(names::STATION)
+        .path(names::STATION_PATH)
+        .cache_properties(CacheProperties::No)
+        .build()
+        .await
+}
+
+async fn settings(who: LoggedIn, State(it): State<Shared>) -> Response {
+    show_settings(&who, &it, None).await
+}
+
+async fn show_settings(who: &LoggedIn, it: &Shared, told: Option<(bool, &str)>) -> Response {
+    if let Some(refused) = who.lacks(Role::Configure) {
+        return refused;
+    }
+    let asked = async { settings1(&it.connection).await?.list().await };
+    match timeout(ANSWER, asked).await {
+        Ok(Ok(found)) => {
+            who.page("/settings", "Settings", &page::settings(&who.session, &found, told), false)
+        }
+        Ok(Err(_)) | Err(_) => silent(who, "/settings"),
+    }
+}
+
+#[derive(Deserialize)]
+struct Written {
+    key: String,
+    value: String,
+}
+
+async fn write_setting(
+    who: LoggedIn,
+    State(it): State<Shared>,
+    Extension(ConnectInfo(peer)): Peer,
+    Path(name): Path<String>,
+    Form(form): Form<Written>,
+) -> Response {
+    if let Some(refused) = who.may_not(Role::Configure, &form.key) {
+        return refused;
+    }
+    let asked = async {
+        let settings = settings1(&it.connection).await.map_err(|error| error.to_string())?;
+        settings.write(&name, &form.value).await.map_err(|error| error.to_string())
+    };
+    let outcome = timeout(ANSWER, asked).await.unwrap_or_else(|_| Err("no answer in time".to_owned()));
+    let told = match &outcome {
+        Ok(true) => "saved; it holds from the daemon's next start on",
+        Ok(false) => "saved",
+        Err(why) => why,
+    };
+    // The value may be a secret.
+    it.audit.note(&who.session.name, peer.ip(), &format!("setting {name}: {told}"));
+    let told = format!("{name}: {told}");
+    show_settings(&who, &it, Some((outcome.is_ok(), &told))).await
+}
+
+async fn audit(who: LoggedIn, State(it): State<Shared>) -> Response {
+    if let Some(refused) = who.lacks(Role::Configure) {
+        return refused;
+    }
+    who.page("/audit", "Audit trail", &page::audit(&it.audit.newest()), false)
+}
+
+async fn asset(Path((_, name)): Path<(String, String)>) -> Response {
+    assets::answer(&name).unwrap_or_else(|| StatusCode::NOT_FOUND.into_response())
+}

@@ -1,0 +1,161 @@
+//! The daemon on a private bus, and a station beside it that the test plays.
+#![allow(dead_code, clippy::unwrap_used, reason = "a test's rig, of which each uses a part")]
+
+#[path = "../../../../tests/private_bus.rs"]
+mod private_bus;
+
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use private_bus::{Bus, Process};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use voltry_bus::{Connector, EvseStatus, Transaction, names};
+use zbus::{Connection, interface};
+
+/// Longer than anything here takes on a slow machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Station {
+    evses: Vec<EvseStatus>,
+    connectors: Vec<Connector>,
+    stops: mpsc::UnboundedSender<(u64, String)>,
+}
+
+#[interface(name = "org.voltry.Station1")]
+impl Station {
+    fn stop_transaction(&self, id: u64, reason: &str) {
+        self.stops.send((id, reason.to_owned())).unwrap();
+    }
+
+    fn stop(&self, evse: u32) {
+        self.stops.send((0, format!("stop {evse}"))).unwrap();
+    }
+
+    fn transactions(&self, _limit: u32) -> Vec<Transaction> {
+        Vec::new()
+    }
+
+    #[zbus(property)]
+    fn evses(&self) -> Vec<EvseStatus> {
+        self.evses.clone()
+    }
+
+    #[zbus(property)]
+    fn connectors(&self) -> Vec<Connector> {
+        self.connectors.clone()
+    }
+
+    #[zbus(property)]
+    fn name(&self) -> &str {
+        "<Harbour & \"Quay\">"
+    }
+}
+
+pub(crate) fn status(state: &str) -> EvseStatus {
+    EvseStatus {
+        evse: 1,
+        state: state.to_owned(),
+        available: true,
+        authorized: true,
+        voltage: 400.0,
+        current: 125.0,
+        share: 150_000.0,
+        energy: 12_345.0,
+        soc: 54.0,
+        transaction: 7,
+        faults: Vec::new(),
+    }
+}
+
+/// A daemon, its bus, and the station beside it.
+pub(crate) struct Rig {
+    pub(crate) bus: Bus,
+    pub(crate) station: Option<Connection>,
+    pub(crate) address: SocketAddr,
+    pub(crate) stops: mpsc::UnboundedReceiver<(u64, String)>,
+    stops_in: mpsc::UnboundedSender<(u64, String)>,
+    _daemon: Process,
+    pub(crate) folder: tempfile::TempDir,
+}
+
+impl Rig {
+    pub(crate) async fn start(more: &str) -> Self {
+        // Free just now; nobody else here takes it meanwhile.
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (bus, folder) = (Bus::start(), tempfile::tempdir().unwrap());
+        let config = format!(
+            "[ui]\nkiosk = \"{address}\"\nhelp_line = \"0800 123\"\nlanguage_files = \"/nowhere\"\n{more}"
+        );
+        std::fs::write(folder.path().join("voltry.toml"), config).unwrap();
+        let daemon = Command::new(env!("CARGO_BIN_EXE_voltry-ui"))
+            .args(["--bus", &bus.address, "--config"])
+            .arg(folder.path())
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let daemon = Process(daemon);
+        drop(bus.connect_to("org.voltry.Ui1").await);
+        let (stops_in, stops) = mpsc::unbounded_channel();
+        Self { bus, station: None, address, stops, stops_in, _daemon: daemon, folder }
+    }
+
+    pub(crate) async fn station_comes(&mut self, status: EvseStatus) {
+        let connection = voltry_service::connect(Some(&self.bus.address)).await.unwrap();
+        let station = Station { evses: vec![status], connectors: Vec::new(), stops: self.stops_in.clone() };
+        connection.object_server().at(names::STATION_PATH, station).await.unwrap();
+        connection.request_name(names::STATION).await.unwrap();
+        self.station = Some(connection);
+    }
+
+    pub(crate) async fn show(&self, status: EvseStatus) {
+        let server = self.station.as_ref().unwrap().object_server();
+        let served = server.interface::<_, Station>(names::STATION_PATH).await.unwrap();
+        let mut station = served.get_mut().await;
+        station.evses = vec![status];
+        station.evses_changed(served.signal_emitter()).await.unwrap();
+    }
+
+    /// What the server answers to these lines, all of it.
+    pub(crate) async fn ask(&self, head: &str, body: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let request = format!("{head}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        // One that is refused early closes before it has read everything.
+        let _ = stream.write_all(request.as_bytes()).await;
+        let mut answer = Vec::new();
+        let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("no answer");
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> String {
+        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: {}", self.address), "").await
+    }
+
+    pub(crate) async fn listen(&self, path: &str) -> Events {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address);
+        stream.write_all(head.as_bytes()).await.unwrap();
+        Events(BufReader::new(stream))
+    }
+}
+
+/// Server-sent events, as lines.
+pub(crate) struct Events(BufReader<TcpStream>);
+
+impl Events {
+    /// The line that has this in it, when it comes.
+    pub(crate) async fn until(&mut self, part: &str) -> String {
+        let found = async {
+            loop {
+                let mut line = String::new();
+                assert_ne!(self.0.read_line(&mut line).await.unwrap(), 0, "the stream ended before {part:?}");
+                if line.contains(part) {
+                    return line;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("no {part:?} came"))
+    }
+}
