@@ -1,12 +1,9 @@
 // The screen at the charger, seen by a driver: real daemons, a simulated car, Debian's Chromium.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { accessible, close, open as openAt } from './checks.mjs';
 import { Station, browse, patience, pictures } from './station.mjs';
-
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 // One car that is soon full and one that charges until it is stopped.
 const topology = `
@@ -35,37 +32,10 @@ after(async () => {
   await station?.end();
 });
 
-/** A page of its own, on which nothing may be refused by the policy and no script may fail. */
-const open = async (path = '/en', size = { width: 1280, height: 800 }, options = {}) => {
-  const context = await browser.newContext({ viewport: size, bypassCSP: false, ...options });
-  const page = await context.newPage();
-  page.setDefaultTimeout(patience);
-  page.complaints = [];
-  page.on('pageerror', (error) => page.complaints.push(`${error}`));
-  page.on('console', (message) => {
-    // A daemon that is away is no error of the page.
-    if (message.type() === 'error' && !/ERR_|Failed to load resource/.test(message.text())) page.complaints.push(message.text());
-  });
-  await page.goto(station.url + path);
-  return page;
-};
-const close = async (page) => {
-  assert.deepEqual(page.complaints, []);
-  await page.context().close();
-};
+const open = (path = '/en', options = {}) => openAt(browser, station.url + path, options);
 const state = (page, evse, key) => page.locator(`[data-evse="${evse}"][data-state="state-${key}"]`).waitFor();
 const words = (page, evse) => page.locator(`[data-evse="${evse}"]`).innerText();
 const picture = (page, name) => page.screenshot({ path: join(pictures, `${name}.png`) });
-
-/** WCAG 2.2 AA, as far as a program can tell. */
-const accessible = async (page, where) => {
-  await page.evaluate(axe);
-  const { violations } = await page.evaluate(() => axe.run(document, {
-    runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
-  }));
-  const told = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('; ')}`);
-  assert.deepEqual(told, [], where);
-};
 
 /** What nobody can read or hit. */
 const fits = async (page, where) => {
@@ -124,6 +94,11 @@ test('a driver stops the charge, and is asked before', { timeout: 3 * patience }
   await fits(page, 'stop');
   await page.getByRole('link', { name: 'No, go on' }).click();
   await state(page, 2, 'charging');
+  await station.say('kill ui');
+  await page.locator('#offline').waitFor();
+  await page.locator('#offline').waitFor({ state: 'hidden' });
+  await state(page, 2, 'charging');
+  assert.match(await station.say('status 2'), /state=charging/, 'the charge went on without the screen');
   await page.locator('[data-evse="2"]').getByRole('link', { name: 'Stop charging' }).click();
   await page.getByRole('button', { name: 'Yes, stop' }).click();
   await state(page, 2, 'finished');
@@ -211,7 +186,7 @@ test('the screen outlives every daemon, its own included, and says when it knows
 });
 
 test('without a script the page still shows the state, and follows by itself', { timeout: patience }, async () => {
-  const page = await open('/en', { width: 1024, height: 600 }, { javaScriptEnabled: false });
+  const page = await open('/en', { javaScriptEnabled: false });
   await state(page, 1, 'free');
   await page.context().close();
 });

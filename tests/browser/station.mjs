@@ -1,5 +1,5 @@
 // A running `voltry-sim station` with a screen, steered by lines, and a browser before it.
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -26,15 +26,16 @@ const freePort = () => new Promise((done) => {
 export class Station {
   #process; #folder; #waiting = []; #over;
 
-  /** A station of this topology (TOML), ready for a vehicle. */
-  static async start(topology) {
+  /** A station of this topology (TOML), ready for a vehicle; without a screen of its own its bus is there for one. */
+  static async start(topology, { screen = true } = {}) {
     const station = new Station();
     const port = await freePort();
     station.url = `http://127.0.0.1:${port}`;
     station.#folder = mkdtempSync(join(tmpdir(), 'voltry-browser-'));
     const file = join(station.#folder, 'topology.toml');
-    writeFileSync(file, `screen = "127.0.0.1:${port}"\n${topology}`);
+    writeFileSync(file, `${screen ? `screen = "127.0.0.1:${port}"` : ''}\n${topology}`);
     const options = ['station', '--broker-first', '--topology', file, '--state', join(station.#folder, 'state')];
+    station.bus = `unix:path=${join(station.#folder, 'state/bus')}`;
     station.#process = spawn(join(target, 'debug/voltry-sim'), options, { stdio: ['pipe', 'pipe', 'inherit'] });
     station.#over = new Promise((done) => station.#process.on('exit', done));
     createInterface(station.#process.stdout).on('line', (line) => station.#waiting.shift()?.(line));
@@ -57,6 +58,37 @@ export class Station {
   async end() {
     this.#process.stdin.write('quit\n');
     await this.#over;
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** `voltry-ui` beside the simulator, which has no screen then, with a technician's page and these accounts. */
+export class TechniciansPage {
+  #process; #folder;
+
+  static async start(station, accounts) {
+    const page = new TechniciansPage();
+    page.#folder = mkdtempSync(join(tmpdir(), 'voltry-page-'));
+    const [kiosk, port] = [await freePort(), await freePort()];
+    const at = (name) => join(page.#folder, name);
+    execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
+      '-subj', '/CN=localhost', '-keyout', at('key.pem'), '-out', at('cert.pem')], { stdio: 'ignore' });
+    writeFileSync(at('accounts.toml'), accounts);
+    writeFileSync(at('voltry.toml'), `[ui]\nkiosk = "127.0.0.1:${kiosk}"\n[ui.technician]\naddress = "127.0.0.1:${port}"\n`
+      + `certificate = "${at('cert.pem')}"\nkey = "${at('key.pem')}"\naccounts = "${at('accounts.toml')}"\naudit = "${at('audit.log')}"\n`);
+    page.url = `https://127.0.0.1:${port}`;
+    page.#process = spawn(join(target, 'debug/voltry-ui'), ['--bus', station.bus, '--config', page.#folder], { stdio: 'ignore' });
+    for (let ready = false; !ready;) {
+      if (page.#process.exitCode !== null) throw new Error(`voltry-ui ended with ${page.#process.exitCode}`);
+      ready = await fetch(`http://127.0.0.1:${kiosk}/`).then((answer) => answer.ok, () => false);
+    }
+    return page;
+  }
+
+  async end() {
+    const over = new Promise((done) => this.#process.on('exit', done));
+    this.#process.kill();
+    await over;
     rmSync(this.#folder, { recursive: true, force: true });
   }
 }
