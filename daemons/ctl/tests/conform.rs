@@ -10,7 +10,7 @@ use futures_util::{StreamExt as _, stream};
 use serde_json::Value;
 
 /// How many are tried side by side: most of their time they wait.
-const SIDE_BY_SIDE: usize = 6;
+const SIDE_BY_SIDE: usize = 4;
 /// A machine that does other things as well.
 const SLACK: &str = "3";
 
@@ -40,16 +40,22 @@ fn verdicts(rules: &[Value]) -> Vec<(&str, &str)> {
     rules.iter().map(|row| (row["rule"].as_str().unwrap(), row["verdict"].as_str().unwrap())).collect()
 }
 
+/// How often a rule is tried: a machine that has other things to do comes too late for a lease itself.
+const TRIES: usize = 3;
+
 #[tokio::test]
 async fn a_provider_that_keeps_the_contract_passes_every_rule() {
     for role in ["power-supply", "energy-meter"] {
-        let (code, rules) = conform(role, "none", &[], SLACK).await;
-        let passed = verdicts(&rules).iter().all(|(_, verdict)| *verdict == "passed");
-        assert!(code == Some(0) && passed, "{code:?}: {rules:#?}");
-        for (rule, _) in verdicts(&rules) {
+        let (_, rules) = conform(role, "none", &[], SLACK).await;
+        for (rule, verdict) in verdicts(&rules) {
             let of_every_role = ["contract", "device"].contains(&rule);
             let found = FAULTS.iter().any(|fault| fault.2 == rule && (fault.0 == role || of_every_role));
             assert!(found, "no fault of a {role} shows that {rule} can fail");
+            let mut passed = verdict == "passed";
+            for _ in 1..TRIES {
+                passed = passed || conform(role, "none", &[rule], SLACK).await.0 == Some(0);
+            }
+            assert!(passed, "{role}: {row}", row = rules.iter().find(|row| row["rule"] == rule).unwrap());
         }
     }
 }
@@ -96,18 +102,26 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
     ("energy-meter", "forgets-what-is-open", "restart", "after the restart"),
 ];
 
+/// What is wrong if the rule does not go red for its reason.
+async fn missed((role, fault, rule, seen): &(&str, &str, &str, &str)) -> Option<String> {
+    let (code, rules) = conform(role, fault, &[rule], "1").await;
+    assert!(code == Some(1) && verdicts(&rules) == [(*rule, "failed")], "{role} {fault}: {code:?} {rules:?}");
+    let why = rules[0]["seen"].as_str().unwrap();
+    (!why.contains(seen)).then(|| format!("{role} {fault}: {why}"))
+}
+
 #[tokio::test]
 async fn each_rule_goes_red_against_a_provider_that_breaks_it() {
-    let missed: Vec<String> = stream::iter(FAULTS)
-        .map(async |(role, fault, rule, seen)| {
-            let (code, rules) = conform(role, fault, &[rule], "1").await;
-            let red = code == Some(1) && verdicts(&rules) == [(*rule, "failed")];
-            let why = rules[0]["seen"].as_str().unwrap();
-            (!red || !why.contains(seen)).then(|| format!("{role} {fault}: {code:?} {rules:?}"))
-        })
-        .buffer_unordered(SIDE_BY_SIDE)
-        .filter_map(async |missed| missed)
-        .collect()
-        .await;
-    assert!(missed.is_empty(), "{missed:#?}");
+    let side_by_side = stream::iter(FAULTS).map(async |fault| missed(fault).await.map(|_| fault));
+    let again: Vec<_> =
+        side_by_side.buffer_unordered(SIDE_BY_SIDE).filter_map(async |fault| fault).collect().await;
+    for fault in again {
+        let mut why = missed(fault).await;
+        for _ in 2..TRIES {
+            if why.is_some() {
+                why = missed(fault).await;
+            }
+        }
+        assert_eq!(why, None);
+    }
 }

@@ -152,17 +152,30 @@ impl Watch {
 struct Holder {
     supply: PowerSupply1Proxy<'static>,
     lease: LeaseHolder,
+    /// When the lease was opened, or renewed last.
+    renewed: Timestamp,
+    /// Whether it was ever renewed so late that it may have lapsed.
+    late: bool,
 }
 
 impl Holder {
     /// With a connection of its own, which ends with it.
     async fn new(provider: &Provider) -> Result<Self, Unmet> {
         let supply = proxy(provider, &provider.connect().await?).await?;
-        Ok(Self { supply, lease: LeaseHolder::new() })
+        Ok(Self { supply, lease: LeaseHolder::new(), renewed: Timestamp::from_micros(0), late: false })
     }
 
     async fn enable(&mut self) -> Result<(), Error> {
-        self.supply.enable(self.lease.open(clock::now())).await
+        let now = clock::now();
+        (self.renewed, self.late) = (now, false);
+        self.supply.enable(self.lease.open(now)).await
+    }
+
+    /// A refusal that may be this machine's: it was late itself.
+    fn blame(&self, error: Error) -> Unmet {
+        let late = self.late || clock::now().since(self.renewed) > TOO_LATE;
+        let ours = matches!(error, Error::TooOld(_)) || late && matches!(error, Error::Lapsed(_));
+        if ours { too_slow() } else { error.into() }
     }
 
     async fn set(&mut self, aim: (f64, f64)) -> Result<Stamp, Error> {
@@ -180,7 +193,14 @@ impl Holder {
     async fn renew(&mut self) -> Result<Timestamp, Error> {
         let stamp = self.lease.stamp(clock::now());
         self.renew_stamped(stamp).await?;
+        self.late |= stamp.sent_at.since(self.renewed) > TOO_LATE;
+        self.renewed = stamp.sent_at;
         Ok(stamp.sent_at)
+    }
+
+    /// For the last time before something is seen of the lease's end.
+    async fn renew_once_more(&mut self) -> Result<Timestamp, Unmet> {
+        self.renew().await.map_err(|error| self.blame(error))
     }
 
     async fn renew_stamped(&self, Stamp { epoch, sequence, sent_at }: Stamp) -> Result<(), Error> {
@@ -191,18 +211,15 @@ impl Holder {
     async fn renewing<F: Future>(&mut self, waited: F) -> Result<F::Output, Unmet> {
         let mut waited = std::pin::pin!(waited);
         let mut tick = tokio::time::interval(RENEWED);
-        let mut renewed = clock::now();
         loop {
             tokio::select! {
                 done = &mut waited => return Ok(done),
                 _ = tick.tick() => {}
             }
             match self.renew().await {
-                Ok(sent) => renewed = sent,
                 // It was on its way for too long, and the next may come in time.
-                Err(Error::TooOld(_)) => {}
-                Err(Error::Lapsed(_)) if clock::now().since(renewed) > TOO_LATE => return too_slow(),
-                Err(error) => return broken(format!("RenewLease: {error}")),
+                Ok(_) | Err(Error::TooOld(_)) => {}
+                Err(error) => return Err(self.blame(error)),
             }
         }
     }
@@ -213,10 +230,7 @@ impl Holder {
         let aim = (AIM.0.max(can.voltage_min).min(can.voltage_max), AIM.1.min(can.current_max));
         let since = clock::now();
         self.enable().await?;
-        let set = match self.set(aim).await {
-            Err(Error::TooOld(_)) => return too_slow(),
-            set => set?,
-        };
+        let set = self.set(aim).await.map_err(|error| self.blame(error))?;
         let follows = |applied: &Applied| applied.epoch == set.epoch && applied.sequence >= set.sequence;
         let limit = FOLLOWED * watch.slack;
         let applied = self.renewing(watch.applied.first(since, limit, follows)).await?;
@@ -230,8 +244,8 @@ impl Holder {
     }
 }
 
-fn too_slow<T>() -> Result<T, Unmet> {
-    Err(Unmet::TooSlow("its answers, or this machine, took longer than a lease".to_owned()))
+fn too_slow() -> Unmet {
+    Unmet::TooSlow("its answers, or this machine, took longer than a lease".to_owned())
 }
 
 async fn idle(watch: &Watch) -> Trial {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use voltry_bus::{DcOutput, SupplyState};
 use voltry_service::{Stamp, clock};
 
-use super::{Holder, LEASE, NO_CURRENT, RENEWED, Watch};
+use super::{Holder, LEASE, NO_CURRENT, RENEWED, Watch, too_slow};
 use crate::conform::every_role::refused_as;
 use crate::conform::provider::Provider;
 use crate::conform::report::{Report, Trial, Unmet, broken};
@@ -82,10 +82,11 @@ async fn renewed(provider: &Provider, watch: &Watch) -> Trial {
     let since = clock::now();
     holder.renewing(tokio::time::sleep(HELD)).await?;
     let off = watch.applied.since(since).into_iter().any(|(_, applied)| applied.epoch == 0);
-    if off || watch.supply.state().await? != SupplyState::On {
-        return broken("it went off while the lease was renewed");
-    }
+    let off = off || watch.supply.state().await? != SupplyState::On;
     watch.rest().await?;
+    if off {
+        return if holder.late { Err(too_slow()) } else { broken("it went off while the lease was renewed") };
+    }
     Ok("on all the time".to_owned())
 }
 
@@ -101,7 +102,7 @@ async fn lapse(provider: &Provider, watch: &Watch) -> Trial {
     watch.rest().await?;
     let mut holder = Holder::new(provider).await?;
     holder.energise(watch).await?;
-    let renewed = holder.renew().await?;
+    let renewed = holder.renew_once_more().await?;
     let off = watch.off_since(renewed).await?;
     if off < renewed + LEASE {
         return broken(format!("off {} ms after it was renewed", off.since(renewed).as_millis()));
@@ -118,7 +119,7 @@ async fn set_does_not_renew(provider: &Provider, watch: &Watch) -> Trial {
     watch.rest().await?;
     let mut holder = Holder::new(provider).await?;
     let aim = holder.energise(watch).await?;
-    let renewed = holder.renew().await?;
+    let renewed = holder.renew_once_more().await?;
     let mut tick = tokio::time::interval(RENEWED);
     let limit = renewed + LEASE + provider.within(OFF_AFTER_LAPSE);
     loop {
@@ -141,7 +142,7 @@ async fn holder_leaves(provider: &Provider, watch: &Watch) -> Trial {
         watch.rest().await?;
         let mut holder = Holder::new(provider).await?;
         holder.energise(watch).await?;
-        let renewed = holder.renew().await?;
+        let renewed = holder.renew_once_more().await?;
         let connection = holder.supply.inner().connection().clone();
         drop(holder);
         connection.close().await?;

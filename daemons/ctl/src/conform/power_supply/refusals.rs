@@ -36,7 +36,7 @@ async fn in_time(watch: &Watch, trial: impl Future<Output = Trial>) -> Trial {
     watch.capability().await?;
     let began = clock::now();
     let seen = trial.await;
-    if seen.is_err() && clock::now().since(began) >= LEASE { too_slow() } else { seen }
+    if seen.is_err() && clock::now().since(began) >= LEASE { Err(too_slow()) } else { seen }
 }
 
 async fn no_epoch(provider: &Provider, watch: &Watch) -> Trial {
@@ -112,7 +112,7 @@ async fn one_holder(provider: &Provider, watch: &Watch) -> Trial {
         refused_as("NotHolder", "RenewLease by another", other.renew_stamped(stamp(2)).await)
     };
     holder.renewing(intrudes).await??;
-    holder.renew().await?;
+    holder.renew_once_more().await?;
     if watch.supply.state().await? != SupplyState::On {
         return broken("refused, but the output went off");
     }
