@@ -40,7 +40,9 @@ async def matched(secc, car, file):
     secc.process.stdin.flush()
     await until(f"a link with {car}", is_in_state(secc, "up"))
     address = runs(file)[0].address.hex(":")
-    assert f"matched {address}" in secc.log.read_text()[before:]
+    async with asyncio.timeout(10):
+        while f"matched {address}" not in secc.log.read_text()[before:]:
+            await asyncio.sleep(0.02)
     await secc.call(PATH, LINK, "Detach")
 
 
@@ -121,6 +123,6 @@ def test_a_made_up_run_is_matched(daemon, tmp_path):
             secc.process.stdin.write(f"run {shlex.join(command)}\n".encode())
             secc.process.stdin.flush()
             await until("a link", is_in_state(secc, "up"))
-            assert "matched" in secc.log.read_text()
+            await until("what it says of it", said(secc, "matched"))
 
     play(scenario(), 30)

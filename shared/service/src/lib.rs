@@ -17,6 +17,7 @@ pub mod fault_guide;
 mod faults;
 mod holder_watch;
 pub mod lease;
+mod log;
 mod program;
 mod rate_limit;
 mod refusals;

@@ -1,7 +1,6 @@
 //! From `main` to a running daemon.
 
 use std::future::Future;
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,10 +8,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches as _};
 use serde::Serialize;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::log::Log;
 use crate::{Binding, Config, ConfigError, Daemon, Problem, Stop};
 
 /// A daemon, as its `main.rs` states it:
@@ -119,8 +116,10 @@ impl Program {
         let instance = instance(&matches).unwrap_or_default();
         match Config::read(options.config.as_deref()).and_then(|config| configure(&config, &instance)) {
             Ok(provision) => {
-                start_logging(self.name, &instance, options.log.as_deref());
-                make_safe_within(MAKING_SAFE, make_safe(provision.settings))
+                let log = Log::start(self.name, &instance, options.log.as_deref());
+                let code = make_safe_within(MAKING_SAFE, make_safe(provision.settings));
+                log.flush();
+                code
             }
             Err(errors) => {
                 eprintln!("{errors}");
@@ -166,15 +165,17 @@ impl Program {
                 return ExitCode::from(EXIT_CONFIG);
             }
         };
-        start_logging(self.name, &instance, options.log.as_deref());
-        match block_on(&options, &instance, provision.settings, run) {
+        let log = Log::start(self.name, &instance, options.log.as_deref());
+        let code = match block_on(&options, &instance, provision.settings, run) {
             Ok(Stop::Asked) => ExitCode::SUCCESS,
             Ok(Stop::BusLost) => ExitCode::FAILURE,
             Err(error) => {
                 tracing::error!("{error:#}");
                 ExitCode::FAILURE
             }
-        }
+        };
+        log.flush();
+        code
     }
 
     fn command(self) -> Command {
@@ -283,45 +284,6 @@ fn make_safe_within(limit: Duration, making_safe: impl Future<Output = ()>) -> E
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
-}
-
-/// To the journal with its fields where standard error leads there, else readable text there.
-fn start_logging(name: &str, instance: &str, filter: Option<&str>) {
-    let from_environment = std::env::var("VOLTRY_LOG").ok();
-    let filter = EnvFilter::try_new(filter.or(from_environment.as_deref()).unwrap_or("info")).unwrap_or_else(
-        |error| {
-            eprintln!("log filter: {error}; logging at info");
-            EnvFilter::new("info")
-        },
-    );
-    let registry = tracing_subscriber::registry().with(filter);
-    let journal = if stderr_is_the_journal() { tracing_journald::layer().ok() } else { None };
-    match journal {
-        Some(journal) => {
-            let mut priorities = tracing_journald::PriorityMappings::new();
-            priorities.info = tracing_journald::Priority::Informational;
-            let journal = journal
-                .with_syslog_identifier(name.to_owned())
-                .with_priority_mappings(priorities)
-                .with_custom_fields([("VOLTRY_INSTANCE", instance)]);
-            registry.with(journal).init();
-        }
-        None => {
-            let text = tracing_subscriber::fmt::layer()
-                .with_writer(std::io::stderr)
-                .with_ansi(std::io::stderr().is_terminal())
-                .with_target(false);
-            registry.with(text).init();
-        }
-    }
-}
-
-/// The supervisor names the journal's stream as `device:inode`; a process further down may have
-/// the variable and write elsewhere.
-fn stderr_is_the_journal() -> bool {
-    let named = std::env::var("JOURNAL_STREAM").unwrap_or_default();
-    nix::sys::stat::fstat(std::io::stderr())
-        .is_ok_and(|stderr| named == format!("{}:{}", stderr.st_dev, stderr.st_ino))
 }
 
 #[cfg(test)]
