@@ -3,9 +3,12 @@
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use serde::Serialize;
+use voltry_bus::names::{STATION, STATION_PATH};
 use voltry_bus::{CheckResult, EvseState, SelfTestOutcome, SelfTestStep};
 use zbus::Connection;
+use zbus::fdo::PropertiesProxy;
 
 use crate::outcome::{Failure, Outcome};
 use crate::output::json as print_json;
@@ -15,7 +18,6 @@ use crate::station;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 /// An EVSE is out of service within this time, if nobody charges.
 const OUT_OF_SERVICE: Duration = Duration::from_secs(10);
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Serialize)]
 struct Row {
@@ -71,6 +73,10 @@ pub(crate) async fn run(
             .find(|status| status.evse == evse)
             .ok_or_else(|| Failure::Refused(format!("there is no EVSE {evse}")))
     };
+    // Before anything is asked for: no change of it is missed.
+    let properties =
+        PropertiesProxy::builder(connection).destination(STATION).path(STATION_PATH).build().await?;
+    let changes = properties.receive_properties_changed().await?;
     let before = find().await?;
     if before.transaction != 0 {
         return Err(Failure::Refused(format!("EVSE {evse}: a transaction runs; stop it first")));
@@ -81,14 +87,24 @@ pub(crate) async fn run(
     let steps: Vec<_> =
         SelfTestStep::ALL.iter().copied().filter(|step| only.is_empty() || only.contains(step)).collect();
     let testing = async {
-        let until = tokio::time::Instant::now() + OUT_OF_SERVICE;
-        while find().await?.state != EvseState::Unavailable.as_str() {
-            if tokio::time::Instant::now() >= until {
+        let mut changes = changes;
+        let left = async {
+            while find().await?.state != EvseState::Unavailable.as_str() {
+                if changes.next().await.is_none() {
+                    return Err(Failure::Unreachable("the bus ended".to_owned()));
+                }
+            }
+            Ok(())
+        };
+        match tokio::time::timeout(OUT_OF_SERVICE, left).await {
+            Ok(left) => left?,
+            Err(_) => {
                 let state = find().await?.state;
                 return Err(Failure::Refused(format!("EVSE {evse} is {state}, and not out of service")));
             }
-            tokio::time::sleep(LOOK_AGAIN).await;
         }
+        // Nobody reads them during a check, and a connection holds only so many.
+        drop(changes);
         test(&station, evse, &steps, yes, json).await
     };
     let tested = tokio::select! {
