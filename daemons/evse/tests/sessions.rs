@@ -7,7 +7,7 @@ use std::time::Duration;
 use plant::{Again, World};
 use voltry_bus::{EvseState, Pilot, PilotOutput};
 use voltry_evse::energy_path::{
-    Action, Command, FaultCode, Input, MeterReading, StopReason, SupplyReading, VehicleLimits,
+    Action, Command, FaultCode, Input, MeterReading, Role, StopReason, SupplyReading, VehicleLimits,
 };
 use voltry_units::{Amps, Measured, Timestamp, Volts, WattHours};
 
@@ -267,6 +267,34 @@ fn a_pause_ends_with_the_plug_or_with_the_stations_leave() {
     world.vehicle.wake();
     world.run(Duration::from_secs(20));
     assert_eq!(world.state(), EvseState::Finished, "what was ended for good is not begun again");
+}
+
+#[test]
+fn a_session_that_is_over_stays_over_while_somebody_starts_anew_but_the_board_that_sees_the_plug() {
+    for role in Role::ALL {
+        let mut world = World::charging();
+        world.feed(Input::Stop);
+        world.vehicle.unplug_when_done = false;
+        world.until(EvseState::Finished);
+        world.run(MS(500));
+        let session = world.path.session().unwrap().id;
+        world.leaves(role);
+        world.until(EvseState::Starting);
+        world.run(Duration::from_secs(2));
+        world.come_back(role);
+        world
+            .until_true(Duration::from_secs(30), "proved safe", |world| world.state() != EvseState::Starting);
+        if role == Role::ConnectorIo {
+            // Meanwhile anybody may have come.
+            assert_ne!(world.path.session().map(|session| session.id), Some(session));
+            continue;
+        }
+        world.run(Duration::from_secs(20));
+        assert_eq!(world.state(), EvseState::Finished, "{role:?}");
+        assert_eq!((world.path.session().unwrap().id, checks(&world)), (session, 1), "{role:?}");
+        world.vehicle.unplug();
+        world.until_true(MS(500), "available", |world| world.state() == EvseState::Available);
+    }
 }
 
 #[test]

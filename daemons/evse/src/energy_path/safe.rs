@@ -9,6 +9,7 @@ use super::action::{Command, Report};
 use super::fault::{ClearedBy, Evidence, Fault, FaultCode, Reaction};
 use super::state::State;
 use super::supervision::{UNABLE_IDLE, latched, pilot_fault};
+use super::waiting::Finished;
 use super::{EnergyPath, StopReason};
 
 /// As long as measurements don't confirm a safe state, it is commanded again this often.
@@ -29,6 +30,8 @@ pub(super) struct Starting {
     guard_reset: Option<Timestamp>,
     /// Since when a voltage is measured that must not be there.
     voltage_since: Option<Timestamp>,
+    /// The plug of a session that is over has been seen in its inlet all the time.
+    still_plugged: bool,
 }
 
 /// Everything commanded off; not yet confirmed.
@@ -59,6 +62,11 @@ impl Faulted {
 }
 
 impl Starting {
+    /// A provider left while the vehicle of a session that is over was plugged in.
+    pub(super) fn after_a_session() -> Self {
+        Self { still_plugged: true, ..Self::default() }
+    }
+
     pub(super) fn deadline(&self) -> Option<(Timestamp, &'static str)> {
         self.commanded.map(|at| (at + COMMAND_AGAIN, "safe is commanded again"))
     }
@@ -94,10 +102,15 @@ impl Faulted {
 
 impl EnergyPath {
     pub(super) fn starting(&mut self, now: Timestamp, mut starting: Starting) -> State {
+        // A plug that was not seen for a moment may be another one's.
+        let pilot = self.observed.pilot(now, &self.installation.profile);
+        starting.still_plugged &= pilot.is_some_and(|pilot| pilot != Pilot::A);
         if starting.commanded.is_none_or(|at| now.since(at) >= COMMAND_AGAIN) {
             starting.commanded = Some(now);
-            self.end_session();
             self.command_everything_safe(now);
+        }
+        if !starting.still_plugged {
+            self.end_session();
         }
         self.stop_asked = None;
         let profile = &self.installation.profile;
@@ -146,7 +159,12 @@ impl EnergyPath {
             }
             if !self.is_supply_unable() {
                 self.outputs.set_lock_if(self.installation.has_lock, false);
-                return State::Available;
+                // What somebody ended is not begun again because a daemon was away.
+                return if starting.still_plugged {
+                    State::Finished(Finished::again())
+                } else {
+                    State::Available
+                };
             }
         }
         State::Starting(starting)

@@ -46,6 +46,11 @@ impl Finished {
         Self { detach_at: Some(now + GOODBYE), for_good }
     }
 
+    /// Everything was proved safe anew, with the same vehicle at the plug and nobody to take leave of.
+    pub(super) const fn again() -> Self {
+        Self { detach_at: None, for_good: true }
+    }
+
     /// Whether delivery is over for good: the conversation has said its last word, or it does not count.
     fn is_over(&self) -> bool {
         self.for_good || self.detach_at.is_none()
@@ -280,7 +285,7 @@ impl EnergyPath {
     pub(super) fn finished(&mut self, now: Timestamp, mut finished: Finished) -> State {
         self.stop_asked = None;
         if self.is_blind(now) {
-            return State::Starting(Starting::default());
+            return State::Starting(Starting::after_a_session());
         }
         self.outputs.set_pilot(PilotOutput::X1);
         if !finished.is_over() && self.session.is_some_and(|session| session.paused) {
