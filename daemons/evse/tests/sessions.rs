@@ -7,7 +7,7 @@ use std::time::Duration;
 use plant::{Again, World};
 use voltry_bus::{EvseState, Pilot, PilotOutput};
 use voltry_evse::energy_path::{
-    Action, Command, FaultCode, Input, MeterReading, Role, StopReason, SupplyReading, VehicleLimits,
+    Action, Command, FaultCode, Input, MeterReading, Role, StopReason, SupplyReading, Target, VehicleLimits,
 };
 use voltry_units::{Amps, Measured, Timestamp, Volts, WattHours};
 
@@ -267,6 +267,30 @@ fn a_pause_ends_with_the_plug_or_with_the_stations_leave() {
     world.vehicle.wake();
     world.run(Duration::from_secs(20));
     assert_eq!(world.state(), EvseState::Finished, "what was ended for good is not begun again");
+}
+
+#[test]
+fn a_wish_for_more_is_followed_at_once_and_by_the_ramp() {
+    let mut world = World::charging();
+    world.vehicle.target_current = 40.0;
+    world.run(Duration::from_secs(2));
+    let target = world.path.session().unwrap().target.unwrap();
+    assert_eq!(target.current, Amps::new(40));
+    let mut set = |current| {
+        world.now = world.now + MS(1);
+        let wish = Input::Target(Target { current, at: world.now, ..target });
+        let actions = world.path.step(world.now, wish);
+        actions.iter().find_map(|action| {
+            if let Action::Do(Command::SetOutput { current, .. }) = action { Some(*current) } else { None }
+        })
+    };
+    // Of 100 A/s what 150 ms give, however long it stood; and no step sooner than after another 100 ms.
+    assert_eq!(set(Amps::new(100)), Some(Amps::new(55)));
+    assert_eq!(set(Amps::new(100)), None);
+    world.vehicle.target_current = 100.0;
+    let began = world.now;
+    world.until_true(Duration::from_secs(2), "there", |world| world.devices.current > 99.0);
+    assert!(world.now.since(began) >= MS(440), "45 A in {:?}", world.now.since(began));
 }
 
 #[test]

@@ -10,9 +10,14 @@ use super::state::State;
 use super::stopping::Stopping;
 use super::{EnergyPath, Evidence, FaultCode, StopReason, Target};
 
+/// The current rises in steps, no closer to each other than this.
+const RISES_EVERY: Duration = Duration::from_millis(100);
+/// A step is no larger than what the ramp gives in this time, however long the current stood.
+const RISES_AT_ONCE: Duration = Duration::from_millis(150);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Charging {
-    /// The current that the ramp has reached, and when.
+    /// The current that the ramp has reached, and when it last moved.
     ramped: Amps,
     at: Timestamp,
     began: Timestamp,
@@ -61,11 +66,12 @@ impl EnergyPath {
             }
         }
         let wanted = self.wanted(now, charging);
-        let rise = self.installation.profile.ramp_up.over(now.since(charging.at));
-        // Down at once; up no faster than the ramp, in steps worth a message.
-        if wanted.current <= charging.ramped {
+        // Down at once; up no faster than the ramp, in steps worth a message: the first one at once too.
+        let rested = now.since(charging.at);
+        if wanted.current < charging.ramped {
             charging = Charging { ramped: wanted.current, at: now, ..charging };
-        } else if now.since(charging.at).as_millis() >= 100 {
+        } else if wanted.current > charging.ramped && rested >= RISES_EVERY {
+            let rise = self.installation.profile.ramp_up.over(rested.min(RISES_AT_ONCE));
             charging = Charging { ramped: wanted.current.min(charging.ramped + rise), at: now, ..charging };
         }
         self.outputs.set_output(now, Setpoint { voltage: wanted.voltage, current: charging.ramped });
