@@ -1,6 +1,6 @@
 # `make help` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help build demo check test bench fuzz properties hostile soak kill-matrix power-cuts csms-days josev cars deb test-browser
+.PHONY: help build demo check test bench fuzz properties hostile soak kill-matrix power-cuts csms-days josev cars deb test-browser test-container sbom
 
 # Options of the demo, as in: make demo ARGS="--evses 2 --fault meter-gone"
 ARGS ?=
@@ -90,6 +90,15 @@ deb: ## Debian packages for this machine's architecture, in target/debian (ARGS=
 	@scripts/install-tools deb
 	@$(if $(filter debug,$(ARGS)),cargo build --workspace --bins --locked,scripts/build-release target/ship)
 	@scripts/build-debs $(if $(filter debug,$(ARGS)),target/debug,target/ship/release)
+
+test-container: ## Those packages, of a debug build, installed in a container that systemd boots (root; ARGS=release)
+	@scripts/install-tools container
+	@$(MAKE) --no-print-directory deb ARGS=$(or $(ARGS),debug)
+	@VOLTRY_PROFILE=$(or $(ARGS),debug) .venv/bin/pytest -q -rs -s tests/container
+
+sbom: ## What each program consists of, as CycloneDX, in target/sbom
+	@scripts/install-tools sbom
+	@scripts/sbom
 
 cars: ## Recorded cars drive again (CAPTURES=DIR; ARGS="--pace recorded --only NAME --keep FILE")
 	@scripts/install-tools test
