@@ -8,30 +8,31 @@ use serde::Deserialize;
 use voltry_bus::names;
 use voltry_service::{Binding, Config, ConfigError, LeaseTimes, Problem, Provision};
 
+use crate::line::SafetyController;
+use crate::linux::LinuxSettings;
 use crate::message::ContactorCodes;
 
 /// The connectors, by number.
 pub type Settings = BTreeMap<u32, ConnectorSettings>;
 
-/// One connector on its safety controller.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// One connector: on a safety controller (`device`), or on lines of this machine (`linux`).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConnectorSettings {
-    /// The serial line, as `/dev/ttyLP2`; 115200 baud, 8N1.
-    pub device: PathBuf,
-    /// How the firmware reports contactors: `open-is-zero` (default) or `open-is-one`.
-    #[serde(default)]
-    pub contactor_codes: ContactorCodes,
-    /// How many contactors it drives, 1 to 3. Default 2: DC+ and DC−.
-    #[serde(default = "two_contactors")]
-    pub contactors: u8,
-    /// Whether the plug has a proximity contact on our side. Default false: a fixed cable.
+    /// The safety controller's serial line, as `/dev/ttyLP2`; 115200 baud, 8N1.
+    pub device: Option<PathBuf>,
+    /// GPIO, PWM and IIO of this machine.
+    pub linux: Option<LinuxSettings>,
+    /// How the controller's firmware reports contactors: `open-is-zero` (default) or `open-is-one`.
+    pub contactor_codes: Option<ContactorCodes>,
+    /// How many contactors the controller drives, 1 to 3. Default 2: DC+ and DC−.
+    pub contactors: Option<u8>,
+    /// Whether the plug has a proximity contact on the controller's side. Default false: a fixed cable.
     #[serde(default)]
     pub proximity: bool,
     /// The action code that resets the controller. Default 2 (unverified); a board without one
     /// is reset by its reset line or its supply.
-    #[serde(default = "reset_action")]
-    pub reset_action: u8,
+    pub reset_action: Option<u8>,
     /// State and temperatures are stale after this long, milliseconds. Default 300.
     #[serde(
         default = "stale",
@@ -62,12 +63,18 @@ pub struct ConnectorSettings {
     pub after_holder_loss: Duration,
 }
 
-const fn two_contactors() -> u8 {
-    2
-}
+/// DC+ and DC−.
+const TWO_CONTACTORS: u8 = 2;
+/// Unverified.
+const RESET_ACTION: u8 = 2;
 
-const fn reset_action() -> u8 {
-    2
+/// What drives a connector's wires.
+#[derive(Debug, Clone)]
+pub(crate) enum Wiring<'a> {
+    /// A safety controller.
+    Serial(SafetyController),
+    /// This machine.
+    Linux(&'a LinuxSettings),
 }
 
 const fn stale() -> Duration {
@@ -97,10 +104,47 @@ impl ConnectorSettings {
         }
     }
 
-    fn problems(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+    /// How many contactors there are.
+    #[must_use]
+    pub fn contactors(&self) -> u8 {
+        let lines = self.linux.as_ref().map(LinuxSettings::contactors);
+        lines.or(self.contactors).unwrap_or(TWO_CONTACTORS)
+    }
+
+    /// What drives the wires; none before the settings were checked.
+    pub(crate) fn wiring(&self) -> Option<Wiring<'_>> {
+        match (&self.device, &self.linux) {
+            (Some(device), None) => Some(Wiring::Serial(SafetyController {
+                device: device.clone(),
+                codes: self.contactor_codes.unwrap_or_default(),
+                contactors: self.contactors(),
+                reset_action: self.reset_action.unwrap_or(RESET_ACTION),
+            })),
+            (None, Some(linux)) => Some(Wiring::Linux(linux)),
+            (Some(_), Some(_)) | (None, None) => None,
+        }
+    }
+
+    fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = self.linux.as_ref().map(LinuxSettings::problems).unwrap_or_default();
+        problems.extend(self.own_problems().map(|(key, text)| (key, format!("`{key}` {text}"))));
+        if self.wiring().is_none() {
+            let text = "give either `device`, a safety controller, or a table `linux`, lines of this machine";
+            problems.push(("", text.into()));
+        }
+        problems
+    }
+
+    fn own_problems(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         let longest = LeaseTimes::CONTACTORS;
+        let lines = self.linux.is_some();
+        let controllers = "is a safety controller's";
         [
-            (!(1..=3).contains(&self.contactors), "contactors", "is 1, 2 or 3"),
+            (lines && self.contactors.is_some(), "contactors", controllers),
+            (lines && self.contactor_codes.is_some(), "contactor_codes", controllers),
+            (lines && self.reset_action.is_some(), "reset_action", controllers),
+            (lines && self.proximity, "proximity", controllers),
+            (!(1..=3).contains(&self.contactors.unwrap_or(1)), "contactors", "is 1, 2 or 3"),
             (self.lease > longest.lease, "lease_ms", "is at most 500"),
             (self.after_holder_loss > longest.after_holder_loss, "after_holder_loss_ms", "is at most 300"),
             (self.stale > stale(), "stale_ms", "is at most 300"),
@@ -126,11 +170,10 @@ pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>
         };
         match config.load::<ConnectorSettings>(&table) {
             Ok(loaded) => {
-                problems.extend(
-                    loaded.problems().map(|(key, text)| {
-                        config.problem(&format!("{table}.{key}"), format!("`{key}` {text}"))
-                    }),
-                );
+                problems.extend(loaded.problems().into_iter().map(|(key, text)| {
+                    let place = if key.is_empty() { table.clone() } else { format!("{table}.{key}") };
+                    config.problem(&place, text)
+                }));
                 settings.insert(connector, loaded);
             }
             Err(mut error) => problems.append(&mut error.0),
@@ -165,7 +208,7 @@ mod tests {
         assert_eq!(provision.objects[0].path.as_str(), "/org/voltry/connector/1");
         let settings = &provision.settings[&1];
         assert_eq!(settings.lease_times(), LeaseTimes::CONTACTORS);
-        assert_eq!((settings.contactors, settings.stale), (2, Duration::from_millis(300)));
+        assert_eq!((settings.contactors(), settings.stale), (2, Duration::from_millis(300)));
     }
 
     #[test]

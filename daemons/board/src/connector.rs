@@ -18,16 +18,17 @@
 //! every input and at [`Connector::deadline`].
 
 mod heard;
+mod news;
 
 use std::time::Duration;
 
-use voltry_bus::{ConnectorState, Contactors, Error, PilotOutput};
+use voltry_bus::{ConnectorState, Contactors, Error, Lock, PilotOutput};
 use voltry_service::{FaultLog, Lease, Stamp};
 use voltry_units::Timestamp;
 
 use crate::config::ConnectorSettings;
-use crate::frame::Frame;
-use crate::message::{self, Channel, ChargeState, Firmware, Message, SafeState};
+use crate::message::{Channel, ChargeState, Firmware, Message, SafeState};
+use crate::wanted::Wanted;
 
 use heard::Heard;
 
@@ -38,8 +39,6 @@ const CONTROL_INTERVAL: Duration = Duration::from_millis(100);
 const START_TIME: Duration = Duration::from_secs(2);
 /// For so long after a reset the controller cannot speak yet: it takes 300 ms (vendor document).
 const DEAF_AFTER_RESET: Duration = Duration::from_millis(200);
-/// The same state is told again no sooner; a controller that floods must not flood the bus.
-const REPEAT_INTERVAL: Duration = Duration::from_millis(50);
 /// An inquiry that was not answered is repeated this often; guessed.
 const INQUIRY_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -49,10 +48,12 @@ const SILENT: &str = "the safety controller is silent";
 /// What the shell does.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// The periodic message; only the newest counts.
-    Control(Frame),
-    /// Something to send once.
-    Once(Frame),
+    /// What is wanted of the wires; only the newest counts.
+    Want(Wanted),
+    /// Ask the controller for its version.
+    AskVersion,
+    /// Reset the controller.
+    Reset,
     /// Tell everybody.
     Publish(ConnectorState),
 }
@@ -66,6 +67,7 @@ pub struct Connector {
     request: Request,
     pilot: PilotOutput,
     pilot_asked_by: String,
+    lock: Option<bool>,
     /// Who asked for it has left the bus; it follows when the contactors are open.
     pilot_orphaned: bool,
     shutting_down: bool,
@@ -76,7 +78,7 @@ pub struct Connector {
     publish_due: bool,
     control_due: Timestamp,
     inquiry_due: Timestamp,
-    queued: Option<Frame>,
+    reset_due: bool,
     /// The controller was found in the safe state that our own absence caused, and reset.
     own_absence_reset: bool,
     /// Faults are to be cleared once the controller has left its safe state.
@@ -126,7 +128,8 @@ impl Connector {
             publish_due: false,
             control_due: now,
             inquiry_due: now,
-            queued: None,
+            reset_due: false,
+            lock: None,
             own_absence_reset: false,
             clearing: false,
         }
@@ -189,12 +192,22 @@ impl Connector {
         Ok(())
     }
 
-    /// This board has no lock: the vehicle's inlet holds a fixed cable's plug.
+    /// Locks or unlocks the plug.
     ///
     /// # Errors
-    /// `Refused` when asked to lock.
-    pub fn set_lock(&self, locked: bool) -> Result<(), Error> {
-        if locked { Err(Error::Refused("this connector has no lock".into())) } else { Ok(()) }
+    /// `Refused` when asked to lock where there is no lock, and to unlock while the contactors are not open.
+    pub fn set_lock(&mut self, now: Timestamp, locked: bool) -> Result<(), Error> {
+        let fitted = self.fresh(now).is_some_and(|heard| heard.state.lock != Lock::NotFitted);
+        match (fitted, locked) {
+            (false, true) => return Err(Error::Refused("this connector has no lock".into())),
+            (false, false) => return Ok(()),
+            (true, true) => {}
+            (true, false) if self.is_open(now) => {}
+            (true, false) => return Err(Error::Refused("the contactors are not open".into())),
+        }
+        self.lock = Some(locked);
+        self.control_due = now;
+        Ok(())
     }
 
     /// Clears the faults whose cause is gone, and resets a controller in its safe state.
@@ -251,16 +264,17 @@ impl Connector {
             self.drive_pilot(now, PilotOutput::F);
         }
         let mut actions = Vec::new();
-        actions.extend(self.queued.take().map(Action::Once));
+        if std::mem::take(&mut self.reset_due) {
+            actions.push(Action::Reset);
+        }
         if now >= self.control_due {
             self.control_due = now + CONTROL_INTERVAL;
             let close = matches!(self.request, Request::Closed { .. });
-            let control = message::charge_control(self.pilot, close, self.settings.contactors);
-            actions.push(Action::Control(control));
+            actions.push(Action::Want(Wanted { pilot: self.pilot, close, lock: self.lock }));
         }
         if self.firmware.is_none() && now >= self.inquiry_due {
             self.inquiry_due = now + INQUIRY_INTERVAL;
-            actions.push(Action::Once(message::version_inquiry()));
+            actions.push(Action::AskVersion);
         }
         if std::mem::take(&mut self.publish_due) {
             actions.extend(self.news(now).map(Action::Publish));
@@ -344,7 +358,7 @@ impl Connector {
     }
 
     fn reset_controller(&mut self, now: Timestamp) {
-        self.queued = Some(message::reset(self.settings.reset_action));
+        self.reset_due = true;
         let (deaf_until, until) = (now + DEAF_AFTER_RESET, now + START_TIME);
         self.controller = Controller::Starting { deaf_until, until };
         self.own_absence_reset = true;
@@ -406,7 +420,7 @@ impl Connector {
             self.open_by_ourselves(now);
             return;
         }
-        match heard.feedback(self.settings.contactors) {
+        match heard.feedback(self.settings.contactors()) {
             Some(true) => self.request = Request::Closed { since, confirmed: true },
             // Closed once, and now not: they opened by themselves, or the controller restarted.
             Some(false) | None if confirmed => {
@@ -438,6 +452,11 @@ impl Connector {
         }
     }
 
+    /// Requested open, and seen open.
+    fn is_open(&self, now: Timestamp) -> bool {
+        matches!(self.request, Request::Open { .. }) && self.contactors(now) == Contactors::Open
+    }
+
     fn fresh(&self, now: Timestamp) -> Option<Heard> {
         match self.controller {
             Controller::Speaking(heard) if now < heard.stale_at(self.settings.stale) => Some(heard),
@@ -456,7 +475,7 @@ impl Connector {
             Request::Open { since } => (false, since),
             Request::Closed { since, .. } => (true, since),
         };
-        let feedback = heard.feedback(self.settings.contactors);
+        let feedback = heard.feedback(self.settings.contactors());
         if feedback != Some(asked) && now.since(since) > self.settings.feedback {
             return Contactors::Mismatch;
         }
@@ -465,22 +484,6 @@ impl Connector {
             Some(false) => Contactors::Open,
             None => Contactors::Unknown,
         }
-    }
-
-    /// The state to tell: on any change, and else every [`REPEAT_INTERVAL`] at most.
-    fn news(&mut self, now: Timestamp) -> Option<ConnectorState> {
-        let contactors = self.contactors(now);
-        let mut state = self.complete(now)?.to_wire(contactors, self.settings.proximity)?;
-        if let Some(last) = &self.published {
-            let repeat = Timestamp::from_micros(last.at) + REPEAT_INTERVAL;
-            let same = ConnectorState { sequence: last.sequence, at: last.at, ..state.clone() } == *last;
-            if same && Timestamp::from_micros(state.at) < repeat {
-                return None;
-            }
-            state.sequence = last.sequence + 1;
-        }
-        self.published = Some(state.clone());
-        Some(state)
     }
 }
 

@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use tokio::sync::mpsc;
 use voltry_bus::{Component, ConnectorState, Contactors, DeviceVariable, Error, Lock, names};
 use voltry_service::{Daemon, Device, HolderWatch, Identity, Refusals, Watchdog, clock};
 use voltry_units::Timestamp;
 
-use crate::config::{self, Settings};
+use crate::config::{self, ConnectorSettings, Settings, Wiring};
 use crate::connector::{Action, Connector};
-use crate::frame::Frame;
 use crate::line::Line;
-use crate::message::{ContactorCodes, Message};
+use crate::linux::{Fitted, LinuxBoard};
 use crate::object::{Call, Method, Object};
+use crate::report::Report;
+use crate::wanted::Wanted;
 
 /// Long enough for three messages to a controller.
 const MAKING_SAFE: Duration = Duration::from_millis(350);
@@ -30,12 +32,11 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     let mut connectors = BTreeMap::new();
     for (number, settings) in settings {
         let path = config::path(number);
-        let identity = Identity { vendor: "chargebyte".into(), ..Identity::default() };
-        let device = Device::serve(daemon.connection(), &path, identity).await?;
+        let wires = Wires::open(&settings, number, &heard_to)?;
+        let device = Device::serve(daemon.connection(), &path, wires.identity()).await?;
         device.set_component(part("CPPWMController"));
         let parts = Parts {
-            codes: settings.contactor_codes,
-            line: Line::open(settings.device.clone(), number, heard_to.clone()),
+            wires,
             object: Object::serve(daemon.connection(), &path, number, calls_to.clone()).await?,
             device,
             connector: Connector::new(settings, clock::now()),
@@ -54,21 +55,21 @@ pub async fn make_safe(settings: Settings) {
     let (heard_to, mut heard) = mpsc::channel(64);
     let mut connectors: Vec<_> = settings
         .into_iter()
-        .map(|(number, settings)| {
-            let line = Line::open(settings.device.clone(), number, heard_to.clone());
-            (line, Connector::new(settings, clock::now()))
+        .filter_map(|(number, settings)| {
+            let wires = Wires::open(&settings, number, &heard_to);
+            let wires = wires.inspect_err(|error| tracing::error!(connector = number, "{error:#}")).ok()?;
+            Some((wires, Connector::new(settings, clock::now())))
         })
         .collect();
     let until = clock::now() + MAKING_SAFE;
     while clock::now() < until {
         let now = clock::now();
-        for (line, connector) in &mut connectors {
+        for (wires, connector) in &mut connectors {
             connector.shut_down(now);
             for action in connector.poll(now) {
                 match action {
-                    Action::Control(frame) => line.control(frame),
-                    Action::Once(frame) => line.once(frame),
-                    Action::Publish(_) => {}
+                    Action::Want(wanted) => wires.want(wanted),
+                    Action::AskVersion | Action::Reset | Action::Publish(_) => {}
                 }
             }
         }
@@ -79,23 +80,89 @@ pub async fn make_safe(settings: Settings) {
             () = tokio::time::sleep(due.min(until).since(now)) => {}
         }
     }
-    for (line, _) in connectors {
-        line.close().await;
+    for (wires, _) in connectors {
+        wires.close().await;
     }
 }
 
+const CONTROLLERS_VENDOR: &str = "chargebyte";
+
 struct Parts {
     connector: Connector,
-    codes: ContactorCodes,
-    line: Line,
+    wires: Wires,
     object: Object,
     device: Device,
+}
+
+/// What drives a connector's wires.
+enum Wires {
+    Serial(Line),
+    Linux(LinuxBoard),
+}
+
+impl Wires {
+    fn open(
+        settings: &ConnectorSettings,
+        connector: u32,
+        heard: &mpsc::Sender<Report>,
+    ) -> anyhow::Result<Self> {
+        let heard = heard.clone();
+        match settings.wiring().context("the settings were checked")? {
+            Wiring::Serial(controller) => Ok(Self::Serial(Line::open(controller, connector, heard))),
+            Wiring::Linux(lines) => Ok(Self::Linux(LinuxBoard::open(lines.clone(), connector, heard)?)),
+        }
+    }
+
+    fn want(&self, wanted: Wanted) {
+        match self {
+            Self::Serial(line) => line.want(wanted),
+            Self::Linux(board) => board.want(wanted),
+        }
+    }
+
+    fn ask_version(&self) {
+        match self {
+            Self::Serial(line) => line.ask_version(),
+            // It told what it is when it began.
+            Self::Linux(_) => {}
+        }
+    }
+
+    fn reset(&self) {
+        match self {
+            Self::Serial(line) => line.reset(),
+            // It latches nothing of its own.
+            Self::Linux(_) => {}
+        }
+    }
+
+    fn fitted(&self) -> Fitted {
+        match self {
+            Self::Serial(_) => Fitted::ALL,
+            Self::Linux(board) => board.fitted(),
+        }
+    }
+
+    /// As far as it is known before anything answered.
+    fn identity(&self) -> Identity {
+        match self {
+            Self::Serial(_) => Identity { vendor: CONTROLLERS_VENDOR.into(), ..Identity::default() },
+            Self::Linux(_) => Identity { model: "lines of this machine".into(), ..Identity::default() },
+        }
+    }
+
+    async fn close(self) {
+        match self {
+            Self::Serial(line) => line.close().await,
+            Self::Linux(board) => board.close().await,
+        }
+    }
 }
 
 struct Control {
     connectors: BTreeMap<u32, Parts>,
     calls: mpsc::Receiver<Call>,
-    heard: mpsc::Receiver<(u32, Frame)>,
+    heard: mpsc::Receiver<Report>,
     holders: HolderWatch,
     refusals: Refusals,
 }
@@ -108,7 +175,7 @@ impl Control {
             let wait = self.deadline().since(clock::now());
             tokio::select! {
                 Some(call) = self.calls.recv() => self.call(call),
-                Some((number, frame)) = self.heard.recv() => self.hear(number, frame),
+                Some(report) = self.heard.recv() => self.hear(report),
                 who = self.holders.lost() => self.left(&who),
                 _ = daemon.stop(), if !stopping => {
                     stopping = true;
@@ -121,7 +188,7 @@ impl Control {
             watchdog.beat(now);
         }
         for (_, parts) in self.connectors {
-            parts.line.close().await;
+            parts.wires.close().await;
         }
     }
 
@@ -159,15 +226,14 @@ impl Control {
                 self.holders.watch(sender);
                 Ok(())
             }
-            Method::SetLock(locked) => connector.set_lock(locked),
+            Method::SetLock(locked) => connector.set_lock(now, locked),
             Method::Reset => connector.reset(now),
         }
     }
 
-    fn hear(&mut self, number: u32, frame: Frame) {
-        if let Some(parts) = self.connectors.get_mut(&number) {
-            let message = Message::from_frame(frame, parts.codes);
-            parts.connector.heard(clock::now(), message);
+    fn hear(&mut self, report: Report) {
+        if let Some(parts) = self.connectors.get_mut(&report.connector) {
+            parts.connector.heard(report.at, report.message);
         }
     }
 
@@ -190,10 +256,11 @@ impl Parts {
     fn act(&mut self, now: Timestamp) {
         for action in self.connector.poll(now) {
             match action {
-                Action::Control(frame) => self.line.control(frame),
-                Action::Once(frame) => self.line.once(frame),
+                Action::Want(wanted) => self.wires.want(wanted),
+                Action::AskVersion => self.wires.ask_version(),
+                Action::Reset => self.wires.reset(),
                 Action::Publish(state) => {
-                    self.device.set_variables(variables(&state));
+                    self.device.set_variables(variables(&state, self.wires.fitted()));
                     self.object.publish(state);
                 }
             }
@@ -203,7 +270,7 @@ impl Parts {
         self.device.set_faults(self.connector.faults());
         if let Some(firmware) = self.connector.firmware() {
             self.device.set_identity(Identity {
-                vendor: "chargebyte".into(),
+                vendor: CONTROLLERS_VENDOR.into(),
                 model: firmware.platform.clone(),
                 serial: String::new(),
                 firmware: firmware.version.clone(),
@@ -218,7 +285,7 @@ fn part(name: &str) -> Component {
 }
 
 /// What the board senses of its connector, in OCPP's words.
-fn variables(state: &ConnectorState) -> Vec<DeviceVariable> {
+fn variables(state: &ConnectorState, fitted: Fitted) -> Vec<DeviceVariable> {
     let words = |component: &Component, word: &dyn ToString| {
         DeviceVariable::text(component, "State", &word.to_string())
     };
@@ -227,8 +294,11 @@ fn variables(state: &ConnectorState) -> Vec<DeviceVariable> {
         words(&part("CPPWMController"), &state.pilot),
         words(&part("PowerContactor"), &state.contactors),
         DeviceVariable::boolean(&part("PowerContactor"), "Active", state.contactors == Contactors::Closed),
-        DeviceVariable::boolean(&stop, "Active", state.emergency_stop),
+        DeviceVariable::boolean(&stop, "Available", fitted.emergency_stop),
     ];
+    if fitted.emergency_stop {
+        variables.push(DeviceVariable::boolean(&stop, "Active", state.emergency_stop));
+    }
     if state.lock != Lock::NotFitted {
         let lock = part("ConnectorPlugRetentionLock");
         variables.push(words(&lock, &state.lock));

@@ -1,7 +1,9 @@
-//! The wires of the connectors, on the serial safety controller of a chargebyte Charge SOM or
-//! Charge Control Y: pilot, contactors and their feedback, temperatures, emergency stop.
+//! The wires of the connectors: pilot, contactors and their feedback, temperatures, emergency stop. They
+//! hang on the serial safety controller of a chargebyte Charge SOM or Charge Control Y, or on lines of
+//! this machine ([`linux`]); [`connector`] is the same for both.
 //!
-//! Electrical assumptions: the controller measures by itself and goes to its own safe state
+//! Of a safety controller:
+//! electrical assumptions: it measures by itself and goes to its own safe state
 //! (pilot at −12 V, contactors open) on its own faults and when its host is silent; it closes
 //! contactors only in pilot state C; the hard-wired safety chain is outside of both.
 //!
@@ -15,8 +17,11 @@ pub mod connector;
 mod control;
 pub mod frame;
 mod line;
+pub mod linux;
 pub mod message;
 mod object;
+mod report;
+pub mod wanted;
 
 pub use config::configure;
 pub use control::{make_safe, run};

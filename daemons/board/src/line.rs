@@ -11,44 +11,66 @@ use tokio_serial::{ClearBuffer, SerialPort as _, SerialPortBuilderExt as _, Seri
 use voltry_service::{RateLimit, clock};
 
 use crate::frame::{Decoder, Frame};
+use crate::message::{self, ContactorCodes, Message};
+use crate::report::Report;
+use crate::wanted::Wanted;
 
 /// A line that cannot be opened, or failed, is tried again after this long.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 /// Twelve bytes take 1 ms; a line that does not take them for this long has failed.
 const WRITE_TIMEOUT: Duration = Duration::from_millis(100);
 
+/// A safety controller, and how it is spoken to.
+#[derive(Debug, Clone)]
+pub(crate) struct SafetyController {
+    pub(crate) device: PathBuf,
+    pub(crate) codes: ContactorCodes,
+    pub(crate) contactors: u8,
+    pub(crate) reset_action: u8,
+}
+
 /// The sending side of a line. The line ends when this is dropped, after its last message.
 #[derive(Debug)]
 pub(crate) struct Line {
+    contactors: u8,
+    reset_action: u8,
     control: watch::Sender<Option<Frame>>,
     once: mpsc::Sender<Frame>,
     task: JoinHandle<()>,
 }
 
 impl Line {
-    /// Opens the line, now and after every failure. What it hears goes to `heard`, with the
-    /// number of its connector.
-    pub(crate) fn open(device: PathBuf, connector: u32, heard: mpsc::Sender<(u32, Frame)>) -> Self {
+    /// Opens the line, now and after every failure. What it hears goes to `heard`, as of `connector`.
+    pub(crate) fn open(controller: SafetyController, connector: u32, heard: mpsc::Sender<Report>) -> Self {
+        let SafetyController { device, codes, contactors, reset_action } = controller;
         let (control, newest) = watch::channel(None);
         let (once, queue) = mpsc::channel(4);
-        let port = Port { device, connector, heard, newest, queue, bad: RateLimit::new() };
-        Self { control, once, task: tokio::spawn(port.serve()) }
+        let port = Port { device, codes, connector, heard, newest, queue, bad: RateLimit::new() };
+        Self { contactors, reset_action, control, once, task: tokio::spawn(port.serve()) }
     }
 
     /// Sends the periodic message. One that has not left yet is replaced: an old request to
-    /// close contactors must never be sent later.
-    pub(crate) fn control(&self, frame: Frame) {
-        self.control.send_replace(Some(frame));
+    /// close contactors must never be sent later. There is no message for a lock.
+    pub(crate) fn want(&self, Wanted { pilot, close, lock: _ }: Wanted) {
+        self.control.send_replace(Some(message::charge_control(pilot, close, self.contactors)));
+    }
+
+    pub(crate) fn ask_version(&self) {
+        self.once(message::version_inquiry());
+    }
+
+    pub(crate) fn reset(&self) {
+        self.once(message::reset(self.reset_action));
     }
 
     /// Sends something once, unless the line is stuck: then it is too late for it anyway.
-    pub(crate) fn once(&self, frame: Frame) {
+    fn once(&self, frame: Frame) {
         let _ = self.once.try_send(frame);
     }
 
     /// Ends the line after its last message, or soon where it is stuck.
     pub(crate) async fn close(self) {
-        let Self { control, once, task } = self;
+        let Self { control, once, task, .. } = self;
         drop((control, once));
         let _ = tokio::time::timeout(WRITE_TIMEOUT * 2, task).await;
     }
@@ -56,8 +78,9 @@ impl Line {
 
 struct Port {
     device: PathBuf,
+    codes: ContactorCodes,
     connector: u32,
-    heard: mpsc::Sender<(u32, Frame)>,
+    heard: mpsc::Sender<Report>,
     newest: watch::Receiver<Option<Frame>>,
     queue: mpsc::Receiver<Frame>,
     bad: RateLimit,
@@ -115,8 +138,10 @@ impl Port {
             match decoder.push(*byte) {
                 None => {}
                 Some(Ok(frame)) => {
+                    let message = Message::from_frame(frame, self.codes);
+                    let report = Report { connector: self.connector, message, at: clock::now() };
                     // Nobody listens only while the daemon ends.
-                    let _ = self.heard.send((self.connector, frame)).await;
+                    let _ = self.heard.send(report).await;
                 }
                 Some(Err(cause)) => {
                     if let Some(count) = self.bad.count(clock::now()) {

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use serde::Deserialize;
-use voltry_bus::{Pilot, PilotFault, PilotOutput};
+use voltry_bus::{Lock, Pilot, PilotFault, PilotOutput};
 use voltry_units::Celsius;
 
 use crate::frame::Frame;
@@ -94,6 +94,8 @@ pub struct ChargeState {
     pub contactors: [Contactor; 3],
     /// Whether an emergency stop is pressed, or its input undefined.
     pub emergency_stop: bool,
+    /// The plug's lock. A controller on a serial line has none.
+    pub lock: Lock,
     /// Why the controller is in its safe state, if it is.
     pub safe_state: Option<SafeState>,
 }
@@ -240,7 +242,7 @@ impl ChargeState {
         };
         let reason = u8::try_from(field(8, 0xFF)).unwrap_or(u8::MAX);
         let safe_state = (active == 1 || reason != 0).then_some(SafeState(reason));
-        Self { pilot, pilot_fault, proximity, contactors, emergency_stop, safe_state }
+        Self { pilot, pilot_fault, proximity, contactors, emergency_stop, lock: Lock::NotFitted, safe_state }
     }
 }
 
@@ -316,6 +318,7 @@ mod tests {
                 proximity: ProximityCode::None,
                 contactors: [Contactor::Closed, Contactor::Closed, Contactor::Unused],
                 emergency_stop: false,
+                lock: Lock::NotFitted,
                 safe_state: None,
             }
         );

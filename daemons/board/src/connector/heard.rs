@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use voltry_bus::{ConnectorState, Contactors, Lock, Pilot, PilotFault, Proximity};
+use voltry_bus::{ConnectorState, Contactors, Pilot, PilotFault, Proximity};
 use voltry_units::Timestamp;
 
 use crate::message::{Channel, ChargeState, Contactor, ProximityCode, SafeState};
@@ -75,7 +75,7 @@ impl Heard {
             pilot_fault: state.pilot_fault,
             proximity: proximity(state.proximity, proximity_fitted),
             contactors,
-            lock: Lock::NotFitted,
+            lock: state.lock,
             emergency_stop: state.emergency_stop,
             safe_state: state.safe_state.map(latched_for).unwrap_or_default(),
             temperatures: temperatures.map(f64::from).collect(),

@@ -1,5 +1,6 @@
 use super::*;
-use crate::message::{Contactor, ContactorCodes, ProximityCode};
+use crate::frame::Frame;
+use crate::message::{self, Contactor, ContactorCodes, ProximityCode};
 use voltry_bus::{Pilot, PilotFault};
 use voltry_service::Config;
 use voltry_units::Celsius;
@@ -24,6 +25,7 @@ fn state(pilot: Pilot, contactor: Contactor) -> ChargeState {
         proximity: ProximityCode::None,
         contactors: [contactor, contactor, Contactor::Unused],
         emergency_stop: false,
+        lock: Lock::NotFitted,
         safe_state: None,
     }
 }
@@ -77,8 +79,11 @@ impl Bench {
     fn poll(&mut self) {
         for action in self.connector.poll(ms(self.now)) {
             match action {
-                Action::Control(frame) => self.control = frame.data,
-                Action::Once(frame) => self.once.push(frame),
+                Action::Want(Wanted { pilot, close, lock: _ }) => {
+                    self.control = message::charge_control(pilot, close, 2).data;
+                }
+                Action::AskVersion => self.once.push(message::version_inquiry()),
+                Action::Reset => self.once.push(message::reset(2)),
                 Action::Publish(state) => self.published.push(state),
             }
         }
@@ -142,7 +147,7 @@ fn after_its_start_the_board_requests_open_contactors_and_minus_12_volts_at_once
 fn the_controller_is_spoken_to_every_100_ms() {
     let mut connector = Connector::new(settings(), ms(0));
     let controls =
-        |actions: Vec<Action>| actions.iter().filter(|action| matches!(action, Action::Control(_))).count();
+        |actions: Vec<Action>| actions.iter().filter(|action| matches!(action, Action::Want(_))).count();
     let sent: usize = (0..1_000).map(|now| controls(connector.poll(ms(now)))).sum();
     assert_eq!(sent, 10);
 }
