@@ -12,6 +12,8 @@ pub(crate) const PATH: &str = "/org/voltry/csms";
 pub(crate) struct Question {
     pub(crate) token: String,
     pub(crate) kind: TokenKind,
+    /// Where; 0: nobody has said.
+    pub(crate) evse: u32,
     pub(crate) answer: oneshot::Sender<TokenAnswer>,
 }
 
@@ -57,9 +59,8 @@ impl Csms1 {
     // One argument that is a structure: a bare structure would go out as its fields.
     #[zbus(out_args("answer"))]
     async fn authorize(&self, token: &str, kind: TokenKind, evse: u32) -> Result<(TokenAnswer,), Error> {
-        let _ = evse;
         let (answer, answered) = oneshot::channel();
-        let question = Question { token: token.to_owned(), kind, answer };
+        let question = Question { token: token.to_owned(), kind, evse, answer };
         self.questions.try_send(question).map_err(|_| Error::Busy("too many questions wait".to_owned()))?;
         let answer = answered.await.map_err(|_| Error::Unavailable("the uplink is ending".to_owned()))?;
         Ok((answer,))

@@ -19,7 +19,7 @@ use crate::model::monitors::Monitor;
 use crate::plug_and_charge::{granted, unwrapped, wrapped};
 use crate::security::Entry;
 use crate::time::{Now, parse, rfc3339};
-use crate::transactions::Token;
+use crate::transactions::{Context, Measurand, Sample, Token, meter_value_v16, meter_value_v201};
 use crate::uplink::{Core, Notice, Outcome, TokenInfo, Written};
 use crate::{v16, v201};
 
@@ -232,6 +232,29 @@ pub fn transaction_answer(version: Version, payload: &str) -> Option<Transaction
 #[must_use]
 pub fn notice(core: &Core, now: Now, notice: &Notice) -> Option<(&'static str, Value)> {
     by_version!(core.version, notice(core, now, notice))
+}
+
+/// What was measured; `None` if nothing in it can be told.
+#[must_use]
+pub fn meter_value(
+    version: Version,
+    sample: &Sample,
+    measurands: &[Measurand],
+    context: Context,
+) -> Option<Value> {
+    match version {
+        Version::V16 => meter_value_v16(sample, measurands, context),
+        Version::V201 => meter_value_v201(sample, measurands, context),
+    }
+}
+
+/// A MeterValues of an EVSE without a transaction.
+#[must_use]
+pub fn meter_values(version: Version, evse: u32, values: &[Value]) -> Value {
+    match version {
+        Version::V16 => json!({ "connectorId": evse, "meterValue": values }),
+        Version::V201 => json!({ "evseId": evse, "meterValue": values }),
+    }
 }
 
 /// How the upload of a log stands; `None`: the version has no word for it.

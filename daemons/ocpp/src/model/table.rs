@@ -233,6 +233,7 @@ pub mod name {
     pub const STARTED_MEASURANDS: &str = "StartedMeasurands";
     pub const ENDED_MEASURANDS: &str = "EndedMeasurands";
     pub const STOP_MEASURANDS: &str = "StopMeasurands";
+    pub const STOP_ALIGNED: &str = "StopAligned";
     pub const START_POINTS: &str = "StartPoints";
     pub const STOP_POINTS: &str = "StopPoints";
     pub const AUTHORIZE_REMOTE_START: &str = "AuthorizeRemoteStart";
@@ -284,6 +285,8 @@ pub mod name {
     pub const OFFLINE_SEVERITY: &str = "OfflineSeverity";
     pub const MONITORING_BASE: &str = "MonitoringBase";
     pub const MONITORING_LEVEL: &str = "MonitoringLevel";
+    pub const TARIFF_FALLBACK: &str = "TariffFallback";
+    pub const COST_FALLBACK: &str = "CostFallback";
     pub const STATION_PHASES: &str = "StationPhases";
     pub const CONNECTOR_TYPE: &str = "ConnectorType";
 }
@@ -302,7 +305,7 @@ pub const TABLE: &[Definition] = &[
     variable(name::STARTED_MEASURANDS, None, ("SampledDataCtrlr", "TxStartedMeasurands", None), MEASURANDS, REGISTER),
     variable(name::ENDED_MEASURANDS, None, ("SampledDataCtrlr", "TxEndedMeasurands", None), MEASURANDS, REGISTER),
     variable(name::STOP_MEASURANDS, Some("StopTxnSampledData"), ("", "", None), MEASURANDS, ""),
-    variable("StopAligned", Some("StopTxnAlignedData"), ("", "", None), Kind::Text(0), ""),
+    variable(name::STOP_ALIGNED, Some("StopTxnAlignedData"), ("", "", None), MEASURANDS, ""),
     variable("EndedInterval", None, ("SampledDataCtrlr", "TxEndedInterval", None), Kind::Integer(0, 0), "0").read_only().seconds(),
     variable("AlignedEndedInterval", None, ("AlignedDataCtrlr", "TxEndedInterval", None), Kind::Integer(0, 0), "0").read_only().seconds(),
     variable("AlignedEndedMeasurands", None, ("AlignedDataCtrlr", "TxEndedMeasurands", None), Kind::Text(0), "").read_only(),
@@ -350,6 +353,13 @@ pub const TABLE: &[Definition] = &[
     variable("ReservationNonEvse", None, ("ReservationCtrlr", "NonEvseSpecific", None), Kind::Boolean, "true").read_only(),
     variable("ConnectorPhaseRotation", Some("ConnectorPhaseRotation"), ("", "", None), Kind::Text(500), "NotApplicable").read_only(),
     variable("SupportedFeatureProfiles", Some("SupportedFeatureProfiles"), ("", "", None), Kind::Text(500), "Core,FirmwareManagement,LocalAuthListManagement,RemoteTrigger,Reservation,SmartCharging").read_only(),
+    variable("TariffAvailable", None, ("TariffCostCtrlr", "Available", Some("Tariff")), Kind::Boolean, "true").read_only(),
+    variable("TariffEnabled", None, ("TariffCostCtrlr", "Enabled", Some("Tariff")), Kind::Boolean, "true").read_only(),
+    variable("CostAvailable", None, ("TariffCostCtrlr", "Available", Some("Cost")), Kind::Boolean, "true").read_only(),
+    variable("CostEnabled", None, ("TariffCostCtrlr", "Enabled", Some("Cost")), Kind::Boolean, "true").read_only(),
+    variable(name::TARIFF_FALLBACK, None, ("TariffCostCtrlr", "TariffFallbackMessage", None), Kind::Text(255), ""),
+    variable(name::COST_FALLBACK, None, ("TariffCostCtrlr", "TotalCostFallbackMessage", None), Kind::Text(255), ""),
+    variable("Currency", None, ("TariffCostCtrlr", "Currency", None), Kind::Text(3), "EUR"),
     variable("DisplayAvailable", None, ("DisplayMessageCtrlr", "Available", None), Kind::Boolean, "true").read_only(),
     variable("DisplayEnabled", None, ("DisplayMessageCtrlr", "Enabled", None), Kind::Boolean, "true").read_only(),
     variable("DisplayMessages", None, ("DisplayMessageCtrlr", "DisplayMessages", None), Kind::Integer(0, 1000), "32").read_only(),

@@ -124,6 +124,6 @@ impl Shell {
         self.questions.retain(|_, answer| !answer.is_closed());
         self.questions.insert(ticket, question.answer);
         let token = Token { id: question.token, kind: ocpp_kind(question.kind) };
-        self.step(Input::Authorize { ticket, token }).await
+        self.step(Input::Authorize { ticket, evse: question.evse, token }).await
     }
 }

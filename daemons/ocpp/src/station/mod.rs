@@ -22,7 +22,7 @@ use zbus::proxy::CacheProperties;
 use crate::model::Target;
 use crate::transactions::Event;
 use crate::uplink::{AHEAD, Command, Input, OtherLimit, Outcome, StopReason, Write, Written};
-use words::{event_of, kind_of, outcome_of};
+use words::{event_of, kind_of, metered, outcome_of};
 
 pub(crate) use words::ocpp_kind;
 
@@ -332,6 +332,7 @@ impl Station {
             Command::Limit { evse, limit: None } => {
                 self.station.clear_limit(evse, ORIGIN).await.map(|()| Outcome::Done)
             }
+            Command::ReadMeter { evse } => self.station.read_meter(evse).await.map(metered),
             Command::Starve { evse, transaction, starved } => {
                 self.starve(evse, transaction, starved).await.map(|()| Outcome::Done)
             }

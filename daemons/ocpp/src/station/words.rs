@@ -1,7 +1,7 @@
 //! The words of the bus and those of OCPP.
 
 use tracing::debug;
-use voltry_bus::{EndReason, Error, SessionEvent, TokenKind};
+use voltry_bus::{EndReason, Error, MeterValues, SessionEvent, TokenKind};
 use voltry_units::Timestamp;
 
 use crate::transactions::{Event, Kind, Occasion, Reason, Sample, Token};
@@ -89,6 +89,24 @@ pub(super) fn event_of(event: SessionEvent, at: Option<Timestamp>) -> Event {
         reservation: event.reservation.parse().ok(),
         occasion,
     }
+}
+
+/// What a meter that nobody is charged by says.
+pub(super) fn metered(values: MeterValues) -> Outcome {
+    let known = |value: f64| (value >= 0.0).then_some(value);
+    // A register is far from where a double loses thousandths of a watt-hour.
+    #[allow(clippy::cast_possible_truncation)]
+    let register = known(values.register).map(|wh| (wh * 1000.0).round() as i64);
+    let measured = known(values.voltage).is_some();
+    Outcome::Metered(Sample {
+        unix: values.time,
+        register,
+        power: measured.then_some(values.power),
+        current: measured.then_some(values.current),
+        voltage: known(values.voltage),
+        offered: known(values.power_offered),
+        soc: known(values.soc),
+    })
 }
 
 const fn kind(kind: voltry_bus::EventKind) -> (Kind, Occasion) {

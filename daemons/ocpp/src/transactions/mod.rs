@@ -24,8 +24,8 @@ pub use v16::{Charges, Charging};
 pub(crate) use v201::id_token;
 pub use v201::{Plugged, Plugs, TxPoint};
 
-/// Readings that a StopTransaction of 1.6 carries at the most; beyond, every second one goes, but
-/// for the first and the last.
+/// Readings of a kind that a StopTransaction of 1.6 carries at the most; beyond, every second one goes,
+/// but for the first and the last.
 pub const STOP_READINGS_MAX: usize = 40;
 
 /// What both versions' transactions are at, and how they are to be told.
@@ -91,6 +91,8 @@ pub struct Told {
     pub started: Vec<Measurand>,
     /// At the end: of a StopTransaction's data (1.6), of the Ended event (2.0.1).
     pub ended: Vec<Measurand>,
+    /// Of a StopTransaction's data, of the readings on the marks of the clock (1.6).
+    pub ended_aligned: Vec<Measurand>,
     /// 2.0.1's start points.
     pub start_points: Vec<TxPoint>,
     /// 2.0.1's stop points.

@@ -21,7 +21,17 @@ pub struct Charging {
     pub csms: Option<i64>,
     /// Who started it.
     pub token: Option<Token>,
-    /// For the StopTransaction; thinned as it grows.
+    /// For the StopTransaction: the start, and readings by the interval.
+    #[serde(flatten)]
+    sampled: Kept,
+    /// Likewise on the marks of the clock.
+    #[serde(default)]
+    aligned: Kept,
+}
+
+/// Readings of one kind, thinned as they grow.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Kept {
     #[serde(default)]
     readings: Vec<Sample>,
     /// Every how many-th reading is kept.
@@ -30,6 +40,12 @@ pub struct Charging {
     /// Readings since the last one that was kept.
     #[serde(default)]
     passed: u32,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self { readings: Vec::new(), every: 1, passed: 0 }
+    }
 }
 
 const fn one() -> u32 {
@@ -59,9 +75,8 @@ fn start(charges: &mut Charges, event: &Event) -> Message {
         evse: event.evse,
         csms: None,
         token: event.token.clone(),
-        readings: vec![event.sample],
-        every: 1,
-        passed: 0,
+        sampled: Kept { readings: vec![event.sample], ..Kept::default() },
+        aligned: Kept::default(),
     };
     charges.insert(event.transaction, charge);
     let mut payload = json!({
@@ -84,8 +99,10 @@ fn reading(charges: &mut Charges, event: &Event, told: &Told) -> Option<Message>
         Occasion::Trigger => (&told.sampled, Context::Trigger),
     };
     let charge = charges.get_mut(&event.transaction)?;
-    if !told.ended.is_empty() && event.occasion == Occasion::Interval {
-        charge.keep(event.sample);
+    match event.occasion {
+        Occasion::Interval if !told.ended.is_empty() => charge.sampled.keep(event.sample),
+        Occasion::Clock if !told.ended_aligned.is_empty() => charge.aligned.keep(event.sample),
+        Occasion::Interval | Occasion::Clock | Occasion::Trigger => {}
     }
     let value = meter_value(&event.sample, measurands, context)?;
     let mut payload = json!({ "connectorId": event.evse, "meterValue": [value] });
@@ -123,17 +140,19 @@ fn stop(charge: &Charging, event: &Event, told: &Told) -> Message {
 }
 
 fn transaction_data(charge: &Charging, event: &Event, told: &Told) -> Vec<Value> {
-    if told.ended.is_empty() {
-        return Vec::new();
-    }
+    let (sampled, aligned) = (&told.ended, &told.ended_aligned);
     let context = |place| if place == 0 { Context::Begin } else { Context::Periodic };
-    let kept = charge.readings.iter().enumerate().map(|(place, sample)| (sample, context(place)));
-    kept.chain([(&event.sample, Context::End)])
-        .filter_map(|(sample, context)| meter_value(sample, &told.ended, context))
-        .collect()
+    let by_interval = charge.sampled.readings.iter().enumerate();
+    let by_interval = by_interval.map(|(place, sample)| (sample, context(place), sampled));
+    let on_marks = charge.aligned.readings.iter().map(|sample| (sample, Context::Clock, aligned));
+    let mut kept: Vec<_> = by_interval.chain(on_marks).collect();
+    kept.sort_by_key(|(sample, ..)| sample.unix);
+    kept.push((&event.sample, Context::End, sampled));
+    let values = kept.into_iter();
+    values.filter_map(|(sample, context, measurands)| meter_value(sample, measurands, context)).collect()
 }
 
-impl Charging {
+impl Kept {
     fn keep(&mut self, sample: Sample) {
         self.passed += 1;
         if self.passed < self.every {

@@ -47,6 +47,7 @@ impl Uplink {
                 }
                 self.events_answered(ids, error.is_some(), actions);
             }
+            Out::IdleValues { evse, count } => self.idle_values_told(evse, count),
             Out::Contract(ticket) => self.contract_answered(ticket, payload.as_deref(), actions),
             Out::Authorize(asked) => self.authorize_answered(now, &asked, payload.as_deref(), actions),
             Out::Transaction => self.transaction_answered(now, payload.as_deref(), actions),
@@ -73,6 +74,7 @@ impl Uplink {
             | Out::Notice(_)
             | Out::LogStatus
             | Out::FirmwareStatus
+            | Out::IdleValues { .. }
             | Out::Events(_) => {
                 self.quiet_until = now.at + RETRY;
             }
@@ -138,6 +140,7 @@ impl Uplink {
             return;
         }
         let Some(answer) = answer else { return };
+        let over = self.core.delivery.is_end();
         let Some(about) = self.core.delivery.acknowledged(answer.csms) else { return };
         self.store_progress(actions);
         let acknowledged = self.core.delivery.progress().acknowledged;
@@ -148,6 +151,9 @@ impl Uplink {
             }
             if let Some(text) = answer.text {
                 self.core.display.say(*evse, text);
+            }
+            if over {
+                self.cost_unknown(*evse);
             }
         }
         let Some(info) = answer.info else { return };
@@ -193,6 +199,7 @@ impl Out {
             Self::Contract(_) => "contract certificate",
             Self::Transaction => "transaction",
             Self::Events(_) => "events",
+            Self::IdleValues { .. } => "meter values",
         }
     }
 }

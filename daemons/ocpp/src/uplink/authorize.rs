@@ -19,8 +19,8 @@ pub struct Asked {
 
 #[derive(Debug, Clone, PartialEq)]
 enum AskedThen {
-    /// The station waits for the answer.
-    Answer(u64),
+    /// The station waits for the answer: its question's number, and about which EVSE (0: any).
+    Answer(u64, u32),
     /// This is done if the token may charge (a remote start that wants an authorization).
     Command(Command),
 }
@@ -28,8 +28,8 @@ enum AskedThen {
 impl Asked {
     /// The station waits for the answer.
     #[must_use]
-    pub const fn by_station(ticket: u64, token: Token) -> Self {
-        Self { token, then: AskedThen::Answer(ticket) }
+    pub const fn by_station(ticket: u64, evse: u32, token: Token) -> Self {
+        Self { token, then: AskedThen::Answer(ticket, evse) }
     }
 
     /// This is done if the token may charge.
@@ -85,12 +85,12 @@ impl Uplink {
     }
 
     /// The CSMS is away, and neither list nor cache knows the token.
-    pub(super) fn decide_offline(&self, asked: &Asked, actions: &mut Vec<Action>) {
+    pub(super) fn decide_offline(&mut self, asked: &Asked, actions: &mut Vec<Action>) {
         let contract = asked.token.kind == CONTRACT;
         let allowed = self.core.variables.is(name::OFFLINE_UNKNOWN)
             && (!contract || self.core.variables.is(name::CONTRACT_OFFLINE));
         let status = if allowed { TokenStatus::Accepted } else { TokenStatus::Unknown };
-        Self::decide_at(asked, &TokenInfo::of(status), "offline", actions);
+        self.decide(asked, &TokenInfo::of(status), "offline", actions);
     }
 
     pub(super) fn authorize_answered(
@@ -110,12 +110,11 @@ impl Uplink {
         match payload.and_then(|payload| dialect::authorize_answer(version, payload)) {
             Some(info) => {
                 let text = payload.and_then(|payload| dialect::personal_message(version, payload));
-                if let Some(text) = text {
-                    // Where, nobody has said yet.
-                    self.core.display.say(0, text);
-                }
                 self.remember(now, &asked.token, info.clone(), actions);
                 self.decide(asked, &info, "csms", actions);
+                if let (Some(text), AskedThen::Answer(_, evse)) = (text, &asked.then) {
+                    self.core.display.say_ahead(*evse, text);
+                }
             }
             None => self.decide_offline(asked, actions),
         }
@@ -132,14 +131,15 @@ impl Uplink {
             self.order(command, actions);
             return;
         }
-        Self::decide_at(asked, info, source, actions);
-    }
-
-    fn decide_at(asked: &Asked, info: &TokenInfo, source: &str, actions: &mut Vec<Action>) {
         let token = asked.token.masked();
         info!(token, status = %info.status, source, "token judged");
         match asked.then {
-            AskedThen::Answer(ticket) => {
+            AskedThen::Answer(ticket, evse) => {
+                // I04: where nobody says otherwise.
+                let fallback = self.core.variables.get(name::TARIFF_FALLBACK);
+                if info.is_accepted() && !fallback.is_empty() {
+                    self.core.display.say_ahead(evse, fallback.to_owned());
+                }
                 let answer = TokenAnswer {
                     status: info.status,
                     group: info.group.clone(),

@@ -4,7 +4,7 @@ use voltry_bus::TransferStatus;
 use voltry_units::Watts;
 
 use crate::model::Target;
-use crate::transactions::Token;
+use crate::transactions::{Sample, Token};
 
 /// Something that the station must do.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,6 +78,11 @@ pub enum Command {
         /// Nothing.
         starved: bool,
     },
+    /// Read the meter; then [`Outcome::Metered`].
+    ReadMeter {
+        /// Where.
+        evse: u32,
+    },
     /// Hand a maker's own message to whoever takes it.
     HandOn {
         /// The vendor's id.
@@ -134,7 +139,7 @@ pub enum StopReason {
 }
 
 /// What came of a command.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     /// It is so.
     Done,
@@ -142,6 +147,8 @@ pub enum Outcome {
     Scheduled,
     /// What came of each [`Write`], in their order.
     Wrote(Vec<Written>),
+    /// What the meter says.
+    Metered(Sample),
     /// It is not, and this is why.
     Refused(String),
     /// A reservation: somebody charges there.
@@ -167,6 +174,7 @@ impl Outcome {
         match self {
             Self::Done | Self::Scheduled => true,
             Self::Wrote(_)
+            | Self::Metered(_)
             | Self::Refused(_)
             | Self::Occupied
             | Self::Faulted

@@ -153,10 +153,7 @@ impl Core {
 
     pub(super) fn hear(&mut self, event: &Event) {
         self.charging.hear(event);
-        if event.kind == Kind::Plugged {
-            // Another driver's.
-            self.display.forget(event.evse);
-        }
+        self.display.hear(event.evse, event.kind);
         let register = event.sample.register;
         match event.kind {
             Kind::Started => {
@@ -216,6 +213,7 @@ impl Core {
             aligned: list(name::ALIGNED_MEASURANDS),
             started: list(name::STARTED_MEASURANDS),
             ended: list(ended),
+            ended_aligned: list(name::STOP_ALIGNED),
             start_points: TxPoint::parse_list(self.variables.get(name::START_POINTS)),
             stop_points: TxPoint::parse_list(self.variables.get(name::STOP_POINTS)),
             prefix: self.prefix.clone(),

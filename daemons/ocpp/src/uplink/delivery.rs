@@ -363,6 +363,12 @@ impl Delivery {
             .map(|current| &current.message.about)
     }
 
+    /// Whether the message that is out tells the end of a transaction (2.0.1).
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        self.current.as_ref().is_some_and(|current| current.message.payload["eventType"] == "Ended")
+    }
+
     /// When a refused message goes out again.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {

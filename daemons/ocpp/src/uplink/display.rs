@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::transactions::Kind;
+
 /// Messages at the most.
 const MESSAGES_MAX: usize = 32;
 
@@ -72,6 +74,8 @@ pub struct ForDriver {
     pub cost: Option<f64>,
     /// What the CSMS says to the driver; empty: nothing.
     pub text: String,
+    /// He was let in, and nothing has been charged since: a plug that comes now is his.
+    ahead: bool,
 }
 
 /// All of it.
@@ -134,9 +138,45 @@ impl Display {
         self.drivers.entry(evse).or_default().text = text;
     }
 
-    /// A driver comes: what the last one read is gone.
-    pub fn forget(&mut self, evse: u32) {
-        self.drivers.remove(&evse);
+    /// What is said to a driver who is being let in; EVSE 0: nobody knows yet where.
+    pub fn say_ahead(&mut self, evse: u32, text: String) {
+        self.drivers.insert(evse, ForDriver { cost: None, text, ahead: true });
+    }
+
+    /// The transaction is over, and nobody has said what it costs: this is read instead.
+    pub fn say_instead_of_cost(&mut self, evse: u32, text: &str) {
+        let driver = self.drivers.entry(evse).or_default();
+        if driver.cost.is_none() && !text.is_empty() {
+            text.clone_into(&mut driver.text);
+        }
+    }
+
+    /// What happens at an EVSE: each driver reads what is his.
+    pub fn hear(&mut self, evse: u32, kind: Kind) {
+        match kind {
+            Kind::Authorized => {
+                if let Some(driver) = self.drivers.remove(&0) {
+                    self.drivers.insert(evse, driver);
+                }
+            }
+            Kind::Plugged if self.drivers.get(&evse).is_some_and(|driver| driver.ahead) => {}
+            // Another driver's.
+            Kind::Plugged | Kind::ConnectTimedOut => {
+                self.drivers.remove(&evse);
+            }
+            Kind::Started | Kind::Unplugged => {
+                if let Some(driver) = self.drivers.get_mut(&evse) {
+                    driver.ahead = false;
+                }
+            }
+            Kind::Charging
+            | Kind::SuspendedEv
+            | Kind::SuspendedEvse
+            | Kind::Reading
+            | Kind::Deauthorized
+            | Kind::Ended
+            | Kind::Other => {}
+        }
     }
 
     /// Takes away what is over at this time; `running`: the ids of the transactions that run. Whether

@@ -77,6 +77,8 @@ pub enum Input {
     Authorize {
         /// The number of the question.
         ticket: u64,
+        /// Where; 0: nobody has said.
+        evse: u32,
         /// Who.
         token: Token,
     },

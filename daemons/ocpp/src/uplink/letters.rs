@@ -5,6 +5,7 @@ use voltry_bus::{DisplayMessage, DriverText, TransferStatus};
 use super::{Action, Out, Priority, Record, Registration, Uplink};
 use crate::dialect;
 use crate::display::Shown;
+use crate::model::name;
 use crate::time::Now;
 
 /// Messages that may wait.
@@ -53,6 +54,12 @@ impl Uplink {
     pub(super) fn return_letters(&mut self, actions: &mut Vec<Action>) {
         let waiting = self.letters.drain(..).map(|letter| letter.ticket);
         actions.extend(waiting.map(|ticket| Action::LetterAnswered { ticket, answer: None }));
+    }
+
+    /// I05: a transaction is over, and the CSMS is away or does not say what it costs.
+    pub(super) fn cost_unknown(&mut self, evse: u32) {
+        let text = self.core.variables.get(name::COST_FALLBACK);
+        self.core.display.say_instead_of_cost(evse, text);
     }
 
     /// Shows what is to be seen now, if it is not what was.

@@ -24,6 +24,7 @@ mod core;
 mod delivery;
 mod display;
 mod file_transfer;
+mod idle_values;
 mod input;
 mod letters;
 mod networks;
@@ -73,7 +74,7 @@ use crate::profiles::{LimitSource, Stored, Supply};
 use crate::rpc::ErrorCode;
 use crate::security::{Journal, SecurityEvent};
 use crate::time::{Clock, Now};
-use crate::transactions::{About, Event, Token};
+use crate::transactions::{About, Event, Kind, Token};
 use watching::Watching;
 
 /// Requests of the CSMS that may wait for the station.
@@ -166,6 +167,11 @@ enum Out {
     Contract(u64),
     Transaction,
     Events(Vec<i64>),
+    /// The oldest so many of an EVSE without a transaction.
+    IdleValues {
+        evse: u32,
+        count: usize,
+    },
 }
 
 /// A reset that was asked for.
@@ -208,6 +214,9 @@ pub struct Uplink {
     id_prefix: String,
     /// What is no transaction's went last.
     told_last: bool,
+    /// Of EVSEs without a transaction, on the marks of the clock, and when the next one is.
+    idle: idle_values::IdleValues,
+    next_mark: Option<Timestamp>,
     /// Nothing but transactions before.
     quiet_until: Timestamp,
     heartbeat_at: Timestamp,
@@ -312,6 +321,8 @@ impl Uplink {
             next_ticket: 0,
             next_id: 0,
             told_last: false,
+            idle: idle_values::IdleValues::default(),
+            next_mark: None,
             quiet_until: Timestamp::BOOT,
             heartbeat_at: Timestamp::BOOT,
             wall_offset: None,

@@ -153,7 +153,7 @@ impl Uplink {
     }
 
     pub(super) fn done(&mut self, now: Now, ticket: u64, outcome: &Outcome, actions: &mut Vec<Action>) {
-        if self.limit_told(now, ticket, outcome) {
+        if self.limit_told(now, ticket, outcome) || self.meter_read(ticket, outcome) {
             return;
         }
         let Some(pending) = self.pending.remove(&ticket) else { return };

@@ -61,6 +61,7 @@ impl Uplink {
             || self.core.journal.untold().is_some()
             || self.has_file_status()
             || self.has_letters()
+            || self.has_idle_values()
             || (self.core.version == Version::V201 && !self.core.events.is_empty())
             || self.core.connectors.untold(self.core.version).is_some()
     }
@@ -74,7 +75,8 @@ impl Uplink {
             || self.send_letter(actions)
             || self.send_file_status(now, actions)
             || self.send_notice(now, actions)
-            || self.send_events(now, actions);
+            || self.send_events(now, actions)
+            || self.send_idle_values(actions);
         self.told_last = sent;
         sent
     }

@@ -9,6 +9,7 @@ impl Uplink {
     #[allow(clippy::too_many_lines, reason = "a table of what each input leads to")]
     pub fn step(&mut self, now: Now, input: Input) -> Vec<Action> {
         let mut actions = Vec::new();
+        let asked = matches!(input, Input::Called { .. });
         self.watch_the_clock(now);
         self.core.connectors.pass(now.at);
         match input {
@@ -57,8 +58,8 @@ impl Uplink {
             Input::StationIsBack => self.core.charging.forget_told(),
             Input::Device(object, told) => self.hear_device(now, &object, *told, &mut actions),
             Input::DeviceAway(object) => self.lose_device(now, &object),
-            Input::Authorize { ticket, token } => {
-                self.authorize(now, Asked::by_station(ticket, token), &mut actions);
+            Input::Authorize { ticket, evse, token } => {
+                self.authorize(now, Asked::by_station(ticket, evse, token), &mut actions);
             }
             Input::Done { ticket, outcome } => self.done(now, ticket, &outcome, &mut actions),
             Input::ContractWanted(wanted) => self.contract_wanted(wanted, &mut actions),
@@ -76,6 +77,10 @@ impl Uplink {
         self.answer_early(now, &mut actions);
         if let Some(after) = self.core.delivery.wants() {
             actions.push(Action::ReadBook(after));
+        }
+        // What the CSMS asks changes no interval before a daemon has answered.
+        if !asked {
+            self.look_at_marks(now, &mut actions);
         }
         self.limit_power(now, &mut actions);
         self.renew(now, &mut actions);
@@ -112,6 +117,7 @@ impl Uplink {
             self.core.connectors.settled_at().filter(|_| !self.early.is_empty()),
             self.core.charging.due(),
             self.core.files.due(),
+            self.mark_due(),
             self.show_due(self.seen_at),
             self.signing.deadline(),
             reset,
@@ -179,8 +185,12 @@ impl Uplink {
     }
 
     fn read(&mut self, events: Vec<Event>) {
+        let online = self.registration == Registration::Accepted;
         for event in &events {
             self.core.hear(event);
+            if event.kind == Kind::Ended && !online {
+                self.cost_unknown(event.evse);
+            }
         }
         self.core.delivery.read(events);
     }

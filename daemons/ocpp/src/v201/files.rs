@@ -105,6 +105,7 @@ pub(super) fn update_answer(core: &mut Core, now: Now, outcome: &Outcome) -> Val
         | Outcome::Unavailable
         | Outcome::Unknown
         | Outcome::NotSupported
+        | Outcome::Metered(_)
         | Outcome::Wrote(_)
         | Outcome::Transferred(..)
         | Outcome::Silent => json!({

@@ -310,6 +310,7 @@ pub(crate) fn reply(core: &mut Core, now: Now, action: &str, outcome: &Outcome) 
         Outcome::Done
         | Outcome::Scheduled
         | Outcome::Wrote(_)
+        | Outcome::Metered(_)
         | Outcome::Occupied
         | Outcome::Faulted
         | Outcome::Unavailable

@@ -29,7 +29,7 @@ fn customer(desk: &mut Desk, report: bool, clear: bool) -> (Value, String) {
 fn what_is_known_of_a_customer_is_told_and_forgotten() {
     let mut desk = Desk::accepted(Version::V201);
     assert_eq!(customer(&mut desk, true, false), (json!("Accepted"), "Nothing is known.".to_owned()));
-    desk.input(Input::Authorize { ticket: 1, token: card() });
+    desk.input(Input::Authorize { ticket: 1, evse: 0, token: card() });
     desk.answer_all();
     let entry = json!({ "idToken": { "idToken": "04A1B2C3", "type": "ISO14443" },
                         "idTokenInfo": { "status": "Accepted" } });
@@ -191,13 +191,67 @@ fn a_transactions_message_and_cost_are_the_drivers() {
     assert!(desk.shown.drivers.is_empty(), "the next driver does not read it");
 }
 
+fn texts(desk: &Desk) -> Vec<(u32, &str)> {
+    desk.shown.drivers.iter().map(|driver| (driver.evse, driver.text.as_str())).collect()
+}
+
 #[test]
-fn what_the_csms_says_to_whom_it_lets_in_is_shown() {
+fn what_the_csms_says_to_whom_it_lets_in_is_shown_where_he_charges() {
+    for evse in [0, 1] {
+        let mut desk = Desk::accepted(Version::V201);
+        desk.input(Input::Authorize { ticket: 1, evse, token: card() });
+        let text = json!({ "format": "UTF8", "content": "Hello" });
+        desk.answer(json!({ "idTokenInfo": { "status": "Accepted", "personalMessage": text } }));
+        assert_eq!(texts(&desk), [(evse, "Hello")]);
+        desk.happens(Kind::Authorized, 0);
+        assert_eq!(texts(&desk), [(1, "Hello")]);
+        for kind in [Kind::Plugged, Kind::Started] {
+            desk.happens(kind, 0);
+        }
+        assert_eq!(texts(&desk), [(1, "Hello")], "the plug is his");
+        for kind in [Kind::Ended, Kind::Unplugged, Kind::Plugged] {
+            desk.happens(kind, 0);
+        }
+        assert_eq!(texts(&desk), [], "the next driver does not read it");
+    }
+}
+
+#[test]
+fn where_nobody_says_a_tariff_or_a_cost_the_configured_texts_are_read() {
     let mut desk = Desk::accepted(Version::V201);
-    desk.input(Input::Authorize { ticket: 1, token: card() });
-    let text = json!({ "format": "UTF8", "content": "Hello" });
-    desk.answer(json!({ "idTokenInfo": { "status": "Accepted", "personalMessage": text } }));
-    assert_eq!((desk.shown.drivers[0].evse, desk.shown.drivers[0].text.as_str()), (0, "Hello"));
+    let names = [("TariffFallbackMessage", "59 ct/kWh"), ("TotalCostFallbackMessage", "Your bill comes")];
+    let data: Vec<_> = names
+        .iter()
+        .map(|(variable, value)| {
+            json!({ "component": { "name": "TariffCostCtrlr" }, "variable": { "name": variable },
+                    "attributeValue": value })
+        })
+        .collect();
+    let written = desk.ask("SetVariables", &json!({ "setVariableData": data })).unwrap();
+    assert_eq!(written["setVariableResult"][1]["attributeStatus"], "Accepted");
+    // The CSMS is there, and says nothing of it (I04).
+    desk.input(Input::Authorize { ticket: 1, evse: 1, token: card() });
+    desk.answer_all();
+    assert_eq!(texts(&desk), [(1, "59 ct/kWh")]);
+    for kind in [Kind::Plugged, Kind::Authorized, Kind::Started] {
+        desk.happens(kind, 0);
+    }
+    desk.answer_all();
+    // It is away when the transaction ends (I05).
+    lost(&mut desk);
+    desk.happens(Kind::Ended, 1000);
+    assert_eq!(texts(&desk), [(1, "Your bill comes")]);
+    // It is back, and knows the cost.
+    desk.input(Input::Connected);
+    desk.answer(json!({ "totalCost": 3.0 }));
+    assert_eq!(desk.shown.drivers[0].cost, 3.0);
+    // It is there when the next one ends, and says nothing.
+    desk.answer_all();
+    for kind in [Kind::Unplugged, Kind::Plugged, Kind::Authorized, Kind::Started, Kind::Ended] {
+        desk.happens(kind, 1000);
+    }
+    desk.answer_all();
+    assert_eq!(texts(&desk), [(1, "Your bill comes")]);
 }
 
 #[test]
@@ -253,13 +307,13 @@ fn a_makers_message_reaches_the_csms_or_comes_back_at_once() {
 fn the_cache_is_cleared_and_stays_so() {
     for version in BOTH {
         let mut desk = Desk::accepted(version);
-        desk.input(Input::Authorize { ticket: 1, token: card() });
+        desk.input(Input::Authorize { ticket: 1, evse: 0, token: card() });
         desk.answer_all();
         assert!(desk.store.tokens().unwrap().cached(&card()).is_some());
         assert_eq!(desk.ask("ClearCache", &json!({})), Ok(json!({ "status": "Accepted" })));
         assert!(desk.store.tokens().unwrap().cached(&card()).is_none());
         lost(&mut desk);
-        desk.input(Input::Authorize { ticket: 2, token: card() });
+        desk.input(Input::Authorize { ticket: 2, evse: 0, token: card() });
         assert_eq!(desk.authorized.last().unwrap(), &(2, "unknown by offline".to_owned()));
     }
 }

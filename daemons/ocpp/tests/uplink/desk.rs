@@ -65,6 +65,8 @@ pub(crate) struct Desk {
     pub(crate) reason: Option<Reason>,
     /// Whose token they name.
     pub(crate) card: Token,
+    /// What their readings are for.
+    pub(crate) occasion: Occasion,
     configuration: Vec<(String, String)>,
     folder: tempfile::TempDir,
     starts: u32,
@@ -164,6 +166,7 @@ impl Desk {
             remote_start: None,
             reason: None,
             card: card(),
+            occasion: Occasion::Interval,
             configuration: configuration.to_vec(),
             folder,
             starts: 0,
@@ -381,7 +384,7 @@ impl Desk {
             reason: self.reason.or((kind == Kind::Ended).then_some(Reason::Local)),
             remote_start: self.remote_start,
             reservation: None,
-            occasion: Occasion::Interval,
+            occasion: self.occasion,
         });
         self.input(Input::BookGrew(number));
     }

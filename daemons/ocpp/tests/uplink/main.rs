@@ -11,6 +11,7 @@ mod device_model;
 mod files;
 mod firmware;
 mod first_seconds;
+mod idle_values;
 mod monitoring;
 mod plug_and_charge;
 mod requests;

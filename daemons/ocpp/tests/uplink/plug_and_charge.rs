@@ -90,7 +90,7 @@ fn contract() -> Vec<Vec<u8>> {
 
 fn authorize(desk: &mut Desk, ticket: u64) {
     let token = Token { id: EMAID.to_owned(), kind: "eMAID".to_owned() };
-    desk.input(Input::Authorize { ticket, token });
+    desk.input(Input::Authorize { ticket, evse: 0, token });
 }
 
 #[test]

@@ -88,14 +88,14 @@ fn a_stop_of_a_transaction_that_does_not_run_is_rejected() {
 fn a_card_is_judged_by_the_csms_and_by_the_cache_when_it_is_away() {
     for version in BOTH {
         let mut desk = Desk::accepted(version);
-        desk.input(Input::Authorize { ticket: 1, token: card() });
+        desk.input(Input::Authorize { ticket: 1, evse: 0, token: card() });
         assert_eq!(desk.open().unwrap().action, "Authorize");
         desk.answer_all();
         lost(&mut desk);
-        desk.input(Input::Authorize { ticket: 2, token: card() });
+        desk.input(Input::Authorize { ticket: 2, evse: 0, token: card() });
         let mut other = card();
         other.id = "OTHER".to_owned();
-        desk.input(Input::Authorize { ticket: 3, token: other });
+        desk.input(Input::Authorize { ticket: 3, evse: 0, token: other });
         let said: Vec<(u64, &str)> =
             desk.authorized.iter().map(|(ticket, said)| (*ticket, said.as_str())).collect();
         assert_eq!(said, [(1, "accepted by csms"), (2, "accepted by cache"), (3, "unknown by offline")]);
@@ -106,7 +106,7 @@ fn a_card_is_judged_by_the_csms_and_by_the_cache_when_it_is_away() {
 fn a_card_that_waits_when_the_connection_is_lost_is_judged_at_once() {
     for version in BOTH {
         let mut desk = Desk::accepted(version);
-        desk.input(Input::Authorize { ticket: 1, token: card() });
+        desk.input(Input::Authorize { ticket: 1, evse: 0, token: card() });
         lost(&mut desk);
         assert_eq!(desk.authorized, [(1, "unknown by offline".to_owned())]);
     }
@@ -124,7 +124,7 @@ fn the_local_list_outlives_a_restart_and_rules_offline() {
         };
         assert_eq!(desk.ask("SendLocalList", &list), Ok(json!({ "status": "Accepted" })));
         desk.restart();
-        desk.input(Input::Authorize { ticket: 1, token: card() });
+        desk.input(Input::Authorize { ticket: 1, evse: 0, token: card() });
         assert_eq!(desk.authorized, [(1, "accepted by local-list".to_owned())]);
         desk.answered = desk.calls.len();
         desk.input(Input::Connected);
