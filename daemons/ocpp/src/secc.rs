@@ -10,8 +10,11 @@ use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::{debug, warn};
-use voltry_bus::proxies::{Certificates1Proxy, ContractCertificates1Proxy, Requested, Shown};
-use voltry_bus::{CertificateAnswer, ShownContract};
+use voltry_bus::proxies::{
+    Certificates1Proxy, ChargingSchedules1Proxy, Chosen, ContractCertificates1Proxy, Requested, Shown,
+    Wanted as WantedSignal,
+};
+use voltry_bus::{CertificateAnswer, ScheduleOffer, ShownContract};
 use zbus::proxy::CacheProperties;
 use zbus::{MatchRule, MessageStream};
 
@@ -24,12 +27,18 @@ use crate::uplink::Input;
 /// The links' names on the bus begin so.
 const NAMES: &str = "org.voltry.Secc";
 const INTERFACE: &str = "org.voltry.ContractCertificates1";
+const SCHEDULES: &str = "org.voltry.ChargingSchedules1";
 /// A link answers within this time, or hangs.
 const ANSWER: Duration = Duration::from_secs(2);
 /// Questions whose answers are under way: each vehicle has one.
 const OPEN_MAX: usize = 32;
 /// Certificates of a contract that are looked at.
 const CHAIN_MAX: usize = 4;
+
+/// The EVSE whose vehicle a link speaks with: they have the same numbers.
+fn evse_of(path: &zbus::ObjectPath<'_>) -> Option<u32> {
+    path.rsplit('/').next()?.parse().ok()
+}
 
 /// Who asked: sender, path, and the id that the answer must name.
 type Asker = (String, String, u64);
@@ -52,9 +61,13 @@ impl Links {
     /// # Errors
     /// The bus is lost.
     pub(crate) async fn listen(self) -> anyhow::Result<()> {
-        let rule = MatchRule::builder().msg_type(zbus::message::Type::Signal).interface(INTERFACE).build()?;
-        let mut signals =
-            MessageStream::for_match_rule(rule, &self.connection, NonZeroUsize::new(OPEN_MAX)).await?;
+        let signals = async |interface: &'static str| {
+            let signal = zbus::message::Type::Signal;
+            let rule = MatchRule::builder().msg_type(signal).interface(interface).build()?;
+            MessageStream::for_match_rule(rule, &self.connection, NonZeroUsize::new(OPEN_MAX)).await
+        };
+        let (contracts, schedules) = (signals(INTERFACE).await?, signals(SCHEDULES).await?);
+        let mut signals = futures_util::stream::select(contracts, schedules);
         while let Some(signal) = signals.next().await {
             if let Some(input) = self.input(&signal?) {
                 self.inputs.send(input).await?;
@@ -93,7 +106,39 @@ impl Links {
                 chain.truncate(CHAIN_MAX);
                 Some(Input::ContractShown(Contract { emaid, chain }))
             }
+            "Wanted" => {
+                let wanted = WantedSignal::from_message(signal.clone())?;
+                let request = wanted.args().ok()?.request().clone();
+                Some(Input::SchedulesWanted(evse_of(header.path()?)?, request))
+            }
+            "Chosen" => {
+                let chosen = Chosen::from_message(signal.clone())?;
+                let choice = chosen.args().ok()?.chosen().clone();
+                Some(Input::ScheduleChosen(evse_of(header.path()?)?, choice))
+            }
             _ => None,
+        }
+    }
+
+    /// Offers schedules to the vehicle at an EVSE; one that is gone takes none.
+    pub(crate) async fn offer(self, evse: u32, offer: ScheduleOffer) {
+        let number = evse.to_string();
+        let told = async {
+            let link = ChargingSchedules1Proxy::builder(&self.connection)
+                .destination(format!("{NAMES}.N{number}"))
+                .path(voltry_bus::names::path("ev_link", &number))
+                .cache_properties(CacheProperties::No)
+                .build()
+                .await?;
+            link.offer(offer).await
+        };
+        match timeout(ANSWER, told).await {
+            Ok(Ok(())) => debug!(evse, "schedules offered"),
+            Ok(Err(voltry_bus::Error::Stale(why))) => {
+                debug!(evse, why, "the vehicle does not wait for schedules");
+            }
+            Ok(Err(error)) => warn!(evse, %error, "the vehicle's link does not take schedules"),
+            Err(_) => warn!(evse, "the vehicle's link hangs"),
         }
     }
 

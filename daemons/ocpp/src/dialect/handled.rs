@@ -81,6 +81,8 @@ pub enum Then {
     Sign(Own),
     /// The connection keeps to other times.
     Times,
+    /// The transaction at this EVSE has another profile: its vehicle is offered it.
+    Plan(u32),
     /// The station starts anew.
     Reset(ResetKind),
 }

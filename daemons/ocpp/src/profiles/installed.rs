@@ -318,6 +318,7 @@ fn external_constraint(evse: u32, source: LimitSource, limit: Rate, now: UnixSec
         duration_s: None,
         unit: limit.unit,
         min_charging_rate: None,
+        tariff: None,
         periods: vec![Period { start_s: 0, limit, phase_to_use: None }],
     };
     let profile = ChargingProfile {

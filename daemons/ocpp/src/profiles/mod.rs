@@ -22,8 +22,10 @@ mod convert;
 mod criteria;
 mod installed;
 mod limits;
+mod offer;
 mod profile;
 mod rate;
+mod tariff;
 mod timeline;
 mod validate;
 
@@ -34,8 +36,10 @@ pub use convert::{Amperes, Supply};
 pub use criteria::{Clear, Query, Report};
 pub use installed::{ChargingProfiles, Stored, Transaction};
 pub use limits::{EvseLimit, Limits};
+pub use offer::Offered;
 pub use profile::{
     ChargingProfile, ChargingSchedule, Kind, LimitSource, Period, Purpose, Recurrence, UnixSeconds,
 };
 pub use rate::{Rate, RateUnit};
+pub use tariff::{ConsumptionCost, Cost, CostKind, Tariff, TariffEntry};
 pub use validate::{Edition, Rejection, Rules};

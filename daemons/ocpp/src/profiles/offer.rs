@@ -81,8 +81,9 @@ impl ChargingProfiles {
         let composite = self.composite(edition, evse, now, AHEAD_S, RateUnit::Watts).ok()?;
         let mut duration_s = u32::try_from(composite.duration_s).ok().filter(|duration| *duration > 0)?;
         let periods = composite.periods.iter();
-        let mut points: Vec<(u32, i64)> =
-            periods.filter_map(|(start, rate)| Some((u32::try_from(*start).ok()?, rate.as_milli()))).collect();
+        let mut points: Vec<(u32, i64)> = periods
+            .filter_map(|(start, rate)| Some((u32::try_from(*start).ok()?, rate.as_milli())))
+            .collect();
         points.retain(|(start, _)| *start < duration_s);
         let count = usize::try_from(entries_max).unwrap_or(usize::MAX);
         if count > 0 && points.len() > count {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::rate::{Rate, RateUnit};
+use super::tariff::Tariff;
 
 /// An instant of UTC in whole seconds since 1970. Fractions are dropped where a message is read:
 /// schedules count in seconds.
@@ -133,6 +134,9 @@ pub struct ChargingSchedule {
     pub min_charging_rate: Option<Rate>,
     /// The limits, in order of time.
     pub periods: Vec<Period>,
+    /// What energy costs, for the vehicle. 2.0.1.
+    #[serde(default)]
+    pub tariff: Option<Tariff>,
 }
 
 /// A limit from an offset on, until the next period's.

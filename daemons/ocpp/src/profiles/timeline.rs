@@ -67,8 +67,13 @@ impl Installed {
         Holding { until: earlier(holding.until, profile.valid_to), ..holding }
     }
 
-    fn by_schedule(&self, now: UnixSeconds, started: UnixSeconds) -> Holding<Option<Rate>> {
-        let (start, next) = match self.anchor {
+    /// From when the schedule counts that may hold at `now`, and from when the next one does.
+    pub(super) fn begins(
+        &self,
+        now: UnixSeconds,
+        started: UnixSeconds,
+    ) -> (UnixSeconds, Option<UnixSeconds>) {
+        match self.anchor {
             Anchor::At(start) | Anchor::Received(start) => (start, None),
             Anchor::Transaction => (started, None),
             Anchor::Every(first, recurrence) if now >= first => {
@@ -77,7 +82,11 @@ impl Installed {
                 (start, Some(start.plus(recurrence.seconds())))
             }
             Anchor::Every(first, _) => (first, None),
-        };
+        }
+    }
+
+    fn by_schedule(&self, now: UnixSeconds, started: UnixSeconds) -> Holding<Option<Rate>> {
+        let (start, next) = self.begins(now, started);
         if now < start {
             return Holding { value: None, until: Some(start) };
         }

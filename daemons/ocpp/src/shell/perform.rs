@@ -116,6 +116,10 @@ impl Shell {
                 self.tasks.spawn(self.links.clone().answer(ticket, message));
                 Ok(())
             }
+            Action::Offer { evse, offer } => {
+                self.tasks.spawn(self.links.clone().offer(evse, offer));
+                Ok(())
+            }
             Action::Certificates { ticket, request } => {
                 let (links, folder, inputs) = (self.links.clone(), self.folder.clone(), self.inputs.clone());
                 let now = instant();

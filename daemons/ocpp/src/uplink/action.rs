@@ -1,7 +1,7 @@
 //! What the uplink decides: what has to be done, and what must last.
 
 use serde_json::Value;
-use voltry_bus::{TokenAnswer, TransferStatus};
+use voltry_bus::{ScheduleOffer, TokenAnswer, TransferStatus};
 
 use super::{Cached, Command, ListChange, Messages, Progress, SetAside};
 use crate::connection::redial::Slot;
@@ -68,6 +68,13 @@ pub enum Action {
         ticket: u64,
         /// The whole message, EXI; empty: there is no certificate.
         message: Vec<u8>,
+    },
+    /// Offer schedules to the vehicle at this EVSE.
+    Offer {
+        /// Where.
+        evse: u32,
+        /// What.
+        offer: ScheduleOffer,
     },
     /// The ways to the CSMS are others, for this reason: take them, on a connection made anew.
     Networks(&'static str),

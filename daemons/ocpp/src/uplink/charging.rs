@@ -118,7 +118,7 @@ impl Charging {
 
 /// By whose rules profiles are judged.
 #[must_use]
-const fn edition(version: Version) -> Edition {
+pub(super) const fn edition(version: Version) -> Edition {
     match version {
         Version::V16 => Edition::V16,
         Version::V201 => Edition::V201,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use voltry_bus::EvseStatus;
+use voltry_bus::{EvseStatus, ScheduleChoice, ScheduleRequest};
 use voltry_units::Watts;
 
 use super::{OtherLimit, Outcome};
@@ -91,6 +91,10 @@ pub enum Input {
     },
     /// A vehicle asks for a contract certificate; then [`Action::ContractAnswer`].
     ContractWanted(Wanted),
+    /// The vehicle at this EVSE asks for schedules; then [`Action::Offer`](super::Action::Offer).
+    SchedulesWanted(u32, ScheduleRequest),
+    /// It chose one of them.
+    ScheduleChosen(u32, ScheduleChoice),
     /// A vehicle has proved that it has a contract.
     ContractShown(Contract),
     /// What came of [`Action::Certificates`], and what there is now.

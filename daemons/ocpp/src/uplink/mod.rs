@@ -28,6 +28,7 @@ mod idle_values;
 mod input;
 mod letters;
 mod networks;
+mod planning;
 mod plug_and_charge;
 mod requests;
 mod reset;
@@ -44,7 +45,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tracing::{debug, info, warn};
-use voltry_bus::TokenAnswer;
+use voltry_bus::{ScheduleRequest, TokenAnswer};
 use voltry_units::{Timestamp, Watts};
 
 pub use action::{Action, Record};
@@ -120,6 +121,8 @@ pub enum Notice {
         /// It does.
         set: bool,
     },
+    /// What a vehicle needs that plans its charging (2.0.1).
+    ChargingNeeds(u32, Box<ScheduleRequest>),
     /// A request for a certificate of this station, PEM.
     SignCertificate(certificates::Own, String),
     /// An action and its payload.
@@ -217,6 +220,8 @@ pub struct Uplink {
     /// Of EVSEs without a transaction, on the marks of the clock, and when the next one is.
     idle: idle_values::IdleValues,
     next_mark: Option<Timestamp>,
+    /// Vehicles that plan their charging.
+    planning: planning::Planning,
     /// Nothing but transactions before.
     quiet_until: Timestamp,
     heartbeat_at: Timestamp,
@@ -323,6 +328,7 @@ impl Uplink {
             told_last: false,
             idle: idle_values::IdleValues::default(),
             next_mark: None,
+            planning: planning::Planning::default(),
             quiet_until: Timestamp::BOOT,
             heartbeat_at: Timestamp::BOOT,
             wall_offset: None,

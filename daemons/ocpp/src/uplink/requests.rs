@@ -85,6 +85,7 @@ impl Uplink {
             }
             dialect::Then::Sign(own) => self.ask_for_certificate(own, actions),
             dialect::Then::Times => actions.push(Action::Times),
+            dialect::Then::Plan(evse) => self.plan(now, evse, actions),
             dialect::Then::Reset(kind) => self.reset(now, kind, actions),
         }
     }

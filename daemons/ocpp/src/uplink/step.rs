@@ -18,7 +18,7 @@ impl Uplink {
                 self.core.networks.connected = Some(network);
             }
             Input::Connected => self.connected(now),
-            Input::Disconnected => self.disconnected(&mut actions),
+            Input::Disconnected => self.disconnected(now, &mut actions),
             Input::Answered { id, answer } => self.answered(now, &id, answer, &mut actions),
             Input::Unanswered { id } => self.unanswered(now, &id, &mut actions),
             Input::Called { id, action, payload } => self.called(now, id, &action, &payload, &mut actions),
@@ -63,6 +63,8 @@ impl Uplink {
             }
             Input::Done { ticket, outcome } => self.done(now, ticket, &outcome, &mut actions),
             Input::ContractWanted(wanted) => self.contract_wanted(wanted, &mut actions),
+            Input::SchedulesWanted(evse, wanted) => self.schedules_wanted(now, evse, wanted, &mut actions),
+            Input::ScheduleChosen(evse, choice) => self.schedule_chosen(now, evse, &choice, &mut actions),
             Input::ContractShown(contract) => self.core.contracts.hear(contract),
             Input::Certified { ticket, outcome, summary } => {
                 self.certified(now, ticket, &outcome, summary, &mut actions);
@@ -157,7 +159,7 @@ impl Uplink {
         }
     }
 
-    fn disconnected(&mut self, actions: &mut Vec<Action>) {
+    fn disconnected(&mut self, now: Now, actions: &mut Vec<Action>) {
         self.registration = Registration::Offline;
         self.core.delivery.offline();
         self.pending.clear();
@@ -169,6 +171,7 @@ impl Uplink {
             self.letter_answered(*ticket, None, actions);
         }
         self.return_letters(actions);
+        self.offer_all(now, actions);
         match self.out.take() {
             Some((_, Out::Authorize(asked))) => self.asked.push_front(asked),
             Some((_, Out::Contract(ticket))) => no_contract(ticket, actions),
@@ -188,6 +191,9 @@ impl Uplink {
         let online = self.registration == Registration::Accepted;
         for event in &events {
             self.core.hear(event);
+            if event.kind == Kind::Unplugged {
+                self.stop_planning(event.evse);
+            }
             if event.kind == Kind::Ended && !online {
                 self.cost_unknown(event.evse);
             }

@@ -163,6 +163,7 @@ pub(crate) fn notice(core: &Core, now: Now, notice: &Notice) -> Option<(&'static
         Notice::Ready(action, payload) => (*action, payload.clone()),
         Notice::ReservationOver(..)
         | Notice::Transaction(_)
+        | Notice::ChargingNeeds(..)
         | Notice::Report(..)
         | Notice::OtherLimit { .. } => return None,
     })

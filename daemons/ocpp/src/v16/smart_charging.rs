@@ -146,6 +146,7 @@ fn profile(written: &common::ChargingProfile) -> Result<ChargingProfile, String>
         start: schedule.start_schedule.as_ref().map(|time| UnixSeconds(time.unix_seconds())),
         duration_s: schedule.duration.map(|duration| number(duration, "duration")).transpose()?,
         unit,
+        tariff: None,
         min_charging_rate: schedule.min_charging_rate.map(rate).transpose()?,
         periods: periods.collect::<Result<_, String>>()?,
     };

@@ -10,6 +10,8 @@ mod local_list;
 mod monitoring;
 mod requests;
 mod smart_charging;
+mod tariff;
+mod vehicle_plans;
 
 use serde_json::{Value, json};
 use voltry_bus::TokenStatus;
@@ -29,6 +31,7 @@ pub(crate) use files::{firmware_status, log_status};
 pub(crate) use monitoring::events;
 pub(crate) use requests::{handle, reply};
 pub(crate) use smart_charging::written as profile_written;
+pub(crate) use vehicle_plans::{charging_schedule, takes_needs};
 
 pub(crate) fn boot(core: &Core) -> Value {
     let variables = &core.variables;
@@ -167,6 +170,7 @@ pub(crate) fn notice(core: &Core, now: Now, notice: &Notice) -> Option<(&'static
             let status = if *expired { "Expired" } else { "Removed" };
             ("ReservationStatusUpdate", json!({ "reservationId": id, "reservationUpdateStatus": status }))
         }
+        Notice::ChargingNeeds(evse, wanted) => vehicle_plans::needs(core, now, *evse, wanted),
         Notice::DiagnosticsStatus | Notice::SignedFirmwareStatus | Notice::Transaction(_) => return None,
     })
 }

@@ -13,11 +13,19 @@ use crate::uplink::Record;
 const REPORTED_AT_ONCE: usize = 4;
 
 /// Why not: the reason code and words for it.
-type Why = (&'static str, String);
+pub(super) type Why = (&'static str, String);
 
 pub(super) fn set(core: &mut Core, now: Now, asked: &SetChargingProfileRequest) -> Handled {
+    let own = matches!(purpose(&asked.charging_profile.charging_profile_purpose), Purpose::Tx);
     match install(core, now, asked) {
-        Ok(()) => Handled { store: vec![core.charging.changed()], ..Handled::status("Accepted") },
+        Ok(()) => {
+            let evse = u32::try_from(asked.evse_id).ok().filter(|_| own);
+            Handled {
+                store: vec![core.charging.changed()],
+                then: evse.map(Then::Plan).into_iter().collect(),
+                ..Handled::status("Accepted")
+            }
+        }
         Err((reason, words)) => rejected(reason, &words),
     }
 }
@@ -252,6 +260,7 @@ fn schedule(written: &common::ChargingSchedule) -> Result<ChargingSchedule, Why>
         duration_s: written.duration.map(|duration| number(duration, "duration")).transpose()?,
         unit,
         min_charging_rate: written.min_charging_rate.map(rate).transpose()?,
+        tariff: written.sales_tariff.as_ref().map(tariff::read).transpose()?,
         periods: periods.collect::<Result<_, Why>>()?,
     })
 }
@@ -313,6 +322,9 @@ fn schedule_written(schedule: &ChargingSchedule) -> Value {
     }
     if let Some(rate) = schedule.min_charging_rate {
         written["minChargingRate"] = rate.reported().into();
+    }
+    if let Some(tariff) = &schedule.tariff {
+        written["salesTariff"] = tariff::written(tariff);
     }
     written
 }

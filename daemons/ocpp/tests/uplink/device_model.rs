@@ -5,7 +5,8 @@ use voltry_bus::{Component, DeviceVariable};
 use voltry_ocpp::Version;
 use voltry_ocpp::uplink::{Command, Input, Outcome, Written};
 
-use crate::desk::{BOARD, Desk, EVSE, METER, STATION, told};
+use crate::desk::Desk;
+use crate::devices::{BOARD, EVSE, METER, STATION, told};
 
 fn meter() -> Value {
     json!({ "name": "FiscalMetering", "instance": "dc1", "evse": { "id": 1 } })

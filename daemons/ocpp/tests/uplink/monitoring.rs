@@ -6,7 +6,8 @@ use voltry_ocpp::model::Told;
 use voltry_ocpp::transactions::Kind;
 use voltry_ocpp::uplink::Input;
 
-use crate::desk::{BOARD, Desk, EVSE, METER, fault, lost, told};
+use crate::desk::{Desk, lost};
+use crate::devices::{BOARD, EVSE, METER, fault, told};
 
 fn register() -> Value {
     json!({

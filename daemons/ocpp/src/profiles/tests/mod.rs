@@ -53,6 +53,7 @@ fn profile(id: i32, purpose: Purpose, stack_level: i32, periods: &[(i32, Rate)])
             duration_s: None,
             unit: periods.first().map_or(RateUnit::Watts, |period| period.limit.unit),
             min_charging_rate: None,
+            tariff: None,
             periods,
         }],
     }

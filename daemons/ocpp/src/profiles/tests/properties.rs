@@ -54,6 +54,7 @@ fn any_profile() -> impl Strategy<Value = (u32, ChargingProfile)> {
                 duration_s,
                 unit,
                 min_charging_rate: None,
+                tariff: None,
                 periods,
             };
             (evse, result)
