@@ -181,6 +181,7 @@ fn rust_type(argument: Node<'_, '_>, file: &Path) -> String {
         "d" => "f64",
         "s" => "String",
         "as" => "Vec<String>",
+        "ay" => "Vec<u8>",
         other => panic!("{}: type {other:?} needs an org.voltry.Rust annotation", file.display()),
     }
     .to_owned()

@@ -173,6 +173,16 @@ class Station201(ChargePoint201):
         await self.book.note("ClearedChargingLimit", message)
         return result201.ClearedChargingLimit()
 
+    @on("NotifyEVChargingNeeds")
+    async def on_needs(self, **message):
+        await self.book.note("NotifyEVChargingNeeds", message)
+        return result201.NotifyEVChargingNeeds(status="Accepted")
+
+    @on("NotifyEVChargingSchedule")
+    async def on_charging_schedule(self, **message):
+        await self.book.note("NotifyEVChargingSchedule", message)
+        return result201.NotifyEVChargingSchedule(status="Accepted")
+
     @on("NotifyEvent")
     async def on_notify_event(self, **message):
         await self.book.note("NotifyEvent", message)

@@ -21,6 +21,10 @@ VENDOR = "org.openchargealliance.iso15118pnc"
 PATH = "/org/voltry/ev_link/1"
 EMAID = "DEABCC00000001"
 ASKED, GRANTED = b"a vehicle asks", b"the back end grants"
+STATUS = b"what OCSP says"
+RESPONDER = x509.AuthorityInformationAccess(
+    [x509.AccessDescription(x509.AuthorityInformationAccessOID.OCSP, x509.UniformResourceIdentifier("http://ocsp"))]
+)
 
 
 def pem(certificate):
@@ -37,6 +41,8 @@ class Kept:
         self.asked.put_nowait((message, payload))
         if message == "Get15118EVCertificate":
             return {"status": "Accepted", "exiResponse": base64.b64encode(GRANTED).decode()}
+        if message == "GetCertificateStatus":
+            return {"status": "Accepted", "ocspResult": base64.b64encode(STATUS).decode()}
         if message == "Authorize":
             return {"idTokenInfo": {"status": "Accepted"}, "certificateStatus": "Accepted"}
         return {"status": "Accepted"}
@@ -61,6 +67,14 @@ class Kept:
                 answer = kept.answer("Get15118EVCertificate", asked)
                 return ocpp.v201.call_result.Get15118EVCertificate(
                     status=answer["status"], exi_response=answer["exiResponse"]
+                )
+
+            @on("GetCertificateStatus")
+            def status(self, ocsp_request_data, **_):
+                asked = {"responderURL": ocsp_request_data["responder_url"]}
+                answer = kept.answer("GetCertificateStatus", {"ocspRequestData": asked})
+                return ocpp.v201.call_result.GetCertificateStatus(
+                    status=answer["status"], ocsp_result=answer["ocspResult"]
                 )
 
             @on("SignCertificate")
@@ -157,10 +171,14 @@ def test_certificates_and_contracts_go_between_the_csms_and_whoever_speaks_with_
                 assert (message, payload["certificateType"]) == ("SignCertificate", "V2GCertificate")
                 request = x509.load_pem_x509_csr(payload["csr"].encode())
                 assert request.public_key() == link.key.public_key(), "the key is the link's"
-                chain = pem(root.sign(request.subject, request.public_key())) + root.pem().decode()
+                chain = pem(root.sign(request.subject, request.public_key(), RESPONDER)) + root.pem().decode()
                 signed = {"certificateChain": chain, "certificateType": "V2GCertificate"}
                 assert (await ask(connection, version, "CertificateSigned", signed))["status"] == "Accepted"
                 assert await link.until_called("Install") == [chain]
+                message, payload = await kept.next()
+                assert (message, payload["ocspRequestData"]["responderURL"]) == ("GetCertificateStatus", "http://ocsp")
+                [stapled] = await link.until_called("SetStatus")
+                assert bytes(stapled) == STATUS
                 told = await ask(
                     connection, version, "GetInstalledCertificateIds", {"certificateType": ["V2GCertificateChain"]}
                 )
@@ -175,15 +193,8 @@ def test_certificates_and_contracts_go_between_the_csms_and_whoever_speaks_with_
                 [[number, answer]] = await link.until_called("Answer")
                 assert (number, bytes(answer)) == (42, GRANTED)
 
-                access = x509.AuthorityInformationAccess(
-                    [
-                        x509.AccessDescription(
-                            x509.AuthorityInformationAccessOID.OCSP, x509.UniformResourceIdentifier("http://ocsp")
-                        )
-                    ]
-                )
                 name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, EMAID)])
-                contract = root.sign(name, link.key.public_key(), access)
+                contract = root.sign(name, link.key.public_key(), RESPONDER)
                 shown = [
                     certificate.public_bytes(serialization.Encoding.DER) for certificate in [contract, root.certificate]
                 ]

@@ -11,6 +11,7 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use x509_cert::der::EncodePem as _;
 
 use crate::certificates::{HashAlgorithm, HashData, Parsed};
+use crate::time::parse;
 
 /// Whose DataTransfers these are in 1.6.
 pub const VENDOR: &str = "org.openchargealliance.iso15118pnc";
@@ -114,18 +115,67 @@ pub fn status_requests(chain: &[Vec<u8>]) -> Vec<Value> {
         chain.iter().map(|der| Parsed::new(CertificateDer::from(der.clone())).ok()).collect();
     let parsed = parsed.unwrap_or_default();
     let issuers = parsed.iter().skip(1).chain(parsed.last().filter(|last| last.is_self_issued()));
-    let of = |(one, issuer): (&Parsed, &Parsed)| {
-        let hash = HashData::of(HashAlgorithm::Sha256, one, issuer);
-        let url = one.responder().filter(|url| url.len() <= 512)?;
-        Some(json!({
-            "hashAlgorithm": hash.algorithm.name(),
-            "issuerNameHash": hash.issuer_name,
-            "issuerKeyHash": hash.issuer_key,
-            "serialNumber": hash.serial,
-            "responderURL": url,
-        }))
-    };
-    parsed.iter().zip(issuers).filter_map(of).take(HASHES_MAX).collect()
+    parsed.iter().zip(issuers).filter_map(|(one, issuer)| asks(one, issuer)).take(HASHES_MAX).collect()
+}
+
+/// The same of the first of a chain alone (M06).
+#[must_use]
+pub fn status_request(chain: &[Parsed]) -> Option<Value> {
+    asks(chain.first()?, chain.get(1)?)
+}
+
+fn asks(one: &Parsed, issuer: &Parsed) -> Option<Value> {
+    let hash = HashData::of(HashAlgorithm::Sha256, one, issuer);
+    let url = one.responder().filter(|url| url.len() <= 512)?;
+    Some(json!({
+        "hashAlgorithm": hash.algorithm.name(),
+        "issuerNameHash": hash.issuer_name,
+        "issuerKeyHash": hash.issuer_key,
+        "serialNumber": hash.serial,
+        "responderURL": url,
+    }))
+}
+
+/// What the CSMS says of a certificate's status: an OCSP response, DER.
+#[must_use]
+pub fn ocsp_response(answer: &Value) -> Option<Vec<u8>> {
+    let result = answer["ocspResult"].as_str().filter(|_| answer["status"] == "Accepted")?;
+    STANDARD.decode(result.split_ascii_whitespace().collect::<String>()).ok()
+}
+
+/// Until when an OCSP response of one certificate holds (RFC 6960, 4.2.1, nextUpdate), seconds of Unix time;
+/// `None`: it does not say, or is none. Not a judgement: whoever staples it looks at it whole.
+#[must_use]
+pub fn holds_until(response: &[u8]) -> Option<i64> {
+    // OCSPResponse, [0] responseBytes, ResponseBytes, response, BasicOCSPResponse, ResponseData, responses,
+    // SingleResponse, [0] nextUpdate, GeneralizedTime.
+    let path = [0x30, 0xa0, 0x30, 0x04, 0x30, 0x30, 0x30, 0x30, 0xa0, 0x18];
+    let time = path.into_iter().try_fold(response, |bytes, tag| first_of(bytes, tag))?;
+    let digits = std::str::from_utf8(time).ok()?.strip_suffix('Z').filter(|text| text.len() == 14)?;
+    let part = |from: usize, to: usize| digits.get(from..to);
+    let (year, month, day) = (part(0, 4)?, part(4, 6)?, part(6, 8)?);
+    let (hour, minute, second) = (part(8, 10)?, part(10, 12)?, part(12, 14)?);
+    Some(parse(&format!("{year}-{month}-{day}T{hour}:{minute}:{second}Z"))?.div_euclid(1_000_000))
+}
+
+/// The content of the first of these elements (DER) that has this tag.
+fn first_of(mut bytes: &[u8], tag: u8) -> Option<&[u8]> {
+    loop {
+        let (&[found, length], after) = bytes.split_first_chunk::<2>()?;
+        let (length, after) = if length < 0x80 {
+            (usize::from(length), after)
+        } else {
+            let (digits, after) = after.split_at_checked(usize::from(length & 0x7f))?;
+            let short = digits.len() <= 3;
+            let length = digits.iter().fold(0, |sum, digit| sum << 8 | usize::from(*digit));
+            (Some(length).filter(|_| short)?, after)
+        };
+        let (content, rest) = after.split_at_checked(length)?;
+        if found == tag {
+            return Some(content);
+        }
+        bytes = rest;
+    }
 }
 
 /// A message of 2.0.1 as 1.6 carries it.
@@ -159,6 +209,30 @@ mod tests {
         assert_eq!(wanted(3).request().unwrap()["exiRequest"], "BwcH");
         assert!(wanted(4200).request().is_some());
         assert_eq!(wanted(4201).request(), None);
+    }
+
+    #[test]
+    fn the_end_of_a_status_is_found_and_rubbish_has_none() {
+        let wrapped = |tag: u8, content: &[u8]| {
+            let length = u8::try_from(content.len()).unwrap();
+            [&[tag, length][..], content].concat()
+        };
+        let single = [
+            wrapped(0x30, b"certID"),
+            vec![0x80, 0],
+            wrapped(0x18, b"20261126000000Z"),
+            wrapped(0xa0, &wrapped(0x18, b"20261203000000Z")),
+        ];
+        let responses = wrapped(0x30, &wrapped(0x30, &single.concat()));
+        let data = [wrapped(0xa2, b"key"), wrapped(0x18, b"20261126000000Z"), responses].concat();
+        let basic = wrapped(0x30, &wrapped(0x30, &data));
+        let bytes = wrapped(0x30, &[wrapped(0x06, b"oid"), wrapped(0x04, &basic)].concat());
+        let response = wrapped(0x30, &[vec![0x0a, 1, 0], wrapped(0xa0, &bytes)].concat());
+        assert_eq!(holds_until(&response), Some(1_796_256_000));
+        for end in 0..response.len() {
+            assert_eq!(holds_until(&response[..end]), None, "cut at {end}");
+        }
+        assert_eq!(holds_until(&[0x30, 0x84, 0xff, 0xff, 0xff, 0xff]), None);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use zbus::{MatchRule, MessageStream};
 use crate::certificates::{
     Folder, HashAlgorithm, HashData, Listed, Outcome, Own, Request, Summary, Use, parse_chain,
 };
-use crate::plug_and_charge::{Contract, Wanted};
+use crate::plug_and_charge::{Contract, Wanted, status_request};
 use crate::uplink::Input;
 
 /// The links' names on the bus begin so.
@@ -240,9 +240,10 @@ impl Links {
         now: Option<i64>,
     ) -> (Outcome, Summary) {
         let own = match &request {
-            Request::Sign { own: Own::V2g, .. } | Request::Issued(Own::V2g, _) => {
-                Some(self.own(&request).await)
-            }
+            Request::Sign { own: Own::V2g, .. }
+            | Request::Issued(Own::V2g, _)
+            | Request::Status
+            | Request::Stapled(_) => Some(self.own(&request).await),
             Request::Sign { own: Own::Station, .. }
             | Request::Issued(Own::Station, _)
             | Request::List(..)
@@ -280,6 +281,11 @@ impl Links {
                     link.request(common_name, organization).await.map(Outcome::Request)
                 }
                 Request::Issued(_, chain) => link.install(chain).await.map(|()| Outcome::Done),
+                Request::Status => {
+                    let chain = parse_chain(&link.chain().await?).unwrap_or_default();
+                    Ok(status_request(&chain).map_or(Outcome::NotFound, Outcome::Asks))
+                }
+                Request::Stapled(response) => link.set_status(response.clone()).await.map(|()| Outcome::Done),
                 Request::List(..) | Request::Install(..) | Request::Delete(_) => Ok(Outcome::NotFound),
             }
         };

@@ -4,6 +4,7 @@
 //! ```text
 //!   FOLDER/v2g-roots.pem, mo-roots.pem
 //!          station/NUMBER.pem, NUMBER.key   chains and their keys
+//!          station/NUMBER.ocsp              what OCSP says of the chain's first
 //!          station/current                  the NUMBER in use
 //!          station/pending.key              of a request that is not answered
 //! ```
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
+use openssl::ocsp::{OcspCertId, OcspCertStatus, OcspResponse, OcspResponseStatus};
 use openssl::pkey::PKey;
 use openssl::x509::{X509, X509NameBuilder, X509Req};
 use voltry_bus::Error;
@@ -26,6 +28,10 @@ use crate::tls::StationCertificate;
 
 /// A PEM text that a back end may send, bytes.
 const PEM_MAX: usize = 256 * 1024;
+/// An OCSP response, bytes: a TLS handshake carries it.
+const STATUS_MAX: usize = 16 * 1024;
+/// By how much the clocks of the responder and of this machine may differ, seconds.
+const CLOCK_SLACK_S: u32 = 300;
 
 /// What is installed in a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,11 +59,17 @@ impl Installed {
     pub fn station(&self) -> Option<StationCertificate> {
         let number: u64 = fs::read_to_string(self.0.join("station/current")).ok()?.trim().parse().ok()?;
         let file = self.0.join("station").join(number.to_string());
-        Some(StationCertificate {
-            chain: file.with_extension("pem"),
-            key: file.with_extension("key"),
-            ocsp: None,
-        })
+        let (chain, status) = (file.with_extension("pem"), file.with_extension("ocsp"));
+        // One that is outdated is worse than none.
+        let ocsp = Some(status).filter(|status| holds(&chain, status).is_ok());
+        Some(StationCertificate { chain, key: file.with_extension("key"), ocsp })
+    }
+
+    fn set_status(&self, response: &[u8]) -> Result<(), Error> {
+        let station = self.station().ok_or_else(|| Error::Stale("no certificate is installed".to_owned()))?;
+        let pem = fs::read(&station.chain).map_err(|error| failed(&station.chain, &error))?;
+        says_good(&pem, response).map_err(Error::Invalid)?;
+        write(&station.chain.with_extension("ocsp"), response, 0o644)
     }
 
     fn set_roots(&self, kind: &str, pem: &str) -> Result<(), Error> {
@@ -121,7 +133,7 @@ impl Installed {
         moved.map_err(|error| failed(&pending, &error))?;
         write(&file.with_extension("pem"), pem.as_bytes(), 0o644)?;
         write(&self.0.join("station/current"), (before + 1).to_string().as_bytes(), 0o644)?;
-        for old in ["key", "pem"] {
+        for old in ["key", "pem", "ocsp"] {
             // One that stays behind is named by nothing.
             let _ = fs::remove_file(self.0.join("station").join(before.to_string()).with_extension(old));
         }
@@ -144,6 +156,39 @@ fn certificates(pem: &str) -> Result<Vec<X509>, Error> {
         return Err(Error::Invalid("there is no PEM certificate in it".to_owned()));
     }
     Ok(found)
+}
+
+/// Whether the response in a file says now that the chain's first certificate is good.
+fn holds(chain: &Path, status: &Path) -> Result<(), String> {
+    let read = |file: &Path| fs::read(file).map_err(|error| format!("{}: {error}", file.display()));
+    says_good(&read(chain)?, &read(status)?)
+}
+
+/// Whether an OCSP response (DER) says of the first of these certificates (PEM) that it is good, and does so
+/// still. Who signed it is for vehicles to judge.
+fn says_good(chain: &[u8], response: &[u8]) -> Result<(), String> {
+    let words = |error: openssl::error::ErrorStack| error.to_string();
+    if response.len() > STATUS_MAX {
+        return Err(format!("an OCSP response of more than {STATUS_MAX} bytes"));
+    }
+    let chain = X509::stack_from_pem(chain).map_err(words)?;
+    let [leaf, issuer, ..] = &chain[..] else {
+        return Err("the chain has no issuer, of whom OCSP would speak".to_owned());
+    };
+    let response = OcspResponse::from_der(response).map_err(|error| format!("no OCSP response: {error}"))?;
+    if response.status() != OcspResponseStatus::SUCCESSFUL {
+        return Err("the responder did not answer".to_owned());
+    }
+    let response = response.basic().map_err(words)?;
+    for digest in [MessageDigest::sha256(), MessageDigest::sha1()] {
+        let id = OcspCertId::from_cert(digest, leaf, issuer).map_err(words)?;
+        let Some(found) = response.find_status(&id) else { continue };
+        if found.status != OcspCertStatus::GOOD {
+            return Err("it does not say that the certificate is good".to_owned());
+        }
+        return found.check_validity(CLOCK_SLACK_S, None).map_err(|_| "it does not hold now".to_owned());
+    }
+    Err("it is for another certificate".to_owned())
 }
 
 fn failed(file: &Path, error: &std::io::Error) -> Error {
@@ -209,6 +254,10 @@ impl Certificates1 {
         self.apart("Install", move |installed| installed.install(&chain)).await
     }
 
+    async fn set_status(&self, response: Vec<u8>) -> Result<(), Error> {
+        self.apart("SetStatus", move |installed| installed.set_status(&response)).await
+    }
+
     async fn chain(&self) -> Result<String, Error> {
         self.apart("Chain", |installed| Ok(installed.chain())).await
     }
@@ -270,5 +319,60 @@ mod tests {
         assert_eq!(fs::read_to_string(installed.roots("mo").unwrap()).unwrap(), root);
         installed.set_roots("mo", "").unwrap();
         assert_eq!(installed.roots("mo"), None);
+    }
+
+    /// What `openssl` writes, in a folder of its own.
+    fn openssl(folder: &Path, words: &str) {
+        let mut command = std::process::Command::new("openssl");
+        let done = command.current_dir(folder).args(words.split(' ')).output().unwrap();
+        assert!(done.status.success(), "{words}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+
+    #[test]
+    fn a_status_is_stapled_if_it_is_for_this_certificate_good_and_of_now() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path();
+        let installed = Installed::new(&place.join("certificates"));
+        assert!(matches!(installed.set_status(b"any"), Err(Error::Stale(_))));
+        let request = installed.request("SECC", "").unwrap();
+        fs::write(place.join("own.csr"), &request).unwrap();
+        let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+        openssl(place, &format!("req -x509 {key} -keyout ca.key -out ca.pem -subj /CN=CA -days 9"));
+        openssl(
+            place,
+            "x509 -req -in own.csr -CA ca.pem -CAkey ca.key -set_serial 4660 -days 9 -out own.pem",
+        );
+        let chain = fs::read_to_string(place.join("own.pem")).unwrap()
+            + &fs::read_to_string(place.join("ca.pem")).unwrap();
+        installed.install(&chain).unwrap();
+        let answer = |status: &str, serial: &str, days: &str| {
+            let ends = "300101000000Z";
+            let line = match status {
+                "V" => format!("V\t{ends}\t\t{serial}\tunknown\t/CN=SECC\n"),
+                _ => format!("R\t{ends}\t260101000000Z\t{serial}\tunknown\t/CN=SECC\n"),
+            };
+            fs::write(place.join("index"), line).unwrap();
+            openssl(place, "ocsp -sha256 -issuer ca.pem -cert own.pem -no_nonce -reqout asked.der");
+            openssl(
+                place,
+                &format!(
+                    "ocsp -index index -rsigner ca.pem -rkey ca.key -CA ca.pem -reqin asked.der \
+                     -respout answer.der{days}"
+                ),
+            );
+            fs::read(place.join("answer.der")).unwrap()
+        };
+        let invalid = |response: &[u8]| matches!(installed.set_status(response), Err(Error::Invalid(_)));
+        assert!(invalid(b"rubbish"));
+        assert!(invalid(&answer("R", "1234", " -ndays 1")), "revoked");
+        assert!(invalid(&answer("V", "FF", " -ndays 1")), "of another: unknown to the responder");
+        assert_eq!(installed.station().unwrap().ocsp, None);
+        let good = answer("V", "1234", " -ndays 1");
+        installed.set_status(&good).unwrap();
+        let stapled = installed.station().unwrap().ocsp.unwrap();
+        assert_eq!(fs::read(&stapled).unwrap(), good);
+        // What was written when it held.
+        fs::write(&stapled, b"outdated").unwrap();
+        assert_eq!(installed.station().unwrap().ocsp, None);
     }
 }

@@ -78,6 +78,10 @@ pub enum Request {
     },
     /// A request's certificate: it first, then its issuers, PEM.
     Issued(Own, String),
+    /// Tell by what OCSP is asked about the station's own of ISO 15118.
+    Status,
+    /// What OCSP says of it, DER.
+    Stapled(Vec<u8>),
 }
 
 /// What came of it.
@@ -89,6 +93,8 @@ pub enum Outcome {
     Listed(Vec<Listed>),
     /// A request for a certificate, PEM.
     Request(String),
+    /// What an OCSP responder is asked by (2.0.1, OCSPRequestDataType).
+    Asks(serde_json::Value),
     /// There is none like it.
     NotFound,
     /// It must not be: OCPP's reason code, and in words.

@@ -211,6 +211,16 @@ pub fn contract_wanted(version: Version, request: Value) -> (&'static str, Value
     }
 }
 
+/// What the CSMS says to a GetCertificateStatus.
+#[must_use]
+pub fn certificate_status(version: Version, payload: &str) -> Option<Value> {
+    let answer: Value = serde_json::from_str(payload).ok()?;
+    match version {
+        Version::V16 => unwrapped(&answer).ok(),
+        Version::V201 => Some(answer),
+    }
+}
+
 /// What the CSMS says to it, EXI; `None`: nothing usable.
 #[must_use]
 pub fn contract_answer(version: Version, payload: &str) -> Option<Vec<u8>> {

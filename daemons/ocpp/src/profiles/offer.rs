@@ -42,7 +42,7 @@ impl ChargingProfiles {
             let one = &others.stored.installed[own];
             let started = self.stored.transactions.get(&evse).map_or(now, |it| it.started);
             let schedule = one.profile.schedules.first()?;
-            let tariff = schedule.tariff.as_ref().and_then(|it| it.from(one.begins(now, started).0, now));
+            let tariff = schedule.tariff.as_ref().and_then(|it| it.left_at(one.begins(now, started).0, now));
             let offered = others.offered(edition, evse, now, entries_max)?;
             Some(Offered { id: schedule.id, tariff, ..offered })
         };

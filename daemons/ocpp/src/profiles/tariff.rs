@@ -80,7 +80,7 @@ impl CostKind {
 impl Tariff {
     /// The same for somebody who counts from `now`, of a schedule that begins at `start`; `None`: nothing
     /// of it is left, or it begins later.
-    pub(super) fn from(&self, start: UnixSeconds, now: UnixSeconds) -> Option<Self> {
+    pub(super) fn left_at(&self, start: UnixSeconds, now: UnixSeconds) -> Option<Self> {
         let passed = u32::try_from(now.since(start)).ok()?;
         let current = self.entries.iter().rposition(|entry| entry.start_s <= passed)?;
         let entries = self.entries[current..].iter().filter_map(|entry| {

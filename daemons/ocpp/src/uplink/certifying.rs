@@ -16,6 +16,8 @@ pub(super) enum Waiting {
     Csms { id: String, action: String, within: Option<&'static str> },
     /// Nobody: what comes of it is told.
     Request(Own),
+    /// Nobody: the CSMS is asked for its status.
+    Status,
     /// Nobody any more.
     Nobody,
 }
@@ -25,7 +27,7 @@ impl Waiting {
     pub(super) fn csms_is_gone(&mut self) {
         match self {
             Self::Csms { .. } => *self = Self::Nobody,
-            Self::Request(_) | Self::Nobody => {}
+            Self::Request(_) | Self::Status | Self::Nobody => {}
         }
     }
 }
@@ -103,7 +105,9 @@ impl Uplink {
                 };
                 self.reply(id, &action, payload, actions);
             }
+            (Waiting::Nobody, Certified::Rejected(_, why)) => warn!(why, "what the CSMS gave is not taken"),
             (Waiting::Nobody, _) => {}
+            (Waiting::Status, outcome) => self.status_wanted(now, outcome),
             (Waiting::Request(own), Certified::Request(csr)) => {
                 self.tell(Notice::SignCertificate(own, csr.clone()));
             }
@@ -120,11 +124,14 @@ impl Uplink {
 
     fn note_change(&mut self, now: Now, request: &Request, actions: &mut Vec<Action>) {
         let what = match request {
-            Request::List(..) | Request::Sign { .. } => return,
+            Request::List(..) | Request::Sign { .. } | Request::Status | Request::Stapled(_) => return,
             Request::Install(usage, _) => format!("root certificate for {usage:?} installed"),
             Request::Delete(_) => "certificate deleted".to_owned(),
             Request::Issued(own, _) => {
                 self.signing.open.remove(own);
+                if *own == Own::V2g {
+                    self.stapling = stapling::Stapling::at_once();
+                }
                 format!("certificate of this station ({own:?}) renewed")
             }
         };

@@ -34,6 +34,7 @@ mod requests;
 mod reset;
 mod security;
 mod sending;
+mod stapling;
 mod starving;
 mod step;
 mod tokens;
@@ -123,6 +124,8 @@ pub enum Notice {
     },
     /// What a vehicle needs that plans its charging (2.0.1).
     ChargingNeeds(u32, Box<ScheduleRequest>),
+    /// A question for the status of this station's certificate towards vehicles.
+    CertificateStatus(Value),
     /// A request for a certificate of this station, PEM.
     SignCertificate(certificates::Own, String),
     /// An action and its payload.
@@ -220,6 +223,8 @@ pub struct Uplink {
     /// Of EVSEs without a transaction, on the marks of the clock, and when the next one is.
     idle: idle_values::IdleValues,
     next_mark: Option<Timestamp>,
+    /// What OCSP says of the certificate towards vehicles.
+    stapling: stapling::Stapling,
     /// Vehicles that plan their charging.
     planning: planning::Planning,
     /// Nothing but transactions before.
@@ -329,6 +334,7 @@ impl Uplink {
             idle: idle_values::IdleValues::default(),
             next_mark: None,
             planning: planning::Planning::default(),
+            stapling: stapling::Stapling::at_once(),
             quiet_until: Timestamp::BOOT,
             heartbeat_at: Timestamp::BOOT,
             wall_offset: None,

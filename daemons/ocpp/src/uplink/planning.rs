@@ -3,12 +3,14 @@
 //!
 //! ```text
 //!   vehicle asks ──▶ NotifyEVChargingNeeds ──accepted──▶ SetChargingProfile ──▶ offer ──▶ it chooses
-//!        │                    │ rejected, processing, no answer, away             ▲            │
-//!        │                    └────────────▶ what holds anyway ───────────────────┘            ▼
-//!        └── again, because a profile came while it charged ──▶ offer      NotifyEVChargingSchedule
+//!        │                    │ processing: later ───────────▲                                │
+//!        │                    │ rejected, no answer, away                                     ▼
+//!        │                    └──▶ nothing to offer: it waits no longer        NotifyEVChargingSchedule
+//!        └── again, because a profile came while it charged ──▶ offer
 //! ```
 //!
-//! How long a vehicle is kept waiting is its link's to say.
+//! A CSMS that does not answer to needs plans for nobody: its profiles limit the power, and no vehicle is
+//! asked to agree anew because of them. How long a vehicle is kept waiting is its link's to say.
 
 use voltry_bus::{ConsumptionCost, Cost, PowerPoint, SalesTariff, Schedule, ScheduleChoice, ScheduleOffer};
 use voltry_bus::{ScheduleRequest, TariffEntry};
@@ -27,6 +29,8 @@ struct Conversation {
     open: Option<u64>,
     /// How many entries it takes; 0: it did not say.
     entries_max: u32,
+    /// The CSMS takes what it needs.
+    plans: bool,
     /// A profile came while it charged: it is asked to agree anew, and will ask for schedules.
     renegotiates: bool,
     /// What it was offered last.
@@ -56,8 +60,10 @@ impl Uplink {
         // K16: it asks because we asked it to.
         let ours = std::mem::take(&mut conversation.renegotiates);
         let online = self.registration == Registration::Accepted;
-        if ours || !online || self.core.version == Version::V16 {
+        if ours {
             self.offer(now, evse, actions);
+        } else if !online || self.core.version == Version::V16 {
+            self.offer_nothing(evse, actions);
         } else {
             self.core.notices.retain(|notice| !matches!(notice, Notice::ChargingNeeds(of, _) if *of == evse));
             self.tell(Notice::ChargingNeeds(evse, Box::new(wanted)));
@@ -65,36 +71,44 @@ impl Uplink {
     }
 
     /// What the CSMS says to a vehicle's needs; `None`: nothing.
-    pub(super) fn needs_answered(
-        &mut self,
-        now: Now,
-        evse: u32,
-        payload: Option<&str>,
-        actions: &mut Vec<Action>,
-    ) {
-        if !payload.is_some_and(crate::v201::takes_needs) {
-            self.offer(now, evse, actions);
+    pub(super) fn needs_answered(&mut self, evse: u32, payload: Option<&str>, actions: &mut Vec<Action>) {
+        let (plans, soon) = payload.map_or((false, false), crate::v201::takes_needs);
+        if let Some(conversation) = self.planning.0.get_mut(&evse) {
+            conversation.plans = plans;
+        }
+        if !soon {
+            self.offer_nothing(evse, actions);
         }
     }
 
     /// The CSMS is away: nobody waits for its profiles.
-    pub(super) fn offer_all(&mut self, now: Now, actions: &mut Vec<Action>) {
+    pub(super) fn no_offers(&mut self, actions: &mut Vec<Action>) {
         self.core.notices.retain(|notice| !matches!(notice, Notice::ChargingNeeds(..)));
         let evses: Vec<u32> = self.planning.0.keys().copied().collect();
         for evse in evses {
-            self.offer(now, evse, actions);
+            self.offer_nothing(evse, actions);
         }
     }
 
     /// The CSMS set a profile for the transaction: it is offered, to a vehicle that charges already by
     /// asking it to agree anew.
     pub(super) fn plan(&mut self, now: Now, evse: u32, actions: &mut Vec<Action>) {
-        let Some(conversation) = self.planning.0.get_mut(&evse) else { return };
+        let planned = self.planning.0.get_mut(&evse).filter(|conversation| conversation.plans);
+        let Some(conversation) = planned else { return };
         if conversation.open.is_none() {
             conversation.open = Some(0);
             conversation.renegotiates = true;
         }
         self.offer(now, evse, actions);
+    }
+
+    /// Whoever waits, waits no longer.
+    fn offer_nothing(&mut self, evse: u32, actions: &mut Vec<Action>) {
+        let Some(conversation) = self.planning.0.get_mut(&evse) else { return };
+        let Some(id) = conversation.open.take() else { return };
+        conversation.offered.clear();
+        let offer = ScheduleOffer { id, schedules: Vec::new(), signature: Vec::new() };
+        actions.push(Action::Offer { evse, offer });
     }
 
     fn offer(&mut self, now: Now, evse: u32, actions: &mut Vec<Action>) {

@@ -18,7 +18,7 @@ impl Uplink {
                 self.core.networks.connected = Some(network);
             }
             Input::Connected => self.connected(now),
-            Input::Disconnected => self.disconnected(now, &mut actions),
+            Input::Disconnected => self.disconnected(&mut actions),
             Input::Answered { id, answer } => self.answered(now, &id, answer, &mut actions),
             Input::Unanswered { id } => self.unanswered(now, &id, &mut actions),
             Input::Called { id, action, payload } => self.called(now, id, &action, &payload, &mut actions),
@@ -86,6 +86,7 @@ impl Uplink {
         }
         self.limit_power(now, &mut actions);
         self.renew(now, &mut actions);
+        self.look_at_status(now, &mut actions);
         self.keep_journal(&mut actions);
         self.carry_files(now, &mut actions);
         self.show(now, &mut actions);
@@ -120,6 +121,7 @@ impl Uplink {
             self.core.charging.due(),
             self.core.files.due(),
             self.mark_due(),
+            self.stapling.deadline().filter(|_| self.registration == Registration::Accepted),
             self.show_due(self.seen_at),
             self.signing.deadline(),
             reset,
@@ -159,7 +161,7 @@ impl Uplink {
         }
     }
 
-    fn disconnected(&mut self, now: Now, actions: &mut Vec<Action>) {
+    fn disconnected(&mut self, actions: &mut Vec<Action>) {
         self.registration = Registration::Offline;
         self.core.delivery.offline();
         self.pending.clear();
@@ -171,10 +173,13 @@ impl Uplink {
             self.letter_answered(*ticket, None, actions);
         }
         self.return_letters(actions);
-        self.offer_all(now, actions);
+        self.no_offers(actions);
         match self.out.take() {
             Some((_, Out::Authorize(asked))) => self.asked.push_front(asked),
             Some((_, Out::Contract(ticket))) => no_contract(ticket, actions),
+            Some((_, Out::Notice(Notice::CertificateStatus(_)))) => {
+                self.stapling = stapling::Stapling::at_once();
+            }
             Some(_) | None => {}
         }
         for wanted in std::mem::take(&mut self.wanted) {

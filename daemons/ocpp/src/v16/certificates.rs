@@ -65,6 +65,7 @@ pub(crate) fn certificates_reply(action: &str, outcome: &Outcome) -> Value {
             _,
             Outcome::Listed(_)
             | Outcome::Request(_)
+            | Outcome::Asks(_)
             | Outcome::NotFound
             | Outcome::Rejected(..)
             | Outcome::Failed(_),

@@ -160,6 +160,9 @@ pub(crate) fn notice(core: &Core, now: Now, notice: &Notice) -> Option<(&'static
             ("DataTransfer", wrapped("SignCertificate", &payload))
         }
         Notice::SignCertificate(Own::Station, csr) => ("SignCertificate", json!({ "csr": csr })),
+        Notice::CertificateStatus(request) => {
+            ("DataTransfer", wrapped("GetCertificateStatus", &json!({ "ocspRequestData": request })))
+        }
         Notice::Ready(action, payload) => (*action, payload.clone()),
         Notice::ReservationOver(..)
         | Notice::Transaction(_)

@@ -117,7 +117,7 @@ pub(crate) fn certificates_reply(action: &str, outcome: &Outcome) -> Value {
         }
         Outcome::Rejected(reason, why) => with_reason(bad, reason, why),
         Outcome::Failed(why) => with_reason(bad, "InternalError", why),
-        Outcome::NotFound | Outcome::Request(_) => json!({ "status": bad }),
+        Outcome::NotFound | Outcome::Request(_) | Outcome::Asks(_) => json!({ "status": bad }),
     }
 }
 

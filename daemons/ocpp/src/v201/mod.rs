@@ -162,6 +162,7 @@ pub(crate) fn notice(core: &Core, now: Now, notice: &Notice) -> Option<(&'static
             };
             ("SignCertificate", json!({ "csr": csr, "certificateType": usage }))
         }
+        Notice::CertificateStatus(request) => ("GetCertificateStatus", json!({ "ocspRequestData": request })),
         Notice::Ready(action, payload) => (*action, payload.clone()),
         Notice::OtherLimit { evse, source, set } => {
             return smart_charging::other_limit(core, *evse, *source, *set);

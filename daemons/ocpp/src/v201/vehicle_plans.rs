@@ -43,10 +43,11 @@ fn whole(value: f64) -> i64 {
     whole
 }
 
-/// Whether the CSMS will send a profile for what it was told.
-pub(crate) fn takes_needs(payload: &str) -> bool {
+/// Whether the CSMS will send a profile for what it was told, and whether while the vehicle waits.
+pub(crate) fn takes_needs(payload: &str) -> (bool, bool) {
     let answer: Value = serde_json::from_str(payload).unwrap_or_default();
-    answer["status"] == "Accepted"
+    let soon = answer["status"] == "Accepted";
+    (soon || answer["status"] == "Processing", soon)
 }
 
 /// A NotifyEVChargingSchedule: from `unix` on the vehicle takes so many milliwatts from each of these seconds

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use voltry_bus::{EvseStatus, ScheduleOffer};
-use voltry_ocpp::certificates::{Configured, Folder};
+use voltry_ocpp::certificates::{Configured, Folder, Outcome as Certified, Request};
 use voltry_ocpp::files::Order;
 use voltry_ocpp::model::Variables;
 use voltry_ocpp::networks::Network;
@@ -55,6 +55,10 @@ pub(crate) struct Desk {
     pub(crate) contracts: Vec<(u64, Vec<u8>)>,
     /// What vehicles were offered, and where.
     pub(crate) offers: Vec<(u32, ScheduleOffer)>,
+    /// By what OCSP is asked about the certificate towards vehicles, if there is one.
+    pub(crate) asks: Option<Value>,
+    /// What it was told to be stapled.
+    pub(crate) stapled: Vec<Vec<u8>>,
     /// How often the ways to the CSMS changed.
     pub(crate) networks: usize,
     /// Its certificates.
@@ -162,6 +166,8 @@ impl Desk {
             orders: Vec::new(),
             contracts: Vec::new(),
             offers: Vec::new(),
+            asks: None,
+            stapled: Vec::new(),
             networks: 0,
             certificates: Folder::new(&folder.path().join("certificates"), Configured::default()),
             resets: 0,
@@ -257,7 +263,14 @@ impl Desk {
                     Action::Offer { evse, offer } => self.offers.push((evse, offer)),
                     Action::Networks(_) => self.networks += 1,
                     Action::Certificates { ticket, request } => {
-                        let outcome = self.certificates.perform(&request, Some(now.unix / 1_000_000));
+                        let outcome = match (&request, &self.asks) {
+                            (Request::Status, Some(asks)) => Certified::Asks(asks.clone()),
+                            (Request::Stapled(response), _) => {
+                                self.stapled.push(response.clone());
+                                Certified::Done
+                            }
+                            _ => self.certificates.perform(&request, Some(now.unix / 1_000_000)),
+                        };
                         let summary = self.certificates.summary();
                         inputs.push(Input::Certified { ticket, outcome, summary });
                     }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "a test")]
 
+mod authorization;
 mod boot;
 mod certificates;
 mod charging;

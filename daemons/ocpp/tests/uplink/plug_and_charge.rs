@@ -210,3 +210,60 @@ fn a_certificate_towards_vehicles_is_asked_for() {
 fn answer_it(desk: &mut Desk) {
     answer(desk, &json!({ "status": "Accepted" }));
 }
+
+#[test]
+fn the_status_of_the_certificate_towards_vehicles_is_fetched_and_refreshed() {
+    for version in [Version::V16, Version::V201] {
+        let mut desk = Desk::new(version);
+        let asks = json!({ "hashAlgorithm": "SHA256", "issuerNameHash": "aa", "issuerKeyHash": "bb",
+            "serialNumber": "12", "responderURL": "http://ocsp.example" });
+        desk.asks = Some(asks.clone());
+        let mut desk = desk.accept();
+        let fetched = |desk: &Desk, from: usize| -> Vec<Value> {
+            let calls = desk.calls[from..].iter();
+            calls
+                .filter_map(|call| match version {
+                    Version::V16 if call.payload["messageId"] == "GetCertificateStatus" => {
+                        serde_json::from_str(call.payload["data"].as_str().unwrap()).ok()
+                    }
+                    Version::V201 if call.action == "GetCertificateStatus" => Some(call.payload.clone()),
+                    Version::V16 | Version::V201 => None,
+                })
+                .collect()
+        };
+        let said = |status: &str, result: &str| {
+            let said = json!({ "status": status, "ocspResult": result });
+            match version {
+                Version::V16 => json!({ "status": "Accepted", "data": said.to_string() }),
+                Version::V201 => said,
+            }
+        };
+        // The desk answered the first with nothing of use: an hour later it is asked again.
+        assert_eq!(fetched(&desk, 0), [json!({ "ocspRequestData": asks })], "{version:?}");
+        assert!(desk.stapled.is_empty());
+        let before = desk.calls.len();
+        desk.pass(3600);
+        let asked = |desk: &mut Desk| loop {
+            let call = desk.open().expect("it is asked").clone();
+            if call.action == "GetCertificateStatus" || call.payload["messageId"] == "GetCertificateStatus" {
+                return;
+            }
+            desk.answer(json!({ "currentTime": voltry_ocpp::time::rfc3339(crate::desk::START) }));
+        };
+        asked(&mut desk);
+        desk.answer(said("Accepted", "cnVi\nYmlzaA=="));
+        assert_eq!(desk.stapled, [b"rubbish".to_vec()], "whoever speaks with vehicles judges it");
+        assert_eq!(fetched(&desk, before).len(), 1);
+        let before = desk.calls.len();
+        desk.pass(24 * 3600);
+        while desk.open().is_some_and(|call| call.action == "Heartbeat") {
+            desk.answer(json!({ "currentTime": voltry_ocpp::time::rfc3339(crate::desk::START) }));
+            desk.pass(0);
+        }
+        assert_eq!(fetched(&desk, before).len(), 1, "a day later it is asked for anew");
+        lost(&mut desk);
+        desk.input(Input::Connected);
+        desk.pass(0);
+        assert!(desk.uplink.deadline().is_some());
+    }
+}

@@ -104,7 +104,9 @@ impl Session {
         if self.stage != Stage::Charging || self.protocol == Protocol::Din {
             return false;
         }
-        let newer = pushed.schedules.as_ref().is_some_and(|offer| offer.at > *at);
+        // No schedules are nothing to agree on.
+        let newer = pushed.schedules.as_ref();
+        let newer = newer.is_some_and(|offer| offer.at > *at && !offer.schedules.is_empty());
         let after = self.timing.renegotiation;
         let differs = |since| !after.is_zero() && now.since(since) >= after;
         newer || self.schedules.differs.is_some_and(differs)

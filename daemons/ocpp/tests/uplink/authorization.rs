@@ -1,0 +1,89 @@
+//! Who may charge, where the CSMS need not or cannot be asked first.
+
+use serde_json::json;
+use voltry_ocpp::Version;
+use voltry_ocpp::transactions::Token;
+use voltry_ocpp::uplink::{Command, Input};
+
+use crate::desk::{Desk, card, lost};
+
+const BOTH: [Version; 2] = [Version::V16, Version::V201];
+
+/// The list: one card that may charge, one that may not.
+fn list(version: Version) -> serde_json::Value {
+    match version {
+        Version::V16 => json!({ "listVersion": 1, "updateType": "Full", "localAuthorizationList": [
+            { "idTag": "04A1B2C3", "idTagInfo": { "status": "Accepted" } },
+            { "idTag": "BAD", "idTagInfo": { "status": "Blocked" } }] }),
+        Version::V201 => json!({ "versionNumber": 1, "updateType": "Full", "localAuthorizationList": [
+            { "idToken": { "idToken": "04A1B2C3", "type": "ISO14443" }, "idTokenInfo": { "status": "Accepted" } },
+            { "idToken": { "idToken": "BAD", "type": "ISO14443" }, "idTokenInfo": { "status": "Blocked" } }] }),
+    }
+}
+
+fn bad() -> Token {
+    Token { id: "BAD".to_owned(), ..card() }
+}
+
+#[test]
+fn a_listed_token_is_let_in_at_once_where_that_is_wanted_and_another_is_asked_for() {
+    for version in BOTH {
+        for (ahead, said) in [("true", "accepted by local-list"), ("false", "accepted by csms")] {
+            let mut desk = Desk::configured(version, "LocalPreAuthorize", ahead);
+            desk.ask("SendLocalList", &list(version)).unwrap();
+            let before = desk.calls.len();
+            desk.input(Input::Authorize { ticket: 1, evse: 1, token: card() });
+            desk.answer_all();
+            assert_eq!(desk.authorized, [(1, said.to_owned())], "{version:?}");
+            assert_eq!(desk.actions(before).contains(&"Authorize"), ahead == "false");
+            // The CSMS may know better of one that is not accepted (C14).
+            desk.input(Input::Authorize { ticket: 2, evse: 1, token: bad() });
+            desk.answer_all();
+            assert_eq!(desk.authorized[1], (2, "accepted by csms".to_owned()));
+            lost(&mut desk);
+            desk.input(Input::Authorize { ticket: 3, evse: 1, token: bad() });
+            assert_eq!(desk.authorized[2], (3, "blocked by local-list".to_owned()));
+        }
+    }
+}
+
+#[test]
+fn a_token_that_nobody_knows_is_let_in_while_the_csms_is_away_where_that_is_allowed() {
+    for version in BOTH {
+        for (allowed, said) in [("true", "accepted by offline"), ("false", "unknown by offline")] {
+            let mut desk = Desk::configured(version, "AllowOfflineTxForUnknownId", allowed);
+            lost(&mut desk);
+            desk.input(Input::Authorize { ticket: 1, evse: 1, token: card() });
+            assert_eq!(desk.authorized, [(1, said.to_owned())], "{version:?}");
+        }
+    }
+}
+
+#[test]
+fn a_remote_start_is_authorized_first_where_that_is_wanted() {
+    for version in BOTH {
+        for status in ["Accepted", "Blocked"] {
+            let mut desk = Desk::configured(version, "AuthorizeRemoteTxRequests", "true");
+            let (action, start) = match version {
+                Version::V16 => ("RemoteStartTransaction", json!({ "connectorId": 1, "idTag": "APP" })),
+                Version::V201 => (
+                    "RequestStartTransaction",
+                    json!({ "remoteStartId": 9, "evseId": 1, "idToken": { "idToken": "APP", "type": "Central" } }),
+                ),
+            };
+            assert_eq!(desk.ask(action, &start).unwrap()["status"], "Accepted");
+            assert_eq!(desk.open().unwrap().action, "Authorize");
+            let info = match version {
+                Version::V16 => json!({ "idTagInfo": { "status": status, "parentIdTag": "FAMILY" } }),
+                Version::V201 => json!({ "idTokenInfo": { "status": status,
+                    "groupIdToken": { "idToken": "FAMILY", "type": "Central" } } }),
+            };
+            desk.answer(info);
+            let begun = desk.commands.iter().find_map(|(_, command)| {
+                let Command::RemoteStart { token, group, .. } = command else { return None };
+                Some((token.id.as_str(), group.as_str()))
+            });
+            assert_eq!(begun, (status == "Accepted").then_some(("APP", "FAMILY")), "{version:?} {status}");
+        }
+    }
+}
