@@ -129,10 +129,10 @@ def started_number(book, version):
     return start["transaction_id"] if version == "1.6" else start["transaction_info"]["transaction_id"]
 
 
-async def start_remotely(csms):
+async def start_remotely(csms, who="APP-1"):
     if csms.version == "1.6":
-        return await csms.ask("RemoteStartTransaction", id_tag="APP-1", connector_id=1)
-    token = {"id_token": "APP-1", "type": "Central"}
+        return await csms.ask("RemoteStartTransaction", id_tag=who, connector_id=1)
+    token = {"id_token": who, "type": "Central"}
     return await csms.ask("RequestStartTransaction", id_token=token, remote_start_id=7, evse_id=1)
 
 
@@ -229,18 +229,29 @@ def test_availability_follows_the_csms(version, tmp_path):
         async with csms_of(version) as csms, station_of(tmp_path, topology(csms)):
             book = csms.book
             await book.until(lambda book: "Available" in states(book, 1))
-            if version == "1.6":
-                change = lambda word: csms.ask("ChangeAvailability", connector_id=1, type=word)
-            else:
-                change = lambda word: csms.ask(
-                    "ChangeAvailability", operational_status=word, evse={"id": 1, "connector_id": 1}
-                )
-            assert (await change("Inoperative")).status == "Accepted"
-            await book.until(lambda book: states(book, 1)[-1] == "Unavailable")
-            assert (await change("Operative")).status == "Accepted"
-            await book.until(lambda book: states(book, 1)[-1] == "Available")
+            async def change(word, station=False):
+                if version == "1.6":
+                    return await csms.ask("ChangeAvailability", connector_id=0 if station else 1, type=word)
+                where = {} if station else {"evse": {"id": 1, "connector_id": 1}}
+                return await csms.ask("ChangeAvailability", operational_status=word, **where)
+
+            for station in (False, True):
+                assert (await change("Inoperative", station)).status == "Accepted"
+                await book.until(lambda book: states(book, 1)[-1] == "Unavailable")
+                assert (await change("Operative", station)).status == "Accepted"
+                await book.until(lambda book: states(book, 1)[-1] == "Available")
 
     play(scenario(), 60)
+
+
+async def reserve(csms, number):
+    until = "2099-01-01T00:00:00Z"
+    if csms.version == "1.6":
+        return await csms.ask(
+            "ReserveNow", connector_id=1, expiry_date=until, id_tag="APP-1", reservation_id=number
+        )
+    token = {"id_token": "APP-1", "type": "Central"}
+    return await csms.ask("ReserveNow", id=number, expiry_date_time=until, id_token=token, evse_id=1)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -249,21 +260,22 @@ def test_a_reservation_holds_the_connector_for_its_token(version, tmp_path):
         async with csms_of(version) as csms, station_of(tmp_path, topology(csms)) as station:
             book = csms.book
             await book.until(lambda book: "Available" in states(book, 1))
-            until = "2099-01-01T00:00:00Z"
-            if version == "1.6":
-                answer = await csms.ask(
-                    "ReserveNow", connector_id=1, expiry_date=until, id_tag="APP-1", reservation_id=3
-                )
-            else:
-                token = {"id_token": "APP-1", "type": "Central"}
-                answer = await csms.ask("ReserveNow", id=3, expiry_date_time=until, id_token=token, evse_id=1)
-            assert answer.status == "Accepted"
+            assert (await reserve(csms, 3)).status == "Accepted"
             await book.until(lambda book: states(book, 1)[-1] == "Reserved")
             assert (await csms.ask("CancelReservation", reservation_id=3)).status == "Accepted"
             await book.until(lambda book: states(book, 1)[-1] == "Available")
             assert (await csms.ask("CancelReservation", reservation_id=3)).status == "Rejected"
 
-    play(scenario(), 60)
+            assert (await reserve(csms, 4)).status == "Accepted"
+            await book.until(lambda book: states(book, 1)[-1] == "Reserved")
+            assert (await start_remotely(csms, "APP-2")).status == "Rejected"
+            assert "refused" in await station.say("swipe 04A1B2C3 1")
+            assert (await start_remotely(csms)).status == "Accepted", "for whom it is held"
+            await station.say("plug 1")
+            [start] = await book.until(starts)
+            assert start["reservation_id"] == 4
+
+    play(scenario(), 90)
 
 
 def test_configuration_is_read_and_written(tmp_path):

@@ -102,6 +102,12 @@ impl Plugged {
         self.token.as_ref().is_some_and(|own| own.id.eq_ignore_ascii_case(&token.id))
     }
 
+    /// Whether a transaction runs and its vehicle has not come yet.
+    #[must_use]
+    pub const fn is_awaited(&self) -> bool {
+        self.running.is_some() && !self.connected
+    }
+
     fn hear(&mut self, event: &Event) {
         if event.transaction != 0 {
             self.transaction = event.transaction;
@@ -150,7 +156,9 @@ pub(crate) fn apply(plugs: &mut Plugs, event: &Event, told: &Told, offline: bool
     let before = plug.clone();
     plug.hear(event);
     let starts = told.start_points.iter().any(|point| plug.holds(*point) && !before.holds(*point));
-    let stops = told.stop_points.iter().any(|point| !plug.holds(*point) && before.holds(*point));
+    // Where the session is over nothing would end the transaction later, whatever its stop points are.
+    let over = matches!(event.kind, Kind::Unplugged | Kind::ConnectTimedOut);
+    let stops = over || told.stop_points.iter().any(|point| !plug.holds(*point) && before.holds(*point));
     let message = match (&plug.running, starts, stops) {
         (None, true, _) => {
             plug.count += 1;
@@ -176,7 +184,7 @@ pub(crate) fn apply(plugs: &mut Plugs, event: &Event, told: &Told, offline: bool
             (!empty).then(|| message(plug, event, told, "Updated", offline))
         }
     };
-    if matches!(event.kind, Kind::Unplugged | Kind::ConnectTimedOut) {
+    if over {
         plugs.remove(&event.evse);
     }
     message

@@ -1,7 +1,7 @@
 //! What the connectors are, as the CSMS is told: only what changed, with the time of the change.
 //! Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use voltry_bus::{ConnectorUse, EvseState, EvseStatus};
@@ -287,6 +287,20 @@ impl Connectors {
     pub fn may_start(&self, evse: Option<u32>) -> bool {
         let mut asked = self.all.iter().filter(|(number, _)| evse.map_or(**number != 0, |it| it == **number));
         asked.any(|(_, connector)| !matches!(connector.status, Status::Unavailable | Status::Faulted))
+    }
+
+    /// The EVSEs that somebody uses.
+    #[must_use]
+    pub fn taken(&self) -> BTreeSet<u32> {
+        let used = |connector: &Connector| match connector.status {
+            Status::Preparing
+            | Status::Charging
+            | Status::SuspendedEv
+            | Status::SuspendedEvse
+            | Status::Finishing => true,
+            Status::Available | Status::Reserved | Status::Unavailable | Status::Faulted => false,
+        };
+        self.all.iter().filter(|(_, connector)| used(connector)).map(|(evse, _)| *evse).collect()
     }
 
     /// Whether a transaction runs anywhere.

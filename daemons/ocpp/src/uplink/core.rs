@@ -153,7 +153,9 @@ impl Core {
 
     pub(super) fn hear(&mut self, event: &Event) {
         self.charging.hear(event);
-        self.display.hear(event.evse, event.kind);
+        if event.kind == Kind::Authorized {
+            self.display.let_in(event.evse);
+        }
         let register = event.sample.register;
         match event.kind {
             Kind::Started => {

@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::transactions::Kind;
-
 /// Messages at the most.
 const MESSAGES_MAX: usize = 32;
 
@@ -74,7 +72,7 @@ pub struct ForDriver {
     pub cost: Option<f64>,
     /// What the CSMS says to the driver; empty: nothing.
     pub text: String,
-    /// He was let in, and nothing has been charged since: a plug that comes now is his.
+    /// He was let in and has not left yet: whoever comes there now is he.
     ahead: bool,
 }
 
@@ -151,31 +149,25 @@ impl Display {
         }
     }
 
-    /// What happens at an EVSE: each driver reads what is his.
-    pub fn hear(&mut self, evse: u32, kind: Kind) {
-        match kind {
-            Kind::Authorized => {
-                if let Some(driver) = self.drivers.remove(&0) {
-                    self.drivers.insert(evse, driver);
-                }
-            }
-            Kind::Plugged if self.drivers.get(&evse).is_some_and(|driver| driver.ahead) => {}
-            // Another driver's.
-            Kind::Plugged | Kind::ConnectTimedOut => {
-                self.drivers.remove(&evse);
-            }
-            Kind::Started | Kind::Unplugged => {
-                if let Some(driver) = self.drivers.get_mut(&evse) {
-                    driver.ahead = false;
-                }
-            }
-            Kind::Charging
-            | Kind::SuspendedEv
-            | Kind::SuspendedEvse
-            | Kind::Reading
-            | Kind::Deauthorized
-            | Kind::Ended
-            | Kind::Other => {}
+    /// A driver was let in there, wherever he was let in before a place was known.
+    pub fn let_in(&mut self, evse: u32) {
+        if let Some(driver) = self.drivers.remove(&0) {
+            self.drivers.insert(evse, driver);
+        }
+    }
+
+    /// Somebody comes, by the station's word: the book may be read hours later. What the last one read is
+    /// gone.
+    pub fn come(&mut self, evse: u32) {
+        if self.drivers.get(&evse).is_some_and(|driver| !driver.ahead) {
+            self.drivers.remove(&evse);
+        }
+    }
+
+    /// He leaves, and may still read what it cost.
+    pub fn leave(&mut self, evse: u32) {
+        if let Some(driver) = self.drivers.get_mut(&evse) {
+            driver.ahead = false;
         }
     }
 

@@ -24,13 +24,25 @@ impl Uplink {
         for (evse, transaction) in running {
             self.command(Command::Stop { evse, transaction, session: 0, why }, None, actions);
         }
+        let awaited: Vec<_> = self.awaited().collect();
+        for (evse, session) in awaited {
+            self.command(Command::Stop { evse, transaction: 0, session, why }, None, actions);
+        }
+    }
+
+    /// The EVSEs with a transaction of 2.0.1 that waits for a cable, and its session in the book.
+    fn awaited(&self) -> impl Iterator<Item = (u32, u64)> {
+        let plugs = self.core.delivery.known().plugged.iter();
+        plugs.filter(|(_, plug)| plug.is_awaited()).map(|(evse, plug)| (*evse, plug.session))
     }
 
     /// When the transactions have ended and are told, or, of an immediate reset, had time to.
     pub(super) fn reset_if_due(&mut self, now: Now, actions: &mut Vec<Action>) {
         let Some(reset) = self.reset else { return };
         // The station may tell of the end of a transaction before its book does.
-        let charging = self.core.connectors.is_charging() || self.core.has_open_transaction();
+        let charging = self.core.connectors.is_charging()
+            || self.core.has_open_transaction()
+            || self.awaited().next().is_some();
         let told = !charging && self.core.delivery.waiting() == 0;
         // What is out is answered first, a reply on its way gets there.
         let due = (told && self.out.is_none()) || (reset.waits() && now.at >= reset.until);

@@ -99,7 +99,15 @@ impl Uplink {
 
     /// The station tells of its EVSEs and connectors.
     fn see(&mut self, now: Now, uses: Option<&[voltry_bus::Connector]>, actions: &mut Vec<Action>) {
+        let taken = self.core.connectors.taken();
         self.core.connectors.judge(uses.unwrap_or_default(), now.set, since(now));
+        let now_taken = self.core.connectors.taken();
+        for evse in taken.difference(&now_taken) {
+            self.core.display.leave(*evse);
+        }
+        for evse in now_taken.difference(&taken) {
+            self.core.display.come(*evse);
+        }
         self.watching.changed = true;
         if let Some(uses) = uses {
             self.core.charging.hear_hardware(uses);

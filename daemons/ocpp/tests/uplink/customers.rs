@@ -186,8 +186,9 @@ fn a_transactions_message_and_cost_are_the_drivers() {
     desk.answer_all();
     assert_eq!(seen(&desk), [(1, 3.0, "0,59 EUR/kWh".to_owned())], "the final cost stays to be read");
     assert!(desk.shown.messages.is_empty(), "the message is over with its transaction");
-    desk.happens(Kind::Unplugged, 1000);
-    desk.happens(Kind::Plugged, 1000);
+    for state in ["charging", "available", "preparing"] {
+        desk.seen(state);
+    }
     assert!(desk.shown.drivers.is_empty(), "the next driver does not read it");
 }
 
@@ -205,14 +206,14 @@ fn what_the_csms_says_to_whom_it_lets_in_is_shown_where_he_charges() {
         assert_eq!(texts(&desk), [(evse, "Hello")]);
         desk.happens(Kind::Authorized, 0);
         assert_eq!(texts(&desk), [(1, "Hello")]);
-        for kind in [Kind::Plugged, Kind::Started] {
-            desk.happens(kind, 0);
-        }
-        assert_eq!(texts(&desk), [(1, "Hello")], "the plug is his");
-        for kind in [Kind::Ended, Kind::Unplugged, Kind::Plugged] {
-            desk.happens(kind, 0);
-        }
-        assert_eq!(texts(&desk), [], "the next driver does not read it");
+        desk.seen("preparing");
+        desk.seen("charging");
+        assert_eq!(texts(&desk), [(1, "Hello")], "whoever comes is he");
+        lost(&mut desk);
+        desk.seen("available");
+        assert_eq!(texts(&desk), [(1, "Hello")]);
+        desk.seen("preparing");
+        assert_eq!(texts(&desk), [], "the next driver does not read it, whatever the CSMS has heard");
     }
 }
 
@@ -247,6 +248,9 @@ fn where_nobody_says_a_tariff_or_a_cost_the_configured_texts_are_read() {
     assert_eq!(desk.shown.drivers[0].cost, 3.0);
     // It is there when the next one ends, and says nothing.
     desk.answer_all();
+    for state in ["charging", "available", "preparing"] {
+        desk.seen(state);
+    }
     for kind in [Kind::Unplugged, Kind::Plugged, Kind::Authorized, Kind::Started, Kind::Ended] {
         desk.happens(kind, 1000);
     }

@@ -431,3 +431,18 @@ fn a_transaction_that_is_asked_for_keeps_its_numbers_through_a_power_cut() {
     assert_eq!(**again, cut, "the same, with its id");
     assert_eq!(next.payload["seqNo"], cut.payload["seqNo"].as_i64().unwrap() + 1);
 }
+
+#[test]
+fn a_reset_ends_a_transaction_that_waits_for_its_cable() {
+    let mut desk = Desk::configured(Version::V201, "TxCtrlr.TxStartPoint", "Authorized");
+    desk.happens(Kind::Authorized, 0);
+    desk.answer_all();
+    assert_eq!(desk.ask("Reset", &json!({ "type": "Immediate" })).unwrap()["status"], "Accepted");
+    let stop = Command::Stop { evse: 1, transaction: 0, session: 1, why: StopReason::Reset };
+    assert_eq!(desk.commands.last().map(|(_, command)| command), Some(&stop));
+    assert_eq!(desk.resets, 0, "not before the CSMS has heard of its end");
+    desk.happens(Kind::ConnectTimedOut, 0);
+    assert_eq!(desk.open().unwrap().payload["eventType"], "Ended");
+    desk.answer_all();
+    assert_eq!(desk.resets, 1);
+}
