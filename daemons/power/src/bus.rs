@@ -17,13 +17,17 @@ use crate::heartbeat::Heartbeat;
 use crate::orders::Orders;
 use crate::rack::{Action, Input, Rack};
 use crate::supply::{Publisher, Shown};
+use crate::traffic::Traffic;
 
 /// Between two frames: with its answer one takes 2.4 ms at 125 kbit/s, so that the bus stays
 /// under half of its load, and adapters keep up.
 pub(crate) const GAP: Duration = Duration::from_millis(5);
+const OPENINGS_A_MINUTE: u32 = 6;
 const PUBLISH_EVERY: Duration = Duration::from_millis(100);
 const MODULES_EVERY: Duration = Duration::from_secs(1);
 const REOPEN_FIRST: Duration = Duration::from_millis(100);
+/// A controller that is bus-off is begun anew this often.
+const BUS_OFF_FOR: Duration = Duration::from_secs(1);
 const REOPEN_LAST: Duration = Duration::from_secs(5);
 /// How long an ending daemon waits for its modules to confirm OFF.
 const STOPPING: Duration = Duration::from_millis(500);
@@ -52,6 +56,20 @@ pub(crate) struct Bus {
     pub(crate) offs: RateLimit,
 }
 
+/// Frames that the controller refused since it last took in one of the bus. Adapters refuse a command
+/// now and then; bus-off they refuse every frame.
+#[derive(Debug, Default)]
+struct Refusals(u32);
+
+impl Refusals {
+    const TOO_MANY: u32 = 20;
+
+    fn are_too_many(&mut self) -> bool {
+        self.0 += 1;
+        self.0 >= Self::TOO_MANY
+    }
+}
+
 enum Link {
     Open(Box<CanLink>),
     Closed { until: Timestamp, wait: Duration },
@@ -67,8 +85,11 @@ struct Pace {
     lease_ends: Option<Timestamp>,
     garbled: u64,
     bad_input: RateLimit,
+    traffic: Traffic,
+    refusals: Refusals,
     controller_events: RateLimit,
     link_losses: RateLimit,
+    openings: RateLimit,
 }
 
 impl Bus {
@@ -84,8 +105,11 @@ impl Bus {
             lease_ends: None,
             garbled: 0,
             bad_input: RateLimit::new(),
+            traffic: Traffic::new(now),
+            refusals: Refusals::default(),
             controller_events: RateLimit::new(),
             link_losses: RateLimit::new(),
+            openings: RateLimit::allowing(OPENINGS_A_MINUTE),
         };
         let mut stopping_until = None;
         loop {
@@ -119,6 +143,9 @@ impl Bus {
         for index in 0..self.supplies.len() {
             let ends = self.take_orders(index, now);
             pace.lease_ends = pace.lease_ends.into_iter().chain(ends).min();
+        }
+        if let Some(second) = pace.traffic.second(now) {
+            self.step_all(now, &Input::Traffic(second));
         }
         if now >= pace.next_frame {
             self.send_frame(pace, now);
@@ -213,9 +240,12 @@ impl Bus {
         }
         match CanLink::open(&self.port) {
             Ok(link) => {
-                tracing::info!(bus = self.name, "the CAN link is open");
+                if let Some(count) = pace.openings.count(now) {
+                    tracing::info!(bus = self.name, count, "the CAN link is open");
+                }
                 pace.link = Link::Open(Box::new(link));
                 pace.garbled = 0;
+                pace.refusals = Refusals::default();
                 pace.next_frame = now;
                 self.step_all(now, &Input::LinkUp);
             }
@@ -231,6 +261,15 @@ impl Bus {
         self.step_all(now, &Input::LinkLost(error.to_string()));
     }
 
+    /// Opened anew the controller begins at once, with OFF for all.
+    fn bus_off(&mut self, pace: &mut Pace, cause: &str, now: Timestamp) {
+        if let Some(count) = pace.link_losses.count(now) {
+            tracing::error!(bus = self.name, cause, count, "no CAN bus; trying again");
+        }
+        pace.link = Link::Closed { until: now + BUS_OFF_FOR, wait: REOPEN_FIRST };
+        self.step_all(now, &Input::BusOff(cause.to_owned()));
+    }
+
     fn send_frame(&mut self, pace: &mut Pace, now: Timestamp) {
         let Link::Open(link) = &mut pace.link else {
             pace.next_frame = now + PUBLISH_EVERY;
@@ -244,6 +283,7 @@ impl Bus {
             match self.supplies[index].rack.next_request(on_bus, now) {
                 Ok((to, request)) => {
                     sent = self.family.frame(to, request).map_or(Ok(()), |frame| link.send(frame));
+                    pace.traffic.sent();
                     pace.next_rack = index + 1;
                     pace.next_frame = now + GAP;
                     break;
@@ -260,9 +300,13 @@ impl Bus {
         let now = clock::now();
         let frame = match received {
             Ok(Received::Frame(frame)) => frame,
-            Ok(event @ (Received::BusOff | Received::Refused)) => {
+            Ok(Received::BusOff) => return self.bus_off(pace, "the CAN controller is bus-off", now),
+            Ok(Received::Refused) => {
                 if let Some(count) = pace.controller_events.count(now) {
-                    tracing::warn!(bus = self.name, ?event, count, "the CAN controller cannot send");
+                    tracing::warn!(bus = self.name, count, "the CAN controller refused a frame");
+                }
+                if pace.refusals.are_too_many() {
+                    self.bus_off(pace, "the CAN controller takes no frames and hears none: bus-off", now);
                 }
                 return;
             }
@@ -274,6 +318,8 @@ impl Bus {
             pace.garbled = link.garbled();
             self.count(pace, now, "garbled lines from the CAN adapter");
         }
+        pace.refusals = Refusals::default();
+        pace.traffic.heard(frame.id().bits());
         if !frame.id().is_extended() {
             return;
         }

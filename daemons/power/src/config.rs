@@ -297,8 +297,15 @@ fn shared_bus(settings: &Settings, bus: &str) -> Vec<String> {
     }
     let modules: usize = supplies.iter().map(|supply| supply.expected()).sum();
     let most = supplies.iter().map(|supply| load::modules_max(supply.family)).min().unwrap_or(u32::MAX);
-    if u32::try_from(modules).is_ok_and(|modules| modules > most) {
-        problems.push(format!("{modules} modules; at most {most} can be read in time"));
+    if let Ok(count) = u32::try_from(modules)
+        && count > most
+    {
+        let full = supplies.iter().map(|supply| load::per_mille(supply.family, count)).max().unwrap_or(0);
+        problems.push(format!(
+            "{modules} modules; at most {most} can be read in time, and these would fill the bus to {}.{} %",
+            full / 10,
+            full % 10
+        ));
     }
     if supplies.len() > 1 && supplies.iter().any(|supply| supply.family.grouped) {
         problems.push("answers of such modules do not say which group they are of: one supply a bus".into());
@@ -422,7 +429,7 @@ mod tests {
                 supply("tonhe", &(whole.replace("8000", "20000") + discharge)),
                 "discharge: tonhe modules cannot",
             ),
-            (supply("maxwell-mxr", &whole).replace("[1]", "[1, 2, 3, 4, 5, 6, 7, 8, 9]"), "at most 8"),
+            (supply("maxwell-mxr", &whole).replace("[1]", "[1, 2, 3, 4, 5, 6, 7, 8, 9]"), "at most 8 can"),
         ] {
             let error = read(&text).unwrap_err();
             assert!(error.contains(wanted), "{wanted:?} is not in {error:?}");

@@ -20,6 +20,7 @@ mod orders;
 pub mod pool;
 mod rack;
 mod supply;
+mod traffic;
 mod ways;
 
 use std::sync::Arc;

@@ -9,8 +9,10 @@ use voltry_power_module::{Family, SetPoint};
 
 /// Bits of a frame at most: 131, and 29 stuffed into the 118 that can be.
 const FRAME_BITS: u32 = 160;
+/// Without any stuff bit.
+pub(crate) const FRAME_BITS_LEAST: u64 = 131;
 /// All families' modules.
-const BIT_RATE: u32 = 125_000;
+pub(crate) const BIT_RATE: u32 = 125_000;
 /// A bus that is fuller than half makes rounds longer, and readings older, and adapters lose frames.
 const HALF_PER_MILLE: u32 = 500;
 

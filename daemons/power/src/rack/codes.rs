@@ -15,6 +15,13 @@ pub(crate) const REFUSES: &str = "PowerModuleRefuses";
 /// Two modules have one address.
 pub(crate) const DUPLICATE: &str = "PowerModuleDuplicateAddress";
 
+/// What comes from a module's address cannot be that module's alone.
+pub(crate) const UNASKED: &str = "PowerModuleAnswersUnasked";
+/// Something fills the bus.
+pub(crate) const FLOODED: &str = "PowerModuleBusFlooded";
+/// The CAN controller cannot send.
+pub(crate) const BUS_OFF: &str = "PowerModuleBusOff";
+
 /// The code of a condition that is an alarm.
 pub(super) const fn of(condition: Condition) -> Option<&'static str> {
     Some(match condition {

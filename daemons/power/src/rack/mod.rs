@@ -20,6 +20,7 @@ mod aims;
 mod answers;
 pub(crate) mod codes;
 mod group;
+mod ledger;
 mod module;
 mod review;
 mod share;
@@ -35,6 +36,7 @@ use voltry_units::{Amps, Timestamp, Volts};
 use self::group::Group;
 use self::module::{Aim, Module, Phase, Switch, Urgency};
 use crate::Supply;
+use crate::traffic::Second;
 use crate::ways::Ways;
 
 const BROADCASTS: u8 = 3;
@@ -46,6 +48,10 @@ pub(crate) enum Input {
     LinkUp,
     /// The bus is gone, and why.
     LinkLost(String),
+    /// The bus is there, and nothing that is sent reaches it: why.
+    BusOff(String),
+    /// What the last second on the bus was.
+    Traffic(Second),
     /// A module said something.
     Heard(Message),
     /// A new epoch: off, but awake.
@@ -159,6 +165,9 @@ impl Rack {
         match input {
             Input::LinkUp => self.link_up(now),
             Input::LinkLost(cause) => self.link_lost(&cause, now, &mut actions),
+            Input::BusOff(cause) => self.bus_off(cause, now, &mut actions),
+            Input::Traffic(Second::Flooded(cause)) => self.raise(codes::FLOODED, cause, now),
+            Input::Traffic(Second::Calm) => self.faults.gone(codes::FLOODED),
             Input::Heard(message) => self.hear(&message, now),
             Input::Enable => self.goal = Goal::Armed,
             Input::Set { epoch, sequence, voltage, current } => {
@@ -198,6 +207,7 @@ impl Rack {
         self.link = Some(now);
         self.broadcasts = BROADCASTS;
         self.faults.gone(codes::LINK_LOST);
+        self.faults.gone(codes::BUS_OFF);
         self.forget(now);
     }
 
@@ -208,10 +218,19 @@ impl Rack {
     }
 
     fn link_lost(&mut self, cause: &str, now: Timestamp, actions: &mut Vec<Action>) {
+        self.faults.raise(codes::LINK_LOST, cause, now);
+        self.cut_off(now, actions);
+    }
+
+    fn bus_off(&mut self, cause: String, now: Timestamp, actions: &mut Vec<Action>) {
+        self.raise(codes::BUS_OFF, cause, now);
+        self.cut_off(now, actions);
+    }
+
+    fn cut_off(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
         if self.link.take().is_some() {
             self.forget(now);
         }
-        self.faults.raise(codes::LINK_LOST, cause, now);
         self.switch_itself_off(now, actions);
     }
 
@@ -270,7 +289,8 @@ impl Rack {
 
     /// Whether nothing may flow until the faults are cleared: what flows cannot be known.
     fn blocked(&self) -> bool {
-        self.faults.contains(codes::DUPLICATE) || self.faults.contains(codes::WONT_STOP)
+        let blocking = [codes::DUPLICATE, codes::WONT_STOP, codes::UNASKED, codes::FLOODED, codes::BUS_OFF];
+        blocking.into_iter().any(|code| self.faults.contains(code))
     }
 
     fn raise(&mut self, code: &str, cause: String, now: Timestamp) {

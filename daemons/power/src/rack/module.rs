@@ -23,6 +23,7 @@ use voltry_units::{Amps, Celsius, Measured, Timestamp, Volts};
 
 pub(super) use self::asking::Urgency;
 use super::answers::Answers;
+use super::ledger::Ledger;
 use crate::ways::{Ways, narrower};
 
 /// Measurements older than this count for nothing, of modules that are asked.
@@ -170,6 +171,7 @@ pub(super) struct Module {
     /// The most that its set-points may make it deliver.
     ceiling: Amps,
     answers: Answers,
+    ledger: Ledger,
     last: HashMap<Discriminant<Request>, Timestamp>,
     breach_since: Option<(Discriminant<Breach>, Timestamp)>,
 }
@@ -210,6 +212,7 @@ impl Module {
             confirmed: SetPoint::default(),
             ceiling: Amps::MAX,
             answers: Answers::new(ways.family.questions.barriers),
+            ledger: Ledger::default(),
             last: HashMap::new(),
             breach_since: None,
         }
@@ -441,6 +444,13 @@ impl Module {
                     .then_some(Breach::Disobeys { told, measured: output })
             }
         }
+    }
+
+    /// What came of late from its address that cannot be its own. Modules that report by themselves, and
+    /// those of a group, are not asked one by one.
+    pub(super) fn not_its_own(&self, now: Timestamp) -> Option<String> {
+        let family = self.ways.family;
+        self.ledger.evidence(now).filter(|_| family.reports.is_none() && !family.grouped)
     }
 
     fn aim_off(&mut self) {

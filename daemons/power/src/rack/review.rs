@@ -49,6 +49,7 @@ impl Rack {
         }
         self.review_silence(now);
         self.review_alarms(now);
+        self.review_answers(now);
         if self.blocked() {
             self.switch_itself_off(now, actions);
         }
@@ -71,6 +72,19 @@ impl Rack {
             }
             None => self.faults.gone(codes::SILENT),
         }
+    }
+
+    fn review_answers(&mut self, now: Timestamp) {
+        let found =
+            self.modules.iter().find_map(|(address, module)| Some((*address, module.not_its_own(now)?)));
+        let Some((address, evidence)) = found else {
+            self.faults.gone(codes::UNASKED);
+            return;
+        };
+        let cause = format!(
+            "module {address}: {evidence}: two modules have the address, or one answers for another, or by itself"
+        );
+        self.raise(codes::UNASKED, cause, now);
     }
 
     fn review_alarms(&mut self, now: Timestamp) {

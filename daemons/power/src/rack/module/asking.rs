@@ -187,6 +187,7 @@ impl Module {
     pub(in crate::rack) fn sent(&mut self, request: Request, now: Timestamp) {
         self.last.insert(std::mem::discriminant(&request), now);
         self.answers.ask(request, now);
+        self.ledger.sent(request, now);
         match (request, &mut self.switch) {
             (Request::Switch { on: false }, Switch::TurningOff { sent }) => *sent = sent.or(Some(now)),
             (Request::Switch { on: true }, Switch::TurningOn { sent }) => *sent = Some(now),

@@ -12,6 +12,12 @@ impl Module {
     /// Takes what the module said. Only answers count as life: what comes a second late, or
     /// unasked, tells nothing of now.
     pub(in crate::rack) fn hear(&mut self, reply: &Reply, now: Timestamp) {
+        self.ledger.heard(reply, now);
+        if let (Reply::Serial(told), Some(known)) = (reply, &self.serial)
+            && matches!(self.phase, Phase::Qualifying | Phase::Ready)
+        {
+            self.ledger.introduced(known, told, now);
+        }
         let Some(asked) = self.answers.answered(reply).or_else(|| self.unasked(reply, now)) else { return };
         self.heard = Some(now);
         match self.phase {

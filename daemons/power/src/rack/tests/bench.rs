@@ -24,6 +24,10 @@ pub(super) struct Fake {
     pub(super) mute: bool,
     /// Our frames do not reach it.
     pub(super) deaf: bool,
+    /// It answers so often.
+    pub(super) times: usize,
+    /// It answers as if it were another.
+    pub(super) speaks_as: Option<u8>,
     pub(super) delay: Duration,
     /// Gives this many percent of what it was told.
     pub(super) percent: i64,
@@ -62,6 +66,8 @@ impl Fake {
             heard: Timestamp::BOOT,
             mute: false,
             deaf: false,
+            times: 1,
+            speaks_as: None,
             delay: Duration::from_millis(2),
             percent: 100,
             most: Amps::MAX,
@@ -365,7 +371,10 @@ impl Bench {
                     };
                     members.map(|(member, (conditions, _))| (member, said(conditions))).collect()
                 }
-                _ => vec![(if fake.family.grouped { 0 } else { *address }, reply)],
+                _ => {
+                    let own = if fake.family.grouped { 0 } else { *address };
+                    vec![(fake.speaks_as.unwrap_or(own), reply); fake.times]
+                }
             };
             for (address, reply) in replies {
                 let message = Message { source: Source::Module(address), reply };

@@ -1,6 +1,8 @@
 //! Modules that fall silent, disobey, answer late or report alarms.
 
+use super::bench::Fake;
 use super::*;
+use voltry_power_module::infypower;
 
 #[test]
 fn the_share_of_a_module_that_no_longer_answers_is_not_given_to_others_before_it_is_off() {
@@ -151,15 +153,110 @@ fn an_answer_from_an_address_that_is_not_ours_changes_nothing() {
     assert_eq!(bench.rack.modules(bench.now).len(), 1);
 }
 
+fn unasked(address: u8) -> Input {
+    let reply = Reply::Output(Output { voltage: Volts::new(900), current: Amps::new(500) });
+    Input::Heard(Message { source: Source::Module(address), reply })
+}
+
 #[test]
-fn an_answer_nobody_asked_for_is_no_measurement() {
+fn an_answer_nobody_asked_for_is_no_measurement_and_a_few_are_no_fault() {
     let mut bench = Bench::delivering(1, 20);
-    for _ in 0..100 {
-        let reply = Reply::Output(Output { voltage: Volts::new(900), current: Amps::new(500) });
-        bench.input(Input::Heard(Message { source: Source::Module(0), reply }));
+    for _ in 0..4 {
+        (0..3).for_each(|_| bench.input(unasked(0)));
+        bench.run_ms(2_000);
+        assert_eq!(bench.rack.output(bench.now).unwrap().value.current, Amps::new(20));
     }
-    bench.run_ms(200);
-    assert_eq!(bench.rack.output(bench.now).unwrap().value.current, Amps::new(20));
+    assert_eq!(bench.faults(), Vec::<String>::new());
+}
+
+/// Ended, and off until what made it so is gone and somebody clears it.
+fn assert_blocked_until_cleared(bench: &mut Bench, code: &str, end: impl FnOnce(&mut Bench)) {
+    assert!(bench.faults().iter().any(|fault| fault == code), "{:?}", bench.faults());
+    assert!(bench.actions.contains(&Action::EndEpoch));
+    assert_eq!(bench.current_max(), 0.0);
+    bench.run_ms(500);
+    assert_eq!(bench.delivered(), Amps::ZERO);
+    bench.input(Input::ClearFaults);
+    end(bench);
+    bench.run_ms(8_000);
+    assert_eq!(bench.current_max(), 0.0, "it latches");
+    bench.input(Input::ClearFaults);
+    bench.run_ms(2_000);
+    assert_eq!((bench.faults(), bench.current_max()), (vec![], 200.0));
+}
+
+#[test]
+fn two_modules_that_answer_at_one_address_stop_everything() {
+    let mut bench = Bench::delivering(2, 60);
+    bench.fake(0).times = 2;
+    bench.run_ms(1_500);
+    assert_blocked_until_cleared(&mut bench, codes::UNASKED, |bench| bench.fake(0).times = 1);
+}
+
+#[test]
+fn a_module_that_answers_for_another_stops_everything() {
+    let mut bench = Bench::delivering(2, 60);
+    bench.fake(1).speaks_as = Some(0);
+    bench.run_ms(4_000);
+    let cause =
+        bench.rack.faults().to_wire().into_iter().find(|fault| fault.code == codes::UNASKED).unwrap().cause;
+    assert!(cause.starts_with("module 0: 10 answers in "), "{cause}");
+    assert_blocked_until_cleared(&mut bench, codes::UNASKED, |bench| bench.fake(1).speaks_as = None);
+}
+
+#[test]
+fn a_module_that_says_to_be_two_stops_everything_and_one_that_was_exchanged_does_not() {
+    let mut bench = Bench::delivering(2, 60);
+    let exchanged = [0x56, 0x13, 0x0C, 0x15, 0xA3, 0xFB, 0x06, 0xA9];
+    bench.fake(0).mute = true;
+    bench.run_ms(3_000);
+    bench.fake(0).serial = exchanged;
+    bench.fake(0).mute = false;
+    bench.run_ms(3_000);
+    assert!(!bench.faults().contains(&codes::UNASKED.to_owned()), "{:?}", bench.faults());
+    let other = (infypower::FAMILY.decode)(0x028B_F000, &Fake::new().serial).unwrap();
+    bench.input(Input::Heard(other));
+    assert_eq!(bench.faults().last().map(String::as_str), Some(codes::UNASKED));
+    assert!(bench.actions.contains(&Action::EndEpoch));
+}
+
+#[test]
+fn answers_that_are_late_or_lost_are_none_too_many() {
+    for delay in [150, 600, 3_000] {
+        let mut bench = Bench::delivering(2, 60);
+        bench.fake(0).delay = Duration::from_millis(delay);
+        bench.run_ms(20_000);
+        bench.fake(0).mute = true;
+        bench.run_ms(5_000);
+        bench.fake(0).mute = false;
+        bench.fake(0).delay = Duration::from_millis(2);
+        bench.run_checked(10_000, |bench| {
+            assert!(!bench.faults().contains(&codes::UNASKED.to_owned()), "{delay} ms late");
+        });
+    }
+}
+
+#[test]
+fn a_bus_that_somebody_floods_or_that_takes_nothing_ends_the_epoch_and_latches() {
+    let mut bench = Bench::delivering(2, 60);
+    bench.input(Input::Traffic(Second::Flooded("the bus is 99 % full".into())));
+    assert_blocked_until_cleared(&mut bench, codes::FLOODED, |bench| {
+        bench.input(Input::Traffic(Second::Calm));
+    });
+
+    let mut bench = Bench::delivering(2, 60);
+    bench.input(Input::BusOff("bus-off".into()));
+    assert!(bench.actions.contains(&Action::EndEpoch));
+    bench.sent.clear();
+    bench.run_ms(1_000);
+    assert_eq!(bench.sent, [], "nothing is kept for when it comes back");
+    bench.input(Input::LinkUp);
+    bench.run_ms(15);
+    assert_eq!(bench.delivered(), Amps::ZERO, "the first that is sent is OFF");
+    assert_blocked_until_cleared(&mut bench, codes::BUS_OFF, |bench| {
+        bench.input(Input::BusOff("again".into()));
+        bench.input(Input::LinkUp);
+    });
 }
 
 #[test]
