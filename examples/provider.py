@@ -1,0 +1,115 @@
+"""What every provider of a role does alike: the clock, errors by name, Device1, the connection to the bus."""
+
+import asyncio
+import os
+import signal
+import time
+
+from dbus_fast import BusType, DBusError, Message, PropertyAccess
+from dbus_fast.aio import MessageBus
+from dbus_fast.service import ServiceInterface, dbus_property
+
+READ = PropertyAccess.READ
+EMITS = "org.freedesktop.DBus.Property.EmitsChangedSignal"
+
+
+def now():
+    """CLOCK_BOOTTIME, microseconds: the time of every stamp on the bus."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+
+
+def refused(error, why):
+    """An error of the contract, by its name."""
+    return DBusError(f"org.voltry.Error.{error}", why)
+
+
+def announced(prop, changes):
+    """Says how changes of a property are told, where it is not by their values: const or invalidates."""
+    prop.introspection.annotations[EMITS] = changes
+
+
+class Device1(ServiceInterface):
+    """What the device is. Give `component` its name in OCPP 2.0.1's list of components."""
+
+    def __init__(self, vendor, model, component, instance):
+        super().__init__("org.voltry.Device1")
+        self.about = {"Vendor": vendor, "Model": model, "Serial": "", "Firmware": ""}
+        self.component = [component, instance, 0, 0]
+        self.online = False
+
+    def set_online(self, online):
+        if online != self.online:
+            self.online = online
+            self.emit_properties_changed({"Online": online})
+
+    @dbus_property(READ)
+    def Vendor(self) -> "s":
+        return self.about["Vendor"]
+
+    @dbus_property(READ)
+    def Model(self) -> "s":
+        return self.about["Model"]
+
+    @dbus_property(READ)
+    def Serial(self) -> "s":
+        return self.about["Serial"]
+
+    @dbus_property(READ)
+    def Firmware(self) -> "s":
+        return self.about["Firmware"]
+
+    @dbus_property(READ)
+    def Online(self) -> "b":
+        return self.online
+
+    @dbus_property(READ)
+    def Faults(self) -> "a(sst)":
+        return []
+
+    @dbus_property(READ)
+    def Component(self) -> "(ssuu)":
+        return self.component
+
+    @dbus_property(READ)
+    def Parts(self) -> "a(ss)":
+        return []
+
+    @dbus_property(READ)
+    def Variables(self) -> "a((ssuu)ssssddasss)":
+        return []
+
+
+announced(Device1.Variables, "invalidates")
+
+
+async def serve(name, path, interfaces, work, lost=lambda name: None, called=lambda sender: None):
+    """Serves the interfaces at `path`, claims `name`, and works until SIGTERM or the end of the bus.
+
+    `called` is told who calls before each call is answered; `lost`, who left the bus.
+    """
+    address = os.environ.get("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/run/dbus/system_bus_socket")
+    bus = await MessageBus(bus_address=address, bus_type=BusType.SYSTEM).connect()
+
+    def heard(message):
+        called(message.sender)
+        if message.member == "NameOwnerChanged" and message.sender == "org.freedesktop.DBus" and not message.body[2]:
+            lost(message.body[0])
+
+    bus.add_message_handler(heard)
+    departures = "type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',arg2=''"
+    driver = {"destination": "org.freedesktop.DBus", "path": "/org/freedesktop/DBus", "interface": "org.freedesktop.DBus"}
+    await bus.call(Message(**driver, member="AddMatch", signature="s", body=[departures]))
+    for interface in interfaces:
+        bus.export(path, interface)
+    # Only now: whoever sees the name calls.
+    await bus.request_name(name)
+    working = asyncio.ensure_future(work)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, working.cancel)
+    ended = asyncio.ensure_future(bus.wait_for_disconnect())
+    await asyncio.wait([working, ended], return_when=asyncio.FIRST_COMPLETED)
+    # Ending the work makes the outputs safe, also where nobody can command any more.
+    working.cancel()
+    ended.cancel()
+    outcome, _ = await asyncio.gather(working, ended, return_exceptions=True)
+    if isinstance(outcome, Exception):
+        raise outcome

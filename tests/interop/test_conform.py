@@ -1,0 +1,123 @@
+"""`voltryctl conform` on our own providers and on the examples, over the simulator's hardware; and a station that
+charges with the examples in the place of our own daemons."""
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+
+import pytest
+from conftest import ROOT, play, program
+from station import station_of
+
+EXAMPLES = ROOT / "examples"
+POWER = ["com.example.Power1", "/com/example/power/1"]
+METER = ["com.example.Meter1", "/com/example/meter/1"]
+
+
+def example_power(state):
+    return [sys.executable, EXAMPLES / "power_supply.py", *POWER, state / "dev/can1", "3"]
+
+
+def example_meter(state):
+    return [sys.executable, EXAMPLES / "energy_meter.py", *METER, state / "dev/dc1", state / "lib/open"]
+
+
+async def conform(role, name, path, *command):
+    """Puts the provider through the contract; every rule must hold."""
+    process = await asyncio.create_subprocess_exec(
+        *[program("voltryctl"), "--json", "conform", role, name, path, "--yes", "--slack", "3", "--", *command],
+        env={key: value for key, value in os.environ.items() if key != "VOLTRY_BUS"},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await process.communicate()
+    rules = json.loads(said)
+    for rule in rules:
+        print(f"{command[0]} {rule['rule']:20} {rule['verdict']:10} {rule['seen']}")
+    assert [rule for rule in rules if rule["verdict"] != "passed"] == []
+    assert process.returncode == 0 and len(rules) >= 10
+
+
+@pytest.mark.parametrize("whose", ["ours", "examples"])
+def test_a_provider_over_simulated_hardware_keeps_the_contract(tmp_path, whose):
+    async def scenario():
+        async with station_of(tmp_path, (EXAMPLES / "hardware.toml").read_text()) as station:
+            state = station.state
+            if whose == "ours":
+                power = [program("voltry-power"), "--config", state]
+                meter = [program("voltry-meter"), "--config", state, "dc1"]
+                await asyncio.gather(
+                    conform("power-supply", "org.voltry.Power1", "/org/voltry/power_supply/1", *power),
+                    conform("energy-meter", "org.voltry.Meter.Dc1", "/org/voltry/energy_meter/dc1", *meter),
+                )
+            else:
+                await asyncio.gather(
+                    conform("power-supply", *POWER, *example_power(state)),
+                    conform("energy-meter", *METER, *example_meter(state)),
+                )
+
+    play(scenario(), 240)
+
+
+def test_a_station_charges_with_the_examples_and_bills_what_their_meter_counted(tmp_path):
+    async def scenario():
+        providers = []
+
+        async def provide(state):
+            """Starts them as soon as there is a bus: the station is ready when they are."""
+            while not (state / "bus").exists():
+                await asyncio.sleep(0.05)
+            environment = {**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={state}/bus"}
+            for command in (example_power(state), example_meter(state)):
+                providers.append(await asyncio.create_subprocess_exec(*command, env=environment))
+
+        providing = asyncio.create_task(provide(tmp_path / "state"))
+        try:
+            async with station_of(tmp_path, (EXAMPLES / "station.toml").read_text()) as station:
+                await providing
+                before = float((await station.say("truth 1")).split()[3])
+                await station.say("plug 1")
+                await until_closed(station)
+                [transaction] = await ctl(station, "sessions", "list")
+                counted = float((await station.say("truth 1")).split()[3]) - before
+                print(f"billed {transaction['energy']} Wh, the meter counted {counted} Wh")
+                assert abs(transaction["energy"] - counted) <= 1 and counted > 50
+                devices = {device["object"]: device for device in await ctl(station, "devices")}
+                assert all(device["faults"] == [] for device in devices.values()), devices
+        finally:
+            providing.cancel()
+            for process in providers:
+                # Without their bus they end by themselves.
+                with contextlib.suppress(ProcessLookupError):
+                    process.terminate()
+                await process.wait()
+
+    play(scenario(), 240)
+
+
+async def ctl(station, *arguments):
+    process = await asyncio.create_subprocess_exec(
+        *[program("voltryctl"), "--json", "--bus", f"unix:path={station.state}/bus", *arguments],
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await process.communicate()
+    return json.loads(said)
+
+
+async def until_closed(station):
+    """Until the transaction of the vehicle that was plugged in is in the book, and closed."""
+    while not any(row["state"] == "closed" for row in await ctl(station, "sessions", "list")):
+        await asyncio.sleep(0.2)
+
+
+def test_the_examples_stay_short():
+    for example in EXAMPLES.glob("*.py"):
+        assert len(example.read_text().splitlines()) < 150, example
+
+
+def test_the_examples_need_what_the_tests_have():
+    """The versions that the examples name are those that they are tested with."""
+    wanted = (EXAMPLES / "requirements.txt").read_text().split()
+    tested = (ROOT / "tests/interop/requirements.txt").read_text().splitlines()
+    assert wanted and set(wanted) <= set(tested)
