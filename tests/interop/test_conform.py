@@ -1,8 +1,6 @@
-"""`voltryctl conform` on our own providers and on the examples, over the simulator's hardware; and a station that
-charges with the examples in the place of our own daemons."""
+"""`voltryctl conform` on our own providers and on the examples, over the simulator's hardware."""
 
 import asyncio
-import contextlib
 import json
 import os
 import sys
@@ -58,57 +56,6 @@ def test_a_provider_over_simulated_hardware_keeps_the_contract(tmp_path, whose):
                 )
 
     play(scenario(), 240)
-
-
-def test_a_station_charges_with_the_examples_and_bills_what_their_meter_counted(tmp_path):
-    async def scenario():
-        providers = []
-
-        async def provide(state):
-            """Starts them as soon as there is a bus: the station is ready when they are."""
-            while not (state / "bus").exists():
-                await asyncio.sleep(0.05)
-            environment = {**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={state}/bus"}
-            for command in (example_power(state), example_meter(state)):
-                providers.append(await asyncio.create_subprocess_exec(*command, env=environment))
-
-        providing = asyncio.create_task(provide(tmp_path / "state"))
-        try:
-            async with station_of(tmp_path, (EXAMPLES / "station.toml").read_text()) as station:
-                await providing
-                before = float((await station.say("truth 1")).split()[3])
-                await station.say("plug 1")
-                await until_closed(station)
-                [transaction] = await ctl(station, "sessions", "list")
-                counted = float((await station.say("truth 1")).split()[3]) - before
-                print(f"billed {transaction['energy']} Wh, the meter counted {counted} Wh")
-                assert abs(transaction["energy"] - counted) <= 1 and counted > 50
-                devices = {device["object"]: device for device in await ctl(station, "devices")}
-                assert all(device["faults"] == [] for device in devices.values()), devices
-        finally:
-            providing.cancel()
-            for process in providers:
-                # Without their bus they end by themselves.
-                with contextlib.suppress(ProcessLookupError):
-                    process.terminate()
-                await process.wait()
-
-    play(scenario(), 240)
-
-
-async def ctl(station, *arguments):
-    process = await asyncio.create_subprocess_exec(
-        *[program("voltryctl"), "--json", "--bus", f"unix:path={station.state}/bus", *arguments],
-        stdout=asyncio.subprocess.PIPE,
-    )
-    said, _ = await process.communicate()
-    return json.loads(said)
-
-
-async def until_closed(station):
-    """Until the transaction of the vehicle that was plugged in is in the book, and closed."""
-    while not any(row["state"] == "closed" for row in await ctl(station, "sessions", "list")):
-        await asyncio.sleep(0.2)
 
 
 def test_the_examples_stay_short():
