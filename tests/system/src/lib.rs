@@ -7,7 +7,7 @@
 
 #![allow(clippy::missing_panics_doc, clippy::unwrap_used)] // a harness fails by panicking
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -49,10 +49,17 @@ impl Station {
     /// Starts a station of this topology (TOML; see `voltry-sim station --help`) and returns when
     /// every EVSE is available.
     pub async fn start(topology: &str) -> Self {
+        Self::start_prepared(topology, |_| {}).await
+    }
+
+    /// As [`Self::start`], with something done to the empty state folder first.
+    pub async fn start_prepared(topology: &str, prepare: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::Builder::new().prefix("voltry-test").tempdir().unwrap();
         let file = folder.path().join("topology.toml");
         std::fs::write(&file, topology).unwrap();
         let state = folder.path().join("state");
+        std::fs::create_dir(&state).unwrap();
+        prepare(&state);
         let mut child = Command::new(binary("voltry-sim"))
             .args(["station", "--broker-first", "--topology"])
             .arg(&file)
