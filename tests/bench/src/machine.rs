@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
+use voltry_bus::names;
 
 const MARK: &str = "VOLTRY_BENCH_INSIDE";
 /// Above every daemon's: who plays the hardware and the vehicle does not wait for a core.
@@ -173,6 +174,11 @@ impl Bus {
         Ok(bus)
     }
 
+    /// The file of its socket.
+    pub(crate) fn socket(&self) -> &str {
+        self.address.strip_prefix("unix:path=").unwrap_or(&self.address)
+    }
+
     /// A new connection; waits until the bus listens.
     pub(crate) async fn connect(&self) -> anyhow::Result<zbus::Connection> {
         let begin = Instant::now();
@@ -194,15 +200,31 @@ impl Bus {
         config: &str,
         name: &str,
     ) -> anyhow::Result<Child> {
+        self.daemon_logging(program, priority, config, name, None).await
+    }
+
+    /// As [`Self::daemon`]; with `log` it says there what it says as it is shipped.
+    pub(crate) async fn daemon_logging(
+        &self,
+        program: &str,
+        priority: u8,
+        config: &str,
+        name: &str,
+        log: Option<Stdio>,
+    ) -> anyhow::Result<Child> {
         let file = self.folder.path().join(format!("{program}.toml"));
         std::fs::write(&file, config)?;
-        let log = std::fs::File::create(self.folder.path().join(format!("{program}.log")))?;
+        let level = if log.is_some() { "info" } else { "warn" };
+        let own_log = std::fs::File::create(self.folder.path().join(format!("{program}.log")))?;
+        // Who runs once for each EVSE serves the first.
+        let instance = (name != names::STATION).then_some("1");
         let child = scheduled(&binary(program)?, priority)
             .await
             .arg("--config")
             .arg(&file)
-            .args(["--log", "warn", "--bus", &self.address, "1"])
-            .stderr(log)
+            .args(["--log", level, "--bus", &self.address])
+            .args(instance)
+            .stderr(log.unwrap_or_else(|| own_log.into()))
             .spawn()
             .with_context(|| format!("starting {program}"))?;
         let bus = zbus::fdo::DBusProxy::new(&self.connect().await?).await?;

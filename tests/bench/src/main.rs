@@ -7,6 +7,8 @@
 //! and the bus, not the clock's own wait for a core. What a machine does not allow is said in
 //! the report, and not measured.
 
+#[path = "../../bus_flood.rs"]
+mod bus_flood;
 mod certificates;
 mod charge_loop;
 mod codec;
@@ -21,6 +23,7 @@ mod ocpp;
 mod ocpp_queue;
 mod plug_to_current;
 mod report;
+mod setpoint;
 mod station;
 mod vehicle;
 
@@ -52,6 +55,12 @@ struct Arguments {
     /// Dial this CSMS and answer each of its texts with itself.
     #[arg(long, hide = true, value_name = "ADDRESS")]
     echo: Option<String>,
+    /// Be that vehicle, and change the wish for current so often.
+    #[arg(long, hide = true, requires = "notes")]
+    set_points: Option<u32>,
+    /// Flood the bus behind this socket until killed.
+    #[arg(long, hide = true, value_name = "SOCKET")]
+    flood: Option<String>,
     /// Where the certificates of that vehicle lie; none: it speaks no TLS.
     #[arg(long, hide = true)]
     certificates: Option<PathBuf>,
@@ -77,6 +86,10 @@ enum Part {
     Freshness,
     /// From a fault to the commands that make it safe.
     Emergency,
+    /// From another wish of the vehicle to the frame on CAN.
+    SetPoint,
+    /// What stations of 1 to 16 EVSEs cost; with `--quick` only the first two sizes.
+    Growth,
     /// The uplink: its start, its answers to a CSMS, its memory.
     Ocpp,
     /// What the uplink tells after a long outage: its rate, its memory, its bytes on the wire.
@@ -96,10 +109,11 @@ impl Part {
             | Self::Energy
             | Self::Codec
             | Self::Station
+            | Self::Growth
             | Self::PlugToCurrent
             | Self::Ocpp
             | Self::OcppQueue => false,
-            Self::ChargeLoop | Self::Freshness | Self::Emergency => true,
+            Self::ChargeLoop | Self::Freshness | Self::Emergency | Self::SetPoint => true,
         }
     }
 
@@ -119,6 +133,9 @@ impl Part {
             Self::PlugToCurrent => plug_to_current::measure(report, if quick { 1 } else { 3 }).await,
             Self::Freshness => freshness::measure(report, if quick { 5 } else { 60 }).await,
             Self::Emergency => emergency::measure(report, if quick { 50 } else { 2_000 }).await,
+            Self::SetPoint => setpoint::measure(report, if quick { 40 } else { 400 }).await,
+            Self::Growth if quick => setpoint::growth(report, &[1, 2], 20).await,
+            Self::Growth => setpoint::growth(report, &[1, 2, 4, 8, 16], 100).await,
             Self::Ocpp if quick => ocpp::measure(report, 2_000, 3).await,
             Self::Ocpp => ocpp::measure(report, 20_000, 10).await,
             Self::OcppQueue => ocpp_queue::measure(report).await,
@@ -144,9 +161,16 @@ async fn bench(arguments: Arguments) -> anyhow::Result<ExitCode> {
         plug_to_current::drive(protocol, notes, arguments.certificates.as_deref()).await?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let (Some(changes), Some(notes)) = (arguments.set_points, &arguments.notes) {
+        setpoint::drive(notes, changes).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if let Some(address) = &arguments.echo {
         ocpp::echo(address).await?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(socket) = &arguments.flood {
+        emergency::be_flood(socket)?;
     }
     if !machine::inside() && machine::namespaces_allowed().await {
         return machine::enter().await;

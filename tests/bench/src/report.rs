@@ -18,12 +18,19 @@ pub(crate) enum Target {
 use Target::{AtLeast, AtMost};
 
 /// The figures that have a target.
-const TARGETS: [(&str, Target); 22] = [
+const TARGETS: [(&str, Target); 29] = [
     ("current_demand_p99_idle_ms", AtMost(5.0)),
     ("current_demand_p99_busy_ms", AtMost(10.0)),
     ("current_demand_p999_busy_ms", AtMost(25.0)),
     ("emergency_p99_busy_ms", AtMost(5.0)),
     ("emergency_max_busy_ms", AtMost(20.0)),
+    ("emergency_p99_slow_book_ms", AtMost(5.0)),
+    ("emergency_max_slow_book_ms", AtMost(20.0)),
+    ("emergency_p99_full_journal_ms", AtMost(5.0)),
+    ("emergency_max_full_journal_ms", AtMost(20.0)),
+    ("emergency_p99_flooded_bus_ms", AtMost(5.0)),
+    ("emergency_max_flooded_bus_ms", AtMost(20.0)),
+    ("setpoint_to_can_p99_busy_ms", AtMost(10.0)),
     ("pss_total_mb", AtMost(60.0)),
     ("start_to_available_ms", AtMost(1000.0)),
     ("energy_path_sessions_per_s", AtLeast(200.0)),

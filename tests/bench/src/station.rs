@@ -2,7 +2,7 @@
 //! daemons weigh while one EVSE charges.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -64,7 +64,11 @@ impl Station {
 
     /// The station of a topology, and the time that it took to become available.
     pub(crate) async fn of(text: &str) -> anyhow::Result<(Self, Duration)> {
-        let folder = tempfile::Builder::new().prefix("voltry-bench").tempdir()?;
+        Self::within(tempfile::Builder::new().prefix("voltry-bench").tempdir()?, text).await
+    }
+
+    /// As [`Self::of`], with its state in `state` of this folder.
+    pub(crate) async fn within(folder: tempfile::TempDir, text: &str) -> anyhow::Result<(Self, Duration)> {
         let topology = folder.path().join("topology.toml");
         std::fs::write(&topology, text)?;
         let begin = Instant::now();
@@ -90,7 +94,11 @@ impl Station {
     }
 
     pub(crate) async fn plug(&mut self) -> anyhow::Result<()> {
-        self.input.write_all(b"plug 1\n").await?;
+        self.plug_at(1).await
+    }
+
+    pub(crate) async fn plug_at(&mut self, evse: u32) -> anyhow::Result<()> {
+        self.input.write_all(format!("plug {evse}\n").as_bytes()).await?;
         self.output.next_line().await?;
         Ok(())
     }
@@ -98,9 +106,16 @@ impl Station {
     /// Plugs the vehicle in and waits until it charges.
     pub(crate) async fn charge(&mut self) -> anyhow::Result<()> {
         self.plug().await?;
+        self.until_charging(1).await?;
+        // Past the first seconds, in which buffers still grow.
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        Ok(())
+    }
+
+    pub(crate) async fn until_charging(&self, evse: u32) -> anyhow::Result<()> {
         let evse = Evse1Proxy::builder(&self.connect().await?)
-            .destination(names::evse(1))
-            .path(names::path("evse", "1"))
+            .destination(names::evse(evse))
+            .path(names::path("evse", &evse.to_string()))
             .cache_properties(zbus::proxy::CacheProperties::No)
             .build()
             .await?;
@@ -111,9 +126,12 @@ impl Station {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        // Past the first seconds, in which buffers still grow.
-        tokio::time::sleep(Duration::from_secs(5)).await;
         Ok(())
+    }
+
+    /// Its state folder.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
     }
 
     /// A new connection to its bus.

@@ -4,9 +4,15 @@ use voltry_din70121::{
     self as din, BodyElement as B, EvseProcessing, Multiplier, PhysicalValue, ResponseCode, Unit, V2gMessage,
 };
 
-use super::{Answer, Step, TARGET, VOLTAGE_MAX, scaled, tenths};
+use super::{Answer, Step, VOLTAGE_MAX, scaled, tenths};
 
-pub(super) fn request(step: Step, place: u32, id: &[u8], battery: f64) -> Option<V2gMessage> {
+pub(super) fn request(
+    step: Step,
+    place: u32,
+    id: &[u8],
+    battery: f64,
+    target: (i16, i16),
+) -> Option<V2gMessage> {
     let dc_ev_status = status();
     let body: B = match (step, place) {
         (Step::SessionSetup, 0) => {
@@ -43,7 +49,7 @@ pub(super) fn request(step: Step, place: u32, id: &[u8], battery: f64) -> Option
             )),
         }
         .into(),
-        (Step::Demand, 0) => current_demand().into(),
+        (Step::Demand, 0) => current_demand(target).into(),
         _ => return None,
     };
     Some(V2gMessage::new(id, body))
@@ -120,10 +126,10 @@ fn parameters() -> din::ChargeParameterDiscoveryReq {
     }
 }
 
-fn current_demand() -> din::CurrentDemandReq {
+fn current_demand((voltage, current): (i16, i16)) -> din::CurrentDemandReq {
     din::CurrentDemandReq {
         dc_ev_status: status(),
-        ev_target_current: value(0, Unit::Amperes, TARGET.1),
+        ev_target_current: value(0, Unit::Amperes, current),
         ev_maximum_voltage_limit: None,
         ev_maximum_current_limit: None,
         ev_maximum_power_limit: None,
@@ -131,6 +137,6 @@ fn current_demand() -> din::CurrentDemandReq {
         charging_complete: false,
         remaining_time_to_full_soc: None,
         remaining_time_to_bulk_soc: None,
-        ev_target_voltage: value(0, Unit::Volts, TARGET.0),
+        ev_target_voltage: value(0, Unit::Volts, voltage),
     }
 }

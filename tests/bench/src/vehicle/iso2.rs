@@ -3,9 +3,15 @@
 use iso15118::iso2::{self, BodyChoice as B};
 use iso15118::message::Message;
 
-use super::{Answer, Step, TARGET, VOLTAGE_MAX, scaled, tenths};
+use super::{Answer, Step, VOLTAGE_MAX, scaled, tenths};
 
-pub(super) fn request(step: Step, place: u32, id: &[u8], battery: f64) -> Option<Message> {
+pub(super) fn request(
+    step: Step,
+    place: u32,
+    id: &[u8],
+    battery: f64,
+    target: (i16, i16),
+) -> Option<Message> {
     let body = match (step, place) {
         (Step::SessionSetup, 0) => session_setup(),
         (Step::Selection, 0) => service_discovery(),
@@ -15,7 +21,7 @@ pub(super) fn request(step: Step, place: u32, id: &[u8], battery: f64) -> Option
         (Step::CableCheck, 0) => B::CableCheckReq(iso2::CableCheckReq { dc_ev_status: status() }),
         (Step::PreCharge, 0) => pre_charge(battery),
         (Step::PowerDelivery, 0) => power_delivery(),
-        (Step::Demand, 0) => current_demand(),
+        (Step::Demand, 0) => current_demand(target),
         _ => return None,
     };
     let header = iso2::MessageHeader { session_id: id.to_vec(), notification: None, signature: None };
@@ -114,10 +120,10 @@ fn power_delivery() -> B {
     })
 }
 
-fn current_demand() -> B {
+fn current_demand((voltage, current): (i16, i16)) -> B {
     B::CurrentDemandReq(iso2::CurrentDemandReq {
         dc_ev_status: status(),
-        ev_target_current: value(iso2::UnitSymbol::A, TARGET.1),
+        ev_target_current: value(iso2::UnitSymbol::A, current),
         ev_maximum_voltage_limit: None,
         ev_maximum_current_limit: None,
         ev_maximum_power_limit: None,
@@ -125,6 +131,6 @@ fn current_demand() -> B {
         charging_complete: false,
         remaining_time_to_full_soc: None,
         remaining_time_to_bulk_soc: None,
-        ev_target_voltage: value(iso2::UnitSymbol::V, TARGET.0),
+        ev_target_voltage: value(iso2::UnitSymbol::V, voltage),
     })
 }

@@ -7,12 +7,18 @@ use iso15118::iso20::dc::{self, Document as Dc};
 use iso15118::iso20::messages::{self, Document as Main};
 use iso15118::message::Message;
 
-use super::{Answer, Step, TARGET, VOLTAGE_MAX, scaled, tenths};
+use super::{Answer, Step, VOLTAGE_MAX, scaled, tenths};
 
 /// DC charging.
 const SERVICE: u16 = 2;
 
-pub(super) fn request(step: Step, place: u32, id: &[u8], battery: f64) -> Option<Message> {
+pub(super) fn request(
+    step: Step,
+    place: u32,
+    id: &[u8],
+    battery: f64,
+    target: (i16, i16),
+) -> Option<Message> {
     let time_stamp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let header = MessageHeader { session_id: id.to_vec(), time_stamp, signature: None };
     let document = match (step, place) {
@@ -32,14 +38,14 @@ pub(super) fn request(step: Step, place: u32, id: &[u8], battery: f64) -> Option
         (Step::Parameters, 1) => schedule_exchange(header),
         (Step::PowerDelivery, 0) => power_delivery(header),
         _ => {
-            return dc_request(step, place, header, battery)
+            return dc_request(step, place, header, battery, target)
                 .map(|document| Message::Iso20Dc(Box::new(document)));
         }
     };
     Some(Message::Iso20(Box::new(document)))
 }
 
-fn dc_request(step: Step, place: u32, header: MessageHeader, battery: f64) -> Option<Dc> {
+fn dc_request(step: Step, place: u32, header: MessageHeader, battery: f64, target: (i16, i16)) -> Option<Dc> {
     let battery = || number(-1, tenths(battery));
     Some(match (step, place) {
         (Step::Parameters, 0) => parameters(header),
@@ -50,7 +56,7 @@ fn dc_request(step: Step, place: u32, header: MessageHeader, battery: f64) -> Op
             ev_present_voltage: battery(),
             ev_target_voltage: battery(),
         }),
-        (Step::Demand, 0) => charge_loop(header, battery()),
+        (Step::Demand, 0) => charge_loop(header, battery(), target),
         _ => return None,
     })
 }
@@ -167,15 +173,15 @@ fn power_delivery(header: MessageHeader) -> Main {
     })
 }
 
-fn charge_loop(header: MessageHeader, battery: RationalNumber) -> Dc {
+fn charge_loop(header: MessageHeader, battery: RationalNumber, (voltage, current): (i16, i16)) -> Dc {
     Dc::DCChargeLoopReq(dc::DCChargeLoopReq {
         header,
         display_parameters: None,
         meter_info_requested: false,
         ev_present_voltage: battery,
         choice: dc::DCChargeLoopReqChoice::ScheduledDCCLReqControlMode(dc::ScheduledDCCLReqControlMode {
-            ev_target_current: number(0, TARGET.1),
-            ev_target_voltage: number(0, TARGET.0),
+            ev_target_current: number(0, current),
+            ev_target_voltage: number(0, voltage),
             ..dc::ScheduledDCCLReqControlMode::minimal()
         }),
     })

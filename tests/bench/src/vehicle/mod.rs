@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 pub(crate) const PRE_CHARGED_V: f64 = 20.0;
 /// The most that the vehicle bears, volts; the charge loop asks for a little less.
 const VOLTAGE_MAX: i16 = 410;
-/// What the charge loop asks for, volts and amperes.
+/// What the charge loop asks for at first, volts and amperes.
 const TARGET: (i16, i16) = (405, 125);
 
 /// What the vehicle speaks.
@@ -156,6 +156,8 @@ pub(crate) struct Vehicle {
     stream: Box<dyn Stream>,
     v2g: Connection,
     id: Vec<u8>,
+    /// What the charge loop asks for, volts and amperes.
+    pub(crate) target: (i16, i16),
 }
 
 impl Vehicle {
@@ -184,7 +186,7 @@ impl Vehicle {
             Protocol::Iso2 | Protocol::Iso20 => vec![0; 8],
             Protocol::Din => vec![0],
         };
-        let mut vehicle = Self { protocol, battery, stream, v2g: Connection::new(), id };
+        let mut vehicle = Self { protocol, battery, stream, v2g: Connection::new(), id, target: TARGET };
         let offer = SupportedAppProtocolReq::advertising(Protocols::only(protocol.generation()));
         vehicle.v2g.send(&Message::AppProtocolReq(Box::new(offer)))?;
         vehicle.transmit().await?;
@@ -235,9 +237,13 @@ impl Vehicle {
 
     fn request(&self, step: Step, place: u32) -> Option<Payload> {
         match self.protocol {
-            Protocol::Iso2 => iso2::request(step, place, &self.id, self.battery).map(Payload::Iso),
-            Protocol::Iso20 => iso20::request(step, place, &self.id, self.battery).map(Payload::Iso),
-            Protocol::Din => din::request(step, place, &self.id, self.battery).map(Payload::Din),
+            Protocol::Iso2 => {
+                iso2::request(step, place, &self.id, self.battery, self.target).map(Payload::Iso)
+            }
+            Protocol::Iso20 => {
+                iso20::request(step, place, &self.id, self.battery, self.target).map(Payload::Iso)
+            }
+            Protocol::Din => din::request(step, place, &self.id, self.battery, self.target).map(Payload::Din),
         }
     }
 
