@@ -163,8 +163,10 @@ impl Field {
             Promise::GoesOn => self.charges_on(WATCHED).await?,
             Promise::StaysOpen => {
                 let open = self.stays_open(WATCHED).await;
-                // An EVSE that starts anew with a vehicle at its plug may begin anew with it, by the insulation test.
+                // Who did not see the plug for a moment takes what is plugged in then for another vehicle, and begins
+                // with it, by the insulation test.
                 let anew = phase == Phase::Finished
+                    && matches!(victim, Victim::Evse | Victim::Board | Victim::Bus)
                     && self
                         .station
                         .evse(1)
