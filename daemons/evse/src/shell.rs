@@ -35,16 +35,19 @@ const MAX_WAITING: std::num::NonZeroUsize = std::num::NonZeroUsize::new(1024).ex
 /// # Errors
 /// If the bus refuses the objects or the name, or no longer takes what is written.
 pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
-    let mut connection = daemon.connection().clone();
+    let served = daemon.connection();
+    // Readings and commands have a connection of their own: whoever asks this daemon, however often, is not in
+    // their way.
+    let mut connection = daemon.connect_apart().await?;
     connection.set_max_queued(MAX_WAITING);
     let messages = MessageStream::from(&connection);
     let object = names::path("evse", &settings.number.to_string());
-    let device = Device::serve(&connection, &object, identity()).await.context("serving Device1")?;
+    let device = Device::serve(served, &object, identity()).await.context("serving Device1")?;
     device.set_online(true);
     device.set_component(Component::new("EVSE").of_evse(settings.number));
     device.set_parts(parts(&settings.roles));
-    let (orders, publish) = evse1::serve(&connection, &object).await.context("serving Evse1")?;
-    let checks = self_test::serve(&connection, &object).await.context("serving SelfTest1")?;
+    let (orders, publish) = evse1::serve(served, &object).await.context("serving Evse1")?;
+    let checks = self_test::serve(served, &object).await.context("serving SelfTest1")?;
     let mut roles = Roles::watch(&connection, settings.roles).await?;
     let present = roles.first_look(&connection).await?;
     let made_for = &settings.installation;
@@ -149,7 +152,7 @@ impl Shell {
                 },
                 message = messages.next() => match message {
                     Some(Ok(message)) => self.hear(&message).await?,
-                    Some(Err(_)) | None => return Ok(()),
+                    Some(Err(_)) | None => bail!("the bus tells nothing any more"),
                 },
                 order = orders.recv() => {
                     let order = order.expect("the served object keeps the other end");
@@ -275,7 +278,7 @@ impl Shell {
         match message.message_type() {
             Type::Signal => self.hear_signal(message).await,
             Type::MethodReturn | Type::Error => self.hear_answer(message).await,
-            // The object server's.
+            // Nobody calls this connection.
             Type::MethodCall => Ok(()),
         }
     }

@@ -14,6 +14,7 @@ use zbus::fdo::RequestNameFlags;
 #[derive(Debug)]
 pub struct Daemon {
     connection: Connection,
+    bus: Option<String>,
     instance: String,
     stop: watch::Receiver<Option<Stop>>,
 }
@@ -36,12 +37,21 @@ impl Daemon {
         let connection = crate::connect(bus).await.context("connecting to the bus")?;
         let (sender, stop) = watch::channel(None);
         tokio::spawn(end(connection.clone(), terminate, interrupt, sender));
-        Ok(Self { connection, instance: instance.to_owned(), stop })
+        Ok(Self { connection, bus: bus.map(str::to_owned), instance: instance.to_owned(), stop })
     }
 
     /// The connection to the bus.
     pub const fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    /// One more connection to the same bus, without a name: nobody can call it, and what it hears does not wait
+    /// behind those who call this daemon. Whoever uses it ends when it does.
+    ///
+    /// # Errors
+    /// If the bus refuses it.
+    pub async fn connect_apart(&self) -> anyhow::Result<Connection> {
+        crate::connect(self.bus.as_deref()).await.context("connecting to the bus once more")
     }
 
     /// The instance that the command line named; empty for a daemon without instances.
