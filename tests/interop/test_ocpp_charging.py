@@ -184,32 +184,3 @@ def test_the_technician_sees_the_wire_the_profiles_and_the_schedule(tmp_path):
             assert (await voltryctl(station, "status"))["state"] == "accepted"
 
     play(scenario(), 60)
-
-
-def test_the_csms_plans_for_a_vehicle_that_speaks_iso_15118(tmp_path):
-    """K15: what the vehicle needs is told, of two schedules it chooses one, and is given what that says."""
-    config = "[config.secc.1.timing]\nschedules_ms = 10000\n"
-
-    async def scenario():
-        async with csms_of("2.0.1") as csms, station_of(tmp_path, topology(csms) + config) as station:
-            book = csms.book
-            await book.until(free)
-            await station.say("swipe 04A1B2C3 1")
-            await station.say("plug 1")
-            [needs] = await book.until(lambda book: book.of("NotifyEVChargingNeeds"))
-            assert needs["evse_id"] == 1
-            wanted = needs["charging_needs"]
-            assert wanted["requested_energy_transfer"] == "DC"
-            assert wanted["dc_charging_parameters"]["ev_max_voltage"] > 0
-            [start] = await book.until(starts)
-            request = profile("2.0.1", 9, "TxProfile", [(0, 20_000)], datetime.now(UTC), transaction_of(start))
-            [first] = request["charging_profile"]["charging_schedule"]
-            second = {**first, "id": 8, "charging_schedule_period": [{"start_period": 0, "limit": 15_000.0}]}
-            request["charging_profile"]["charging_schedule"] = [first, second]
-            assert (await csms.ask("SetChargingProfile", **request)).status == "Accepted"
-            [plan] = await book.until(lambda book: book.of("NotifyEVChargingSchedule"))
-            chosen = plan["charging_schedule"]["id"]
-            assert chosen in (8, 9)
-            await until_power(station, {9: 20_000, 8: 15_000}[chosen], 60)
-
-    play(scenario(), 150)
