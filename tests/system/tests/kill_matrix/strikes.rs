@@ -51,7 +51,9 @@ pub fn process(state: &Path, unit: &str) -> Option<u32> {
 /// Strikes. `voltryctl` is a watcher that runs for this alone.
 pub async fn strike(station: &mut Station, victim: Victim, strike: Strike, pid: Option<u32>) {
     if victim == Victim::Ctl {
-        return watcher(station, strike);
+        let bus = station.state().join("bus").canonicalize().unwrap();
+        // It waits for a process: other stations are played in this thread meanwhile.
+        return tokio::task::spawn_blocking(move || watcher(&bus, strike)).await.unwrap();
     }
     match strike {
         Strike::Kill => send(pid, Signal::KILL),
@@ -101,8 +103,7 @@ fn cut_off(pid: u32, bus: &Path) {
 }
 
 /// A technician's `voltryctl status --watch` that comes to the same end.
-fn watcher(station: &Station, strike: Strike) {
-    let bus = station.state().join("bus").canonicalize().unwrap();
+fn watcher(bus: &Path, strike: Strike) {
     let mut child = std::process::Command::new(binary("voltryctl"))
         .arg("--bus")
         .arg(format!("unix:path={}", bus.display()))
@@ -114,7 +115,7 @@ fn watcher(station: &Station, strike: Strike) {
     let mut first = [0_u8; 1];
     std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut first).unwrap();
     match strike {
-        Strike::CutOff => cut_off(child.id(), &bus),
+        Strike::CutOff => cut_off(child.id(), bus),
         Strike::Stop | Strike::StopAndWake => {
             send(Some(child.id()), Signal::STOP);
             wake(Some(child.id()));
