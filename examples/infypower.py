@@ -40,6 +40,7 @@ class Modules:
 
     def __init__(self, channel, count):
         self.all = [Module(address) for address in range(count)]
+        self.ordered_on = False
         self.can = can.Bus(interface="slcan", channel=channel, bitrate=125_000, sleep_after_open=0)
         self.notifier = can.Notifier(self.can, [self.receive], loop=asyncio.get_running_loop())
 
@@ -63,13 +64,16 @@ class Modules:
         self.order([(SWITCH, OFF)])
 
     def order(self, orders):
+        self.ordered_on = (SWITCH, ON) in orders
         for module in self.all:
             module.unconfirmed = list(orders)
         self.repeat()
 
     def repeat(self):
-        """What was not confirmed is said again."""
+        """What was not confirmed, or is not so, is said again."""
         for module in self.all:
+            if module.on != self.ordered_on and (SWITCH, ON if self.ordered_on else OFF) not in module.unconfirmed:
+                module.unconfirmed.append((SWITCH, ON if self.ordered_on else OFF))
             for command, data in module.unconfirmed:
                 self.send(module, command, data)
 
