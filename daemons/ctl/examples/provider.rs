@@ -1,12 +1,16 @@
-//! A power supply and an energy meter without hardware, which break one rule of the contract each:
+//! A provider of each role without hardware, which breaks one rule of the contract each:
 //! what the tests of `voltryctl conform` put through it. The shortest honest provider is this
 //! without the faults; in Python it is in `examples/`.
 //!
-//! `provider power-supply|energy-meter FAULT FOLDER`; the fault `none` is none.
+//! `provider ROLE FAULT FOLDER`; the fault `none` is none.
 #![allow(clippy::unwrap_used, reason = "a test's rig")]
 
+#[path = "provider/connector.rs"]
+mod connector;
 #[path = "provider/energy_meter.rs"]
 mod energy_meter;
+#[path = "provider/monitors.rs"]
+mod monitors;
 #[path = "provider/power_supply.rs"]
 mod power_supply;
 
@@ -32,6 +36,9 @@ async fn main() {
     match role.as_str() {
         "power-supply" => power_supply::run(connection, path, fault).await,
         "energy-meter" => energy_meter::run(connection, path, fault, PathBuf::from(folder)).await,
-        other => panic!("{other}: power-supply or energy-meter"),
+        "insulation-monitor" => monitors::insulation(connection, path, fault).await,
+        "voltage-monitor" => monitors::voltage(connection, path, &fault).await,
+        "connector" => connector::run(connection, path, fault).await,
+        other => panic!("{other}: a role is wanted"),
     }
 }

@@ -45,7 +45,7 @@ const TRIES: usize = 3;
 
 #[tokio::test]
 async fn a_provider_that_keeps_the_contract_passes_every_rule() {
-    for role in ["power-supply", "energy-meter"] {
+    for role in ["power-supply", "energy-meter", "insulation-monitor", "voltage-monitor", "connector"] {
         let (_, rules) = conform(role, "none", &[], SLACK).await;
         for (rule, verdict) in verdicts(&rules) {
             let of_every_role = ["contract", "device"].contains(&rule);
@@ -100,6 +100,32 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
     ("energy-meter", "starts-twice", "refusals", "a second Start: accepted"),
     ("energy-meter", "stops-anew", "stop-again", "then"),
     ("energy-meter", "forgets-what-is-open", "restart", "after the restart"),
+    ("voltage-monitor", "seldom-told", "voltage-rate", "the longest gap"),
+    ("voltage-monitor", "stamped-old", "voltage-fresh", "ms old"),
+    ("voltage-monitor", "not-numbered", "voltage-fresh", "number 0 follows number 0"),
+    ("voltage-monitor", "impossible-value", "voltage", "NaN V"),
+    ("insulation-monitor", "seldom-told", "insulation-rate", ""),
+    ("insulation-monitor", "stamped-old", "insulation-fresh", "ms old"),
+    ("insulation-monitor", "counter-stands-still", "insulation", "the same measurement again"),
+    ("insulation-monitor", "cannot-be-paused", "active", "Active is not false"),
+    ("insulation-monitor", "fails-its-test", "self-test", "a wire is broken"),
+    ("insulation-monitor", "never-ends-its-test", "self-test", "no SelfTestFinished"),
+    ("connector", "seldom-told", "io-rate", "the longest gap"),
+    ("connector", "stamped-old", "io-fresh", "ms old"),
+    ("connector", "emergency-stop", "idle", "emergency stop: true"),
+    ("connector", "takes-what-lapsed", "no-epoch", "CloseContactors: accepted"),
+    ("connector", "takes-old-epochs", "stale", "the open epoch: accepted"),
+    ("connector", "takes-old-numbers", "stale", "an old number: accepted"),
+    ("connector", "takes-old-messages", "stale", "150 ms ago: accepted"),
+    ("connector", "takes-the-future", "stale", "an epoch to come: accepted"),
+    ("connector", "takes-anybody", "one-holder", "by another: accepted"),
+    ("connector", "closed-by-enable", "close", "before CloseContactors"),
+    ("connector", "lapses-early", "renewed", ""),
+    ("connector", "never-lapses", "lapse", "are not open"),
+    ("connector", "waits-for-the-lapse", "holder-leaves", "after the lease's end"),
+    ("connector", "open-keeps-the-epoch", "open", "after OpenContactors: accepted"),
+    ("connector", "refuses-f", "pilot-and-lock", "refused"),
+    ("connector", "locks-without-a-lock", "pilot-and-lock", "without a lock: accepted"),
 ];
 
 /// What is wrong if the rule does not go red for its reason.

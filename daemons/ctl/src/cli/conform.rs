@@ -9,14 +9,29 @@ use clap::{Args, ValueEnum};
 pub(crate) enum Role {
     PowerSupply,
     EnergyMeter,
+    InsulationMonitor,
+    VoltageMonitor,
+    Connector,
 }
 
 impl Role {
+    /// What a person must agree to before it is tried.
+    pub(crate) const fn danger(self) -> Option<&'static str> {
+        match self {
+            Self::PowerSupply => Some("The supply's output is raised to 200 V, or what it can."),
+            Self::Connector => Some("The contactors close and open."),
+            Self::EnergyMeter | Self::InsulationMonitor | Self::VoltageMonitor => None,
+        }
+    }
+
     /// Its interface.
     pub(crate) const fn interface(self) -> &'static str {
         match self {
             Self::PowerSupply => "org.voltry.PowerSupply1",
             Self::EnergyMeter => "org.voltry.EnergyMeter1",
+            Self::InsulationMonitor => "org.voltry.InsulationMonitor1",
+            Self::VoltageMonitor => "org.voltry.VoltageMonitor1",
+            Self::Connector => "org.voltry.ConnectorIo1",
         }
     }
 }

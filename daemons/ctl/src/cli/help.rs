@@ -168,11 +168,15 @@ Whoever implements a role's interface may play the role; this tries whether it k
 that dbus/*.xml writes down. Not for the station's own bus: the provider is energised, refused, left
 alone and killed. With its program after `--` it is started on a bus of its own (or the one at --bus,
 which it finds in $DBUS_SYSTEM_BUS_ADDRESS), killed, and started again. A power supply raises its
-output to 200 V, or what it can, into whatever is connected; an energy meter opens transactions.
+output to 200 V, or what it can, into whatever is connected; an energy meter opens transactions; an
+insulation monitor pauses and tests itself; a connector closes its contactors.
 
 ROLES
   power-supply        org.voltry.PowerSupply1
   energy-meter        org.voltry.EnergyMeter1
+  insulation-monitor  org.voltry.InsulationMonitor1
+  voltage-monitor     org.voltry.VoltageMonitor1
+  connector           org.voltry.ConnectorIo1
 
 Exit code 1 if a rule failed. One that could not be tried is no failure.
 

@@ -3,9 +3,11 @@
 //! Each rule asks one thing of the provider and stands by itself: it begins with everything off and
 //! a holder of its own. A rule that could not be tried is no failure and no pass, and is shown so.
 
+mod connector;
 mod energy_meter;
 mod every_role;
 mod heard;
+mod monitors;
 mod power_supply;
 mod provider;
 mod report;
@@ -19,7 +21,9 @@ use report::Report;
 
 pub(crate) async fn run(command: Conform, bus: Option<&str>, json: bool) -> Result<Outcome, Failure> {
     let Conform { role, name, path, only, slack, yes, command } = command;
-    if role == Role::PowerSupply && !agreed(yes)? {
+    if let Some(danger) = role.danger()
+        && !agreed(danger, yes)?
+    {
         return Err(Failure::Refused("not agreed to; --yes asks nothing".to_owned()));
     }
     let mut report = Report::new(only, slack, !json && std::io::stderr().is_terminal());
@@ -28,12 +32,15 @@ pub(crate) async fn run(command: Conform, bus: Option<&str>, json: bool) -> Resu
     match role {
         Role::PowerSupply => power_supply::rules(&mut provider, &mut report).await?,
         Role::EnergyMeter => energy_meter::rules(&mut provider, &mut report).await?,
+        Role::InsulationMonitor => monitors::insulation(&provider, &mut report).await?,
+        Role::VoltageMonitor => monitors::voltage(&provider, &mut report).await?,
+        Role::Connector => connector::rules(&provider, &mut report).await?,
     }
     report.show(json)
 }
 
 /// Whether the person agrees to what energises.
-fn agreed(yes: bool) -> Result<bool, Failure> {
+fn agreed(danger: &str, yes: bool) -> Result<bool, Failure> {
     if yes {
         return Ok(true);
     }
@@ -41,7 +48,7 @@ fn agreed(yes: bool) -> Result<bool, Failure> {
     if !stdin.is_terminal() {
         return Ok(false);
     }
-    eprint!("The supply's output is raised to 200 V, or what it can. Is nobody near it? Type yes: ");
+    eprint!("{danger} Is nobody near it? Type yes: ");
     let _ = std::io::stderr().flush();
     let mut answer = String::new();
     stdin.lock().read_line(&mut answer).map_err(|error| Failure::Other(error.to_string()))?;
