@@ -34,6 +34,23 @@ async fn a_page_follows_the_station_as_it_comes_changes_and_goes() {
 }
 
 #[tokio::test]
+async fn a_receipt_is_for_whoever_is_still_plugged_in_and_names_nobody() {
+    let mut rig = Rig::start("").await;
+    rig.station_comes(status("charging")).await;
+    let mut events = rig.listen("/events?language=en").await;
+    events.until("state-charging").await;
+    rig.end_transaction().await;
+    rig.show(status("finished")).await;
+    let receipt = events.until("12.34").await;
+    assert!(receipt.contains("Ended by your vehicle") && !receipt.contains("04A1"), "{receipt}");
+    rig.show(status("available")).await;
+    events.until("state-free").await;
+    rig.show(status("finished")).await;
+    let next = events.until("state-finished").await;
+    assert!(!next.contains("12.34"), "{next}");
+}
+
+#[tokio::test]
 async fn pages_run_under_a_strict_policy_and_nothing_that_is_put_in_becomes_markup() {
     let mut rig = Rig::start("[ui.price]\ncurrency = \"EUR\"\nper_kwh = 0.59\n").await;
     rig.station_comes(status("available")).await;

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{info, warn};
-use voltry_bus::{ChargeLimits, CsmsState, Station1Proxy, Transaction, VehicleNeeds, names};
+use voltry_bus::{ChargeLimits, CsmsState, EvseState, Station1Proxy, Transaction, VehicleNeeds, names};
 use voltry_service::clock::now;
 use voltry_service::{Binding, Watchdog};
 use zbus::fdo::{DBusProxy, PropertiesProxy};
@@ -161,6 +161,7 @@ impl Mirror {
                 }
                 _ = beat.tick() => watchdog.beat(now()),
             }
+            self.forget_who_left();
             told.send_if_modified(|told| {
                 let news = *told != self.seen;
                 if news {
@@ -168,6 +169,14 @@ impl Mirror {
                 }
                 news
             });
+        }
+    }
+
+    /// Who has unplugged leaves no receipt to whoever comes next.
+    fn forget_who_left(&mut self) {
+        let evses = self.seen.station.iter().flat_map(|station| &station.evses);
+        for status in evses.filter(|status| status.state == EvseState::Available.as_str()) {
+            self.seen.ended.remove(&status.evse);
         }
     }
 

@@ -159,7 +159,7 @@ fn card(view: View<'_>, seen: &Seen, evse: Option<u32>, face: &Face) -> Markup {
             }
             (body(view, face))
             @if let Some(told) = told.filter(|told| !told.text.is_empty()) { p.told { (told.text) } }
-            @if matches!(face, Face::Free | Face::PlugIn | Face::Authorize | Face::Preparing { .. } | Face::Reserved) {
+            @if matches!(face, Face::Free | Face::PlugIn | Face::Authorize | Face::Preparing { card: true, .. } | Face::Reserved) {
                 (price(view, told.is_some_and(|told| !told.text.is_empty())))
             }
             @if let (Some(evse), true) = (evse, may_stop(face)) { (stop(view, evse)) }

@@ -189,7 +189,7 @@ fn fault(fault: &Fault, guide: &FaultGuide) -> Markup {
 fn chart(points: &(impl ExactSizeIterator<Item = Point> + Clone)) -> Markup {
     let (width, height) = (300.0, 80.0);
     let given = |point: &Point| point.volts * point.amperes;
-    let top = points.clone().map(|point| point.asked.max(given(&point))).fold(1000.0, f64::max);
+    let top = points.clone().map(|point| point.asked.max(given(&point))).fold(1000.0, f64::max) * 1.1;
     let newest = points.len();
     let line = |value: &dyn Fn(&Point) -> f64| {
         let mut line = String::new();

@@ -13,6 +13,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use voltry_bus::{Connector, EvseStatus, Transaction, names};
+use zbus::object_server::SignalEmitter;
 use zbus::{Connection, interface};
 
 /// Longer than anything here takes on a slow machine.
@@ -37,6 +38,9 @@ impl Station {
     fn transactions(&self, _limit: u32) -> Vec<Transaction> {
         Vec::new()
     }
+
+    #[zbus(signal)]
+    async fn transaction_ended(emitter: &SignalEmitter<'_>, transaction: Transaction) -> zbus::Result<()>;
 
     #[zbus(property)]
     fn evses(&self) -> Vec<EvseStatus> {
@@ -116,6 +120,26 @@ impl Rig {
         let mut station = served.get_mut().await;
         station.evses = vec![status];
         station.evses_changed(served.signal_emitter()).await.unwrap();
+    }
+
+    /// A charge of 12.34 kWh is over.
+    pub(crate) async fn end_transaction(&self) {
+        let server = self.station.as_ref().unwrap().object_server();
+        let served = server.interface::<_, Station>(names::STATION_PATH).await.unwrap();
+        let transaction = Transaction {
+            id: 7,
+            evse: 1,
+            identity: "04A1****".to_owned(),
+            state: "closed".to_owned(),
+            started: 1_700_000_000_000_000,
+            ended: 1_700_000_600_000_000,
+            register_start: 0.0,
+            register_end: 12_340.0,
+            energy: 12_340.0,
+            end_reason: "ended by the vehicle".to_owned(),
+            note: String::new(),
+        };
+        Station::transaction_ended(served.signal_emitter(), transaction).await.unwrap();
     }
 
     /// What the server answers to these lines, all of it.
