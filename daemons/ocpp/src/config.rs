@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+use voltry_bus::names;
 use voltry_service::config::Binding;
 use voltry_service::{Config, ConfigError, Problem, Provision};
 
@@ -323,7 +324,8 @@ pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>
     let found = settings.profiles().err().unwrap_or_default();
     problems.extend(found.into_iter().map(|(place, text)| config.problem(&place, text)));
     if problems.is_empty() {
-        Ok(Provision { objects: Vec::new(), settings })
+        let csms = Binding::new(names::OCPP, names::CSMS_PATH).expect("both are valid");
+        Ok(Provision { objects: vec![csms], settings })
     } else {
         Err(ConfigError(problems))
     }
@@ -384,6 +386,13 @@ mod tests {
         let profiles = check(GOOD).unwrap().profiles().unwrap();
         assert_eq!(profiles[0].versions, [Version::V201]);
         assert_eq!(profiles[0].target.path, "/ocpp/VOLTRY-0001");
+    }
+
+    #[test]
+    fn the_uplink_is_told_to_who_checks_the_whole_configuration() {
+        let config = Config::parse([("voltry.toml", GOOD)]).unwrap();
+        let provided = configure(&config, "").unwrap().objects;
+        assert_eq!(provided, [Binding::new(names::OCPP, names::CSMS_PATH).unwrap()]);
     }
 
     #[test]
