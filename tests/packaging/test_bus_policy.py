@@ -67,6 +67,7 @@ CONTRACT = {
     "Session1": ({"voltry-station"}, set()),
     "Settings1": ({"voltry-station"}, ASK_STATION),
     "Station1": ({"voltry-station"}, ASK_STATION),
+    "SwitchMatrix1": ({"voltry-board"}, {"voltry-power"}),
     "V2gLog1": ({"voltry-secc"}, {"technician", "root"}),
     "CsmsLog1": ({"voltry-ocpp"}, {"technician", "root"}),
     "VoltageMonitor1": ({"voltry-board", "voltry-meter", "voltry-power"}, set()),

@@ -1,4 +1,4 @@
-//! `[board.N]`, one table a connector.
+//! `[board.N]`, one table a connector, and `[board.matrix]`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,10 +10,20 @@ use voltry_service::{Binding, Config, ConfigError, LeaseTimes, Problem, Provisio
 
 use crate::line::SafetyController;
 use crate::linux::LinuxSettings;
+use crate::matrix::{self, MatrixSettings};
 use crate::message::ContactorCodes;
 
-/// The connectors, by number.
-pub type Settings = BTreeMap<u32, ConnectorSettings>;
+/// `[board]`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Settings {
+    /// The connectors, by number.
+    pub connectors: BTreeMap<u32, ConnectorSettings>,
+    /// The matrix between modules and EVSEs, where there is one.
+    pub matrix: Option<MatrixSettings>,
+}
+
+/// The name of the matrix's table.
+const MATRIX: &str = "matrix";
 
 /// One connector: on a safety controller (`device`), or on lines of this machine (`linux`).
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -159,10 +169,22 @@ impl ConnectorSettings {
 /// # Errors
 /// Everything wrong with it.
 pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>, ConfigError> {
-    let mut settings = Settings::new();
+    let mut settings = Settings::default();
     let mut problems = Vec::new();
     for name in config.instances("board") {
         let table = format!("board.{name}");
+        if name == MATRIX {
+            match config.load::<MatrixSettings>(&table) {
+                Ok(loaded) => {
+                    problems.extend(loaded.problems().map(|(key, text)| {
+                        config.problem(&format!("{table}.{key}"), format!("`{key}` {text}"))
+                    }));
+                    settings.matrix = Some(loaded);
+                }
+                Err(mut error) => problems.append(&mut error.0),
+            }
+            continue;
+        }
         let Ok(connector) = name.parse() else {
             problems
                 .push(config.problem(&table, format!("[{table}]: a connector is a number, as [board.1]")));
@@ -174,20 +196,21 @@ pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>
                     let place = if key.is_empty() { table.clone() } else { format!("{table}.{key}") };
                     config.problem(&place, text)
                 }));
-                settings.insert(connector, loaded);
+                settings.connectors.insert(connector, loaded);
             }
             Err(mut error) => problems.append(&mut error.0),
         }
     }
-    if settings.is_empty() && problems.is_empty() {
+    if settings.connectors.is_empty() && settings.matrix.is_none() && problems.is_empty() {
         problems.push(Problem::nowhere("there is no table [board.1]"));
     }
     if !problems.is_empty() {
         return Err(ConfigError(problems));
     }
-    let objects = settings.keys().map(|connector| {
-        Binding::new(names::BOARD, &path(*connector)).expect("names and numbers make a valid binding")
-    });
+    let paths = settings.connectors.keys().map(|connector| path(*connector));
+    let paths = paths.chain(settings.matrix.iter().map(|_| matrix::config::path()));
+    let objects =
+        paths.map(|path| Binding::new(names::BOARD, &path).expect("names and numbers make a valid binding"));
     Ok(Provision { objects: objects.collect(), settings })
 }
 
@@ -206,9 +229,23 @@ mod tests {
         let config = Config::parse([("a.toml", "[board.1]\ndevice = '/dev/ttyLP2'")]).unwrap();
         let provision = configure(&config, "").unwrap();
         assert_eq!(provision.objects[0].path.as_str(), "/org/voltry/connector/1");
-        let settings = &provision.settings[&1];
+        let settings = &provision.settings.connectors[&1];
         assert_eq!(settings.lease_times(), LeaseTimes::CONTACTORS);
         assert_eq!((settings.contactors(), settings.stale), (2, Duration::from_millis(300)));
+    }
+
+    #[test]
+    fn a_matrix_stands_beside_connectors_or_alone() {
+        let read = |text: &str| configure(&Config::parse([("a.toml", text)]).unwrap(), "");
+        let text = "[board.matrix]\ndevice = 'x'\ncontactors = [['a', 1], ['a', 2]]";
+        let provision = read(text).unwrap();
+        assert_eq!(provision.objects[0].path.as_str(), "/org/voltry/switch_matrix/1");
+        assert_eq!(provision.settings.matrix.unwrap().evses(), [1, 2]);
+        let document = include_str!("../../../docs/integration.md");
+        let example = &document[document.find("[board.matrix]").unwrap()..];
+        read(&example[..example.find("```").unwrap()]).unwrap();
+        let error = read(&text.replace("['a', 2]", "['a', 1]")).unwrap_err().to_string();
+        assert!(error.contains("one twice"), "{error}");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::config::{self, ConnectorSettings, Settings, Wiring};
 use crate::connector::{Action, Connector};
 use crate::line::Line;
 use crate::linux::{Fitted, LinuxBoard};
+use crate::matrix;
 use crate::object::{Call, Method, Object};
 use crate::report::Report;
 use crate::wanted::Wanted;
@@ -30,7 +31,7 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     let (heard_to, heard) = mpsc::channel(64);
     let holders = HolderWatch::new(daemon.connection()).await?;
     let mut connectors = BTreeMap::new();
-    for (number, settings) in settings {
+    for (number, settings) in settings.connectors {
         let path = config::path(number);
         let wires = Wires::open(&settings, number, &heard_to)?;
         let device = Device::serve(daemon.connection(), &path, wires.identity()).await?;
@@ -43,9 +44,19 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
         };
         connectors.insert(number, parts);
     }
+    let matrix = match settings.matrix {
+        Some(settings) => Some(matrix::serve::Served::new(settings, &daemon).await?),
+        None => None,
+    };
     daemon.claim(names::BOARD).await?;
     daemon.ready();
-    Control { connectors, calls, heard, holders, refusals: Refusals::new() }.run(&daemon).await;
+    let control = Control { connectors, calls, heard, holders, refusals: Refusals::new() };
+    match matrix {
+        Some(matrix) => {
+            tokio::join!(control.run(&daemon), matrix.run(&daemon));
+        }
+        None => control.run(&daemon).await,
+    }
     Ok(())
 }
 
@@ -53,7 +64,10 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
 /// it more than once.
 pub async fn make_safe(settings: Settings) {
     let (heard_to, mut heard) = mpsc::channel(64);
+    // A matrix is left to its controller, which opens it two seconds after it last heard a host: later than
+    // the connectors, which are made to break a current.
     let mut connectors: Vec<_> = settings
+        .connectors
         .into_iter()
         .filter_map(|(number, settings)| {
             let wires = Wires::open(&settings, number, &heard_to);
@@ -194,7 +208,8 @@ impl Control {
 
     fn deadline(&self) -> Timestamp {
         let deadlines = self.connectors.values().map(|parts| parts.connector.deadline());
-        deadlines.min().unwrap_or(Timestamp::BOOT)
+        // Without connectors the loop goes round for the watchdog alone.
+        deadlines.min().unwrap_or_else(|| clock::now() + Duration::from_millis(100))
     }
 
     fn call(&mut self, call: Call) {

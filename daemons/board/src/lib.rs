@@ -8,7 +8,8 @@
 //! contactors only in pilot state C; the hard-wired safety chain is outside of both.
 //!
 //! [`frame`] finds frames, [`message`] says what they mean, [`connector`] decides; all three are
-//! without I/O. `line`, `object` and `control` are the shell. A restart assumes nothing: the
+//! without I/O. `line`, `object` and `control` are the shell. [`matrix`] drives the contactors between
+//! module groups and EVSEs, on a controller of their own. A restart assumes nothing: the
 //! contactors are requested open and the pilot driven to −12 V before anything else, and a
 //! controller that latched because we were away is reset once.
 
@@ -18,6 +19,7 @@ mod control;
 pub mod frame;
 mod line;
 pub mod linux;
+pub mod matrix;
 pub mod message;
 mod object;
 mod report;

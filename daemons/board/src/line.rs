@@ -1,4 +1,4 @@
-//! The serial line to one safety controller.
+//! The serial line to one safety controller, or to the controller of a matrix.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -45,14 +45,28 @@ impl Line {
         let SafetyController { device, codes, contactors, reset_action } = controller;
         let (control, newest) = watch::channel(None);
         let (once, queue) = mpsc::channel(4);
-        let port = Port { device, codes, connector, heard, newest, queue, bad: RateLimit::new() };
+        let heard = Listener::Connector { connector, codes, heard };
+        let port = Port { device, heard, newest, queue, bad: RateLimit::new() };
         Self { contactors, reset_action, control, once, task: tokio::spawn(port.serve()) }
+    }
+
+    /// Opens the line to the controller of a matrix.
+    pub(crate) fn open_matrix(device: PathBuf, heard: mpsc::Sender<Frame>) -> Self {
+        let (control, newest) = watch::channel(None);
+        let (once, queue) = mpsc::channel(4);
+        let port = Port { device, heard: Listener::Matrix(heard), newest, queue, bad: RateLimit::new() };
+        Self { contactors: 0, reset_action: 0, control, once, task: tokio::spawn(port.serve()) }
+    }
+
+    /// Sends the periodic message of a matrix, as [`Self::want`] does a connector's.
+    pub(crate) fn control(&self, frame: Frame) {
+        self.control.send_replace(Some(frame));
     }
 
     /// Sends the periodic message. One that has not left yet is replaced: an old request to
     /// close contactors must never be sent later. There is no message for a lock.
     pub(crate) fn want(&self, Wanted { pilot, close, lock: _ }: Wanted) {
-        self.control.send_replace(Some(message::charge_control(pilot, close, self.contactors)));
+        self.control(message::charge_control(pilot, close, self.contactors));
     }
 
     pub(crate) fn ask_version(&self) {
@@ -64,7 +78,7 @@ impl Line {
     }
 
     /// Sends something once, unless the line is stuck: then it is too late for it anyway.
-    fn once(&self, frame: Frame) {
+    pub(crate) fn once(&self, frame: Frame) {
         let _ = self.once.try_send(frame);
     }
 
@@ -76,11 +90,30 @@ impl Line {
     }
 }
 
+/// Who hears what the controller says.
+enum Listener {
+    Connector { connector: u32, codes: ContactorCodes, heard: mpsc::Sender<Report> },
+    Matrix(mpsc::Sender<Frame>),
+}
+
+impl Listener {
+    async fn hear(&self, frame: Frame) {
+        // Nobody listens only while the daemon ends.
+        match self {
+            Self::Connector { connector, codes, heard } => {
+                let message = Message::from_frame(frame, *codes);
+                let _ = heard.send(Report { connector: *connector, message, at: clock::now() }).await;
+            }
+            Self::Matrix(heard) => {
+                let _ = heard.send(frame).await;
+            }
+        }
+    }
+}
+
 struct Port {
     device: PathBuf,
-    codes: ContactorCodes,
-    connector: u32,
-    heard: mpsc::Sender<Report>,
+    heard: Listener,
     newest: watch::Receiver<Option<Frame>>,
     queue: mpsc::Receiver<Frame>,
     bad: RateLimit,
@@ -99,7 +132,7 @@ impl Port {
             };
             if let Some(count) = failures.count(clock::now()) {
                 let device = self.device.display();
-                tracing::error!(connector = self.connector, %device, %error, count, "serial line failed");
+                tracing::error!(%device, %error, count, "serial line failed");
             }
             tokio::time::sleep(REOPEN_INTERVAL).await;
         }
@@ -137,15 +170,11 @@ impl Port {
         for byte in bytes {
             match decoder.push(*byte) {
                 None => {}
-                Some(Ok(frame)) => {
-                    let message = Message::from_frame(frame, self.codes);
-                    let report = Report { connector: self.connector, message, at: clock::now() };
-                    // Nobody listens only while the daemon ends.
-                    let _ = self.heard.send(report).await;
-                }
+                Some(Ok(frame)) => self.heard.hear(frame).await,
                 Some(Err(cause)) => {
                     if let Some(count) = self.bad.count(clock::now()) {
-                        tracing::warn!(connector = self.connector, %cause, count, "bad bytes from the safety controller");
+                        let device = self.device.display();
+                        tracing::warn!(%device, %cause, count, "bad bytes from the safety controller");
                     }
                 }
             }

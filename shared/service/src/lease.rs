@@ -39,6 +39,13 @@ impl LeaseTimes {
     };
     /// Contactors: they outlast the power supply, so that they do not open under load.
     pub const CONTACTORS: Self = Self { after_holder_loss: Duration::from_millis(300), ..Self::POWER_SUPPLY };
+    /// A matrix between modules and EVSEs: it outlasts the EVSE's contactors, which open within a second
+    /// when their supply fails.
+    pub const SWITCH_MATRIX: Self = Self {
+        lease: Duration::from_secs(2),
+        after_holder_loss: Duration::from_millis(1500),
+        ..Self::POWER_SUPPLY
+    };
 }
 
 /// Why a message may not energise.

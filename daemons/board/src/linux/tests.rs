@@ -26,7 +26,7 @@ const EXAMPLE: &str = include_str!("../../../../docs/board-linux.toml");
 fn read(text: &str) -> Result<ConnectorSettings, String> {
     let config = Config::parse([("voltry.toml", text)]).unwrap();
     let provision = config::configure(&config, "").map_err(|error| error.to_string())?;
-    Ok(provision.settings.into_values().next().unwrap())
+    Ok(provision.settings.connectors.into_values().next().unwrap())
 }
 
 /// Lines that the test holds.

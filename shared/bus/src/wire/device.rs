@@ -230,3 +230,53 @@ pub struct ConnectorState {
     /// When the board measured it.
     pub at: u64,
 }
+
+/// Where a group of modules is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type, Variant, OwnedVariant)]
+pub struct ModuleGroup {
+    /// Its name in the configuration.
+    pub name: String,
+    /// The EVSE that it is joined to, or on its way to or from; 0: none.
+    pub evse: u32,
+    /// Where it is, in a word.
+    pub place: String,
+}
+
+impl Default for ModuleGroup {
+    fn default() -> Self {
+        Self { name: String::new(), evse: 0, place: "own".to_owned() }
+    }
+}
+
+/// The contactors between module groups and EVSEs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
+pub struct MatrixState {
+    /// Rises by one a message.
+    pub sequence: u64,
+    /// Every contactor.
+    pub contactors: Vec<MatrixContactor>,
+    /// The voltage at each EVSE's side of the matrix, as far as it is measured.
+    pub bars: Vec<MatrixBar>,
+    /// When the contactors' driver measured it.
+    pub at: u64,
+}
+
+/// A contactor between a group of modules and an EVSE.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct MatrixContactor {
+    /// The group.
+    pub group: String,
+    /// The EVSE.
+    pub evse: u32,
+    /// By its feedback.
+    pub position: Contactors,
+}
+
+/// The voltage at an EVSE's side of the matrix.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Type)]
+pub struct MatrixBar {
+    /// The EVSE.
+    pub evse: u32,
+    /// Volts.
+    pub voltage: f64,
+}

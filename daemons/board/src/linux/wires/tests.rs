@@ -263,7 +263,7 @@ fn a_lock_moves_for_its_time_is_confirmed_by_its_contact_and_never_lets_go_under
 fn a_lease_that_lapses_opens_contactors_on_lines_of_this_machine() {
     let text = include_str!("../../../../../docs/board-linux.toml");
     let config = Config::parse([("board-linux.toml", text)]).unwrap();
-    let settings = config::configure(&config, "").unwrap().settings.remove(&1).unwrap();
+    let settings = config::configure(&config, "").unwrap().settings.connectors.remove(&1).unwrap();
     let mut connector = Connector::new(settings, ms(0));
     let mut bench = Bench::new();
     bench.host_speaks = false;
