@@ -14,6 +14,7 @@ use voltry_service::{HolderWatch, LeaseState, RateLimit, clock};
 use voltry_units::{Measured, Timestamp};
 
 use crate::heartbeat::Heartbeat;
+use crate::matrix::Teller;
 use crate::orders::Orders;
 use crate::rack::{Action, Input, Rack};
 use crate::supply::{Publisher, Shown};
@@ -38,6 +39,8 @@ pub(crate) struct Attached {
     pub(crate) rack: Rack,
     pub(crate) orders: Orders,
     pub(crate) publisher: Publisher,
+    /// Where it is a group behind a matrix: to whoever decides whom it serves.
+    pub(crate) member: Option<Teller>,
     pub(crate) sequence: u64,
     /// The youngest reading when an output was last told, and when that was.
     pub(crate) told_up_to: Timestamp,
@@ -207,8 +210,12 @@ impl Bus {
         if let Some((address, on)) = taken.identify {
             inputs.push(Input::Identify { address, on });
         }
+        let ordered = !inputs.is_empty();
         for input in inputs {
             self.step(index, now, input);
+        }
+        if ordered {
+            self.supplies[index].tell(now);
         }
         ends
     }
@@ -219,9 +226,13 @@ impl Bus {
             let at = now.as_micros();
             match action {
                 Action::Applied { epoch, sequence } => {
+                    supply.member.iter_mut().for_each(|member| member.applied(epoch, sequence));
                     supply.publisher.applied(Applied { epoch, sequence, at });
                 }
-                Action::AllOff => supply.publisher.applied(Applied { epoch: 0, sequence: 0, at }),
+                Action::AllOff => {
+                    supply.publisher.applied(Applied { epoch: 0, sequence: 0, at });
+                    supply.tell(now);
+                }
                 Action::EndEpoch => supply.orders.end_epoch(),
             }
         }
@@ -371,6 +382,13 @@ impl Framed for Family {
 }
 
 impl Attached {
+    /// Whoever decides for this group gets to know it as it is now.
+    fn tell(&mut self, now: Timestamp) {
+        if let Some(member) = &mut self.member {
+            member.tell(&self.rack, now);
+        }
+    }
+
     /// At once when every module was read anew: waiting for a turn would only make it older.
     fn publish_if_all_read(&mut self, now: Timestamp) {
         if let Some(output) = self.rack.output(now)
@@ -381,6 +399,7 @@ impl Attached {
     }
 
     fn publish_output(&mut self, output: Measured<Output>, now: Timestamp) {
+        self.tell(now);
         self.sequence += 1;
         self.told_up_to = self.rack.newest_reading().unwrap_or(output.at);
         self.told_at = now;
@@ -404,6 +423,7 @@ impl Attached {
             current_rated: self.rack.current_rated(),
             state: self.rack.state(),
         });
+        self.tell(now);
         self.publisher.device(&self.rack);
         if modules {
             self.publisher.modules(self.rack.modules(now), self.rack.uses());

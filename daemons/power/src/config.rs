@@ -11,6 +11,7 @@ use voltry_service::{Binding, Config, ConfigError, Provision};
 use voltry_units::{Amps, Volts, Watts};
 
 use crate::load;
+use crate::matrix::MatrixSettings;
 use crate::monitor::{self, Monitor};
 use crate::ways::{Discharge, RangeChoice, Rating, Ways, limit, narrower};
 
@@ -23,12 +24,18 @@ pub struct Settings {
     /// `[power.supply.N]`: the supplies, each one object on the bus.
     #[serde(default)]
     pub supply: BTreeMap<String, Supply>,
+    /// `[power.group.NAME]`: modules behind a matrix, each group of one supply's kind.
+    #[serde(default)]
+    pub group: BTreeMap<String, Supply>,
+    /// `[power.matrix]`: the EVSEs that share those groups.
+    #[serde(default)]
+    pub matrix: Option<MatrixSettings>,
     /// `[power.monitor.NAME]`: insulation monitors, each alone on a CAN bus.
     #[serde(default)]
     pub monitor: BTreeMap<String, Monitor>,
 }
 
-/// `[power.supply.N]`: the modules that feed one EVSE.
+/// `[power.supply.N]`: the modules that feed one EVSE; `[power.group.NAME]`: a group behind a matrix.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Supply {
@@ -40,6 +47,9 @@ pub struct Supply {
     /// The modules' addresses. Either these, or `group` and `count`.
     #[serde(default)]
     pub modules: BTreeSet<u8>,
+    /// The EVSEs that a group behind a matrix can be joined to; all, if none is named.
+    #[serde(default)]
+    pub evses: BTreeSet<u32>,
     /// The modules' group, where they take their addresses by themselves.
     pub group: Option<u8>,
     /// How many modules the group has.
@@ -246,6 +256,12 @@ pub fn path(supply: &str) -> String {
     voltry_bus::names::path("power_supply", supply)
 }
 
+/// The D-Bus path of a group behind a matrix.
+#[must_use]
+pub fn group_path(group: &str) -> String {
+    voltry_bus::names::path("module_group", group)
+}
+
 /// Reads and checks `[power]`.
 ///
 /// # Errors
@@ -254,16 +270,28 @@ pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>
     let settings: Settings = config.load("power")?;
     let mut problems = Vec::new();
     let mut objects = Vec::new();
-    for (name, supply) in &settings.supply {
-        let table = format!("power.supply.{name}");
+    let supplies = settings.supply.iter().map(|(name, supply)| ("supply", name, supply, path(name)));
+    let groups = settings.group.iter().map(|(name, group)| ("group", name, group, group_path(name)));
+    for (kind, name, supply, path) in supplies.chain(groups) {
+        let table = format!("power.{kind}.{name}");
         problems.extend(supply.problems().into_iter().map(|text| config.problem(&table, text)));
         if !settings.bus.contains_key(&supply.bus) {
             let text = format!("there is no [power.bus.{}]", supply.bus);
             problems.push(config.problem(&format!("{table}.bus"), text));
         }
-        match Binding::new(voltry_bus::names::POWER, &path(name)) {
+        match Binding::new(voltry_bus::names::POWER, &path) {
             Ok(binding) => objects.push(binding),
             Err(error) => problems.push(config.problem(&table, error)),
+        }
+        if kind == "supply" && !supply.evses.is_empty() {
+            problems.push(config.problem(&format!("{table}.evses"), "evses: of a [power.group.NAME] alone"));
+        }
+    }
+    problems.extend(matrix_problems(&settings).into_iter().map(|text| config.problem("power.matrix", text)));
+    for evse in settings.matrix.iter().flat_map(|matrix| &matrix.evses) {
+        match Binding::new(voltry_bus::names::POWER, &path(&evse.to_string())) {
+            Ok(binding) => objects.push(binding),
+            Err(error) => problems.push(config.problem("power.matrix.evses", error)),
         }
     }
     for (name, one) in &settings.monitor {
@@ -285,10 +313,22 @@ pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>
     if problems.is_empty() { Ok(Provision { objects, settings }) } else { Err(ConfigError(problems)) }
 }
 
+fn matrix_problems(settings: &Settings) -> Vec<String> {
+    let Some(matrix) = &settings.matrix else {
+        let text = "groups are joined to EVSEs by a [power.matrix]: there is none".to_owned();
+        return if settings.group.is_empty() { Vec::new() } else { vec![text] };
+    };
+    let mut problems = matrix.problems(&settings.group);
+    let twice = matrix.evses.iter().filter(|evse| settings.supply.contains_key(&evse.to_string()));
+    problems.extend(twice.map(|evse| format!("evses: EVSE {evse} has a [power.supply.{evse}] of its own")));
+    problems
+}
+
 /// What is wrong with the supplies of one bus together.
 fn shared_bus(settings: &Settings, bus: &str) -> Vec<String> {
     let mut problems = Vec::new();
-    let supplies: Vec<_> = settings.supply.values().filter(|supply| supply.bus == bus).collect();
+    let all = settings.supply.values().chain(settings.group.values());
+    let supplies: Vec<_> = all.filter(|supply| supply.bus == bus).collect();
     let monitors = settings.monitor.values().filter(|monitor| monitor.bus() == bus).count();
     match (supplies.len(), monitors) {
         (0, 0) => problems.push("no supply and no monitor is on it".into()),
@@ -330,131 +370,4 @@ fn shared_bus(settings: &Settings, bus: &str) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const BUS: &str = "[power.bus.main]\ntype = 'slcan'\ndevice = '/dev/ttyACM0'\nbit_rate = 125000\n";
-
-    fn read(supplies: &str) -> Result<Settings, String> {
-        let text = format!("{BUS}{supplies}");
-        let config = Config::parse([("voltry.toml", text.as_str())]).unwrap();
-        configure(&config, "").map(|provision| provision.settings).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn a_supply_needs_little_and_has_safe_defaults() {
-        let settings =
-            read("[power.supply.1]\nfamily = 'infypower'\nbus = 'main'\nmodules = [0, 1]\n").unwrap();
-        let supply = &settings.supply["1"];
-        assert_eq!(supply.expected(), 2);
-        assert!(!supply.walk_in);
-        assert_eq!(supply.lost_after(), Some(Duration::from_secs(15)));
-        assert_eq!(supply.current_max, None);
-    }
-
-    #[test]
-    fn limits_and_groups_are_read() {
-        let settings = read(
-            "[power.supply.1]\nfamily = 'infypower'\nbus = 'main'\ngroup = 1\ncount = 2\n\
-             current_max = 60.5\nsleep_after_ms = 0\n",
-        )
-        .unwrap();
-        assert_eq!(settings.supply["1"].current_max, Some(Amps::from_milli(60_500)));
-        assert_eq!(settings.supply["1"].expected(), 2);
-    }
-
-    #[test]
-    fn what_would_be_dangerous_or_means_nothing_is_refused() {
-        let supply = |more: &str| format!("[power.supply.1]\nfamily = 'infypower'\nbus = 'main'\n{more}\n");
-        for (text, wanted) in [
-            (supply("modules = [0]\nlost_after_ms = 9000"), "at least 11000"),
-            (supply("modules = [60]"), "no infypower module has address 60"),
-            (supply(""), "either `modules`"),
-            (supply("modules = [0]\ncurrent_max = 0.0"), "a limit of zero"),
-            (supply("modules = [0]\nwalkin = true"), "walk_in"),
-            (supply("modules = [0]").replace("main", "other"), "there is no [power.bus.other]"),
-            (supply("modules = [0]").replace("infypower", "acme"), "known are infypower, infypower-beg"),
-            (
-                supply("modules = [0]") + &supply("modules = [0]").replace("supply.1", "supply.2"),
-                "module 0 belongs to two supplies",
-            ),
-        ] {
-            let error = read(&text).unwrap_err();
-            assert!(error.contains(wanted), "{wanted:?} is not in {error:?}");
-        }
-    }
-
-    #[test]
-    fn what_modules_of_a_family_do_not_tell_must_be_said() {
-        let rating = |volts| {
-            format!(
-                "rating = {{ voltage_min = {volts}, voltage_max = 1000.0, current_max = 50.0, power_max = 20000.0 }}"
-            )
-        };
-        let supply = |family: &str, more: &str| {
-            format!("[power.supply.1]\nfamily = '{family}'\nbus = 'main'\nmodules = [1]\n{more}\n")
-        };
-        let whole = rating("150.0") + "\nsilence_limit_ms = 8000";
-        let settings = read(&supply("uugreenpower", &whole)).unwrap();
-        assert_eq!(settings.supply["1"].lost_after(), Some(Duration::from_secs(13)));
-        let settings = read(&supply("uugreenpower", &whole.replace("8000", "0"))).unwrap();
-        assert_eq!(settings.supply["1"].lost_after(), None, "it never stops by itself");
-        let settings = read(&supply("huawei-r100040gx", &whole)).unwrap();
-        let rating_of = |settings: &Settings| settings.supply["1"].ways().rating.unwrap();
-        assert_eq!(rating_of(&settings).current_max, Amps::new(50), "the lower of both");
-        let discharge = "\ndischarge = { voltage_min = 150.0, current_max = 10.0, power_max = 5000.0 }";
-        for (text, wanted) in [
-            (supply("uugreenpower", "silence_limit_ms = 8000"), "rating: uugreenpower"),
-            (supply("uugreenpower", &rating("150.0")), "silence_limit_ms: for how long"),
-            (supply("uugreenpower", &(rating("1000.0") + "\nsilence_limit_ms = 1")), "no module is rated so"),
-            (supply("uugreenpower", &(whole.clone() + "\nlost_after_ms = 8999")), "at least 9000"),
-            (
-                supply("uugreenpower", &(whole.replace("8000", "0") + "\nlost_after_ms = 60000")),
-                "never certainly off",
-            ),
-            (supply("tonhe", &(rating("150.0") + "\nsilence_limit_ms = 5000")), "less than the family's"),
-            (supply("maxwell-mxr", &(whole.clone() + "\nrange = 'low'")), "range: maxwell-mxr"),
-            (supply("huawei-r100040gx", &(whole.clone() + "\nrange = 'by_voltage'")), "range: huawei"),
-            (supply("maxwell-mxr", &whole).replace("[1]", "[64]"), "has address 64"),
-            (
-                supply("maxwell-mxr", &whole).replace("modules = [1]", "group = 1\ncount = 2"),
-                "name their addresses",
-            ),
-            (supply("infypower-beg", &whole), "give `group` and `count`"),
-            (
-                supply("infypower-beg", &whole).replace("modules = [1]", "group = 60\ncount = 2"),
-                "have no such group",
-            ),
-            (
-                supply("tonhe", &(whole.replace("8000", "20000") + discharge)),
-                "discharge: tonhe modules cannot",
-            ),
-            (supply("maxwell-mxr", &whole).replace("[1]", "[1, 2, 3, 4, 5, 6, 7, 8, 9]"), "at most 8 can"),
-        ] {
-            let error = read(&text).unwrap_err();
-            assert!(error.contains(wanted), "{wanted:?} is not in {error:?}");
-        }
-    }
-
-    #[test]
-    fn a_monitor_is_alone_on_its_bus_and_its_settings_are_its_own() {
-        let monitor = "[power.monitor.imd1]\nbus = 'main'\n";
-        let settings = read(&format!("{monitor}model = 'sim100'\nsettings = {{ voltage_max = 920 }}\n"));
-        assert_eq!(settings.unwrap().monitor.len(), 1);
-        let supply = "[power.supply.1]\nfamily = 'infypower'\nbus = 'main'\nmodules = [0]\n";
-        for (text, wanted) in [
-            (format!("{monitor}model = 'iso165c'\n{supply}"), "a bus of its own"),
-            (
-                format!("{monitor}model = 'iso165c'\nsettings = {{ mean_factor = 21 }}"),
-                "mean_factor is 1 to 20",
-            ),
-            (format!("{monitor}model = 'sim100'\nsettings = {{ mean_factor = 1 }}"), "mean_factor"),
-            (format!("{monitor}model = 'sim200'\n"), "sim200"),
-            (monitor.replace("main", "other") + "model = 'sim100'\n", "there is no [power.bus.other]"),
-            (String::new(), "no supply and no monitor"),
-        ] {
-            let error = read(&text).unwrap_err();
-            assert!(error.contains(wanted), "{wanted:?} is not in {error:?}");
-        }
-    }
-}
+mod tests;

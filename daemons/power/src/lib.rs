@@ -9,12 +9,14 @@
 //! state machine of one supply. Whoever starts this daemon finds, before anything else, OFF sent
 //! to every module: a crash may have left them delivering. When the bus is lost, or the daemon is
 //! told to stop, every module is switched off before it ends. [`monitor`] has the insulation monitors.
+//! Where EVSEs share modules, [`matrix`] stands between the orders and the racks, which are groups then.
 
 mod bus;
 mod config;
 mod heartbeat;
 mod load;
 mod make_safe;
+mod matrix;
 mod monitor;
 mod orders;
 pub mod pool;
@@ -23,6 +25,7 @@ mod supply;
 mod traffic;
 mod ways;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -31,17 +34,19 @@ use tokio::task::JoinSet;
 use voltry_service::{Daemon, HolderWatch, RateLimit, Watchdog, clock};
 use voltry_units::Timestamp;
 
-pub use config::{Settings, Supply, configure, path};
+pub use config::{Settings, Supply, configure, group_path, path};
 pub use make_safe::make_safe;
+pub use matrix::MatrixSettings;
 pub use monitor::Monitor;
 pub use ways::{Discharge, RangeChoice, Rating};
 
 use bus::{Attached, Bus};
 use heartbeat::Heartbeat;
+use matrix::{Member, Sharing};
 use monitor::MonitorBus;
 use orders::Orders;
 use rack::Rack;
-use supply::Publisher;
+use supply::{Face, Publisher};
 
 /// Serves the configured supplies until the daemon has to stop; then every module is off, or
 /// half a second has passed.
@@ -51,8 +56,11 @@ use supply::Publisher;
 pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
-    let hearts = Heartbeat::of(settings.bus.len(), Watchdog::from_environment(), clock::now());
-    for ((name, port), heartbeat) in settings.bus.iter().zip(hearts) {
+    let loops = settings.bus.len() + usize::from(settings.matrix.is_some());
+    let mut hearts = Heartbeat::of(loops, Watchdog::from_environment(), clock::now()).into_iter();
+    let shared = Arc::new(Notify::new());
+    let mut members = BTreeMap::new();
+    for ((name, port), heartbeat) in settings.bus.iter().zip(&mut hearts) {
         if let Some((monitor, one)) = settings.monitor.iter().find(|(_, one)| one.bus() == name) {
             let bus = MonitorBus::attach(monitor, one, port, daemon.connection(), heartbeat).await?;
             tasks.spawn(bus.run(stopped.clone()));
@@ -63,7 +71,19 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
         let mut family = None;
         for (number, supply) in settings.supply.iter().filter(|(_, supply)| supply.bus == *name) {
             family = Some(supply.family);
-            supplies.push(attach(number, supply, &wake, &daemon).await?);
+            let orders = Orders::new(wake.clone());
+            supplies.push(attach(number, supply, Face::Whole, orders, &daemon).await?);
+        }
+        for (group, supply) in settings.group.iter().filter(|(_, supply)| supply.bus == *name) {
+            family = Some(supply.family);
+            let orders = Orders::new(wake.clone());
+            let mut attached = attach(group, supply, Face::Group, orders.clone(), &daemon).await?;
+            let holder = daemon.connection().unique_name().map(ToString::to_string).unwrap_or_default();
+            let place = attached.publisher.group();
+            let (member, teller) = Member::new(group, &holder, orders, place, shared.clone());
+            attached.member = Some(teller);
+            members.insert(group.clone(), member);
+            supplies.push(attached);
         }
         let Some(family) = family else { continue };
         let holders = HolderWatch::new(daemon.connection()).await.context("watching holders")?;
@@ -79,6 +99,12 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
         };
         tasks.spawn(bus.run(stopped.clone()));
     }
+    if let (Some(matrix), Some(heartbeat)) = (&settings.matrix, hearts.next()) {
+        // By name, as the configuration has them.
+        let members = members.into_values().collect();
+        let sharing = Sharing::attach(matrix, &settings.group, members, shared, &daemon, heartbeat).await?;
+        tasks.spawn(sharing.run(stopped.clone()));
+    }
     daemon.claim(voltry_bus::names::POWER).await?;
     daemon.ready();
     daemon.stop().await;
@@ -90,16 +116,26 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
 async fn attach(
     number: &str,
     supply: &Supply,
-    wake: &Arc<Notify>,
+    face: Face,
+    orders: Orders,
     daemon: &Daemon,
 ) -> anyhow::Result<Attached> {
-    let orders = Orders::new(wake.clone());
     let vendor = supply.family.vendor;
-    let publisher = Publisher::serve(daemon.connection(), &path(number), vendor, orders.clone())
+    let path = if face == Face::Group { group_path(number) } else { path(number) };
+    let publisher = Publisher::serve(daemon.connection(), &path, face, vendor, orders.clone())
         .await
         .with_context(|| format!("serving supply {number}"))?;
     let rack = Rack::new(number, supply.clone(), clock::now());
     let never = Timestamp::default();
     let name = number.to_owned();
-    Ok(Attached { name, rack, orders, publisher, sequence: 0, told_up_to: never, told_at: never })
+    Ok(Attached {
+        name,
+        rack,
+        orders,
+        publisher,
+        member: None,
+        sequence: 0,
+        told_up_to: never,
+        told_at: never,
+    })
 }

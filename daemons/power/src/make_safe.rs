@@ -10,10 +10,10 @@ use crate::rack::{Input, Rack};
 
 /// Tells every module of every bus to switch off; ends when all have confirmed it, or do not answer.
 pub async fn make_safe(settings: Settings) {
-    let supplies = &settings.supply;
+    let (supplies, groups) = (&settings.supply, &settings.group);
     let buses = settings.bus.iter().map(|(name, port)| async move {
         let now = clock::now();
-        let on_it = supplies.iter().filter(|(_, supply)| supply.bus == *name);
+        let on_it = supplies.iter().chain(groups).filter(|(_, supply)| supply.bus == *name);
         let family = on_it.clone().map(|(_, supply)| supply.family).next();
         let racks = on_it.map(|(number, supply)| Rack::new(number, supply.clone(), now)).collect();
         // Without a supply it is an insulation monitor's.

@@ -103,6 +103,11 @@ impl Orders {
         self.wake.notify_one();
     }
 
+    /// Whether anything was ordered that the control loop has not taken.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.inner().waiting != Taken::default()
+    }
+
     pub(crate) fn holder_lost(&self, who: &str, now: Timestamp) {
         self.inner().lease.holder_lost(who, now);
     }

@@ -1,4 +1,5 @@
-//! A supply on D-Bus: `PowerSupply1`, `PowerRack1` and `Device1` at one path.
+//! A supply on D-Bus: `PowerSupply1`, `PowerRack1` and `Device1` at one path. Behind a matrix the first is
+//! an EVSE's and the second a group's.
 //!
 //! Methods check and leave an order; they never wait. A task of its own sends signals, so a bus
 //! that is slow to take them holds up no module.
@@ -8,10 +9,10 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use voltry_bus::{
-    Applied, Component, DcCapability, DcDischarge, DcOutput, DeviceVariable, Error, Module, ModuleUse,
-    SupplyState,
+    Applied, Component, DcCapability, DcDischarge, DcOutput, DeviceVariable, Error, Module, ModuleGroup,
+    ModuleUse, SupplyState,
 };
-use voltry_service::{Device, Identity, Refusals, Stamp, clock};
+use voltry_service::{Device, FaultLog, Identity, Refusals, Stamp, clock};
 use voltry_units::{Amps, Volts};
 use zbus::message::Header;
 use zbus::object_server::{InterfaceRef, SignalEmitter};
@@ -36,6 +37,16 @@ pub(crate) struct Shown {
     pub(crate) state: SupplyState,
 }
 
+impl Shown {
+    /// Of a supply that has not heard of anything.
+    pub(crate) const NOTHING: Self = Self {
+        capability: DcCapability { voltage_min: 0.0, voltage_max: 0.0, current_max: 0.0, power_max: 0.0 },
+        discharge: DcDischarge { voltage_min: 0.0, current_max: 0.0, power_max: 0.0 },
+        current_rated: Amps::ZERO,
+        state: SupplyState::Absent,
+    };
+}
+
 /// The modules, and what each is used for.
 type Shelf = (Vec<Module>, Vec<ModuleUse>);
 
@@ -45,48 +56,68 @@ enum Signal {
     Applied(Applied),
 }
 
+/// What is served at a supply's path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Face {
+    /// Modules that feed one EVSE.
+    Whole,
+    /// An EVSE that shares modules: what it is given.
+    Outlet,
+    /// Modules behind a matrix.
+    Group,
+}
+
 /// The control loop's way to the bus. It never waits; what the bus does not take is lost.
 #[derive(Debug)]
 pub(crate) struct Publisher {
     signals: mpsc::Sender<Signal>,
     shown: watch::Sender<Shown>,
     modules: watch::Sender<Shelf>,
+    group: watch::Sender<ModuleGroup>,
     device: Device,
     vendor: &'static str,
     converter: Component,
 }
 
 impl Publisher {
-    /// Serves a supply at `path`.
+    /// Serves a supply, or a part of one, at `path`.
     pub(crate) async fn serve(
         connection: &Connection,
         path: &str,
+        face: Face,
         vendor: &'static str,
         orders: Orders,
     ) -> zbus::Result<Self> {
-        let nothing = Shown {
-            capability: DcCapability::default(),
-            discharge: DcDischarge::default(),
-            current_rated: Amps::ZERO,
-            state: SupplyState::Absent,
-        };
-        let (shown, shown_now) = watch::channel(nothing);
+        let (shown, shown_now) = watch::channel(Shown::NOTHING);
+        let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+        let (group, group_now) = watch::channel(ModuleGroup { name, ..ModuleGroup::default() });
         let (modules, modules_now) = watch::channel(Shelf::default());
         let (signals, waiting) = mpsc::channel(SIGNALS);
         let server = connection.object_server();
         let refusals = Arc::new(Refusals::new());
-        let supply =
-            PowerSupply1 { orders: orders.clone(), shown: shown_now.clone(), refusals: refusals.clone() };
-        server.at(path, supply).await?;
-        server.at(path, PowerRack1 { orders, shelf: modules_now.clone(), refusals }).await?;
+        if face != Face::Group {
+            let supply =
+                PowerSupply1 { orders: orders.clone(), shown: shown_now.clone(), refusals: refusals.clone() };
+            server.at(path, supply).await?;
+            let supply = server.interface::<_, PowerSupply1>(path).await?;
+            tokio::spawn(tell_signals(supply.signal_emitter().to_owned(), waiting));
+            tokio::spawn(tell_shown(supply, shown_now));
+        }
+        if face != Face::Outlet {
+            let rack = PowerRack1 { orders, shelf: modules_now.clone(), group: group_now.clone(), refusals };
+            server.at(path, rack).await?;
+            let rack = server.interface::<_, PowerRack1>(path).await?;
+            tokio::spawn(tell_modules(rack.clone(), modules_now));
+            tokio::spawn(tell_group(rack, group_now));
+        }
         let device = Device::serve(connection, path, Identity::default()).await?;
         device.set_component(converter(path));
-        let supply = server.interface::<_, PowerSupply1>(path).await?;
-        let rack = server.interface::<_, PowerRack1>(path).await?;
-        tokio::spawn(tell_signals(supply.signal_emitter().to_owned(), waiting));
-        tokio::spawn(tell_shown(supply, shown_now));
-        tokio::spawn(tell_modules(rack, modules_now));
-        Ok(Self { signals, shown, modules, device, vendor, converter: converter(path) })
+        Ok(Self { signals, shown, modules, group, device, vendor, converter: converter(path) })
+    }
+
+    /// Where a group is, for whoever decides it.
+    pub(crate) fn group(&self) -> watch::Sender<ModuleGroup> {
+        self.group.clone()
     }
 
     pub(crate) fn output(&self, output: DcOutput) {
@@ -130,6 +161,13 @@ impl Publisher {
             DeviceVariable::decimal(&self.converter, "CurrentAvailable", "A", able(capability.current_max)),
             DeviceVariable::decimal(&self.converter, "VoltageLimit", "V", able(capability.voltage_max)),
         ]
+    }
+
+    /// Of an EVSE that shares modules: there is no rack of its own.
+    pub(crate) fn outlet(&self, online: bool, faults: &FaultLog) {
+        self.device.set_online(online);
+        self.device.set_faults(faults);
+        self.device.set_variables(self.rack_variables().to_vec());
     }
 
     pub(crate) fn device(&self, rack: &Rack) {
@@ -208,6 +246,16 @@ async fn tell_modules(served: InterfaceRef<PowerRack1>, mut shelf: watch::Receiv
             return;
         }
         told = (modules, uses);
+    }
+}
+
+async fn tell_group(served: InterfaceRef<PowerRack1>, mut group: watch::Receiver<ModuleGroup>) {
+    while group.changed().await.is_ok() {
+        let rack = PowerRack1::clone(&*served.get().await);
+        if rack.group_changed(served.signal_emitter()).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(CHANGE_INTERVAL).await;
     }
 }
 
@@ -339,6 +387,7 @@ fn discharge_allowed(voltage: Volts, current: Amps, can: &DcDischarge) -> Result
 struct PowerRack1 {
     orders: Orders,
     shelf: watch::Receiver<Shelf>,
+    group: watch::Receiver<ModuleGroup>,
     refusals: Arc<Refusals>,
 }
 
@@ -355,6 +404,11 @@ impl PowerRack1 {
     #[zbus(property)]
     fn modules(&self) -> Vec<Module> {
         self.shelf.borrow().0.clone()
+    }
+
+    #[zbus(property)]
+    fn group(&self) -> ModuleGroup {
+        self.group.borrow().clone()
     }
 
     #[zbus(property)]

@@ -4,6 +4,9 @@ use voltry_units::{Amps, Timestamp};
 
 use super::{Contactor, Group, Pool, State};
 
+/// Thousandths of efficiency that are worth a move.
+const WORTH: i64 = 5;
+
 impl Pool {
     /// Begins at most one move for each EVSE that has none under way.
     pub(super) fn allocate(&mut self, now: Timestamp) {
@@ -56,13 +59,28 @@ impl Pool {
                 Some(_) => {}
                 None => self.ask_others(evse, has),
             }
+        } else if want.enabled
+            && self.has_dwelt(now, evse)
+            && let Some(group) = self.best(now, evse)
+            && !self.is_waited_for(now, group, has)
+            && self.gain(load(each), load(each + self.available(now, group))) >= WORTH
+        {
+            self.evses[evse].groups = has + 1;
         } else if has > 1 && self.has_dwelt(now, evse) {
-            let largest =
-                self.serving(evse).map(|group| self.available(now, group)).max().unwrap_or(Amps::ZERO);
-            if load(each - largest) <= self.rules.load_low {
+            let largest = self.serving(evse).max_by_key(|group| self.available(now, *group));
+            let Some(largest) = largest else { return };
+            let without = load(each - self.available(now, largest));
+            let keeps = self.gain(without, load(each)) >= WORTH && !self.is_waited_for(now, largest, has);
+            if without <= self.rules.load_low && !(want.enabled && keeps) {
                 self.evses[evse].groups = has - 1;
             }
         }
+    }
+
+    /// Thousandths of efficiency that another load brings.
+    fn gain(&self, from: i64, to: i64) -> i64 {
+        let efficiency = self.rules.efficiency;
+        efficiency.at(to).zip(efficiency.at(from)).map_or(0, |(to, from)| to - from)
     }
 
     /// Whether an EVSE that has fewer groups than `has` could use this one.
@@ -147,7 +165,7 @@ impl Pool {
         now.since(self.evses[evse].changed) >= self.rules.dwell
     }
 
-    fn available(&self, now: Timestamp, group: usize) -> Amps {
+    pub(super) fn available(&self, now: Timestamp, group: usize) -> Amps {
         self.groups[group].fresh(now, self.rules.fresh).map_or(Amps::ZERO, |seen| seen.available)
     }
 

@@ -81,7 +81,20 @@ pub enum State {
     Barred {
         /// Whom it may be joined to.
         evse: Option<usize>,
+        /// What its contactor did.
+        why: Why,
     },
+}
+
+/// Why a group is barred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// Its contactor stayed closed.
+    DidNotOpen,
+    /// Its contactor opened though nobody wanted it to.
+    FellOpen,
+    /// A contactor towards this EVSE closed though nobody wanted it to.
+    ClosedByItself(usize),
 }
 
 impl State {
@@ -96,7 +109,7 @@ impl State {
             | Self::Ramping { evse, .. }
             | Self::SwitchingOff { evse }
             | Self::Opening { evse, .. } => Some(evse),
-            Self::Lost { evse, .. } | Self::Barred { evse } => evse,
+            Self::Lost { evse, .. } | Self::Barred { evse, .. } => evse,
         }
     }
 

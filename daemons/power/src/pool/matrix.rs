@@ -61,6 +61,13 @@ impl Matrix {
         }
     }
 
+    /// Nothing is known any more.
+    pub fn forget(&mut self) {
+        for known in &mut self.0 {
+            (known.position, known.heard) = (Position::Unknown, None);
+        }
+    }
+
     /// Whether there is a contactor between the two.
     #[must_use]
     pub fn has(&self, contactor: Contactor) -> bool {

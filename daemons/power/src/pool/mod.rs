@@ -1,6 +1,5 @@
 //! A pool of modules behind a matrix of contactors: which groups serve which EVSE, and how one moves
-//! while cars charge. Pure, and no more: the daemon does not use it yet, for no role on the bus drives
-//! the contactors of a matrix.
+//! while cars charge. Pure; [`crate::matrix`] is its shell.
 //!
 //! ```text
 //!             join                    voltages within 20 V        feedback closed
@@ -24,6 +23,7 @@
 //! along the ramp, and rises only by what the other is measured to have lost.
 
 mod allocation;
+mod efficiency;
 mod group;
 mod matrix;
 mod moving;
@@ -32,7 +32,8 @@ use std::time::Duration;
 
 use voltry_units::{Amps, AmpsPerSecond, Timestamp, Volts};
 
-pub use self::group::{Group, Seen, State};
+pub use self::efficiency::{Efficiency, POINTS_MAX};
+pub use self::group::{Group, Seen, State, Why};
 pub use self::matrix::{Contactor, Matrix, Position};
 
 /// The rules, from the configuration.
@@ -44,10 +45,15 @@ pub struct Rules {
     pub opens_below: Amps,
     /// How fast a current moves between groups: what a car does not mind.
     pub ramp: AmpsPerSecond,
+    /// With so much a group brings its own output to an EVSE's voltage; in the worst case a car gets it
+    /// beside what it asked for, until the contactor's feedback has told that it is closed.
+    pub matching_current: Amps,
     /// From this load on, in percent, an EVSE gets one more group.
     pub load_high: i64,
     /// An EVSE gives one back if the others would not be loaded above this, in percent.
     pub load_low: i64,
+    /// Of the modules: where nobody else waits, an EVSE has as many groups as lose least.
+    pub efficiency: Efficiency,
     /// So long an EVSE keeps its groups before it gives one back or changes it for a less worn one.
     pub dwell: Duration,
     /// A group is changed for one that has worked so much less.
@@ -71,6 +77,8 @@ pub enum Input {
     Feedback(Contactor, Position),
     /// What an EVSE asks for; in force until the next.
     Want(usize, Want),
+    /// The contactors' driver is away, or opened them by itself: nothing is known of them.
+    MatrixLost,
     /// A technician has looked at the contactors.
     ClearFaults,
     /// Time passed; at least every 100 ms.
@@ -153,24 +161,37 @@ impl Pool {
     /// What an EVSE can be given at this moment: its groups, and of those that leave what they still give.
     #[must_use]
     pub fn capability(&self, now: Timestamp, evse: usize) -> Amps {
-        let each = self.groups.iter().map(|group| {
-            let available = group.fresh(now, self.rules.fresh).map_or(Amps::ZERO, |seen| seen.available);
-            match group.state {
-                State::Serving { evse: whose, .. } if whose == evse => available,
-                State::Ramping { evse: whose, current } if whose == evse => current.min(available),
-                State::Serving { .. }
-                | State::Ramping { .. }
-                | State::Starting
-                | State::Free
-                | State::Matching { .. }
-                | State::Closing { .. }
-                | State::SwitchingOff { .. }
-                | State::Opening { .. }
-                | State::Lost { .. }
-                | State::Barred { .. } => Amps::ZERO,
-            }
-        });
-        each.sum()
+        (0..self.groups.len()).map(|group| self.part(now, group, evse)).sum()
+    }
+
+    /// A group's part of what an EVSE can be given; of one whose contactor is not known to be closed, none.
+    #[must_use]
+    pub fn part(&self, now: Timestamp, number: usize, evse: usize) -> Amps {
+        let group = &self.groups[number];
+        if self.matrix.position(Contactor { group: number, evse }) != Position::Closed {
+            return Amps::ZERO;
+        }
+        let available = group.fresh(now, self.rules.fresh).map_or(Amps::ZERO, |seen| seen.available);
+        match group.state {
+            State::Serving { evse: whose, .. } if whose == evse => available,
+            State::Ramping { evse: whose, current } if whose == evse => current.min(available),
+            State::Serving { .. }
+            | State::Ramping { .. }
+            | State::Starting
+            | State::Free
+            | State::Matching { .. }
+            | State::Closing { .. }
+            | State::SwitchingOff { .. }
+            | State::Opening { .. }
+            | State::Lost { .. }
+            | State::Barred { .. } => Amps::ZERO,
+        }
+    }
+
+    /// What is known of a contactor.
+    #[must_use]
+    pub fn position(&self, contactor: Contactor) -> Position {
+        self.matrix.position(contactor)
     }
 
     /// Takes one input.
@@ -185,7 +206,12 @@ impl Pool {
                 if falls {
                     return self.off_at_once(evse);
                 }
+                // A set-point waits for no tick; what moves goes on with the next one.
+                let mut actions = Vec::new();
+                self.distribute(now, Duration::ZERO, evse, &mut actions);
+                return actions;
             }
+            Input::MatrixLost => return self.start_again(),
             Input::ClearFaults => self.clear_faults(),
             Input::Tick => return self.tick(now),
         }
@@ -219,13 +245,30 @@ impl Pool {
                 State::Serving { current, .. } | State::Ramping { current, .. } => *current = Amps::ZERO,
                 // Nothing is joined yet, and nothing need be.
                 State::Matching { .. } => group.state = State::Free,
+                State::Closing { .. } => {
+                    // Both sides' voltages fall now, each in its own way.
+                    actions.push(Action::Open(Contactor { group: number, evse }));
+                    group.state = State::SwitchingOff { evse };
+                }
                 State::Starting
                 | State::Free
-                | State::Closing { .. }
                 | State::SwitchingOff { .. }
                 | State::Opening { .. }
                 | State::Lost { .. }
                 | State::Barred { .. } => {}
+            }
+        }
+        actions
+    }
+
+    /// Everything is to be off and open, and nothing is believed of it.
+    fn start_again(&mut self) -> Vec<Action> {
+        self.matrix.forget();
+        let mut actions = Vec::new();
+        for (number, group) in self.groups.iter_mut().enumerate() {
+            actions.push(Action::Off(number));
+            if !matches!(group.state, State::Barred { .. }) {
+                group.state = State::Starting;
             }
         }
         actions
@@ -245,30 +288,12 @@ impl Pool {
         if !want.enabled {
             return;
         }
-        let mut left = want.current.max(Amps::ZERO);
-        for (number, group) in self.groups.iter_mut().enumerate() {
-            let leaves = group.state.evse() == Some(evse);
-            if let State::Ramping { current, .. } = &mut group.state
-                && leaves
-            {
-                *current = (*current).min(left);
-                actions.push(Action::Set { group: number, voltage: want.voltage, current: *current });
-            }
-            // What one that leaves is measured to give still, nobody else may give.
-            let surely_off =
-                matches!(group.state, State::Lost { since, .. } if now.since(since) >= rules.lost_after);
-            if leaves && !surely_off && !matches!(group.state, State::Serving { .. }) {
-                let told =
-                    if let State::Ramping { current, .. } = group.state { current } else { Amps::ZERO };
-                let gives = group.seen.map_or(Amps::ZERO, |seen| seen.current).max(told);
-                left = (left - gives).max(Amps::ZERO);
-            }
-        }
+        let (mut left, mut promised) = self.left_by_others(now, evse, actions);
         let mut caps: Vec<(usize, Amps)> = Vec::new();
         for (number, group) in self.groups.iter().enumerate() {
             let State::Serving { evse: whose, current, rising } = group.state else { continue };
-            let available = group.fresh(now, rules.fresh).map_or(Amps::ZERO, |seen| seen.available);
             if whose == evse {
+                let available = self.available(now, number);
                 let ramp = if rising { current + rules.ramp.over(since) } else { available };
                 caps.push((number, available.min(ramp)));
             }
@@ -276,16 +301,55 @@ impl Pool {
         caps.sort_by_key(|(_, cap)| *cap);
         for taken in 0..caps.len() {
             let (number, cap) = caps[taken];
-            let part = left.scaled(1, i64::try_from(caps.len() - taken).unwrap_or(1));
-            let current = part.min(cap);
-            left -= current;
-            let full = self.groups[number].fresh(now, rules.fresh).map_or(Amps::ZERO, |seen| seen.available);
-            if let State::Serving { current: told, rising, .. } = &mut self.groups[number].state {
-                *told = current;
-                *rising &= current < part.min(full);
-            }
+            let takers = i64::try_from(caps.len() - taken).unwrap_or(1);
+            let (part, most) = (left.scaled(1, takers), promised.scaled(1, takers).min(cap));
+            let full = self.available(now, number);
+            let State::Serving { current: told, rising, .. } = &mut self.groups[number].state else {
+                continue;
+            };
+            // A measurement that is older than the last order only keeps a current from rising.
+            let current = part.min(cap).max(most.min(*told));
+            left = (left - part.min(cap)).max(Amps::ZERO);
+            promised -= most;
+            *told = current;
+            *rising &= current < part.min(full);
             actions.push(Action::Set { group: number, voltage: want.voltage, current });
         }
+    }
+
+    /// What is left for the groups that serve an EVSE, by what its others are measured to give still, and
+    /// by what they were told to. Those that leave are told.
+    fn left_by_others(&mut self, now: Timestamp, evse: usize, actions: &mut Vec<Action>) -> (Amps, Amps) {
+        let (rules, want) = (self.rules, self.evses[evse].want);
+        let mut left = want.current.max(Amps::ZERO);
+        let mut promised = left;
+        for (number, group) in self.groups.iter_mut().enumerate() {
+            if group.state.evse() != Some(evse) {
+                continue;
+            }
+            let measured = group.seen.map_or(Amps::ZERO, |seen| seen.current);
+            let (gives, told) = match &mut group.state {
+                State::Serving { .. } => continue,
+                // Certainly off.
+                State::Lost { since, .. } if now.since(*since) >= rules.lost_after => continue,
+                State::Ramping { current, .. } => {
+                    *current = (*current).min(promised);
+                    actions.push(Action::Set { group: number, voltage: want.voltage, current: *current });
+                    (measured.max(*current), *current)
+                }
+                State::Starting
+                | State::Free
+                | State::Matching { .. }
+                | State::Closing { .. }
+                | State::SwitchingOff { .. }
+                | State::Opening { .. }
+                | State::Lost { .. }
+                | State::Barred { .. } => (measured, measured),
+            };
+            left = (left - gives).max(Amps::ZERO);
+            promised = (promised - told).max(Amps::ZERO);
+        }
+        (left, promised)
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use voltry_units::{Amps, Timestamp};
+use voltry_units::{Amps, Timestamp, Volts};
 
-use super::{Action, Contactor, Pool, Position, Seen, State};
+use super::{Action, Contactor, Pool, Position, Seen, State, Why};
 
 /// After a try that failed.
 const RESTS: Duration = Duration::from_secs(30);
@@ -30,7 +30,8 @@ impl Pool {
             if seen.is_off {
                 actions.push(Action::Open(stray));
             }
-            self.groups[number].state = State::Barred { evse: group.state.evse() };
+            let why = Why::ClosedByItself(stray.evse);
+            self.groups[number].state = State::Barred { evse: group.state.evse(), why };
             return;
         }
         let quiet = seen.current.abs() <= rules.opens_below;
@@ -38,13 +39,13 @@ impl Pool {
             State::Starting => self.starting(number, seen, actions),
             State::Free => State::Free,
             State::Matching { evse, until } => self.matching(now, number, seen, (evse, until), actions),
-            State::Closing { evse, until } => self.closing(now, number, (evse, until), actions),
+            State::Closing { evse, until } => self.closing(now, number, seen, (evse, until), actions),
             State::Serving { evse, .. }
                 if self.matrix.position(Contactor { group: number, evse }) == Position::Open =>
             {
                 // It fell open by itself: whatever broke it is to be looked at.
                 actions.push(Action::Off(number));
-                State::Barred { evse: Some(evse) }
+                State::Barred { evse: Some(evse), why: Why::FellOpen }
             }
             State::Serving { .. } => group.state,
             State::Ramping { evse, current } => {
@@ -69,7 +70,7 @@ impl Pool {
             // It answers again: what it did meanwhile is not known.
             State::Lost { evse: Some(evse), .. } => State::SwitchingOff { evse },
             State::Lost { evse: None, .. } => State::Starting,
-            State::Barred { evse } => {
+            State::Barred { evse, .. } => {
                 actions.push(Action::Off(number));
                 let strays = self.matrix.of(number).filter(|contactor| Some(contactor.evse) != evse);
                 if seen.is_off && quiet {
@@ -93,6 +94,7 @@ impl Pool {
         &mut self,
         now: Timestamp,
         number: usize,
+        seen: Seen,
         (evse, until): (usize, Timestamp),
         actions: &mut Vec<Action>,
     ) -> State {
@@ -100,8 +102,11 @@ impl Pool {
         if self.matrix.position(contactor) == Position::Closed {
             return State::Serving { evse, current: Amps::ZERO, rising: true };
         }
-        if now >= until || !self.evses[evse].want.active || !self.matrix.may_close(contactor) {
+        let want = self.evses[evse].want;
+        let differs = want.measured.is_some_and(|measured| !self.matches(seen, measured));
+        if now >= until || !want.active || differs || !self.matrix.may_close(contactor) {
             self.groups[number].rests_until = now + RESTS;
+            actions.push(Action::Open(contactor));
             return State::SwitchingOff { evse };
         }
         actions.push(Action::Close(contactor));
@@ -120,7 +125,7 @@ impl Pool {
         }
         if now >= until {
             actions.push(Action::Off(number));
-            return State::Barred { evse: Some(evse) };
+            return State::Barred { evse: Some(evse), why: Why::DidNotOpen };
         }
         actions.push(Action::Open(Contactor { group: number, evse }));
         State::Opening { evse, until }
@@ -144,17 +149,21 @@ impl Pool {
         // What is on the EVSE's side is met; a side without a voltage is met by being off.
         match want.measured {
             Some(voltage) if want.enabled && voltage > self.rules.difference_max => {
-                actions.push(Action::Set { group: number, voltage, current: Amps::ZERO });
+                let current = self.rules.matching_current;
+                actions.push(Action::Set { group: number, voltage, current });
             }
             Some(_) | None => actions.push(Action::Off(number)),
         }
-        let differs = want.measured.map(|measured| seen.voltage.abs_diff(measured));
-        let matched = differs.is_some_and(|volts| volts <= self.rules.difference_max);
+        let matched = want.measured.is_some_and(|measured| self.matches(seen, measured));
         if matched && self.matrix.may_close(contactor) {
             actions.push(Action::Close(contactor));
             return State::Closing { evse, until: now + self.rules.contactor_time };
         }
         State::Matching { evse, until }
+    }
+
+    fn matches(&self, seen: Seen, measured: Volts) -> bool {
+        seen.voltage.abs_diff(measured) <= self.rules.difference_max
     }
 
     /// A contactor of a group that is closed, but not towards the EVSE that the group is at.

@@ -17,8 +17,10 @@ fn rules() -> Rules {
         difference_max: Volts::new(20),
         opens_below: Amps::new(1),
         ramp: AmpsPerSecond::new(20),
+        matching_current: Amps::new(1),
         load_high: 90,
         load_low: 80,
+        efficiency: Efficiency::default(),
         dwell: Duration::from_secs(10),
         wear_hours: 100,
         contactor_time: Duration::from_secs(1),
@@ -65,6 +67,8 @@ struct World {
     modules: Vec<Modules>,
     wires: Vec<Wire>,
     cars: Vec<Car>,
+    /// What the capacitance at each EVSE's side holds.
+    bars: Vec<Volts>,
     now: u64,
     /// When something happened that a car may feel.
     disturbed: u64,
@@ -90,6 +94,7 @@ impl World {
             modules: (0..groups).map(modules).collect(),
             wires: contactors.iter().map(wire).collect(),
             cars: vec![Car::default(); evses],
+            bars: vec![Volts::ZERO; evses],
             now: 0,
             disturbed: 0,
         }
@@ -109,7 +114,7 @@ impl World {
         if self.has_battery(evse) {
             return BATTERY;
         }
-        self.joined(evse).map(|group| self.modules[group].volts).max().unwrap_or(Volts::ZERO)
+        self.joined(evse).map(|group| self.modules[group].volts).max().unwrap_or(self.bars[evse])
     }
 
     /// Lets 100 ms pass; what must never happen is told.
@@ -173,6 +178,11 @@ impl World {
 
     /// Modules follow within a tick; who hears nobody delivers for 10 s more.
     fn flow(&mut self) {
+        for evse in 0..self.bars.len() {
+            let falls = !self.has_battery(evse) && self.joined(evse).next().is_none();
+            self.bars[evse] =
+                if falls { (self.bars[evse] - Volts::new(15)).max(Volts::ZERO) } else { self.bus(evse) };
+        }
         let joined: Vec<Option<usize>> = (0..self.modules.len())
             .map(|group| self.wires.iter().find(|wire| wire.closed && wire.contactor.group == group))
             .map(|wire| wire.map(|wire| wire.contactor.evse))
@@ -318,6 +328,19 @@ fn a_second_car_gets_its_part_while_the_first_charges_and_gives_it_back() {
     world.cars[1] = Car::default();
     world.run(60);
     assert_eq!((world.serves(0), world.serves(1)), (4, 0));
+}
+
+#[test]
+fn a_load_is_spread_over_the_groups_that_lose_least_until_another_car_waits() {
+    let mut world = World::new(3, 2, &[]);
+    world.pool.rules.efficiency = Efficiency::through(&[(40, 970), (100, 920)]);
+    world.plug(0, 40);
+    world.run(60);
+    assert_eq!((world.serves(0), world.cars[0].got), (2, Amps::new(40)), "80 % of one, 40 % of two");
+    world.plug(1, 100);
+    world.run(60);
+    assert_eq!((world.serves(0), world.serves(1)), (1, 2));
+    assert_eq!((world.cars[0].got, world.cars[1].got), (Amps::new(40), Amps::new(100)));
 }
 
 #[test]

@@ -288,7 +288,7 @@ impl Rack {
     }
 
     /// Whether nothing may flow until the faults are cleared: what flows cannot be known.
-    fn blocked(&self) -> bool {
+    pub(crate) fn blocked(&self) -> bool {
         let blocking = [codes::DUPLICATE, codes::WONT_STOP, codes::UNASKED, codes::FLOODED, codes::BUS_OFF];
         blocking.into_iter().any(|code| self.faults.contains(code))
     }

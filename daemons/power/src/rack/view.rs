@@ -55,6 +55,10 @@ impl Rack {
         // At the lowest voltage power limits least: what follows is current alone.
         let current: Amps = ready.iter().map(|module| module.limit(Volts::ZERO, now)).sum();
         let current_max = self.supply.current_max.map_or(current, |limit| limit.min(current));
+        if current_max <= Amps::ZERO {
+            // Voltages without a current are what a supply says that shares its modules.
+            return DcCapability::default();
+        }
         let power: Watts = capabilities().map(|capability| capability.power_max).sum();
         let power = self.supply.power_max.map_or(power, |limit| limit.min(power));
         DcCapability {
@@ -106,6 +110,11 @@ impl Rack {
 
     pub(crate) fn faults(&self) -> &FaultLog {
         &self.faults
+    }
+
+    /// For how long the module has worked that has worked longest.
+    pub(crate) fn hours(&self) -> u32 {
+        self.modules.values().filter_map(|module| module.hours).max().unwrap_or_default()
     }
 
     /// The serial number of the first module that told one.

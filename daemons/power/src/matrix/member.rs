@@ -1,0 +1,185 @@
+//! A group of modules behind a matrix, between its CAN bus's task and the one that decides whom it serves.
+
+use std::sync::Arc;
+
+use tokio::sync::{Notify, watch};
+use voltry_bus::{DcCapability, ModuleGroup};
+use voltry_power_module::Output;
+use voltry_service::LeaseHolder;
+use voltry_units::{Amps, Measured, Timestamp, Volts, Watts};
+
+use crate::orders::Orders;
+use crate::pool::{Seen, State};
+use crate::rack::Rack;
+
+/// What a group says of itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Told {
+    /// What its modules give; `None`: none of them was read of late.
+    pub(crate) output: Option<Measured<Output>>,
+    /// What they could give.
+    pub(crate) capability: DcCapability,
+    /// What all of them together are rated for.
+    pub(crate) rated: Amps,
+    /// Every one confirmed that it is off, and nothing was ordered since.
+    pub(crate) is_off: bool,
+    /// What they give cannot be known.
+    pub(crate) blocked: bool,
+    /// For how long they have worked.
+    pub(crate) hours: u32,
+    /// The epoch and the sequence number of the set-point that they confirmed.
+    pub(crate) applied: (u64, u64),
+}
+
+/// The bus task's end.
+#[derive(Debug)]
+pub(crate) struct Teller {
+    told: watch::Sender<Told>,
+    applied: (u64, u64),
+    wake: Arc<Notify>,
+}
+
+impl Teller {
+    pub(crate) fn applied(&mut self, epoch: u64, sequence: u64) {
+        self.applied = (epoch, sequence);
+    }
+
+    pub(crate) fn tell(&mut self, rack: &Rack, now: Timestamp) {
+        self.told.send_replace(Told {
+            output: rack.output(now),
+            capability: rack.capability(now),
+            rated: rack.current_rated(),
+            is_off: rack.all_off(),
+            blocked: rack.blocked(),
+            hours: rack.hours(),
+            applied: self.applied,
+        });
+        self.wake.notify_one();
+    }
+}
+
+/// The deciding task's end.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) name: String,
+    orders: Orders,
+    told: watch::Receiver<Told>,
+    place: watch::Sender<ModuleGroup>,
+    /// Who orders, on the bus.
+    holder: String,
+    lease: LeaseHolder,
+    open: bool,
+    /// The set-point that it has to confirm.
+    set: (u64, u64),
+}
+
+impl Member {
+    /// Both ends.
+    pub(crate) fn new(
+        name: &str,
+        holder: &str,
+        orders: Orders,
+        place: watch::Sender<ModuleGroup>,
+        wake: Arc<Notify>,
+    ) -> (Self, Teller) {
+        let (sender, told) = watch::channel(Told::default());
+        let member = Self {
+            name: name.to_owned(),
+            orders,
+            told,
+            place,
+            holder: holder.to_owned(),
+            lease: LeaseHolder::new(),
+            open: false,
+            set: (0, 0),
+        };
+        (member, Teller { told: sender, applied: (0, 0), wake })
+    }
+
+    pub(crate) fn told(&self) -> Told {
+        let told = *self.told.borrow();
+        Told { is_off: told.is_off && !self.orders.is_waiting(), ..told }
+    }
+
+    /// As the pool sees it; `at` is the voltage at which it is to deliver.
+    pub(crate) fn seen(&self) -> Option<Seen> {
+        let told = self.told();
+        let output = told.output?;
+        Some(Seen {
+            at: output.at,
+            voltage: output.value.voltage,
+            current: output.value.current,
+            available: available(&told.capability, output.value.voltage),
+            is_off: told.is_off,
+            hours: told.hours,
+        })
+    }
+
+    /// Gives it a set-point. It opens an epoch where none is open: after a start, an OFF, or when the group
+    /// switched itself off.
+    pub(crate) fn set(&mut self, voltage: Volts, current: Amps, now: Timestamp) {
+        if !self.open {
+            let epoch = self.lease.open(now);
+            self.open = self.orders.enable(&self.holder, epoch, now).is_ok();
+        }
+        let stamp = self.lease.stamp(now);
+        // Refused: the group switched itself off meanwhile.
+        self.open = self.open && self.orders.set(&self.holder, stamp, voltage, current, now).is_ok();
+        self.set = (stamp.epoch, stamp.sequence);
+    }
+
+    /// Whether its modules have the set-point.
+    pub(crate) fn has_confirmed(&self) -> bool {
+        self.open && self.told.borrow().applied == self.set
+    }
+
+    pub(crate) fn off(&mut self) {
+        if self.open || !self.told().is_off {
+            self.open = false;
+            self.orders.off();
+        }
+    }
+
+    /// By a control step that ran.
+    pub(crate) fn renew(&mut self, now: Timestamp) {
+        if self.open {
+            let stamp = self.lease.stamp(now);
+            // Renewals have no set-point of their own: what has to be confirmed stays.
+            self.open = self.orders.renew(&self.holder, stamp, now).is_ok();
+        }
+    }
+
+    pub(crate) fn clear_faults(&self) {
+        self.orders.clear_faults();
+    }
+
+    /// Shows where it is, for the technician.
+    pub(crate) fn show(&self, evse: u32, place: &str) {
+        self.place.send_if_modified(|known| {
+            let changed = known.evse != evse || known.place != place;
+            known.evse = evse;
+            place.clone_into(&mut known.place);
+            changed
+        });
+    }
+}
+
+/// What a group can give at a voltage: its power limits the more, the higher that is.
+fn available(capability: &DcCapability, voltage: Volts) -> Amps {
+    let current = Amps::from_si(capability.current_max).unwrap_or(Amps::ZERO);
+    let power = Watts::from_si(capability.power_max).unwrap_or(Watts::ZERO);
+    current.min(power.at(voltage).filter(|_| voltage > Volts::ZERO).unwrap_or(current))
+}
+
+/// A word for a technician.
+pub(crate) const fn word(state: State) -> &'static str {
+    match state {
+        State::Starting => "starting",
+        State::Free => "free",
+        State::Matching { .. } | State::Closing { .. } => "joining",
+        State::Serving { .. } => "serving",
+        State::Ramping { .. } | State::SwitchingOff { .. } | State::Opening { .. } => "leaving",
+        State::Lost { .. } => "lost",
+        State::Barred { .. } => "barred",
+    }
+}
