@@ -9,7 +9,7 @@ use voltry_bus::{EvseState, Pilot, PilotOutput};
 use voltry_evse::energy_path::{
     Action, Command, FaultCode, Input, MeterReading, Role, StopReason, SupplyReading, Target, VehicleLimits,
 };
-use voltry_units::{Amps, Measured, Timestamp, Volts, WattHours};
+use voltry_units::{Amps, Measured, Timestamp, Volts, WattHours, Watts};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -43,6 +43,40 @@ fn a_vehicle_charges_and_leaves_and_the_next_may_come() {
             EvseState::Stopping,
         ]
     );
+}
+
+#[test]
+fn an_evse_that_shares_modules_is_available_without_any_and_waits_for_them_with_a_vehicle() {
+    let mut world = World::new();
+    let own = world.devices.capability;
+    world.devices.capability.current_max = Amps::ZERO;
+    world.devices.capability.power_max = Watts::ZERO;
+    world.until(EvseState::Available);
+    world.run(Duration::from_secs(20));
+    assert_eq!((world.state(), world.path.faults()), (EvseState::Available, &[][..]));
+    world.vehicle.plug();
+    world.until(EvseState::Parameters);
+    world.run(Duration::from_secs(20));
+    assert_eq!(world.state(), EvseState::Parameters, "no limits of zero are told to a vehicle");
+    assert!(!world.devices.supply_on && !world.devices.contactors);
+    world.devices.capability = own;
+    world.until(EvseState::Charging);
+    world.devices.capability.current_max = Amps::ZERO;
+    world.devices.capability.power_max = Watts::ZERO;
+    world.until(EvseState::Faulted);
+    assert_eq!(world.faults_reported[0].0.code, FaultCode::SupplyFailed, "under way they must be there");
+}
+
+#[test]
+fn a_vehicle_that_gets_no_modules_is_refused_in_the_time_for_its_parameters() {
+    let mut world = World::available();
+    world.devices.capability.current_max = Amps::ZERO;
+    world.devices.capability.power_max = Watts::ZERO;
+    world.vehicle.plug();
+    world.until_true(Duration::from_secs(90), "refused", |world| {
+        world.path.session().is_some_and(|session| session.stop == Some(StopReason::TimedOut))
+    });
+    assert!(!world.states.contains(&EvseState::CableCheck));
 }
 
 #[test]

@@ -157,7 +157,7 @@ impl EnergyPath {
                 self.fail(now, code, evidence);
                 return self.state;
             }
-            if !self.is_supply_unable() {
+            if !self.has_supply_failed() {
                 self.outputs.set_lock_if(self.installation.has_lock, false);
                 // What somebody ended is not begun again because a daemon was away.
                 return if starting.still_plugged {
@@ -397,7 +397,7 @@ impl EnergyPath {
             FaultCode::CableOverTempStop => {
                 io.is_none_or(|io| io.hottest.is_some_and(|hottest| hottest >= profile.connector_warm))
             }
-            FaultCode::SupplyFailed => self.is_supply_unable(),
+            FaultCode::SupplyFailed => self.has_supply_failed(),
             FaultCode::ConnectorVoltageHigh | FaultCode::OutputNotOff => {
                 !self.observed.voltages_safe(now, profile)
             }

@@ -277,9 +277,10 @@ impl EnergyPath {
         Ok(())
     }
 
-    /// A supply that can give nothing any more: its modules failed, or lost the mains.
+    /// A supply that can give nothing any more: its modules failed, or lost the mains. While nothing is
+    /// energised, one that shares modules with other EVSEs may have none.
     pub(super) fn supply_is_able(&mut self, now: Timestamp, time: Duration) -> Finding {
-        let unable = self.is_supply_unable();
+        let unable = if self.outputs.is_live() { self.is_supply_unable() } else { self.has_supply_failed() };
         if self.supervision.unable.for_at_least(time, unable, now) {
             return Err((FaultCode::SupplyFailed, Evidence::Seen));
         }
@@ -289,6 +290,11 @@ impl EnergyPath {
     pub(super) fn is_supply_unable(&self) -> bool {
         let capability = self.observed.capability();
         capability.current_max <= Amps::ZERO || capability.power_max <= Watts::ZERO
+    }
+
+    /// A supply that shares modules tells voltages and no current while it has none.
+    pub(super) fn has_supply_failed(&self) -> bool {
+        self.is_supply_unable() && self.observed.capability().voltage_max <= Volts::ZERO
     }
 
     fn inputs_are_fresh(&self, now: Timestamp) -> Finding {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use voltry_bus::{Authorization, Contactors, LinkPhase, PhaseAnswer, Pilot, PilotOutput};
-use voltry_units::{Timestamp, Volts};
+use voltry_units::{Timestamp, Volts, Watts};
 
 use super::action::Command;
 use super::cable_check::CableCheck;
@@ -16,6 +16,8 @@ use super::{EnergyPath, Role, StopReason};
 
 /// A stream may pause this long while nothing is energised before its absence is taken for real.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Station gives a supply that has got modules its share within this time.
+const SHARE: Duration = Duration::from_secs(2);
 /// A conversation has said its last word within this time of the session's end.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -30,6 +32,8 @@ pub(super) struct Connected {
 pub(super) struct Parameters {
     pub(super) until: Timestamp,
     agreed: bool,
+    /// A supply that shares modules had none: until then its share of the power may be still to come.
+    shared_until: Option<Timestamp>,
 }
 
 /// Off and open; the vehicle is still plugged in.
@@ -141,7 +145,7 @@ impl EnergyPath {
         let limits_named = self.session.as_ref().is_some_and(|session| session.limits.voltage_max.is_some());
         if phase == LinkPhase::Parameters && limits_named {
             let until = now + self.installation.profile.parameters_end;
-            return State::Parameters(Parameters { until, agreed: false });
+            return State::Parameters(Parameters { until, agreed: false, shared_until: None });
         }
         let pending =
             self.session.as_ref().is_some_and(|session| session.authorization == Authorization::Pending);
@@ -186,7 +190,14 @@ impl EnergyPath {
                     .session
                     .as_ref()
                     .is_some_and(|session| session.authorization == Authorization::Granted);
-                parameters.agreed = granted && self.observed.permit(now).is_some();
+                // A supply that shares modules is given some now, and then its share of the power.
+                let able = !self.is_supply_unable();
+                if !able {
+                    parameters.shared_until = Some(now + SHARE);
+                }
+                let shared = parameters.shared_until.is_none_or(|until| now >= until)
+                    || self.offer(now).power_max > Watts::ZERO;
+                parameters.agreed = granted && able && shared && self.observed.permit(now).is_some();
                 if parameters.agreed {
                     self.outputs.send_limits(self.offer(now));
                     self.answer(PhaseAnswer::Finished);
