@@ -3,7 +3,8 @@
 
 use serde::Serialize;
 use voltry_bus::{
-    Device1Proxy, EvLink1Proxy, Fault, Module, ModuleUse, PowerRack1Proxy, Powerline, PowerlineState, names,
+    Device1Proxy, EvLink1Proxy, Fault, Module, ModuleGroup, ModuleUse, PowerRack1Proxy, Powerline,
+    PowerlineState, names,
 };
 use zbus::Connection;
 use zbus::proxy::CacheProperties;
@@ -223,7 +224,8 @@ pub(crate) async fn modules(
         let supply = rack.path.rsplit('/').next().unwrap_or_default().to_owned();
         // An OEM's rack may be older than this property.
         let uses = proxy.uses().await.unwrap_or_default();
-        shown.extend(modules.into_iter().map(|module| Shown::new(&supply, module, &uses)));
+        let group = proxy.group().await.unwrap_or_default();
+        shown.extend(modules.into_iter().map(|module| Shown::new(&supply, &group, module, &uses)));
     }
     if let Some(Modules::Identify { line, address, .. }) = command {
         return Err(Failure::Refused(format!("no module {address} was seen on {line}")));
@@ -242,6 +244,10 @@ pub(crate) async fn modules(
 struct Shown {
     #[serde(skip)]
     supply: String,
+    /// Where its group is, of modules that several EVSEs share.
+    place: String,
+    /// The EVSE that its group is joined to, or on its way to or from; 0: none.
+    evse: u32,
     #[serde(flatten)]
     module: Module,
     /// Amperes that it was told to give, and hours that it has worked, where that is known.
@@ -250,10 +256,26 @@ struct Shown {
 }
 
 impl Shown {
-    fn new(supply: &str, module: Module, uses: &[ModuleUse]) -> Self {
+    fn new(supply: &str, group: &ModuleGroup, module: Module, uses: &[ModuleUse]) -> Self {
         let used = uses.iter().find(|used| used.bus == module.bus && used.address == module.address);
         let hours = used.map(|used| used.hours).filter(|hours| *hours > 0);
-        Self { supply: supply.to_owned(), module, share: used.map(|used| used.share), hours }
+        Self {
+            supply: supply.to_owned(),
+            place: group.place.clone(),
+            evse: group.evse,
+            module,
+            share: used.map(|used| used.share),
+            hours,
+        }
+    }
+
+    /// Whom it serves: a group behind a matrix one EVSE now and another later.
+    fn serves(&self) -> String {
+        match (self.place.as_str(), self.evse) {
+            ("own", _) => "its EVSE".to_owned(),
+            (place, 0) => place.to_owned(),
+            (place, evse) => format!("EVSE {evse}, {place}"),
+        }
     }
 }
 
@@ -269,6 +291,7 @@ fn shown_state(module: &Module) -> String {
 fn print_modules(modules: &[Shown]) {
     let mut rows = table([
         "SUPPLY",
+        "SERVES",
         "BUS",
         "ADDRESS",
         "SERIAL",
@@ -283,9 +306,11 @@ fn print_modules(modules: &[Shown]) {
         "ALARMS",
     ]);
     let unknown = || "–".to_owned();
-    for Shown { supply, module, share, hours } in modules {
+    for shown in modules {
+        let Shown { supply, module, share, hours, .. } = shown;
         rows.add_row([
             supply.clone(),
+            shown.serves(),
             module.bus.clone(),
             module.address.to_string(),
             module.serial.clone(),

@@ -155,7 +155,9 @@ JSON
   An array of modules: bus, address, group, serial, state, online, voltage, current, available (A
   that it could give now), temperature (°C at its inlet), alarms, at (microseconds since boot when
   it was last heard; 0: never), share (A that it was told to give; null where the supply does not
-  say it), hours (that it has worked; null where it does not tell).";
+  say it), hours (that it has worked; null where it does not tell). Of modules that several EVSEs
+  share: place (own where they do not; starting, free, joining, serving, leaving, lost, barred), evse
+  (whom their group is joined to, or on its way to or from; 0: none).";
 
 pub(super) const CHECK: &str = "\
 Exit code 4 if there are errors. Every program voltry-* in the folder is asked, an OEM's as well.

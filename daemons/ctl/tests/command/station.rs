@@ -3,8 +3,8 @@
 
 use voltry_bus::{
     AuthorizeOutcome, BookEvent, CheckResult, Connector, CsmsState, Error, EvseStatus, Fault, Module,
-    ModuleUse, SelfTestOutcome, SelfTestStep, SimFault, SimTruth, Transaction, V2gConversation, V2gMessage,
-    names,
+    ModuleGroup, ModuleUse, SelfTestOutcome, SelfTestStep, SimFault, SimTruth, Transaction, V2gConversation,
+    V2gMessage, names,
 };
 use voltry_service::{Device, Identity};
 use zbus::{Connection, interface};
@@ -163,6 +163,11 @@ impl Rack {
             alarms: Vec::new(),
             at: 0,
         }]
+    }
+
+    #[zbus(property)]
+    fn group(&self) -> ModuleGroup {
+        ModuleGroup { name: "a".to_owned(), evse: 2, place: "serving".to_owned() }
     }
 
     #[zbus(property)]
