@@ -19,7 +19,7 @@ from conftest import play
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from ocpp.routing import on
+from ocpp.routing import after, on
 from websockets.asyncio.server import serve
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 
@@ -32,8 +32,12 @@ class Csms16(ocpp.v16.ChargePoint):
 
     @on("BootNotification")
     def boot(self, charge_point_vendor, charge_point_model, **_):
-        self.boots += 1
         return ocpp.v16.call_result.BootNotification(current_time=NOW, interval=300, status="Accepted")
+
+    # Asked before the answer is on its way, the station may rightly refuse.
+    @after("BootNotification")
+    def booted(self, **_):
+        self.boots += 1
 
     @on("StatusNotification")
     def status(self, **_):
@@ -53,8 +57,11 @@ class Csms201(ocpp.v201.ChargePoint):
 
     @on("BootNotification")
     def boot(self, charging_station, reason, **_):
-        self.boots += 1
         return ocpp.v201.call_result.BootNotification(current_time=NOW, interval=300, status="Accepted")
+
+    @after("BootNotification")
+    def booted(self, **_):
+        self.boots += 1
 
     @on("StatusNotification")
     def status(self, **_):

@@ -3,6 +3,7 @@
 `powerline.py` is two modems and the cable between them; `recorded_slac.py` the vehicle.
 """
 
+import asyncio
 import shlex
 import sys
 from pathlib import Path

@@ -20,6 +20,7 @@ const answers = {
   FirmwareStatusNotification: () => ({}),
   NotifyReport: () => ({}),
   NotifyEvent: () => ({}),
+  NotifyEVChargingNeeds: () => ({ status: 'Rejected' }),
   Authorize: (message) => (message.idTag ? { idTagInfo: accepted } : { idTokenInfo: accepted }),
   StartTransaction: () => ({ idTagInfo: accepted, transactionId: transaction++ }),
   StopTransaction: () => ({}),
