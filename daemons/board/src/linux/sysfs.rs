@@ -18,7 +18,8 @@ pub(super) struct Pwm {
 }
 
 impl Pwm {
-    /// Takes a channel of the chip that is `device`, with the pilot at −12 V from the first instant.
+    /// Takes a channel of the chip that is `device`, and drives the pilot to −12 V. An inverted one that was left
+    /// enabled is at +12 V for an instant.
     pub(super) fn open(root: &Path, device: &str, channel: u32, inverted: bool) -> io::Result<Self> {
         let class = root.join("sys/class/pwm");
         let is_it = |chip: &Path| {

@@ -101,7 +101,7 @@ impl Member {
         Told { is_off: told.is_off && !self.orders.is_waiting(), ..told }
     }
 
-    /// As the pool sees it; `at` is the voltage at which it is to deliver.
+    /// As the pool sees it; `None`: none of its modules was read of late.
     pub(crate) fn seen(&self) -> Option<Seen> {
         let told = self.told();
         let output = told.output?;

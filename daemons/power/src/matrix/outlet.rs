@@ -101,7 +101,7 @@ impl Outlet {
         self.orders.holder_lost(who, now);
     }
 
-    /// When its lease may change by itself.
+    /// Whether an epoch is open.
     pub(crate) const fn is_live(&self) -> bool {
         self.live
     }
