@@ -12,7 +12,7 @@ pub(crate) use conform::{Conform, Role};
 use help::{
     ABOUT_ALL, AUTHORIZE, CHECK, CLEAR, CONFORM, CONVERSATION, CONVERSATIONS, DEVICES, FAULT_LIST, FAULTS,
     FOLLOW, LIMITS, MODULES, OCPP_MESSAGES, OCPP_PROFILES, OCPP_SCHEDULE, OCPP_STATUS, SELF_TEST, SESSION,
-    SESSIONS, SHOW_FAULT, STATUS, SWIPE, TRUTH,
+    SESSIONS, SETUP, SHOW_FAULT, STATUS, SWIPE, TRUTH,
 };
 
 /// Look at a Voltry charging station, and tell it what to do.
@@ -111,6 +111,9 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Config,
     },
+    /// Configure a station that was just built: ask what hardware hangs where, or read it, and look for it
+    #[command(after_help = SETUP)]
+    Setup(Setup),
     /// Put a provider of a role through the bus contract; it is energised
     #[command(after_help = CONFORM)]
     Conform(Conform),
@@ -130,6 +133,25 @@ pub(crate) enum Command {
         /// The folder
         folder: PathBuf,
     },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Setup {
+    /// Read it from here instead of asking
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: Option<PathBuf>,
+    /// Look for the hardware, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Where the configuration goes
+    #[arg(long, value_name = "DIR", default_value = "/etc/voltry")]
+    pub(crate) config: PathBuf,
+    /// Where secrets go, as the units take them
+    #[arg(long, value_name = "DIR", default_value = "/etc/credstore")]
+    pub(crate) credentials: PathBuf,
+    /// Where the daemons are; without it, beside voltryctl
+    #[arg(long, value_name = "DIR")]
+    pub(crate) daemons: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -33,23 +33,35 @@ struct Check {
 
 /// What is printed with `--json`.
 #[derive(Debug, Default, Serialize)]
-struct Report {
+pub(crate) struct Report {
     daemons: Vec<String>,
-    errors: Vec<String>,
+    pub(crate) errors: Vec<String>,
 }
 
 pub(crate) async fn run(command: cli::Config, json: bool) -> Result<Outcome, Failure> {
     let cli::Config::Check { config, daemons } = command;
+    let report = check(config.as_deref(), daemons.as_deref()).await?;
+    if json {
+        output::json(&report)?;
+    } else {
+        report.errors.iter().for_each(|error| println!("{error}"));
+        println!("{} daemons asked, {} errors", report.daemons.len(), report.errors.len());
+    }
+    Ok(if report.errors.is_empty() { Outcome::Done } else { Outcome::BadNews })
+}
+
+/// Has every daemon in the folder, or beside us, check its part, and looks across them.
+pub(crate) async fn check(config: Option<&Path>, daemons: Option<&Path>) -> Result<Report, Failure> {
     let folder = match daemons {
-        Some(folder) => folder,
+        Some(folder) => folder.to_owned(),
         None => beside_us()?,
     };
     let mut report = Report::default();
-    match Config::read(config.as_deref()) {
+    match Config::read(config) {
         Ok(merged) => {
             let mut all = Check::default();
             let daemons = installed(&folder)?;
-            let answers = join_all(daemons.iter().map(|daemon| ask(daemon, config.as_deref()))).await;
+            let answers = join_all(daemons.iter().map(|daemon| ask(daemon, config))).await;
             for (daemon, answer) in daemons.iter().zip(answers) {
                 match answer {
                     Ok(mut check) => {
@@ -66,16 +78,10 @@ pub(crate) async fn run(command: cli::Config, json: bool) -> Result<Outcome, Fai
         }
         Err(error) => report.errors.extend(error.0.iter().map(ToString::to_string)),
     }
-    if json {
-        output::json(&report)?;
-    } else {
-        report.errors.iter().for_each(|error| println!("{error}"));
-        println!("{} daemons asked, {} errors", report.daemons.len(), report.errors.len());
-    }
-    Ok(if report.errors.is_empty() { Outcome::Done } else { Outcome::BadNews })
+    Ok(report)
 }
 
-fn beside_us() -> Result<PathBuf, Failure> {
+pub(crate) fn beside_us() -> Result<PathBuf, Failure> {
     let ours = std::env::current_exe().map_err(|error| Failure::Other(error.to_string()))?;
     Ok(ours.parent().unwrap_or(Path::new("/usr/bin")).to_owned())
 }

@@ -17,21 +17,21 @@ use crate::output::{ago, json as print_json, table};
 use crate::station;
 
 #[derive(Debug, Serialize)]
-struct Device {
-    object: String,
-    vendor: String,
-    model: String,
-    serial: String,
-    firmware: String,
-    online: bool,
-    faults: Vec<Fault>,
+pub(crate) struct Device {
+    pub(crate) object: String,
+    pub(crate) vendor: String,
+    pub(crate) model: String,
+    pub(crate) serial: String,
+    pub(crate) firmware: String,
+    pub(crate) online: bool,
+    pub(crate) faults: Vec<Fault>,
     /// Of a link to vehicles over a powerline.
     #[serde(skip_serializing_if = "Option::is_none")]
     powerline: Option<Powerline>,
 }
 
 /// Every device that answers; who does not is in the walk.
-async fn devices(connection: &Connection) -> Result<(Vec<Device>, Walk), Failure> {
+pub(crate) async fn devices(connection: &Connection) -> Result<(Vec<Device>, Walk), Failure> {
     let mut walk = walk(connection).await?;
     let mut devices = Vec::new();
     for object in having(&walk, "org.voltry.Device1") {

@@ -17,6 +17,7 @@ mod pcap;
 mod private_bus;
 mod selftest;
 mod sessions;
+mod setup;
 mod sim;
 mod station;
 mod status;
@@ -70,6 +71,7 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
                 .map_err(|error| Failure::Other(error.to_string()));
         }
         Command::Config { command } => return config_check::run(command, json).await,
+        Command::Setup(command) => return setup::run(command, cli.bus.as_deref(), json).await,
         Command::Conform(command) => return conform::run(command, cli.bus.as_deref(), json).await,
         Command::Faults { command: cli::Faults::Show { ref code } } => {
             return fault_guide::Guide::of_machine().show(code.as_deref(), json);
@@ -110,6 +112,7 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
         | Command::Man { .. }
         | Command::Config { .. }
         | Command::Conform(_)
+        | Command::Setup(_)
         | Command::Selftest { .. } => Ok(Outcome::Done),
     }
 }

@@ -165,6 +165,27 @@ Exit code 4 if there are errors. Every program voltry-* in the folder is asked, 
 JSON
   {daemons, errors}: who was asked, and each error in words with file and line.";
 
+pub(super) const SETUP: &str = "\
+Asks, or reads from a file, what the station is built of; has every installed daemon check the
+configuration that follows from it; then lets the daemons of power, board and meters look for their
+devices, on a bus of their own (where a station runs, it is asked instead). Nothing is energised. The
+configuration is written, the one before it kept as voltry.toml.before. Passwords of this station
+alone are made, for the back end and for the technician's page, and shown once: the page's is stored
+as its hash. A station that runs makes its self-test, without the modules. Last comes the report of
+the commissioning.
+
+FILE (TOML)
+  name, power_limit_w, free_vending = false, csms = { url, identity, version, roots }
+  [[evse]] profile, voltage_max, current_max, over_voltage_by_hardware, evse_id, interface, modem,
+           board, modules = { family, can, addresses, more }, meter = { model, line, baud, address },
+           insulation_monitor = { the same }
+
+Exit code 4 if the configuration has errors, a device is missing or has a fault, or a check failed.
+
+JSON
+  {name, written (the file; null: nothing was), errors, devices (as in `devices`), missing (devices
+  that do not answer), self_test (as of `selftest`, each with its evse), secrets ([{of, file, secret}])}";
+
 pub(super) const CONFORM: &str = "\
 Whoever implements a role's interface may play the role; this tries whether it keeps the contract
 that dbus/*.xml writes down. Not for the station's own bus: the provider is energised, refused, left

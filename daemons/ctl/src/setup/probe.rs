@@ -1,0 +1,99 @@
+//! Looks for the hardware by those who know it: the daemons of power, board and meters, on a bus of
+//! their own. Starting, they switch off what they drive; nobody is there to enable it.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Duration;
+
+use voltry_bus::{SelfTestStep, names};
+use zbus::Connection;
+use zbus::fdo::DBusProxy;
+
+use super::configuration::lines;
+use super::report::Checked;
+use super::site::Site;
+use crate::bus;
+use crate::devices::{Device, devices};
+use crate::outcome::Failure;
+use crate::private_bus::{broker, started};
+use crate::{selftest, station};
+
+/// A device that does not answer by then is not there: modules are found within some seconds.
+const PATIENCE: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_millis(200);
+
+/// The bus of a station that runs here.
+pub(super) async fn running(address: Option<&str>) -> Option<Connection> {
+    let connection = bus::connect_patiently(address, selftest::PATIENCE).await.ok()?;
+    let bus = DBusProxy::new(&connection).await.ok()?;
+    let there = bus.name_has_owner(names::STATION.try_into().ok()?).await.ok()?;
+    there.then_some(connection)
+}
+
+/// The devices of a station that runs.
+pub(super) async fn ask(station: &Connection) -> Result<Vec<Device>, Failure> {
+    Ok(devices(station).await?.0)
+}
+
+/// The devices that the site's configuration leads to.
+pub(super) async fn look(site: &Site, config: &Path, daemons: &Path) -> Result<Vec<Device>, Failure> {
+    let (address, _broker) = broker().await?;
+    let mut all: Vec<(&str, Option<String>)> = vec![("voltry-power", None), ("voltry-board", None)];
+    all.extend(lines(site).into_iter().map(|line| ("voltry-meter", Some(line))));
+    let mut running = Vec::new();
+    for (daemon, instance) in all {
+        let mut arguments: Vec<OsString> =
+            vec!["--config".into(), config.into(), "--log".into(), "off".into()];
+        arguments.extend(instance.map(OsString::from));
+        running.push(started(daemons.join(daemon).as_os_str(), arguments, &address)?);
+    }
+    let connection = bus::connect(Some(&address)).await?;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let seen = devices(&connection).await;
+        let all_answer = |seen: &[Device]| {
+            let wanted = expected(site);
+            wanted.iter().all(|object| seen.iter().any(|device| device.object == *object && device.online))
+        };
+        match seen {
+            Ok((seen, _)) if all_answer(&seen) || tokio::time::Instant::now() >= deadline => return Ok(seen),
+            Err(_) if tokio::time::Instant::now() >= deadline => return Ok(Vec::new()),
+            Ok(_) | Err(_) => tokio::time::sleep(LOOK).await,
+        }
+    }
+}
+
+/// The objects of the site's devices.
+pub(super) fn expected(site: &Site) -> Vec<String> {
+    (1..=site.evse.len())
+        .flat_map(|number| {
+            [
+                format!("power_supply/{number}"),
+                format!("connector/{number}"),
+                format!("energy_meter/dc{number}"),
+                format!("insulation_monitor/imd{number}"),
+            ]
+        })
+        .collect()
+}
+
+/// Every check of every EVSE that energises nothing.
+pub(super) async fn self_test(connection: &Connection) -> Result<Vec<Checked>, Failure> {
+    let station = station::proxy(connection).await?;
+    let mut checked = Vec::new();
+    for evse in station.evses().await? {
+        if evse.transaction != 0 {
+            return Err(Failure::Refused(format!("EVSE {}: a transaction runs; stop it first", evse.evse)));
+        }
+        for step in SelfTestStep::ALL.iter().copied().filter(|step| *step != SelfTestStep::Modules) {
+            let result = station.self_test(evse.evse, step).await?;
+            checked.push(Checked {
+                evse: evse.evse,
+                check: step,
+                outcome: result.outcome,
+                seen: result.seen,
+            });
+        }
+    }
+    Ok(checked)
+}
