@@ -9,7 +9,7 @@ use serde::Deserialize;
 /// The most memory that a hash may want, KiB: it is taken at each login.
 const MEMORY_MAX: u32 = 32 * 1024;
 /// Bytes of a password that is tried.
-pub(super) const PASSWORD_MAX: usize = 128;
+const PASSWORD_MAX: usize = 128;
 const ACCOUNTS_MAX: usize = 64;
 
 /// What somebody may do.

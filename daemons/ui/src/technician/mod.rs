@@ -6,6 +6,7 @@
 mod accounts;
 mod audit;
 mod devices;
+mod door;
 mod history;
 mod live;
 mod page;

@@ -13,7 +13,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use maud::Markup;
 use serde::Deserialize;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use voltry_bus::{Settings1Proxy, names};
 use voltry_service::clock::now;
@@ -21,11 +21,12 @@ use voltry_service::fault_guide::FaultGuide;
 use zbus::Connection;
 use zbus::proxy::CacheProperties;
 
-use super::accounts::{Accounts, PASSWORD_MAX, Role};
+use super::accounts::{Accounts, Role};
 use super::audit::Audit;
 use super::devices::Devices;
+use super::door::{Door, Verdict};
 use super::history::History;
-use super::sessions::{Attempts, LONGEST, Session, Sessions};
+use super::sessions::{LONGEST, Session, Sessions};
 use super::{live, page};
 use crate::assets;
 use crate::bus::{self, Seen};
@@ -41,17 +42,14 @@ const SEARCHED: u32 = 1000;
 
 /// What the pages are made of.
 pub(crate) struct Technician {
-    accounts: Accounts,
-    audit: Audit,
+    door: Arc<Door>,
+    audit: Arc<Audit>,
     pub(super) guide: FaultGuide,
     connection: Connection,
     seen: watch::Receiver<Seen>,
     pub(super) devices: Devices,
     history: Arc<Mutex<History>>,
     sessions: Mutex<Sessions>,
-    attempts: Mutex<Attempts>,
-    /// One password is judged at a time: it takes memory and the processor.
-    judging: Semaphore,
 }
 
 impl Technician {
@@ -64,26 +62,21 @@ impl Technician {
     ) -> Self {
         let history = Arc::new(Mutex::new(History::default()));
         tokio::spawn(live::remember(seen.clone(), history.clone()));
+        let audit = Arc::new(Audit::new(audit));
         Self {
-            accounts,
-            audit: Audit::new(audit),
+            door: Arc::new(Door::new(accounts, audit.clone())),
+            audit,
             guide,
             connection: connection.clone(),
             devices: Devices::follow(connection),
             seen,
             history,
             sessions: Mutex::default(),
-            attempts: Mutex::default(),
-            judging: Semaphore::new(1),
         }
     }
 
     pub(super) fn sessions(&self) -> std::sync::MutexGuard<'_, Sessions> {
         self.sessions.lock().expect("nobody panics with it")
-    }
-
-    fn attempts(&self) -> std::sync::MutexGuard<'_, Attempts> {
-        self.attempts.lock().expect("nobody panics with it")
     }
 
     pub(super) fn station_page(&self, session: &Session) -> Markup {
@@ -204,28 +197,9 @@ async fn login(
     Extension(ConnectInfo(peer)): Peer,
     Form(form): Form<Login>,
 ) -> Response {
-    let from = peer.ip();
     let name: String = form.name.chars().take(64).collect();
-    let Ok(_turn) = it.judging.acquire().await else {
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
-    };
-    // Asked when it is one's turn: many at once are no way around the lock.
-    let wait = it.attempts().wait(now(), from, &name);
-    if let Some(wait) = wait {
-        return (StatusCode::TOO_MANY_REQUESTS, Html(page::login(false, Some(wait)).into_string()))
-            .into_response();
-    }
-    let judged = {
-        let (it, name, password) = (it.clone(), name.clone(), form.password);
-        tokio::task::spawn_blocking(move || {
-            let short = password.len() <= PASSWORD_MAX;
-            short.then(|| it.accounts.judge(&name, &password)).flatten()
-        })
-    };
-    match judged.await {
-        Ok(Some(role)) => {
-            it.attempts().right(from, &name);
-            it.audit.note(&name, from, "logs in");
+    match it.door.judge(peer.ip(), name.clone(), form.password).await {
+        Verdict::Right(role) => {
             let (Ok(secret), Ok(key)) = (random(), random()) else {
                 return StatusCode::SERVICE_UNAVAILABLE.into_response();
             };
@@ -236,10 +210,12 @@ async fn login(
             );
             ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response()
         }
-        Ok(None) | Err(_) => {
-            let locked = it.attempts().wrong(now(), from, &name);
-            it.audit.note(&name, from, if locked { "wrong password; locked" } else { "wrong password" });
+        Verdict::Wrong => {
             (StatusCode::UNAUTHORIZED, Html(page::login(true, None).into_string())).into_response()
+        }
+        Verdict::Wait(wait) => {
+            let page = page::login(false, Some(wait));
+            (StatusCode::TOO_MANY_REQUESTS, Html(page.into_string())).into_response()
         }
     }
 }
