@@ -40,7 +40,13 @@ NAMES = {
     "voltry-ui": "org.voltry.Ui1",
     "oem-guard": "com.example.Guard1",
 }
-ASK_STATION = {"voltry-ocpp", "voltry-ui", "technician", "root"}
+ASK_STATION = {"voltry-ocpp", "technician", "root"}
+# Browsers are behind voltry-ui: it may only look, stop, and take out of service and back.
+UI_CALLS = {
+    *[("Station1", member) for member in ["Transactions", "Transaction", "Stop", "StopTransaction", "Unlock"]],
+    *[("Station1", member) for member in ["ClearFaults", "SetAvailable"]],
+    *[("Settings1", member) for member in ["List", "Write"]],
+}
 # Interface: who provides it, who may call it.
 CONTRACT = {
     "Book1": ({"voltry-station"}, {"voltry-ocpp", "root"}),
@@ -73,8 +79,9 @@ CONTRACT = {
     "VoltageMonitor1": ({"voltry-board", "voltry-meter", "voltry-power"}, set()),
     "Sim1": (set(), set()),  # never on a station's bus
 }
-# Members with fewer callers than their interface.
+# Members with other callers than their interface.
 CALLERS = {("Station1", "RemoteStart"): {"voltry-ocpp", "root"}}
+CALLERS |= {call: CONTRACT[call[0]][1] | {"voltry-ui"} for call in UI_CALLS}
 READERS = set(UIDS) - {"stranger"}
 
 
