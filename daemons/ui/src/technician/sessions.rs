@@ -1,7 +1,7 @@
 //! Who is logged in, and who may try to. Pure: time and random numbers come in.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
@@ -21,7 +21,7 @@ const TRIES_FROM: u32 = 5;
 const TRIES_FOR: u32 = 10;
 /// How long it lasts, and how long wrong ones are remembered.
 pub(super) const LOCK: Duration = Duration::from_secs(15 * 60);
-/// Addresses and names that are remembered; beyond that the oldest is forgotten.
+/// Addresses and names that are remembered; beyond that the oldest that is not locked is forgotten.
 const REMEMBERED_MAX: usize = 256;
 
 /// Somebody who is logged in.
@@ -94,11 +94,23 @@ enum Whose {
 }
 
 impl Whose {
+    fn both(from: IpAddr, name: &str) -> [Self; 2] {
+        [Self::From(network(from)), Self::For(name.to_owned())]
+    }
+
     const fn allowed(&self) -> u32 {
         match self {
             Self::From(_) => TRIES_FROM,
             Self::For(_) => TRIES_FOR,
         }
+    }
+}
+
+/// What one host has to itself: of IPv6 it is at least a /64.
+fn network(from: IpAddr) -> IpAddr {
+    match from.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+        address @ IpAddr::V4(_) => address,
     }
 }
 
@@ -109,41 +121,45 @@ struct Wrong {
 }
 
 impl Attempts {
-    /// How long somebody has to wait before the next password; `None`: not at all.
+    /// How long somebody has to wait before the next password; `None`: not at all. Where so many are locked
+    /// that a wrong one could not be remembered, whoever is new waits too.
     pub(super) fn wait(&mut self, now: Timestamp, from: IpAddr, name: &str) -> Option<Duration> {
         self.wrong.retain(|_, wrong| now.since(wrong.last) < LOCK);
-        let locks = [Whose::From(from), Whose::For(name.to_owned())].into_iter().filter_map(|whose| {
-            let wrong = self.wrong.get(&whose).filter(|wrong| wrong.count >= whose.allowed())?;
-            Some(LOCK.saturating_sub(now.since(wrong.last)))
-        });
-        locks.max()
+        let whose = Whose::both(from, name);
+        let locked = |(whose, wrong): &(&Whose, &Wrong)| wrong.count >= whose.allowed();
+        let left = |(_, wrong): (_, &Wrong)| LOCK.saturating_sub(now.since(wrong.last));
+        let own = self.wrong.iter().filter(|(known, _)| whose.contains(known)).filter(locked);
+        own.map(left).max().or_else(|| {
+            let new = whose.iter().filter(|one| !self.wrong.contains_key(*one)).count();
+            let stay = self.wrong.iter().filter(|it| whose.contains(it.0) || locked(it)).count();
+            let room = stay + new <= REMEMBERED_MAX;
+            if room { None } else { self.wrong.iter().filter(locked).map(left).min() }
+        })
     }
 
-    /// A password was wrong. Whether that locks somebody out.
+    /// A password was wrong of somebody who need not [`wait`](Self::wait). Whether that locks somebody out.
     pub(super) fn wrong(&mut self, now: Timestamp, from: IpAddr, name: &str) -> bool {
+        let whose = Whose::both(from, name);
         let mut locked = false;
-        for whose in [Whose::From(from), Whose::For(name.to_owned())] {
-            if self.wrong.len() >= REMEMBERED_MAX && !self.wrong.contains_key(&whose) {
-                // Who floods us with names is locked by the address.
-                let oldest = self.wrong.iter().filter(|(known, wrong)| wrong.count < known.allowed());
-                let oldest = oldest.min_by_key(|(_, wrong)| wrong.last).map(|(known, _)| known.clone());
-                match oldest {
-                    Some(oldest) => drop(self.wrong.remove(&oldest)),
-                    None => continue,
-                }
+        for one in &whose {
+            if self.wrong.len() >= REMEMBERED_MAX && !self.wrong.contains_key(one) {
+                let open = self.wrong.iter().filter(|(known, wrong)| wrong.count < known.allowed());
+                let open = open.filter(|(known, _)| !whose.contains(known));
+                let oldest = open.min_by_key(|(_, wrong)| wrong.last).map(|(known, _)| known.clone());
+                oldest.and_then(|oldest| self.wrong.remove(&oldest));
             }
-            let allowed = whose.allowed();
-            let wrong = self.wrong.entry(whose).or_insert(Wrong { count: 0, last: now });
+            let wrong = self.wrong.entry(one.clone()).or_insert(Wrong { count: 0, last: now });
             (wrong.count, wrong.last) = (wrong.count.saturating_add(1), now);
-            locked |= wrong.count == allowed;
+            locked |= wrong.count == one.allowed();
         }
         locked
     }
 
     /// One was right: what was wrong from there, and for this account, is forgotten.
     pub(super) fn right(&mut self, from: IpAddr, name: &str) {
-        self.wrong.remove(&Whose::From(from));
-        self.wrong.remove(&Whose::For(name.to_owned()));
+        for whose in Whose::both(from, name) {
+            self.wrong.remove(&whose);
+        }
     }
 }
 
@@ -217,16 +233,58 @@ mod tests {
         assert_eq!(attempts.wait(at(0), from(1), "anna"), None);
     }
 
+    /// As the door asks: whether it was judged, and was wrong.
+    fn guess(attempts: &mut Attempts, now: u64, from: IpAddr, name: &str) -> bool {
+        let judged = attempts.wait(at(now), from, name).is_none();
+        if judged {
+            attempts.wrong(at(now), from, name);
+        }
+        judged
+    }
+
     #[test]
     fn a_flood_of_names_and_addresses_is_bounded_and_frees_nobody_who_is_locked() {
         let mut attempts = Attempts::default();
         for _ in 0..5 {
-            attempts.wrong(at(0), from(1), "anna");
+            assert!(guess(&mut attempts, 0, from(1), "anna"));
         }
-        for number in 0..2000 {
-            attempts.wrong(at(1), from(2), &format!("name {number}"));
+        for number in 0..2000_u32 {
+            guess(&mut attempts, 1, Ipv4Addr::from(number).into(), &format!("name {number}"));
         }
-        assert!(attempts.wrong.len() <= REMEMBERED_MAX);
-        assert!(attempts.wait(at(2), from(1), "x").is_some() && attempts.wait(at(2), from(2), "x").is_some());
+        assert_eq!(attempts.wrong.len(), REMEMBERED_MAX);
+        assert!(attempts.wait(at(2), from(1), "x").is_some());
+    }
+
+    #[test]
+    fn where_everything_remembered_is_locked_nobody_new_is_judged_until_one_is_free() {
+        let mut attempts = Attempts::default();
+        let network = |number: u16| IpAddr::from([0x2001, 0xdb8, 0, number, 0, 0, 0, 1]);
+        let judged = (0..1000)
+            .flat_map(|number| [number; 5])
+            .filter(|number| guess(&mut attempts, u64::from(*number) / 10, network(*number), "anna"));
+        assert_eq!(judged.count(), 10, "the account is locked");
+        let mut judged = 0;
+        for number in 0..1000 {
+            for name in 0..5 {
+                judged += u32::from(guess(&mut attempts, 100, network(number), &format!("{number} {name}")));
+            }
+        }
+        assert!(judged <= 5 * 256, "{judged} passwords were judged");
+        assert_eq!(attempts.wrong.len(), REMEMBERED_MAX);
+        assert!(attempts.wait(at(101), from(1), "ben").is_some(), "somebody new");
+        assert_eq!(attempts.wait(at(100 + LOCK.as_secs()), from(1), "ben"), None);
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_host_and_a_mapped_address_is_that_of_ipv4() {
+        let mut attempts = Attempts::default();
+        for last in 1..=5 {
+            assert!(guess(&mut attempts, 0, [0x2001, 0xdb8, 0, 0, last, 0, 0, last].into(), "anna"));
+            assert!(guess(&mut attempts, 0, Ipv4Addr::new(192, 0, 2, 1).to_ipv6_mapped().into(), "ben"));
+        }
+        assert!(attempts.wait(at(0), [0x2001, 0xdb8, 0, 0, 9, 9, 9, 9].into(), "x").is_some());
+        assert_eq!(attempts.wait(at(0), [0x2001, 0xdb8, 0, 1, 0, 0, 0, 1].into(), "x"), None);
+        assert!(attempts.wait(at(0), from(1), "x").is_some());
+        assert_eq!(attempts.wait(at(0), from(2), "x"), None);
     }
 }
