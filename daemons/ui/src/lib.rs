@@ -22,8 +22,8 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
-use voltry_service::Daemon;
 use voltry_service::fault_guide::FaultGuide;
+use voltry_service::{Daemon, Refusals};
 
 pub use config::{Price, Settings, StopBy, TechnicianSettings, configure};
 
@@ -45,7 +45,8 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     };
     let languages = words::Languages::load(&settings.language_files, &settings.languages);
     let connection = daemon.connection().clone();
-    let pages = kiosk::Kiosk { settings, languages, guide: guide(), seen, connection };
+    let foreign = Refusals::told_as("refused what no page of this screen asks for");
+    let pages = kiosk::Kiosk { settings, languages, guide: guide(), seen, connection, foreign };
     daemon.claim(NAME).await?;
     daemon.ready();
     tokio::select! {

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 use voltry_bus::EndReason;
+use voltry_service::Refusals;
 use voltry_service::fault_guide::FaultGuide;
 use zbus::Connection;
 
@@ -33,6 +34,9 @@ const ALIVE: Duration = Duration::from_secs(5);
 /// How long an EVSE may take to accept a stop.
 const STOP: Duration = Duration::from_secs(5);
 
+/// Characters of a path that the log shows.
+const PATH_LOGGED: usize = 100;
+
 /// What the pages are made of.
 #[derive(Debug)]
 pub(crate) struct Kiosk {
@@ -41,6 +45,7 @@ pub(crate) struct Kiosk {
     pub(crate) guide: FaultGuide,
     pub(crate) seen: watch::Receiver<Seen>,
     pub(crate) connection: Connection,
+    pub(crate) foreign: Refusals,
 }
 
 impl Kiosk {
@@ -90,11 +95,16 @@ pub(crate) fn router(kiosk: Kiosk) -> Router {
 /// made to lead here, is neither shown anything nor obeyed.
 async fn guard(State(kiosk): State<Arc<Kiosk>>, request: Request, next: Next) -> Response {
     if !http::names_loopback(request.headers()) || !http::is_same_origin(&request, "http") {
-        warn!(path = request.uri().path(), "refused what no page of this screen asks for");
+        let _ = kiosk.foreign.note("request", Err::<(), _>(logged(request.uri().path())));
         let view = kiosk.view(kiosk.languages.first(), Place::default());
         return (StatusCode::FORBIDDEN, whole(view, &page::dead_end(view, "refused"), false)).into_response();
     }
     next.run(request).await
+}
+
+/// A path for the log: who asks may send as much of it as a head holds.
+fn logged(path: &str) -> String {
+    path.chars().take(PATH_LOGGED).collect()
 }
 
 async fn first(State(kiosk): State<Arc<Kiosk>>, Query(place): Query<Place>) -> Response {
@@ -247,4 +257,15 @@ async fn end(kiosk: &Kiosk, evse: u32) -> zbus::Result<()> {
         id => station.stop_transaction(id, EndReason::Local).await,
     };
     answer.map_err(|error| zbus::Error::Failure(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_fills_no_log() {
+        assert_eq!(logged("/en/stop/1"), "/en/stop/1");
+        assert_eq!(logged(&"/\u{e9}".repeat(8_000)).chars().count(), PATH_LOGGED);
+    }
 }
