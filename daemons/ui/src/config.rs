@@ -174,6 +174,17 @@ mod tests {
     }
 
     #[test]
+    fn whatever_address_is_taken_the_screen_obeys_its_own_page_there() {
+        for address in ["127.0.0.1:8080", "127.0.0.2:80", "[::1]:8080"] {
+            let settings = check(&format!("[ui]\nkiosk = \"{address}\"")).unwrap();
+            let mut headers = axum::http::HeaderMap::new();
+            headers.insert("host", settings.kiosk.to_string().parse().unwrap());
+            assert!(crate::http::names_loopback(&headers), "{address}");
+        }
+        assert!(check("[ui]\nkiosk = \"[::ffff:127.0.0.1]:8080\"").unwrap_err().contains("loopback"));
+    }
+
+    #[test]
     fn everything_that_is_wrong_is_told_at_once() {
         let text = "[ui]\nkiosk = \"0.0.0.0:80\"\n[ui.price]\ncurrency = \"euro\"\nper_kwh = -1.0";
         let error = check(text).unwrap_err();

@@ -1,5 +1,6 @@
 //! Serving HTTP to whoever comes, with everything that they drive bounded.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,14 +121,16 @@ pub(crate) async fn harden(request: Request, next: Next) -> Response {
     answer
 }
 
-/// Whether a request is for this machine by a name that only it has.
+/// Whether a request is for this machine by a name that only it has: `localhost`, or an address of loopback,
+/// which nobody's name server can make another name of.
 pub(crate) fn names_loopback(headers: &HeaderMap) -> bool {
     let Some(host) = host(headers) else { return false };
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     };
-    matches!(name, "localhost" | "127.0.0.1" | "[::1]")
+    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    name == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Whether a request changes nothing, or comes from a page of the same server.
@@ -164,6 +167,13 @@ mod tests {
             ("127.0.0.1:8080", true),
             ("localhost", true),
             ("[::1]:8080", true),
+            ("[::1]", true),
+            ("127.0.0.2:8080", true),
+            ("128.0.0.1", false),
+            ("192.168.7.1:8080", false),
+            ("[::2]:8080", false),
+            ("[::ffff:127.0.0.1]:8080", false),
+            ("127.1", false),
             ("station.example:8080", false),
             ("127.0.0.1.station.example", false),
             ("", false),
