@@ -29,8 +29,9 @@ const HOST_SILENT: Duration = Duration::from_millis(300);
 const PILOT_SETTLES: Duration = Duration::from_millis(20);
 /// Contacts bounce for some milliseconds.
 const FEEDBACK_BOUNCES: Duration = Duration::from_millis(10);
-/// One disturbed sample is no emergency; two in a row are.
-const STOP_BOUNCES: Duration = Duration::from_millis(10);
+/// One disturbed sample is no emergency; two in a row are. Less than a cycle: two samples may be somewhat
+/// closer than that, and a third would be 10 ms lost.
+const STOP_BOUNCES: Duration = Duration::from_millis(5);
 /// The same is told again this often.
 const TELL_EVERY: Duration = Duration::from_millis(100);
 

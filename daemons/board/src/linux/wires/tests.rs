@@ -41,6 +41,8 @@ struct Bench {
     pressed: bool,
     stuck: Option<bool>,
     locked: Option<bool>,
+    /// By how much samples come before their cycle's time, in microseconds.
+    early: u64,
     outputs: Outputs,
     told: Vec<(u64, ChargeState)>,
 }
@@ -58,6 +60,7 @@ impl Bench {
             pressed: false,
             stuck: None,
             locked: None,
+            early: 0,
             outputs: Outputs::SAFE,
             told: Vec::new(),
         }
@@ -93,7 +96,8 @@ impl Bench {
             emergency_stop: Some(self.pressed),
             locked: self.locked,
         };
-        let (outputs, state) = self.wires.step(ms(self.now), (self.wanted, ms(self.wanted_at)), sample);
+        let now = Timestamp::from_micros(ms(self.now).as_micros() - self.early);
+        let (outputs, state) = self.wires.step(now, (self.wanted, ms(self.wanted_at)), sample);
         self.outputs = outputs;
         self.told.extend(state.map(|state| (self.now, state)));
     }
@@ -148,6 +152,17 @@ fn an_emergency_stop_opens_within_two_samples_and_one_disturbed_sample_does_not(
     assert!(bench.outputs.close && !bench.state().emergency_stop);
     bench.pressed = true;
     assert!(bench.opens_in() <= 20);
+    assert!(bench.state().emergency_stop);
+}
+
+#[test]
+fn two_samples_that_are_less_than_a_cycle_apart_are_two() {
+    let mut bench = Bench::closed();
+    bench.pressed = true;
+    bench.cycle();
+    bench.early = 100;
+    bench.cycle();
+    assert!(!bench.outputs.close, "9.9 ms after it was first seen");
     assert!(bench.state().emergency_stop);
 }
 
