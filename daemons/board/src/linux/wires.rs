@@ -177,7 +177,17 @@ impl Wires {
         if sample.locked.is_none() {
             return Motor::Rests;
         }
+        // A plug under voltage is never let go: not as long as any sample says so.
+        let seen_closed = |closed: &Debounced<_>| closed.get() == Some(true);
+        let live = self.contacts == Contacts::Closed
+            || self.closed.iter().any(seen_closed)
+            || sample.closed.contains(&Some(true));
+        // What may not begin is not late either.
+        let wanted = wanted.filter(|to| *to || !live);
         match (self.bolt, wanted) {
+            (Bolt::Moving { to: false, .. }, None) if live => {
+                self.bolt = Bolt::Moving { to: false, until: now + self.lock_time };
+            }
             (Bolt::Untouched, Some(to)) => self.bolt = Bolt::Moving { to, until: now + self.lock_time },
             (Bolt::Moving { to: moving, .. } | Bolt::Moved { to: moving }, Some(to)) if to != moving => {
                 self.bolt = Bolt::Moving { to, until: now + self.lock_time };
@@ -185,11 +195,6 @@ impl Wires {
             (Bolt::Moving { to, until }, _) if now >= until => self.bolt = Bolt::Moved { to },
             (Bolt::Untouched | Bolt::Moving { .. } | Bolt::Moved { .. }, _) => {}
         }
-        // A plug under voltage is never let go: not as long as any sample says so.
-        let seen_closed = |closed: &Debounced<_>| closed.get() == Some(true);
-        let live = self.contacts == Contacts::Closed
-            || self.closed.iter().any(seen_closed)
-            || sample.closed.contains(&Some(true));
         match self.bolt {
             Bolt::Moving { to: true, .. } => Motor::Locks,
             Bolt::Moving { to: false, .. } if !live => Motor::Unlocks,

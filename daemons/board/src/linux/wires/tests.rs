@@ -270,7 +270,29 @@ fn a_lock_moves_for_its_time_is_confirmed_by_its_contact_and_never_lets_go_under
     bench.wanted.lock = Some(false);
     bench.pass(1_000);
     assert_eq!(bench.locked, Some(true), "a contactor is welded");
-    assert_eq!(bench.state().lock, Lock::Fault);
+    assert_eq!(bench.state().lock, Lock::Locked, "as it should be: nothing is wrong with it");
+    bench.stuck = None;
+    bench.pass(100);
+    assert_eq!((bench.state().lock, bench.locked), (Lock::Moving, Some(false)));
+    bench.pass(600);
+    assert_eq!((bench.state().lock, bench.outputs.lock), (Lock::Unlocked, Motor::Rests));
+}
+
+#[test]
+fn a_plug_that_comes_under_voltage_while_it_is_let_go_is_let_go_when_it_no_longer_is() {
+    let mut bench = Bench::new();
+    bench.locked = Some(true);
+    bench.wanted.lock = Some(true);
+    bench.pass(1_000);
+    bench.wanted.lock = Some(false);
+    bench.cycle();
+    assert_eq!(bench.outputs.lock, Motor::Unlocks);
+    bench.stuck = Some(true);
+    bench.pass(2_000);
+    assert_eq!((bench.state().lock, bench.outputs.lock), (Lock::Moving, Motor::Rests));
+    bench.stuck = None;
+    bench.pass(1_000);
+    assert_eq!((bench.state().lock, bench.locked), (Lock::Unlocked, Some(false)));
 }
 
 /// The whole board in virtual time: the wires under the connector that both back ends share.
