@@ -28,10 +28,11 @@ impl Pwm {
         };
         let chip = the_one(&class, "pwmchip", is_it, &format!("PWM chip of {device:?}"))?;
         let place = chip.join(format!("pwm{channel}"));
-        if !place.exists() {
+        let last = place.join("enable");
+        if !last.exists() {
             write(&chip.join("export"), &channel.to_string())?;
             let until = Instant::now() + EXPORTED_WITHIN;
-            while !place.exists() {
+            while !last.exists() {
                 if Instant::now() >= until {
                     return Err(not_found(format!("{} was exported and is not there", place.display())));
                 }
@@ -39,18 +40,52 @@ impl Pwm {
             }
         }
         let pwm = Self { channel: place, inverted };
-        // A longer duty than the period is refused, and so is a shorter period than the duty.
-        write(&pwm.channel.join("duty_cycle"), "0")?;
-        write(&pwm.channel.join("period"), &PERIOD_NS.to_string())?;
-        pwm.drive(0)?;
-        write(&pwm.channel.join("enable"), "1")?;
+        let read = |attribute: &str| whole_number(&pwm.channel.join(attribute));
+        let found =
+            Found { enabled: read("enable")? != 0, period: read("period")?, duty: read("duty_cycle")? };
+        for (attribute, value) in found.to_minus_12_volts(pwm.duty(0)) {
+            write(&pwm.channel.join(attribute), &value.to_string())?;
+        }
         Ok(pwm)
+    }
+
+    const fn duty(&self, high_ns: u64) -> u64 {
+        if self.inverted { PERIOD_NS.saturating_sub(high_ns) } else { high_ns }
     }
 
     /// Drives the pilot to +12 V for so many nanoseconds of each period.
     pub(super) fn drive(&self, high_ns: u64) -> io::Result<()> {
-        let duty = if self.inverted { PERIOD_NS.saturating_sub(high_ns) } else { high_ns };
-        write(&self.channel.join("duty_cycle"), &duty.to_string())
+        write(&self.channel.join("duty_cycle"), &self.duty(high_ns).to_string())
+    }
+}
+
+/// How a channel is found: as it was exported, or as whoever had it before left it, still running perhaps.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    enabled: bool,
+    period: u64,
+    duty: u64,
+}
+
+impl Found {
+    /// What to write, in this order, until the channel runs with our period and the duty that is −12 V. The kernel
+    /// takes no duty longer than the period, no period shorter than the duty, and no duty without a period.
+    fn to_minus_12_volts(self, safe: u64) -> Vec<(&'static str, u64)> {
+        let mut writes = Vec::new();
+        // The two are set one after the other, and an inverted output is at +12 V in what is left of a period that is
+        // longer than the duty. So one that runs with another period is stopped: not driven, as before the first
+        // start.
+        if self.period != PERIOD_NS {
+            if self.enabled {
+                writes.push(("enable", 0));
+            }
+            if self.duty > PERIOD_NS {
+                writes.push(("duty_cycle", 0));
+            }
+            writes.push(("period", PERIOD_NS));
+        }
+        writes.extend([("duty_cycle", safe), ("enable", 1)]);
+        writes
     }
 }
 
@@ -129,6 +164,14 @@ fn the_one(
     }
 }
 
+fn whole_number(file: &Path) -> io::Result<u64> {
+    let text = fs::read_to_string(file).map_err(|error| at(file, &error))?;
+    text.trim().parse().map_err(|_| {
+        let text = format!("{}: {:?} is no whole number", file.display(), text.trim());
+        io::Error::new(io::ErrorKind::InvalidData, text)
+    })
+}
+
 fn number(file: &Path) -> io::Result<f64> {
     let text = fs::read_to_string(file).map_err(|error| at(file, &error))?;
     let number = text.trim().parse().ok().filter(|number: &f64| number.is_finite());
@@ -150,4 +193,49 @@ fn at(place: &Path, error: &io::Error) -> io::Error {
 
 fn not_found(text: String) -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Takes a write as the kernel does, or refuses it.
+    fn take(pwm: &mut Found, (attribute, value): (&str, u64)) {
+        match attribute {
+            "enable" => pwm.enabled = value != 0,
+            "period" => pwm.period = value,
+            "duty_cycle" => pwm.duty = value,
+            other => panic!("there is no {other}"),
+        }
+        assert!(pwm.period > 0 && pwm.duty <= pwm.period, "refused: {pwm:?}");
+    }
+
+    fn drives_minus_12_volts(pwm: Found, inverted: bool) -> bool {
+        pwm.duty == if inverted { pwm.period } else { 0 }
+    }
+
+    proptest! {
+        /// However it is found: from the first write on it is not driven, or at −12 V without a break.
+        #[test]
+        fn no_pilot_is_passed_on_the_way_to_minus_12_volts(
+            inverted: bool,
+            enabled: bool,
+            period in prop_oneof![Just(PERIOD_NS), Just(0), 1..5 * PERIOD_NS],
+            part in 0.0..=1.0,
+        ) {
+            // Bounded by the period.
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+            let duty = ((period as f64 * part) as u64).min(period);
+            // One without a period is never enabled.
+            let mut pwm = Found { enabled: enabled && period > 0, period, duty };
+            let safe = if inverted { PERIOD_NS } else { 0 };
+            for write in pwm.to_minus_12_volts(safe) {
+                take(&mut pwm, write);
+                prop_assert!(!pwm.enabled || drives_minus_12_volts(pwm, inverted), "{:?}", pwm);
+            }
+            prop_assert!(pwm.enabled && pwm.period == PERIOD_NS && pwm.duty == safe);
+        }
+    }
 }

@@ -76,7 +76,9 @@ impl Tree {
         let root = tree.root();
         let device = root.join("sys/devices/20fc000.pwm");
         fs::create_dir_all(&device).unwrap();
-        fs::create_dir_all(root.join("sys/class/pwm/pwmchip3/pwm0")).unwrap();
+        for attribute in ["period", "duty_cycle", "enable"] {
+            tree.write(&format!("sys/class/pwm/pwmchip3/pwm0/{attribute}"), "0\n");
+        }
         std::os::unix::fs::symlink(&device, root.join("sys/class/pwm/pwmchip3/device")).unwrap();
         for (number, name) in [(0, "other"), (1, "2198000.adc"), (2, "pt1000-dc-plus")] {
             tree.write(&format!("sys/bus/iio/devices/iio:device{number}/name"), &format!("{name}\n"));
@@ -264,6 +266,10 @@ fn a_pwm_channel_is_exported_once_and_an_inverted_one_counts_backwards() {
             std::thread::yield_now();
         }
         fs::create_dir(chip.join("pwm1")).unwrap();
+        for attribute in ["period", "duty_cycle", "enable"] {
+            fs::write(chip.join("new"), "0\n").unwrap();
+            fs::rename(chip.join("new"), chip.join("pwm1").join(attribute)).unwrap();
+        }
         fs::read_to_string(chip.join("export")).unwrap()
     });
     Pwm::open(&tree.root(), "20fc000.pwm", 1, false).unwrap();
