@@ -40,7 +40,7 @@ class Modules:
 
     def __init__(self, channel, count):
         self.all = [Module(address) for address in range(count)]
-        self.ordered_on = False
+        self.ordered = [(SWITCH, OFF)]
         self.can = can.Bus(interface="slcan", channel=channel, bitrate=125_000, sleep_after_open=0)
         self.notifier = can.Notifier(self.can, [self.receive], loop=asyncio.get_running_loop())
 
@@ -64,16 +64,18 @@ class Modules:
         self.order([(SWITCH, OFF)])
 
     def order(self, orders):
-        self.ordered_on = (SWITCH, ON) in orders
+        self.ordered = orders
         for module in self.all:
             module.unconfirmed = list(orders)
         self.repeat()
 
     def repeat(self):
-        """What was not confirmed, or is not so, is said again."""
+        """What was not confirmed is said again; the whole order to a module that is not as ordered: one that
+        restarted has forgotten its share and would give its own."""
+        switch = self.ordered[-1]
         for module in self.all:
-            if module.on != self.ordered_on and (SWITCH, ON if self.ordered_on else OFF) not in module.unconfirmed:
-                module.unconfirmed.append((SWITCH, ON if self.ordered_on else OFF))
+            if module.on != (switch == (SWITCH, ON)) and switch not in module.unconfirmed:
+                module.unconfirmed = list(self.ordered)
             for command, data in module.unconfirmed:
                 self.send(module, command, data)
 
