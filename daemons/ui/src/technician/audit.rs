@@ -2,7 +2,9 @@
 
 use std::fs::{File, OpenOptions, rename};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use tracing::{info, warn};
@@ -16,17 +18,26 @@ const SHOWN: i64 = 32 * 1024;
 #[derive(Debug)]
 pub(super) struct Audit {
     file: PathBuf,
+    /// Two that both began a new file would lose what came before.
+    writing: Mutex<()>,
 }
 
 impl Audit {
     /// In this file.
     #[must_use]
     pub(super) const fn new(file: PathBuf) -> Self {
-        Self { file }
+        Self { file, writing: Mutex::new(()) }
     }
 
-    /// Notes it, here and in the journal. A disk that does not take it is told there.
-    pub(super) fn note(&self, who: &str, from: std::net::IpAddr, what: &str) {
+    /// Notes it, when the disk has it, off the thread that serves. It is noted also when nobody waits any more.
+    pub(super) async fn noted(self: &Arc<Self>, who: &str, from: IpAddr, what: String) {
+        let (audit, who) = (self.clone(), who.to_owned());
+        // It does not panic; were it lost, the journal has it.
+        let _ = tokio::task::spawn_blocking(move || audit.note(&who, from, &what)).await;
+    }
+
+    /// Notes it, here and in the journal, and waits for the disk. One that does not take it is told there.
+    pub(super) fn note(&self, who: &str, from: IpAddr, what: &str) {
         let (who, what) = (plain(who), plain(what));
         info!(target: "audit", who, %from, what, "technician's page");
         let line = format!("{}\t{who}\t{from}\t{what}\n", Timestamp::now());
@@ -36,6 +47,7 @@ impl Audit {
     }
 
     fn write(&self, line: &str) -> std::io::Result<()> {
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         if std::fs::metadata(&self.file).is_ok_and(|about| about.len() >= FILE_MAX) {
             rename(&self.file, self.file.with_extension("log.1"))?;
         }

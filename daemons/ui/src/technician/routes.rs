@@ -242,7 +242,7 @@ async fn logout(
         return refused;
     }
     it.sessions().end(&who.secret);
-    it.audit.note(&who.session.name, peer.ip(), "logs out");
+    it.audit.noted(&who.session.name, peer.ip(), "logs out".to_owned()).await;
     let gone = format!("{COOKIE}=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0");
     ([(header::SET_COOKIE, gone)], Redirect::to("/login")).into_response()
 }
@@ -334,7 +334,7 @@ async fn act(
     };
     let outcome = timeout(ANSWER, asked).await.unwrap_or_else(|_| Err("no answer in time".to_owned()));
     let told = outcome.as_ref().map_or_else(Clone::clone, |()| "done".to_owned());
-    it.audit.note(&who.session.name, peer.ip(), &format!("{action} EVSE {evse}: {told}"));
+    it.audit.noted(&who.session.name, peer.ip(), format!("{action} EVSE {evse}: {told}")).await;
     match outcome {
         Ok(()) => Redirect::to("/").into_response(),
         Err(why) => {
@@ -398,7 +398,7 @@ async fn write_setting(
         Err(why) => why,
     };
     // The value may be a secret.
-    it.audit.note(&who.session.name, peer.ip(), &format!("setting {name}: {told}"));
+    it.audit.noted(&who.session.name, peer.ip(), format!("setting {name}: {told}")).await;
     let told = format!("{name}: {told}");
     show_settings(&who, &it, Some((outcome.is_ok(), &told))).await
 }
