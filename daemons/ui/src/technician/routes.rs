@@ -1,6 +1,6 @@
 //! What a technician's browser may ask for, and who of them.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -313,36 +313,58 @@ async fn act(
     if let Some(refused) = who.may_not(Role::Operate, &form.key) {
         return refused;
     }
-    let asked = async {
-        let station = bus::station(&it.connection).await.map_err(|error| error.to_string())?;
-        let done = match action.as_str() {
-            "stop" => station.stop(evse).await,
-            "clear-faults" => match station.clear_faults(evse).await {
-                Ok(stay) if stay.is_empty() => Ok(()),
-                Ok(stay) => {
-                    let codes: Vec<_> = stay.into_iter().map(|fault| fault.code).collect();
-                    return Err(format!("their cause is still there: {}", codes.join(", ")));
-                }
-                Err(error) => Err(error),
-            },
-            "in-service" => station.set_available(evse, true).await,
-            "out-of-service" => station.set_available(evse, false).await,
-            "unlock" => station.unlock(evse).await,
-            _ => return Err("there is no such command".to_owned()),
-        };
-        done.map_err(|error| error.to_string())
-    };
-    let outcome = timeout(ANSWER, asked).await.unwrap_or_else(|_| Err("no answer in time".to_owned()));
-    let told = outcome.as_ref().map_or_else(Clone::clone, |()| "done".to_owned());
-    it.audit.noted(&who.session.name, peer.ip(), format!("{action} EVSE {evse}: {told}")).await;
+    let what = format!("{action} EVSE {evse}");
+    let asked = command(it.connection.clone(), evse, action);
+    let outcome = do_and_note(&it, &who.session.name, peer.ip(), what, asked).await;
     match outcome {
-        Ok(()) => Redirect::to("/").into_response(),
+        Ok(_) => Redirect::to("/").into_response(),
         Err(why) => {
             let page = page::message("It was not done", &why);
             let whole = page::document(&who.session, "/", "Not done", &page, false);
             (StatusCode::CONFLICT, Html(whole.into_string())).into_response()
         }
     }
+}
+
+async fn command(connection: Connection, evse: u32, action: String) -> Result<&'static str, String> {
+    let station = bus::station(&connection).await.map_err(|error| error.to_string())?;
+    let done = match action.as_str() {
+        "stop" => station.stop(evse).await,
+        "clear-faults" => match station.clear_faults(evse).await {
+            Ok(stay) if stay.is_empty() => Ok(()),
+            Ok(stay) => {
+                let codes: Vec<_> = stay.into_iter().map(|fault| fault.code).collect();
+                return Err(format!("their cause is still there: {}", codes.join(", ")));
+            }
+            Err(error) => Err(error),
+        },
+        "in-service" => station.set_available(evse, true).await,
+        "out-of-service" => station.set_available(evse, false).await,
+        "unlock" => station.unlock(evse).await,
+        _ => return Err("there is no such command".to_owned()),
+    };
+    done.map(|()| "done").map_err(|error| error.to_string())
+}
+
+/// Waits for what was asked of the station and notes what came of it, also when whoever asked goes away meanwhile.
+async fn do_and_note(
+    it: &Shared,
+    name: &str,
+    from: IpAddr,
+    what: String,
+    asked: impl Future<Output = Result<&'static str, String>> + Send + 'static,
+) -> Result<&'static str, String> {
+    let (it, name) = (it.clone(), name.to_owned());
+    let task = tokio::spawn(async move {
+        let outcome = timeout(ANSWER, asked).await.unwrap_or_else(|_| Err("no answer in time".to_owned()));
+        let told = match &outcome {
+            Ok(told) => told,
+            Err(why) => why.as_str(),
+        };
+        it.audit.noted(&name, from, format!("{what}: {told}")).await;
+        outcome
+    });
+    task.await.unwrap_or_else(|_| Err("the daemon ends".to_owned()))
 }
 
 async fn settings1(connection: &Connection) -> zbus::Result<Settings1Proxy<'static>> {
@@ -387,18 +409,22 @@ async fn write_setting(
     if let Some(refused) = who.may_not(Role::Configure, &form.key) {
         return refused;
     }
-    let asked = async {
-        let settings = settings1(&it.connection).await.map_err(|error| error.to_string())?;
-        settings.write(&name, &form.value).await.map_err(|error| error.to_string())
-    };
-    let outcome = timeout(ANSWER, asked).await.unwrap_or_else(|_| Err("no answer in time".to_owned()));
-    let told = match &outcome {
-        Ok(true) => "saved; it holds from the daemon's next start on",
-        Ok(false) => "saved",
-        Err(why) => why,
+    let (connection, value) = (it.connection.clone(), form.value);
+    let setting = name.clone();
+    let asked = async move {
+        let settings = settings1(&connection).await.map_err(|error| error.to_string())?;
+        match settings.write(&setting, &value).await {
+            Ok(true) => Ok("saved; it holds from the daemon's next start on"),
+            Ok(false) => Ok("saved"),
+            Err(error) => Err(error.to_string()),
+        }
     };
     // The value may be a secret.
-    it.audit.noted(&who.session.name, peer.ip(), format!("setting {name}: {told}")).await;
+    let outcome = do_and_note(&it, &who.session.name, peer.ip(), format!("setting {name}"), asked).await;
+    let told = match &outcome {
+        Ok(told) => told,
+        Err(why) => why.as_str(),
+    };
     let told = format!("{name}: {told}");
     show_settings(&who, &it, Some((outcome.is_ok(), &told))).await
 }
