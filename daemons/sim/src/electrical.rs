@@ -17,6 +17,7 @@
 
 mod battery;
 mod contactors;
+mod matrix;
 mod module_output;
 mod pilot;
 mod register;
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 pub use battery::Battery;
 pub use contactors::{Contactors, Pole};
+pub use matrix::{Matrix, MatrixWear, SharedMatrix, Socket};
 pub use module_output::{ModuleOutput, ModuleRating};
 pub use pilot::{Pilot, PilotLoad, PilotSource, PilotState};
 pub use register::EnergyRegister;
@@ -53,6 +55,8 @@ const STANDBY_W: f64 = 25.0;
 pub struct CircuitConfig {
     /// The power modules that feed this EVSE.
     pub modules: Vec<ModuleRating>,
+    /// What discharges the modules' side by itself, in ohms; behind a matrix it has no modules at times.
+    pub bar_ohms: f64,
     /// Capacitance of the cable and the vehicle's inlet, in farads.
     pub cable_farads: f64,
     /// The resistor that discharges the cable side, in ohms.
@@ -69,6 +73,7 @@ impl CircuitConfig {
     pub fn of_modules(count: usize) -> Self {
         Self {
             modules: vec![ModuleRating::default(); count],
+            bar_ohms: f64::INFINITY,
             cable_farads: 20e-6,
             cable_discharge_ohms: 20e3,
             insulation_ohms: 10e6,
@@ -381,6 +386,7 @@ impl Circuit {
         let balance = |volts: f64| {
             let mut amps = -(volts - before) * farads / dt;
             if module_side {
+                amps -= volts / self.config.bar_ohms;
                 amps += self.modules.iter().map(|module| module.current_at(volts)).sum::<f64>();
                 amps -= self
                     .modules

@@ -76,6 +76,12 @@ pub enum Fault {
     VehicleNeverMatches,
     /// A vehicle at the next cable is heard on this one, and wants to match here.
     PowerlineCrosstalk,
+    /// The matrix's contactors towards this EVSE stay closed once they are.
+    MatrixWelded,
+    /// The matrix's contactors towards this EVSE do not close.
+    MatrixStuckOpen,
+    /// The matrix's controller stops sending.
+    MatrixSilent,
 }
 
 /// A fault as `voltryctl sim fault list` explains it.
@@ -159,7 +165,7 @@ macro_rules! fault {
 
 /// Every fault, in the order of [`Fault`].
 #[rustfmt::skip]
-pub const TABLE: [Description; 36] = [
+pub const TABLE: [Description; 39] = [
     fault!(ModuleDead, "module-dead",
         "the first power module loses its supply: no output, no answer on CAN",
         "`voltryctl modules` shows it lost after some seconds; the session goes on with what the others can give, or stops if there are none", false),
@@ -268,6 +274,15 @@ pub const TABLE: [Description; 36] = [
     fault!(PowerlineCrosstalk, "powerline-crosstalk",
         "a vehicle at the next cable, whose own station is dead, is heard here 27 dB weaker and wants to match",
         "the journal of voltry-secc: \"no match\" for the farther vehicle; the one that is plugged in charges", false),
+    fault!(MatrixWelded, "matrix-welded",
+        "the contactors between module groups and this EVSE weld: they do not open any more once closed",
+        "MatrixContactorFault at the matrix and ModuleGroupBarred at the EVSE's supply when a group is to leave: its modules stay off, no other EVSE gets them; both name the group", true),
+    fault!(MatrixStuckOpen, "matrix-stuck-open",
+        "the contactors between module groups and this EVSE do not close: coil supply broken",
+        "MatrixContactorFault names the group; a vehicle waits for modules and is refused after 55 s, EVSEs that have theirs go on", true),
+    fault!(MatrixSilent, "matrix-silent",
+        "the controller of the contactors between module groups and EVSEs sends nothing more; it still obeys",
+        "every EVSE that shares modules is off within a second and SwitchMatrixMissing after 2 s, MatrixControllerSilent at the matrix", true),
 ];
 
 #[cfg(test)]

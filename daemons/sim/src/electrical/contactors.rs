@@ -21,7 +21,7 @@ impl Pole {
         self.closed
     }
 
-    fn step(&mut self, time: Duration, welded: bool, stuck_open: bool) {
+    pub(super) fn step(&mut self, time: Duration, welded: bool, stuck_open: bool) {
         // A weld happens where metal touches; an open contact cannot weld.
         let target = (self.coil && !stuck_open) || (welded && self.closed);
         if target == self.closed {

@@ -47,6 +47,8 @@ impl Default for ModuleRating {
 pub struct ModuleOutput {
     /// What it can do.
     pub rating: ModuleRating,
+    /// By which it is found where a matrix moves it between circuits.
+    pub number: u32,
     /// The power stage runs.
     pub on: bool,
     /// Voltage to reach, in volts.
@@ -73,6 +75,7 @@ impl ModuleOutput {
     pub fn new(rating: ModuleRating) -> Self {
         Self {
             rating,
+            number: 0,
             on: false,
             set_v: 0.0,
             limit_a: 0.0,

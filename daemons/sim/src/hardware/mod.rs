@@ -7,6 +7,7 @@
 pub mod can;
 pub mod em580;
 pub mod imd;
+pub mod matrix;
 pub mod mcu;
 pub mod meter;
 pub mod modbus;
@@ -22,6 +23,7 @@ use tokio::time::Instant;
 pub use can::CanBus;
 pub use em580::Em580;
 pub use imd::IsoCha;
+pub use matrix::MatrixController;
 pub use mcu::{Mcu, McuConfig};
 pub use meter::AcrelMeter;
 pub use modbus::Line;

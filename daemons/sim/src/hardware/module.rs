@@ -23,7 +23,7 @@ use voltry_canlink::CanFrame;
 pub use family::Family;
 pub use stage::Stage;
 
-use crate::electrical::SharedCircuit;
+use crate::electrical::{SharedCircuit, Socket};
 use crate::faults::Fault;
 
 /// How long a module takes to answer.
@@ -107,8 +107,17 @@ impl PowerModule {
     /// If the circuit has no such power stage.
     #[must_use]
     pub fn new(family: Family, address: u8, group: u8, circuit: SharedCircuit, index: usize) -> Self {
+        Self::at(family, address, group, Socket::Own(circuit, index))
+    }
+
+    /// The module with this address and group number whose power stage is there. It is off.
+    ///
+    /// # Panics
+    /// If there is no such power stage.
+    #[must_use]
+    pub fn at(family: Family, address: u8, group: u8, socket: Socket) -> Self {
         Self {
-            stage: Stage::new(address, group, circuit, index, family.made()),
+            stage: Stage::new(address, group, socket, family.made()),
             protocol: family.protocol(),
             outgoing: VecDeque::new(),
         }

@@ -118,6 +118,7 @@ fn to_csms(uplink: &Uplink, state: &Path) -> anyhow::Result<toml::Table> {
 fn text(topology: &Topology, state: &Path) -> String {
     let mut text = String::new();
     station(&mut text, topology, state).expect("writing to a string");
+    text.push_str(&shared_modules(topology, state));
     for (evse, parts) in topology.evses() {
         one_evse(&mut text, evse, &parts, topology, state).expect("writing to a string");
     }
@@ -127,7 +128,11 @@ fn text(topology: &Topology, state: &Path) -> String {
 fn station(text: &mut String, topology: &Topology, state: &Path) -> std::fmt::Result {
     // A station has a handful of modules.
     #[allow(clippy::cast_precision_loss)]
-    let modules: f64 = topology.evses().map(|(_, parts)| parts.modules as f64).sum();
+    let modules: f64 = if topology.groups.is_empty() {
+        topology.evses().map(|(_, parts)| parts.modules as f64).sum()
+    } else {
+        topology.groups.iter().sum::<usize>() as f64
+    };
     let modules_w = modules * topology.family.rating().rated_w;
     let limit = if topology.power_limit > 0.0 { topology.power_limit } else { modules_w };
     writeln!(text, "[station]")?;
@@ -148,40 +153,19 @@ fn one_evse(
 ) -> std::fmt::Result {
     let number = evse.to_string();
     let (dc, imd) = (dc_line(evse), imd_line(evse));
-    let family = topology.family;
-    let first = usize::from(family.first_address());
-    let addresses: Vec<usize> = (first..first + parts.modules).collect();
-    let modules = modules(family, parts.modules, &addresses);
     let device = |name: &str| state.join("dev").join(format!("{name}{evse}"));
     modbus(text, state, &dc, "energy-meter", "acrel-djsf1352-rn", METER_UNIT)?;
     modbus(text, state, &imd, "insulation-monitor", topology.monitor.name(), MONITOR_UNIT)?;
     writeln!(text, "period_ms = {}", (1000 / parts.monitor_pace).max(MONITOR_PERIOD_MIN_MS))?;
     let meter = binding(&names::meter(&capitalized(&dc)), "energy_meter", &dc);
-    let rating = match family {
-        // It tells it by itself, and its document says how long it delivers alone.
-        Family::Infypower => String::new(),
-        Family::InfypowerBeg
-        | Family::UuGreenPower
-        | Family::MaxwellMxr
-        | Family::TonHe
-        | Family::HuaweiR100040Gx => nameplate(family),
-    };
+    if topology.groups.is_empty() {
+        own_modules(text, evse, parts, topology, state)?;
+    }
     write!(
         text,
         r#"
 [station.evse.{evse}]
 energy_meter = {meter}
-
-[power.bus.can{evse}]
-type = "slcan"
-device = {can:?}
-bit_rate = {CAN_BIT_RATE}
-
-[power.supply.{evse}]
-family = "{family}"
-bus = "can{evse}"
-{modules}
-{rating}
 
 [board.{evse}]
 device = {mcu:?}
@@ -211,11 +195,89 @@ ev_link = {link}
         connector = binding(names::BOARD, "connector", &number),
         installed = state.join("lib/secc"),
         link = binding(&names::secc(evse), "ev_link", &number),
-        can = device("can"),
         interface = network::station_end(evse),
-        family = family.name(),
         slac = if topology.powerline { "slac = { modem = \"qca7000\" }" } else { "" },
     )
+}
+
+/// The modules that feed one EVSE alone.
+fn own_modules(
+    text: &mut String,
+    evse: u32,
+    parts: &EvseParts,
+    topology: &Topology,
+    state: &Path,
+) -> std::fmt::Result {
+    let family = topology.family;
+    let first = usize::from(family.first_address());
+    let addresses: Vec<usize> = (first..first + parts.modules).collect();
+    can_bus(text, &format!("can{evse}"), state)?;
+    writeln!(text, "\n[power.supply.{evse}]\nbus = \"can{evse}\"")?;
+    writeln!(text, "{}\n{}", modules(family, parts.modules, &addresses), kind(family))
+}
+
+/// The groups that all EVSEs share, and the matrix between.
+fn shared_modules(topology: &Topology, state: &Path) -> String {
+    let mut text = String::new();
+    if topology.groups.is_empty() {
+        return text;
+    }
+    let evses: Vec<u32> = topology.evses().map(|(evse, _)| evse).collect();
+    let mut contactors = Vec::new();
+    can_bus(&mut text, "can", state).expect("writing to a string");
+    let mut next = usize::from(topology.family.first_address());
+    for (place, count) in topology.groups.iter().enumerate() {
+        let name = group_name(place);
+        let addresses: Vec<usize> = (next..next + count).collect();
+        next += count;
+        contactors.extend(evses.iter().map(|evse| format!("[{name:?}, {evse}]")));
+        let kind = kind(topology.family);
+        let modules = modules(topology.family, *count, &addresses);
+        write!(text, "\n[power.group.{name}]\nbus = \"can\"\n{modules}\n{kind}\n")
+            .expect("writing to a string");
+    }
+    write!(
+        text,
+        r#"
+[power.matrix]
+switch = {switch}
+evses = {evses:?}
+
+[board.matrix]
+device = {device:?}
+contactors = [{contactors}]
+"#,
+        switch = binding(names::BOARD, "switch_matrix", "1"),
+        device = state.join("dev/matrix"),
+        contactors = contactors.join(", "),
+    )
+    .expect("writing to a string");
+    text
+}
+
+/// `a`, `b`, …
+fn group_name(place: usize) -> String {
+    let letter = u8::try_from(place).ok().and_then(|place| b'a'.checked_add(place));
+    char::from(letter.unwrap_or(b'z')).to_string()
+}
+
+fn can_bus(text: &mut String, name: &str, state: &Path) -> std::fmt::Result {
+    let device = state.join("dev").join(name);
+    write!(text, "\n[power.bus.{name}]\ntype = \"slcan\"\ndevice = {device:?}\nbit_rate = {CAN_BIT_RATE}\n")
+}
+
+/// What family modules are of, and what they do not tell of themselves.
+fn kind(family: Family) -> String {
+    let rating = match family {
+        // It tells it by itself, and its document says how long it delivers alone.
+        Family::Infypower => String::new(),
+        Family::InfypowerBeg
+        | Family::UuGreenPower
+        | Family::MaxwellMxr
+        | Family::TonHe
+        | Family::HuaweiR100040Gx => nameplate(family),
+    };
+    format!("family = {:?}\n{rating}", family.name())
 }
 
 /// Which modules: those that are spoken to by group are not named one by one.
@@ -311,6 +373,19 @@ mod tests {
         assert_eq!(supply["family"].as_str(), Some("tonhe"));
         assert_eq!(supply["modules"].as_array().unwrap().len(), 2);
         assert_eq!(supply["modules"][0].as_integer(), Some(1), "its addresses begin at 1");
+    }
+
+    #[test]
+    fn groups_are_shared_by_all_evses_through_a_matrix() {
+        let topology: Topology = toml::from_str("evses = 2\ngroups = [2, 1]").unwrap();
+        let config: toml::Table = toml::from_str(&text(&topology, Path::new("/tmp/state"))).unwrap();
+        let power = config["power"].as_table().unwrap();
+        assert!(!power.contains_key("supply"));
+        assert_eq!(power["group"]["b"]["modules"][0].as_integer(), Some(2));
+        let contactors = config["board"]["matrix"]["contactors"].as_array().unwrap();
+        assert_eq!(contactors.len(), 4);
+        assert_eq!((contactors[2][0].as_str(), contactors[2][1].as_integer()), (Some("b"), Some(1)));
+        assert_eq!(config["station"]["power_limit_w"].as_float(), Some(90_000.0));
     }
 
     #[test]

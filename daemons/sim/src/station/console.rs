@@ -4,10 +4,11 @@
 use std::str::FromStr;
 
 use super::Station;
+use crate::electrical::MatrixWear;
 
 /// What the lines are, for `--help` and for a wrong one.
 pub const HELP: &str = "plug [N] | unplug [N] | swipe TOKEN [N] | fault NAME [N] | clear NAME [N] | \
-     status [N] | truth [N] | power-cut | kill DAEMON | quit";
+     status [N] | truth [N] | matrix | power-cut | kill DAEMON | quit";
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub enum Line {
     Status(u32),
     /// What is true, whatever the bus does.
     Truth(u32),
+    /// What is true of the matrix, where EVSEs share modules.
+    Matrix,
     /// Mains are lost and come back.
     PowerCut,
     /// A daemon crashes.
@@ -50,6 +53,7 @@ impl FromStr for Line {
             "status" => Self::Status(number(words.next(), 1)?),
             "truth" => Self::Truth(number(words.next(), 1)?),
             "kill" => Self::Kill(name()?),
+            "matrix" => Self::Matrix,
             "power-cut" => Self::PowerCut,
             "quit" => Self::Quit,
             other => return Err(format!("{other:?} is no command: {HELP}")),
@@ -82,6 +86,7 @@ impl Station {
             }
             Line::Status(evse) => self.describe(evse).await,
             Line::Truth(evse) => self.true_of(evse),
+            Line::Matrix => self.true_of_matrix(),
             Line::PowerCut => self
                 .power_cut()
                 .await
@@ -103,6 +108,15 @@ impl Station {
         let truth = self.control.truth(evse).map_err(text)?;
         let closed = u8::from(truth.contactors_closed);
         Ok(format!("{} {closed} {}", truth.current, truth.register))
+    }
+
+    /// Volts that a contactor closed across at the most, openings under load, EVSEs joined; then how many
+    /// modules feed each EVSE.
+    fn true_of_matrix(&self) -> Result<String, String> {
+        let (wear, feeding) = self.control.matrix().map_err(text)?;
+        let feeding: Vec<String> = feeding.iter().map(ToString::to_string).collect();
+        let MatrixWear { closed_across_v, opened_under_load, joined } = wear;
+        Ok(format!("{closed_across_v:.1} {opened_under_load} {joined} {}", feeding.join(" ")))
     }
 
     async fn describe(&self, evse: u32) -> Result<String, String> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tokio::sync::watch;
 use voltry_bus::{Error, SimTruth, Station1Proxy, names};
 
-use crate::electrical::{PilotState, SharedCircuit};
+use crate::electrical::{MatrixWear, PilotState, SharedCircuit, SharedMatrix};
 use crate::faults::Fault;
 use crate::vehicle::{Doing, VehicleConfig};
 
@@ -27,14 +27,30 @@ pub struct Place {
 #[derive(Debug)]
 pub struct Control {
     places: BTreeMap<u32, Place>,
+    matrix: Option<SharedMatrix>,
     connection: watch::Receiver<Option<zbus::Connection>>,
 }
 
 impl Control {
-    /// Steers these places; `connection` leads to the daemons.
+    /// Steers these places, which may share modules; `connection` leads to the daemons.
     #[must_use]
-    pub fn new(places: BTreeMap<u32, Place>, connection: watch::Receiver<Option<zbus::Connection>>) -> Self {
-        Self { places, connection }
+    pub fn new(
+        places: BTreeMap<u32, Place>,
+        matrix: Option<SharedMatrix>,
+        connection: watch::Receiver<Option<zbus::Connection>>,
+    ) -> Self {
+        Self { places, matrix, connection }
+    }
+
+    /// What the matrix has suffered, and how many modules feed each EVSE.
+    ///
+    /// # Errors
+    /// `Refused` where there is none.
+    pub fn matrix(&self) -> Result<(MatrixWear, Vec<usize>), Error> {
+        let matrix = self.matrix.as_ref();
+        let matrix = matrix.ok_or_else(|| Error::Refused("each EVSE has modules of its own".to_owned()))?;
+        let feeding = self.places.values().map(|place| place.circuit.with(|circuit| circuit.modules.len()));
+        Ok((matrix.with(|matrix| matrix.wear), feeding.collect()))
     }
 
     /// The numbers of the EVSEs.

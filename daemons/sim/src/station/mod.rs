@@ -37,13 +37,13 @@ use tokio::task::JoinSet;
 use voltry_bus::{Evse1Proxy, EvseState, names};
 use zbus::proxy::CacheProperties;
 
-use crate::electrical::{Circuit, SharedCircuit};
+use crate::electrical::{Circuit, Matrix, SharedCircuit, SharedMatrix};
 use crate::powerline::{ForeignCable, Powerline};
 use crate::vehicle::{self, Doing, Link, Medium};
 use control::{Control, Place};
 use installer::Installed;
 use supervisor::{Places, Supervised};
-use topology::Topology;
+use topology::{EvseParts, Topology};
 
 /// How often the station's state is looked at while somebody waits for it.
 const LOOK: Duration = Duration::from_millis(20);
@@ -241,8 +241,10 @@ async fn build_world(
     let dev = state.join("dev");
     let mut places = BTreeMap::new();
     let mut circuits = Vec::new();
+    let shares = !topology.groups.is_empty();
     for (evse, parts) in topology.evses() {
-        let circuit = SharedCircuit::new(Circuit::new(parts.circuit(topology.family)));
+        let config = if shares { EvseParts::bare_circuit() } else { parts.circuit(topology.family) };
+        let circuit = SharedCircuit::new(Circuit::new(config));
         world.spawn(circuit.clone().run());
         wiring::attach(evse, &circuit, topology, parts.monitor_pace, &dev, world)?;
         circuits.push(circuit.clone());
@@ -253,8 +255,21 @@ async fn build_world(
         let place = Place { circuit, vehicle: parts.vehicle.clone(), doing };
         places.insert(evse, place);
     }
+    let matrix = shares.then(|| {
+        let matrix = Matrix::new(&topology.groups, topology.family.rating(), circuits.clone());
+        SharedMatrix::new(matrix)
+    });
+    if let Some(matrix) = &matrix {
+        let homes: Vec<SharedCircuit> = matrix.with(|matrix| matrix.homes().cloned().collect());
+        for home in &homes {
+            world.spawn(home.clone().run());
+        }
+        circuits.extend(homes);
+        world.spawn(matrix.clone().run());
+        wiring::attach_matrix(matrix, topology, &dev, world)?;
+    }
     wiring::attach_grid(circuits, &dev, world)?;
-    Ok(Control::new(places, connection))
+    Ok(Control::new(places, matrix, connection))
 }
 
 /// Lays the cable between an EVSE and its vehicle.

@@ -70,7 +70,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_served_is_what_the_contract_says() {
         let (_no_bus, connection) = tokio::sync::watch::channel(None);
-        let control = Arc::new(Control::new(std::collections::BTreeMap::new(), connection));
+        let control = Arc::new(Control::new(std::collections::BTreeMap::new(), None, connection));
         let mut xml = String::from("<node>");
         zbus::object_server::Interface::introspect_to_writer(&Sim1::new(control), &mut xml, 0);
         xml.push_str("</node>");

@@ -11,6 +11,8 @@ use crate::electrical::CircuitConfig;
 use crate::hardware::Family;
 use crate::vehicle::VehicleConfig;
 
+/// Discharges an EVSE's side of a matrix.
+const BAR_OHMS: f64 = 50e3;
 /// The most EVSEs one simulator carries.
 const EVSES_MAX: u32 = 8;
 
@@ -26,6 +28,8 @@ TOPOLOGY (TOML; every key has a default)
                           maxwell-mxr, tonhe, huawei-r100040gx
   monitor = \"isocha425hv\" what insulation monitors there are: isocha425hv, rn5893
   evses = 1               how many EVSEs
+  groups = []             how many modules each group has that all EVSEs share through a matrix of
+                          contactors; none: each EVSE has modules of its own
   [[evse]]                the EVSEs one by one, in order
   modules = 3             how many power modules
   monitor_pace = 1        how many times faster than in the field the insulation monitor is
@@ -57,6 +61,8 @@ pub struct Topology {
     pub family: Family,
     /// What insulation monitors there are.
     pub monitor: Monitor,
+    /// How many modules each group has that all EVSEs share through a matrix; none: they have their own.
+    pub groups: Vec<usize>,
     /// How many EVSEs; those that `evse` does not describe are as its defaults.
     pub evses: u32,
     /// The EVSEs one by one, in order.
@@ -118,6 +124,7 @@ impl Default for Topology {
             powerline: true,
             family: Family::default(),
             monitor: Monitor::default(),
+            groups: Vec::new(),
             evses: 1,
             evse: Vec::new(),
             uplink: None,
@@ -136,6 +143,12 @@ impl Default for EvseParts {
 }
 
 impl EvseParts {
+    /// Its circuit, without modules of its own.
+    #[must_use]
+    pub fn bare_circuit() -> CircuitConfig {
+        CircuitConfig { bar_ohms: BAR_OHMS, ..CircuitConfig::of_modules(0) }
+    }
+
     /// Its circuit, with modules of a family.
     #[must_use]
     pub fn circuit(&self, family: Family) -> CircuitConfig {
@@ -189,6 +202,12 @@ impl Topology {
         if !(1..=EVSES_MAX).contains(&self.evses) {
             bail!("{} EVSEs: there can be 1 to {EVSES_MAX}", self.evses);
         }
+        if !self.groups.is_empty() && self.family.shares_a_group() {
+            bail!("groups: {} modules are one group a bus", self.family.name());
+        }
+        if self.groups.contains(&0) || self.groups.iter().sum::<usize>() > 16 {
+            bail!("groups have a module each, and 16 together at most");
+        }
         for (evse, parts) in self.evses() {
             if !(1..=16).contains(&parts.modules) {
                 bail!("EVSE {evse} has {} modules: there can be 1 to 16", parts.modules);
@@ -230,6 +249,9 @@ mod tests {
             "evses = 0",
             "evses = 99",
             "[[evse]]\nmodules = 0",
+            "groups = [1, 0]",
+            "groups = [9, 9]",
+            "family = 'infypower-beg'\ngroups = [1, 1]",
             "[[evse]]\nmonitor_pace = 0",
             "[[evse]]\nvehicle.capacity_wh = -1.0",
             "[[evse]]\nvehicle.soc = 101.0",

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! dev/canN     slcan adapter with the power modules of EVSE N, of the topology's family
+//! dev/can      slcan adapter with the modules of all groups, where EVSEs share them
+//! dev/matrix   the controller of the contactors between groups and EVSEs
 //! dev/mcuN     the safety controller of connector N
 //! dev/dcN      the direct-current meter of EVSE N (Acrel DJSF1352-RN)
 //! dev/imdN     the insulation monitor of EVSE N, as the topology names it
@@ -14,10 +16,11 @@ use anyhow::Context;
 use tokio::task::JoinSet;
 
 use super::topology::{Monitor, Topology};
-use crate::electrical::SharedCircuit;
+use crate::electrical::{SharedCircuit, SharedMatrix, Socket};
 use crate::hardware::modbus::Slave;
 use crate::hardware::{
-    AcrelMeter, CanBus, Em580, IsoCha, Line, Mcu, McuConfig, PowerModule, Pty, Rn5893, Wire, serve,
+    AcrelMeter, CanBus, Em580, IsoCha, Line, MatrixController, Mcu, McuConfig, PowerModule, Pty, Rn5893,
+    Wire, serve,
 };
 
 pub(super) const CAN_BIT_RATE: u32 = 125_000;
@@ -50,16 +53,9 @@ pub(super) fn attach(
     dev: &Path,
     world: &mut JoinSet<()>,
 ) -> anyhow::Result<()> {
-    let family = topology.family;
-    let count = circuit.with(|circuit| circuit.modules.len());
-    let modules = (0..count)
-        .map(|index| {
-            let number = u8::try_from(index).context("a bus has at most 60 modules")?;
-            let address = family.first_address() + number;
-            Ok(PowerModule::new(family, address, family.group(), circuit.clone(), index))
-        })
-        .collect::<anyhow::Result<_>>()?;
-    connect(&dev.join(format!("can{evse}")), CanBus::new(modules), world)?;
+    if topology.groups.is_empty() {
+        attach_modules(evse, circuit, topology, dev, world)?;
+    }
     connect(&dev.join(format!("mcu{evse}")), Mcu::new(McuConfig::default(), circuit.clone()), world)?;
     let meter = AcrelMeter::new(METER_UNIT, circuit.clone());
     connect(&dev.join(dc_line(evse)), Line::new(MODBUS_BAUD, vec![Box::new(meter)]), world)?;
@@ -69,6 +65,44 @@ pub(super) fn attach(
         Monitor::Rn5893 => Box::new(Rn5893::new(MONITOR_UNIT, circuit).with_pace(monitor_pace)),
     };
     connect(&dev.join(imd_line(evse)), Line::new(MODBUS_BAUD, vec![monitor]), world)
+}
+
+fn attach_modules(
+    evse: u32,
+    circuit: &SharedCircuit,
+    topology: &Topology,
+    dev: &Path,
+    world: &mut JoinSet<()>,
+) -> anyhow::Result<()> {
+    let family = topology.family;
+    let count = circuit.with(|circuit| circuit.modules.len());
+    let modules = (0..count)
+        .map(|index| {
+            let number = u8::try_from(index).context("a bus has at most 60 modules")?;
+            let address = family.first_address() + number;
+            Ok(PowerModule::new(family, address, family.group(), circuit.clone(), index))
+        })
+        .collect::<anyhow::Result<_>>()?;
+    connect(&dev.join(format!("can{evse}")), CanBus::new(modules), world)
+}
+
+/// Builds the modules behind a matrix, on one bus, and the controller of its contactors.
+pub(super) fn attach_matrix(
+    matrix: &SharedMatrix,
+    topology: &Topology,
+    dev: &Path,
+    world: &mut JoinSet<()>,
+) -> anyhow::Result<()> {
+    let family = topology.family;
+    let modules = (0..topology.groups.iter().sum::<usize>())
+        .map(|index| {
+            let number = u8::try_from(index).context("a bus has at most 60 modules")?;
+            let socket = Socket::Matrix(matrix.clone(), number.into());
+            Ok(PowerModule::at(family, family.first_address() + number, family.group(), socket))
+        })
+        .collect::<anyhow::Result<_>>()?;
+    connect(&dev.join("can"), CanBus::new(modules), world)?;
+    connect(&dev.join("matrix"), MatrixController::new(matrix.clone()), world)
 }
 
 /// Builds the meter of the grid connection that feeds all these circuits.

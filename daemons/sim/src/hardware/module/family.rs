@@ -117,6 +117,12 @@ impl Family {
         self.row().group
     }
 
+    /// Whether all modules on a bus are one group, whose answers do not say whose they are.
+    #[must_use]
+    pub fn shares_a_group(self) -> bool {
+        self == Self::InfypowerBeg
+    }
+
     /// What one module can do.
     #[must_use]
     pub fn rating(self) -> ModuleRating {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::electrical::{ModuleRating, SharedCircuit};
+use crate::electrical::{Circuit, ModuleRating, SharedCircuit, Socket};
 use crate::faults::Fault;
 
 /// How long the change between series and parallel takes; drivers wait this long. Unpublished.
@@ -30,7 +30,7 @@ pub(super) struct Made {
     pub(super) range: Range,
 }
 
-/// A module without its language. Its power stage is module `index` of the circuit.
+/// A module without its language, and where its power stage is.
 #[derive(Debug)]
 pub struct Stage {
     /// Its address.
@@ -49,8 +49,7 @@ pub struct Stage {
     pub(super) silence: Duration,
     /// It switched off because nobody spoke to it, and nobody has since.
     pub(super) interrupted: bool,
-    circuit: SharedCircuit,
-    index: usize,
+    socket: Socket,
     range: Range,
     made: Made,
     ranged_at: Duration,
@@ -59,10 +58,12 @@ pub struct Stage {
 }
 
 impl Stage {
-    pub(super) fn new(address: u8, group: u8, circuit: SharedCircuit, index: usize, made: Made) -> Self {
-        let stages = circuit.with(|circuit| circuit.modules.len());
-        assert!(index < stages, "the circuit has {stages} power stages, not one numbered {index}");
-        let limit_w = circuit.with(|circuit| circuit.modules[index].rating.rated_w);
+    pub(super) fn new(address: u8, group: u8, socket: Socket, made: Made) -> Self {
+        let limit_w = socket.with(|circuit, index| {
+            let stages = circuit.modules.len();
+            assert!(index < stages, "the circuit has {stages} power stages, not one numbered {index}");
+            circuit.modules[index].rating.rated_w
+        });
         Self {
             address,
             group,
@@ -75,8 +76,7 @@ impl Stage {
             feeds_back: false,
             silence: made.silence,
             interrupted: false,
-            circuit,
-            index,
+            socket,
             range: made.range,
             made,
             ranged_at: Duration::ZERO,
@@ -85,8 +85,12 @@ impl Stage {
         }
     }
 
-    pub(in crate::hardware) fn circuit(&self) -> &SharedCircuit {
-        &self.circuit
+    pub(in crate::hardware) fn circuit(&self) -> SharedCircuit {
+        self.socket.circuit()
+    }
+
+    fn here<R>(&self, f: impl FnOnce(&mut Circuit, usize) -> R) -> R {
+        self.socket.with(f)
     }
 
     /// Refuses commands, as a module whose supply has just come back, until `time`.
@@ -105,7 +109,7 @@ impl Stage {
 
     /// Faults of one module are the first one's.
     pub(super) fn broken(&self, fault: Fault) -> bool {
-        self.index == 0 && self.circuit.with(|circuit| circuit.faults.has(fault))
+        self.here(|circuit, index| index == 0 && circuit.faults.has(fault))
     }
 
     /// The controller has spoken.
@@ -120,7 +124,7 @@ impl Stage {
     }
 
     pub(super) fn rating(&self) -> ModuleRating {
-        self.circuit.with(|circuit| circuit.modules[self.index].rating)
+        self.here(|circuit, index| circuit.modules[index].rating)
     }
 
     /// What it can do in its range. In parallel it has half of the voltage; in series both halves
@@ -155,7 +159,7 @@ impl Stage {
 
     /// Volts and amperes at its terminals.
     pub(super) fn output(&self) -> (f64, f64) {
-        self.circuit.with(|circuit| (circuit.module_side_v(), circuit.modules[self.index].current_a()))
+        self.here(|circuit, index| (circuit.module_side_v(), circuit.modules[index].current_a()))
     }
 
     /// Volts and amperes as it says them.
@@ -167,7 +171,7 @@ impl Stage {
     pub(super) fn available_a(&self) -> f64 {
         let volts = self.reported().0;
         let most = self.limits().max_a;
-        self.circuit.with(|circuit| circuit.modules[self.index].available_a(volts)).min(most)
+        self.here(|circuit, index| circuit.modules[index].available_a(volts)).min(most)
     }
 
     pub(super) fn hot(&self) -> bool {
@@ -175,11 +179,11 @@ impl Stage {
     }
 
     pub(super) fn derated(&self) -> bool {
-        self.circuit.with(|circuit| circuit.faults.has(Fault::ModuleDerated))
+        self.here(|circuit, _| circuit.faults.has(Fault::ModuleDerated))
     }
 
     pub(super) fn bleeder_failed(&self) -> bool {
-        self.circuit.with(|circuit| circuit.faults.has(Fault::ModuleBleeder))
+        self.here(|circuit, _| circuit.faults.has(Fault::ModuleBleeder))
     }
 
     /// In current limit on an output without voltage.
@@ -215,9 +219,9 @@ impl Stage {
         }
         let lies = self.broken(Fault::ModuleLies);
         let limits = self.limits();
-        self.circuit.with(|circuit| {
+        self.here(|circuit, index| {
             let derated = circuit.faults.has(Fault::ModuleDerated);
-            let stage = &mut circuit.modules[self.index];
+            let stage = &mut circuit.modules[index];
             stage.on = self.on && !self.sleeping && now >= self.ranged_at;
             stage.walk_in = self.walk_in;
             stage.feeds_back = self.feeds_back;
