@@ -11,7 +11,8 @@
 //! 0x49  controller → host, each 100 ms    the next four
 //! 0xFE  host → controller                 02: leave the safe state
 //! ```
-//! Without 0x46 for two seconds the controller opens everything and stays in its safe state.
+//! Without 0x46 for two seconds the controller opens everything and stays in its safe state (1); it starts in
+//! its safe state (2), so that one that was reset under way does not close by an old order.
 
 use voltry_units::Volts;
 
@@ -30,6 +31,8 @@ pub const CONTACTORS_MAX: usize = 48;
 pub const EVSES_MAX: usize = 8;
 /// Why the controller opened everything by itself: nobody spoke to it.
 pub const HOST_SILENT: u8 = 1;
+/// Why the controller takes no orders yet: it has just been powered up, or was reset.
+pub const STARTED: u8 = 2;
 
 /// What a controller said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,7 +18,7 @@ use voltry_service::{FaultLog, Lease, LeaseTimes, Stamp};
 use voltry_units::{Measured, Timestamp, Volts};
 
 pub use self::config::MatrixSettings;
-use self::message::{EVSES_MAX, HOST_SILENT, Message};
+use self::message::{EVSES_MAX, HOST_SILENT, Message, STARTED};
 use crate::frame::Frame;
 
 /// The controller is told this often.
@@ -28,6 +28,9 @@ const REPEAT_INTERVAL: Duration = Duration::from_millis(90);
 const NEWS_INTERVAL: Duration = Duration::from_millis(20);
 /// A controller that has just been found speaks within this time.
 const START_TIME: Duration = Duration::from_secs(2);
+/// Orders to a controller that is not heard stay for so long: who shares modules misses it after half a second,
+/// and the EVSEs' own contactors open within a second then. These are not made to break a current.
+const SILENT_OPENS: Duration = Duration::from_millis(1_500);
 /// The controller does not answer.
 pub const SILENT: &str = "MatrixControllerSilent";
 /// A contactor is not as commanded.
@@ -222,7 +225,7 @@ impl Matrix {
                 self.publish_due = true;
                 self.is_news |= self.heard.is_none_or(|heard| heard.closed != closed);
                 self.faults.gone(SILENT);
-                if safe_state == HOST_SILENT && self.own_absence {
+                if matches!(safe_state, HOST_SILENT | STARTED) && self.own_absence {
                     self.leave_safe_state = true;
                 } else if safe_state != 0 {
                     self.raise(
@@ -331,7 +334,8 @@ impl Matrix {
         let since = self.heard.map_or(self.started + START_TIME, |heard| heard.at + self.settings.stale);
         if now >= since {
             self.raise(now, SILENT, "the matrix controller does not answer".into());
-            // It may come back at any time, and must not find an old order.
+        }
+        if now >= since + SILENT_OPENS {
             self.want_none(now);
         }
     }

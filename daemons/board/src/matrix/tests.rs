@@ -202,12 +202,14 @@ fn two_evses_that_are_joined_by_no_order_of_ours_are_parted_and_told() {
 }
 
 #[test]
-fn a_controller_that_falls_silent_finds_no_old_order() {
+fn a_controller_that_falls_silent_is_told_to_open_after_the_evses() {
     let mut bench = Bench::new();
     bench.enable();
     bench.close("a", 1).unwrap();
     bench.run_leased(600);
     bench.silent = true;
+    bench.run_leased(1_500);
+    assert_eq!(bench.told, 1);
     bench.run_leased(500);
     assert_eq!(bench.told, 0);
     assert!(bench.matrix.faults().contains(SILENT) && !bench.matrix.is_online(at(bench.now)));
@@ -221,7 +223,7 @@ fn the_safe_state_of_a_controller_latches_unless_its_host_was_only_starting() {
     assert!(matrix.poll(at(10)).contains(&Action::Once(message::leave_safe_state())));
     assert!(matrix.faults().is_empty());
     matrix.heard(at(20), Message::Feedback { closed: 0, safe_state: 0 });
-    matrix.heard(at(30), Message::Feedback { closed: 0, safe_state: HOST_SILENT });
+    matrix.heard(at(30), Message::Feedback { closed: 0, safe_state: STARTED });
     assert!(!matrix.poll(at(30)).contains(&Action::Once(message::leave_safe_state())));
     assert!(matrix.faults().contains(SAFE_STATE));
     matrix.clear_faults(at(40));

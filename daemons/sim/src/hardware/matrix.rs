@@ -3,7 +3,7 @@
 //! ```text
 //! frame   A5 | id | 8 data | CRC-8 SAE J1850 over id and data | 03
 //! 0x46  host, each 100 ms        0 0 | 48 bits: contactors to be closed
-//! 0x47  each 100 ms, on change   safe state (1: host silent) | 0 | 48 bits: closed by their feedback
+//! 0x47  each 100 ms, on change   safe state (1: host silent, 2: just started) | 0 | 48 bits: closed by their feedback
 //! 0x48  each 100 ms              four i16: volts at the EVSEs' side in tenths, 0x8000: not fitted
 //! 0x49                           the next four
 //! 0xFE  host                     02: leave the safe state
@@ -27,6 +27,7 @@ const SAMPLE: Duration = Duration::from_millis(5);
 /// Without its host for this long it opens everything.
 const HOST_TIMEOUT: Duration = Duration::from_secs(2);
 const HOST_SILENT: u8 = 1;
+const STARTED: u8 = 2;
 const NOT_FITTED: i16 = i16::MIN;
 
 /// The controller.
@@ -50,7 +51,7 @@ impl MatrixController {
             matrix,
             decoder: Decoder::default(),
             heard: None,
-            safe_state: 0,
+            safe_state: STARTED,
             closed: 0,
             next: Duration::ZERO,
             sampled: Duration::ZERO,
@@ -148,6 +149,9 @@ mod tests {
         let bare = || SharedCircuit::new(Circuit::new(CircuitConfig::of_modules(0)));
         let matrix = SharedMatrix::new(Matrix::new(&[1], ModuleRating::default(), vec![bare(), bare()]));
         let mut controller = MatrixController::new(matrix.clone());
+        controller.receive(MS(0), &encode(CONTROL, [0, 0, 0, 0, 0, 0, 0, 0b10]));
+        assert_eq!(controller.feedback()[0], STARTED, "it takes no order yet");
+        controller.receive(MS(0), &encode(ACTION, [LEAVE_SAFE_STATE, 0, 0, 0, 0, 0, 0, 0]));
         controller.receive(MS(0), &encode(CONTROL, [0, 0, 0, 0, 0, 0, 0, 0b10]));
         (0..10).for_each(|_| matrix.with(|matrix| matrix.step(MS(5))));
         let mut out = Vec::new();
