@@ -243,7 +243,9 @@ impl Shell {
             self.ask(Role::EvLink, "Contract", Asked::Contract, now).await?;
             self.ask(Role::EvLink, "VehicleId", Asked::VehicleId, now).await?;
         }
-        if !reports.is_empty() {
+        if reports.is_empty() {
+            self.tell_capability();
+        } else {
             self.tell(now);
         }
         Ok(())
@@ -491,14 +493,8 @@ impl Shell {
     /// Properties, and the live values with them.
     fn tell(&mut self, now: Timestamp) {
         let micros = |at: Option<Timestamp>| at.map_or(0, Timestamp::as_micros);
-        let capability = self.path.capability();
         self.published.state = self.path.state();
-        self.published.capability = DcCapability {
-            voltage_min: capability.voltage_min.as_si(),
-            voltage_max: capability.voltage_max.as_si(),
-            current_max: capability.current_max.as_si(),
-            power_max: capability.power_max.as_si(),
-        };
+        self.published.capability = self.capability();
         if self.path.session().is_none() {
             self.vehicle_id.clear();
             self.contract.clear();
@@ -521,6 +517,25 @@ impl Shell {
             },
         };
         self.tell_live(now);
+    }
+
+    /// What can be given, when it is another: station shares its power by it.
+    fn tell_capability(&mut self) {
+        let capability = self.capability();
+        if self.published.capability != capability {
+            self.published.capability = capability;
+            self.publish.send_replace(self.published.clone());
+        }
+    }
+
+    fn capability(&self) -> DcCapability {
+        let capability = self.path.capability();
+        DcCapability {
+            voltage_min: capability.voltage_min.as_si(),
+            voltage_max: capability.voltage_max.as_si(),
+            current_max: capability.current_max.as_si(),
+            power_max: capability.power_max.as_si(),
+        }
     }
 
     /// Of the EVSE and of the vehicle at it, in OCPP's words.

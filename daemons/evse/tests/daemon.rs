@@ -9,7 +9,7 @@
 mod plant;
 mod rig;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use nix::sys::signal::Signal;
@@ -53,6 +53,23 @@ async fn it_charges_a_vehicle_and_tells_what_flows() {
     rig.player.vehicle.unplug();
     rig.until(EvseState::Available).await;
     assert_eq!(rig.faults().await, []);
+}
+
+#[tokio::test]
+async fn a_supply_that_can_give_more_or_less_while_it_charges_is_told_of_at_once() {
+    let mut rig = Rig::charging().await;
+    let session = rig.station.session().await.unwrap();
+    for power_max in [120_000.0, 30_000.0] {
+        rig.player.capability.power_max = power_max;
+        let capability = rig.player.capability;
+        rig.player.changed(Role::PowerSupply, "Capability", capability.into()).await.unwrap();
+        let begin = Instant::now();
+        while rig.station.capability().await.unwrap().power_max.total_cmp(&power_max).is_ne() {
+            assert!(begin.elapsed() < Duration::from_secs(20), "{power_max} W: never told\n{}", rig.log());
+            rig.step().await;
+        }
+    }
+    assert_eq!(rig.station.session().await, Ok(session), "nothing else was to be told");
 }
 
 /// A provider that leaves while it charges: safe in its time, and for that reason.

@@ -37,6 +37,8 @@ pub struct Player {
     pub deaf: Vec<Role>,
     /// Roles that refuse every call.
     pub refusing: Vec<Role>,
+    /// What the supply says that it can give.
+    pub capability: bus::DcCapability,
     /// The plant and the vehicle run faster than real time; evse does not.
     pub hurry: bool,
     seats: Vec<(Role, Connection)>,
@@ -105,6 +107,12 @@ impl Player {
             silent: Vec::new(),
             deaf: Vec::new(),
             refusing: Vec::new(),
+            capability: bus::DcCapability {
+                voltage_min: 150.0,
+                voltage_max: 1000.0,
+                current_max: 150.0,
+                power_max: 60_000.0,
+            },
             hurry: false,
             seats: Vec::new(),
             calls: SelectAll::new(),
@@ -218,7 +226,7 @@ impl Player {
             return Ok(None);
         }
         if named.as_str() == "org.freedesktop.DBus.Properties" {
-            let answer = Message::method_return(&header).build(&(property(message)?,))?;
+            let answer = Message::method_return(&header).build(&(self.property(message)?,))?;
             connection.send(&answer).await?;
             return Ok(None);
         }
@@ -230,6 +238,14 @@ impl Player {
         }
         connection.send(&Message::method_return(&header).build(&())?).await?;
         Ok(command)
+    }
+
+    fn property(&self, message: &Message) -> anyhow::Result<zbus::Variant<'static>> {
+        let (_, property): (String, String) = message.body().deserialize()?;
+        Ok(match property.as_str() {
+            "Capability" => self.capability.into(),
+            _ => "ISO 15118-2:2014".into(),
+        })
     }
 
     /// False if the device refuses.
@@ -395,20 +411,6 @@ where
 /// Leave to deliver for the usual time.
 pub fn permit() -> bus::Permit {
     bus::Permit { allowed: true, power: 60_000.0, valid_for: 30.0, sent_at: clock::now().as_micros() }
-}
-
-fn property(message: &Message) -> anyhow::Result<zbus::Variant<'static>> {
-    let capability = bus::DcCapability {
-        voltage_min: 150.0,
-        voltage_max: 1000.0,
-        current_max: 150.0,
-        power_max: 60_000.0,
-    };
-    let (_, property): (String, String) = message.body().deserialize()?;
-    Ok(match property.as_str() {
-        "Capability" => capability.into(),
-        _ => "ISO 15118-2:2014".into(),
-    })
 }
 
 /// The method call, as the command that it was; none for what the plant does not act on.
