@@ -65,6 +65,8 @@ struct World {
     far: Vec<Far>,
     answers: VecDeque<(u64, usize)>,
     limit: Watts,
+    /// What each EVSE can give.
+    most: Watts,
     latency: u64,
     now: u64,
 }
@@ -77,6 +79,7 @@ impl World {
             far: far.collect(),
             answers: VecDeque::new(),
             limit,
+            most: MOST,
             latency,
             now: 0,
         }
@@ -103,7 +106,7 @@ impl World {
         let evse = Evse {
             active: true,
             stage: Stage::Delivering,
-            most: MOST,
+            most: self.most,
             came: 0,
             priority: 0,
             reachable: true,
@@ -223,6 +226,20 @@ fn a_rising_limit_and_a_start_promise_nothing_twice() {
     }
     assert_eq!(world.held(), Watts::new(95_000));
     assert_eq!(world.far[0].held, world.far[1].held);
+}
+
+#[test]
+fn an_evse_that_is_given_more_modules_is_given_more_though_its_vehicle_asks_for_what_it_was_offered() {
+    let mut world = World::new(Watts::new(200_000), 1, 20);
+    for most in [30_000, 60_000, 30_000].map(Watts::new) {
+        world.most = most;
+        let until = world.now + 2_000;
+        while world.now < until {
+            world.step();
+        }
+        assert_eq!(world.far[0].held, most);
+        world.far[0].wants = most;
+    }
 }
 
 fn step_alone(energy: &mut Energy, ms: u64, set: &[(&str, Watts)]) -> (String, Watts) {
