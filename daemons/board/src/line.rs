@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_serial::{ClearBuffer, SerialPort as _, SerialPortBuilderExt as _, SerialStream};
 use voltry_service::{RateLimit, clock};
+use voltry_units::Measured;
 
 use crate::frame::{Decoder, Frame};
 use crate::message::{self, ContactorCodes, Message};
@@ -51,7 +52,7 @@ impl Line {
     }
 
     /// Opens the line to the controller of a matrix.
-    pub(crate) fn open_matrix(device: PathBuf, heard: mpsc::Sender<Frame>) -> Self {
+    pub(crate) fn open_matrix(device: PathBuf, heard: mpsc::Sender<Measured<Frame>>) -> Self {
         let (control, newest) = watch::channel(None);
         let (once, queue) = mpsc::channel(4);
         let port = Port { device, heard: Listener::Matrix(heard), newest, queue, bad: RateLimit::new() };
@@ -93,7 +94,7 @@ impl Line {
 /// Who hears what the controller says.
 enum Listener {
     Connector { connector: u32, codes: ContactorCodes, heard: mpsc::Sender<Report> },
-    Matrix(mpsc::Sender<Frame>),
+    Matrix(mpsc::Sender<Measured<Frame>>),
 }
 
 impl Listener {
@@ -105,7 +106,7 @@ impl Listener {
                 let _ = heard.send(Report { connector: *connector, message, at: clock::now() }).await;
             }
             Self::Matrix(heard) => {
-                let _ = heard.send(frame).await;
+                let _ = heard.send(Measured::new(frame, clock::now())).await;
             }
         }
     }

@@ -139,8 +139,7 @@ impl Matrix {
     ) -> Result<(), Error> {
         self.lease.command(holder, stamp, now)?;
         let place = self.place(group, evse)?;
-        let heard = self.heard.filter(|heard| now.since(heard.at) < self.settings.stale);
-        let heard = heard.ok_or_else(|| Error::Unavailable("the controller is silent".into()))?;
+        let heard = self.fresh(now).ok_or_else(|| Error::Unavailable("the controller is silent".into()))?;
         if self.faults.contains(SAFE_STATE) {
             return Err(Error::Refused("the controller is in its safe state".into()));
         }
@@ -192,9 +191,9 @@ impl Matrix {
     /// Clears faults whose cause is gone, and makes the controller leave its safe state.
     pub fn clear_faults(&mut self, now: Timestamp) {
         self.leave_safe_state = self.faults.contains(SAFE_STATE);
-        if let Some(closed) = self.fresh(now) {
+        if let Some(heard) = self.fresh(now) {
             let wanted = &self.wanted;
-            self.barred.retain(|place| is_set(closed, *place) != wanted.contains(place));
+            self.barred.retain(|place| is_set(heard.closed, *place) != wanted.contains(place));
         }
         for code in self.faults.clear() {
             tracing::info!(code, "fault cleared");
@@ -218,8 +217,8 @@ impl Matrix {
         self.wanted.is_empty()
     }
 
-    /// The controller spoke.
-    pub fn heard(&mut self, now: Timestamp, message: Message) {
+    /// The controller spoke, at `at`: by now that may be a while ago.
+    pub fn heard(&mut self, at: Timestamp, message: Message) {
         match message {
             Message::Feedback { closed, safe_state } => {
                 self.publish_due = true;
@@ -229,20 +228,19 @@ impl Matrix {
                     self.leave_safe_state = true;
                 } else if safe_state != 0 {
                     self.raise(
-                        now,
+                        at,
                         SAFE_STATE,
                         format!("the controller opened everything: reason {safe_state}"),
                     );
-                    self.want_none(now);
                 } else {
                     self.own_absence = false;
                     self.faults.gone(SAFE_STATE);
                 }
-                self.heard = Some(Heard { closed, at: now });
+                self.heard = Some(Heard { closed, at });
             }
             Message::Bars { first, voltages } => {
                 for (bar, voltage) in self.bars.iter_mut().skip(first).zip(voltages) {
-                    *bar = voltage.map(|voltage| Measured::new(voltage, now));
+                    *bar = voltage.map(|voltage| Measured::new(voltage, at));
                 }
             }
         }
@@ -253,6 +251,9 @@ impl Matrix {
     pub fn poll(&mut self, now: Timestamp) -> Vec<Action> {
         if !self.lease.poll(now).may_energise() && !self.wanted.is_empty() {
             tracing::warn!("the lease lapsed or its holder left: the matrix opens");
+            self.want_none(now);
+        }
+        if self.faults.contains(SAFE_STATE) {
             self.want_none(now);
         }
         self.notice_silence(now);
@@ -305,8 +306,8 @@ impl Matrix {
         (0..contactors.len()).filter(move |other| contactors[*other].0 == contactors[place].0)
     }
 
-    fn fresh(&self, now: Timestamp) -> Option<u64> {
-        self.heard.filter(|heard| now.since(heard.at) < self.settings.stale).map(|heard| heard.closed)
+    fn fresh(&self, now: Timestamp) -> Option<Heard> {
+        self.heard.filter(|heard| now.since(heard.at) < self.settings.stale)
     }
 
     fn want_open(&mut self, now: Timestamp, place: usize) {
@@ -342,7 +343,7 @@ impl Matrix {
 
     /// Compares the feedback with what was told.
     fn watch(&mut self, now: Timestamp) {
-        let Some(closed) = self.fresh(now) else { return };
+        let Some(Heard { closed, .. }) = self.fresh(now) else { return };
         let mut by_group: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         let mut wrong = false;
         for (place, (group, evse)) in self.settings.contactors.clone().into_iter().enumerate() {
@@ -388,7 +389,7 @@ impl Matrix {
     }
 
     fn news(&mut self, now: Timestamp) -> Option<MatrixState> {
-        let closed = self.fresh(now)?;
+        let Heard { closed, at } = self.fresh(now)?;
         let position = |place: usize| match (self.barred.contains(&place), is_set(closed, place)) {
             // Barred ones are told to be open.
             (true, true) => Contactors::Mismatch,
@@ -399,14 +400,14 @@ impl Matrix {
             MatrixContactor { group: group.clone(), evse: *evse, position: position(place) }
         });
         let contactors = contactors.collect();
-        let measured =
-            |bar: &Option<Measured<Volts>>| bar.and_then(|bar| bar.fresh(now, self.settings.stale).copied());
         let bars = self.evses.iter().zip(&self.bars);
-        let bars =
-            bars.filter_map(|(evse, bar)| Some(MatrixBar { evse: *evse, voltage: measured(bar)?.as_si() }));
-        let bars = bars.collect();
+        let fresh = |bar: &Measured<Volts>| now.since(bar.at) < self.settings.stale;
+        let bars = || bars.clone().filter_map(|(evse, bar)| Some((*evse, bar.filter(fresh)?)));
+        // One date for all of them: none may pass for younger than it is.
+        let at = bars().map(|(_, bar)| bar.at).fold(at, Timestamp::min);
+        let bars = bars().map(|(evse, bar)| MatrixBar { evse, voltage: bar.value.as_si() }).collect();
         self.sequence += 1;
-        Some(MatrixState { sequence: self.sequence, contactors, bars, at: now.as_micros() })
+        Some(MatrixState { sequence: self.sequence, contactors, bars, at: at.as_micros() })
     }
 }
 

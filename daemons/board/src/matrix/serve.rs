@@ -3,6 +3,7 @@
 use tokio::sync::mpsc;
 use voltry_bus::Error;
 use voltry_service::{Daemon, Device, HolderWatch, Identity, Refusals, clock};
+use voltry_units::Measured;
 
 use super::message::Message;
 use super::object::{Call, Method, Object};
@@ -14,7 +15,7 @@ use crate::line::Line;
 pub(crate) struct Served {
     matrix: Matrix,
     line: Line,
-    heard: mpsc::Receiver<Frame>,
+    heard: mpsc::Receiver<Measured<Frame>>,
     calls: mpsc::Receiver<Call>,
     object: Object,
     device: Device,
@@ -51,8 +52,8 @@ impl Served {
             tokio::select! {
                 Some(call) = self.calls.recv() => self.call(call),
                 Some(frame) = self.heard.recv() => {
-                    if let Some(message) = Message::from_frame(frame) {
-                        self.matrix.heard(clock::now(), message);
+                    if let Some(message) = Message::from_frame(frame.value) {
+                        self.matrix.heard(frame.at, message);
                     }
                 }
                 who = self.holders.lost() => self.matrix.left(clock::now(), &who),

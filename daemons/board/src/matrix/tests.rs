@@ -255,6 +255,21 @@ fn voltages_are_told_while_they_are_fresh() {
     assert_eq!(bench.shown.as_ref().unwrap().bars, []);
 }
 
+#[test]
+fn what_is_told_is_dated_by_the_oldest_of_it() {
+    let mut matrix = Matrix::new(settings(), at(0));
+    let told = |matrix: &mut Matrix, now| {
+        let publish = |action| if let Action::Publish(state) = action { Some(state) } else { None };
+        matrix.poll(at(now)).into_iter().find_map(publish).map(|state| (state.bars.len(), state.at))
+    };
+    let voltages = [Some(Volts::new(400)), None, None, None];
+    matrix.heard(at(100), Message::Bars { first: 0, voltages });
+    matrix.heard(at(180), Message::Feedback { closed: 0, safe_state: 0 });
+    assert_eq!(told(&mut matrix, 350), Some((1, at(100).as_micros())), "handled late");
+    matrix.heard(at(380), Message::Feedback { closed: 0, safe_state: 0 });
+    assert_eq!(told(&mut matrix, 450), Some((0, at(380).as_micros())), "the voltage is too old");
+}
+
 proptest! {
     /// Whatever anybody asks, in any order, over any contactors that stick: no two of a group are told to
     /// be closed, nor told to close while another has not been seen open since.
