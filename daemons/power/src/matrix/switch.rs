@@ -8,7 +8,8 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use tokio::sync::{Notify, watch};
 use voltry_bus::{Error, MatrixState, SwitchMatrix1Proxy};
-use voltry_service::{Binding, LeaseHolder, RateLimit, clock};
+use voltry_service::{Binding, LeaseHolder, RateLimit, Stamp, clock};
+use voltry_units::Timestamp;
 use zbus::Connection;
 use zbus::proxy::CacheProperties;
 
@@ -16,13 +17,17 @@ use zbus::proxy::CacheProperties;
 const CALL_WITHIN: Duration = Duration::from_millis(500);
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// What a control step wants of the contactors. Each step says it anew, and renews the lease by it.
+/// What a control step wants of the contactors. Each step says it anew, and renews the lease by it; one that
+/// waits is replaced by the next.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Wanted {
+    /// When the step was taken. What it wants is dated so, for later it may be wanted no more.
+    pub(crate) at: Timestamp,
     /// Group and EVSE.
     pub(crate) close: Vec<(String, u32)>,
     pub(crate) open: Vec<(String, u32)>,
-    pub(crate) clear_faults: bool,
+    /// How often it was asked to clear faults: a count is not lost with a step that is replaced.
+    pub(crate) clears: u64,
     /// Everything opens, and nothing more is asked.
     pub(crate) end: bool,
 }
@@ -42,17 +47,16 @@ pub(crate) async fn order(
             return;
         }
     };
-    let mut lease = LeaseHolder::new();
-    let mut open = false;
+    let mut holder = Holder::default();
     let mut lines = RateLimit::new();
     while wanted.changed().await.is_ok() {
-        let now = wanted.borrow_and_update().clone();
-        if now.end {
+        let step = wanted.borrow_and_update().clone();
+        if step.end {
             let _ = within(proxy.open_all()).await;
             return;
         }
-        let had = open;
-        match step(&proxy, &now, &mut lease, &mut open).await {
+        let had = holder.open;
+        match holder.ask(&step, |asked| call(&proxy, asked)).await {
             Ok(()) => {}
             // It is asked again with the next step: another contactor is not proven open yet.
             Err(Error::Refused(cause)) => tracing::debug!(cause, "the matrix refuses"),
@@ -62,7 +66,7 @@ pub(crate) async fn order(
                 }
             }
         }
-        if had && !open {
+        if had && !holder.open {
             lost.notify_one();
         }
     }
@@ -77,35 +81,75 @@ async fn proxy<'a>(connection: &Connection, driver: &'a Binding) -> zbus::Result
         .await
 }
 
-async fn step(
-    proxy: &SwitchMatrix1Proxy<'_>,
-    wanted: &Wanted,
-    lease: &mut LeaseHolder,
-    open: &mut bool,
-) -> Result<(), Error> {
-    if wanted.clear_faults {
-        within(proxy.clear_faults()).await?;
+/// A call of `SwitchMatrix1`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Call {
+    ClearFaults,
+    Enable(u64),
+    Renew(Stamp),
+    Open((String, u32)),
+    Close(Stamp, (String, u32)),
+}
+
+async fn call(proxy: &SwitchMatrix1Proxy<'_>, call: Call) -> Result<(), Error> {
+    let of = |stamp: Stamp| (stamp.epoch, stamp.sequence, stamp.sent_at.as_micros());
+    let verdict = async {
+        match call {
+            Call::ClearFaults => proxy.clear_faults().await,
+            Call::Enable(epoch) => proxy.enable(epoch).await,
+            Call::Renew(stamp) => {
+                let (epoch, sequence, sent_at) = of(stamp);
+                proxy.renew_lease(epoch, sequence, sent_at).await
+            }
+            Call::Open((group, evse)) => proxy.open(&group, evse).await,
+            Call::Close(stamp, (group, evse)) => {
+                let (epoch, sequence, sent_at) = of(stamp);
+                proxy.close(epoch, sequence, sent_at, &group, evse).await
+            }
+        }
+    };
+    within(verdict).await
+}
+
+/// The holder of the matrix's lease.
+#[derive(Debug, Default)]
+struct Holder {
+    lease: LeaseHolder,
+    /// Whether an epoch is open, as far as it knows.
+    open: bool,
+    /// How many requests to clear faults were passed on.
+    cleared: u64,
+}
+
+impl Holder {
+    /// Asks for what a step wants, call by call.
+    async fn ask<F>(&mut self, wanted: &Wanted, call: impl Fn(Call) -> F) -> Result<(), Error>
+    where
+        F: Future<Output = Result<(), Error>>,
+    {
+        if wanted.clears != self.cleared {
+            call(Call::ClearFaults).await?;
+            self.cleared = wanted.clears;
+        }
+        if !self.open {
+            call(Call::Enable(self.lease.open(clock::now()))).await?;
+            self.open = true;
+        }
+        let renewed = call(Call::Renew(self.lease.stamp(wanted.at))).await;
+        self.open &= !ended(&renewed);
+        let may_close = renewed.is_ok();
+        let mut first = renewed;
+        // Opening needs no lease.
+        for contactor in &wanted.open {
+            first = first.and(call(Call::Open(contactor.clone())).await);
+        }
+        for contactor in wanted.close.iter().filter(|_| may_close) {
+            let closed = call(Call::Close(self.lease.stamp(wanted.at), contactor.clone())).await;
+            self.open &= !ended(&closed);
+            first = first.and(closed);
+        }
+        first
     }
-    if !*open {
-        within(proxy.enable(lease.open(clock::now()))).await?;
-        *open = true;
-    }
-    let stamp = lease.stamp(clock::now());
-    let renewed = within(proxy.renew_lease(stamp.epoch, stamp.sequence, stamp.sent_at.as_micros())).await;
-    *open &= !ended(&renewed);
-    renewed?;
-    let mut first = Ok(());
-    for (group, evse) in &wanted.open {
-        first = first.and(within(proxy.open(group, *evse)).await);
-    }
-    for (group, evse) in &wanted.close {
-        let stamp = lease.stamp(clock::now());
-        let call = proxy.close(stamp.epoch, stamp.sequence, stamp.sent_at.as_micros(), group, *evse);
-        let closed = within(call).await;
-        *open &= !ended(&closed);
-        first = first.and(closed);
-    }
-    first
 }
 
 /// Whether only a new epoch closes anything.
@@ -149,4 +193,50 @@ async fn listen(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// Asks a driver that answers everything with `verdict`, and tells what it was asked.
+    fn ask(holder: &mut Holder, wanted: &Wanted, verdict: &Result<(), Error>) -> Vec<Call> {
+        let asked = RefCell::new(Vec::new());
+        let driver = |call| {
+            asked.borrow_mut().push(call);
+            std::future::ready(verdict.clone())
+        };
+        let _ = futures_util::FutureExt::now_or_never(holder.ask(wanted, driver)).unwrap();
+        asked.into_inner()
+    }
+
+    #[test]
+    fn what_a_step_wants_is_dated_by_the_step_and_not_by_when_it_is_sent() {
+        let at = Timestamp::from_micros(7);
+        let to = |evse| ("a".to_owned(), evse);
+        let wanted = Wanted { at, close: vec![to(1)], open: vec![to(2)], ..Wanted::default() };
+        let mut holder = Holder::default();
+        let asked = ask(&mut holder, &wanted, &Ok(()));
+        let epoch = holder.lease.epoch();
+        let stamp = |sequence| Stamp { epoch, sequence, sent_at: at };
+        let expected = [Call::Renew(stamp(1)), Call::Open(to(2)), Call::Close(stamp(2), to(1))];
+        assert_eq!(asked[1..], expected);
+        let asked = ask(&mut holder, &wanted, &Err(Error::TooOld(String::new())));
+        let expected = [Call::Renew(stamp(3)), Call::Open(to(2))];
+        assert_eq!(asked, expected, "too late to close, never to open");
+    }
+
+    #[test]
+    fn a_request_to_clear_faults_outlives_the_steps_that_are_replaced() {
+        let mut holder = Holder::default();
+        let wanted = |clears| Wanted { clears, ..Wanted::default() };
+        let clears = |asked: Vec<Call>| asked.into_iter().filter(|call| *call == Call::ClearFaults).count();
+        assert_eq!(clears(ask(&mut holder, &wanted(0), &Ok(()))), 0);
+        let silent = Err(Error::Unavailable(String::new()));
+        assert_eq!(clears(ask(&mut holder, &wanted(2), &silent)), 1);
+        assert_eq!(clears(ask(&mut holder, &wanted(2), &Ok(()))), 1, "again: nobody answered");
+        assert_eq!(clears(ask(&mut holder, &wanted(2), &Ok(()))), 0);
+    }
 }

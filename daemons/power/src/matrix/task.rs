@@ -164,7 +164,8 @@ impl Sharing {
         }
         let actions = self.pool.step(now, Input::Tick);
         self.members.iter_mut().for_each(|member| member.renew(now));
-        let mut wanted = std::mem::take(&mut self.next);
+        let next = Wanted { clears: self.next.clears, ..Wanted::default() };
+        let mut wanted = Wanted { at: now, ..std::mem::replace(&mut self.next, next) };
         self.obey(actions, now, &mut wanted);
         // Also where nothing is new: the lease is renewed by it.
         self.wanted.send_replace(wanted);
@@ -315,7 +316,7 @@ impl Sharing {
     }
 
     fn clear(&mut self, now: Timestamp) {
-        self.next.clear_faults = true;
+        self.next.clears += 1;
         self.members.iter().for_each(Member::clear_faults);
         self.feed(Input::ClearFaults, now);
         for outlet in &mut self.outlets {
