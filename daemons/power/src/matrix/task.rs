@@ -422,19 +422,23 @@ impl Sharing {
     }
 
     /// What an EVSE is given: the highest voltage and the sum of the currents of the groups that are joined
-    /// to it; without one, what its side of the matrix measures.
+    /// to it; without one, what its side of the matrix measures. Of those that are not heard the current
+    /// counts that they may give: who takes it for less than it is opens a contactor too early.
     fn output(&self, evse: usize, now: Timestamp) -> Option<Measured<Output>> {
-        let outputs: Vec<_> =
-            self.joined(evse).filter_map(|group| self.members[group].told().output).collect();
-        let fresh = || outputs.iter().filter(|output| now.since(output.at) <= STALE);
-        let Some(at) = fresh().map(|output| output.at).min() else {
+        let (mut heard, mut unheard) = (Vec::new(), Amps::ZERO);
+        for group in self.joined(evse) {
+            match self.members[group].told().output.filter(|output| now.since(output.at) <= STALE) {
+                Some(output) => heard.push(output),
+                None => unheard += self.pool.groups()[group].may_give(now, self.rules.lost_after),
+            }
+        }
+        let Some(at) = heard.iter().map(|output| output.at).min() else {
             let state = self.fresh_matrix(now)?;
-            let voltage = self.bar(evse, now)?;
-            let output = Output { voltage, current: Amps::ZERO };
+            let output = Output { voltage: self.bar(evse, now)?, current: unheard };
             return Some(Measured::new(output, Timestamp::from_micros(state.at)));
         };
-        let voltage = fresh().map(|output| output.value.voltage).max()?;
-        let current = fresh().map(|output| output.value.current).sum();
+        let voltage = heard.iter().map(|output| output.value.voltage).max()?;
+        let current = heard.iter().map(|output| output.value.current).sum::<Amps>() + unheard;
         Some(Measured::new(Output { voltage, current }, at))
     }
 

@@ -76,6 +76,8 @@ pub enum State {
         evse: Option<usize>,
         /// Since when.
         since: Timestamp,
+        /// What its modules may give at most until they stop by themselves.
+        current: Amps,
     },
     /// Its contactor did not do as told; it stays where it is, off, until somebody clears it.
     Barred {
@@ -148,6 +150,25 @@ impl Group {
     #[must_use]
     pub fn fresh(&self, now: Timestamp, within: Duration) -> Option<Seen> {
         self.seen.filter(|seen| now.since(seen.at) <= within)
+    }
+
+    /// What it may give at most: what it was measured to give, or was told to where that is more, for the
+    /// measurement may be older. Modules that fell silent give nothing after `lost_after`.
+    #[must_use]
+    pub fn may_give(&self, now: Timestamp, lost_after: Duration) -> Amps {
+        let measured = self.seen.map_or(Amps::ZERO, |seen| seen.current);
+        match self.state {
+            State::Lost { since, .. } if now.since(since) >= lost_after => Amps::ZERO,
+            State::Lost { current, .. } => current,
+            State::Serving { current, .. } | State::Ramping { current, .. } => measured.max(current),
+            State::Starting
+            | State::Free
+            | State::Matching { .. }
+            | State::Closing { .. }
+            | State::SwitchingOff { .. }
+            | State::Opening { .. }
+            | State::Barred { .. } => measured,
+        }
     }
 
     /// For how long its modules have worked.

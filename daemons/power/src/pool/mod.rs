@@ -288,6 +288,7 @@ impl Pool {
         if !want.enabled {
             return;
         }
+        self.lose_silent(now, evse, actions);
         let (mut left, mut promised) = self.left_by_others(now, evse, actions);
         let mut caps: Vec<(usize, Amps)> = Vec::new();
         for (number, group) in self.groups.iter().enumerate() {
@@ -317,8 +318,8 @@ impl Pool {
         }
     }
 
-    /// What is left for the groups that serve an EVSE, by what its others are measured to give still, and
-    /// by what they were told to. Those that leave are told.
+    /// What is left for the groups that serve an EVSE, by what its others may give still, and by what they
+    /// were told to. Those that leave are told.
     fn left_by_others(&mut self, now: Timestamp, evse: usize, actions: &mut Vec<Action>) -> (Amps, Amps) {
         let (rules, want) = (self.rules, self.evses[evse].want);
         let mut left = want.current.max(Amps::ZERO);
@@ -327,16 +328,14 @@ impl Pool {
             if group.state.evse() != Some(evse) {
                 continue;
             }
-            let measured = group.seen.map_or(Amps::ZERO, |seen| seen.current);
-            let (gives, told) = match &mut group.state {
+            if let State::Ramping { current, .. } = &mut group.state {
+                *current = (*current).min(promised);
+                actions.push(Action::Set { group: number, voltage: want.voltage, current: *current });
+            }
+            let gives = group.may_give(now, rules.lost_after);
+            let told = match group.state {
                 State::Serving { .. } => continue,
-                // Certainly off.
-                State::Lost { since, .. } if now.since(*since) >= rules.lost_after => continue,
-                State::Ramping { current, .. } => {
-                    *current = (*current).min(promised);
-                    actions.push(Action::Set { group: number, voltage: want.voltage, current: *current });
-                    (measured.max(*current), *current)
-                }
+                State::Ramping { current, .. } => current,
                 State::Starting
                 | State::Free
                 | State::Matching { .. }
@@ -344,7 +343,7 @@ impl Pool {
                 | State::SwitchingOff { .. }
                 | State::Opening { .. }
                 | State::Lost { .. }
-                | State::Barred { .. } => (measured, measured),
+                | State::Barred { .. } => gives,
             };
             left = (left - gives).max(Amps::ZERO);
             promised = (promised - told).max(Amps::ZERO);

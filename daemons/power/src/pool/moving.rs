@@ -184,16 +184,27 @@ impl Pool {
         }
     }
 
+    /// Looks whether the modules that are to deliver to an EVSE still answer, before others take over.
+    pub(super) fn lose_silent(&mut self, now: Timestamp, evse: usize, actions: &mut Vec<Action>) {
+        for number in 0..self.groups.len() {
+            let group = self.groups[number];
+            let delivers = matches!(group.state, State::Serving { .. } | State::Ramping { .. });
+            if delivers && group.state.evse() == Some(evse) && group.fresh(now, self.rules.fresh).is_none() {
+                self.groups[number].state = self.lose(now, number, group.state, actions);
+            }
+        }
+    }
+
     /// Modules that do not answer: told to be off all the same, and parted when they surely are.
     fn lose(&self, now: Timestamp, number: usize, state: State, actions: &mut Vec<Action>) -> State {
         actions.push(Action::Off(number));
         match state {
             State::Starting | State::Barred { .. } => state,
-            State::Lost { evse, since } => {
+            State::Lost { since, .. } => {
                 if now.since(since) >= self.rules.lost_after && !self.matrix.is_parted(number) {
                     actions.extend(self.matrix.of(number).map(Action::Open));
                 }
-                State::Lost { evse, since }
+                state
             }
             State::Free
             | State::Matching { .. }
@@ -201,7 +212,10 @@ impl Pool {
             | State::Serving { .. }
             | State::Ramping { .. }
             | State::SwitchingOff { .. }
-            | State::Opening { .. } => State::Lost { evse: state.evse(), since: now },
+            | State::Opening { .. } => {
+                let current = self.groups[number].may_give(now, self.rules.lost_after);
+                State::Lost { evse: state.evse(), since: now, current }
+            }
         }
     }
 }

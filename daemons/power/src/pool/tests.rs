@@ -6,6 +6,8 @@ use voltry_units::{Amps, AmpsPerSecond, Timestamp, Volts};
 
 use super::*;
 
+mod faults;
+
 const TICK: u64 = 100;
 const AVAILABLE: Amps = Amps::new(50);
 const BATTERY: Volts = Volts::new(400);
