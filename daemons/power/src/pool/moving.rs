@@ -103,7 +103,7 @@ impl Pool {
             return State::Serving { evse, current: Amps::ZERO, rising: true };
         }
         let want = self.evses[evse].want;
-        let differs = want.measured.is_some_and(|measured| !self.matches(seen, measured));
+        let differs = want.measured.is_none_or(|measured| !self.matches(seen, measured));
         if now >= until || !want.active || differs || !self.matrix.may_close(contactor) {
             self.groups[number].rests_until = now + RESTS;
             actions.push(Action::Open(contactor));

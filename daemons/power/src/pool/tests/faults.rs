@@ -2,6 +2,12 @@
 
 use super::*;
 
+/// A step of the pool alone, in which nothing else changes.
+fn tick(world: &mut World) -> Vec<Action> {
+    world.now += TICK;
+    world.pool.step(at(world.now), Input::Tick)
+}
+
 #[test]
 fn a_lost_group_counts_with_what_it_was_told_where_it_gives_more_than_it_was_heard_to_give() {
     let mut world = World::new(2, 1, &[]);
@@ -19,4 +25,19 @@ fn a_lost_group_counts_with_what_it_was_told_where_it_gives_more_than_it_was_hea
     assert_eq!(world.modules[0].amps, Amps::new(40));
     assert!(matches!(world.pool.groups()[0].state, State::Lost { current, .. } if current == Amps::new(40)));
     assert_eq!(world.cars[0].got, Amps::new(50), "what it asks for, and no more");
+}
+
+#[test]
+fn a_contactor_is_told_to_close_no_more_when_the_voltage_that_it_closes_into_is_not_known() {
+    let mut world = World::new(1, 1, &[]);
+    world.plug(0, 40);
+    while !matches!(world.pool.groups()[0].state, State::Closing { .. }) {
+        world.step().unwrap();
+    }
+    let blind = Want { active: true, enabled: true, voltage: BATTERY, ..Want::default() };
+    let _ = world.pool.step(at(world.now), Input::Want(0, blind));
+    let actions = tick(&mut world);
+    let contactor = Contactor { group: 0, evse: 0 };
+    assert!(actions.contains(&Action::Open(contactor)), "{actions:?}");
+    assert!(!actions.contains(&Action::Close(contactor)), "{actions:?}");
 }
