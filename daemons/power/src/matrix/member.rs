@@ -69,6 +69,8 @@ pub(crate) struct Member {
     holder: String,
     lease: LeaseHolder,
     open: bool,
+    /// The group ended the epoch by itself, and nobody took notice yet.
+    ended: bool,
     /// The set-point that it has to confirm.
     set: (u64, u64),
 }
@@ -91,6 +93,7 @@ impl Member {
             holder: holder.to_owned(),
             lease: LeaseHolder::new(),
             open: false,
+            ended: false,
             set: (0, 0),
         };
         (member, Teller { told: sender, applied: (0, 0), wake })
@@ -115,16 +118,21 @@ impl Member {
         })
     }
 
-    /// Gives it a set-point. It opens an epoch where none is open: after a start, an OFF, or when the group
-    /// switched itself off.
+    /// Gives it a set-point. It opens an epoch where none is open: after a start, or an OFF; not where the group
+    /// switched itself off, before [`Self::take_ended`].
     pub(crate) fn set(&mut self, voltage: Volts, current: Amps, now: Timestamp) {
+        if self.ended {
+            return;
+        }
         if !self.open {
             let epoch = self.lease.open(now);
             self.open = self.orders.enable(&self.holder, epoch, now).is_ok();
         }
         let stamp = self.lease.stamp(now);
-        // Refused: the group switched itself off meanwhile.
-        self.open = self.open && self.orders.set(&self.holder, stamp, voltage, current, now).is_ok();
+        if self.open {
+            self.open = self.orders.set(&self.holder, stamp, voltage, current, now).is_ok();
+            self.ended = !self.open;
+        }
         self.set = (stamp.epoch, stamp.sequence);
     }
 
@@ -146,7 +154,14 @@ impl Member {
             let stamp = self.lease.stamp(now);
             // Renewals have no set-point of their own: what has to be confirmed stays.
             self.open = self.orders.renew(&self.holder, stamp, now).is_ok();
+            self.ended = !self.open;
         }
+    }
+
+    /// Whether the group ended its epoch by itself since this was last asked: its link is lost, a module does
+    /// not stop, or its lease ran out.
+    pub(crate) const fn take_ended(&mut self) -> bool {
+        std::mem::replace(&mut self.ended, false)
     }
 
     pub(crate) fn clear_faults(&self) {
@@ -181,5 +196,38 @@ pub(crate) const fn word(state: State) -> &'static str {
         State::Ramping { .. } | State::SwitchingOff { .. } | State::Opening { .. } => "leaving",
         State::Lost { .. } => "lost",
         State::Barred { .. } => "barred",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_group_that_went_off_by_itself_is_energised_no_more_before_that_is_known() {
+        let (orders, place) = (Orders::new(Arc::default()), watch::Sender::new(ModuleGroup::default()));
+        let (mut member, _teller) = Member::new("a", ":1.7", orders.clone(), place, Arc::default());
+        let at = |milliseconds| Timestamp::from_micros(1_000_000_000) + Duration::from_millis(milliseconds);
+        let set = |member: &mut Member, now| member.set(Volts::new(400), Amps::new(10), now);
+        set(&mut member, at(0));
+        assert!(orders.take(at(0)).0.set.is_some() && !member.take_ended());
+        orders.end_epoch();
+        member.renew(at(100));
+        set(&mut member, at(100));
+        let (taken, lease, _) = orders.take(at(100));
+        assert!(taken.enabled.is_none() && taken.set.is_none() && !lease.may_energise());
+        assert!(member.take_ended() && !member.take_ended());
+        set(&mut member, at(200));
+        assert!(orders.take(at(200)).0.set.is_some(), "a new epoch, as of the EVSE");
+        orders.end_epoch();
+        set(&mut member, at(300));
+        assert!(member.take_ended(), "noticed by a set-point as well");
+        set(&mut member, at(400));
+        member.off();
+        orders.take(at(400));
+        member.renew(at(500));
+        assert!(!member.take_ended(), "OFF was ordered");
     }
 }

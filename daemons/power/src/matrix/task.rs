@@ -205,11 +205,12 @@ impl Sharing {
             if let Some(seen) = self.members[group].seen() {
                 self.feed(Input::Seen(group, seen), now);
             }
-            if self.members[group].told().blocked
+            let ended = self.members[group].take_ended();
+            if (ended || self.members[group].told().blocked)
                 && let Some(evse) = self.pool.groups()[group].state.evse()
                 && self.outlets[evse].is_live()
             {
-                // What it gives cannot be known, so what the EVSE gets neither.
+                // What it gives cannot be known, or it went off by itself: only a new epoch of the EVSE energises.
                 self.end_epoch(evse, now);
             }
         }
