@@ -227,7 +227,7 @@ impl Sharing {
             };
             self.feed(Input::Feedback(contactor, position), at);
         }
-        if self.all_fell_open() {
+        if self.pool.all_fell_open() {
             self.matrix_lost("all of its contactors opened at once", now);
         }
     }
@@ -237,28 +237,6 @@ impl Sharing {
         let state = state.as_ref()?;
         let at = Timestamp::from_micros(state.at);
         (at <= now && now.since(at) <= STALE).then(|| state.clone())
-    }
-
-    /// Whether there are groups that serve, and not one of their contactors is closed.
-    fn all_fell_open(&self) -> bool {
-        let mut serving = self.pool.groups().iter().enumerate().filter_map(|(group, it)| match it.state {
-            State::Serving { evse, .. } | State::Ramping { evse, .. } => {
-                Some(self.pool.position(Contactor { group, evse }))
-            }
-            State::Starting
-            | State::Free
-            | State::Matching { .. }
-            | State::Closing { .. }
-            | State::SwitchingOff { .. }
-            | State::Opening { .. }
-            | State::Lost { .. }
-            | State::Barred { .. } => None,
-        });
-        let mut any = false;
-        serving.all(|position| {
-            any = true;
-            position == Position::Open
-        }) && any
     }
 
     fn watch_matrix(&mut self, now: Timestamp) {

@@ -194,6 +194,25 @@ impl Pool {
         self.matrix.position(contactor)
     }
 
+    /// Whether several groups serve, and every one of their contactors is open: that is their driver's doing. One
+    /// contactor alone fell open by itself, as far as anybody knows.
+    #[must_use]
+    pub fn all_fell_open(&self) -> bool {
+        let serves = |(group, it): (usize, &Group)| match it.state {
+            State::Serving { evse, .. } | State::Ramping { evse, .. } => Some(Contactor { group, evse }),
+            State::Starting
+            | State::Free
+            | State::Matching { .. }
+            | State::Closing { .. }
+            | State::SwitchingOff { .. }
+            | State::Opening { .. }
+            | State::Lost { .. }
+            | State::Barred { .. } => None,
+        };
+        let serving: Vec<Contactor> = self.groups.iter().enumerate().filter_map(serves).collect();
+        serving.len() > 1 && serving.iter().all(|contactor| self.position(*contactor) == Position::Open)
+    }
+
     /// Takes one input.
     #[must_use]
     pub fn step(&mut self, now: Timestamp, input: Input) -> Vec<Action> {

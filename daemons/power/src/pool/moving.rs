@@ -40,7 +40,7 @@ impl Pool {
             State::Free => State::Free,
             State::Matching { evse, until } => self.matching(now, number, seen, (evse, until), actions),
             State::Closing { evse, until } => self.closing(now, number, seen, (evse, until), actions),
-            State::Serving { evse, .. }
+            State::Serving { evse, .. } | State::Ramping { evse, .. }
                 if self.matrix.position(Contactor { group: number, evse }) == Position::Open =>
             {
                 // It fell open by itself: whatever broke it is to be looked at.

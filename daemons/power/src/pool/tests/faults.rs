@@ -2,6 +2,10 @@
 
 use super::*;
 
+fn wire(world: &mut World, group: usize) -> &mut Wire {
+    world.wires.iter_mut().find(|wire| wire.contactor == Contactor { group, evse: 0 }).unwrap()
+}
+
 /// A step of the pool alone, in which nothing else changes.
 fn tick(world: &mut World) -> Vec<Action> {
     world.now += TICK;
@@ -40,4 +44,43 @@ fn a_contactor_is_told_to_close_no_more_when_the_voltage_that_it_closes_into_is_
     let contactor = Contactor { group: 0, evse: 0 };
     assert!(actions.contains(&Action::Open(contactor)), "{actions:?}");
     assert!(!actions.contains(&Action::Close(contactor)), "{actions:?}");
+}
+
+#[test]
+fn the_only_contactor_that_is_closed_and_falls_open_is_latched() {
+    for leaves in [false, true] {
+        let mut world = World::new(1, 1, &[]);
+        world.plug(0, 40);
+        world.run(30);
+        assert_eq!(world.serves(0), 1);
+        if leaves {
+            world.cars[0] = Car::default();
+            while !matches!(world.pool.groups()[0].state, State::Ramping { .. }) {
+                world.step().unwrap();
+            }
+        }
+        wire(&mut world, 0).closed = false;
+        let fell = Input::Feedback(Contactor { group: 0, evse: 0 }, Position::Open);
+        let _ = world.pool.step(at(world.now), fell);
+        assert!(!world.pool.all_fell_open());
+        let actions = tick(&mut world);
+        assert!(actions.contains(&Action::Off(0)), "{actions:?}");
+        let barred = State::Barred { evse: Some(0), why: Why::FellOpen };
+        assert_eq!(world.pool.groups()[0].state, barred, "leaves: {leaves}");
+        world.run(40);
+        assert_eq!(world.pool.groups()[0].state, barred, "until somebody clears it");
+    }
+}
+
+#[test]
+fn contactors_that_all_open_at_once_are_their_drivers_doing() {
+    let mut world = World::new(2, 1, &[]);
+    world.plug(0, 80);
+    world.run(30);
+    assert_eq!(world.serves(0), 2);
+    let fell = |group| Input::Feedback(Contactor { group, evse: 0 }, Position::Open);
+    let _ = world.pool.step(at(world.now), fell(0));
+    assert!(!world.pool.all_fell_open());
+    let _ = world.pool.step(at(world.now), fell(1));
+    assert!(world.pool.all_fell_open());
 }
