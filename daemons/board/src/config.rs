@@ -246,6 +246,8 @@ mod tests {
         read(&example[..example.find("```").unwrap()]).unwrap();
         let error = read(&text.replace("['a', 2]", "['a', 1]")).unwrap_err().to_string();
         assert!(error.contains("one twice"), "{error}");
+        let error = read(&(text.to_owned() + "\nfeedback_ms = 501")).unwrap_err().to_string();
+        assert!(error.contains("`feedback_ms` is at most 500"), "{error}");
     }
 
     #[test]

@@ -21,7 +21,8 @@ pub struct MatrixSettings {
     /// Feedback and voltages are stale after this long, milliseconds. Default 300.
     #[serde(default = "stale", rename = "stale_ms", deserialize_with = "duration_ms")]
     pub stale: Duration,
-    /// The feedback follows a request within this long, milliseconds. Default 500.
+    /// The feedback follows a request within this long, milliseconds. Default and most 500: who shares modules
+    /// waits for it twice, for one to be proven open and for the next to be closed.
     #[serde(default = "feedback", rename = "feedback_ms", deserialize_with = "duration_ms")]
     pub feedback: Duration,
 }
@@ -51,7 +52,7 @@ impl MatrixSettings {
             (twice, "contactors", "has one twice: one contactor joins a group and an EVSE"),
             (self.evses().len() > EVSES_MAX, "contactors", "lead to 8 EVSEs at most"),
             (self.stale > stale(), "stale_ms", "is at most 300"),
-            (self.feedback > Duration::from_secs(2), "feedback_ms", "is at most 2000"),
+            (self.feedback > feedback(), "feedback_ms", "is at most 500"),
         ]
         .into_iter()
         .filter_map(|(wrong, key, text)| wrong.then_some((key, text)))

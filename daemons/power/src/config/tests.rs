@@ -115,6 +115,7 @@ fn groups_are_shared_by_the_evses_of_a_matrix() {
     assert_eq!(places, [(0, 0), (0, 1), (1, 1)]);
     for (text, wanted) in [
         (two.clone(), "there is none"),
+        (matrix.to_owned() + "contactor_ms = 1499\n" + &two, "contactor_ms: 1500 to 10000"),
         (matrix.to_owned() + &group("a", "modules = [0]\nevses = [3]"), "3 is none of"),
         (matrix.to_owned() + &group("a", "modules = [0]") + &group("b", "modules = [0]"), "two supplies"),
         (

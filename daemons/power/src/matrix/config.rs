@@ -11,6 +11,10 @@ use voltry_units::{Amps, AmpsPerSecond, Volts};
 use crate::Supply;
 use crate::pool::{Contactor, Efficiency, POINTS_MAX, Rules};
 
+/// `voltry-board` waits for feedback for up to 500 ms, and that twice: until the others of a group are proven
+/// open, and until the contactor is closed. In less, no group would ever move.
+const CONTACTOR_TIME_LEAST: Duration = Duration::from_millis(1_500);
+
 /// `[power.matrix]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -113,8 +117,8 @@ impl MatrixSettings {
         if self.ramp <= AmpsPerSecond::ZERO {
             problems.push("ramp_a_per_s: above 0".to_owned());
         }
-        if !(Duration::from_secs(1)..=Duration::from_secs(10)).contains(&self.contactor_time) {
-            problems.push("contactor_ms: 1000 to 10000".to_owned());
+        if !(CONTACTOR_TIME_LEAST..=Duration::from_secs(10)).contains(&self.contactor_time) {
+            problems.push("contactor_ms: 1500 to 10000".to_owned());
         }
         if !self.has_a_curve() {
             problems.push(format!(
