@@ -450,7 +450,10 @@ proptest! {
                 Event::Wish(amps) => world.cars[evse].wish = Amps::new(amps),
                 Event::Unplug => world.cars[evse].active = false,
                 Event::Silent(time) => {
-                    world.modules[group].silent = (world.now, world.now + time);
+                    // Who is silent already has heard nobody since then.
+                    let since =
+                        if world.is_silent(group) { world.modules[group].silent.0 } else { world.now };
+                    world.modules[group].silent = (since, world.now + time);
                     world.disturbed = world.now + time;
                 }
                 Event::Stick(wire) => {
