@@ -147,14 +147,17 @@ impl Pool {
             return State::Free;
         }
         // What is on the EVSE's side is met; a side without a voltage is met by being off.
-        match want.measured {
-            Some(voltage) if want.enabled && voltage > self.rules.difference_max => {
+        let held = want.measured.filter(|voltage| want.enabled && *voltage > self.rules.difference_max);
+        match held {
+            Some(voltage) => {
                 let current = self.rules.matching_current;
                 actions.push(Action::Set { group: number, voltage, current });
             }
-            Some(_) | None => actions.push(Action::Off(number)),
+            None => actions.push(Action::Off(number)),
         }
-        let matched = want.measured.is_some_and(|measured| self.matches(seen, measured));
+        // Modules that are off still fall past a voltage that they are to hold.
+        let holds = held.is_none() || !seen.is_off;
+        let matched = holds && want.measured.is_some_and(|measured| self.matches(seen, measured));
         if matched && self.matrix.may_close(contactor) {
             actions.push(Action::Close(contactor));
             return State::Closing { evse, until: now + self.rules.contactor_time };
@@ -198,6 +201,10 @@ impl Pool {
     /// Modules that do not answer: told to be off all the same, and parted when they surely are.
     fn lose(&self, now: Timestamp, number: usize, state: State, actions: &mut Vec<Action>) -> State {
         actions.push(Action::Off(number));
+        if let State::Closing { evse, .. } = state {
+            // What it would close into is not known any more.
+            actions.push(Action::Open(Contactor { group: number, evse }));
+        }
         match state {
             State::Starting | State::Barred { .. } => state,
             State::Lost { since, .. } => {
