@@ -47,6 +47,35 @@ fn a_contactor_is_told_to_close_no_more_when_the_voltage_that_it_closes_into_is_
 }
 
 #[test]
+fn modules_that_fall_silent_while_their_contactor_closes_are_told_to_open_it() {
+    let mut world = World::new(1, 1, &[]);
+    world.plug(0, 40);
+    while !matches!(world.pool.groups()[0].state, State::Closing { .. }) {
+        world.step().unwrap();
+    }
+    let contactor = Contactor { group: 0, evse: 0 };
+    let actions: Vec<_> = (0..6).flat_map(|_| tick(&mut world)).collect();
+    assert!(matches!(world.pool.groups()[0].state, State::Lost { .. }));
+    assert!(actions.contains(&Action::Open(contactor)), "{actions:?}");
+    assert_eq!(actions.last(), Some(&Action::Open(contactor)), "{actions:?}");
+}
+
+#[test]
+fn modules_that_are_off_match_no_voltage_that_they_are_to_hold() {
+    let mut world = World::new(2, 1, &[]);
+    world.plug(0, 80);
+    while !matches!(world.pool.groups()[1].state, State::Matching { .. }) {
+        world.step().unwrap();
+    }
+    let falling = Seen { is_off: true, voltage: BATTERY, ..world.seen(1) };
+    let _ = world.pool.step(at(world.now), Input::Seen(1, falling));
+    let closes = Action::Close(Contactor { group: 1, evse: 0 });
+    assert!(!tick(&mut world).contains(&closes));
+    let _ = world.pool.step(at(world.now), Input::Seen(1, Seen { is_off: false, ..falling }));
+    assert!(tick(&mut world).contains(&closes));
+}
+
+#[test]
 fn the_only_contactor_that_is_closed_and_falls_open_is_latched() {
     for leaves in [false, true] {
         let mut world = World::new(1, 1, &[]);
