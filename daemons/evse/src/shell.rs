@@ -23,6 +23,8 @@ use crate::self_test;
 
 /// The control step.
 const TICK: Duration = Duration::from_millis(100);
+/// What flows is told so often: station moves power that is not used within two seconds of it.
+const LIVE_EVERY: Duration = Duration::from_millis(500);
 /// The bus takes what is written within this time, or is as good as gone.
 const BUS_STUCK: Duration = Duration::from_millis(200);
 /// After SIGTERM everything is off within this time, or the leases' lapse does it.
@@ -194,7 +196,7 @@ impl Shell {
             }
         }
         self.take(Input::Tick).await?;
-        if now.since(self.live_told) >= Duration::from_secs(1) {
+        if now.since(self.live_told) >= LIVE_EVERY {
             self.tell_live(now);
             self.device.set_variables(self.variables());
             self.ask(Role::PowerSupply, "Capability", Asked::Capability, now).await?;

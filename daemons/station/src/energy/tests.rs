@@ -38,7 +38,7 @@ struct Far {
     inbox: VecDeque<(u64, Order)>,
     /// Until when it hangs.
     hangs: u64,
-    /// When within a second it tells what flows.
+    /// When within half a second it tells what flows, as evse does.
     phase: u64,
 }
 
@@ -73,7 +73,7 @@ struct World {
 
 impl World {
     fn new(limit: Watts, evses: usize, latency: u64) -> Self {
-        let far = (0..evses).map(|place| Far { phase: place as u64 * 350 % 1000, ..Far::default() });
+        let far = (0..evses).map(|place| Far { phase: place as u64 * 350 % 500, ..Far::default() });
         Self {
             energy: Energy::new(at(0), rules(Watts::new(10_000_000)), evses),
             far: far.collect(),
@@ -93,7 +93,7 @@ impl World {
                 (far.held, far.until) = (order.power, order.at + VALID);
                 self.answers.push_back((now + latency, place));
             }
-            if now % 1000 == far.phase && now >= far.hangs {
+            if now % 500 == far.phase && now >= far.hangs {
                 let flowing = Flowing { at: at(now), wanted: far.wants, drawn: far.draws(now) };
                 self.energy.hear_evse(at(now), place, flowing);
             }
