@@ -18,7 +18,7 @@ use yawc::frame::{Frame, OpCode};
 use yawc::{Options, Role, WebSocket};
 
 use crate::long_book::{LINES, LongBook};
-use crate::machine::Bus;
+use crate::machine::{self, Bus};
 use crate::ocpp::{PATIENCE, VERSIONS, Version, end, handshake, resident, station};
 use crate::report::Report;
 
@@ -28,6 +28,7 @@ const WARM: u64 = 1_000;
 const DEFLATE: &str = "permessage-deflate";
 
 pub(crate) async fn measure(report: &mut Report) -> anyhow::Result<()> {
+    machine::loopback().await?;
     for version in &VERSIONS {
         let told = drain(version).await?;
         report.add(format!("{}_drain_per_s", version.figures), told.per_s);
