@@ -79,7 +79,7 @@ impl Pty {
     pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             self.incoming.readable().await?;
-            match self.incoming.try_read(buffer) {
+            match uninterrupted(|| self.incoming.try_read(buffer)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return result,
             }
@@ -92,7 +92,7 @@ impl Pty {
     /// Those of the descriptor.
     pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
         self.forget_old_bytes()?;
-        match (&self.master).write(bytes) {
+        match uninterrupted(|| (&self.master).write(bytes)) {
             Ok(_) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(error),
@@ -103,15 +103,26 @@ impl Pty {
     /// the past.
     fn forget_old_bytes(&self) -> io::Result<()> {
         let mut fds = [PollFd::new(self.keeper.as_fd(), PollFlags::POLLIN)];
-        let unread = poll(&mut fds, PollTimeout::ZERO)? > 0;
+        let unread = uninterrupted(|| Ok(poll(&mut fds, PollTimeout::ZERO)?))? > 0;
         let mut since = self.unread_since.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if !unread {
             *since = None;
         } else if since.get_or_insert_with(Instant::now).elapsed() > FORGOTTEN {
-            tcflush(&self.keeper, FlushArg::TCIFLUSH)?;
+            uninterrupted(|| Ok(tcflush(&self.keeper, FlushArg::TCIFLUSH)?))?;
             *since = None;
         }
         Ok(())
+    }
+}
+
+/// Does it until no signal interrupts it. Each daemon that ends sends one, and even a poll that waits for
+/// nothing returns early then: a device would be gone for good.
+fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
     }
 }
 
@@ -147,5 +158,12 @@ mod tests {
         for _ in 0..100 {
             pty.write(&[0x55; 512]).unwrap();
         }
+    }
+    #[test]
+    fn a_signal_is_no_error() {
+        let mut results =
+            vec![Ok(7), Err(io::ErrorKind::Interrupted.into()), Err(io::ErrorKind::Interrupted.into())];
+        assert_eq!(uninterrupted(|| results.pop().unwrap()).unwrap(), 7);
+        assert!(uninterrupted(|| Err::<(), _>(io::ErrorKind::WouldBlock.into())).is_err());
     }
 }
