@@ -12,8 +12,11 @@ pub(crate) use private_bus::{Bus, Process};
 use zbus::{Connection, Message};
 
 /// How much a daemon may grow under a flood, however long it lasts: a few copies of a megabyte of
-/// text on its way, which the heap may keep. The floods send a hundred megabytes.
+/// text on its way, which the heap may keep. What a flood of [`CALLS`] brings is more.
 pub(crate) const GROWTH_KIB: u64 = 8 * 1024;
+
+/// Calls of a flood: a sixth of them bring a kilobyte of text, every six thousandth a megabyte, some 13 MB in all.
+pub(crate) const CALLS: u32 = 40_000;
 
 /// A daemon whose log goes to a file; it ends with the test.
 pub(crate) struct Watched {

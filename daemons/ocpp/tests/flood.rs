@@ -182,9 +182,9 @@ async fn rubbish_by_the_ten_thousand_is_answered_and_costs_no_memory() {
         rig.flood(1_000, rubbish).await;
         let before = rig.ocpp.resident_kib();
         let begin = Instant::now();
-        rig.flood(50_000, rubbish).await;
+        rig.flood(30_000, rubbish).await;
         let after = rig.ocpp.resident_kib();
-        let rate = 50_000.0 / begin.elapsed().as_secs_f64();
+        let rate = 30_000.0 / begin.elapsed().as_secs_f64();
         println!("{version}: {rate:.0} texts/s, resident {before} KiB before, {after} KiB after");
         assert!(after <= MEMORY_KIB, "{after} KiB");
         rig.ocpp.withstood("a message of the CSMS cannot be taken", before);

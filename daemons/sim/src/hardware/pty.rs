@@ -159,6 +159,7 @@ mod tests {
             pty.write(&[0x55; 512]).unwrap();
         }
     }
+
     #[test]
     fn a_signal_is_no_error() {
         let mut results =
