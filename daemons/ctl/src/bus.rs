@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use zbus::fdo::{DBusProxy, IntrospectableProxy};
+use zbus::fdo::DBusProxy;
 use zbus::names::OwnedWellKnownName;
 use zbus::{Connection, OwnedObjectPath};
 
@@ -11,9 +11,6 @@ use crate::outcome::Failure;
 
 /// How long any call may take before the command says that nobody answers.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Objects below `/org/voltry` are three levels down; this bounds the walk whatever is served.
-const DEPTH: usize = 6;
 
 /// Connects to the bus at `address`, or to the system bus (`$DBUS_SYSTEM_BUS_ADDRESS`).
 pub(crate) async fn connect(address: Option<&str>) -> Result<Connection, Failure> {
@@ -97,50 +94,16 @@ pub(crate) async fn walk(connection: &Connection) -> Result<Walk, Failure> {
 
 /// The objects of one name.
 async fn objects(connection: &Connection, name: &OwnedWellKnownName) -> Result<Vec<Object>, Failure> {
-    let mut found = Vec::new();
-    let mut level = vec!["/org/voltry".to_owned()];
-    for _ in 0..DEPTH {
-        let mut below = Vec::new();
-        for path in level {
-            let object = object(connection, name, &path, &mut below).await?;
-            if !object.interfaces.is_empty() {
-                found.push(object);
-            }
-        }
-        level = below;
-    }
-    Ok(found)
-}
-
-async fn object(
-    connection: &Connection,
-    name: &OwnedWellKnownName,
-    path: &str,
-    below: &mut Vec<String>,
-) -> Result<Object, Failure> {
-    let proxy = IntrospectableProxy::builder(connection)
-        .destination(name.clone())
-        .path(path.to_owned())
-        .build()
-        .await?;
-    let xml = proxy.introspect().await.map_err(zbus::Error::from)?;
-    let options = roxmltree::ParsingOptions { allow_dtd: true, ..Default::default() };
-    let document = roxmltree::Document::parse_with_options(&xml, options)
-        .map_err(|error| Failure::Other(format!("{name}{path}: {error}")))?;
-    let named = |tag: &'static str| {
-        document
-            .root_element()
-            .children()
-            .filter(move |node| node.has_tag_name(tag))
-            .filter_map(|node| node.attribute("name"))
+    let found = voltry_service::objects::objects(connection, name).await.map_err(zbus::Error::from)?;
+    let ours = |interfaces: Vec<String>| {
+        interfaces.into_iter().filter(|interface| interface.starts_with("org.voltry.")).collect()
     };
-    below.extend(named("node").map(|child| format!("{path}/{child}")));
-    Ok(Object {
-        name: name.clone(),
-        path: OwnedObjectPath::try_from(path.to_owned())?,
-        interfaces: named("interface")
-            .filter(|name| name.starts_with("org.voltry."))
-            .map(str::to_owned)
-            .collect(),
-    })
+    found
+        .into_iter()
+        .map(|object| {
+            let path = OwnedObjectPath::try_from(object.path)?;
+            Ok(Object { name: name.clone(), path, interfaces: ours(object.interfaces) })
+        })
+        .filter(|object| object.as_ref().is_ok_and(|object| !object.interfaces.is_empty()) || object.is_err())
+        .collect()
 }

@@ -7,6 +7,7 @@ use futures_util::StreamExt as _;
 use serde::Serialize;
 use voltry_bus::names::{STATION, STATION_PATH};
 use voltry_bus::{CheckResult, EvseState, SelfTestOutcome, SelfTestStep};
+use voltry_service::self_test::does;
 use zbus::Connection;
 use zbus::fdo::PropertiesProxy;
 
@@ -24,22 +25,6 @@ struct Row {
     check: SelfTestStep,
     outcome: SelfTestOutcome,
     seen: String,
-}
-
-const fn does(step: SelfTestStep) -> &'static str {
-    match step {
-        SelfTestStep::Voltages => "reads the voltage of both sides and the contactors' feedback",
-        SelfTestStep::Temperatures => "reads the temperatures of connector and cable",
-        SelfTestStep::Lock => "locks the plug's lock, and unlocks it",
-        SelfTestStep::InsulationMonitor => {
-            "starts the insulation monitor's own self-test and waits for a value"
-        }
-        SelfTestStep::Contactors => "closes the contactors without voltage, and opens them: they will click",
-        SelfTestStep::Modules => {
-            "raises the power modules to 500 V, or what they can, behind open contactors, and switches them off: \
-             the inside of the cabinet is live, the cable is not"
-        }
-    }
 }
 
 /// Whether the person agrees to what energises.

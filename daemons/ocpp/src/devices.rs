@@ -3,7 +3,7 @@
 //! The signals say that something changed, and nothing is waited for where they are read; a task for
 //! each object then asks what. One that hangs costs its own task a bounded wait, and nobody else anything.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
-use zbus::fdo::{DBusProxy, IntrospectableProxy, PropertiesProxy};
+use zbus::fdo::{DBusProxy, PropertiesProxy};
 use zbus::proxy::CacheProperties;
 use zbus::{Connection, MatchRule, MessageStream, OwnedVariant};
 
@@ -22,18 +22,12 @@ use crate::model::{OBJECTS_MAX, Object, Told};
 use crate::uplink::Input;
 
 const DEVICE: &str = "org.voltry.Device1";
-/// Objects that are found without being named lie below this path.
-const ROOT: &str = "/org/voltry";
 /// A daemon answers within this time, or hangs.
 const ANSWER: Duration = Duration::from_secs(2);
 /// An object is asked again at least this often: one that hangs sends no signals.
 const AGAIN: Duration = Duration::from_secs(15);
 /// And at most this often, however fast it changes.
 const PACE: Duration = Duration::from_secs(1);
-/// Objects of one name that are looked into.
-const NAME_OBJECTS_MAX: usize = 64;
-/// Objects below the root are three levels down.
-const DEPTH: usize = 5;
 /// Signals that may wait to be read.
 const SIGNALS: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
 
@@ -273,48 +267,10 @@ async fn owners_now(bus: &DBusProxy<'static>) -> Vec<(String, String)> {
     owners
 }
 
-/// The objects of a name that tell something of themselves.
+/// The objects of a name that tell something of themselves; none if it does not answer.
 async fn objects(connection: &Connection, name: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut level = vec![ROOT.to_owned()];
-    let mut left = NAME_OBJECTS_MAX;
-    for _ in 0..DEPTH {
-        let mut below = BTreeSet::new();
-        for path in level {
-            if left == 0 {
-                warn!(name, "has more objects than are looked into");
-                return found;
-            }
-            left -= 1;
-            let Some((device, children)) = look_into(connection, name, &path).await else { continue };
-            if device {
-                found.push(path.clone());
-            }
-            below.extend(children.into_iter().map(|child| format!("{path}/{child}")));
-        }
-        level = below.into_iter().collect();
-    }
-    found
-}
-
-/// Whether an object has `Device1`, and what lies below it; `None`: it does not answer, or denies it.
-async fn look_into(connection: &Connection, name: &str, path: &str) -> Option<(bool, Vec<String>)> {
-    let proxy = IntrospectableProxy::builder(connection)
-        .destination(name.to_owned())
-        .path(path.to_owned())
-        .cache_properties(CacheProperties::No)
-        .build()
-        .await
-        .ok()?;
-    let xml = proxy.introspect().await.ok()?;
-    let options = roxmltree::ParsingOptions { allow_dtd: true, ..Default::default() };
-    let document = roxmltree::Document::parse_with_options(&xml, options).ok()?;
-    let named = |tag: &'static str| {
-        let nodes = document.root_element().children().filter(move |node| node.has_tag_name(tag));
-        nodes.filter_map(|node| node.attribute("name"))
-    };
-    let device = named("interface").any(|interface| interface == DEVICE);
-    Some((device, named("node").map(str::to_owned).collect()))
+    let found = voltry_service::objects::objects(connection, name).await.unwrap_or_default();
+    found.into_iter().filter(|object| object.has(DEVICE)).map(|object| object.path).collect()
 }
 
 async fn read(connection: &Connection, (name, path): &Object) -> zbus::Result<Told> {

@@ -10,6 +10,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod config_check;
 mod connection;
 mod daemon;
 mod device;
@@ -18,9 +19,11 @@ mod faults;
 mod holder_watch;
 pub mod lease;
 mod log;
+pub mod objects;
 mod program;
 mod rate_limit;
 mod refusals;
+pub mod self_test;
 pub mod settings;
 
 pub use config::{Binding, Config, ConfigError, Problem};

@@ -9,7 +9,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 use voltry_bus::{DeviceVariable, Fault, Module};
-use zbus::fdo::{DBusProxy, IntrospectableProxy, PropertiesProxy};
+use voltry_service::objects::{Object, objects};
+use zbus::fdo::{DBusProxy, PropertiesProxy};
 use zbus::proxy::CacheProperties;
 use zbus::{Connection, OwnedVariant};
 
@@ -23,8 +24,7 @@ const WANTED: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(2);
 const OBJECTS_MAX: usize = 128;
 const NAMES_MAX: usize = 64;
-/// Objects below `/org/voltry` are three levels down.
-const DEPTH: usize = 4;
+const DEVICE: &str = "org.voltry.Device1";
 
 /// A device, as it told of itself last.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -72,10 +72,11 @@ impl Devices {
     }
 }
 
-type Object = (String, String, Vec<String>);
+/// Of a name.
+type Named = (String, Object);
 
 async fn ask_for_ever(connection: Connection, told: watch::Sender<Vec<Device>>, wanted: Arc<Wanted>) {
-    let (mut objects, mut walked): (Vec<Object>, Option<Instant>) = (Vec::new(), None);
+    let (mut objects, mut walked): (Vec<Named>, Option<Instant>) = (Vec::new(), None);
     loop {
         let until = *wanted.until.lock().expect("nobody panics with it");
         if Instant::now() >= until {
@@ -97,61 +98,29 @@ async fn ask_for_ever(connection: Connection, told: watch::Sender<Vec<Device>>, 
 }
 
 /// Every object with `Device1`.
-async fn walk(connection: &Connection) -> zbus::Result<Vec<Object>> {
+async fn walk(connection: &Connection) -> zbus::Result<Vec<Named>> {
     let bus = DBusProxy::builder(connection).cache_properties(CacheProperties::No).build().await?;
     let names = bus.list_names().await?;
     let names =
         names.iter().map(ToString::to_string).filter(|name| name.starts_with("org.voltry.")).take(NAMES_MAX);
     let found = names.map(|name| async move {
-        let objects = timeout(ANSWER, objects(connection, &name)).await;
-        objects.unwrap_or_default()
+        let found = timeout(ANSWER, objects(connection, &name)).await;
+        let found = found.unwrap_or_else(|_| Ok(Vec::new())).unwrap_or_default();
+        let devices = found.into_iter().filter(|object| object.has(DEVICE));
+        devices.map(|object| (name.clone(), object)).collect::<Vec<_>>()
     });
-    let mut found: Vec<Object> = join_all(found).await.into_iter().flatten().collect();
-    found.sort_by(|one, other| one.1.cmp(&other.1));
+    let mut found: Vec<Named> = join_all(found).await.into_iter().flatten().collect();
+    found.sort_by(|one, other| one.1.path.cmp(&other.1.path));
     found.truncate(OBJECTS_MAX);
     Ok(found)
 }
 
-async fn objects(connection: &Connection, name: &str) -> Vec<Object> {
-    let mut found = Vec::new();
-    let mut level = vec!["/org/voltry".to_owned()];
-    for _ in 0..DEPTH {
-        let mut below = Vec::new();
-        for path in level.into_iter().take(OBJECTS_MAX) {
-            let Some((interfaces, children)) = look_into(connection, name, &path).await else { continue };
-            below.extend(children.into_iter().map(|child| format!("{path}/{child}")));
-            if interfaces.iter().any(|interface| interface == "org.voltry.Device1") {
-                found.push((name.to_owned(), path, interfaces));
-            }
-        }
-        level = below;
-    }
-    found
-}
-
-async fn look_into(connection: &Connection, name: &str, path: &str) -> Option<(Vec<String>, Vec<String>)> {
-    let proxy = IntrospectableProxy::builder(connection)
-        .destination(name.to_owned())
-        .path(path.to_owned())
-        .cache_properties(CacheProperties::No)
-        .build()
-        .await
-        .ok()?;
-    let xml = proxy.introspect().await.ok()?;
-    let options = roxmltree::ParsingOptions { allow_dtd: true, ..Default::default() };
-    let document = roxmltree::Document::parse_with_options(&xml, options).ok()?;
-    let named = |tag: &'static str| {
-        let nodes = document.root_element().children().filter(move |node| node.has_tag_name(tag));
-        nodes.filter_map(|node| node.attribute("name")).map(str::to_owned).collect::<Vec<_>>()
-    };
-    Some((named("interface"), named("node")))
-}
-
-async fn device(connection: &Connection, (name, path, interfaces): &Object) -> Device {
+async fn device(connection: &Connection, (name, object): &Named) -> Device {
+    let path = &object.path;
     let short = path.strip_prefix("/org/voltry/").unwrap_or(path).to_owned();
-    let told = timeout(ANSWER, properties(connection, name, path, "org.voltry.Device1")).await;
+    let told = timeout(ANSWER, properties(connection, name, path, DEVICE)).await;
     let Ok(Some(mut told)) = told else { return Device { path: short, ..Device::default() } };
-    let rack = if interfaces.iter().any(|interface| interface == "org.voltry.PowerRack1") {
+    let rack = if object.has("org.voltry.PowerRack1") {
         timeout(ANSWER, properties(connection, name, path, "org.voltry.PowerRack1")).await.ok().flatten()
     } else {
         None

@@ -37,6 +37,7 @@ pub const DEPTH_MAX: usize = 32;
 pub struct Config {
     root: Node,
     claimed: RefCell<BTreeSet<String>>,
+    from: Option<PathBuf>,
 }
 
 /// All that is wrong with a configuration, by file and line.
@@ -70,6 +71,22 @@ impl Config {
     /// # Errors
     /// Files that cannot be read, or are not TOML; all of them.
     pub fn read(from: Option<&Path>) -> Result<Self, ConfigError> {
+        let files = Self::files(from)?;
+        let documents = files.iter().map(|(file, text)| (file.as_str(), text.as_str()));
+        Ok(Self { from: from.map(Path::to_owned), ..Self::parse(documents)? })
+    }
+
+    /// Where it was read from, as [`Self::read`] was told.
+    #[must_use]
+    pub fn source(&self) -> Option<&Path> {
+        self.from.as_deref()
+    }
+
+    /// The files that [`Self::read`] reads, in its order, each with its text.
+    ///
+    /// # Errors
+    /// One cannot be read, or they are too many or too large.
+    pub fn files(from: Option<&Path>) -> Result<Vec<(String, String)>, ConfigError> {
         let mut sources = Sources { files: Vec::new(), room: SIZE_MAX };
         match from {
             None => {
@@ -79,7 +96,7 @@ impl Config {
             Some(path) if path.is_dir() => sources.folder(path)?,
             Some(file) => sources.read(file)?,
         }
-        Self::parse(sources.files.iter().map(|(name, text)| (name.as_str(), text.as_str())))
+        Ok(sources.files)
     }
 
     /// Merges documents, given as name and text; the later win.
@@ -96,7 +113,7 @@ impl Config {
             }
         }
         if problems.is_empty() {
-            Ok(Self { root, claimed: RefCell::default() })
+            Ok(Self { root, claimed: RefCell::default(), from: None })
         } else {
             Err(ConfigError(problems))
         }
