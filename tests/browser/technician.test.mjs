@@ -1,6 +1,6 @@
 // The technician's page before a simulated station, in Debian's Chromium.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, afterEach, before, test } from 'node:test';
 import { join } from 'node:path';
 import { accessible, close, open as openAt } from './checks.mjs';
 import { Station, TechniciansPage, browse, patience, pictures } from './station.mjs';
@@ -33,6 +33,9 @@ after(async () => {
   await station?.end();
 });
 
+// What one test leaves plugged in is no matter of the next.
+afterEach(() => station.say('unplug 1').catch(() => {}));
+
 const open = () => openAt(browser, server.url, { ignoreHTTPSErrors: true });
 const login = async (page, name, password) => {
   await page.getByLabel('Name').fill(name);
@@ -52,7 +55,7 @@ test('a technician sees why a charge failed, and clears it', { timeout: 4 * pati
   await state(page, 'available');
   await station.say('plug 1');
   await state(page, 'charging');
-  await page.locator('[data-evse="1"] tr', { hasText: /Delivered\s+[1-9][0-9.]* kW/ }).waitFor();
+  await page.locator('[data-evse="1"] tr', { hasText: /Delivered\s*[1-9][0-9.]* kW/ }).waitFor();
   await picture(page, 'charging');
   await accessible(page, 'charging');
   await station.say('fault module-dead 1');
@@ -78,8 +81,13 @@ test('a technician sees why a charge failed, and clears it', { timeout: 4 * pati
   await page.goto(`${server.url}/sessions`);
   await page.getByRole('link', { name: '1', exact: true }).click();
   await page.getByRole('heading', { name: 'What happened' }).waitFor();
+  await page.locator('.why', { hasText: /emergency stop/i }).waitFor();
   await picture(page, 'session');
   await accessible(page, 'session');
+  await page.getByRole('main').getByRole('link', { name: /^20/ }).first().click();
+  await page.getByRole('cell', { name: 'SessionSetupReq' }).first().waitFor();
+  await picture(page, 'messages');
+  await accessible(page, 'messages');
   await page.getByRole('link', { name: 'Settings' }).click();
   await page.getByLabel('reading_interval').fill('never');
   await page.getByRole('row', { name: 'reading_interval' }).getByRole('button', { name: 'Save' }).click();
@@ -93,6 +101,45 @@ test('a technician sees why a charge failed, and clears it', { timeout: 4 * pati
   await page.getByLabel('Password').waitFor();
   await page.goto(`${server.url}/audit`);
   assert.match(page.url(), /\/login$/);
+  await close(page);
+});
+
+test('an EVSE checks itself, and the modules only when somebody answers for it', { timeout: 4 * patience }, async () => {
+  const page = await open();
+  await login(page, 'cleo', 'configure this');
+  await state(page, 'available');
+  await page.getByRole('link', { name: 'Self-test' }).click();
+  await page.getByRole('checkbox', { name: /nobody is in the cabinet/ }).check();
+  await page.getByRole('button', { name: 'Begin with EVSE 1' }).click();
+  await page.locator('[data-selftest=running]').waitFor();
+  await page.locator('[data-selftest=over]').waitFor();
+  await page.getByRole('row', { name: /^modules/ }).getByRole('cell', { name: 'passed' }).waitFor();
+  assert.match(await page.getByRole('status').innerText(), /no check failed/);
+  await picture(page, 'selftest');
+  await accessible(page, 'selftest');
+  await page.getByRole('link', { name: 'Station' }).click();
+  await state(page, 'available');
+  await close(page);
+});
+
+test('a mistake in the configuration is shown at its line', { timeout: 2 * patience }, async () => {
+  const page = await open();
+  await login(page, 'cleo', 'configure this');
+  await page.getByRole('link', { name: 'Configuration' }).click();
+  const text = page.getByRole('textbox', { name: /voltry.toml/ });
+  await accessible(page, 'configuration');
+  const good = await text.inputValue();
+  await text.fill(good.replace('kiosk', 'kisok'));
+  await page.getByRole('button', { name: 'Check and save' }).click();
+  await page.getByRole('alert').filter({ hasText: /line 2: .*kisok/ }).waitFor();
+  await picture(page, 'configuration');
+  await accessible(page, 'a mistake in it');
+  await text.fill(good);
+  await page.getByRole('button', { name: 'Check and save' }).click();
+  await page.getByRole('alert').filter({ hasText: 'Saved.' }).waitFor();
+  await page.getByRole('link', { name: 'Logs' }).click();
+  await page.getByRole('heading', { name: 'Logs' }).waitFor();
+  await accessible(page, 'logs');
   await close(page);
 });
 

@@ -41,11 +41,12 @@ NAMES = {
     "oem-guard": "com.example.Guard1",
 }
 ASK_STATION = {"voltry-ocpp", "technician", "root"}
-# Browsers are behind voltry-ui: it may only look, stop, and take out of service and back.
+# Browsers are behind voltry-ui: it may only look, stop, take out of service and back, and test what is.
 UI_CALLS = {
     *[("Station1", member) for member in ["Transactions", "Transaction", "Stop", "StopTransaction", "Unlock"]],
-    *[("Station1", member) for member in ["ClearFaults", "SetAvailable"]],
+    *[("Station1", member) for member in ["ClearFaults", "SetAvailable", "SelfTest"]],
     *[("Settings1", member) for member in ["List", "Write"]],
+    *[("V2gLog1", member) for member in ["Conversations", "Read"]],
 }
 # Interface: who provides it, who may call it.
 CONTRACT = {

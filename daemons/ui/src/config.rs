@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use voltry_bus::names;
@@ -66,6 +66,8 @@ pub(crate) struct Sources {
     pub(crate) display: Option<Binding>,
     /// The vehicles' links, by EVSE.
     pub(crate) links: BTreeMap<u32, Binding>,
+    /// Where all of the configuration was read from; `None`: where it is installed.
+    pub(crate) configuration: Option<PathBuf>,
 }
 
 /// Who may end a charge at the screen.
@@ -137,7 +139,8 @@ pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>
 
 /// As the station's and the EVSEs' own tables bind them.
 fn sources(config: &Config, display: Option<Binding>) -> Sources {
-    let mut sources = Sources::default();
+    let configuration = config.source().map(Path::to_owned);
+    let mut sources = Sources { configuration, ..Sources::default() };
     for (path, binding) in config.bindings() {
         let parts: Vec<&str> = path.split('.').collect();
         match parts[..] {

@@ -40,7 +40,7 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     let (told, seen) = watch::channel(bus::Seen::default());
     let mirror = bus::Mirror::new(daemon.connection(), &settings.sources);
     let technician = match &settings.technician {
-        Some(own) => Some(technicians(own, &daemon, seen.clone()).await?),
+        Some(own) => Some(technicians(own, &daemon, &settings.sources, seen.clone()).await?),
         None => None,
     };
     let languages = words::Languages::load(&settings.language_files, &settings.languages);
@@ -66,6 +66,7 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
 async fn technicians(
     settings: &TechnicianSettings,
     daemon: &Daemon,
+    sources: &config::Sources,
     seen: watch::Receiver<bus::Seen>,
 ) -> anyhow::Result<(TcpListener, Router, TlsAcceptor)> {
     let (address, file) = (settings.address, &settings.accounts);
@@ -73,7 +74,7 @@ async fn technicians(
     let tls = technician::acceptor(&settings.certificate, &settings.key)?;
     let listener = TcpListener::bind(address).await.with_context(|| format!("listening at {address}"))?;
     let audit = settings.audit.clone();
-    let page = technician::Technician::new(accounts, audit, guide(), daemon.connection(), seen);
+    let page = technician::Technician::new(accounts, audit, guide(), daemon.connection(), sources, seen);
     Ok((listener, technician::router(page), tls))
 }
 

@@ -4,112 +4,27 @@
 
 mod rig;
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-
-use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version};
-use rig::{PATIENCE, Rig, status};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use rig::page::Page;
+use rig::status;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
-
-/// A station with the technician's page, and what believes its certificate.
-struct Page {
-    rig: Rig,
-    address: SocketAddr,
-    tls: TlsConnector,
-}
-
-/// Of a password, at the least cost.
-fn hash(password: &str) -> String {
-    let params = Params::new(Params::MIN_M_COST, 1, 1, None).unwrap();
-    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-    argon2.hash_password(password.as_bytes()).unwrap().to_string()
-}
-
-impl Page {
-    async fn start() -> Self {
-        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let folder = tempfile::tempdir().unwrap().keep();
-        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let accounts: String = [("anna", "view"), ("ben", "operate"), ("cleo", "configure")]
-            .map(|(name, role)| {
-                let password = hash(&format!("{role} this"));
-                format!("[{name}]\nrole = \"{role}\"\npassword = \"{password}\"\n")
-            })
-            .concat();
-        for (name, text) in [
-            ("cert.pem", own.cert.pem()),
-            ("key.pem", own.signing_key.serialize_pem()),
-            ("accounts.toml", accounts),
-        ] {
-            std::fs::write(folder.join(name), text).unwrap();
-        }
-        let rig = Rig::start(&format!(
-            "[ui.technician]\naddress = \"{address}\"\ncertificate = {:?}\nkey = {:?}\naccounts = {:?}\naudit = {:?}\n",
-            folder.join("cert.pem"),
-            folder.join("key.pem"),
-            folder.join("accounts.toml"),
-            folder.join("audit.log"),
-        ))
-        .await;
-        let mut roots = RootCertStore::empty();
-        roots.add(own.cert.der().clone()).unwrap();
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Self { rig, address, tls: TlsConnector::from(Arc::new(config)) }
-    }
-
-    /// What the server answers, all of it.
-    async fn ask(&self, head: &str, cookie: &str, body: &str) -> String {
-        let ask = async {
-            let stream = TcpStream::connect(self.address).await.unwrap();
-            let name = ServerName::try_from("localhost").unwrap();
-            let mut stream = self.tls.connect(name, stream).await.unwrap();
-            let (address, length) = (self.address, body.len());
-            let request = format!(
-                "{head} HTTP/1.1\r\nHost: {address}\r\nOrigin: https://{address}\r\nCookie: {cookie}\r\nConnection: close\r\n\
-                 Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n\r\n{body}"
-            );
-            // One that is refused early closes before it has read everything.
-            let _ = stream.write_all(request.as_bytes()).await;
-            let mut answer = Vec::new();
-            // A server that does not say goodbye before it closes has answered all the same.
-            let _ = stream.read_to_end(&mut answer).await;
-            String::from_utf8_lossy(&answer).into_owned()
-        };
-        tokio::time::timeout(PATIENCE, ask).await.expect("no answer")
-    }
-
-    /// Logs in; the cookie.
-    async fn login(&self, name: &str, password: &str) -> Result<String, String> {
-        let body = format!("name={name}&password={}", password.replace(' ', "+"));
-        let answer = self.ask("POST /login", "", &body).await;
-        let cookie = answer.lines().find_map(|line| line.strip_prefix("set-cookie: ")).map(str::to_owned);
-        let Some(cookie) = cookie else { return Err(answer) };
-        for flag in ["Secure", "HttpOnly", "SameSite=Strict", "Path=/"] {
-            assert!(cookie.contains(flag), "{flag} is not in {cookie}");
-        }
-        Ok(cookie.split(';').next().unwrap().to_owned())
-    }
-
-    async fn key(&self, cookie: &str) -> String {
-        let page = self.ask("GET /", cookie, "").await;
-        page.split("name=\"key\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
-    }
-}
 
 #[tokio::test]
 async fn without_a_login_nothing_is_said_and_nothing_is_done() {
     let mut page = Page::start().await;
     page.rig.station_comes(status("charging")).await;
-    for path in ["/", "/devices", "/sessions", "/sessions/1", "/settings", "/audit", "/xx"] {
+    for path in [
+        "/",
+        "/devices",
+        "/sessions",
+        "/sessions/1",
+        "/settings",
+        "/audit",
+        "/v2g",
+        "/v2g/1/1",
+        "/logs",
+        "/xx",
+    ] {
         let answer = page.ask(&format!("GET {path}"), "__Host-session=0123", "").await;
         assert!(
             answer.starts_with("HTTP/1.1 303") && answer.contains("location: /login"),

@@ -13,9 +13,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, interval, sleep};
 use voltry_service::clock::now;
 
+use super::accounts::Role;
 use super::history::History;
-use super::page;
 use super::routes::{LoggedIn, Shared};
+use super::{page, selftest};
 use crate::assets;
 use crate::bus::Seen;
 use crate::http;
@@ -46,14 +47,30 @@ pub(super) async fn events(
     State(it): State<Shared>,
     Query(Listener { page }): Query<Listener>,
 ) -> Response {
-    let devices = page == "devices";
-    Sse::new(follow(Told { it, who, devices, greeted: false, shown: None, over: false })).into_response()
+    let followed = match page.as_str() {
+        "devices" => Followed::Devices,
+        "selftest" => Followed::SelfTest,
+        _ => Followed::Station,
+    };
+    let wanted = if followed == Followed::SelfTest { Role::Operate } else { Role::View };
+    if let Some(refused) = who.lacks(wanted) {
+        return refused;
+    }
+    Sse::new(follow(Told { it, who, followed, greeted: false, shown: None, over: false })).into_response()
+}
+
+/// Which page is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Followed {
+    Station,
+    Devices,
+    SelfTest,
 }
 
 struct Told {
     it: Shared,
     who: LoggedIn,
-    devices: bool,
+    followed: Followed,
     greeted: bool,
     shown: Option<String>,
     over: bool,
@@ -81,10 +98,10 @@ impl Told {
                 self.over = true;
                 return Some(Event::default().event("over").data(""));
             }
-            let middle = if self.devices {
-                page::devices(&self.it.devices.look().borrow(), &self.it.guide)
-            } else {
-                self.it.station_page(&self.who.session)
+            let middle = match self.followed {
+                Followed::Station => self.it.station_page(&self.who.session),
+                Followed::Devices => page::devices(&self.it.devices.look().borrow(), &self.it.guide),
+                Followed::SelfTest => selftest::middle(&self.it, &self.who.session),
             };
             let now = http::event(&middle);
             if self.shown.as_ref() != Some(&now) {

@@ -5,12 +5,17 @@
 
 mod accounts;
 mod audit;
+mod charges;
+mod configuration;
+mod conversations;
 mod devices;
 mod door;
 mod history;
 mod live;
+mod logs;
 mod page;
 mod routes;
+mod selftest;
 mod sessions;
 mod tls;
 

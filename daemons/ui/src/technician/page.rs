@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use maud::{DOCTYPE, Markup, html};
-use voltry_bus::{BookEvent, EvseStatus, Fault, Setting, Transaction};
+use voltry_bus::{EvseStatus, Fault, Setting};
 use voltry_service::clock;
 use voltry_service::fault_guide::FaultGuide;
 
@@ -17,11 +17,15 @@ use crate::assets;
 use crate::bus::{Seen, Station};
 
 /// The pages, and what they are called.
-const PAGES: [(&str, &str, Role); 5] = [
+const PAGES: [(&str, &str, Role); 9] = [
     ("/", "Station", Role::View),
     ("/devices", "Devices", Role::View),
     ("/sessions", "Sessions", Role::View),
+    ("/v2g", "Vehicles' messages", Role::Operate),
+    ("/logs", "Logs", Role::Operate),
+    ("/selftest", "Self-test", Role::Operate),
     ("/settings", "Settings", Role::Configure),
+    ("/configuration", "Configuration", Role::Configure),
     ("/audit", "Audit trail", Role::Configure),
 ];
 
@@ -65,7 +69,7 @@ fn head(title: &str) -> Markup {
 }
 
 /// What a form has to bring along.
-fn key(session: &Session) -> Markup {
+pub(super) fn key(session: &Session) -> Markup {
     html! { input type="hidden" name="key" value=(session.form_key); }
 }
 
@@ -132,7 +136,7 @@ fn evse(
         section.evse.bad[bad] data-evse=(status.evse) data-state=(status.state) {
             h2 { "EVSE " (status.evse) }
             p.state role="status" { (status.state) @if !status.available { " (out of service)" } }
-            (chart(&history.of(status.evse)))
+            (charts(&history.of(status.evse)))
             table {
                 (row("Voltage", &number(status.voltage, 1), "V"))
                 (row("Current", &number(status.current, 1), "A"))
@@ -167,7 +171,7 @@ fn action(session: &Session, evse: u32, name: &str, words: &str) -> Markup {
     }
 }
 
-fn row(name: &str, value: &str, unit: &str) -> Markup {
+pub(super) fn row(name: &str, value: &str, unit: &str) -> Markup {
     html! { tr { th scope="row" { (name) } td { (value) " " (unit) } } }
 }
 
@@ -185,11 +189,31 @@ fn fault(fault: &Fault, guide: &FaultGuide) -> Markup {
     }
 }
 
-/// Delivered power against what the vehicle asks, over the last minutes.
-fn chart(points: &(impl ExactSizeIterator<Item = Point> + Clone)) -> Markup {
+/// A line of a chart: its class, and its value at a point.
+type Line<'a> = (&'a str, &'a dyn Fn(&Point) -> f64);
+
+/// The last minutes: delivered power against what the vehicle asks, volts, amperes.
+fn charts(points: &(impl ExactSizeIterator<Item = Point> + Clone)) -> Markup {
+    let kilowatts = |point: &Point| point.volts * point.amperes / 1000.0;
+    let asked = |point: &Point| point.asked / 1000.0;
+    html! {
+        (chart(points, &[("asked", &asked), ("given", &kilowatts)], 1.0, "kW", "delivered, and dashed what the vehicle asks"))
+        (chart(points, &[("given", &|point: &Point| point.volts)], 100.0, "V", "at the output"))
+        (chart(points, &[("given", &|point: &Point| point.amperes)], 10.0, "A", "at the output"))
+    }
+}
+
+/// At least up to `floor`, so that what is nothing looks like nothing.
+fn chart(
+    points: &(impl ExactSizeIterator<Item = Point> + Clone),
+    lines: &[Line<'_>],
+    floor: f64,
+    unit: &str,
+    what: &str,
+) -> Markup {
     let (width, height) = (300.0, 80.0);
-    let given = |point: &Point| point.volts * point.amperes;
-    let top = points.clone().map(|point| point.asked.max(given(&point))).fold(1000.0, f64::max) * 1.1;
+    let values = points.clone().flat_map(|point| lines.iter().map(move |(_, value)| value(&point)));
+    let top = values.fold(floor, f64::max) * 1.1;
     let newest = points.len();
     let line = |value: &dyn Fn(&Point) -> f64| {
         let mut line = String::new();
@@ -202,11 +226,10 @@ fn chart(points: &(impl ExactSizeIterator<Item = Point> + Clone)) -> Markup {
     };
     html! {
         figure.chart {
-            svg viewBox="0 0 300 80" preserveAspectRatio="none" role="img" aria-label="Power of the last five minutes, delivered and asked" {
-                polyline.asked points=(line(&|point| point.asked)) {}
-                polyline.given points=(line(&given)) {}
+            svg viewBox="0 0 300 80" preserveAspectRatio="none" role="img" aria-label=(format!("{unit} of the last five minutes, {what}")) {
+                @for (class, value) in lines { polyline class=(class) points=(line(value)) {} }
             }
-            figcaption { "five minutes, up to " (number(top / 1000.0, 0)) " kW: delivered, and dashed what the vehicle asks" }
+            figcaption { "five minutes, up to " (number(top, 0)) " " (unit) ": " (what) }
         }
     }
 }
@@ -260,48 +283,6 @@ fn modules(device: &Device) -> Markup {
     }
 }
 
-/// What was charged, newest first.
-pub(super) fn sessions(transactions: &[Transaction], search: &str) -> Markup {
-    html! {
-        h1 { "Sessions" }
-        form.search method="get" action="/sessions" role="search" {
-            label { "Search" input name="search" value=(search) maxlength="64"; }
-            button type="submit" { "Search" }
-        }
-        table {
-            tr { @for name in ["No.", "EVSE", "From", "To", "kWh", "Why it ended", "Who"] { th scope="col" { (name) } } }
-            @for it in transactions {
-                tr {
-                    td { a href=(format!("/sessions/{}", it.id)) { (it.id) } } td { (it.evse) }
-                    td { (time(it.started)) } td { (time(it.ended)) } td { (number(it.energy / 1000.0, 3)) }
-                    td { (it.end_reason) } td { (it.identity) }
-                }
-            }
-        }
-        @if transactions.is_empty() { p { "None." } }
-    }
-}
-
-/// One of them, event by event.
-pub(super) fn session(it: &Transaction, events: &[BookEvent]) -> Markup {
-    html! {
-        h1 { "Session " (it.id) }
-        table {
-            (row("EVSE", &it.evse.to_string(), "")) (row("From", &time(it.started), "")) (row("To", &time(it.ended), ""))
-            (row("Energy", &number(it.energy / 1000.0, 3), "kWh"))
-            (row("Register", &format!("{} to {}", number(it.register_start / 1000.0, 3), number(it.register_end / 1000.0, 3)), "kWh"))
-            (row("Why it ended", &it.end_reason, "")) (row("Who", &it.identity, "")) (row("Note", &it.note, ""))
-        }
-        h2 { "What happened" }
-        table {
-            tr { @for name in ["Time", "Event", "kWh", "Detail"] { th scope="col" { (name) } } }
-            @for event in events {
-                tr { td { (time(event.time)) } td { (event.kind) } td { (number(event.register / 1000.0, 3)) } td { (event.detail) } }
-            }
-        }
-    }
-}
-
 /// The station's settings that may be written while it runs.
 pub(super) fn settings(session: &Session, settings: &[Setting], told: Option<(bool, &str)>) -> Markup {
     html! {
@@ -339,16 +320,22 @@ pub(super) fn audit(lines: &[String]) -> Markup {
     }
 }
 
-fn number(value: f64, places: usize) -> String {
+pub(super) fn number(value: f64, places: usize) -> String {
     if value.is_finite() { format!("{:.places$}", value + 0.0) } else { "–".to_owned() }
 }
 
-fn time(micros: i64) -> String {
+pub(super) fn time(micros: i64) -> String {
     if micros == 0 {
         return "–".to_owned();
     }
     let Ok(time) = Timestamp::from_microsecond(micros) else { return "–".to_owned() };
     time.to_zoned_datetime(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// The time of the day, to the millisecond.
+pub(super) fn clock_time(micros: i64) -> String {
+    let Ok(time) = Timestamp::from_microsecond(micros) else { return "–".to_owned() };
+    time.to_zoned_datetime(TimeZone::system()).strftime("%H:%M:%S.%3f").to_string()
 }
 
 /// How long a moment of the boot clock is past.

@@ -1,10 +1,12 @@
 //! What a technician's browser may ask for, and who of them.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::extract::{ConnectInfo, Form, FromRequestParts, Path, Query, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Form, FromRequestParts, Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
@@ -13,9 +15,10 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use maud::Markup;
 use serde::Deserialize;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use voltry_bus::{Settings1Proxy, names};
+use voltry_service::Binding;
 use voltry_service::clock::now;
 use voltry_service::fault_guide::FaultGuide;
 use zbus::Connection;
@@ -26,27 +29,33 @@ use super::audit::Audit;
 use super::devices::Devices;
 use super::door::{Door, Verdict};
 use super::history::History;
+use super::selftest::{self, SelfTest};
 use super::sessions::{LONGEST, Session, Sessions};
-use super::{live, page};
+use super::{charges, configuration, conversations, live, logs, page};
 use crate::assets;
 use crate::bus::{self, Seen};
+use crate::config::Sources;
 use crate::http;
 
 /// What the cookie is called: browsers keep such a one to this host, over TLS.
 const COOKIE: &str = "__Host-session";
 /// What the station may take to answer.
-const ANSWER: Duration = Duration::from_secs(6);
-/// Transactions that are listed, and searched.
-const LISTED: u32 = 100;
-const SEARCHED: u32 = 1000;
+pub(super) const ANSWER: Duration = Duration::from_secs(6);
 
 /// What the pages are made of.
 pub(crate) struct Technician {
     door: Arc<Door>,
-    audit: Arc<Audit>,
+    pub(super) audit: Arc<Audit>,
     pub(super) guide: FaultGuide,
-    connection: Connection,
-    seen: watch::Receiver<Seen>,
+    pub(super) connection: Connection,
+    /// Who speaks with the vehicles, by EVSE.
+    pub(super) links: BTreeMap<u32, Binding>,
+    /// Where the configuration is read from.
+    pub(super) configuration: Option<PathBuf>,
+    /// One is checked at a time: every daemon is run for it.
+    pub(super) checking: Semaphore,
+    pub(super) self_test: SelfTest,
+    pub(super) seen: watch::Receiver<Seen>,
     pub(super) devices: Devices,
     history: Arc<Mutex<History>>,
     sessions: Mutex<Sessions>,
@@ -55,9 +64,10 @@ pub(crate) struct Technician {
 impl Technician {
     pub(crate) fn new(
         accounts: Accounts,
-        audit: std::path::PathBuf,
+        audit: PathBuf,
         guide: FaultGuide,
         connection: &Connection,
+        sources: &Sources,
         seen: watch::Receiver<Seen>,
     ) -> Self {
         let history = Arc::new(Mutex::new(History::default()));
@@ -68,6 +78,10 @@ impl Technician {
             audit,
             guide,
             connection: connection.clone(),
+            links: sources.links.clone(),
+            configuration: sources.configuration.clone(),
+            checking: Semaphore::new(1),
+            self_test: SelfTest::default(),
             devices: Devices::follow(connection),
             seen,
             history,
@@ -90,11 +104,18 @@ pub(super) type Shared = Arc<Technician>;
 /// All pages.
 pub(crate) fn router(technician: Technician) -> Router {
     let technician = Arc::new(technician);
+    let large = DefaultBodyLimit::max(configuration::FORM_MAX);
     let inside = Router::new()
         .route("/", get(station))
         .route("/devices", get(devices))
-        .route("/sessions", get(sessions))
-        .route("/sessions/{id}", get(session))
+        .route("/sessions", get(charges::list))
+        .route("/sessions/{id}", get(charges::show))
+        .route("/v2g", get(conversations::list))
+        .route("/v2g/{evse}/{began}", get(conversations::show))
+        .route("/logs", get(logs::show))
+        .route("/selftest", get(selftest::show))
+        .route("/selftest/{evse}", post(selftest::start))
+        .route("/configuration", get(configuration::show).post(configuration::attempt).layer(large))
         .route("/settings", get(settings))
         .route("/settings/{name}", post(write_setting))
         .route("/audit", get(audit))
@@ -153,7 +174,7 @@ pub(super) struct LoggedIn {
 
 impl LoggedIn {
     /// What it is told that may not do this. Whatever is shown or done beyond looking asks it.
-    fn lacks(&self, role: Role) -> Option<Response> {
+    pub(super) fn lacks(&self, role: Role) -> Option<Response> {
         if self.session.role >= role {
             return None;
         }
@@ -163,12 +184,12 @@ impl LoggedIn {
     }
 
     /// The same for a command: its form has to be from a page of this session.
-    fn may_not(&self, role: Role, key: &str) -> Option<Response> {
+    pub(super) fn may_not(&self, role: Role, key: &str) -> Option<Response> {
         let foreign = key != self.session.form_key;
         self.lacks(role).or_else(|| foreign.then(|| StatusCode::FORBIDDEN.into_response()))
     }
 
-    fn page(&self, path: &str, title: &str, middle: &Markup, live: bool) -> Response {
+    pub(super) fn page(&self, path: &str, title: &str, middle: &Markup, live: bool) -> Response {
         Html(page::document(&self.session, path, title, middle, live).into_string()).into_response()
     }
 }
@@ -257,47 +278,14 @@ async fn devices(who: LoggedIn, State(it): State<Shared>) -> Response {
     who.page("/devices", "Devices", &page, true)
 }
 
-#[derive(Deserialize)]
-struct Search {
-    #[serde(default)]
-    search: String,
-}
-
-async fn sessions(
-    who: LoggedIn,
-    State(it): State<Shared>,
-    Query(Search { search }): Query<Search>,
-) -> Response {
-    let wanted = search.trim().to_lowercase();
-    let count = if wanted.is_empty() { LISTED } else { SEARCHED };
-    let asked = async { bus::station(&it.connection).await?.transactions(count).await };
-    let Ok(Ok(mut found)) = timeout(ANSWER, asked).await else { return silent(&who, "/sessions") };
-    found.retain(|one| {
-        let text = format!("{} evse {} {} {}", one.id, one.evse, one.end_reason, one.identity).to_lowercase();
-        wanted.is_empty() || text.contains(&wanted)
-    });
-    found.truncate(LISTED as usize);
-    who.page("/sessions", "Sessions", &page::sessions(&found, &search), false)
-}
-
-async fn session(who: LoggedIn, State(it): State<Shared>, Path(id): Path<u64>) -> Response {
-    let asked = async { bus::station(&it.connection).await?.transaction(id).await };
-    match timeout(ANSWER, asked).await {
-        Ok(Ok((transaction, events))) => {
-            who.page("/sessions", "Session", &page::session(&transaction, &events), false)
-        }
-        Ok(Err(_)) => nothing(who).await,
-        Err(_) => silent(&who, "/sessions"),
-    }
-}
-
-fn silent(who: &LoggedIn, path: &str) -> Response {
-    let page = page::message("No answer", "voltry-station does not answer.");
+/// Whoever has to say it does not answer.
+pub(super) fn silent(who: &LoggedIn, path: &str, daemon: &str) -> Response {
+    let page = page::message("No answer", &format!("{daemon} does not answer."));
     let whole = page::document(&who.session, path, "No answer", &page, false);
     (StatusCode::BAD_GATEWAY, Html(whole.into_string())).into_response()
 }
 
-async fn nothing(who: LoggedIn) -> Response {
+pub(super) async fn nothing(who: LoggedIn) -> Response {
     let page = page::message("There is no such page", "");
     let whole = page::document(&who.session, "", "No such page", &page, false);
     (StatusCode::NOT_FOUND, Html(whole.into_string())).into_response()
@@ -389,7 +377,7 @@ async fn show_settings(who: &LoggedIn, it: &Shared, told: Option<(bool, &str)>) 
         Ok(Ok(found)) => {
             who.page("/settings", "Settings", &page::settings(&who.session, &found, told), false)
         }
-        Ok(Err(_)) | Err(_) => silent(who, "/settings"),
+        Ok(Err(_)) | Err(_) => silent(who, "/settings", "voltry-station"),
     }
 }
 

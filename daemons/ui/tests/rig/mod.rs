@@ -1,9 +1,11 @@
 //! The daemon on a private bus, and a station beside it that the test plays.
 #![allow(dead_code, clippy::unwrap_used, reason = "a test's rig, of which each uses a part")]
 
+pub(crate) mod page;
 #[path = "../../../../tests/private_bus.rs"]
 mod private_bus;
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -12,7 +14,7 @@ use private_bus::{Bus, Process};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use voltry_bus::{Connector, EvseStatus, Transaction, names};
+use voltry_bus::{CheckResult, Connector, EvseStatus, SelfTestOutcome, SelfTestStep, Transaction, names};
 use zbus::object_server::SignalEmitter;
 use zbus::{Connection, interface};
 
@@ -22,6 +24,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Station {
     evses: Vec<EvseStatus>,
     connectors: Vec<Connector>,
+    /// Whatever else is asked of it goes here too.
     stops: mpsc::UnboundedSender<(u64, String)>,
 }
 
@@ -33,6 +36,29 @@ impl Station {
 
     fn stop(&self, evse: u32) {
         self.stops.send((0, format!("stop {evse}"))).unwrap();
+    }
+
+    async fn set_available(
+        &mut self,
+        _evse: u32,
+        available: bool,
+        #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
+    ) {
+        for status in &mut self.evses {
+            let state = if available { "available" } else { "unavailable" };
+            (status.available, status.state) = (available, state.to_owned());
+        }
+        self.evses_changed(&emitter).await.unwrap();
+    }
+
+    /// Its insulation monitor is broken.
+    #[zbus(out_args("result"))]
+    fn self_test(&self, evse: u32, step: SelfTestStep) -> (CheckResult,) {
+        assert!(self.evses.iter().all(|status| status.evse == evse && !status.available));
+        self.stops.send((0, format!("check {step}"))).unwrap();
+        let broken = step == SelfTestStep::InsulationMonitor;
+        let outcome = if broken { SelfTestOutcome::Failed } else { SelfTestOutcome::Passed };
+        (CheckResult { outcome, seen: format!("<{step}> was seen") },)
     }
 
     fn transactions(&self, _limit: u32) -> Vec<Transaction> {
@@ -81,12 +107,16 @@ pub(crate) struct Rig {
     pub(crate) address: SocketAddr,
     pub(crate) stops: mpsc::UnboundedReceiver<(u64, String)>,
     stops_in: mpsc::UnboundedSender<(u64, String)>,
-    _daemon: Process,
+    daemon: Process,
     pub(crate) folder: tempfile::TempDir,
 }
 
 impl Rig {
     pub(crate) async fn start(more: &str) -> Self {
+        Self::start_with(more, &[]).await
+    }
+
+    pub(crate) async fn start_with(more: &str, environment: &[(&str, &OsStr)]) -> Self {
         // Free just now; nobody else here takes it meanwhile.
         let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let (bus, folder) = (Bus::start(), tempfile::tempdir().unwrap());
@@ -97,13 +127,14 @@ impl Rig {
         let daemon = Command::new(env!("CARGO_BIN_EXE_voltry-ui"))
             .args(["--bus", &bus.address, "--config"])
             .arg(folder.path())
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
         let daemon = Process(daemon);
         drop(bus.connect_to("org.voltry.Ui1").await);
         let (stops_in, stops) = mpsc::unbounded_channel();
-        Self { bus, station: None, address, stops, stops_in, _daemon: daemon, folder }
+        Self { bus, station: None, address, stops, stops_in, daemon, folder }
     }
 
     pub(crate) async fn station_comes(&mut self, status: EvseStatus) {
@@ -140,6 +171,13 @@ impl Rig {
             note: String::new(),
         };
         Station::transaction_ended(served.signal_emitter(), transaction).await.unwrap();
+    }
+
+    /// Resident memory of the daemon, KiB.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.daemon.0.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.expect("the daemon lives").trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     /// What the server answers to these lines, all of it.
