@@ -66,9 +66,11 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, tls: Option<Tls
         connections.spawn(async move {
             let _place = place;
             match tls {
-                None => converse(stream, router).await,
+                None => converse(stream, router, HEAD).await,
                 Some(tls) => match timeout(HEAD, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => converse(stream, router.layer(Extension(ConnectInfo(peer)))).await,
+                    Ok(Ok(stream)) => {
+                        converse(stream, router.layer(Extension(ConnectInfo(peer))), HEAD).await;
+                    }
                     Ok(Err(error)) => debug!(%peer, %error, "no TLS"),
                     Err(_) => debug!(%peer, "no TLS in time"),
                 },
@@ -77,10 +79,15 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, tls: Option<Tls
     }
 }
 
-async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router) {
+/// Answers what comes on a connection, until nothing has come for `head`.
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    head: Duration,
+) {
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
+        .header_read_timeout(head)
         .max_buf_size(HEAD_MAX)
         .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
@@ -113,7 +120,11 @@ const HEADERS: [(HeaderName, &str); 7] = [
 
 /// Puts them on, and bounds the time until an answer begins.
 pub(crate) async fn harden(request: Request, next: Next) -> Response {
-    let answer = timeout(ANSWER, next.run(request)).await;
+    harden_within(ANSWER, request, next).await
+}
+
+async fn harden_within(limit: Duration, request: Request, next: Next) -> Response {
+    let answer = timeout(limit, next.run(request)).await;
     let mut answer = answer.unwrap_or_else(|_| StatusCode::REQUEST_TIMEOUT.into_response());
     for (name, value) in HEADERS {
         answer.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
@@ -150,6 +161,7 @@ fn host(headers: &HeaderMap) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
 
@@ -159,6 +171,52 @@ mod tests {
             request = request.header("origin", origin);
         }
         request.body(Body::empty()).unwrap()
+    }
+
+    /// What a server with these times answers to whoever says this, and then a byte at a time, until it hangs up.
+    async fn drip(said: &str, head: Duration, answer: Duration) -> String {
+        let echo = axum::routing::post(|body: String| async move { body });
+        let router = Router::new().route("/", echo.get(|| async { "here" }));
+        let router = router
+            .layer(axum::middleware::from_fn(move |request, next| harden_within(answer, request, next)));
+        let (client, server) = tokio::io::duplex(1 << 16);
+        let served = tokio::spawn(converse(server, router, head));
+        let (mut from, mut to) = tokio::io::split(client);
+        to.write_all(said.as_bytes()).await.unwrap();
+        let dripping = tokio::spawn(async move {
+            while to.write_all(b"x").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        let mut heard = Vec::new();
+        timeout(LONG, from.read_to_end(&mut heard)).await.expect("it holds on to the connection").unwrap();
+        timeout(LONG, served).await.expect("its place is still taken").unwrap();
+        dripping.abort();
+        String::from_utf8(heard).unwrap()
+    }
+
+    const SHORT: Duration = Duration::from_millis(200);
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn a_head_that_comes_a_byte_at_a_time_is_not_waited_for() {
+        for said in ["", "GET / HT", "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: "] {
+            let heard = drip(said, SHORT, LONG).await;
+            assert!(heard.is_empty() || heard.starts_with("HTTP/1.1 408"), "{said}: {heard}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nor_is_the_next_head_of_whoever_was_answered_once() {
+        let heard = drip("GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", SHORT, LONG).await;
+        assert!(heard.starts_with("HTTP/1.1 200"), "{heard}");
+    }
+
+    #[tokio::test]
+    async fn nor_is_a_body_that_comes_a_byte_at_a_time() {
+        let said = "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 8000\r\n\r\n";
+        let heard = drip(said, SHORT, SHORT).await;
+        assert!(heard.starts_with("HTTP/1.1 408") && heard.contains("content-security-policy"), "{heard}");
     }
 
     #[test]
