@@ -1,6 +1,6 @@
 # `make help` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help build demo check test bench fuzz properties hostile soak kill-matrix power-cuts csms-days josev cars deb test-browser test-container sbom
+.PHONY: help build demo check test bench fuzz properties hostile soak kill-matrix power-cuts csms-days josev cars deb test-browser test-container test-image sbom
 
 # Options of the demo, as in: make demo ARGS="--evses 2 --fault meter-gone"
 ARGS ?=
@@ -95,6 +95,11 @@ test-container: ## Those packages, of a debug build, installed in a container th
 	@scripts/install-tools container
 	@$(MAKE) --no-print-directory deb ARGS=$(or $(ARGS),debug)
 	@VOLTRY_PROFILE=$(or $(ARGS),debug) .venv/bin/pytest -q -rs -s tests/container
+
+test-image: ## The same packages in a machine (QEMU) with CAN controllers and a watchdog (root; ARGS=release)
+	@scripts/install-tools image
+	@$(MAKE) --no-print-directory deb ARGS=$(or $(ARGS),debug)
+	@.venv/bin/pytest -q -rs -s -o faulthandler_timeout=0 tests/image
 
 sbom: ## What each program consists of, as CycloneDX, in target/sbom
 	@scripts/install-tools sbom

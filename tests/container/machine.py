@@ -35,16 +35,16 @@ def ask_fitness():
             raise CannotRun(f"no {program} on this machine")
 
 
-def base(folder):
-    """A minimal Debian as a tar file in `folder`, made once."""
-    name = hashlib.sha256(f"{suite()} {INCLUDED}".encode()).hexdigest()[:12]
+def base(folder, included=INCLUDED):
+    """A minimal Debian with these packages as a tar file in `folder`, made once."""
+    name = hashlib.sha256(f"{suite()} {included}".encode()).hexdigest()[:12]
     tar = folder / f"base-{name}.tar"
     part = folder / f"part-{tar.name}"  # mmdebstrap makes what the name ends in
     if not tar.exists():
         folder.mkdir(parents=True, exist_ok=True)
         made = subprocess.run(
             [
-                *["mmdebstrap", "--quiet", "--variant=minbase", "--mode=root", f"--include={INCLUDED}"],
+                *["mmdebstrap", "--quiet", "--variant=minbase", "--mode=root", f"--include={included}"],
                 *["--dpkgopt=force-unsafe-io", "--dpkgopt=path-exclude=/usr/share/doc/*"],
                 *['--aptopt=APT::Install-Recommends "false"', suite(), part],
             ],
@@ -58,8 +58,8 @@ def base(folder):
     return tar
 
 
-def wait_for(condition, what, limit=60.0):
-    """The first value of `condition()` that is true; it is asked ten times a second."""
+def wait_for(condition, what, limit=60.0, pause=0.1):
+    """The first value of `condition()` that is true; between two askings there is a pause, in seconds."""
     deadline = time.monotonic() + limit
     while True:
         value = condition()
@@ -67,7 +67,7 @@ def wait_for(condition, what, limit=60.0):
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {limit:.0f} s: {what}")
-        time.sleep(0.1)
+        time.sleep(pause)
 
 
 class Machine:

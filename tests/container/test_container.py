@@ -9,14 +9,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, accounts, apt
+from conftest import ROOT, accounts
+from installed import DAEMONS, UNITS, apt
 from machine import wait_for
 
-DAEMONS = [
-    *["voltry-evse@1", "voltry-station", "voltry-power", "voltry-board", "voltry-secc@1", "voltry-ocpp"],
-    *["voltry-meter@dc1", "voltry-meter@imd1", "voltry-meter@grid"],
-]
-UNITS = [*DAEMONS, "voltry-sim"]
 # What a daemon may do beyond an ordinary user, as the kernel numbers it.
 CAPABILITIES = {"voltry-secc@1": {"cap_net_raw"}, "voltry-sim": {"cap_net_admin", "cap_net_raw"}}
 CAPABILITY_BITS = {"cap_net_admin": 1 << 12, "cap_net_raw": 1 << 13}

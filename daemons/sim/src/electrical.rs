@@ -17,6 +17,7 @@
 
 mod battery;
 mod contactors;
+mod kept;
 mod matrix;
 mod module_output;
 mod pilot;
@@ -27,6 +28,7 @@ use std::time::Duration;
 
 pub use battery::Battery;
 pub use contactors::{Contactors, Pole};
+pub use kept::KeptRegisters;
 pub use matrix::{Matrix, MatrixWear, SharedMatrix, Socket};
 pub use module_output::{ModuleOutput, ModuleRating};
 pub use pilot::{Pilot, PilotLoad, PilotSource, PilotState};

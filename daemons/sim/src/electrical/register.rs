@@ -17,6 +17,13 @@ impl EnergyRegister {
         Self { import_uj: i128::from(wh) * MICROJOULES_PER_WH, export_uj: 0 }
     }
 
+    /// A register that has already counted these watt-hours.
+    #[must_use]
+    pub fn counted(import_wh: u64, export_wh: u64) -> Self {
+        let [import_uj, export_uj] = [import_wh, export_wh].map(|wh| i128::from(wh) * MICROJOULES_PER_WH);
+        Self { import_uj, export_uj }
+    }
+
     /// Counts `joules`; negative ones are exported.
     pub fn add(&mut self, joules: f64) {
         // Saturates; a circuit's step carries some kilojoules.

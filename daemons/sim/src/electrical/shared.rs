@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Circuit, STEP};
+use super::{Circuit, KeptRegisters, STEP};
 
 /// A circuit that several devices, the vehicle and the control interface share.
 ///
@@ -25,7 +25,9 @@ impl SharedCircuit {
 
     /// Steps the circuit in real time, for ever. A process that was stopped catches up by at most
     /// half a second of steps; the rest of the time is lost, as if the world had stood still.
-    pub async fn run(self) {
+    ///
+    /// What the meters have counted is kept before any of their users can read it.
+    pub async fn run(self, mut kept: Option<KeptRegisters>) {
         let mut ticks = tokio::time::interval(STEP);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut last = tokio::time::Instant::now();
@@ -39,6 +41,10 @@ impl SharedCircuit {
             for _ in 0..steps.min(100) {
                 self.with(|circuit| circuit.step(STEP));
                 last = (last + STEP).min(now);
+            }
+            if let Some(Err(error)) = kept.as_mut().map(|kept| self.with(|circuit| kept.keep(circuit))) {
+                tracing::error!(%error, "the meters' registers can no longer be kept");
+                kept = None;
             }
         }
     }

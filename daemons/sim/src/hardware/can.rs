@@ -20,7 +20,7 @@ const TICK: Duration = Duration::from_millis(20);
 /// What the adapter buffers; a host that sends faster than the bus loses frames.
 const QUEUE: usize = 64;
 /// `S4`: 125 kbit/s.
-const BIT_RATE: u8 = 4;
+pub(super) const BIT_RATE: u8 = 4;
 
 /// The adapter, the bus, and the modules on it. They may feed several EVSEs.
 #[derive(Debug)]

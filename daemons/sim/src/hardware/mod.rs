@@ -14,6 +14,7 @@ pub mod modbus;
 pub mod module;
 pub mod pty;
 pub mod rn5893;
+pub mod socketcan;
 
 use std::io;
 use std::time::Duration;
@@ -30,6 +31,7 @@ pub use modbus::Line;
 pub use module::{Family, PowerModule};
 pub use pty::Pty;
 pub use rn5893::Rn5893;
+pub use socketcan::serve_on_interface;
 
 /// A serial line's far end. Times count from the device's power-up and never run backwards.
 pub trait Wire: Send {

@@ -8,7 +8,7 @@ use voltry_bus::names;
 
 use super::network;
 use super::screen;
-use super::topology::{EvseParts, Topology};
+use super::topology::{Controllers, EvseParts, Topology};
 use super::uplink::Uplink;
 use super::wiring::{CAN_BIT_RATE, METER_UNIT, MODBUS_BAUD, MONITOR_UNIT, dc_line, grid_line, imd_line};
 use crate::electrical::ModuleRating;
@@ -211,7 +211,12 @@ fn own_modules(
     let family = topology.family;
     let first = usize::from(family.first_address());
     let addresses: Vec<usize> = (first..first + parts.modules).collect();
-    can_bus(text, &format!("can{evse}"), state)?;
+    match &parts.can {
+        Some(Controllers { station, .. }) => {
+            write!(text, "\n[power.bus.can{evse}]\ntype = \"socketcan\"\ninterface = {station:?}\n")?;
+        }
+        None => can_bus(text, &format!("can{evse}"), state)?,
+    }
     writeln!(text, "\n[power.supply.{evse}]\nbus = \"can{evse}\"")?;
     writeln!(text, "{}\n{}", modules(family, parts.modules, &addresses), kind(family))
 }
@@ -373,6 +378,16 @@ mod tests {
         assert_eq!(supply["family"].as_str(), Some("tonhe"));
         assert_eq!(supply["modules"].as_array().unwrap().len(), 2);
         assert_eq!(supply["modules"][0].as_integer(), Some(1), "its addresses begin at 1");
+    }
+
+    #[test]
+    fn modules_on_the_kernels_can_are_configured_by_the_daemons_interface() {
+        let topology: Topology =
+            toml::from_str("[[evse]]\ncan = { station = 'can0', modules = 'can1' }").unwrap();
+        let config: toml::Table = toml::from_str(&text(&topology, Path::new("/tmp/state"))).unwrap();
+        let bus = config["power"]["bus"]["can1"].as_table().unwrap();
+        assert_eq!(bus["type"].as_str(), Some("socketcan"));
+        assert_eq!(bus["interface"].as_str(), Some("can0"));
     }
 
     #[test]

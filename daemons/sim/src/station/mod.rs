@@ -37,7 +37,7 @@ use tokio::task::JoinSet;
 use voltry_bus::{Evse1Proxy, EvseState, names};
 use zbus::proxy::CacheProperties;
 
-use crate::electrical::{Circuit, Matrix, SharedCircuit, SharedMatrix};
+use crate::electrical::{Circuit, KeptRegisters, Matrix, SharedCircuit, SharedMatrix};
 use crate::powerline::{ForeignCable, Powerline};
 use crate::vehicle::{self, Doing, Link, Medium};
 use control::{Control, Place};
@@ -244,9 +244,16 @@ async fn build_world(
     let shares = !topology.groups.is_empty();
     for (evse, parts) in topology.evses() {
         let config = if shares { EvseParts::bare_circuit() } else { parts.circuit(topology.family) };
-        let circuit = SharedCircuit::new(Circuit::new(config));
-        world.spawn(circuit.clone().run());
-        wiring::attach(evse, &circuit, topology, parts.monitor_pace, &dev, world)?;
+        let mut circuit = Circuit::new(config);
+        let kept = topology.registers.as_deref().map(|folder| {
+            let file = folder.join(wiring::dc_line(evse));
+            KeptRegisters::restore(&file, &mut circuit)
+                .with_context(|| format!("the meters' registers in {}", file.display()))
+        });
+        let kept = kept.transpose()?;
+        let circuit = SharedCircuit::new(circuit);
+        world.spawn(circuit.clone().run(kept));
+        wiring::attach(evse, &circuit, topology, &parts, &dev, world)?;
         circuits.push(circuit.clone());
         let (doing_in, doing) = watch::channel(Doing::Away);
         let medium = connect(evse, topology.powerline, parts.vehicle.matches, &circuit, world).await?;
@@ -262,7 +269,7 @@ async fn build_world(
     if let Some(matrix) = &matrix {
         let homes: Vec<SharedCircuit> = matrix.with(|matrix| matrix.homes().cloned().collect());
         for home in &homes {
-            world.spawn(home.clone().run());
+            world.spawn(home.clone().run(None));
         }
         circuits.extend(homes);
         world.spawn(matrix.clone().run());

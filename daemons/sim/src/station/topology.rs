@@ -1,7 +1,7 @@
 //! What the station consists of: how many EVSEs, what is behind each, which vehicle comes.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
@@ -30,9 +30,12 @@ TOPOLOGY (TOML; every key has a default)
   evses = 1               how many EVSEs
   groups = []             how many modules each group has that all EVSEs share through a matrix of
                           contactors; none: each EVSE has modules of its own
+  registers = \"DIR\"       where the meters keep what they have counted; else they begin anew each time
   [[evse]]                the EVSEs one by one, in order
   modules = 3             how many power modules
   monitor_pace = 1        how many times faster than in the field the insulation monitor is
+  can = { station = \"can0\", modules = \"can1\" }  two interfaces of the kernel on one wire, the daemons'
+                          and the modules'; else an slcan adapter leads to the modules
   vehicle = { … }         capacity_wh, soc, target_soc, voltage_max, current_max, power_max,
                           turnaround_ms, authorization_patience_s, evcc_id;
                           program (holds the conversation instead of ours), matches (SLAC too)
@@ -63,6 +66,8 @@ pub struct Topology {
     pub monitor: Monitor,
     /// How many modules each group has that all EVSEs share through a matrix; none: they have their own.
     pub groups: Vec<usize>,
+    /// The folder in which the meters keep what they have counted; without it they begin anew each time.
+    pub registers: Option<PathBuf>,
     /// How many EVSEs; those that `evse` does not describe are as its defaults.
     pub evses: u32,
     /// The EVSEs one by one, in order.
@@ -110,8 +115,20 @@ pub struct EvseParts {
     pub modules: usize,
     /// How many times faster than in the field the insulation monitor tests itself and measures.
     pub monitor_pace: u32,
+    /// The kernel's interfaces that lead to the modules; without them an slcan adapter does.
+    pub can: Option<Controllers>,
     /// The vehicle.
     pub vehicle: VehicleConfig,
+}
+
+/// Two CAN controllers of the machine on one wire.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Controllers {
+    /// The interface that the daemons use.
+    pub station: String,
+    /// The interface that the modules speak through.
+    pub modules: String,
 }
 
 impl Default for Topology {
@@ -125,6 +142,7 @@ impl Default for Topology {
             family: Family::default(),
             monitor: Monitor::default(),
             groups: Vec::new(),
+            registers: None,
             evses: 1,
             evse: Vec::new(),
             uplink: None,
@@ -138,7 +156,7 @@ impl Default for Topology {
 
 impl Default for EvseParts {
     fn default() -> Self {
-        Self { modules: 3, monitor_pace: 1, vehicle: VehicleConfig::default() }
+        Self { modules: 3, monitor_pace: 1, can: None, vehicle: VehicleConfig::default() }
     }
 }
 
@@ -215,6 +233,9 @@ impl Topology {
             if !(1..=10).contains(&parts.monitor_pace) {
                 bail!("EVSE {evse}: monitor_pace = {}: 1 to 10", parts.monitor_pace);
             }
+            if parts.can.is_some() && !self.groups.is_empty() {
+                bail!("EVSE {evse}: groups are behind one slcan adapter, not behind evse.can");
+            }
             let vehicle = &parts.vehicle;
             if vehicle.matches && (vehicle.program.is_empty() || !self.powerline) {
                 bail!("EVSE {evse}: vehicle.matches needs a vehicle.program, and a powerline");
@@ -253,6 +274,7 @@ mod tests {
             "groups = [9, 9]",
             "family = 'infypower-beg'\ngroups = [1, 1]",
             "[[evse]]\nmonitor_pace = 0",
+            "groups = [1]\n[[evse]]\ncan = { station = 'can0', modules = 'can1' }",
             "[[evse]]\nvehicle.capacity_wh = -1.0",
             "[[evse]]\nvehicle.soc = 101.0",
             "[[evse]]\nvehicle.matches = true",

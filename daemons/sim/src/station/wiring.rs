@@ -1,7 +1,8 @@
 //! Which simulated device is at the end of which serial line.
 //!
 //! ```text
-//! dev/canN     slcan adapter with the power modules of EVSE N, of the topology's family
+//! dev/canN     slcan adapter with the power modules of EVSE N, of the topology's family; or, in its place,
+//!              an interface of the kernel
 //! dev/can      slcan adapter with the modules of all groups, where EVSEs share them
 //! dev/matrix   the controller of the contactors between groups and EVSEs
 //! dev/mcuN     the safety controller of connector N
@@ -15,12 +16,12 @@ use std::path::Path;
 use anyhow::Context;
 use tokio::task::JoinSet;
 
-use super::topology::{Monitor, Topology};
+use super::topology::{Controllers, EvseParts, Monitor, Topology};
 use crate::electrical::{SharedCircuit, SharedMatrix, Socket};
 use crate::hardware::modbus::Slave;
 use crate::hardware::{
     AcrelMeter, CanBus, Em580, IsoCha, Line, MatrixController, Mcu, McuConfig, PowerModule, Pty, Rn5893,
-    Wire, serve,
+    Wire, serve, serve_on_interface,
 };
 
 pub(super) const CAN_BIT_RATE: u32 = 125_000;
@@ -49,20 +50,21 @@ pub(super) fn attach(
     evse: u32,
     circuit: &SharedCircuit,
     topology: &Topology,
-    monitor_pace: u32,
+    parts: &EvseParts,
     dev: &Path,
     world: &mut JoinSet<()>,
 ) -> anyhow::Result<()> {
+    let EvseParts { can, monitor_pace, .. } = parts;
     if topology.groups.is_empty() {
-        attach_modules(evse, circuit, topology, dev, world)?;
+        attach_modules(evse, circuit, topology, can.as_ref(), dev, world)?;
     }
     connect(&dev.join(format!("mcu{evse}")), Mcu::new(McuConfig::default(), circuit.clone()), world)?;
     let meter = AcrelMeter::new(METER_UNIT, circuit.clone());
     connect(&dev.join(dc_line(evse)), Line::new(MODBUS_BAUD, vec![Box::new(meter)]), world)?;
     let circuit = circuit.clone();
     let monitor: Box<dyn Slave> = match topology.monitor {
-        Monitor::IsoCha425Hv => Box::new(IsoCha::new(MONITOR_UNIT, circuit).with_pace(monitor_pace)),
-        Monitor::Rn5893 => Box::new(Rn5893::new(MONITOR_UNIT, circuit).with_pace(monitor_pace)),
+        Monitor::IsoCha425Hv => Box::new(IsoCha::new(MONITOR_UNIT, circuit).with_pace(*monitor_pace)),
+        Monitor::Rn5893 => Box::new(Rn5893::new(MONITOR_UNIT, circuit).with_pace(*monitor_pace)),
     };
     connect(&dev.join(imd_line(evse)), Line::new(MODBUS_BAUD, vec![monitor]), world)
 }
@@ -71,6 +73,7 @@ fn attach_modules(
     evse: u32,
     circuit: &SharedCircuit,
     topology: &Topology,
+    can: Option<&Controllers>,
     dev: &Path,
     world: &mut JoinSet<()>,
 ) -> anyhow::Result<()> {
@@ -83,7 +86,14 @@ fn attach_modules(
             Ok(PowerModule::new(family, address, family.group(), circuit.clone(), index))
         })
         .collect::<anyhow::Result<_>>()?;
-    connect(&dev.join(format!("can{evse}")), CanBus::new(modules), world)
+    let bus = CanBus::new(modules);
+    match can {
+        Some(Controllers { modules, .. }) => {
+            world.spawn(serve_on_interface(modules.clone(), bus));
+            Ok(())
+        }
+        None => connect(&dev.join(format!("can{evse}")), bus, world),
+    }
 }
 
 /// Builds the modules behind a matrix, on one bus, and the controller of its contactors.

@@ -1,0 +1,77 @@
+"""A station that was installed from its packages, in whatever machine."""
+
+import json
+from pathlib import Path
+
+from machine import wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
+DAEMONS = [
+    *["voltry-evse@1", "voltry-station", "voltry-power", "voltry-board", "voltry-secc@1", "voltry-ocpp"],
+    *["voltry-meter@dc1", "voltry-meter@imd1", "voltry-meter@grid"],
+]
+UNITS = [*DAEMONS, "voltry-sim"]
+
+
+def found_packages():
+    """What `make deb` has made, by name."""
+    found = {path.name.split("_")[0]: path for path in (ROOT / "target/debian").glob("*.deb")}
+    assert set(found) == {"voltry", "voltry-simulated"}, "`make deb` has not run"
+    return found
+
+
+def apt(*arguments):
+    return ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--yes", "-o", "Dpkg::Use-Pty=0", *arguments]
+
+
+class Station:
+    """The installed station; `slowness` is by how much its machine is slower than this one."""
+
+    def __init__(self, machine, slowness=1):
+        self.machine = machine
+        self.slowness = slowness
+        # Each look costs a slow machine a good part of its time.
+        self.pause = 0.1 if slowness == 1 else 2.0
+        self.told = []
+        self.charged = set()
+
+    def ctl(self, *arguments):
+        return json.loads(self.machine.run("voltryctl", "--json", *arguments))
+
+    def evse(self):
+        """What EVSE 1 does; nothing while the station does not answer."""
+        done = self.machine.try_run("voltryctl", "--json", "status", "1")
+        return json.loads(done.stdout)[0] if done.returncode == 0 and done.stdout else {"state": "", "transaction": 0}
+
+    def wait_until(self, state, limit=60):
+        wait_for(lambda: self.evse()["state"] == state, f"EVSE 1 is {state}", limit * self.slowness, self.pause)
+
+    def charge(self):
+        """Plugs a vehicle in and waits until current flows; the number of its transaction."""
+        self.wait_until("available")
+        self.machine.run("voltryctl", "sim", "plug", "1")
+        wait_for(lambda: self.evse().get("current", 0) > 10, "current flows", 90 * self.slowness, self.pause)
+        transaction = self.evse()["transaction"]
+        self.charged.add(transaction)
+        return transaction
+
+    def free(self):
+        """Takes the vehicle away, if it is still there, and clears what stays latched."""
+        self.machine.try_run("voltryctl", "sim", "unplug", "1")
+
+        def available():
+            if self.evse()["state"] == "faulted":
+                self.machine.try_run("voltryctl", "faults", "clear", "1")
+            evse = self.evse()
+            return evse["state"] == "available" and evse["transaction"] == 0
+
+        wait_for(available, "EVSE 1 is available again", 60 * self.slowness, self.pause)
+
+    def transaction(self, number):
+        """A transaction; nothing while the station does not answer."""
+        done = self.machine.try_run("voltryctl", "--json", "sessions", "list", "--limit", "1000")
+        rows = json.loads(done.stdout) if done.returncode == 0 else []
+        return next((row for row in rows if row["id"] == number), {"state": "unknown"})
+
+    def transactions(self):
+        return self.ctl("sessions", "list", "--limit", "1000")

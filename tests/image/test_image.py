@@ -1,0 +1,70 @@
+"""A station in a machine with Debian's kernel and two CAN controllers: `make test-image`."""
+
+import json
+
+from conftest import SLOWNESS
+from installed import UNITS
+from machine import wait_for
+
+BOOK = "/var/lib/voltry/station/book.db"
+# A count of the meter, in the book's thousandths of a watt-hour.
+COUNT = 1000
+UNITS_HERE = [unit for unit in UNITS if unit != "voltry-ocpp"]
+
+
+def books(guest):
+    """What is billed, in order: where each transaction began and ended on the meter, and whether it is closed."""
+    query = "SELECT id, ended IS NOT NULL AS closed, register_start AS first, register_last AS last FROM transactions ORDER BY id"
+    return json.loads(guest.run("sqlite3", "-json", "-readonly", BOOK, query) or "[]")
+
+
+def register(guest):
+    """What the meter has counted, as it keeps it outside of the machine; in the book's unit."""
+    return int((guest.shared / "dc1").read_text().split()[0]) * COUNT
+
+
+def hold_books_to_meter(guest, began):
+    """Each watt-hour since `began` is in exactly one closed transaction, to one count."""
+    rows = books(guest)
+    assert all(row["closed"] for row in rows), rows
+    ends = [began, *(row["last"] for row in rows)]
+    for row, end in zip(rows, ends, strict=False):
+        assert abs(row["first"] - end) <= COUNT, f"{row} begins where the one before did not end, {end}"
+    assert abs(register(guest) - ends[-1]) <= COUNT, f"the meter has {register(guest)}, the book ends with {rows[-1:]}"
+    return rows
+
+
+def available_after(guest):
+    """Seconds from the kernel's start to the EVSE's first Available, by the machine's clock."""
+    lines = guest.journal("--unit=voltry-evse@1")
+    return next(int(line["__MONOTONIC_TIMESTAMP"]) for line in lines if line.get("F_STATE") == "available") / 1e6
+
+
+def test_every_unit_is_up(station):
+    for unit in UNITS_HERE:
+        shown = station.machine.show(unit, "ActiveState", "SubState", "NRestarts")
+        assert (shown["ActiveState"], shown["SubState"], shown["NRestarts"]) == ("active", "running", "0"), unit
+    failed = station.machine.run("systemctl", "list-units", "--failed", "--plain", "--no-legend")
+    assert failed == ""
+    station.told.append(f"Available {available_after(station.machine):.1f} s after the kernel's start, by the machine's clock")
+
+
+def test_the_modules_are_on_a_wire_of_can(station):
+    for name in ["can0", "can1"]:
+        [link] = json.loads(station.machine.run("ip", "-details", "-json", "-statistics", "link", "show", name))
+        can = link["linkinfo"]["info_data"]
+        assert can["bittiming"]["bitrate"] == 125_000
+        assert can["state"] == "ERROR-ACTIVE"
+        assert link["stats64"]["rx"]["packets"] > 0, link
+    assert "socketcan" in station.machine.run("cat", "/etc/voltry/voltry.d/50-simulated.toml")
+
+
+def test_a_vehicle_charges_and_is_billed_what_the_meter_counted(station, guest):
+    began = register(guest)
+    station.charge()
+    # The vehicle ends it by itself, when it has enough.
+    wait_for(lambda: all(row["closed"] for row in books(guest)), "the transaction is over", 60 * SLOWNESS, station.pause)
+    station.free()
+    [bill] = hold_books_to_meter(guest, began)
+    assert bill["last"] - bill["first"] >= 20 * COUNT
+    station.told.append(f"a charge over SocketCAN: {(bill['last'] - bill['first']) / COUNT:.0f} Wh billed and counted")
