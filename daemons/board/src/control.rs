@@ -9,12 +9,13 @@ use voltry_bus::{Component, ConnectorState, Contactors, DeviceVariable, Error, L
 use voltry_service::{Daemon, Device, HolderWatch, Identity, Refusals, Watchdog, clock};
 use voltry_units::Timestamp;
 
+use crate::calls::{self, Call};
 use crate::config::{self, ConnectorSettings, Settings, Wiring};
 use crate::connector::{Action, Connector};
 use crate::line::Line;
 use crate::linux::{Fitted, LinuxBoard};
 use crate::matrix;
-use crate::object::{Call, Method, Object};
+use crate::object::{Method, Object, OfConnector};
 use crate::report::Report;
 use crate::wanted::Wanted;
 
@@ -27,7 +28,7 @@ const MAKING_SAFE: Duration = Duration::from_millis(350);
 /// # Errors
 /// If the bus refuses the objects or the name.
 pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
-    let (calls_to, calls) = mpsc::channel(64);
+    let (calls_to, calls) = calls::queue();
     let (heard_to, heard) = mpsc::channel(64);
     let holders = HolderWatch::new(daemon.connection()).await?;
     let mut connectors = BTreeMap::new();
@@ -175,7 +176,7 @@ impl Wires {
 
 struct Control {
     connectors: BTreeMap<u32, Parts>,
-    calls: mpsc::Receiver<Call>,
+    calls: mpsc::Receiver<Call<OfConnector>>,
     heard: mpsc::Receiver<Report>,
     holders: HolderWatch,
     refusals: Refusals,
@@ -212,19 +213,19 @@ impl Control {
         deadlines.min().unwrap_or_else(|| clock::now() + Duration::from_millis(100))
     }
 
-    fn call(&mut self, call: Call) {
+    fn call(&mut self, call: Call<OfConnector>) {
         let verdict = self.obey(&call);
-        let verdict = self.refusals.note(call.method.name(), verdict);
-        // The caller may have left meanwhile.
-        let _ = call.reply.send(verdict);
+        let verdict = self.refusals.note(call.method.method.name(), verdict);
+        call.answer(verdict);
     }
 
-    fn obey(&mut self, call: &Call) -> Result<(), Error> {
+    fn obey(&mut self, call: &Call<OfConnector>) -> Result<(), Error> {
         let now = clock::now();
         let sender = call.sender.as_str();
-        let parts = self.connectors.get_mut(&call.connector).ok_or_else(no_connector)?;
+        let OfConnector { connector, method } = call.method;
+        let parts = self.connectors.get_mut(&connector).ok_or_else(no_connector)?;
         let connector = &mut parts.connector;
-        match call.method {
+        match method {
             Method::Enable { epoch } => {
                 connector.enable(now, sender, epoch)?;
                 self.holders.watch(sender);

@@ -13,6 +13,7 @@
 //! contactors are requested open and the pilot driven to −12 V before anything else, and a
 //! controller that latched because we were away is reset once.
 
+mod calls;
 pub mod config;
 pub mod connector;
 mod control;

@@ -1,21 +1,20 @@
 //! `ConnectorIo1` of one connector. It only hands calls to the control loop and waits for its
 //! verdict, and tells what the control loop publishes.
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::watch;
 use voltry_bus::{ConnectorState, Error, PilotOutput};
 use voltry_service::Stamp;
 use zbus::message::Header;
 use zbus::object_server::{InterfaceRef, SignalEmitter};
 use zbus::{Connection, interface};
 
-/// A call of a method.
-#[derive(Debug)]
-pub(crate) struct Call {
+use crate::calls::Calls;
+
+/// A method, and the connector that it is called of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OfConnector {
     pub(crate) connector: u32,
-    /// The caller's unique bus name.
-    pub(crate) sender: String,
     pub(crate) method: Method,
-    pub(crate) reply: oneshot::Sender<Result<(), Error>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +54,7 @@ impl Object {
         connection: &Connection,
         path: &str,
         connector: u32,
-        calls: mpsc::Sender<Call>,
+        calls: Calls<OfConnector>,
     ) -> zbus::Result<Self> {
         let (state, states) = watch::channel(None);
         let (opened_under_load, count) = watch::channel(0);
@@ -100,19 +99,13 @@ async fn tell_count(served: InterfaceRef<ConnectorIo1>, mut count: watch::Receiv
 #[derive(Debug)]
 struct ConnectorIo1 {
     connector: u32,
-    calls: mpsc::Sender<Call>,
+    calls: Calls<OfConnector>,
     opened_under_load: watch::Receiver<u32>,
 }
 
 impl ConnectorIo1 {
     async fn call(&self, header: &Header<'_>, method: Method) -> Result<(), Error> {
-        let sender = header.sender().map(ToString::to_string).unwrap_or_default();
-        let (reply, verdict) = oneshot::channel();
-        let call = Call { connector: self.connector, sender, method, reply };
-        self.calls
-            .try_send(call)
-            .map_err(|_| Error::Busy("the board takes no more calls just now".into()))?;
-        verdict.await.unwrap_or_else(|_| Err(Error::Unavailable("the board's daemon is ending".into())))
+        self.calls.call(header, OfConnector { connector: self.connector, method }).await
     }
 }
 

@@ -6,7 +6,7 @@
 //! ```text
 //! 0x46  host → controller, each 100 ms    0 0 | 48 bits: contactors to be closed
 //! 0x47  controller → host, each 100 ms    safe state | 0 | 48 bits: contactors closed by their feedback
-//!       and on every change
+//!       after the next two, and on change
 //! 0x48  controller → host, each 100 ms    four i16, 0.1 V: the first four EVSEs' sides; 0x8000: none
 //! 0x49  controller → host, each 100 ms    the next four
 //! 0xFE  host → controller                 02: leave the safe state

@@ -1,21 +1,14 @@
 //! `SwitchMatrix1`. It only hands calls to the control loop and waits for its verdict, and tells what the
 //! control loop publishes.
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::watch;
 use voltry_bus::{Error, MatrixState};
 use voltry_service::Stamp;
 use zbus::message::Header;
 use zbus::object_server::{InterfaceRef, SignalEmitter};
 use zbus::{Connection, interface};
 
-/// A call of a method.
-#[derive(Debug)]
-pub(crate) struct Call {
-    /// The caller's unique bus name.
-    pub(crate) sender: String,
-    pub(crate) method: Method,
-    pub(crate) reply: oneshot::Sender<Result<(), Error>>,
-}
+use crate::calls::Calls;
 
 #[derive(Debug, Clone)]
 pub(crate) enum Method {
@@ -48,7 +41,7 @@ impl Object {
     pub(crate) async fn serve(
         connection: &Connection,
         path: &str,
-        calls: mpsc::Sender<Call>,
+        calls: Calls<Method>,
     ) -> zbus::Result<Self> {
         let (state, states) = watch::channel(None);
         connection.object_server().at(path, SwitchMatrix1 { calls }).await?;
@@ -77,25 +70,14 @@ async fn tell(
 
 #[derive(Debug)]
 struct SwitchMatrix1 {
-    calls: mpsc::Sender<Call>,
-}
-
-impl SwitchMatrix1 {
-    async fn call(&self, header: &Header<'_>, method: Method) -> Result<(), Error> {
-        let sender = header.sender().map(ToString::to_string).unwrap_or_default();
-        let (reply, verdict) = oneshot::channel();
-        self.calls
-            .try_send(Call { sender, method, reply })
-            .map_err(|_| Error::Busy("the board takes no more calls just now".into()))?;
-        verdict.await.unwrap_or_else(|_| Err(Error::Unavailable("the board's daemon is ending".into())))
-    }
+    calls: Calls<Method>,
 }
 
 // One after the other in the order of arrival: a later Open must not overtake.
 #[interface(name = "org.voltry.SwitchMatrix1", spawn = false)]
 impl SwitchMatrix1 {
     async fn enable(&self, epoch: u64, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
-        self.call(&header, Method::Enable { epoch }).await
+        self.calls.call(&header, Method::Enable { epoch }).await
     }
 
     async fn close(
@@ -108,7 +90,7 @@ impl SwitchMatrix1 {
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
         let stamp = Stamp::new(epoch, sequence, sent_at);
-        self.call(&header, Method::Close { stamp, group, evse }).await
+        self.calls.call(&header, Method::Close { stamp, group, evse }).await
     }
 
     async fn renew_lease(
@@ -118,19 +100,19 @@ impl SwitchMatrix1 {
         sent_at: u64,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        self.call(&header, Method::RenewLease(Stamp::new(epoch, sequence, sent_at))).await
+        self.calls.call(&header, Method::RenewLease(Stamp::new(epoch, sequence, sent_at))).await
     }
 
     async fn open(&self, group: String, evse: u32, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
-        self.call(&header, Method::Open { group, evse }).await
+        self.calls.call(&header, Method::Open { group, evse }).await
     }
 
     async fn open_all(&self, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
-        self.call(&header, Method::OpenAll).await
+        self.calls.call(&header, Method::OpenAll).await
     }
 
     async fn clear_faults(&self, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
-        self.call(&header, Method::ClearFaults).await
+        self.calls.call(&header, Method::ClearFaults).await
     }
 
     #[zbus(signal)]

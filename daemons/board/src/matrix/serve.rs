@@ -6,8 +6,9 @@ use voltry_service::{Daemon, Device, HolderWatch, Identity, Refusals, clock};
 use voltry_units::Measured;
 
 use super::message::Message;
-use super::object::{Call, Method, Object};
+use super::object::{Method, Object};
 use super::{Action, Matrix, MatrixSettings, config};
+use crate::calls::{self, Call};
 use crate::frame::Frame;
 use crate::line::Line;
 
@@ -16,7 +17,7 @@ pub(crate) struct Served {
     matrix: Matrix,
     line: Line,
     heard: mpsc::Receiver<Measured<Frame>>,
-    calls: mpsc::Receiver<Call>,
+    calls: mpsc::Receiver<Call<Method>>,
     object: Object,
     device: Device,
     holders: HolderWatch,
@@ -29,7 +30,7 @@ impl Served {
     /// # Errors
     /// If the bus refuses the objects.
     pub(crate) async fn new(settings: MatrixSettings, daemon: &Daemon) -> anyhow::Result<Self> {
-        let (calls_to, calls) = mpsc::channel(64);
+        let (calls_to, calls) = calls::queue();
         let (heard_to, heard) = mpsc::channel(64);
         let (connection, path) = (daemon.connection(), config::path());
         Ok(Self {
@@ -81,14 +82,13 @@ impl Served {
         self.device.set_faults(self.matrix.faults());
     }
 
-    fn call(&mut self, call: Call) {
+    fn call(&mut self, call: Call<Method>) {
         let verdict = self.obey(&call);
         let verdict = self.refusals.note(call.method.name(), verdict);
-        // The caller may have left meanwhile.
-        let _ = call.reply.send(verdict);
+        call.answer(verdict);
     }
 
-    fn obey(&mut self, call: &Call) -> Result<(), Error> {
+    fn obey(&mut self, call: &Call<Method>) -> Result<(), Error> {
         let (now, sender) = (clock::now(), call.sender.as_str());
         match &call.method {
             Method::Enable { epoch } => {
