@@ -128,6 +128,15 @@ def test_a_real_time_daemon_that_spins_is_ended(unit):
     assert setting(unit, "LimitRTTIME") == ["200ms"]
 
 
+def test_the_bus_goes_before_who_waits_for_it_and_is_never_ended_for_its_load(image):
+    drop_in = dict(settings(PACKAGING / "systemd/dbus.service.d/50-voltry.conf"))
+    assert drop_in == {"CPUSchedulingPolicy": "rr", "CPUSchedulingPriority": "20"}
+    [evse], [board] = setting("voltry-evse@1", "CPUSchedulingPriority"), setting("voltry-board", "CPUSchedulingPriority")
+    assert int(evse) <= int(drop_in["CPUSchedulingPriority"]) < int(board)
+    _, output = analyze("verify", "--man=no", f"--root={image}", "dbus.service")
+    assert "50-voltry.conf" not in output
+
+
 def test_what_has_outputs_makes_them_safe_however_it_ended():
     for unit in UNITS:
         program = re.match(r"[a-z-]+", unit)[0]
