@@ -15,10 +15,16 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use openssl::ec::{EcGroup, EcKey};
+use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
-use openssl::ocsp::{OcspCertId, OcspCertStatus, OcspResponse, OcspResponseStatus};
+use openssl::ocsp::{
+    OcspBasicResponseRef, OcspCertId, OcspCertStatus, OcspFlag, OcspResponse, OcspResponseStatus,
+};
 use openssl::pkey::PKey;
+use openssl::stack::Stack;
+use openssl::x509::store::X509StoreBuilder;
+use openssl::x509::verify::X509VerifyFlags;
 use openssl::x509::{X509, X509NameBuilder, X509Req};
 use voltry_bus::Error;
 use voltry_service::Refusals;
@@ -88,7 +94,7 @@ impl Installed {
     }
 
     fn request(&self, common_name: &str, organization: &str) -> Result<String, Error> {
-        let made = || -> Result<_, openssl::error::ErrorStack> {
+        let made = || -> Result<_, ErrorStack> {
             // ISO 15118-2 knows the one curve.
             let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?;
             let key = PKey::from_ec_key(EcKey::generate(&group)?)?;
@@ -164,10 +170,10 @@ fn holds(chain: &Path, status: &Path) -> Result<(), String> {
     says_good(&read(chain)?, &read(status)?)
 }
 
-/// Whether an OCSP response (DER) says of the first of these certificates (PEM) that it is good, and does so
-/// still. Who signed it is for vehicles to judge.
+/// Whether an OCSP response (DER) says of the first of these certificates (PEM) that it is good, does so
+/// still, and is its issuer's word.
 fn says_good(chain: &[u8], response: &[u8]) -> Result<(), String> {
-    let words = |error: openssl::error::ErrorStack| error.to_string();
+    let words = |error: ErrorStack| error.to_string();
     if response.len() > STATUS_MAX {
         return Err(format!("an OCSP response of more than {STATUS_MAX} bytes"));
     }
@@ -180,6 +186,7 @@ fn says_good(chain: &[u8], response: &[u8]) -> Result<(), String> {
         return Err("the responder did not answer".to_owned());
     }
     let response = response.basic().map_err(words)?;
+    is_signed(&response, issuer).map_err(|error| format!("not signed for its issuer: {error}"))?;
     for digest in [MessageDigest::sha256(), MessageDigest::sha1()] {
         let id = OcspCertId::from_cert(digest, leaf, issuer).map_err(words)?;
         let Some(found) = response.find_status(&id) else { continue };
@@ -189,6 +196,17 @@ fn says_good(chain: &[u8], response: &[u8]) -> Result<(), String> {
         return found.check_validity(CLOCK_SLACK_S, None).map_err(|_| "it does not hold now".to_owned());
     }
     Err("it is for another certificate".to_owned())
+}
+
+/// Whether the certificate's issuer has signed the response, or whom it has certified to answer for it
+/// (RFC 6960, 4.2.2.2). What stands above the issuer is for vehicles to judge.
+fn is_signed(response: &OcspBasicResponseRef, issuer: &X509) -> Result<(), ErrorStack> {
+    let mut trusted = X509StoreBuilder::new()?;
+    trusted.set_flags(X509VerifyFlags::PARTIAL_CHAIN)?;
+    trusted.add_cert(issuer.clone())?;
+    let mut known = Stack::new()?;
+    known.push(issuer.clone())?;
+    response.verify(&known, &trusted.build(), OcspFlag::empty())
 }
 
 fn failed(file: &Path, error: &std::io::Error) -> Error {
@@ -345,7 +363,14 @@ mod tests {
         let chain = fs::read_to_string(place.join("own.pem")).unwrap()
             + &fs::read_to_string(place.join("ca.pem")).unwrap();
         installed.install(&chain).unwrap();
-        let answer = |status: &str, serial: &str, days: &str| {
+        for (name, uses) in [("delegate", "OCSPSigning"), ("server", "serverAuth")] {
+            fs::write(place.join("uses"), format!("extendedKeyUsage={uses}\n")).unwrap();
+            openssl(place, &format!("req -new {key} -keyout {name}.key -out {name}.csr -subj /CN={name}"));
+            let sign = "-CA ca.pem -CAkey ca.key -set_serial 7 -days 9 -extfile uses";
+            openssl(place, &format!("x509 -req -in {name}.csr {sign} -out {name}.pem"));
+        }
+        openssl(place, &format!("req -x509 {key} -keyout no.key -out no.pem -subj /CN=CA -days 9"));
+        let answer_of = |signer: &str, status: &str, serial: &str, days: &str| {
             let ends = "300101000000Z";
             let line = match status {
                 "V" => format!("V\t{ends}\t\t{serial}\tunknown\t/CN=SECC\n"),
@@ -356,17 +381,21 @@ mod tests {
             openssl(
                 place,
                 &format!(
-                    "ocsp -index index -rsigner ca.pem -rkey ca.key -CA ca.pem -reqin asked.der \
+                    "ocsp -index index -rsigner {signer}.pem -rkey {signer}.key -CA ca.pem -reqin asked.der \
                      -respout answer.der{days}"
                 ),
             );
             fs::read(place.join("answer.der")).unwrap()
         };
+        let answer = |status: &str, serial: &str, days: &str| answer_of("ca", status, serial, days);
         let invalid = |response: &[u8]| matches!(installed.set_status(response), Err(Error::Invalid(_)));
         assert!(invalid(b"rubbish"));
         assert!(invalid(&answer("R", "1234", " -ndays 1")), "revoked");
         assert!(invalid(&answer("V", "FF", " -ndays 1")), "of another: unknown to the responder");
+        assert!(invalid(&answer_of("no", "V", "1234", " -ndays 1")), "of another who calls himself so");
+        assert!(invalid(&answer_of("server", "V", "1234", " -ndays 1")), "of one who may not answer");
         assert_eq!(installed.station().unwrap().ocsp, None);
+        installed.set_status(&answer_of("delegate", "V", "1234", " -ndays 1")).unwrap();
         let good = answer("V", "1234", " -ndays 1");
         installed.set_status(&good).unwrap();
         let stapled = installed.station().unwrap().ocsp.unwrap();
