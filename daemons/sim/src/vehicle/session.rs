@@ -53,6 +53,14 @@ impl fmt::Display for End {
     }
 }
 
+/// What the station wants of a vehicle that charges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    Nothing,
+    Stop,
+    Renegotiate,
+}
+
 /// Why the vehicle broke a session off.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BrokenOff {
@@ -117,13 +125,21 @@ impl Session<'_> {
     async fn run(&mut self) -> Result<End, BrokenOff> {
         self.set_up().await?;
         self.authorize().await?;
-        self.parameters().await?;
+        self.parameters(false).await?;
         self.inlet.set_s2(true);
         if self.inlet.has(Fault::VehicleWrongOrder) {
             let status = self.status(true);
             self.ask(requests::current_demand(self.config, status, self.inlet.battery_voltage(), 10.0))
                 .await?;
         }
+        self.power_on().await?;
+        let end = self.charge_loop().await?;
+        self.finish().await?;
+        Ok(end)
+    }
+
+    /// From CableCheck to the energy.
+    async fn power_on(&mut self) -> Result<(), BrokenOff> {
         self.cable_check().await?;
         self.pre_charge().await?;
         self.inlet.set_contactors(true);
@@ -131,9 +147,18 @@ impl Session<'_> {
         sleep(Duration::from_millis(50)).await;
         let start = requests::power_delivery(ChargeProgress::Start, self.status(true), self.schedule);
         answer!(self, start, PowerDeliveryRes);
-        let end = self.charge_loop().await?;
-        self.finish().await?;
-        Ok(end)
+        Ok(())
+    }
+
+    /// Agrees on schedules anew: ISO 15118-2 has a DC vehicle go through CableCheck again.
+    async fn renegotiate(&mut self) -> Result<(), BrokenOff> {
+        self.ramp_down().await?;
+        let ask = requests::power_delivery(ChargeProgress::Renegotiate, self.status(true), self.schedule);
+        answer!(self, ask, PowerDeliveryRes);
+        self.current_gone().await;
+        self.inlet.set_contactors(false);
+        self.parameters(true).await?;
+        self.power_on().await
     }
 
     async fn set_up(&mut self) -> Result<(), BrokenOff> {
@@ -157,10 +182,10 @@ impl Session<'_> {
         Err(BrokenOff::Impatient("authorization"))
     }
 
-    async fn parameters(&mut self) -> Result<(), BrokenOff> {
+    async fn parameters(&mut self, ready: bool) -> Result<(), BrokenOff> {
         let deadline = Instant::now() + ONGOING_LIMIT;
         while Instant::now() < deadline {
-            let request = requests::charge_parameters(self.config, self.status(false));
+            let request = requests::charge_parameters(self.config, self.status(ready));
             let answer = answer!(self, request, ChargeParameterDiscoveryRes);
             if answer.evse_processing != EVSEProcessing::Finished {
                 sleep(LOOP_PAUSE).await;
@@ -221,8 +246,10 @@ impl Session<'_> {
             }
             self.misbehave().await?;
             let (voltage, current) = self.wanted();
-            if self.demand(voltage, current).await? {
-                return Ok(End::StationStopped);
+            match self.demand(voltage, current).await? {
+                Wish::Stop => return Ok(End::StationStopped),
+                Wish::Renegotiate => self.renegotiate().await?,
+                Wish::Nothing => {}
             }
             sleep(Duration::from_millis(self.config.turnaround_ms)).await;
         }
@@ -240,8 +267,8 @@ impl Session<'_> {
         (self.config.voltage_max, current)
     }
 
-    /// One round of the charge loop. True: the station wants to stop.
-    async fn demand(&mut self, voltage: f64, current: f64) -> Result<bool, BrokenOff> {
+    /// One round of the charge loop.
+    async fn demand(&mut self, voltage: f64, current: f64) -> Result<Wish, BrokenOff> {
         let request = requests::current_demand(self.config, self.status(true), voltage, current);
         let answer = answer!(self, request, CurrentDemandRes);
         heed(&answer.dc_evse_status)?;
@@ -251,8 +278,12 @@ impl Session<'_> {
         if let Some(limit) = &answer.evse_maximum_power_limit {
             self.power_max = number(limit);
         }
-        Ok(answer.dc_evse_status.evse_notification == EVSENotification::StopCharging
-            || answer.dc_evse_status.evse_status_code == DCEVSEStatusCode::EVSEShutdown)
+        Ok(match answer.dc_evse_status.evse_notification {
+            _ if answer.dc_evse_status.evse_status_code == DCEVSEStatusCode::EVSEShutdown => Wish::Stop,
+            EVSENotification::StopCharging => Wish::Stop,
+            EVSENotification::ReNegotiation => Wish::Renegotiate,
+            EVSENotification::None => Wish::Nothing,
+        })
     }
 
     /// The faults that show in the charge loop.
@@ -275,11 +306,7 @@ impl Session<'_> {
 
     /// Current down, PowerDelivery(Stop), contactors open, welding detection, SessionStop.
     async fn finish(&mut self) -> Result<(), BrokenOff> {
-        let deadline = Instant::now() + Duration::from_secs(2);
-        while self.inlet.current() > NO_CURRENT_A && Instant::now() < deadline {
-            self.demand(self.config.voltage_max, 0.0).await?;
-            sleep(Duration::from_millis(self.config.turnaround_ms)).await;
-        }
+        self.ramp_down().await?;
         let stop = requests::power_delivery(ChargeProgress::Stop, self.status(false), self.schedule);
         answer!(self, stop, PowerDeliveryRes);
         self.current_gone().await;
@@ -294,6 +321,15 @@ impl Session<'_> {
             sleep(LOOP_PAUSE / 2).await;
         }
         answer!(self, requests::session_stop(), SessionStopRes);
+        Ok(())
+    }
+
+    async fn ramp_down(&mut self) -> Result<(), BrokenOff> {
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while self.inlet.current() > NO_CURRENT_A && Instant::now() < deadline {
+            self.demand(self.config.voltage_max, 0.0).await?;
+            sleep(Duration::from_millis(self.config.turnaround_ms)).await;
+        }
         Ok(())
     }
 
