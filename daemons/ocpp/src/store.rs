@@ -20,7 +20,7 @@ use crate::model::monitors::Kept;
 use crate::networks::Network;
 use crate::profiles::Stored;
 use crate::security::{Entry, Journal, LOG_MAX, SecurityEvent};
-use crate::uplink::{Cached, ListChange, Messages, Progress, Record, SetAside, TokenInfo, Tokens};
+use crate::uplink::{Cached, Held, ListChange, Messages, Progress, Record, SetAside, TokenInfo, Tokens};
 
 /// Messages that the CSMS did not take, at the most; beyond, the oldest goes.
 const SET_ASIDE_MAX: u32 = 1000;
@@ -167,6 +167,14 @@ impl Store {
         text.map_or(Ok(files::Kept::default()), |text| read("files", &text))
     }
 
+    /// Whom the CSMS's reservations are for.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn held(&self) -> Result<Held, StoreError> {
+        self.kept("reservations")?.map_or(Ok(Held::new()), |text| read("reservations", &text))
+    }
+
     /// The monitors, and the problems that the CSMS was told of.
     ///
     /// # Errors
@@ -233,6 +241,7 @@ impl Store {
                 Ok(())
             }
             Record::Files(files) => self.keep("files", &text(files)),
+            Record::Held(held) => self.keep("reservations", &text(held)),
             Record::BootReason(reason) => self.keep("boot_reason", reason),
             Record::Variable(name, value) => {
                 let mut write =

@@ -268,6 +268,7 @@ pub mod name {
     pub const ORGANIZATION: &str = "Organization";
     pub const IDENTITY: &str = "Identity";
     pub const DATE_TIME: &str = "DateTime";
+    pub const STATUS_DURATION: &str = "StatusDuration";
     pub const OFFLINE_THRESHOLD: &str = "OfflineThreshold";
     pub const MASTER_PASS_GROUP: &str = "MasterPassGroup";
     pub const MODEL: &str = "Model";
@@ -342,6 +343,7 @@ pub const TABLE: &[Definition] = &[
     variable(name::RANDOM_RANGE, None, ("OCPPCommCtrlr", "RetryBackOffRandomRange", None), Kind::Integer(0, 3600), "10").seconds(),
     variable(name::CONNECT_ATTEMPTS, None, ("OCPPCommCtrlr", "NetworkProfileConnectionAttempts", None), Kind::Integer(1, 100), "3"),
     variable(name::OFFLINE_THRESHOLD, None, ("OCPPCommCtrlr", "OfflineThreshold", None), Kind::Integer(0, DAY), "60").seconds(),
+    variable(name::STATUS_DURATION, Some("MinimumStatusDuration"), ("", "", None), Kind::Integer(0, DAY), "0").seconds(),
     variable("ResetRetries", Some("ResetRetries"), ("OCPPCommCtrlr", "ResetRetries", None), Kind::Integer(0, 10), "0"),
     variable("FileTransferProtocols", Some("SupportedFileTransferProtocols"), ("OCPPCommCtrlr", "FileTransferProtocols", None), Kind::List(&["HTTP", "HTTPS", "FTP", "FTPS", "SFTP"]), "HTTP,HTTPS").read_only(),
     variable("QueueAllMessages", None, ("OCPPCommCtrlr", "QueueAllMessages", None), Kind::Boolean, "false").read_only(),

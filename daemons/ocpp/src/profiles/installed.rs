@@ -208,7 +208,7 @@ impl ChargingProfiles {
     }
 
     /// What the running transaction on `evse` was started by: a profile that waits for this request to
-    /// start is for it from now on, one that waits for another request waits no longer.
+    /// start is for it from now on, one that waits for another request waits no longer. True: it got one.
     ///
     /// # Errors
     /// The profile finds no place any more; the transaction goes on without it.
@@ -218,19 +218,19 @@ impl ChargingProfiles {
         evse: u32,
         remote_start: Option<i64>,
         now: UnixSeconds,
-    ) -> Result<(), Rejection> {
-        let Some(transaction) = self.stored.transactions.get(&evse) else { return Ok(()) };
+    ) -> Result<bool, Rejection> {
+        let Some(transaction) = self.stored.transactions.get(&evse) else { return Ok(false) };
         let (number, id) = (transaction.number, transaction.protocol_id.clone());
-        let Some(waiting) = self.stored.waiting.remove(&evse) else { return Ok(()) };
+        let Some(waiting) = self.stored.waiting.remove(&evse) else { return Ok(false) };
         let meant = match waiting.remote_start {
             Some(request) => remote_start == Some(request),
             None => id.is_some() && waiting.profile.transaction_id == id,
         };
         if !meant {
-            return Ok(());
+            return Ok(false);
         }
         let profile = ChargingProfile { transaction_id: id, ..waiting.profile };
-        self.admit(edition, evse, profile, Some(number), now)
+        self.admit(edition, evse, profile, Some(number), now).map(|()| true)
     }
 
     /// The CSMS gave a transaction its id (1.6: StartTransaction.conf).

@@ -101,6 +101,7 @@ pub(super) async fn uplink(
         profiles: store.profiles()?,
         files: store.files()?,
         display: store.display()?,
+        held: store.held()?,
         monitors: store.monitors()?,
         events,
         event_number,

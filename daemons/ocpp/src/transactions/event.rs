@@ -54,6 +54,19 @@ pub enum Occasion {
     Clock,
     /// The CSMS asks (F06); it is in no book.
     Trigger,
+    /// Somebody else than the CSMS changed what may be taken (K11, K13); it is in no book either.
+    RateChanged,
+}
+
+impl Occasion {
+    /// Whether the book has it.
+    #[must_use]
+    pub const fn is_booked(self) -> bool {
+        match self {
+            Self::Interval | Self::Clock => true,
+            Self::Trigger | Self::RateChanged => false,
+        }
+    }
 }
 
 /// What can happen in a session.

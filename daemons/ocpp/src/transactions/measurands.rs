@@ -35,6 +35,8 @@ pub enum Context {
     Clock,
     /// Because the CSMS asked.
     Trigger,
+    /// For another reason.
+    Other,
 }
 
 impl Context {
@@ -45,6 +47,7 @@ impl Context {
             Self::Periodic => "Sample.Periodic",
             Self::Clock => "Sample.Clock",
             Self::Trigger => "Trigger",
+            Self::Other => "Other",
         }
     }
 }

@@ -96,13 +96,13 @@ fn reading(charges: &mut Charges, event: &Event, told: &Told) -> Option<Message>
     let (measurands, context) = match event.occasion {
         Occasion::Interval => (&told.sampled, Context::Periodic),
         Occasion::Clock => (&told.aligned, Context::Clock),
-        Occasion::Trigger => (&told.sampled, Context::Trigger),
+        Occasion::Trigger | Occasion::RateChanged => (&told.sampled, Context::Trigger),
     };
     let charge = charges.get_mut(&event.transaction)?;
     match event.occasion {
         Occasion::Interval if !told.ended.is_empty() => charge.sampled.keep(event.sample),
         Occasion::Clock if !told.ended_aligned.is_empty() => charge.aligned.keep(event.sample),
-        Occasion::Interval | Occasion::Clock | Occasion::Trigger => {}
+        Occasion::Interval | Occasion::Clock | Occasion::Trigger | Occasion::RateChanged => {}
     }
     let value = meter_value(&event.sample, measurands, context)?;
     let mut payload = json!({ "connectorId": event.evse, "meterValue": [value] });

@@ -179,7 +179,7 @@ pub(crate) fn apply(plugs: &mut Plugs, event: &Event, told: &Told, offline: bool
             Some(ended)
         }
         (Some(_), _, false) => {
-            let periodic = event.kind == Kind::Reading && event.occasion != Occasion::Trigger;
+            let periodic = event.kind == Kind::Reading && event.occasion.is_booked();
             let empty = periodic && reading(plug, event, told, "Updated").is_none();
             (!empty).then(|| message(plug, event, told, "Updated", offline))
         }
@@ -251,6 +251,7 @@ fn reading(plug: &Plugged, event: &Event, told: &Told, kind: &str) -> Option<Val
             Occasion::Interval => meter_value(&sample, &told.sampled, Context::Periodic),
             Occasion::Clock => meter_value(&sample, &told.aligned, Context::Clock),
             Occasion::Trigger => meter_value(&sample, &told.sampled, Context::Trigger),
+            Occasion::RateChanged => meter_value(&sample, &told.sampled, Context::Other),
         },
         // The bill's two registers, where the transaction of the CSMS is longer than the book's.
         (_, Kind::Started) => meter_value(&sample, &told.started, Context::Begin),
@@ -296,6 +297,7 @@ fn trigger(plug: &Plugged, event: &Event, kind: &str) -> &'static str {
             Occasion::Interval => "MeterValuePeriodic",
             Occasion::Clock => "MeterValueClock",
             Occasion::Trigger => "Trigger",
+            Occasion::RateChanged => "ChargingRateChanged",
         },
         Kind::Deauthorized => event.reason.map_or("Deauthorized", stop_trigger),
         Kind::Ended => event.reason.map_or("ChargingStateChanged", stop_trigger),

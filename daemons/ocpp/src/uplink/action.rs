@@ -3,7 +3,7 @@
 use serde_json::Value;
 use voltry_bus::{ScheduleOffer, TokenAnswer, TransferStatus};
 
-use super::{Cached, Command, ListChange, Messages, Progress, SetAside};
+use super::{Cached, Command, Held, ListChange, Messages, Progress, SetAside};
 use crate::connection::redial::Slot;
 use crate::display::Shown;
 use crate::messages::Refusal;
@@ -124,6 +124,8 @@ pub enum Record {
     Display(Messages),
     /// An answer that goes from the cache.
     Uncached(String),
+    /// Whom the CSMS's reservations are for.
+    Held(Held),
     /// Why the next boot will be.
     BootReason(&'static str),
     /// The monitors, and the problems that the CSMS was told of.

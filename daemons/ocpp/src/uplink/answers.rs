@@ -36,7 +36,7 @@ impl Uplink {
             }
             Out::Notice(Notice::SignCertificate(own, _)) => self.sign_answered(now, own, payload.as_deref()),
             Out::Notice(Notice::ChargingNeeds(evse, _)) => {
-                self.needs_answered(evse, payload.as_deref(), actions);
+                self.needs_answered(now, evse, payload.as_deref(), actions);
             }
             Out::Notice(Notice::CertificateStatus(_)) => {
                 self.status_answered(now, payload.as_deref(), actions);
@@ -72,7 +72,7 @@ impl Uplink {
                 }
             }
             Out::Contract(ticket) => no_contract(ticket, actions),
-            Out::Notice(Notice::ChargingNeeds(evse, _)) => self.needs_answered(evse, None, actions),
+            Out::Notice(Notice::ChargingNeeds(evse, _)) => self.needs_answered(now, evse, None, actions),
             Out::Notice(Notice::CertificateStatus(_)) => self.status_answered(now, None, actions),
             Out::Authorize(asked) => self.decide_offline(&asked, actions),
             Out::Letter(ticket) => self.letter_answered(ticket, None, actions),

@@ -8,14 +8,14 @@ use tracing::{info, warn};
 use voltry_bus::{CsmsProfile, Error, SchedulePeriod};
 use voltry_units::{Timestamp, Watts};
 
-use super::{Action, Command, Core, Notice, Outcome, Record, Uplink};
+use super::{Action, Command, Core, Notice, Outcome, Record, Registration, Uplink};
 use crate::config::Version;
 use crate::profiles::{
     ChargingProfiles, Edition, LimitSource, Query, Rate, RateUnit, Rules, Stored, Supply, Transaction,
     UnixSeconds,
 };
 use crate::time::Now;
-use crate::transactions::{Event, Kind};
+use crate::transactions::{Event, Kind, Occasion};
 
 /// How soon a limit that the station did not take is told again.
 const RETRY: Duration = Duration::from_secs(5);
@@ -160,16 +160,21 @@ impl Core {
         self.clock.known(now).unwrap_or(now.unix)
     }
 
-    /// Brings the profiles' transactions to what the station says: the book may be read late.
-    fn follow_transactions(&mut self, now: Now) {
+    /// Brings the profiles' transactions to what the station says: the book may be read late. The EVSEs
+    /// whose transaction has ended, and those whose transaction got the profile that waited for it.
+    fn follow_transactions(&mut self, now: Now) -> (Vec<u32>, Vec<u32>) {
         let unix = UnixSeconds(self.running_time(now).div_euclid(1_000_000));
         let evses: Vec<u32> = self.connectors.evses().collect();
+        let mut ended = Vec::new();
         for evse in evses {
             let Some(heard) = self.connectors.get(evse).and_then(super::Connector::heard) else { continue };
             let number = heard.transaction;
             let profiles = &mut self.charging.profiles;
             match (profiles.transaction(evse).map(|running| running.number), number) {
-                (Some(earlier), 0) => profiles.transaction_ended(earlier),
+                (Some(earlier), 0) => {
+                    profiles.transaction_ended(earlier);
+                    ended.push(evse);
+                }
                 (_, 0) => {}
                 (_, number) => {
                     let transaction = Transaction { number, protocol_id: None, started: unix };
@@ -180,15 +185,19 @@ impl Core {
         self.name_transactions();
         let edition = edition(self.version);
         let profiles = &mut self.charging.profiles;
+        let mut profiled = Vec::new();
         self.charging.opened.retain(|&evse, &mut (number, remote_start)| {
             if profiles.transaction(evse).map(|running| running.number) != Some(number) {
                 return true;
             }
-            if let Err(rejection) = profiles.transaction_started_by(edition, evse, remote_start, unix) {
-                warn!(evse, %rejection, "the profile of a remote start has no place any more");
+            match profiles.transaction_started_by(edition, evse, remote_start, unix) {
+                Ok(true) => profiled.push(evse),
+                Ok(false) => {}
+                Err(rejection) => warn!(evse, %rejection, "the profile that waited has no place any more"),
             }
             false
         });
+        (ended, profiled)
     }
 }
 
@@ -255,9 +264,26 @@ impl Uplink {
         for ((evse, source), power) in all {
             let rate = power.map(|power| Rate::from_milli(power.as_milli(), RateUnit::Watts));
             match self.core.charging.profiles.constrain(evse, source, rate, unix) {
-                Ok(true) => self.tell(Notice::OtherLimit { evse, source, set: power.is_some() }),
+                Ok(true) => {
+                    self.tell(Notice::OtherLimit { evse, source, set: power.is_some() });
+                    self.rate_changed(now, evse);
+                }
                 Ok(false) => {}
                 Err(rejection) => warn!(evse, %rejection, "a limit of the station is not taken over"),
+            }
+        }
+    }
+
+    /// Whoever charges there may take more or less from now on, and the CSMS of 2.0.1 hears of it.
+    fn rate_changed(&mut self, now: Now, place: u32) {
+        if self.core.version == Version::V16 || self.registration != Registration::Accepted {
+            return;
+        }
+        let evses: Vec<u32> =
+            self.core.connectors.evses().filter(|evse| place == 0 || *evse == place).collect();
+        for evse in evses {
+            if let Some(sample) = self.core.sample_now(now, evse) {
+                self.core.delivery.trigger(evse, sample, Occasion::RateChanged);
             }
         }
     }
@@ -265,10 +291,17 @@ impl Uplink {
     /// The station or its book told of something that transactions may be about.
     pub(super) fn follow_transactions(&mut self, now: Now, actions: &mut Vec<Action>) {
         self.watch_clock(now);
-        self.core.follow_transactions(now);
+        let (ended, profiled) = self.core.follow_transactions(now);
+        // Nobody will say soon what it cost.
+        if self.registration != Registration::Accepted {
+            ended.into_iter().for_each(|evse| self.cost_unknown(evse));
+        }
         if self.core.charging.profiles.stored() != &self.core.charging.saved {
             let record = self.core.charging.changed();
             actions.push(Action::Store(record));
+        }
+        for evse in profiled {
+            self.plan(now, evse, actions);
         }
     }
 

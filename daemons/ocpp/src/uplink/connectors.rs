@@ -176,14 +176,16 @@ impl Connector {
 pub struct Connectors {
     all: BTreeMap<u32, Connector>,
     now: Timestamp,
+    /// How long a status must have been what it is before it is told (1.6, MinimumStatusDuration).
+    stable: Duration,
     /// Until when an EVSE whose daemon starts is not called out of service.
     settled_at: Option<Timestamp>,
 }
 
 impl Connectors {
-    /// Time passes.
-    pub fn pass(&mut self, now: Timestamp) {
-        self.now = now;
+    /// Time passes; a status is told that has held for `stable`.
+    pub fn pass(&mut self, now: Timestamp, stable: Duration) {
+        (self.now, self.stable) = (now, stable);
         self.settled_at.get_or_insert(now + SETTLING);
     }
 
@@ -261,12 +263,28 @@ impl Connectors {
     /// nothing to say yet.
     #[must_use]
     pub fn untold(&self, version: Version) -> Option<u32> {
+        self.changed(version).find(|(_, from)| *from <= self.now).map(|(evse, _)| evse)
+    }
+
+    /// When the next of them has been what it is for long enough.
+    #[must_use]
+    pub fn stable_at(&self, version: Version) -> Option<Timestamp> {
+        self.changed(version).map(|(_, from)| from).filter(|from| *from > self.now).min()
+    }
+
+    /// Those that are something else than the CSMS knows, and from when on it is to hear of it.
+    fn changed(&self, version: Version) -> impl Iterator<Item = (u32, Timestamp)> {
         let station = self.all.get_key_value(&0).filter(|_| version == Version::V16);
         let evses = self.all.iter().filter(|(number, _)| **number != 0);
-        let mut wanted = evses.chain(station).filter(|(number, connector)| {
-            connector.seen.is_some() && (**number == 0 || !self.settles(connector))
+        let wanted = evses.chain(station).filter(move |(number, connector)| {
+            let known = connector.seen.is_some() && (**number == 0 || !self.settles(connector));
+            known && !connector.is_told(version)
         });
-        wanted.find(|(_, connector)| !connector.is_told(version)).map(|(number, _)| *number)
+        let stable = |connector: &Connector| match self.stable {
+            Duration::ZERO => Timestamp::BOOT,
+            stable => connector.since.at + stable,
+        };
+        wanted.map(move |(number, connector)| (*number, stable(connector)))
     }
 
     /// The CSMS heard this.
@@ -343,145 +361,4 @@ const fn of_use(seen: ConnectorUse) -> Status {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn heard(evse: u32, state: &str) -> EvseStatus {
-        EvseStatus {
-            evse,
-            state: state.to_owned(),
-            available: true,
-            authorized: false,
-            voltage: 0.0,
-            current: 0.0,
-            share: 0.0,
-            energy: 0.0,
-            soc: -1.0,
-            transaction: 0,
-            faults: Vec::new(),
-        }
-    }
-
-    fn used(evse: u32, state: &str, since: u64) -> voltry_bus::Connector {
-        voltry_bus::Connector {
-            evse,
-            state: state.to_owned(),
-            since: at(since).unix,
-            transaction: 0,
-            reservation: String::new(),
-            limit: 0.0,
-            limit_origin: String::new(),
-        }
-    }
-
-    fn at(seconds: u64) -> Since {
-        let at = Timestamp::from_micros(seconds * 1_000_000);
-        Since { unix: i64::try_from(seconds * 1_000_000).unwrap(), set: true, at }
-    }
-
-    fn tell_all(connectors: &mut Connectors) -> Vec<u32> {
-        let mut told = Vec::new();
-        while let Some(evse) = connectors.untold(Version::V201) {
-            let connector = connectors.get(evse).unwrap();
-            let (status, trouble) = (connector.status, connector.trouble.clone());
-            connectors.told(evse, status, trouble);
-            told.push(evse);
-        }
-        told
-    }
-
-    fn see(
-        connectors: &mut Connectors,
-        heard: Vec<EvseStatus>,
-        used: &[voltry_bus::Connector],
-        seconds: u64,
-    ) {
-        connectors.hear(heard);
-        connectors.judge(used, true, at(seconds));
-    }
-
-    #[test]
-    fn only_what_changed_is_told_and_with_the_time_of_the_change() {
-        let mut connectors = Connectors::default();
-        let both = vec![heard(1, "available"), heard(2, "available")];
-        see(&mut connectors, both, &[used(1, "available", 1), used(2, "available", 1)], 1);
-        assert_eq!(tell_all(&mut connectors), [1, 2]);
-        see(&mut connectors, vec![], &[used(1, "available", 1), used(2, "preparing", 5)], 9);
-        assert_eq!(connectors.get(2).unwrap().since, at(5));
-        assert_eq!(tell_all(&mut connectors), [2]);
-    }
-
-    #[test]
-    fn what_changed_back_in_an_outage_is_not_told() {
-        let mut connectors = Connectors::default();
-        see(&mut connectors, vec![heard(1, "available")], &[used(1, "available", 1)], 1);
-        tell_all(&mut connectors);
-        see(&mut connectors, vec![], &[used(1, "preparing", 2)], 2);
-        see(&mut connectors, vec![], &[used(1, "available", 3)], 3);
-        assert_eq!(connectors.untold(Version::V201), None);
-    }
-
-    #[test]
-    fn an_evse_whose_daemon_is_away_is_unavailable_and_says_so() {
-        let mut connectors = Connectors::default();
-        see(&mut connectors, vec![], &[used(1, "available", 1)], 1);
-        see(&mut connectors, vec![heard(1, "absent")], &[], 1);
-        assert_eq!(connectors.get(1).unwrap().status, Status::Unavailable);
-        assert_eq!(tell_all(&mut connectors), [1]);
-    }
-
-    #[test]
-    fn nothing_is_told_of_a_connector_before_it_is_known_what_it_is_to_a_driver() {
-        let mut connectors = Connectors::default();
-        see(&mut connectors, vec![heard(1, "available")], &[], 1);
-        assert_eq!(connectors.untold(Version::V201), None);
-        see(&mut connectors, vec![], &[used(1, "available", 1)], 2);
-        assert_eq!(tell_all(&mut connectors), [1]);
-    }
-
-    #[test]
-    fn an_evse_that_starts_with_the_station_is_not_called_out_of_service_until_it_had_time_to() {
-        let mut connectors = Connectors::default();
-        let pass = |connectors: &mut Connectors, seconds| {
-            connectors.pass(at(seconds).at);
-            tell_all(connectors)
-        };
-        assert_eq!(pass(&mut connectors, 1), [0; 0]);
-        let uses = [used(1, "unavailable", 1), used(2, "unavailable", 1), used(3, "unavailable", 1)];
-        let closed = EvseStatus { available: false, ..heard(3, "available") };
-        see(&mut connectors, vec![heard(1, "absent"), heard(2, "starting"), closed], &uses, 2);
-        assert_eq!(pass(&mut connectors, 2), [3], "one that somebody took out of service");
-        assert_eq!(connectors.due(), Some(at(11).at));
-        see(&mut connectors, vec![heard(1, "available")], &[used(1, "available", 3)], 3);
-        assert_eq!(pass(&mut connectors, 3), [1]);
-        assert_eq!(pass(&mut connectors, 11), [2]);
-        assert_eq!(connectors.due(), None);
-        see(&mut connectors, vec![heard(1, "absent")], &[], 12);
-        assert_eq!(pass(&mut connectors, 12), [1], "one that goes later");
-    }
-
-    #[test]
-    fn times_of_changes_never_go_back_and_a_fault_is_of_now() {
-        let mut connectors = Connectors::default();
-        see(&mut connectors, vec![heard(1, "charging")], &[used(1, "charging", 1)], 1);
-        let mut broken = heard(1, "emergency");
-        broken.faults =
-            vec![voltry_bus::Fault { code: "MREC8EmergencyStop".to_owned(), cause: String::new(), at: 0 }];
-        see(&mut connectors, vec![broken], &[], 9);
-        assert_eq!(connectors.get(1).unwrap().since, at(9), "charging since 1 s, broken since 9 s");
-        see(&mut connectors, vec![], &[used(1, "faulted", 8)], 10);
-        assert_eq!(connectors.get(1).unwrap().since, at(9));
-    }
-
-    #[test]
-    fn the_station_is_out_of_service_when_every_evse_is() {
-        let mut connectors = Connectors::default();
-        let out = |evse| EvseStatus { available: false, ..heard(evse, "available") };
-        see(&mut connectors, vec![heard(1, "available"), out(2)], &[], 1);
-        assert_eq!(connectors.get(0).unwrap().status, Status::Available);
-        see(&mut connectors, vec![EvseStatus { transaction: 5, ..out(1) }], &[], 2);
-        assert_eq!(connectors.get(0).unwrap().status, Status::Available, "one still charges");
-        see(&mut connectors, vec![out(1)], &[], 3);
-        assert_eq!(connectors.get(0).unwrap().status, Status::Unavailable);
-    }
-}
+mod tests;

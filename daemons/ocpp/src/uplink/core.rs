@@ -1,6 +1,7 @@
 //! What the versions' folders see of the uplink, and what they change.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use super::{Charging, Connector, Connectors, Delivery, Display, Networks, Notice, Record, Tokens};
 use voltry_units::Watts;
@@ -18,6 +19,9 @@ use crate::transactions::{Event, Kind, Measurand, Sample, Token, Told, TxPoint};
 
 /// Reservations of the CSMS that are remembered; the station keeps as many.
 const HELD_MAX: usize = 64;
+
+/// For whom, and whose group (empty: none), the CSMS asked for reservations, by their numbers.
+pub type Held = BTreeMap<i64, (Token, String)>;
 
 /// Variables that are times of the connection.
 const TIMES: [&str; 5] =
@@ -72,8 +76,8 @@ pub struct Core {
     pub(super) event_number: i64,
     /// Variables of daemons that were given what the configuration says.
     pub(super) configured: BTreeSet<&'static str>,
-    /// For whom, and whose group (empty: none), the CSMS asked for reservations, by their numbers.
-    pub(super) held: BTreeMap<i64, (Token, String)>,
+    /// The CSMS's reservations.
+    pub(super) held: Held,
 }
 
 impl Core {
@@ -120,17 +124,26 @@ impl Core {
         !self.plug_and_charge_unknown
     }
 
-    /// The CSMS asks for a reservation.
-    pub fn hold(&mut self, id: i64, token: Token, group: String) {
+    /// How long a connector must be what it is before that is told: 2.0.1 has nothing of the kind.
+    pub(super) fn status_duration(&self) -> Duration {
+        match self.version {
+            Version::V16 => Duration::from_secs(self.variables.number(name::STATUS_DURATION)),
+            Version::V201 => Duration::ZERO,
+        }
+    }
+
+    /// The CSMS asks for a reservation: what must be stored before it has its answer.
+    pub fn hold(&mut self, id: i64, token: Token, group: String) -> Record {
         self.held.insert(id, (token, group));
         if self.held.len() > HELD_MAX {
             self.held.pop_first();
         }
+        Record::Held(self.held.clone())
     }
 
-    /// A reservation is over.
-    pub(super) fn let_go(&mut self, id: i64) {
-        self.held.remove(&id);
+    /// A reservation is over; if it was the CSMS's, what must be stored.
+    pub(super) fn let_go(&mut self, id: i64) -> Option<Record> {
+        self.held.remove(&id).map(|_| Record::Held(self.held.clone()))
     }
 
     /// Whether an EVSE is known to be reserved for somebody else. `group`: of whom asks; empty: not known,

@@ -96,7 +96,7 @@ pub struct Delivery {
     version: Version,
     progress: Progress,
     ahead: VecDeque<Event>,
-    /// Readings that the CSMS asked for, one of an EVSE at the most. They are in no book: a restart
+    /// Readings that the CSMS asked for or that a changed limit asks for, one of an EVSE at the most. They are in no book: a restart
     /// forgets them.
     triggered: VecDeque<Event>,
     reading: bool,
@@ -124,8 +124,8 @@ impl Delivery {
     }
 
     /// Whether a transaction that the CSMS of 2.0.1 knows runs at this EVSE; then it hears of it once
-    /// more (F06), after all that waits.
-    pub fn trigger(&mut self, evse: u32, sample: Sample) -> bool {
+    /// more for this occasion, which is in no book (F06, K11), after all that waits.
+    pub fn trigger(&mut self, evse: u32, sample: Sample, occasion: Occasion) -> bool {
         let Some(plug) = self.known().plugged.get(&evse).filter(|plug| plug.running.is_some()) else {
             return false;
         };
@@ -143,7 +143,7 @@ impl Delivery {
             reason: None,
             remote_start: None,
             reservation: None,
-            occasion: Occasion::Trigger,
+            occasion,
         };
         if !self.triggered.iter().any(|waits| waits.evse == evse) {
             self.triggered.push_back(event);
@@ -216,7 +216,7 @@ impl Delivery {
     fn advance(&mut self, told: &Told, time: &impl Fn(&Event) -> i64) {
         while self.current.is_none() {
             let Some(mut event) = self.ahead.pop_front().or_else(|| self.next_triggered()) else { return };
-            let triggered = event.occasion == Occasion::Trigger;
+            let triggered = !event.occasion.is_booked();
             if !triggered {
                 if event.number <= self.progress.acknowledged {
                     continue;

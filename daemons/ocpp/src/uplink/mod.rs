@@ -55,7 +55,7 @@ use certifying::{Signing, Waiting};
 pub use charging::{Charging, OtherLimit};
 pub use command::{Command, Outcome, StopReason, Write, Written};
 pub use connectors::{Connector, Connectors, Since, Status, Trouble};
-pub use core::Core;
+pub use core::{Core, Held};
 pub use delivery::{AHEAD, Delivery, Progress, Sending, SetAside};
 pub use display::{Display, ForDriver, Message, Messages, Priority};
 pub use input::Input;
@@ -85,8 +85,10 @@ const PENDING_MAX: usize = 16;
 const NOTICES_MAX: usize = 64;
 /// How soon a BootNotification is sent again where the CSMS does not say.
 const BOOT_RETRY: Duration = Duration::from_secs(30);
-/// How long an immediate reset waits for transactions to end and to be told.
+/// How long an immediate reset waits for transactions to end.
 const RESET_PATIENCE: Duration = Duration::from_secs(30);
+/// And how long any reset waits after that for the CSMS to hear of it: the book keeps what it did not hear.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 /// How soon a message that is no transaction's is tried again after an error.
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -184,7 +186,10 @@ enum Out {
 #[derive(Debug, Clone, Copy)]
 struct Reset {
     kind: dialect::ResetKind,
+    /// How long transactions are waited for, unless it is for nothing to be charged.
     until: Timestamp,
+    /// They have ended: how long the CSMS has to hear of it.
+    telling: Option<Timestamp>,
 }
 
 /// A CALL of the CSMS that waits for the station.
@@ -272,6 +277,8 @@ pub struct Known {
     pub networks: Networks,
     /// The security log, as far as it is not told.
     pub journal: Journal,
+    /// Whom the CSMS's reservations are for.
+    pub held: Held,
     /// The monitors, and the problems that the CSMS was told of.
     pub monitors: Kept,
     /// The events that wait for it.
@@ -314,7 +321,7 @@ impl Uplink {
             events: Events::new(known.events),
             event_number: known.event_number,
             configured: BTreeSet::new(),
-            held: BTreeMap::new(),
+            held: known.held,
         };
         Self {
             core,

@@ -31,6 +31,8 @@ struct Conversation {
     entries_max: u32,
     /// The CSMS takes what it needs.
     plans: bool,
+    /// A profile came before the CSMS's answer to these needs.
+    early: bool,
     /// A profile came while it charged: it is asked to agree anew, and will ask for schedules.
     renegotiates: bool,
     /// What it was offered last.
@@ -57,6 +59,7 @@ impl Uplink {
         let conversation = self.planning.0.entry(evse).or_default();
         conversation.open = Some(wanted.id);
         conversation.entries_max = wanted.entries_max;
+        conversation.early = false;
         // K16: it asks because we asked it to.
         let ours = std::mem::take(&mut conversation.renegotiates);
         let online = self.registration == Registration::Accepted;
@@ -71,12 +74,19 @@ impl Uplink {
     }
 
     /// What the CSMS says to a vehicle's needs; `None`: nothing.
-    pub(super) fn needs_answered(&mut self, evse: u32, payload: Option<&str>, actions: &mut Vec<Action>) {
+    pub(super) fn needs_answered(
+        &mut self,
+        now: Now,
+        evse: u32,
+        payload: Option<&str>,
+        actions: &mut Vec<Action>,
+    ) {
         let (plans, soon) = payload.map_or((false, false), crate::v201::takes_needs);
-        if let Some(conversation) = self.planning.0.get_mut(&evse) {
-            conversation.plans = plans;
-        }
-        if !soon {
+        let Some(conversation) = self.planning.0.get_mut(&evse) else { return };
+        conversation.plans = plans;
+        if plans && std::mem::take(&mut conversation.early) {
+            self.offer(now, evse, actions);
+        } else if !soon {
             self.offer_nothing(evse, actions);
         }
     }
@@ -93,8 +103,11 @@ impl Uplink {
     /// The CSMS set a profile for the transaction: it is offered, to a vehicle that charges already by
     /// asking it to agree anew.
     pub(super) fn plan(&mut self, now: Now, evse: u32, actions: &mut Vec<Action>) {
-        let planned = self.planning.0.get_mut(&evse).filter(|conversation| conversation.plans);
-        let Some(conversation) = planned else { return };
+        let Some(conversation) = self.planning.0.get_mut(&evse) else { return };
+        if !conversation.plans {
+            conversation.early = true;
+            return;
+        }
         if conversation.open.is_none() {
             conversation.open = Some(0);
             conversation.renegotiates = true;

@@ -4,9 +4,10 @@ use super::*;
 use crate::dialect::ResetKind;
 
 impl Reset {
-    /// Whether it happens at some time, whatever is charged and waits.
-    pub(super) fn waits(&self) -> bool {
-        self.kind != ResetKind::OnIdle
+    /// When it happens, whatever is charged and waits; `None`: not before nothing is charged.
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        let at_once = Some(self.until).filter(|_| self.kind != ResetKind::OnIdle);
+        [at_once, self.telling].into_iter().flatten().min()
     }
 }
 
@@ -14,7 +15,7 @@ impl Uplink {
     /// The CSMS wants the station to start anew (B11, B12).
     pub(super) fn reset(&mut self, now: Now, kind: ResetKind, actions: &mut Vec<Action>) {
         info!(?kind, "the CSMS resets the station");
-        self.reset = Some(Reset { kind, until: now.at + RESET_PATIENCE });
+        self.reset = Some(Reset { kind, until: now.at + RESET_PATIENCE, telling: None });
         let why = match kind {
             ResetKind::Hard => StopReason::Reset,
             ResetKind::Soft => StopReason::SoftReset,
@@ -36,17 +37,18 @@ impl Uplink {
         plugs.filter(|(_, plug)| plug.is_awaited()).map(|(evse, plug)| (*evse, plug.session))
     }
 
-    /// When the transactions have ended and are told, or, of an immediate reset, had time to.
+    /// When the transactions have ended and are told, or had time to.
     pub(super) fn reset_if_due(&mut self, now: Now, actions: &mut Vec<Action>) {
-        let Some(reset) = self.reset else { return };
+        let Some(mut reset) = self.reset else { return };
         // The station may tell of the end of a transaction before its book does.
         let charging = self.core.connectors.is_charging()
             || self.core.has_open_transaction()
             || self.awaited().next().is_some();
-        let told = !charging && self.core.delivery.waiting() == 0;
+        reset.telling = (!charging).then(|| reset.telling.unwrap_or(now.at + LAST_WORDS));
+        self.reset = Some(reset);
         // What is out is answered first, a reply on its way gets there.
-        let due = (told && self.out.is_none()) || (reset.waits() && now.at >= reset.until);
-        if due {
+        let told = !charging && self.core.delivery.waiting() == 0 && self.out.is_none();
+        if told || reset.deadline().is_some_and(|due| now.at >= due) {
             self.reset = None;
             let reason = match reset.kind {
                 ResetKind::Hard | ResetKind::Soft => "RemoteReset",

@@ -11,7 +11,7 @@ impl Uplink {
         let mut actions = Vec::new();
         let asked = matches!(input, Input::Called { .. });
         self.watch_the_clock(now);
-        self.core.connectors.pass(now.at);
+        self.core.connectors.pass(now.at, self.core.status_duration());
         match input {
             Input::Network(slot, network) => {
                 self.core.networks.active = slot;
@@ -47,7 +47,7 @@ impl Uplink {
                 self.see(now, Some(&uses), &mut actions);
             }
             Input::ReservationOver { id, why } => {
-                self.core.let_go(id);
+                actions.extend(self.core.let_go(id).map(Action::Store));
                 match why.as_str() {
                     "expired" => self.tell(Notice::ReservationOver(id, true)),
                     "removed" => self.tell(Notice::ReservationOver(id, false)),
@@ -121,7 +121,7 @@ impl Uplink {
     /// else happens.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
-        let reset = self.reset.filter(Reset::waits).map(|reset| reset.until);
+        let reset = self.reset.as_ref().and_then(Reset::deadline);
         let watched = self.watching.looked.and_then(|looked| self.watching.due(&self.core, looked));
         [
             self.messages_due(),
@@ -150,8 +150,9 @@ impl Uplink {
             Registration::Pending { again } | Registration::Rejected { again } => Some(again),
             Registration::Accepted => {
                 let retry = self.has_news().then_some(self.quiet_until);
-                let settled = self.core.connectors.due();
-                let times = [self.heartbeat_due(), retry, settled, self.core.delivery.deadline()];
+                let connectors = &self.core.connectors;
+                let (settled, stable) = (connectors.due(), connectors.stable_at(self.core.version));
+                let times = [self.heartbeat_due(), retry, settled, stable, self.core.delivery.deadline()];
                 times.into_iter().flatten().min()
             }
         }
@@ -201,14 +202,10 @@ impl Uplink {
     }
 
     fn read(&mut self, events: Vec<Event>) {
-        let online = self.registration == Registration::Accepted;
         for event in &events {
             self.core.hear(event);
             if event.kind == Kind::Unplugged {
                 self.stop_planning(event.evse);
-            }
-            if event.kind == Kind::Ended && !online {
-                self.cost_unknown(event.evse);
             }
         }
         self.core.delivery.read(events);

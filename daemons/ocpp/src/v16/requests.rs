@@ -317,9 +317,9 @@ fn reserve(core: &mut Core, asked: &ReserveNowRequest, payload: &str) -> Handled
     };
     let token = Token { id: asked.id_tag.as_str().to_owned(), kind: "Central".to_owned() };
     let group = asked.parent_id_tag.as_ref().map_or_else(String::new, ToString::to_string);
-    core.hold(asked.reservation_id, token.clone(), group.clone());
+    let store = vec![core.hold(asked.reservation_id, token.clone(), group.clone())];
     let command = Command::Reserve { id: asked.reservation_id, evse, token, group, until };
-    Handled::answer(Answer::Asks(command, Reply::to("ReserveNow")))
+    Handled { store, ..Handled::answer(Answer::Asks(command, Reply::to("ReserveNow"))) }
 }
 
 fn clear_cache(core: &mut Core) -> Handled {

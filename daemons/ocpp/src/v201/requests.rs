@@ -6,7 +6,7 @@ use crate::config::Version;
 use crate::data_transfer::text;
 use crate::dialect::{Answer, Handled, Reply, ResetKind, Then, hand_on, handed_on, take, times};
 use crate::messages::{Refusal, is_known};
-use crate::transactions::{Context, Measurand, meter_value_v201};
+use crate::transactions::{Context, Measurand, Occasion, meter_value_v201};
 use crate::uplink::{Command, Outcome, Record, StopReason};
 
 type Result<T> = std::result::Result<T, Refusal>;
@@ -199,7 +199,9 @@ fn trigger(core: &mut Core, now: Now, asked: &TriggerMessageRequest) -> Handled 
         Requested::TransactionEvent => {
             let mut any = false;
             for evse in evses.into_iter().flatten() {
-                any |= core.sample_now(now, evse).is_some_and(|sample| core.delivery.trigger(evse, sample));
+                any |= core
+                    .sample_now(now, evse)
+                    .is_some_and(|sample| core.delivery.trigger(evse, sample, Occasion::Trigger));
             }
             return if any {
                 Handled::status("Accepted")
@@ -258,9 +260,9 @@ fn reserve(core: &mut Core, asked: &ReserveNowRequest, payload: &str) -> Handled
     }
     let token = token(&asked.id_token);
     let group = asked.group_id_token.as_ref().map_or_else(String::new, |group| group.id_token.to_string());
-    core.hold(asked.id, token.clone(), group.clone());
+    let store = vec![core.hold(asked.id, token.clone(), group.clone())];
     let command = Command::Reserve { id: asked.id, evse: place, token, group, until };
-    Handled::answer(Answer::Asks(command, Reply::to("ReserveNow")))
+    Handled { store, ..Handled::answer(Answer::Asks(command, Reply::to("ReserveNow"))) }
 }
 
 fn clear_cache(core: &mut Core) -> Handled {

@@ -18,8 +18,9 @@ pub(super) type Why = (&'static str, String);
 pub(super) fn set(core: &mut Core, now: Now, asked: &SetChargingProfileRequest) -> Handled {
     let own = matches!(purpose(&asked.charging_profile.charging_profile_purpose), Purpose::Tx);
     match install(core, now, asked) {
-        Ok(()) => {
-            let evse = u32::try_from(asked.evse_id).ok().filter(|_| own);
+        Ok(holds) => {
+            // One that waits is offered when its transaction is there.
+            let evse = u32::try_from(asked.evse_id).ok().filter(|_| own && holds);
             Handled {
                 store: vec![core.charging.changed()],
                 then: evse.map(Then::Plan).into_iter().collect(),
@@ -30,7 +31,8 @@ pub(super) fn set(core: &mut Core, now: Now, asked: &SetChargingProfileRequest) 
     }
 }
 
-fn install(core: &mut Core, now: Now, asked: &SetChargingProfileRequest) -> Result<(), Why> {
+/// Whether it holds; else it waits for a transaction that only the CSMS knows of.
+fn install(core: &mut Core, now: Now, asked: &SetChargingProfileRequest) -> Result<bool, Why> {
     let evse = evse_number(asked.evse_id)?;
     let now = core.profile_time(now).ok_or_else(no_time)?;
     core.name_transactions();
@@ -42,10 +44,11 @@ fn install(core: &mut Core, now: Now, asked: &SetChargingProfileRequest) -> Resu
         && profile.transaction_id.is_some()
         && profile.transaction_id.as_ref() == known.map(|running| &running.id);
     if early {
-        core.charging.profiles.prepare(Edition::V201, evse, None, profile).map_err(why)
+        core.charging.profiles.prepare(Edition::V201, evse, None, profile).map_err(why)?;
     } else {
-        core.charging.profiles.install(Edition::V201, evse, profile, now).map_err(why)
+        core.charging.profiles.install(Edition::V201, evse, profile, now).map_err(why)?;
     }
+    Ok(!early)
 }
 
 /// Keeps the profile of a RequestStartTransaction for its transaction (K05).

@@ -360,6 +360,33 @@ fn a_limit_from_elsewhere_is_told_to_the_csms_of_2_0_1_and_its_end_too() {
 }
 
 #[test]
+fn of_a_limit_from_elsewhere_a_transaction_tells_too() {
+    let mut desk = Desk::accepted(Version::V201);
+    charge(&mut desk);
+    desk.answer_all();
+    let from = desk.calls.len();
+    let told = |desk: &mut Desk| {
+        desk.answer_all();
+        let calls = desk.calls[from..].iter().filter(|call| call.action == "TransactionEvent");
+        calls
+            .map(|call| (call.payload["triggerReason"].clone(), call.payload["seqNo"].clone()))
+            .collect::<Vec<_>>()
+    };
+    // Of the whole station, which is this EVSE's too.
+    let so = OtherLimit { evse: 0, origin: "so".to_owned(), power: Watts::new(11_000) };
+    desk.input(Input::Limits(vec![so.clone()]));
+    let first = told(&mut desk);
+    assert_eq!(first.len(), 1);
+    assert_eq!(first[0].0, "ChargingRateChanged");
+    desk.input(Input::Limits(vec![so]));
+    assert_eq!(told(&mut desk).len(), 1, "nothing changed");
+    desk.input(Input::Limits(Vec::new()));
+    let both = told(&mut desk);
+    assert_eq!(both[1].0, "ChargingRateChanged");
+    assert_eq!(both[1].1.as_i64().unwrap(), both[0].1.as_i64().unwrap() + 1);
+}
+
+#[test]
 fn without_a_time_of_day_the_lowest_limit_holds_until_the_csms_tells_it() {
     let mut desk = Desk::accepted(Version::V16);
     let request = set(&desk, 1, 1, "TxDefaultProfile", &[(0, 40_000), (600, 20_000)]);

@@ -6,7 +6,7 @@ use voltry_ocpp::Version;
 use voltry_ocpp::transactions::Kind;
 use voltry_ocpp::uplink::{Command, Input, Outcome};
 
-use crate::desk::{Desk, card, lost};
+use crate::desk::{Desk, card, evse, lost};
 
 const BOTH: [Version; 2] = [Version::V16, Version::V201];
 
@@ -238,12 +238,20 @@ fn where_nobody_says_a_tariff_or_a_cost_the_configured_texts_are_read() {
         desk.happens(kind, 0);
     }
     desk.answer_all();
-    // It is away when the transaction ends (I05).
+    // It is away when the transaction ends (I05), and has not heard all of what was before.
+    let mut running = evse(1, "charging");
+    running.transaction = 1;
+    desk.input(Input::Evses(vec![running]));
+    desk.happens(Kind::Reading, 500);
     lost(&mut desk);
     desk.happens(Kind::Ended, 1000);
+    desk.input(Input::Evses(vec![evse(1, "finished")]));
     assert_eq!(texts(&desk), [(1, "Your bill comes")]);
     // It is back, and knows the cost.
     desk.input(Input::Connected);
+    while desk.open().is_some_and(|call| call.payload["eventType"] != "Ended") {
+        desk.answer(json!({}));
+    }
     desk.answer(json!({ "totalCost": 3.0 }));
     assert_eq!(desk.shown.drivers[0].cost, 3.0);
     // It is there when the next one ends, and says nothing.

@@ -105,6 +105,7 @@ fn uplink(
         profiles: store.profiles().unwrap(),
         files: store.files().unwrap(),
         display: store.display().unwrap(),
+        held: store.held().unwrap(),
         monitors: store.monitors().unwrap(),
         events,
         event_number,

@@ -137,6 +137,19 @@ fn a_profile_that_comes_while_it_charges_asks_the_vehicle_to_agree_anew() {
 }
 
 #[test]
+fn a_profile_that_overtakes_the_answer_to_the_needs_is_offered_with_the_answer() {
+    for (status, offered) in [("Accepted", 1), ("Processing", 1), ("Rejected", 0)] {
+        let mut desk = asked(Version::V201);
+        let request = profile(&desk, &[50_000]);
+        assert_eq!(desk.ask("SetChargingProfile", &request).unwrap()["status"], "Accepted");
+        assert!(desk.offers.is_empty());
+        desk.answer(json!({ "status": status }));
+        let [(1, offer)] = &desk.offers[..] else { panic!("{:?}", desk.offers) };
+        assert_eq!((offer.id, offer.schedules.len()), (7, offered), "{status}");
+    }
+}
+
+#[test]
 fn where_no_csms_plans_the_vehicle_waits_no_longer_and_is_asked_for_nothing() {
     // No answer of use, one that went away, and one whose version has no such thing.
     let nothing = |desk: &Desk, id| {

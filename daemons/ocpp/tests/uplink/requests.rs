@@ -251,6 +251,24 @@ fn a_reset_ends_what_charges_and_then_starts_anew() {
 }
 
 #[test]
+fn a_reset_waits_for_no_answer_that_does_not_come() {
+    for (version, kind) in [(Version::V16, "Hard"), (Version::V201, "Immediate"), (Version::V201, "OnIdle")] {
+        let mut desk = Desk::accepted(version);
+        for kind in [Kind::Plugged, Kind::Authorized, Kind::Started] {
+            desk.happens(kind, 0);
+        }
+        desk.answer_all();
+        desk.ask("Reset", &json!({ "type": kind })).unwrap();
+        desk.happens(Kind::Ended, 500);
+        assert!(desk.open().is_some(), "it is told, and nobody answers");
+        desk.pass(9);
+        assert_eq!(desk.resets, 0, "{kind}");
+        desk.pass(1);
+        assert_eq!(desk.resets, 1, "{kind}");
+    }
+}
+
+#[test]
 fn a_reset_when_idle_waits_for_the_transaction() {
     let mut desk = Desk::accepted(Version::V201);
     let mut charging = crate::desk::evse(1, "charging");
@@ -400,6 +418,12 @@ fn nobody_is_let_in_where_it_is_reserved_for_somebody_else() {
             let commands = desk.commands.len();
             assert_eq!(desk.ask(action, &start("OTHER")).unwrap()["status"], "Rejected", "{version:?}");
             assert_eq!(desk.commands.len(), commands);
+            // Whoever starts the uplink anew takes it from nobody.
+            desk.restart();
+            desk.answered = desk.calls.len();
+            let mut desk = desk.accept();
+            desk.held("reserved", "5");
+            assert_eq!(desk.ask(action, &start("OTHER")).unwrap()["status"], "Rejected", "{version:?}");
             let own = desk.ask(action, &start("app"));
             assert!(own.is_err() || own.unwrap()["status"] == "Accepted", "for whom it is held");
             desk.answer_all();
