@@ -26,7 +26,9 @@ class Book:
     def __init__(self):
         self.told, self.news = [], asyncio.Condition()
         self.numbers = itertools.count(1)
-        self.tokens = {}
+        self.tokens, self.groups = {}, {}
+        # What 2.0.1's CSMS says to whom it lets in, and what a transaction costs in the end.
+        self.greeting, self.total_cost, self.new_tariff = None, None, None
 
     async def note(self, action, message):
         async with self.news:
@@ -70,7 +72,10 @@ class Station16(ChargePoint16):
     @on("Authorize")
     async def on_authorize(self, **message):
         await self.book.note("Authorize", message)
-        return result16.Authorize(id_tag_info={"status": self.book.judge(message["id_tag"])})
+        info = {"status": self.book.judge(message["id_tag"])}
+        if group := self.book.groups.get(message["id_tag"]):
+            info["parent_id_tag"] = group
+        return result16.Authorize(id_tag_info=info)
 
     @on("StartTransaction")
     async def on_start(self, **message):
@@ -143,15 +148,23 @@ class Station201(ChargePoint201):
     @on("Authorize")
     async def on_authorize(self, **message):
         await self.book.note("Authorize", message)
-        status = self.book.judge(message["id_token"]["id_token"])
-        return result201.Authorize(id_token_info={"status": status})
+        token = message["id_token"]["id_token"]
+        info = {"status": self.book.judge(token)}
+        if group := self.book.groups.get(token):
+            info["group_id_token"] = {"id_token": group, "type": "Central"}
+        if self.book.greeting:
+            info["personal_message"] = {"format": "UTF8", "content": self.book.greeting}
+        return result201.Authorize(id_token_info=info)
 
     @on("TransactionEvent")
     async def on_event(self, **message):
         await self.book.note("TransactionEvent", message)
         token = message.get("id_token")
         info = {"status": self.book.judge(token["id_token"])} if token else None
-        return result201.TransactionEvent(id_token_info=info)
+        cost = self.book.total_cost if message["event_type"] == "Ended" else None
+        tariff = self.book.new_tariff if message["event_type"] == "Updated" else None
+        text = {"format": "UTF8", "content": tariff} if tariff else None
+        return result201.TransactionEvent(id_token_info=info, total_cost=cost, updated_personal_message=text)
 
     @on("MeterValues")
     async def on_values(self, **message):
@@ -182,6 +195,11 @@ class Station201(ChargePoint201):
     async def on_charging_schedule(self, **message):
         await self.book.note("NotifyEVChargingSchedule", message)
         return result201.NotifyEVChargingSchedule(status="Accepted")
+
+    @on("ReservationStatusUpdate")
+    async def on_reservation(self, **message):
+        await self.book.note("ReservationStatusUpdate", message)
+        return result201.ReservationStatusUpdate()
 
     @on("NotifyEvent")
     async def on_notify_event(self, **message):

@@ -164,6 +164,9 @@ def test_the_csms_starts_and_stops_and_the_reason_says_so(version, tmp_path):
             await until_counted(station, before + 5)
             assert (await stop_remotely(csms)).status == "Accepted"
             [stop] = await book.until(stops)
+            # It was asked to over ISO 15118, and not cut off.
+            ended = await station.until("vehicle's session ended: (.*) vehicle=")
+            assert ended[1] == "stopped on the station's request"
             if version == "1.6":
                 assert stop["reason"] == "Remote"
             else:

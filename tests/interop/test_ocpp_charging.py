@@ -149,6 +149,57 @@ def test_a_profile_of_a_request_to_start_holds_and_is_reported(tmp_path):
     play(scenario(), 90)
 
 
+def test_the_csms_plans_for_a_vehicle_and_hears_what_it_chose_and_asks_it_to_agree_anew(tmp_path):
+    # How long the vehicle is kept waiting for the CSMS.
+    patience = "[config.secc.1.timing]\nschedules_ms = 20000\n"
+
+    async def scenario():
+        async with csms_of("2.0.1") as csms, station_of(tmp_path, topology(csms) + patience) as station:
+            book = csms.book
+            await book.until(free)
+            point = {"component": {"name": "TxCtrlr"}, "variable": {"name": "TxStartPoint"}}
+            answer = await csms.ask("SetVariables", set_variable_data=[{**point, "attribute_value": "EVConnected"}])
+            assert answer.set_variable_result[0]["attribute_status"] == "Accepted"
+            await station.say("swipe 04A1B2C3 1")
+            await station.say("plug 1")
+            [needs] = await book.until(lambda book: book.of("NotifyEVChargingNeeds"))
+            needed = needs["charging_needs"]
+            assert (needs["evse_id"], needed["requested_energy_transfer"]) == (1, "DC")
+            vehicle = needed["dc_charging_parameters"]
+            assert vehicle["ev_max_voltage"] > 300 and vehicle["ev_max_current"] > 100
+
+            async def plan(number, *watts):
+                """A profile with a schedule for each, numbered from ten times its own number on."""
+                [start] = starts(book)
+                own = profile("2.0.1", number, "TxProfile", [(0, 0)], datetime.now(UTC), transaction_of(start))
+                [schedule] = own["charging_profile"]["charging_schedule"]
+                own["charging_profile"]["charging_schedule"] = [
+                    {
+                        **schedule,
+                        "id": 10 * number + place,
+                        "charging_schedule_period": [{"start_period": 0, "limit": float(limit)}],
+                    }
+                    for place, limit in enumerate(watts)
+                ]
+                assert (await csms.ask("SetChargingProfile", **own)).status == "Accepted"
+
+            await plan(5, 20_000, 15_000)
+            [chosen] = await book.until(lambda book: book.of("NotifyEVChargingSchedule"))
+            # The simulated vehicle takes the first, and says nothing of its own.
+            assert (chosen["evse_id"], chosen["charging_schedule"]["id"]) == (1, 50)
+            assert chosen["charging_schedule"]["charging_schedule_period"][0]["limit"] == 20_000
+            await until_power(station, 20_000)
+
+            await plan(5, 12_000)
+            [_, again] = await book.until(lambda book: book.of("NotifyEVChargingSchedule")[1:] and book.of("NotifyEVChargingSchedule"))
+            assert again["charging_schedule"]["charging_schedule_period"][0]["limit"] == 12_000
+            await until_power(station, 12_000)
+            assert len(book.of("NotifyEVChargingNeeds")) == 1, "it was the CSMS's wish"
+            assert not [event for event in book.of("TransactionEvent") if event["event_type"] == "Ended"]
+
+    play(scenario(), 120)
+
+
 async def voltryctl(station, *words):
     """What `voltryctl ocpp` says, as JSON."""
     process = await asyncio.create_subprocess_exec(

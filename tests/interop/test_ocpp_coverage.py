@@ -80,6 +80,19 @@ def test_each_use_case_stands_once_and_says_what_it_must():
         assert (row["supported"] == "no") == (not row["tests"]), f"{row['use_case']}: tests show support"
 
 
+# Of what this table has of 2.0.1: what a CSMS starts.
+STARTED_BY_CSMS = """
+A01 A02 A05 B05 B06 B07 B08 B09 B10 B11 B12 C11 D01 D02 E14 F01 F02 F03 F04 F05 F06 G03 G04 H01 H02 I02 K01 K02 K05 K08
+K09 K10 K16 L01 L02 M03 M04 M05 N01 N02 N03 N04 N05 N06 N08 N09 N10 O01 O02 O03 O04 O05 O06 P01
+""".split()
+
+
+def test_each_use_case_that_a_csms_starts_is_started_by_one_that_nobody_here_wrote():
+    known = {row["use_case"]: row for row in rows()}
+    alone = [use for use in STARTED_BY_CSMS if known[use]["supported"] != "no" and "tests/interop/" not in known[use]["tests"]]
+    assert not alone, f"no test in tests/interop: {alone}"
+
+
 def test_the_tests_that_it_names_exist():
     wrong = [f"{row['use_case']}: {why}" for row in rows() for test in row["tests"].split() if (why := missing(test))]
     assert not wrong, "\n".join(wrong)

@@ -1,14 +1,16 @@
-"""Logs from the simulated station and firmware to it, with PyPI `ocpp` as its CSMS and a file server beside it."""
+"""Logs from the simulated station and firmware to it, with PyPI `ocpp` as its CSMS and Python's file servers beside it."""
 
 import base64
+import contextlib
 import gzip
+import ipaddress
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from conftest import play
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from csms import csms_of, now
 from file_server import file_server
@@ -93,6 +95,80 @@ def test_logs_are_uploaded_tried_again_and_hold_no_id(version, tmp_path):
     play(scenario(), 120)
 
 
+def certificate_of(key, folder, name):
+    """A certificate for 127.0.0.1 that is its own root: its file, and one of key and certificate."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    today = datetime.now(UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(today - timedelta(days=1))
+        .not_valid_after(today + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+    )
+    certificate = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / f"{name}.pem").write_bytes(certificate)
+    (folder / f"{name}-server.pem").write_bytes(private + certificate)
+    return folder / f"{name}.pem", folder / f"{name}-server.pem"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_files_go_over_https_to_whom_a_configured_root_vouches_for_and_to_nobody_else(version, tmp_path):
+    known, known_server = certificate_of(ec.generate_private_key(ec.SECP256R1()), tmp_path, "known")
+    _, stranger_server = certificate_of(ec.generate_private_key(ec.SECP256R1()), tmp_path, "stranger")
+    (tmp_path / "state/voltry.d").mkdir(parents=True)
+    (tmp_path / "state/voltry.d/files.toml").write_text(f'[ocpp]\nfile_root_certificates = "{known}"\n')
+
+    async def scenario():
+        async with contextlib.AsyncExitStack() as open_until_the_end:
+            server = open_until_the_end.enter_context(file_server(known_server))
+            stranger = open_until_the_end.enter_context(file_server(stranger_server))
+            csms = await open_until_the_end.enter_async_context(csms_of(version))
+            await open_until_the_end.enter_async_context(station_of(tmp_path, topology(csms)))
+            book = csms.book
+            await book.until(lambda book: "Available" in states(book, 1))
+
+            async def get_log(number, where):
+                log = {"remote_location": f"{where.url}/logs/", "oldest_timestamp": "2026-01-01T00:00:00Z"}
+                return await csms.ask("GetLog", log=log, log_type="DiagnosticsLog", request_id=number, retries=1)
+
+            assert (await get_log(7, server)).status == "Accepted"
+            await until_status(book, "LogStatusNotification", (7, "Uploading"), (7, "Uploaded"))
+            assert "identity VOLTRY-1" in gzip.decompress(server.requests[-1][2]).decode()
+            assert (await get_log(8, stranger)).status == "Accepted"
+            await book.until(lambda book: statuses(book, "LogStatusNotification")[-1] == (8, "UploadFailure"))
+            assert not stranger.requests, "nothing was said to whom nobody knows"
+
+            image = b"voltry-sim firmware 3.0 live\n" + bytes(300_000)
+            server.files["/3.0"] = stranger.files["/3.0"] = image
+            told = "FirmwareStatusNotification"
+
+            async def update(number, where):
+                if version == "1.6":
+                    await csms.ask("UpdateFirmware", location=f"{where.url}/3.0", retrieve_date=now(), retries=1)
+                    return None
+                firmware = {"location": f"{where.url}/3.0", "retrieve_date_time": now()}
+                answer = await csms.ask("UpdateFirmware", request_id=number, firmware=firmware, retries=1)
+                assert answer.status == "Accepted"
+                return number
+
+            number = await update(5, stranger)
+            await until_status(book, told, (number, "Downloading"), (number, "DownloadFailed"))
+            assert not stranger.requests
+            number = await update(6, server)
+            words = ("Downloading", "Downloaded", "Installing", "Installed")
+            await until_status(book, told, *((number, word) for word in words))
+            assert server.requests[-1][0] == "/3.0"
+
+    play(scenario(), 120)
+
+
 class Maker:
     """Who makes firmware: a root, and a signer with an RSA key."""
 
@@ -170,6 +246,8 @@ def test_firmware_is_verified_and_installed_when_nobody_charges(version, tmp_pat
                 await station.say("unplug 1")
                 rebooting = [(4, "InstallScheduled"), (4, "Installing"), (4, "InstallRebooting")]
                 await until_status(book, told, *rebooting, (4, "Installed"))
+                # Statuses and transactions are told by turns: which comes first is not said.
+                await book.until(stops)
                 assert len(starts(book)) == len(stops(book)) == 1
                 boot = book.of("BootNotification")[-1]
                 if version == "1.6":

@@ -1,6 +1,10 @@
 """What concerns people and makers' own messages, with PyPI `ocpp` as the CSMS of the simulated station."""
 
 import asyncio
+import random
+import re
+import socket
+import urllib.request
 
 from conftest import play
 from csms import csms_of
@@ -8,7 +12,7 @@ from dbus_fast import BusType, Message
 from dbus_fast.aio import MessageBus
 from dbus_fast.service import ServiceInterface, dbus_method
 from station import station_of
-from test_ocpp import VERSIONS, started_number, starts, states, topology
+from test_ocpp import VERSIONS, started_number, starts, states, stops, topology
 
 import pytest
 
@@ -82,6 +86,100 @@ def test_what_concerns_people_is_told_shown_and_forgotten(tmp_path):
             bus.disconnect()
 
     play(scenario(), 90)
+
+
+def free_port():
+    """One that is nobody's; not of those that the kernel gives out."""
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with socket.socket() as tried:
+            try:
+                tried.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+def test_what_the_csms_says_to_drivers_is_on_the_screen(tmp_path):
+    port = free_port()
+
+    def page():
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/en", timeout=5) as answer:
+                return answer.read().decode()
+        except OSError:
+            # voltry-ui may still be starting.
+            return ""
+
+    async def until_page(condition):
+        async with asyncio.timeout(30):
+            while not condition(await asyncio.to_thread(page)):
+                await asyncio.sleep(0.1)
+
+    async def scenario():
+        async with csms_of("2.0.1") as csms:
+            screen = f'screen = "127.0.0.1:{port}"\n'
+            async with station_of(tmp_path, screen + topology(csms)) as station:
+                book = csms.book
+                book.greeting, book.total_cost = "39 ct/kWh, for you", 7.5
+                await book.until(lambda book: "Available" in states(book, 1))
+
+                async def message(number, content, **more):
+                    text = {"format": "UTF8", "content": content, "language": "en"}
+                    wanted = {"id": number, "priority": "NormalCycle", "message": text, **more}
+                    assert (await csms.ask("SetDisplayMessage", message=wanted)).status == "Accepted"
+
+                await message(1, "Parking is free")
+                await message(2, "Charging is half price", state="Charging")
+                await until_page(lambda page: "Parking is free" in page and "half price" not in page)
+                await message(1, "Parking costs")
+                await until_page(lambda page: "Parking costs" in page and "Parking is free" not in page)
+
+                await station.say("swipe 04A1B2C3 1")
+                await until_page(lambda page: "39 ct/kWh, for you" in page)
+                await station.say("plug 1")
+                await book.until(starts)
+                await until_page(lambda page: "Charging is half price" in page)
+                number = started_number(book, "2.0.1")
+                await message(3, "Your coffee is ready", priority="AlwaysFront", transaction_id=number)
+                await until_page(lambda page: "coffee" in page and "Parking costs" not in page)
+                answer = await csms.ask("GetDisplayMessages", request_id=3, id=[3, 9])
+                assert answer.status == "Accepted"
+                [told] = await book.until(lambda book: book.of("NotifyDisplayMessages"))
+                assert [it["id"] for it in told["message_info"]] == [3]
+                answer = await csms.ask("GetDisplayMessages", request_id=4, id=[9])
+                assert answer.status == "Unknown"
+                await csms.ask("CostUpdated", total_cost=1.25, transaction_id=number)
+                await until_page(lambda page: re.search(r"1[.,]25", page))
+                book.new_tariff = "29 ct/kWh from now on"
+                await until_page(lambda page: book.new_tariff in page and book.greeting not in page)
+
+                # By his own card he ends it, and reads what it costs while he is there.
+                await station.say("swipe 04A1B2C3 1")
+                await book.until(stops)
+                await until_page(lambda page: re.search(r"7[.,]50", page) and "coffee" not in page)
+                assert (await csms.ask("ClearDisplayMessage", id=1)).status == "Accepted"
+                assert (await csms.ask("ClearDisplayMessage", id=3)).status == "Unknown", "gone with its transaction"
+                await until_page(lambda page: "Parking costs" not in page)
+                await station.say("unplug 1")
+                await book.until(lambda book: states(book, 1)[-1] == "Available")
+
+                # Where the CSMS says nothing, and where nobody can be asked.
+                book.greeting, book.new_tariff = None, None
+                for name, text in (("Tariff", "49 ct/kWh"), ("TotalCost", "See your bill")):
+                    place = {"component": {"name": "TariffCostCtrlr"}, "variable": {"name": f"{name}FallbackMessage"}}
+                    wanted = [{**place, "attribute_value": text}]
+                    [answer] = (await csms.ask("SetVariables", set_variable_data=wanted)).set_variable_result
+                    assert answer["attribute_status"] == "Accepted", answer
+                await station.say("swipe 04A1B2C3 1")
+                await until_page(lambda page: "49 ct/kWh" in page)
+                await station.say("plug 1")
+                await until_page(lambda page: "Charging is half price" in page)
+                await csms.close()
+                await station.say("swipe 04A1B2C3 1")
+                await until_page(lambda page: "See your bill" in page)
+
+    play(scenario(), 150)
 
 
 @pytest.mark.parametrize("version", VERSIONS)

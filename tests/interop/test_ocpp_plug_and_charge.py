@@ -3,6 +3,7 @@ towards vehicles, a contract that a vehicle asks for, a contract that it shows. 
 
 import asyncio
 import base64
+import datetime
 import json
 
 import ocpp.v16
@@ -13,8 +14,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp
+from csms import Station201, csms_of
 from dbus_fast import Message, MessageType
 from ocpp.routing import on
+from station import station_of
+from test_ocpp import states, topology
 from test_ocpp_connection import Authority, Csms16, Csms201, configuration, csms, station
 
 VENDOR = "org.openchargealliance.iso15118pnc"
@@ -213,5 +217,82 @@ def test_certificates_and_contracts_go_between_the_csms_and_whoever_speaks_with_
                 assert hashed["issuerNameHash"] == judge.build().issuer_name_hash.hex()
                 assert hashed["responderURL"] == "http://ocsp"
                 assert EMAID not in ours.log.read_text()
+
+    play(scenario(), 60)
+
+
+def good_status(certificate, authority):
+    """What the authority's own OCSP responder says of a certificate, for a day (DER)."""
+    now = datetime.datetime.now(datetime.UTC)
+    builder = ocsp.OCSPResponseBuilder().add_response(
+        certificate,
+        authority.certificate,
+        hashes.SHA256(),
+        ocsp.OCSPCertStatus.GOOD,
+        now - datetime.timedelta(minutes=1),
+        now + datetime.timedelta(days=1),
+        None,
+        None,
+    )
+    builder = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, authority.certificate)
+    return builder.sign(authority.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def test_what_the_csms_installs_is_where_vehicles_are_spoken_with(tmp_path):
+    """The same with the real voltry-secc: roots, a certificate for its key, and what OCSP says of it."""
+    folder = tmp_path / "secc"
+    installs = f'[config.secc.1.tls]\ninstalled = "{folder}"\n'
+    root, made = Authority("V2G root"), {}
+
+    class Planned(Station201):
+        @on("SignCertificate")
+        async def sign(self, **message):
+            await self.book.note("SignCertificate", message)
+            return ocpp.v201.call_result.SignCertificate(status="Accepted")
+
+        @on("GetCertificateStatus")
+        async def status(self, **message):
+            await self.book.note("GetCertificateStatus", message)
+            told = base64.b64encode(good_status(made["leaf"], root)).decode()
+            return ocpp.v201.call_result.GetCertificateStatus(status="Accepted", ocsp_result=told)
+
+    async def until_file(name):
+        async with asyncio.timeout(20):
+            while not (folder / name).is_file():
+                await asyncio.sleep(0.1)
+        return (folder / name).read_bytes()
+
+    async def scenario():
+        async with csms_of("2.0.1") as csms:
+            csms.kind = Planned
+            async with station_of(tmp_path, topology(csms) + installs):
+                book = csms.book
+                await book.until(lambda book: "Available" in states(book, 1))
+                for kind, file in (("V2GRootCertificate", "v2g-roots.pem"), ("MORootCertificate", "mo-roots.pem")):
+                    text = root.pem().decode()
+                    answer = await csms.ask("InstallCertificate", certificate_type=kind, certificate=text)
+                    assert answer.status == "Accepted"
+                    assert x509.load_pem_x509_certificate(await until_file(file)) == root.certificate
+
+                answer = await csms.ask("TriggerMessage", requested_message="SignV2GCertificate")
+                assert answer.status == "Accepted"
+                [asked] = await book.until(lambda book: book.of("SignCertificate"))
+                assert asked["certificate_type"] == "V2GCertificate"
+                request = x509.load_pem_x509_csr(asked["csr"].encode())
+                made["leaf"] = root.sign(request.subject, request.public_key(), RESPONDER)
+                chain = pem(made["leaf"]) + root.pem().decode()
+                signed = {"certificate_chain": chain, "certificate_type": "V2GCertificate"}
+                assert (await csms.ask("CertificateSigned", **signed)).status == "Accepted"
+                assert (await until_file("station/1.pem")).decode() == chain
+                status = ocsp.load_der_ocsp_response(await until_file("station/1.ocsp"))
+                assert status.serial_number == made["leaf"].serial_number
+
+                kinds = ["V2GRootCertificate", "MORootCertificate", "V2GCertificateChain"]
+                answer = await csms.ask("GetInstalledCertificateIds", certificate_type=kinds)
+                told = answer.certificate_hash_data_chain
+                assert sorted(one["certificate_type"] for one in told) == sorted(kinds)
+                [ours] = [one for one in told if one["certificate_type"] == "MORootCertificate"]
+                data = ours["certificate_hash_data"]
+                assert (await csms.ask("DeleteCertificate", certificate_hash_data=data)).status == "Accepted"
 
     play(scenario(), 60)
