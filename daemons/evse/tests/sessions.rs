@@ -1,6 +1,8 @@
 //! Whole sessions of the energy path, on a small honest circuit.
 
 mod plant;
+#[path = "sessions/renegotiation.rs"]
+mod renegotiation;
 
 use std::time::Duration;
 
@@ -211,39 +213,6 @@ fn a_vehicle_that_chooses_another_service_is_tested_anew_and_charges_on_in_its_s
 }
 
 #[test]
-fn a_vehicle_that_renegotiates_by_the_insulation_test_is_proved_off_and_tested_anew() {
-    let mut world = World::available();
-    world.vehicle.enough = 25.0;
-    world.vehicle.again = Some(Again::Renegotiation);
-    world.vehicle.plug();
-    world.until(EvseState::Charging);
-    let session = world.path.session().unwrap().id;
-    world.until(EvseState::Stopping);
-    world.until(EvseState::CableCheck);
-    assert!(!world.devices.contactors && world.devices.cable < 60.0, "{} V", world.devices.cable);
-    world.until(EvseState::Charging);
-    world.until(EvseState::Finished);
-    let ended = *world.path.session().unwrap();
-    assert_eq!((ended.id, ended.stop), (session, Some(StopReason::Vehicle)));
-    assert_eq!((checks(&world), world.faults_reported.len()), (2, 0));
-}
-
-/// The battery stays on the cable.
-#[test]
-fn a_vehicle_that_renegotiates_and_does_not_open_its_contactors_is_not_tested() {
-    let mut world = World::available();
-    world.vehicle.enough = 25.0;
-    world.vehicle.again = Some(Again::Renegotiation);
-    world.vehicle.plug();
-    world.until(EvseState::Charging);
-    world.until(EvseState::Stopping);
-    world.vehicle.contactor = true;
-    world.until(EvseState::Faulted);
-    assert_eq!(checks(&world), 1);
-    assert!(!world.devices.contactors);
-}
-
-#[test]
 fn a_vehicle_that_pauses_comes_back_to_its_session_by_its_pilot() {
     let mut world = paused();
     let session = *world.path.session().unwrap();
@@ -357,7 +326,7 @@ fn a_session_that_is_over_stays_over_while_somebody_starts_anew_but_the_board_th
 
 #[test]
 fn a_vehicle_does_not_go_on_where_the_station_meanwhile_stopped_too() {
-    for again in [Again::AnotherService, Again::Pause, Again::Renegotiation] {
+    for again in [Again::AnotherService, Again::Pause, Again::Renegotiation, Again::RenegotiationInB] {
         let mut world = World::available();
         world.vehicle.enough = 25.0;
         world.vehicle.again = Some(again);

@@ -283,9 +283,8 @@ impl Stage {
             Self::CableCheck { .. } => Some(LinkPhase::CableCheck),
             Self::PreCharge => Some(LinkPhase::PreCharge),
             Self::PowerOn => Some(LinkPhase::PowerOn),
-            Self::Charging | Self::ReceiptDue | Self::Renegotiating | Self::Standby => {
-                Some(LinkPhase::Charging)
-            }
+            Self::Charging | Self::ReceiptDue | Self::Standby => Some(LinkPhase::Charging),
+            Self::Renegotiating => Some(LinkPhase::Renegotiating),
             Self::PowerOff => Some(LinkPhase::PowerOff),
             Self::WeldingDetection => Some(LinkPhase::WeldingDetection),
             Self::Stopping => Some(LinkPhase::Stopping),

@@ -195,9 +195,7 @@ impl Session {
 
     /// The time is [`Self::deadline`].
     pub fn timeout(&mut self, now: Timestamp, pushed: &Pushed) {
-        if self.stage == Stage::Standby {
-            self.rest(now);
-        }
+        self.rest(now);
         if self.held.is_some() {
             self.update(now, pushed);
         } else if now >= self.quiet_until && self.stage != Stage::Closed {
@@ -224,8 +222,7 @@ impl Session {
             return None;
         }
         let until = self.held.as_ref().map_or(self.quiet_until, |held| held.until);
-        let rest = self.target.filter(|_| self.stage == Stage::Standby);
-        Some(rest.map_or(until, |(_, _, told)| until.min(told + notes::STANDBY_INTERVAL)))
+        Some(self.rests_at().map_or(until, |at| until.min(at)))
     }
 
     /// What to write to the vehicle.
@@ -329,9 +326,7 @@ impl Session {
         self.enter(now, stage);
         self.note(now, &request);
         self.note_schedules(now, &request);
-        if stage == Stage::Standby {
-            self.rest(now);
-        }
+        self.rest(now);
         let until = now + self.hold(&request);
         self.held = Some(Held { request, until });
         self.settle(now, pushed);

@@ -406,9 +406,32 @@ fn limits_are_agreed_on_again_while_the_current_flows() {
     bench.ok(power_delivery(ChargeProgress::Renegotiate));
     let B::ChargeParameterDiscoveryRes(answer) = bench.ok(parameters()) else { panic!() };
     assert_eq!(answer.evse_processing, EVSEProcessing::Finished);
+    assert_eq!(bench.phase(), Some(LinkPhase::Renegotiating));
     bench.ok(power_delivery(ChargeProgress::Start));
     bench.ok(current_demand());
     assert_eq!(bench.phase(), Some(LinkPhase::Charging));
+}
+
+#[test]
+fn in_a_renegotiation_evse_is_told_that_nothing_is_wanted_as_long_as_the_vehicle_talks_or_waits_for_us() {
+    let mut bench = Bench::new();
+    bench.reach_charging();
+    bench.ok(current_demand());
+    bench.ok(power_delivery(ChargeProgress::Renegotiate));
+    let told = |bench: &mut Bench, time| {
+        bench.events.clear();
+        bench.pass(Duration::from_millis(time), true);
+        let currents = |event: &Event| match event {
+            Event::Target(target) => Some(target.current),
+            _ => None,
+        };
+        bench.events.iter().filter_map(currents).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&mut bench, 900), [], "its last wish still holds");
+    assert_eq!(told(&mut bench, 1_200), [Amps::ZERO; 2]);
+    assert_eq!(told(&mut bench, 5_000), [], "who says nothing is silent, and evse's to judge");
+    bench.ok(parameters());
+    assert_eq!(told(&mut bench, 1_500), [Amps::ZERO]);
 }
 
 #[test]

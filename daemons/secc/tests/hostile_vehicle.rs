@@ -61,7 +61,7 @@ impl Grant {
             LinkPhase::Parameters => Self::Authorization,
             LinkPhase::CableCheck => Self::Parameters,
             LinkPhase::PreCharge | LinkPhase::PowerOn => Self::CableCheck,
-            LinkPhase::Charging => Self::PowerOn,
+            LinkPhase::Charging | LinkPhase::Renegotiating => Self::PowerOn,
         }
     }
 

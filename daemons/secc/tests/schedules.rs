@@ -331,7 +331,7 @@ fn a_vehicle_that_renegotiates_may_come_back_by_the_insulation_test() {
     let mut bench = charging(Timing::default(), vec![schedule(1, &[(0, 50)], None)]);
     bench.ok(power_delivery(ChargeProgress::Renegotiate));
     bench.ok(parameters());
-    assert_eq!(bench.phase(), Some(LinkPhase::Charging), "it may also go on as it is");
+    assert_eq!(bench.phase(), Some(LinkPhase::Renegotiating), "it may also go on as it is");
     bench.send(cable_check());
     assert_eq!(bench.phase(), Some(LinkPhase::CableCheck));
     bench.answer(PhaseAnswer::Finished);

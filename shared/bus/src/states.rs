@@ -220,6 +220,9 @@ words! {
         PowerOn = "power-on",
         /// The charge loop.
         Charging = "charging",
+        /// Out of the charge loop, PowerDelivery(Renegotiate): limits are agreed on again. The vehicle stays
+        /// ready and charges on, or opens S2 without current and comes back by the insulation test.
+        Renegotiating = "renegotiating",
         /// PowerDelivery(Stop): the vehicle wants the current off.
         PowerOff = "power-off",
         /// The vehicle tests its contactors; the output stays off.

@@ -164,7 +164,8 @@ impl EnergyPath {
             | LinkPhase::Parameters
             | LinkPhase::PreCharge
             | LinkPhase::PowerOn
-            | LinkPhase::Charging => {
+            | LinkPhase::Charging
+            | LinkPhase::Renegotiating => {
                 self.fail(now, FaultCode::CommunicationLost, Evidence::Seen);
                 return Some(self.state);
             }

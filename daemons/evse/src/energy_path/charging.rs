@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use voltry_bus::{Authorization, LinkPhase};
+use voltry_bus::{Authorization, LinkPhase, Pilot};
 use voltry_units::{Amps, Celsius, Timestamp, Volts};
 
 use super::outputs::Setpoint;
@@ -21,11 +21,14 @@ pub(super) struct Charging {
     ramped: Amps,
     at: Timestamp,
     began: Timestamp,
+    /// The phase in which it began: what the vehicle wished in an earlier one is no wish for current.
+    phase: u64,
 }
 
 impl Charging {
-    pub(super) fn new(now: Timestamp, setpoint: Option<Setpoint>) -> Self {
-        Self { ramped: setpoint.map_or(Amps::ZERO, |setpoint| setpoint.current), at: now, began: now }
+    pub(super) fn new(now: Timestamp, setpoint: Option<Setpoint>, phase: u64) -> Self {
+        let ramped = setpoint.map_or(Amps::ZERO, |setpoint| setpoint.current);
+        Self { ramped, at: now, began: now, phase }
     }
 
     /// How long the vehicle has asked for nothing.
@@ -49,6 +52,9 @@ impl EnergyPath {
         }
         match self.link_phase() {
             LinkPhase::PreCharge | LinkPhase::PowerOn | LinkPhase::Charging => {}
+            // With current in it that was a fault already.
+            LinkPhase::Renegotiating if self.has_opened_s2(now) => return self.let_go(now),
+            LinkPhase::Renegotiating => {}
             LinkPhase::PowerOff | LinkPhase::WeldingDetection | LinkPhase::Stopping => {
                 return self.stop(now, StopReason::Vehicle);
             }
@@ -103,8 +109,7 @@ impl EnergyPath {
         if charging.silence(now, session.target) > profile.target_pause || self.is_supply_unable() {
             return Setpoint { current: Amps::ZERO, ..held };
         }
-        let Some(target) = session.target.filter(|target| target.counter == self.observed.link.counter)
-        else {
+        let Some(target) = session.target.filter(|target| target.counter >= charging.phase) else {
             // What it wanted in PreCharge is no wish for current: the cable's voltage is held.
             return Setpoint { current: held.current.min(profile.pre_charge_current), ..held };
         };
@@ -119,6 +124,26 @@ impl EnergyPath {
             .min(self.current_by_power(now, voltage))
             .max(Amps::ZERO);
         Setpoint { voltage, current }
+    }
+
+    /// Whether the vehicle opened S2 as ISO 15118-2 lets it: it said that it renegotiates, and what flows is
+    /// less than what contactors may open at most.
+    pub(super) fn leaves_to_renegotiate(&self, now: Timestamp) -> bool {
+        let profile = &self.installation.profile;
+        let current = self.observed.supply(now, profile).map(|supply| supply.current.abs());
+        self.link_phase() == LinkPhase::Renegotiating
+            && current.is_some_and(|current| current < profile.open_current_max)
+    }
+
+    fn has_opened_s2(&self, now: Timestamp) -> bool {
+        self.observed.pilot(now, &self.installation.profile) == Some(Pilot::B)
+    }
+
+    /// As fast as under current, and no fault: it comes back by the insulation test.
+    fn let_go(&mut self, now: Timestamp) -> State {
+        self.outputs.supply_off();
+        self.outputs.open_contactors(now);
+        State::Stopping(Stopping::let_go(now, &self.installation.profile))
     }
 
     /// What modules, cable and connector can carry at this moment.

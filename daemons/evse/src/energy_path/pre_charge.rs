@@ -66,7 +66,8 @@ impl EnergyPath {
             | LinkPhase::Listening
             | LinkPhase::Connected
             | LinkPhase::Authorizing
-            | LinkPhase::Parameters => {
+            | LinkPhase::Parameters
+            | LinkPhase::Renegotiating => {
                 self.fail(now, FaultCode::CommunicationLost, Evidence::Seen);
                 return self.state;
             }
@@ -156,7 +157,7 @@ impl EnergyPath {
     fn start_delivery(&mut self, now: Timestamp, mut pre_charge: PreCharge) -> State {
         if pre_charge.met || self.is_clamped(now, &mut pre_charge) {
             self.answer(PhaseAnswer::Finished);
-            return State::Charging(Charging::new(now, self.outputs.setpoint()));
+            return State::Charging(Charging::new(now, self.outputs.setpoint(), self.observed.link.counter));
         }
         self.answer(PhaseAnswer::Failed);
         let target = self

@@ -152,6 +152,7 @@ pub(super) fn is_before_energising(phase: LinkPhase) -> bool {
         | LinkPhase::PreCharge
         | LinkPhase::PowerOn
         | LinkPhase::Charging
+        | LinkPhase::Renegotiating
         | LinkPhase::PowerOff
         | LinkPhase::WeldingDetection
         | LinkPhase::Stopping => false,

@@ -69,6 +69,7 @@ impl State {
             | Self::Checking(_) => EvseStatusCode::NotReady,
             Self::Parameters(_) | Self::PreCharge(_) | Self::Charging(_) => EvseStatusCode::Ready,
             Self::CableCheck(_) => EvseStatusCode::IsolationMonitoringActive,
+            Self::Stopping(stopping) if stopping.retest => EvseStatusCode::NotReady,
             Self::Stopping(_) | Self::Finished(_) => EvseStatusCode::Shutdown,
             Self::Shutdown(Shutdown { emergency: true, .. }) => EvseStatusCode::EmergencyShutdown,
             Self::Shutdown(Shutdown { emergency: false, .. }) | Self::Faulted(_) => {

@@ -3,7 +3,9 @@
 //! A stop that the vehicle began may not be the end: it can choose another service in the same
 //! conversation (ISO 15118-20), or pause and come back. Either way everything is proved off first,
 //! and begins anew with the parameters and the insulation test. So it is with a vehicle that
-//! renegotiates as ISO 15118-2 has it, by CableCheckReq: its parameters it has agreed on before.
+//! renegotiates as ISO 15118-2 has it, by CableCheckReq: its parameters it has agreed on before. It may
+//! open S2 as soon as it has said so and no current flows: then the contactors open at once, as they do
+//! under current, but it is no fault, and it has its time to agree on the parameters.
 
 use voltry_bus::{Contactors, Isolation, LinkPhase, PhaseAnswer, Pilot, PilotOutput};
 use voltry_units::{Amps, Timestamp};
@@ -19,8 +21,8 @@ pub(super) struct Stopping {
     step: Step,
     /// Whoever wants it, it is not the vehicle alone.
     pub(super) for_good: bool,
-    /// The vehicle asks for the insulation test again, out of the charge loop.
-    retest: bool,
+    /// The vehicle asks for the insulation test again, out of the charge loop, or renegotiates and will.
+    pub(super) retest: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +49,11 @@ impl Stopping {
         Self { step, for_good, retest: false }
     }
 
+    /// The vehicle opened S2 to renegotiate, and the contactors were told to open.
+    pub(super) fn let_go(now: Timestamp, profile: &Profile) -> Self {
+        Self { step: Step::Opening { until: now + profile.contactor_time }, for_good: false, retest: true }
+    }
+
     /// Before the insulation test of a renegotiation.
     pub(super) fn before_retest(now: Timestamp, profile: &Profile) -> Self {
         Self { step: Step::Off { until: now + profile.current_fall }, for_good: false, retest: true }
@@ -69,12 +76,15 @@ impl EnergyPath {
         if let Some(reason) = stop.filter(|_| stopping.retest) {
             return self.stop(now, reason);
         }
+        if stopping.retest && self.wants_delivery() {
+            return self.refuse(now, StopReason::Incompatible);
+        }
         stopping.for_good |= stop.is_some() || self.terminating || !self.available;
         let Stopping { for_good, retest, .. } = stopping;
         let step = match stopping.step {
             Step::RampDown { until, at } => self.ramp_down(now, until, at),
             Step::Off { until } => self.open_without_current(now, until),
-            Step::Opening { until } => self.opened(now, until),
+            Step::Opening { until } => self.opened(now, until, retest),
             Step::Goodbye { until } => self.goodbye(now, until, stopping),
             Step::Discharging { until } => {
                 if self.observed.confirmed_safe(now, &self.installation.profile) {
@@ -112,7 +122,8 @@ impl EnergyPath {
             | LinkPhase::CableCheck
             | LinkPhase::PreCharge
             | LinkPhase::PowerOn
-            | LinkPhase::Charging => false,
+            | LinkPhase::Charging
+            | LinkPhase::Renegotiating => false,
         };
         let setpoint = self.outputs.setpoint();
         let trickle = setpoint.is_none_or(|setpoint| setpoint.current <= profile.pre_charge_current);
@@ -152,7 +163,7 @@ impl EnergyPath {
         Some(Step::Off { until })
     }
 
-    fn opened(&mut self, now: Timestamp, until: Timestamp) -> Option<Step> {
+    fn opened(&mut self, now: Timestamp, until: Timestamp, retest: bool) -> Option<Step> {
         let profile = &self.installation.profile;
         let io = self.observed.io(now, profile);
         let opened_at = self.outputs.opened_at();
@@ -163,7 +174,9 @@ impl EnergyPath {
             if self.link_phase() == LinkPhase::PowerOff {
                 self.answer(PhaseAnswer::Finished);
             }
-            return Some(Step::Goodbye { until: now + self.installation.profile.welding_detection });
+            let profile = &self.installation.profile;
+            let goodbye = if retest { profile.parameters_end } else { profile.welding_detection };
+            return Some(Step::Goodbye { until: now + goodbye });
         }
         if now >= until {
             let (code, evidence) = match io {
@@ -189,16 +202,25 @@ impl EnergyPath {
             | LinkPhase::CableCheck
             | LinkPhase::PreCharge
             | LinkPhase::PowerOn
-            | LinkPhase::Charging => false,
+            | LinkPhase::Charging
+            | LinkPhase::Renegotiating => false,
         };
         let gone = self.observed.pilot(now, &self.installation.profile) == Some(Pilot::A);
         if said || gone || now >= until || self.goes_on(stopping) {
             if self.link_phase() == LinkPhase::Stopping {
                 self.answer(PhaseAnswer::Finished);
             }
+            if self.link_phase() == LinkPhase::Renegotiating && !gone {
+                self.end_delivery(StopReason::TimedOut);
+            }
             return Some(Step::Discharging { until: now + self.installation.profile.discharge });
         }
         Some(Step::Goodbye { until })
+    }
+
+    /// It goes on without the insulation test, though the contactors are open.
+    fn wants_delivery(&self) -> bool {
+        matches!(self.link_phase(), LinkPhase::PreCharge | LinkPhase::PowerOn | LinkPhase::Charging)
     }
 
     /// What keeps an EVSE from being proved off.
@@ -219,6 +241,8 @@ impl EnergyPath {
     }
 
     fn finish(&mut self, now: Timestamp, for_good: bool) -> State {
+        // A vehicle that renegotiated and did not come back had stopped nothing yet.
+        self.end_delivery(StopReason::Vehicle);
         self.pause_insulation_monitor();
         self.outputs.set_lock_if(self.installation.has_lock, false);
         State::Finished(Finished::new(now, for_good))
@@ -235,6 +259,7 @@ impl EnergyPath {
             | LinkPhase::PreCharge
             | LinkPhase::PowerOn
             | LinkPhase::Charging
+            | LinkPhase::Renegotiating
             | LinkPhase::PowerOff
             | LinkPhase::WeldingDetection
             | LinkPhase::Stopping => false,

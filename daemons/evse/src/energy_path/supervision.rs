@@ -189,9 +189,9 @@ impl EnergyPath {
         match io.pilot {
             Pilot::C | Pilot::D => {}
             // In a stop the vehicle leaves C before we are open; in CableCheck and PreCharge it
-            // may leave without current. Under current it must not.
+            // may leave without current, and so it may renegotiate. Under current it must not.
             Pilot::B => {
-                if matches!(self.state, State::Charging(_)) {
+                if matches!(self.state, State::Charging(_)) && !self.leaves_to_renegotiate(now) {
                     return Err((FaultCode::InvalidVehicleMode, Evidence::Pilot(io.pilot)));
                 }
             }

@@ -216,6 +216,7 @@ impl EnergyPath {
             | LinkPhase::PreCharge
             | LinkPhase::PowerOn
             | LinkPhase::Charging
+            | LinkPhase::Renegotiating
             | LinkPhase::PowerOff
             | LinkPhase::WeldingDetection
             | LinkPhase::Stopping => self.refuse(now, StopReason::Vehicle),

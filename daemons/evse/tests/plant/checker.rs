@@ -20,7 +20,7 @@
 
 use std::time::Duration;
 
-use voltry_bus::{EvseState, Pilot, PilotFault, PilotOutput, Proximity};
+use voltry_bus::{EvseState, LinkPhase, Pilot, PilotFault, PilotOutput, Proximity};
 use voltry_evse::energy_path::{
     Action, Capability, Command, ConnectorIo, EnergyPath, Input, OverVoltageReading, Permit, Reaction,
     Report, Role, SupplyReading, Target, class_over_voltage,
@@ -95,7 +95,7 @@ const fn rule(name: &'static str, within_ms: u64, broken: fn(&Moment<'_>) -> boo
 }
 
 #[rustfmt::skip]
-const RULES: [Rule; 52] = [
+const RULES: [Rule; 53] = [
     rule("contactors never close into 20 V", 0, |m| m.world.devices.closed_into >= 20.0),
     rule("energised only with good insulation", 20, |m| m.energises() && m.world.devices.insulation_told < 100_000.0),
     rule("energised only with fresh insulation", 100 + SEEN, |m| m.energises() && m.insulation_age() > 5_000),
@@ -132,6 +132,7 @@ const RULES: [Rule; 52] = [
     rule("a lost pilot or plug ends the output", 20, |m| m.output && m.is_unplugged()),
     rule("a lost pilot or plug opens", 20, |m| m.closed && m.is_unplugged()),
     rule("S2 opened under load opens", 20, |m| m.state == EvseState::Charging && m.pilot() == Some(Pilot::B)),
+    rule("S2 opened to renegotiate opens", 20, |m| (m.output || m.closed) && m.is_renegotiating() && m.pilot() == Some(Pilot::B)),
     rule("an emergency stop ends the output", 20, |m| m.output && m.told.io.is_some_and(|io| io.emergency_stop)),
     rule("an emergency stop opens", 20, |m| m.closed && m.world.devices.emergency_stop),
     rule("a hot connector ends the output", 20, |m| m.output && m.hottest() >= 90.0),
@@ -221,6 +222,10 @@ impl Moment<'_> {
 
     fn pilot(&self) -> Option<Pilot> {
         self.told.io.map(|io| io.pilot)
+    }
+
+    fn is_renegotiating(&self) -> bool {
+        self.world.vehicle.phase == LinkPhase::Renegotiating
     }
 
     fn is_unplugged(&self) -> bool {

@@ -17,6 +17,8 @@ pub enum Again {
     Pause,
     /// Renegotiates as ISO 15118-2 has it: without a stop, by the insulation test again.
     Renegotiation,
+    /// So too, and opens S2 until it asks for the test.
+    RenegotiationInB,
 }
 
 /// What the vehicle does next.
@@ -69,6 +71,8 @@ pub struct Vehicle {
     pub stays_in_b: bool,
     /// After it stopped once; it then wants more.
     pub again: Option<Again>,
+    /// How long it renegotiates before it asks for the test.
+    pub agrees_for: Duration,
     pub told: Option<Present>,
     counter: u64,
     entered: Timestamp,
@@ -105,6 +109,7 @@ impl Default for Vehicle {
             unplug_when_done: true,
             stays_in_b: false,
             again: None,
+            agrees_for: Duration::from_secs(1),
             told: None,
             counter: 0,
             entered: Timestamp::BOOT,
@@ -274,6 +279,16 @@ impl Vehicle {
             LinkPhase::PreCharge => self.pre_charge(now, devices, inbox),
             LinkPhase::PowerOn if finished => self.enter(LinkPhase::Charging, now, inbox),
             LinkPhase::Charging => self.charge(now, devices, inbox),
+            LinkPhase::Renegotiating if waited && self.again == Some(Again::RenegotiationInB) => {
+                self.again = None;
+                self.opens();
+                self.pilot = Pilot::B;
+            }
+            LinkPhase::Renegotiating if now.since(self.entered) >= self.agrees_for => {
+                self.enough += 5.0;
+                self.pilot = Pilot::C;
+                self.enter(LinkPhase::CableCheck, now, inbox);
+            }
             LinkPhase::PowerOff if finished => {
                 self.opens();
                 self.pilot = Pilot::B;
@@ -329,7 +344,9 @@ impl Vehicle {
         // A hundredth of a second of this current, on a small battery.
         self.soc = (self.soc + devices.current / 125.0 * 0.006).min(100.0);
         if self.soc >= self.enough || self.wants_stop {
-            if devices.current < 5.0 && self.again == Some(Again::Renegotiation) {
+            if devices.current < 5.0 && self.again == Some(Again::RenegotiationInB) {
+                self.enter(LinkPhase::Renegotiating, now, inbox);
+            } else if devices.current < 5.0 && self.again == Some(Again::Renegotiation) {
                 self.again = None;
                 self.enough += 5.0;
                 self.contactor = false;

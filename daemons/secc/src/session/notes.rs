@@ -19,7 +19,11 @@ const NEEDS_INTERVAL: Duration = Duration::from_secs(1);
 const DEPARTURE_STEP: Duration = Duration::from_secs(60);
 /// In standby evse is told so often that the vehicle wants no current: a vehicle may be silent
 /// there for longer than a target holds.
-pub(super) const STANDBY_INTERVAL: Duration = Duration::from_millis(500);
+const STANDBY_INTERVAL: Duration = Duration::from_millis(500);
+/// And in a renegotiation: as long as its last wish holds in evse, it charges on by that.
+const RENEGOTIATION_INTERVAL: Duration = Duration::from_secs(1);
+/// But no longer than this after it was heard, unless it waits for us: then it is silent.
+const RENEGOTIATION_SILENCE: Duration = Duration::from_secs(2);
 
 impl Session {
     /// Passes on what a request says besides what it asks.
@@ -85,13 +89,49 @@ impl Session {
         self.note_needs(now, request.needs());
     }
 
-    /// In standby the vehicle wants no current, whatever its charge loop says.
+    /// In standby the vehicle wants no current, whatever its charge loop says; and none after a while in a
+    /// renegotiation, in which it cannot say what it wants. Said for it, so that evse takes neither for
+    /// silence.
     pub(super) fn rest(&mut self, now: Timestamp) {
-        if let Some((target, _, told)) = self.target
-            && (target.current > Amps::ZERO || now.since(told) >= STANDBY_INTERVAL)
-        {
+        let Some((target, ..)) = self.target else { return };
+        let awake = self.stage == Stage::Standby && target.current > Amps::ZERO;
+        if awake || self.rests_at().is_some_and(|at| now >= at) {
             self.note_target(now, Target { current: Amps::ZERO, ..target });
         }
+    }
+
+    /// When it is said next that the vehicle wants no current.
+    pub(super) fn rests_at(&self) -> Option<Timestamp> {
+        let interval = match self.stage {
+            Stage::Standby => STANDBY_INTERVAL,
+            Stage::Renegotiating => RENEGOTIATION_INTERVAL,
+            Stage::Handshake
+            | Stage::Setup
+            | Stage::Identified
+            | Stage::AuthorizationOffered
+            | Stage::Services
+            | Stage::Selected
+            | Stage::ContractSelected
+            | Stage::ContractKnown
+            | Stage::Authorizing { .. }
+            | Stage::Parameters { .. }
+            | Stage::CableCheck { .. }
+            | Stage::PreCharge
+            | Stage::PowerOn
+            | Stage::Charging
+            | Stage::ReceiptDue
+            | Stage::PowerOff
+            | Stage::WeldingDetection
+            | Stage::Stopping
+            | Stage::Failed
+            | Stage::Closed => return None,
+        };
+        let (_, _, told) = self.target?;
+        let at = told + interval;
+        let silent = self.stage == Stage::Renegotiating
+            && self.held.is_none()
+            && at > self.heard + RENEGOTIATION_SILENCE;
+        (!silent).then_some(at)
     }
 
     /// A target that changes is told at once; one that stays, only so often that it is known to
