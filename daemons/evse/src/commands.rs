@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use voltry_bus::{EvseLimits, MeterRegister};
+use voltry_bus::{DcDischarge, EvseLimits, MeterRegister};
 use voltry_service::{Binding, Stamp};
 use voltry_units::Timestamp;
 use zbus::message::Flags;
 use zbus::{DynamicType, Message};
 
-use crate::energy_path::{Capability, Command, Present, Refusal, Role};
+use crate::energy_path::{Capability, Command, Discharge, Present, Refusal, Role};
 use crate::roles::interface;
 
 /// A provider answers within this time, or has refused.
@@ -21,6 +21,7 @@ const ANSWER: Duration = Duration::from_secs(1);
 pub(crate) enum Asked {
     Command(Command),
     Capability,
+    Discharge,
     Protocol,
     Contract,
     VehicleId,
@@ -85,6 +86,7 @@ pub(crate) fn message(command: &Command, bindings: &[(Role, Binding)]) -> zbus::
         Command::Attach => call.with(&()),
         Command::Detach => call.with(&()),
         Command::Limits(limits) => call.with(&(evse_limits(limits),)),
+        Command::Discharge(discharge) => call.with(&(wire_discharge(discharge),)),
         Command::Authorize(authorization) => call.with(&(authorization,)),
         Command::Answer { counter, answer } => call.with(&(counter, answer)),
         Command::Present(present) => call.with(&(wire_present(present),)),
@@ -140,6 +142,14 @@ fn evse_limits(limits: Capability) -> EvseLimits {
         current_min: 0.0,
         current_max: limits.current_max.as_si(),
         power_max: limits.power_max.as_si(),
+    }
+}
+
+fn wire_discharge(discharge: Discharge) -> DcDischarge {
+    DcDischarge {
+        voltage_min: discharge.voltage_min.as_si(),
+        current_max: discharge.current_max.as_si(),
+        power_max: discharge.power_max.as_si(),
     }
 }
 

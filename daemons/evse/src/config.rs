@@ -45,6 +45,9 @@ struct Table {
     /// Without the meter nothing is delivered: what can't be billed isn't sold.
     #[serde(default = "yes")]
     meter_required: bool,
+    /// Energy may be taken from a vehicle, as far as the supply's configuration says.
+    #[serde(default)]
+    discharge: bool,
 }
 
 const fn yes() -> bool {
@@ -102,6 +105,9 @@ pub fn configure(config: &Config, instance: &str) -> Result<Provision<Settings>,
     if written.voltage_monitor == written.power_supply {
         wrong("voltage_monitor", "must not be the power supply: it measures the other side".to_owned());
     }
+    if written.discharge && !written.meter_required {
+        wrong("discharge", "only where a meter is required: what is taken has to be counted".to_owned());
+    }
     if let Some((key, message)) = over_voltage_problem(&written) {
         wrong(key, message);
     }
@@ -129,6 +135,7 @@ pub fn configure(config: &Config, instance: &str) -> Result<Provision<Settings>,
         current_max: written.current_max,
         has_lock: written.lock,
         meter_required: written.meter_required,
+        discharge: written.discharge,
         over_voltage_monitor: written.over_voltage_monitor.is_some(),
         monitor_measures_voltage: same_device(&written.insulation_monitor, &written.voltage_monitor),
     };
@@ -208,6 +215,15 @@ ev_link = { name = "org.voltry.Secc.N1", path = "/org/voltry/ev_link/1" }
         assert_eq!(provision.objects[0].path.as_str(), "/org/voltry/evse/1");
         assert_eq!(provision.settings.roles.len(), Role::ALL.len());
         assert!(provision.settings.installation.meter_required);
+        assert!(!provision.settings.installation.discharge, "energy flows one way unless it is said");
+    }
+
+    #[test]
+    fn nothing_is_taken_from_a_vehicle_that_no_meter_counts() {
+        let both = format!("{GOOD}discharge = true\n");
+        assert!(configured(&both).unwrap().settings.installation.discharge);
+        let error = configured(&format!("{both}meter_required = false\n")).unwrap_err().to_string();
+        assert!(error.contains("has to be counted"), "{error}");
     }
 
     #[test]

@@ -5,8 +5,8 @@ use voltry_units::{Amps, Celsius, Measured, Ohms, OutOfRange, Percent, Timestamp
 use zbus::{Message, OwnedVariant};
 
 use crate::energy_path::{
-    Capability, ConnectorIo, FaultCode, Input, InsulationReading, MeterReading, OverVoltageReading, Role,
-    SupplyReading, Target, VehicleLimits,
+    Capability, ConnectorIo, Discharge, FaultCode, Input, InsulationReading, MeterReading,
+    OverVoltageReading, Role, SupplyReading, Target, VehicleLimits,
 };
 
 /// Why a message is not taken for a measurement.
@@ -109,13 +109,11 @@ pub(crate) fn input(
         }
         (Role::EnergyMeter, "Reading") => {
             let reading: bus::MeterReading = body.deserialize()?;
-            let energy = WattHours::from_si(reading.energy_import)?;
-            if energy < WattHours::ZERO {
-                return Err(Refused::Negative(reading.energy_import));
-            }
+            let energy = WattHours::from_si(not_negative(reading.energy_import)?)?;
+            let export = WattHours::from_si(not_negative(reading.energy_export)?)?;
             let at = past(reading.at)?;
             sequences.take(role, reading.sequence)?;
-            Input::Meter(MeterReading { energy, at })
+            Input::Meter(MeterReading { energy, export, at })
         }
         (Role::EvLink, _) => return link_input(member, message, now),
         _ => return Ok(None),
@@ -139,13 +137,17 @@ fn link_input(member: &str, message: &Message, now: Timestamp) -> Result<Option<
             Input::Target(Target {
                 counter: target.phase,
                 voltage: Volts::from_si(not_negative(target.voltage)?)?,
-                current: Amps::from_si(not_negative(target.current)?)?,
+                current: Amps::from_si(target.current)?,
                 at,
             })
         }
         "Limits" => {
             let limits: bus::VehicleLimits = body.deserialize()?;
             Input::VehicleLimits(vehicle_limits(&limits)?)
+        }
+        "DischargeLimits" => {
+            let told: bus::VehicleDischarge = body.deserialize()?;
+            Input::VehicleDischarge(discharge(told.voltage_min, told.current_max, told.power_max)?)
         }
         "Vehicle" => {
             let state: bus::VehicleState = body.deserialize()?;
@@ -203,6 +205,20 @@ pub(crate) fn capability(told: OwnedVariant) -> Result<Capability, Refused> {
         voltage_max: Volts::from_si(not_negative(told.voltage_max)?)?,
         current_max: Amps::from_si(not_negative(told.current_max)?)?,
         power_max: Watts::from_si(not_negative(told.power_max)?)?,
+    })
+}
+
+/// What a supply can take, likewise.
+pub(crate) fn supply_discharge(told: OwnedVariant) -> Result<Discharge, Refused> {
+    let told = bus::DcDischarge::try_from(told)?;
+    discharge(told.voltage_min, told.current_max, told.power_max)
+}
+
+fn discharge(voltage_min: f64, current_max: f64, power_max: f64) -> Result<Discharge, Refused> {
+    Ok(Discharge {
+        voltage_min: Volts::from_si(not_negative(voltage_min)?)?,
+        current_max: Amps::from_si(not_negative(current_max)?)?,
+        power_max: Watts::from_si(not_negative(power_max)?)?,
     })
 }
 

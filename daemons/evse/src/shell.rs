@@ -60,6 +60,7 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
         connection,
         number: settings.number,
         power_max: made_for.voltage_max.as_si() * made_for.current_max.as_si(),
+        discharge: made_for.discharge,
         path: EnergyPath::new(settings.installation),
         roles,
         unanswered: Unanswered::default(),
@@ -108,6 +109,8 @@ struct Shell {
     number: u32,
     /// Watts that contactors, cable and connector are made for.
     power_max: f64,
+    /// Energy may be taken from a vehicle.
+    discharge: bool,
     path: EnergyPath,
     roles: Roles,
     unanswered: Unanswered,
@@ -202,7 +205,7 @@ impl Shell {
         if now.since(self.live_told) >= LIVE_EVERY {
             self.tell_live(now);
             self.device.set_variables(self.variables());
-            self.ask(Role::PowerSupply, "Capability", Asked::Capability, now).await?;
+            self.ask_supply(now).await?;
         }
         Ok(())
     }
@@ -241,7 +244,7 @@ impl Shell {
             self.report(report);
         }
         if let Input::Found(Role::PowerSupply) = input {
-            self.ask(Role::PowerSupply, "Capability", Asked::Capability, now).await?;
+            self.ask_supply(now).await?;
         }
         if let Input::Found(Role::EvLink) = input {
             self.ask(Role::EvLink, "Protocol", Asked::Protocol, now).await?;
@@ -266,6 +269,15 @@ impl Shell {
             Ok(sent) => sent.context("writing to the bus"),
             Err(_) => bail!("the bus takes nothing any more"),
         }
+    }
+
+    /// What it can give, and where that is wanted what it can take.
+    async fn ask_supply(&mut self, now: Timestamp) -> anyhow::Result<()> {
+        self.ask(Role::PowerSupply, "Capability", Asked::Capability, now).await?;
+        if self.discharge {
+            self.ask(Role::PowerSupply, "Discharge", Asked::Discharge, now).await?;
+        }
+        Ok(())
     }
 
     async fn ask(&mut self, role: Role, property: &str, asked: Asked, now: Timestamp) -> anyhow::Result<()> {

@@ -236,7 +236,7 @@ async fn nonsense(rig: &mut Rig) {
         };
         player.signal(Role::EnergyMeter, "Reading", &(reading,)).await.unwrap();
     }
-    for (voltage, current) in [(f64::NAN, 1.0), (400.0, f64::INFINITY), (-400.0, 100.0), (400.0, -1.0)] {
+    for (voltage, current) in [(f64::NAN, 1.0), (400.0, f64::INFINITY), (-400.0, 100.0), (400.0, f64::NAN)] {
         let target = bus::Target { phase: u64::MAX, voltage, current, at };
         player.signal(Role::EvLink, "Target", &(target,)).await.unwrap();
     }

@@ -12,8 +12,9 @@ use voltry_bus::{
     Authorization, Contactors, LinkOutcome, LinkPhase, Lock, Pilot, PilotFault, PilotOutput, Proximity,
 };
 use voltry_evse::energy_path::{
-    Action, Capability, Command, ConnectorIo, EnergyPath, FaultCode, Input, InsulationReading, MeterReading,
-    OverVoltageReading, Permit, Refusal, Role, SupplyReading, Target, VehicleLimits,
+    Action, Capability, Command, ConnectorIo, Discharge, EnergyPath, FaultCode, Input, Installation,
+    InsulationReading, MeterReading, OverVoltageReading, Permit, Refusal, Role, SupplyReading, Target,
+    VehicleLimits,
 };
 use voltry_units::{Amps, Celsius, Measured, Ohms, Percent, Timestamp, Volts, WattHours, Watts};
 
@@ -33,9 +34,10 @@ proptest! {
 
     #[test]
     fn no_sequence_of_inputs_panics_or_closes_onto_a_voltage(
+        discharge in any::<bool>(),
         inputs in prop::collection::vec((any_input(), 0_u64..400), 1..400)
     ) {
-        let mut path = EnergyPath::new(plant::installation());
+        let mut path = EnergyPath::new(Installation { discharge, ..plant::installation() });
         let mut now = Timestamp::from_micros(1_000_000_000);
         for role in Role::ALL {
             let _ = path.step(now, Input::Found(role));
@@ -68,7 +70,12 @@ proptest! {
                         prop_assert!(input == Input::Tick, "renewed by {input:?}");
                         prop_assert!(cable.is_some() && supply.is_some(), "renewed on stale inputs");
                     }
-                    Command::SetOutput { current, .. } => prop_assert!(current <= Amps::new(200)),
+                    Command::SetOutput { current, .. } => {
+                        prop_assert!(current <= Amps::new(200));
+                        let least = if discharge { Amps::new(-200) } else { Amps::ZERO };
+                        prop_assert!(current >= least, "{current} set");
+                    }
+                    Command::Discharge(taken) => prop_assert!(discharge, "{taken:?} offered"),
                     _ => {}
                 }
             }
@@ -151,6 +158,11 @@ fn any_input() -> impl Strategy<Value = Made> {
             Input::VehicleLimits(VehicleLimits { voltage_max, current_max, power_max: None })
         },
     );
+    let taken = (0_i32..400, 0_i32..400, 0_i32..100_000).prop_map(|(volts, amps, watts)| Discharge {
+        voltage_min: Volts::new(volts),
+        current_max: Amps::new(amps),
+        power_max: Watts::new(watts),
+    });
     let inputs = prop_oneof![
         8 => Just(Input::Tick),
         6 => (volts.clone(), amps.clone())
@@ -163,11 +175,15 @@ fn any_input() -> impl Strategy<Value = Made> {
                 Input::OverVoltage(OverVoltageReading { armed, limit, tripped, voltage, at })
             }),
         2 => capability,
+        1 => taken.clone().prop_map(Input::Discharge),
+        1 => taken.prop_map(Input::VehicleDischarge),
         2 => (0_i32..3_000_000, any::<bool>(), 0_u64..9).prop_map(move |(ohms, valid, counter)| {
             Input::Insulation(InsulationReading { resistance: Ohms::new(ohms), valid, counter, at })
         }),
         1 => any::<bool>().prop_map(move |passed| Input::SelfTest { passed, at }),
-        2 => (0_i32..9).prop_map(move |wh| Input::Meter(MeterReading { energy: WattHours::new(wh), at })),
+        2 => (0_i32..9, 0_i32..9).prop_map(move |(wh, export)| {
+            Input::Meter(MeterReading { energy: WattHours::new(wh), export: WattHours::new(export), at })
+        }),
         4 => (0_u64..40, phase).prop_map(|(counter, phase)| Input::Phase { counter, phase }),
         2 => (0_u64..40, volts, amps)
             .prop_map(move |(counter, voltage, current)| Input::Target(Target { counter, voltage, current, at })),

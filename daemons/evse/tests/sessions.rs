@@ -1,5 +1,7 @@
 //! Whole sessions of the energy path, on a small honest circuit.
 
+#[path = "sessions/discharge.rs"]
+mod discharge;
 mod plant;
 #[path = "sessions/renegotiation.rs"]
 mod renegotiation;
@@ -366,14 +368,14 @@ fn what_the_vehicle_is_shown_is_renewed_by_whichever_of_its_two_readings_is_olde
 #[test]
 fn the_link_is_told_each_reading_of_the_meter_while_a_vehicle_is_attached() {
     fn told(world: &mut World) -> Option<MeterReading> {
-        let reading = MeterReading { energy: WattHours::new(42_000), at: world.now };
+        let reading = MeterReading { energy: WattHours::new(42_000), export: WattHours::ZERO, at: world.now };
         let actions = world.path.step(world.now, Input::Meter(reading));
         actions
             .iter()
             .find_map(|action| if let Action::Do(Command::Meter(told)) = action { Some(*told) } else { None })
     }
     let mut world = World::charging();
-    let expected = MeterReading { energy: WattHours::new(42_000), at: world.now };
+    let expected = MeterReading { energy: WattHours::new(42_000), export: WattHours::ZERO, at: world.now };
     assert_eq!(told(&mut world), Some(expected));
     assert_eq!(told(&mut World::available()), None);
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::sync::watch;
 use voltry_bus::{
-    Authorization, ChargeLimits, Error, EvseLimits, LinkEnd, LinkPhase, MeterRegister, PhaseAnswer,
-    PhaseEntry, PilotOutput, Powerline, PowerlineState, ScheduleChoice, ScheduleRequest, VehicleLimits,
-    VehicleNeeds, VehicleState,
+    Authorization, ChargeLimits, DcDischarge, Error, EvseLimits, LinkEnd, LinkPhase, MeterRegister,
+    PhaseAnswer, PhaseEntry, PilotOutput, Powerline, PowerlineState, ScheduleChoice, ScheduleRequest,
+    VehicleDischarge, VehicleLimits, VehicleNeeds, VehicleState,
 };
 use voltry_service::{Refusals, clock};
 use voltry_units::{Amps, Measured, Percent, Timestamp, Volts, WattHours, Watts};
@@ -117,6 +117,12 @@ impl EvLink1 {
         Ok(())
     }
 
+    fn set_discharge(&self, limits: DcDischarge) -> Result<(), Error> {
+        let discharge = self.refusals.note("SetDischarge", checked_discharge(&limits))?;
+        self.pushed.send_modify(|pushed| pushed.discharge = discharge);
+        Ok(())
+    }
+
     fn set_authorization(&self, authorization: Authorization) {
         self.pushed.send_modify(|pushed| pushed.authorization = authorization);
     }
@@ -153,6 +159,9 @@ impl EvLink1 {
 
     #[zbus(signal)]
     async fn limits(emitter: &SignalEmitter<'_>, limits: VehicleLimits) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    async fn discharge_limits(emitter: &SignalEmitter<'_>, limits: VehicleDischarge) -> zbus::Result<()>;
 
     #[zbus(signal)]
     async fn vehicle(emitter: &SignalEmitter<'_>, state: VehicleState) -> zbus::Result<()>;
@@ -216,6 +225,7 @@ fn checked_limits(limits: EvseLimits) -> Result<Limits, Error> {
         current_min: Amps::from_si(limits.current_min)?,
         current_max: Amps::from_si(limits.current_max)?,
         power_max: Watts::from_si(limits.power_max)?,
+        ..Limits::default()
     };
     let sane = limits.voltage_min >= Volts::ZERO
         && limits.voltage_min <= limits.voltage_max
@@ -226,6 +236,16 @@ fn checked_limits(limits: EvseLimits) -> Result<Limits, Error> {
         return Err(Error::OutOfRange("a limit below zero, or a minimum above its maximum".to_owned()));
     }
     Ok(limits)
+}
+
+/// What its battery may fall to is evse's to keep.
+fn checked_discharge(limits: &DcDischarge) -> Result<(Amps, Watts), Error> {
+    Volts::from_si(limits.voltage_min)?;
+    let (current, power) = (Amps::from_si(limits.current_max)?, Watts::from_si(limits.power_max)?);
+    if limits.voltage_min < 0.0 || current < Amps::ZERO || power < Watts::ZERO {
+        return Err(Error::OutOfRange("a limit below zero".to_owned()));
+    }
+    Ok((current, power))
 }
 
 fn checked_present(present: &voltry_bus::Present) -> Result<Measured<Present>, Error> {
@@ -350,7 +370,11 @@ impl Publisher {
             Event::ScheduleChosen { id, plan } => self.schedules.tell(schedule_choice(id, &plan)).await,
             Event::Limits(limits) => {
                 self.told.send_modify(|told| told.limits = charge_limits(&limits));
-                EvLink1::limits(emitter, vehicle_limits(&limits, self.counter, at)).await
+                EvLink1::limits(emitter, vehicle_limits(&limits, self.counter, at)).await?;
+                match vehicle_discharge(&limits, self.counter, at) {
+                    Some(discharge) => EvLink1::discharge_limits(emitter, discharge).await,
+                    None => Ok(()),
+                }
             }
             Event::Needs(needs) => {
                 let needs = vehicle_needs(&needs, at);
@@ -408,6 +432,14 @@ fn vehicle_limits(limits: &EvLimits, phase: u64, at: u64) -> VehicleLimits {
         energy_capacity: limits.capacity.map_or(0.0, WattHours::as_si),
         at,
     }
+}
+
+/// What can be taken from it; `None`: it named nothing of the kind.
+fn vehicle_discharge(limits: &EvLimits, phase: u64, at: u64) -> Option<VehicleDischarge> {
+    let (current, power) = (limits.discharge_current?, limits.discharge_power?);
+    let voltage_min = limits.voltage_min.map_or(0.0, Volts::as_si);
+    let (current_max, power_max) = (current.as_si(), power.as_si());
+    Some(VehicleDischarge { phase, voltage_min, current_max, power_max, at })
 }
 
 fn schedule_request(wanted: &Wanted, at: u64) -> ScheduleRequest {

@@ -382,7 +382,7 @@ impl Question<'_> {
             Request::ServiceDetail { service_id, .. } => Body::ServiceDetail { service_id: *service_id },
             Request::ServiceSelection { .. } => Body::ServiceSelection,
             Request::ScheduleExchange { .. } => {
-                let limits = self.pushed.limits.unwrap_or_default();
+                let limits = self.pushed.offered().unwrap_or_default();
                 Body::ScheduleExchange { processing, limits, offer: self.offer(processing, failed) }
             }
             Request::PaymentServiceSelection { .. } => Body::PaymentServiceSelection,
@@ -390,7 +390,7 @@ impl Question<'_> {
             Request::ChargeParameterDiscovery { .. } => Body::ChargeParameterDiscovery {
                 processing,
                 status,
-                limits: self.pushed.limits.unwrap_or_default(),
+                limits: self.pushed.offered().unwrap_or_default(),
                 offer: self.offer(processing, failed),
             },
             Request::CableCheck { .. } => Body::CableCheck { processing, status },
@@ -401,7 +401,7 @@ impl Question<'_> {
                 voltage,
                 current: present.map_or(Amps::ZERO, |present| present.current),
                 limited: present.map_or(Limited::default(), |present| present.limited),
-                limits: self.pushed.limits,
+                limits: self.pushed.offered(),
                 meter: self.pushed.meter(self.now).map(|(energy, age)| Metered {
                     energy,
                     age,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use voltry_bus::{Authorization, EvseStatusCode, Isolation, PhaseAnswer};
-use voltry_units::{Amps, Measured, Timestamp, Volts, WattHours};
+use voltry_units::{Amps, Measured, Timestamp, Volts, WattHours, Watts};
 
 use crate::contract::CertificateAnswer;
 use crate::message::{Limited, Limits, Offer};
@@ -22,6 +22,8 @@ pub struct Pushed {
     pub plugs: u64,
     /// What the EVSE offers.
     pub limits: Option<Limits>,
+    /// What it takes from the vehicle, at most.
+    pub discharge: (Amps, Watts),
     /// Whether the driver may charge.
     pub authorization: Authorization,
     /// The answer to the phase with this counter.
@@ -66,6 +68,7 @@ impl Default for Pushed {
             attached: None,
             plugs: 0,
             limits: None,
+            discharge: (Amps::ZERO, Watts::ZERO),
             authorization: Authorization::Pending,
             answer: None,
             certificate: None,
@@ -79,6 +82,13 @@ impl Default for Pushed {
 }
 
 impl Pushed {
+    /// All that the EVSE offers, both ways.
+    #[must_use]
+    pub fn offered(&self) -> Option<Limits> {
+        let (discharge_current, discharge_power) = self.discharge;
+        self.limits.map(|limits| Limits { discharge_current, discharge_power, ..limits })
+    }
+
     /// The present values, if they are fresh at `now` and not from a session before the phase
     /// counter `since`.
     #[must_use]

@@ -10,6 +10,8 @@
 mod bench;
 #[path = "iso20/contract.rs"]
 mod contract;
+#[path = "iso20/discharge.rs"]
+mod discharge;
 #[path = "iso20/metering.rs"]
 mod metering;
 mod pki;
@@ -107,18 +109,6 @@ fn under_dynamic_control_a_vehicle_gets_the_most_that_its_limits_allow() {
     assert_eq!(vehicle.newest_target(), Target { voltage: Volts::new(450), current: Amps::new(150) });
     vehicle.charge_loop(dynamic(100, 60));
     assert_eq!(vehicle.newest_target().current, Amps::new(100));
-}
-
-#[test]
-fn a_bidirectional_session_is_offered_no_discharge() {
-    let mut vehicle = Vehicle::new();
-    vehicle.reach_selected(6);
-    let Dc::DCChargeParameterDiscoveryRes(answer) = vehicle.dc(bidirectional_parameters) else { panic!() };
-    let dc::DCChargeParameterDiscoveryResChoice::BPTDCCPDResEnergyTransferMode(offer) = answer.choice else {
-        panic!("not of the request's type")
-    };
-    assert_eq!(offer.evse_maximum_discharge_power.value, 0);
-    assert_eq!(offer.evse_maximum_charge_current, number(-1, 2000));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use voltry_bus::{Authorization, EvseState, EvseStatusCode, Isolation, PhaseAnswe
 use voltry_service::Stamp;
 use voltry_units::{Amps, Timestamp, Volts};
 
-use super::{Capability, Checked, Fault, FaultCode, MeterReading, Role, StopReason};
+use super::{Capability, Checked, Discharge, Fault, FaultCode, MeterReading, Role, StopReason};
 
 /// One thing to do. None is waited for; results come back as inputs.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -69,6 +69,8 @@ pub enum Command {
     Detach,
     /// What this EVSE offers.
     Limits(Capability),
+    /// What it takes from the vehicle.
+    Discharge(Discharge),
     /// Whether the driver may charge.
     Authorize(Authorization),
     /// The answer to a phase.
@@ -152,6 +154,7 @@ impl Command {
             Self::Attach
             | Self::Detach
             | Self::Limits(_)
+            | Self::Discharge(_)
             | Self::Authorize(_)
             | Self::Answer { .. }
             | Self::Present(_)
@@ -182,6 +185,7 @@ impl Command {
             Self::Attach => "Attach",
             Self::Detach => "Detach",
             Self::Limits(_) => "SetLimits",
+            Self::Discharge(_) => "SetDischarge",
             Self::Authorize(_) => "SetAuthorization",
             Self::Answer { .. } => "Answer",
             Self::Present(_) => "SetPresent",
@@ -214,6 +218,7 @@ impl Command {
             | Self::Attach
             | Self::Detach
             | Self::Limits(_)
+            | Self::Discharge(_)
             | Self::Authorize(_)
             | Self::Answer { .. }
             | Self::Present(_)

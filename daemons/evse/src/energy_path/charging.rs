@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use voltry_bus::{Authorization, LinkPhase, Pilot};
-use voltry_units::{Amps, Celsius, Timestamp, Volts};
+use voltry_units::{Amps, AmpsPerSecond, Celsius, Timestamp, Volts};
 
 use super::outputs::Setpoint;
 use super::state::State;
@@ -29,6 +29,24 @@ impl Charging {
     pub(super) fn new(now: Timestamp, setpoint: Option<Setpoint>, phase: u64) -> Self {
         let ramped = setpoint.map_or(Amps::ZERO, |setpoint| setpoint.current);
         Self { ramped, at: now, began: now, phase }
+    }
+
+    /// Towards nothing at once, and from one direction to the other by it; away from it no faster than the ramp,
+    /// in steps worth a message: the first one at once too.
+    fn towards(self, aim: Amps, now: Timestamp, ramp: AmpsPerSecond) -> Self {
+        let rested = now.since(self.at);
+        let turns = aim.as_milli().signum() * self.ramped.as_milli().signum() < 0;
+        let ramped = if turns {
+            Amps::ZERO
+        } else if aim.abs() < self.ramped.abs() {
+            aim
+        } else if aim != self.ramped && rested >= RISES_EVERY {
+            let rise = ramp.over(rested.min(RISES_AT_ONCE));
+            aim.max(self.ramped - rise).min(self.ramped + rise)
+        } else {
+            return self;
+        };
+        Self { ramped, at: now, ..self }
     }
 
     /// How long the vehicle has asked for nothing.
@@ -72,14 +90,8 @@ impl EnergyPath {
             }
         }
         let wanted = self.wanted(now, charging);
-        // Down at once; up no faster than the ramp, in steps worth a message: the first one at once too.
-        let rested = now.since(charging.at);
-        if wanted.current < charging.ramped {
-            charging = Charging { ramped: wanted.current, at: now, ..charging };
-        } else if wanted.current > charging.ramped && rested >= RISES_EVERY {
-            let rise = self.installation.profile.ramp_up.over(rested.min(RISES_AT_ONCE));
-            charging = Charging { ramped: wanted.current.min(charging.ramped + rise), at: now, ..charging };
-        }
+        let aim = if self.flows_against(now, wanted.current) { Amps::ZERO } else { wanted.current };
+        charging = charging.towards(aim, now, self.installation.profile.ramp_up);
         self.outputs.set_output(now, Setpoint { voltage: wanted.voltage, current: charging.ramped });
         State::Charging(charging)
     }
@@ -99,7 +111,8 @@ impl EnergyPath {
     }
 
     /// The set-point: the lowest of what the vehicle wants, what it can take, its share of the
-    /// station, what the modules can give, and what connector and cable can carry.
+    /// station, what the modules can give, and what connector and cable can carry. What it wants to
+    /// give is another matter.
     fn wanted(&self, now: Timestamp, charging: Charging) -> Setpoint {
         let profile = &self.installation.profile;
         let capability = self.capability();
@@ -113,6 +126,9 @@ impl EnergyPath {
             // What it wanted in PreCharge is no wish for current: the cable's voltage is held.
             return Setpoint { current: held.current.min(profile.pre_charge_current), ..held };
         };
+        if target.current < Amps::ZERO {
+            return self.taken(now, -target.current, held);
+        }
         let voltage = target.voltage.min(session.voltage_max()).min(capability.voltage_max);
         if voltage < capability.voltage_min {
             return Setpoint { current: Amps::ZERO, ..held };
@@ -148,13 +164,15 @@ impl EnergyPath {
 
     /// What modules, cable and connector can carry at this moment.
     fn current_max(&self, now: Timestamp) -> Amps {
+        self.capability().current_max.min(self.carried(now))
+    }
+
+    /// What connector and cable can carry, as warm as they are.
+    pub(super) fn carried(&self, now: Timestamp) -> Amps {
         let profile = &self.installation.profile;
         let hottest = self.observed.io(now, profile).and_then(|io| io.hottest);
-        let current = self.capability().current_max;
-        hottest.map_or(current, |hottest| {
-            derated(self.installation.current_max, hottest, profile.connector_warm, profile.connector_hot)
-                .min(current)
-        })
+        let full = self.installation.current_max;
+        hottest.map_or(full, |hottest| derated(full, hottest, profile.connector_warm, profile.connector_hot))
     }
 
     /// The share's current, at the voltage measured, or at the highest that could follow.
@@ -175,7 +193,8 @@ impl EnergyPath {
         let power = self.offer(now).power_max.at(cable).unwrap_or(Amps::MAX);
         Limited {
             voltage: target.voltage > self.capability().voltage_max,
-            current: target.current > self.current_max(now),
+            current: target.current > self.current_max(now)
+                || -target.current > self.discharge(now).current_max,
             power: target.current > power,
         }
     }

@@ -20,6 +20,8 @@ pub enum Input {
     Supply(SupplyReading),
     /// What the supply can give at this moment.
     Capability(Capability),
+    /// What the supply can take from a vehicle at this moment.
+    Discharge(Discharge),
     /// The voltage on the cable side, by a source other than the supply.
     CableVoltage(Measured<Volts>),
     /// What the over-voltage monitor does.
@@ -49,6 +51,8 @@ pub enum Input {
     Target(Target),
     /// The limits that the vehicle named.
     VehicleLimits(VehicleLimits),
+    /// What the vehicle named that can be taken from it.
+    VehicleDischarge(Discharge),
     /// The vehicle's state of charge.
     Soc(Percent),
     /// The conversation wants a pilot state.
@@ -159,6 +163,17 @@ pub struct Capability {
     pub power_max: Watts,
 }
 
+/// What can be taken from a vehicle: by a supply, by an EVSE, or by the vehicle's own word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Discharge {
+    /// Of the battery; below it nothing is taken.
+    pub voltage_min: Volts,
+    /// The highest current, without a sign.
+    pub current_max: Amps,
+    /// The highest power, without a sign.
+    pub power_max: Watts,
+}
+
 /// What the over-voltage monitor does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OverVoltageReading {
@@ -213,8 +228,10 @@ pub struct ConnectorIo {
 /// The energy meter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MeterReading {
-    /// The meter's register.
+    /// The meter's register of what went to the vehicle.
     pub energy: WattHours,
+    /// Its register of what came back; zero if it has none.
+    pub export: WattHours,
     /// When the meter was read.
     pub at: Timestamp,
 }
@@ -226,7 +243,7 @@ pub struct Target {
     pub counter: u64,
     /// The voltage it wants.
     pub voltage: Volts,
-    /// The current it wants.
+    /// The current it wants, negative from it.
     pub current: Amps,
     /// When the request was received.
     pub at: Timestamp,

@@ -44,12 +44,14 @@
 mod action;
 mod cable_check;
 mod charging;
+mod discharge;
 mod fault;
 mod guard;
 mod input;
 mod observed;
 mod outputs;
 mod pre_charge;
+mod present;
 mod profile;
 mod safe;
 mod self_test;
@@ -67,8 +69,8 @@ use voltry_units::{Amps, Timestamp, Volts};
 pub use action::{Action, Command, Present, Report};
 pub use fault::{ClearedBy, Evidence, Fault, FaultCode, Reaction, Refusal};
 pub use input::{
-    Capability, ConnectorIo, Input, InsulationReading, MeterReading, OverVoltageReading, Permit, Role,
-    SupplyReading, Target, VehicleLimits,
+    Capability, ConnectorIo, Discharge, Input, InsulationReading, MeterReading, OverVoltageReading, Permit,
+    Role, SupplyReading, Target, VehicleLimits,
 };
 pub use profile::{NotSafer, Overrides, Profile, class_over_voltage};
 pub use self_test::{Checked, Seen};
@@ -97,6 +99,8 @@ pub struct Installation {
     pub monitor_measures_voltage: bool,
     /// An over-voltage monitor is bound: nothing is energised unless it is armed.
     pub over_voltage_monitor: bool,
+    /// Energy may be taken from a vehicle.
+    pub discharge: bool,
 }
 
 impl Installation {
@@ -167,6 +171,7 @@ impl EnergyPath {
             self.renew_leases(now);
             if self.session.is_some() && self.outputs.is_attached() {
                 self.outputs.send_limits(self.offer(now));
+                self.offer_discharge(now);
             }
             self.last_tick = Some(now);
         }
@@ -245,7 +250,10 @@ impl EnergyPath {
         if let Input::OverVoltage(reading) = input {
             return self.observed.is_news(*reading);
         }
-        !matches!(input, Input::Capability(_) | Input::Meter(_) | Input::Soc(_) | Input::Permit(_))
+        !matches!(
+            input,
+            Input::Capability(_) | Input::Discharge(_) | Input::Meter(_) | Input::Soc(_) | Input::Permit(_)
+        )
     }
 
     fn observe(&mut self, now: Timestamp, input: Input) {
@@ -256,6 +264,7 @@ impl EnergyPath {
                 self.supervision.count_energy(reading, self.outputs.contactors_enabled());
             }
             Input::Capability(capability) => self.observed.see_capability(capability),
+            Input::Discharge(discharge) => self.observed.discharge = discharge,
             Input::CableVoltage(voltage) => self.observed.see_cable(voltage, now),
             Input::OverVoltage(reading) => self.observed.see_over_voltage(reading, now),
             Input::Insulation(reading) => self.observed.see_insulation(reading, now),
@@ -276,6 +285,11 @@ impl EnergyPath {
                 let bound = self.outputs.is_live() || matches!(self.state, State::CableCheck(_));
                 if let Some(session) = self.session.as_mut() {
                     session.limits.update(limits, bound);
+                }
+            }
+            Input::VehicleDischarge(discharge) => {
+                if let Some(session) = self.session.as_mut() {
+                    session.discharge = discharge;
                 }
             }
             Input::Soc(soc) => {
@@ -324,14 +338,14 @@ impl EnergyPath {
 
     fn see_meter(&mut self, reading: MeterReading, now: Timestamp) {
         self.observed.see_meter(reading, now);
-        self.supervision.see_register(reading.energy);
+        self.supervision.see_registers(reading);
         if self.session.is_some() && self.outputs.is_attached() {
             self.outputs.send(Command::Meter(reading));
         }
         if let Some(session) = self.session.as_mut()
             && session.ended_at.is_none()
         {
-            session.see_register(reading.energy);
+            session.see_registers(reading);
         }
     }
 
@@ -399,49 +413,6 @@ impl EnergyPath {
         }
         if self.observed.first_missing(now, &self.installation, false).is_none() {
             self.outputs.renew(now);
-        }
-    }
-
-    /// Present values for the vehicle: with each cable voltage, with each output that makes the
-    /// older of the two younger, and with each tick that has something older than a tick or
-    /// another status to tell.
-    fn present(&mut self, now: Timestamp, input: &Input) {
-        let was_older = |old: Present| self.observed.newest_cable().is_some_and(|cable| cable.at > old.at);
-        let measured = matches!(input, Input::CableVoltage(_))
-            || matches!(input, Input::Supply(_)) && self.presented.is_some_and(was_older);
-        let told = (self.observed.link.counter, self.isolation, self.state.vehicle_status());
-        let news = self.presented.is_none_or(|old| (old.counter, old.isolation, old.status) != told);
-        if self.session.is_none()
-            || !self.outputs.is_attached()
-            || !(measured || news || matches!(input, Input::Tick))
-        {
-            return;
-        }
-        let profile = &self.installation.profile;
-        let (Some(cable), Some(supply)) = (self.observed.newest_cable(), self.observed.supply(now, profile))
-        else {
-            return;
-        };
-        let at = cable.at.min(supply.at);
-        if now.since(at) > profile.reading_stale {
-            return;
-        }
-        let limited = self.limited(now, cable.value);
-        let present = Present {
-            counter: told.0,
-            voltage: cable.value,
-            current: supply.current,
-            isolation: told.1,
-            status: told.2,
-            voltage_limited: limited.voltage,
-            current_limited: limited.current,
-            power_limited: limited.power,
-            at,
-        };
-        let due = self.presented.is_none_or(|old| now.since(old.at) > Duration::from_millis(150));
-        if news || measured || (due && self.presented != Some(present)) {
-            self.presented = Some(present);
-            self.outputs.send(Command::Present(present));
         }
     }
 

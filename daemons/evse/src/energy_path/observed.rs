@@ -4,8 +4,8 @@ use voltry_bus::{Contactors, LinkPhase, Pilot};
 use voltry_units::{Measured, Timestamp, Volts};
 
 use super::{
-    Capability, ConnectorIo, Installation, InsulationReading, MeterReading, OverVoltageReading, Permit,
-    Profile, Role, SupplyReading,
+    Capability, ConnectorIo, Discharge, Installation, InsulationReading, MeterReading, OverVoltageReading,
+    Permit, Profile, Role, SupplyReading,
 };
 
 /// Readings that follow each other faster are no measure of how fast a voltage moves, in microseconds.
@@ -16,6 +16,8 @@ const MEASURED_EVERY: i64 = 50_000;
 pub(super) struct Observed {
     supply: Option<SupplyReading>,
     capability: Capability,
+    /// What the supply says that it can take from a vehicle.
+    pub(super) discharge: Discharge,
     cable: Option<Measured<Volts>>,
     /// The voltages before these.
     supply_before: Option<Measured<Volts>>,
@@ -69,6 +71,7 @@ impl Observed {
             Role::PowerSupply => {
                 self.supply = None;
                 self.capability = Capability::default();
+                self.discharge = Discharge::default();
             }
             Role::VoltageMonitor => self.cable = None,
             Role::OverVoltageMonitor => self.over_voltage = None,

@@ -6,8 +6,8 @@ use voltry_bus::PilotOutput;
 use voltry_service::LeaseHolder;
 use voltry_units::{Amps, Timestamp, Volts};
 
-use super::Capability;
 use super::action::{Action, Command, Report};
+use super::{Capability, Discharge};
 
 /// How long after a lowered set-point the modules may still give the old current.
 const SETTLING: Duration = Duration::from_secs(1);
@@ -51,6 +51,9 @@ pub(super) struct Outputs {
     /// The highest current that may still flow, and since when a lower one is set.
     ceiling: Amps,
     lowered_at: Option<Timestamp>,
+    /// The highest that may still come from the vehicle, negative, and since when less is set.
+    floor: Amps,
+    raised_at: Option<Timestamp>,
     pilot: Option<PilotOutput>,
     /// The board did not take the last order to the pilot.
     pilot_refused: bool,
@@ -61,6 +64,7 @@ pub(super) struct Outputs {
     disarmed: bool,
     attached: bool,
     limits: Option<Capability>,
+    discharge: Option<Discharge>,
     /// When a renewal was last found too late, and when before that.
     late_renewals: [Option<Timestamp>; 2],
 }
@@ -107,8 +111,8 @@ impl Outputs {
     pub(super) fn enable_supply(&mut self, now: Timestamp) {
         let epoch = self.supply.open(now);
         self.setpoint = None;
-        self.ceiling = Amps::ZERO;
-        self.lowered_at = None;
+        (self.ceiling, self.floor) = (Amps::ZERO, Amps::ZERO);
+        (self.lowered_at, self.raised_at) = (None, None);
         self.send(Command::EnableSupply(epoch));
     }
 
@@ -122,6 +126,12 @@ impl Outputs {
             self.lowered_at = None;
         } else if self.lowered_at.is_none() {
             self.lowered_at = Some(now);
+        }
+        if setpoint.current <= self.floor {
+            self.floor = setpoint.current;
+            self.raised_at = None;
+        } else if self.raised_at.is_none() {
+            self.raised_at = Some(now);
         }
         self.setpoint = Some(setpoint);
         let Setpoint { voltage, current } = setpoint;
@@ -267,9 +277,18 @@ impl Outputs {
         }
     }
 
+    /// Sends what is taken from a vehicle if it is something else.
+    pub(super) fn send_discharge(&mut self, discharge: Discharge) {
+        if self.discharge != Some(discharge) {
+            self.discharge = Some(discharge);
+            self.send(Command::Discharge(discharge));
+        }
+    }
+
     pub(super) fn attach(&mut self) {
         self.attached = true;
         self.limits = None;
+        self.discharge = None;
         self.send(Command::Attach);
     }
 
@@ -321,9 +340,18 @@ impl Outputs {
     pub(super) fn current_ceiling(&mut self, now: Timestamp) -> Amps {
         if self.lowered_at.is_some_and(|at| now.since(at) >= SETTLING) {
             self.lowered_at = None;
-            self.ceiling = self.setpoint.map_or(Amps::ZERO, |setpoint| setpoint.current);
+            self.ceiling = self.setpoint.map_or(Amps::ZERO, |setpoint| setpoint.current).max(Amps::ZERO);
         }
         self.ceiling
+    }
+
+    /// The highest current from the vehicle that can be right at this moment; zero or negative.
+    pub(super) fn current_floor(&mut self, now: Timestamp) -> Amps {
+        if self.raised_at.is_some_and(|at| now.since(at) >= SETTLING) {
+            self.raised_at = None;
+            self.floor = self.setpoint.map_or(Amps::ZERO, |setpoint| setpoint.current).min(Amps::ZERO);
+        }
+        self.floor
     }
 }
 

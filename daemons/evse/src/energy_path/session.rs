@@ -3,7 +3,7 @@
 use voltry_bus::{Authorization, LinkPhase, PhaseAnswer, SessionEnd};
 use voltry_units::{Percent, Timestamp, Volts, WattHours};
 
-use super::{FaultCode, Target, VehicleLimits};
+use super::{Discharge, FaultCode, MeterReading, Target, VehicleLimits};
 
 /// Why delivery ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +63,8 @@ pub struct Session {
     pub stop: Option<StopReason>,
     /// What the vehicle named.
     pub limits: VehicleLimits,
+    /// What it named that can be taken from it.
+    pub discharge: Discharge,
     /// What it wanted last; a wish of an earlier phase, if it has said nothing in this one.
     pub target: Option<Target>,
     /// Its state of charge.
@@ -71,6 +73,8 @@ pub struct Session {
     pub register_start: Option<WattHours>,
     /// The meter's register now, or when it last answered; once energised the highest that it read.
     pub register: Option<WattHours>,
+    /// The meter's register of what came back when the contactors first closed, and now.
+    pub export: Option<(WattHours, WattHours)>,
     /// The vehicle's last conversation ended with a pause.
     pub(super) paused: bool,
     answered: Option<(u64, PhaseAnswer)>,
@@ -86,21 +90,31 @@ impl Session {
             authorization: Authorization::Pending,
             stop: None,
             limits: VehicleLimits::default(),
+            discharge: Discharge::default(),
             target: None,
             soc: None,
             register_start: None,
             register: None,
+            export: None,
             paused: false,
             answered: None,
         }
     }
 
-    pub(super) fn see_register(&mut self, register: WattHours) {
+    pub(super) fn see_registers(&mut self, MeterReading { energy: register, export, .. }: MeterReading) {
         let counting = self.register_start.is_some();
         self.register = self.register.filter(|before| counting && *before > register).or(Some(register));
         if self.energised_at.is_some() {
             self.register_start.get_or_insert(register);
+            let (start, before) = self.export.unwrap_or((export, export));
+            self.export = Some((start, export.max(before)));
         }
+    }
+
+    /// The energy that came from the vehicle, by the meter's register; never negative.
+    #[must_use]
+    pub fn exported(&self) -> WattHours {
+        self.export.map_or(WattHours::ZERO, |(start, now)| now - start)
     }
 
     /// The energy of the session by the meter's register; never negative.

@@ -7,7 +7,7 @@ use voltry_units::{Amps, Celsius, Ohms, Timestamp, Volts, WattHours, Watts};
 
 use super::fault::{Evidence, FaultCode};
 use super::state::State;
-use super::{ConnectorIo, EnergyPath, Held, Role, Session, SupplyReading};
+use super::{ConnectorIo, EnergyPath, Held, MeterReading, Role, Session, SupplyReading};
 
 /// A voltage on an idle connector must last this long to be no leftover of a measurement.
 const IDLE_VOLTAGE: Duration = Duration::from_secs(1);
@@ -29,11 +29,15 @@ pub(super) struct Supervision {
     not_open: Held,
     unable: Held,
     collapsed: Held,
-    /// Watt-milliseconds since the register last moved.
+    reversed: Held,
+    /// Watt-milliseconds to the vehicle since the register last moved.
     unregistered: i64,
+    /// And from it, since the register of those did.
+    unexported: i64,
     last_supply: Option<SupplyReading>,
     register: Option<WattHours>,
-    /// The register fell while energised: what it reads, after what.
+    export: Option<WattHours>,
+    /// A register fell while energised: what it reads, after what.
     fell: Option<(WattHours, WattHours)>,
 }
 
@@ -47,28 +51,37 @@ impl Supervision {
             let watts = (reading.voltage * reading.current).as_milli() / 1000;
             let energy = watts.saturating_mul(i64::try_from(millis).unwrap_or(0));
             self.unregistered = self.unregistered.saturating_add(energy).max(0);
+            self.unexported = self.unexported.saturating_sub(energy).max(0);
         }
         self.last_supply = Some(reading);
     }
 
-    pub(super) fn see_register(&mut self, register: WattHours) {
-        if self.register != Some(register) {
-            let before = self.register.replace(register);
-            self.unregistered = 0;
-            self.fell =
-                self.fell.or(before.filter(|before| register < *before).map(|before| (register, before)));
+    pub(super) fn see_registers(&mut self, reading: MeterReading) {
+        let registers = [
+            (reading.energy, &mut self.register, &mut self.unregistered),
+            (reading.export, &mut self.export, &mut self.unexported),
+        ];
+        for (reads, known, uncounted) in registers {
+            if *known != Some(reads) {
+                let before = known.replace(reads);
+                *uncounted = 0;
+                let fell = before.filter(|before| reads < *before).map(|before| (reads, before));
+                self.fell = self.fell.or(fell);
+            }
         }
     }
 
-    fn unregistered(&self) -> WattHours {
-        WattHours::from_milli(self.unregistered / 3_600)
+    /// What either register has missed.
+    fn uncounted(&self) -> WattHours {
+        WattHours::from_milli(self.unregistered.max(self.unexported) / 3_600)
     }
 
     fn reset(&mut self) {
-        let (last_supply, register) = (self.last_supply, self.register);
+        let (last_supply, register, export) = (self.last_supply, self.register, self.export);
         *self = Self {
             last_supply,
             register,
+            export,
             blind: self.blind,
             not_open: self.not_open,
             unable: self.unable,
@@ -236,6 +249,11 @@ impl EnergyPath {
         {
             return Err((FaultCode::OverCurrent, Evidence::Current(supply.current, limit)));
         }
+        // From the vehicle no more than was asked of it, and nothing where nothing was.
+        let limit = self.outputs.current_floor(now).scaled(11, 10) - profile.over_current_margin;
+        if self.supervision.reversed.for_at_least(profile.over_current_time, supply.current < limit, now) {
+            return Err((FaultCode::OverCurrent, Evidence::Current(supply.current, limit)));
+        }
         Ok(())
     }
 
@@ -401,7 +419,7 @@ impl EnergyPath {
         if let Some((reads, before)) = self.supervision.fell {
             return Err((FaultCode::MeterBackwards, Evidence::Register(reads, before)));
         }
-        if self.supervision.unregistered() >= REGISTER_MOVES {
+        if self.supervision.uncounted() >= REGISTER_MOVES {
             return Err((FaultCode::MeterStuck, Evidence::Seen));
         }
         Ok(())
@@ -412,7 +430,9 @@ impl Supervision {
     fn reset_for_idle(&mut self) {
         // A meter that was replaced meanwhile is no meter that ran backwards.
         self.fell = None;
-        if self.unregistered != 0 || self.over_current.0.is_some() || self.over_voltage.0.is_some() {
+        let counted = self.unregistered == 0 && self.unexported == 0;
+        let held = [self.over_current, self.reversed, self.over_voltage];
+        if !counted || held.iter().any(|held| held.0.is_some()) {
             let idle_voltage = self.idle_voltage;
             self.reset();
             self.idle_voltage = idle_voltage;

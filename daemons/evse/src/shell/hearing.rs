@@ -37,6 +37,7 @@ impl Shell {
             for (property, value) in changed {
                 match (role, property.as_str()) {
                     (Role::PowerSupply, "Capability") => self.take_capability(value).await?,
+                    (Role::PowerSupply, "Discharge") if self.discharge => self.take_discharge(value).await?,
                     (Role::EvLink, "Protocol") => self.take_protocol(value),
                     (Role::EvLink, "Contract") => self.take_contract(value),
                     (Role::EvLink, "VehicleId") => self.take_vehicle_id(value),
@@ -87,6 +88,13 @@ impl Shell {
                     Ok(())
                 }
             },
+            Asked::Discharge => match message.body().deserialize() {
+                Ok(value) => self.take_discharge(value).await,
+                Err(error) => {
+                    self.refuse(Role::PowerSupply, "Discharge", &error.into());
+                    Ok(())
+                }
+            },
             Asked::Protocol => {
                 match message.body().deserialize() {
                     Ok(value) => self.take_protocol(value),
@@ -116,6 +124,16 @@ impl Shell {
             Ok(capability) => self.take(Input::Capability(capability)).await,
             Err(error) => {
                 self.refuse(Role::PowerSupply, "Capability", &error);
+                Ok(())
+            }
+        }
+    }
+
+    async fn take_discharge(&mut self, value: OwnedVariant) -> anyhow::Result<()> {
+        match readings::supply_discharge(value) {
+            Ok(discharge) => self.take(Input::Discharge(discharge)).await,
+            Err(error) => {
+                self.refuse(Role::PowerSupply, "Discharge", &error);
                 Ok(())
             }
         }

@@ -22,8 +22,8 @@ use std::time::Duration;
 
 use voltry_bus::{EvseState, LinkPhase, Pilot, PilotFault, PilotOutput, Proximity};
 use voltry_evse::energy_path::{
-    Action, Capability, Command, ConnectorIo, EnergyPath, Input, OverVoltageReading, Permit, Reaction,
-    Report, Role, SupplyReading, Target, class_over_voltage,
+    Action, Capability, Command, ConnectorIo, Discharge, EnergyPath, Input, OverVoltageReading, Permit,
+    Reaction, Report, Role, SupplyReading, Target, class_over_voltage,
 };
 use voltry_units::{Amps, Measured, Timestamp, Volts};
 
@@ -39,6 +39,7 @@ pub struct Told {
     meter: Option<(f64, Timestamp)>,
     meter_fell: bool,
     capability: Capability,
+    discharge: Discharge,
     permit: Option<Permit>,
     target: Option<Target>,
 }
@@ -70,6 +71,8 @@ struct Moment<'a> {
     agreed: bool,
     /// The highest current that may flow, and what has flowed unregistered.
     ceiling: f64,
+    /// And the highest from the vehicle, not above zero.
+    floor: f64,
     unregistered: f64,
     /// Since when a fault has been latched; and whether one is an emergency.
     faulted: Option<Timestamp>,
@@ -95,7 +98,7 @@ const fn rule(name: &'static str, within_ms: u64, broken: fn(&Moment<'_>) -> boo
 }
 
 #[rustfmt::skip]
-const RULES: [Rule; 53] = [
+const RULES: [Rule; 55] = [
     rule("contactors never close into 20 V", 0, |m| m.world.devices.closed_into >= 20.0),
     rule("energised only with good insulation", 20, |m| m.energises() && m.world.devices.insulation_told < 100_000.0),
     rule("energised only with fresh insulation", 100 + SEEN, |m| m.energises() && m.insulation_age() > 5_000),
@@ -117,6 +120,8 @@ const RULES: [Rule; 53] = [
 
     rule("over-current ends the output", 300 + SEEN, |m| m.output && m.is_over_current()),
     rule("over-current opens", 300 + OPENED, |m| m.closed && m.is_over_current()),
+    rule("a current from the vehicle that nobody asked for ends the output", 300 + SEEN, |m| m.output && m.is_reversed()),
+    rule("a current from the vehicle that nobody asked for opens", 300 + OPENED, |m| m.closed && m.is_reversed()),
     rule("above the vehicle's maximum ends the output", 400 + SEEN, |m| m.output && m.is_over_vehicle()),
     rule("above the vehicle's maximum opens", 400 + OPENED, |m| m.closed && m.is_over_vehicle()),
     rule("above the class ends the output", SEEN, |m| m.output && m.is_over_class()),
@@ -139,7 +144,7 @@ const RULES: [Rule; 53] = [
     rule("a hot connector opens", OPENED, |m| m.closed && m.hottest() >= 90.0),
     rule("a warm connector derates", SEEN, |m| m.output && m.state == EvseState::Charging && m.world.devices.set_current > m.derated()),
 
-    rule("a silent vehicle gets nothing", SEEN, |m| m.output && m.wants_power() && m.is_vehicle_silent(1_000) && m.world.devices.set_current > 0.0),
+    rule("a silent vehicle gets nothing", SEEN, |m| m.output && m.wants_power() && m.is_vehicle_silent(1_000) && m.world.devices.set_current.abs() > 0.0),
     rule("a silent vehicle is left", SEEN, |m| m.output && m.state == EvseState::Charging && m.is_vehicle_silent(3_000)),
     rule("nothing is delivered unmetered", STOPPED, |m| (m.output || m.closed) && m.world.is_older(m.told.meter.map(|told| told.1), 3_000)),
     rule("a register that stands still ends the sale", SEEN, |m| m.output && m.unregistered > 560.0),
@@ -182,6 +187,10 @@ impl Moment<'_> {
     /// nobody knows.
     fn is_over_current(&self) -> bool {
         !self.world.devices.modules_lie && self.world.devices.current > self.ceiling * 1.1 + 5.0
+    }
+
+    fn is_reversed(&self) -> bool {
+        !self.world.devices.modules_lie && self.world.devices.current < self.floor * 1.1 - 5.0
     }
 
     /// The higher of both sides; as measured, where the cable's sensor lies low, by the other.
@@ -273,7 +282,7 @@ pub struct Checker {
     /// The state, and since when.
     entered: Option<(EvseState, Timestamp)>,
     /// Set currents of the last second, each with when it was replaced.
-    ceilings: Vec<(Timestamp, f64)>,
+    sets: Vec<(Timestamp, f64)>,
     set: f64,
     agreed: bool,
     /// Watt-hours since the register last moved.
@@ -293,6 +302,7 @@ impl Checker {
             Input::Supply(reading) if told.supply.is_some_and(|known| known.at > reading.at) => {}
             Input::Supply(reading) => told.supply = Some(reading),
             Input::Capability(capability) => told.capability = capability,
+            Input::Discharge(discharge) => told.discharge = discharge,
             Input::CableVoltage(voltage) => told.cable = Some(voltage),
             Input::OverVoltage(reading) => told.guard = Some(reading),
             Input::Io(io) => told.io = Some(io),
@@ -397,6 +407,16 @@ impl Checker {
         assert!(current <= vehicle, "{current} above the vehicle's maximum");
         assert!(ramps || current <= able.current_max.max(Amps::new(2)), "{current} above the modules'");
         assert!(current <= Amps::new(200), "{current} above the cable's");
+        if current < Amps::ZERO {
+            let discharge = self.told.discharge;
+            let named = session.discharge;
+            assert!(state == EvseState::Charging, "{current} in {state}");
+            assert!(-current <= discharge.current_max.min(named.current_max), "{current} of {named:?}");
+            assert!(voltage >= discharge.voltage_min.max(named.voltage_min), "down to {voltage}");
+            let power = -current.as_si() * self.told.cable.map_or(f64::MAX, |cable| cable.value.as_si());
+            let most = discharge.power_max.min(named.power_max).as_si();
+            assert!(power <= most * 1.02 + 100.0, "{power} W of {most}");
+        }
         let trickle = !matches!(state, EvseState::Charging | EvseState::Stopping);
         assert!(!trickle || current <= Amps::new(2), "{current} in {state}");
         if state == EvseState::Charging
@@ -427,7 +447,8 @@ impl Checker {
             raised: output && tests,
             joined: closed && tests,
             agreed: std::mem::take(&mut self.agreed),
-            ceiling: self.ceilings.iter().fold(self.set, |highest, (_, set)| highest.max(*set)),
+            ceiling: self.sets.iter().fold(self.set, |highest, (_, set)| highest.max(*set)).max(0.0),
+            floor: self.sets.iter().fold(self.set, |lowest, (_, set)| lowest.min(*set)).min(0.0),
             unregistered: self.unregistered,
             faulted: self.faulted,
             emergency: self.emergency,
@@ -462,11 +483,11 @@ impl Checker {
     /// The highest current of the last second, and what the register missed.
     fn reckons(&mut self, world: &World) {
         let devices = &world.devices;
-        if devices.set_current < self.set {
-            self.ceilings.push((world.now, self.set));
+        if (devices.set_current - self.set).abs() > 0.0 {
+            self.sets.push((world.now, self.set));
         }
         self.set = devices.set_current;
-        self.ceilings.retain(|(at, _)| world.now.since(*at) <= Duration::from_millis(1_200));
+        self.sets.retain(|(at, _)| world.now.since(*at) <= Duration::from_millis(1_200));
         let register = self.told.meter.map_or(0.0, |(register, _)| register);
         if register != self.register || !devices.contactors {
             (self.register, self.unregistered) = (register, 0.0);

@@ -39,6 +39,7 @@ pub fn installation() -> Installation {
         meter_required: true,
         monitor_measures_voltage: false,
         over_voltage_monitor: true,
+        discharge: false,
     }
 }
 
@@ -289,6 +290,9 @@ impl World {
         if supply && speaks(Role::PowerSupply) && !self.devices.can_cut {
             if self.steps % 100 == self.phases[0] {
                 self.inbox.push(Input::Capability(self.devices.able()));
+                if self.installation.discharge {
+                    self.inbox.push(Input::Discharge(self.devices.takes()));
+                }
             }
             if !self.garbled || (self.steps / 10).is_multiple_of(2) {
                 self.inbox.push(Input::Supply(self.devices.reading(at)));
@@ -312,7 +316,8 @@ impl World {
         if self.steps.is_multiple_of(100) {
             if speaks(Role::EnergyMeter) {
                 let energy = WattHours::from_si(self.devices.register.floor()).unwrap();
-                self.inbox.push(Input::Meter(MeterReading { energy, at }));
+                let export = WattHours::from_si(self.devices.exported.floor()).unwrap();
+                self.inbox.push(Input::Meter(MeterReading { energy, export, at }));
             }
             let until = at + Duration::from_secs(30);
             if self.permit {

@@ -472,7 +472,11 @@ fn command(interface: &str, member: &str, message: &Message) -> anyhow::Result<O
         "SetMeter" => {
             let (told,): (bus::MeterRegister,) = body.deserialize()?;
             let energy = WattHours::from_si(told.energy)?;
-            Command::Meter(MeterReading { energy, at: Timestamp::from_micros(told.at) })
+            Command::Meter(MeterReading {
+                energy,
+                export: WattHours::ZERO,
+                at: Timestamp::from_micros(told.at),
+            })
         }
         "RequestStop" => Command::RequestStop(StopReason::Station),
         "Abort" => Command::Abort(FaultCode::EmergencyStop),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use voltry_bus::{Authorization, LinkOutcome, LinkPhase, PhaseAnswer, Pilot};
-use voltry_evse::energy_path::{Command, Input, Present, Target, VehicleLimits};
-use voltry_units::{Amps, Percent, Timestamp, Volts};
+use voltry_evse::energy_path::{Command, Discharge, Input, Present, Target, VehicleLimits};
+use voltry_units::{Amps, Percent, Timestamp, Volts, Watts};
 
 use super::Devices;
 
@@ -39,6 +39,8 @@ pub struct Vehicle {
     pub voltage_max: f64,
     pub current_max: f64,
     pub target_current: f64,
+    /// What it lets be taken from it, in amperes; it wants nothing else then.
+    pub gives: f64,
     /// What it asks for in PreCharge, where it means nothing.
     pub pre_charge_current: f64,
     pub soc: f64,
@@ -90,6 +92,7 @@ impl Default for Vehicle {
             voltage_max: 450.0,
             current_max: 125.0,
             target_current: 110.0,
+            gives: 0.0,
             pre_charge_current: 2.0,
             soc: 20.0,
             target_voltage: 420.0,
@@ -268,6 +271,13 @@ impl Vehicle {
                     current_max: Some(Amps::from_si(self.current_max).unwrap()),
                     power_max: None,
                 }));
+                if self.gives > 0.0 {
+                    inbox.push(Input::VehicleDischarge(Discharge {
+                        voltage_min: Volts::new(300),
+                        current_max: Amps::from_si(self.gives).unwrap(),
+                        power_max: Watts::new(15_000),
+                    }));
+                }
                 inbox.push(Input::Soc(Percent::from_si(self.soc).unwrap()));
             }
             LinkPhase::Parameters if finished => {
@@ -344,14 +354,14 @@ impl Vehicle {
         // A hundredth of a second of this current, on a small battery.
         self.soc = (self.soc + devices.current / 125.0 * 0.006).min(100.0);
         if self.soc >= self.enough || self.wants_stop {
-            if devices.current < 5.0 && self.again == Some(Again::RenegotiationInB) {
+            if devices.current.abs() < 5.0 && self.again == Some(Again::RenegotiationInB) {
                 self.enter(LinkPhase::Renegotiating, now, inbox);
             } else if devices.current < 5.0 && self.again == Some(Again::Renegotiation) {
                 self.again = None;
                 self.enough += 5.0;
                 self.contactor = false;
                 self.enter(LinkPhase::CableCheck, now, inbox);
-            } else if devices.current < 5.0 {
+            } else if devices.current.abs() < 5.0 {
                 self.enter(LinkPhase::PowerOff, now, inbox);
             } else if self.ticks.is_multiple_of(10) {
                 inbox.push(self.target(self.target_voltage, 0.0, now));
@@ -360,7 +370,8 @@ impl Vehicle {
         }
         if self.ticks.is_multiple_of(if self.slow { 150 } else { 10 }) && !self.mute {
             let (volts, amps) = if self.overasks { (2.2, 10.0) } else { (1.0, 1.0) };
-            inbox.push(self.target(self.target_voltage * volts, self.target_current * amps, now));
+            let current = if self.gives > 0.0 { -self.gives } else { self.target_current };
+            inbox.push(self.target(self.target_voltage * volts, current * amps, now));
             if self.ticks.is_multiple_of(100) {
                 inbox.push(Input::Soc(Percent::from_si(self.soc).unwrap()));
             }

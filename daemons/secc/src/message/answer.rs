@@ -173,6 +173,10 @@ pub struct Limits {
     pub current_max: Amps,
     /// EVSEMaximumPowerLimit.
     pub power_max: Watts,
+    /// EVSEMaximumDischargeCurrent (ISO 15118-20); zero: nothing is taken.
+    pub discharge_current: Amps,
+    /// EVSEMaximumDischargePower (ISO 15118-20).
+    pub discharge_power: Watts,
 }
 
 /// MeterInfo.

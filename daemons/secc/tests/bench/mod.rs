@@ -93,6 +93,7 @@ impl Bench {
                     current_min: Amps::ZERO,
                     current_max: Amps::new(200),
                     power_max: Watts::new(60_000),
+                    ..Limits::default()
                 }),
                 ..Pushed::default()
             },

@@ -131,7 +131,7 @@ pub struct Target {
     pub phase: u64,
     /// Volts.
     pub voltage: f64,
-    /// Amperes.
+    /// Amperes, negative from the vehicle.
     pub current: f64,
     /// When the request was received.
     pub at: u64,
@@ -150,6 +150,21 @@ pub struct VehicleLimits {
     pub power_max: f64,
     /// Watt-hours of its battery.
     pub energy_capacity: f64,
+    /// When.
+    pub at: u64,
+}
+
+/// What a vehicle named that can be taken from it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Type)]
+pub struct VehicleDischarge {
+    /// The counter of the phase they were named in.
+    pub phase: u64,
+    /// Volts of its battery below which it is not discharged. Zero: it did not say.
+    pub voltage_min: f64,
+    /// Amperes.
+    pub current_max: f64,
+    /// Watts.
+    pub power_max: f64,
     /// When.
     pub at: u64,
 }

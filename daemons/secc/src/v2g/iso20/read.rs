@@ -246,6 +246,7 @@ fn charge_loop(req: &dc::DCChargeLoopReq) -> (Request, Form) {
         voltage: Option<&'a Rational>,
         current: Option<&'a Rational>,
         power: Option<&'a Rational>,
+        discharge: [Option<&'a Rational>; 2],
         needs: Needs,
     }
     macro_rules! scheduled {
@@ -255,6 +256,7 @@ fn charge_loop(req: &dc::DCChargeLoopReq) -> (Request, Form) {
                 voltage: $mode.ev_maximum_voltage.as_ref(),
                 current: $mode.ev_maximum_charge_current.as_ref(),
                 power: $mode.ev_maximum_charge_power.as_ref(),
+                discharge: [None; 2],
                 needs: Needs {
                     energy: $mode.ev_target_energy_request.as_ref().and_then(physical::rational),
                     energy_min: $mode.ev_minimum_energy_request.as_ref().and_then(physical::rational),
@@ -271,6 +273,7 @@ fn charge_loop(req: &dc::DCChargeLoopReq) -> (Request, Form) {
                 voltage: Some(&$mode.ev_maximum_voltage),
                 current: Some(&$mode.ev_maximum_charge_current),
                 power: Some(&$mode.ev_maximum_charge_power),
+                discharge: [None; 2],
                 needs: Needs {
                     departure: $mode.departure_time.map(seconds),
                     energy: physical::rational(&$mode.ev_target_energy_request),
@@ -283,9 +286,15 @@ fn charge_loop(req: &dc::DCChargeLoopReq) -> (Request, Form) {
     }
     let (wish, bidirectional) = match &req.choice {
         LoopReq::ScheduledDCCLReqControlMode(mode) => (scheduled!(mode), false),
-        LoopReq::BPTScheduledDCCLReqControlMode(mode) => (scheduled!(mode), true),
+        LoopReq::BPTScheduledDCCLReqControlMode(mode) => {
+            let (current, power) = (&mode.ev_maximum_discharge_current, &mode.ev_maximum_discharge_power);
+            (Wish { discharge: [current.as_ref(), power.as_ref()], ..scheduled!(mode) }, true)
+        }
         LoopReq::DynamicDCCLReqControlMode(mode) => (dynamic!(mode), false),
-        LoopReq::BPTDynamicDCCLReqControlMode(mode) => (dynamic!(mode), true),
+        LoopReq::BPTDynamicDCCLReqControlMode(mode) => {
+            let (current, power) = (&mode.ev_maximum_discharge_current, &mode.ev_maximum_discharge_power);
+            (Wish { discharge: [Some(current), Some(power)], ..dynamic!(mode) }, true)
+        }
         // The abstract one, of no control mode.
         LoopReq::CLReqControlMode(_) => (Wish::default(), false),
     };
@@ -293,11 +302,15 @@ fn charge_loop(req: &dc::DCChargeLoopReq) -> (Request, Form) {
         voltage: wish.voltage.and_then(physical::rational),
         current: wish.current.and_then(physical::rational),
         power: wish.power.and_then(physical::rational),
+        discharge_current: wish.discharge[0].and_then(physical::rational),
+        discharge_power: wish.discharge[1].and_then(physical::rational),
         ..EvLimits::default()
     };
     let target = match wish.target {
         Some((voltage, current)) => {
-            volts(voltage).and_then(|voltage| Ok(Target { voltage, current: amps(current)? }))
+            // A bidirectional vehicle says with the sign which way it wants the current.
+            let read = if bidirectional { either_way } else { amps };
+            volts(voltage).and_then(|voltage| Ok(Target { voltage, current: read(current)? }))
         }
         None => volts(&req.ev_present_voltage).and_then(|battery| most(&limits, battery)),
     };
@@ -323,6 +336,13 @@ fn seconds(value: u32) -> Duration {
 
 fn volts(value: &Rational) -> Result<Volts, Unfit> {
     physical::rational(value).ok_or(Unfit::Value("a voltage"))
+}
+
+fn either_way(value: &Rational) -> Result<Amps, Unfit> {
+    match value.value.checked_neg().filter(|back| *back > 0) {
+        Some(back) => amps(&Rational { value: back, ..*value }).map(|current| -current),
+        None => amps(value),
+    }
 }
 
 fn amps(value: &Rational) -> Result<Amps, Unfit> {

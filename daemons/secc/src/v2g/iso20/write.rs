@@ -346,9 +346,11 @@ fn dc_answer(
     Some(Message::Iso20Dc(Box::new(document)))
 }
 
-/// Our limits. What a vehicle may feed back is nothing: the power path does not take it yet.
+/// Our limits.
 fn offer(form: Form, limits: &Limits) -> ParameterRes {
     let nothing = || physical::rational_limit(Watts::ZERO);
+    let discharge_power = physical::rational_limit(limits.discharge_power);
+    let discharge_current = physical::rational_limit(limits.discharge_current);
     let power = physical::rational_limit(limits.power_max);
     let current = physical::rational_limit(limits.current_max);
     let current_min = physical::rational_measured(limits.current_min);
@@ -363,9 +365,9 @@ fn offer(form: Form, limits: &Limits) -> ParameterRes {
             evse_maximum_voltage: voltage,
             evse_minimum_voltage: voltage_min,
             evse_power_ramp_limitation: None,
-            evse_maximum_discharge_power: nothing(),
+            evse_maximum_discharge_power: discharge_power,
             evse_minimum_discharge_power: nothing(),
-            evse_maximum_discharge_current: nothing(),
+            evse_maximum_discharge_current: discharge_current,
             evse_minimum_discharge_current: nothing(),
         })
     } else {
@@ -383,6 +385,8 @@ fn offer(form: Form, limits: &Limits) -> ParameterRes {
 
 fn loop_limits(form: Form, limits: &Limits) -> LoopRes {
     let nothing = || physical::rational_limit(Watts::ZERO);
+    let discharge_power = physical::rational_limit(limits.discharge_power);
+    let discharge_current = physical::rational_limit(limits.discharge_current);
     let power = physical::rational_limit(limits.power_max);
     let current = physical::rational_limit(limits.current_max);
     let voltage = physical::rational_limit(limits.voltage_max);
@@ -409,9 +413,9 @@ fn loop_limits(form: Form, limits: &Limits) -> LoopRes {
             evse_minimum_charge_power: Some(nothing()),
             evse_maximum_charge_current: Some(current),
             evse_maximum_voltage: Some(voltage),
-            evse_maximum_discharge_power: Some(nothing()),
+            evse_maximum_discharge_power: Some(discharge_power),
             evse_minimum_discharge_power: Some(nothing()),
-            evse_maximum_discharge_current: Some(nothing()),
+            evse_maximum_discharge_current: Some(discharge_current),
             evse_minimum_voltage: Some(voltage_min),
         }),
         (true, true) => LoopRes::BPTDynamicDCCLResControlMode(dc::BPTDynamicDCCLResControlMode {
@@ -423,9 +427,9 @@ fn loop_limits(form: Form, limits: &Limits) -> LoopRes {
             evse_minimum_charge_power: nothing(),
             evse_maximum_charge_current: current,
             evse_maximum_voltage: voltage,
-            evse_maximum_discharge_power: nothing(),
+            evse_maximum_discharge_power: discharge_power,
             evse_minimum_discharge_power: nothing(),
-            evse_maximum_discharge_current: nothing(),
+            evse_maximum_discharge_current: discharge_current,
             evse_minimum_voltage: voltage_min,
         }),
     }
