@@ -177,15 +177,17 @@ def entries(file):
         found, notes = packets.packets(packets.content(file))
         read = dissection.Dissection(found)
         return read.entries, notes + read.notes
-    found, notes = [], []
+    found, unread = [], []
     for number, line in enumerate(file.read_text().splitlines(), 1):
         try:
             entry = json.loads(line)
             octets = bytes.fromhex(entry["hex"])
             found.append(Entry(entry["t"], entry["layer"], octets, entry.get("sender"), entry.get("stream")))
         except (ValueError, KeyError, TypeError) as error:
-            notes.append(f"line {number} can't be read: {error!r}")
-    return found, notes
+            unread.append(f"line {number} can't be read: {error!r}")
+    # A file of something else has thousands.
+    more = [f"nor can {len(unread) - 1} more"] if len(unread) > 1 else []
+    return found, unread[:1] + more
 
 
 class Reader:

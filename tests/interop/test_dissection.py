@@ -252,6 +252,14 @@ def test_a_session_over_tls_is_matched_and_discovered_and_told(tmp_path):
     assert reader.notes == [f"what was said over TLS 1.2 with suite 0xc023, {size} octets can't be read"]
 
 
+def test_lines_that_are_no_recording_are_told_once_and_counted(tmp_path):
+    reader = read(tmp_path, b'{"hex": "00"}\n' * 4000, "a.jsonl")
+    assert reader.visits == []
+    first, more, *others = reader.notes
+    assert (first, more) == ("line 1 can't be read: KeyError('t')", "nor can 3999 more")
+    assert len(others) <= 1
+
+
 @pytest.mark.parametrize(
     ("octets", "words"),
     [
