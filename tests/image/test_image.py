@@ -1,6 +1,7 @@
 """A station in a machine with Debian's kernel and two CAN controllers: `make test-image`."""
 
 import json
+import time
 
 from conftest import SLOWNESS
 from installed import UNITS
@@ -9,6 +10,8 @@ from machine import wait_for
 BOOK = "/var/lib/voltry/station/book.db"
 # A count of the meter, in the book's thousandths of a watt-hour.
 COUNT = 1000
+# Seconds that its hardware watchdog waits for process 1, of the machine's clock (guest/watchdog.conf).
+WATCHDOG_S = 20
 UNITS_HERE = [unit for unit in UNITS if unit != "voltry-ocpp"]
 
 
@@ -68,3 +71,32 @@ def test_a_vehicle_charges_and_is_billed_what_the_meter_counted(station, guest):
     [bill] = hold_books_to_meter(guest, began)
     assert bill["last"] - bill["first"] >= 20 * COUNT
     station.told.append(f"a charge over SocketCAN: {(bill['last'] - bill['first']) / COUNT:.0f} Wh billed and counted")
+
+
+def cgroup_file(guest, unit, name):
+    return guest.run("cat", f"/sys/fs/cgroup{guest.show(unit, 'ControlGroup')['ControlGroup']}/{name}").split()
+
+
+def test_the_kernel_holds_each_unit_to_its_limits(station, guest):
+    for unit in UNITS_HERE:
+        limits = guest.show(unit, "MemoryMax", "TasksMax")
+        assert cgroup_file(guest, unit, "memory.max") == [limits["MemoryMax"]] != ["max"], unit
+        assert cgroup_file(guest, unit, "pids.max") == [limits["TasksMax"]] != ["max"], unit
+    guest.run("systemctl", "start", "voltry-hog@memory")
+    wait_for(lambda: guest.show("voltry-hog@memory", "ActiveState")["ActiveState"] == "failed", "an end", 60 * SLOWNESS, station.pause)
+    assert guest.show("voltry-hog@memory", "Result")["Result"] == "oom-kill"
+    guest.run("systemctl", "start", "voltry-hog@tasks")
+    wait_for(lambda: cgroup_file(guest, "voltry-hog@tasks", "pids.events")[1] != "0", "a refusal", 60 * SLOWNESS, station.pause)
+    [most] = cgroup_file(guest, "voltry-hog@tasks", "pids.current")
+    guest.run("systemctl", "kill", "--signal=KILL", "voltry-hog@tasks")
+    assert int(most) <= int(guest.show("voltry-hog@tasks", "TasksMax")["TasksMax"])
+    assert station.evse()["state"] == "available", "the station did not notice"
+    station.told.append("a unit that takes memory: killed; one that takes tasks: refused")
+
+
+def test_the_hardware_watchdog_starts_the_machine_anew_when_process_1_hangs(station, guest):
+    frozen = time.monotonic()
+    guest.run("sh", "-c", "echo 1 >/sys/fs/cgroup/init.scope/cgroup.freeze")
+    assert guest.monitor.wait_for("WATCHDOG", WATCHDOG_S * SLOWNESS * 3) == {"action": "reset"}
+    station.told.append(f"process 1 hangs: the watchdog fires after {time.monotonic() - frozen:.0f} s of this machine's clock")
+    wait_for(lambda: guest.said().count("Graphical Interface.") == 2, "the next boot", 60 * SLOWNESS)
