@@ -25,7 +25,7 @@ DISTRIBUTION = Path("/usr/share/dbus-1/system.conf")
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to wear several users' credentials")
 
-DAEMONS = ["evse", "station", "power", "meter", "board", "secc", "ocpp", "ui"]
+DAEMONS = ["evse", "station", "power", "meter", "board", "secc", "ocpp", "ui", "reader"]
 UIDS = {f"voltry-{name}": 61000 + number for number, name in enumerate(DAEMONS)}
 UIDS |= {"technician": 61100, "stranger": 61101, "oem-guard": 61102, "root": 0}
 GROUPS = {"voltry-daemon": 61200, "voltry": 61201}
@@ -35,6 +35,7 @@ NAMES = {
     "voltry-power": "org.voltry.Power1",
     "voltry-meter": "org.voltry.Meter.grid",
     "voltry-board": "org.voltry.Board1",
+    "voltry-reader": "org.voltry.Reader1",
     "voltry-secc": "org.voltry.Secc.N1",
     "voltry-ocpp": "org.voltry.Ocpp1",
     "voltry-ui": "org.voltry.Ui1",
@@ -60,12 +61,13 @@ CONTRACT = {
     "Display1": ({"voltry-ocpp"}, set()),
     "Update1": (set(), {"voltry-ocpp"}),  # whoever installs, under a policy of its own
     "Device1": (
-        {"voltry-evse", "voltry-station", "voltry-power", "voltry-meter", "voltry-board", "voltry-secc"},
+        {f"voltry-{name}" for name in ["evse", "station", "power", "meter", "board", "secc", "reader"]},
         set(),
     ),
     "EnergyMeter1": ({"voltry-meter"}, {"voltry-station"}),
     "EvLink1": ({"voltry-secc"}, {"voltry-evse"}),
     "Evse1": ({"voltry-evse"}, {"voltry-station"}),
+    "IdTokenReader1": ({"voltry-reader"}, set()),
     "InsulationMonitor1": ({"voltry-power", "voltry-meter"}, {"voltry-evse"}),
     "OverVoltageMonitor1": ({"oem-guard"}, {"voltry-evse"}),
     "PowerRack1": ({"voltry-power"}, {"technician", "root"}),
@@ -318,7 +320,11 @@ def test_a_name_is_owned_by_its_daemon_alone(broker):
 def test_signals_come_from_their_providers_alone(broker):
     async def scenario(clients):
         # What vehicles say of themselves, and ask of the back end, reaches these alone.
-        confidential = {"org.voltry.V2gLog1": "technician", "org.voltry.ContractCertificates1": "voltry-ocpp"}
+        confidential = {
+            "org.voltry.V2gLog1": "technician",
+            "org.voltry.ContractCertificates1": "voltry-ocpp",
+            "org.voltry.IdTokenReader1": "voltry-station",
+        }
         for listener in [clients[user] for user in ["voltry-evse", *confidential.values()]]:
             await listener.call("org.freedesktop.DBus", "org.freedesktop.DBus", "AddMatch", "s", ["type='signal'"])
         for interface, member in members("signal"):
@@ -347,6 +353,7 @@ async def round_trip(sender, receiver):
         ("voltry-station", ("org.voltry.Station1", "TransactionEnded"), "technician", "stranger"),
         ("voltry-secc", ("org.voltry.V2gLog1", "Message"), "technician", "stranger"),
         ("voltry-secc", ("org.voltry.ContractCertificates1", "Requested"), "voltry-ocpp", "technician"),
+        ("voltry-reader", ("org.voltry.IdTokenReader1", "Read"), "voltry-station", "voltry-ui"),
     ],
 )
 def test_what_was_charged_and_said_is_not_broadcast_to_strangers(broker, sender, signal, hears, deaf):

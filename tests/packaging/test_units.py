@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGING = ROOT / "packaging"
-UNITS = ["voltry-evse@1", "voltry-station", "voltry-power", "voltry-meter@grid", "voltry-board", "voltry-secc@1", "voltry-ocpp", "voltry-ui"]
+UNITS = ["voltry-evse@1", "voltry-station", "voltry-power", "voltry-meter@grid", "voltry-board", "voltry-reader", "voltry-secc@1", "voltry-ocpp", "voltry-ui"]
 SIMULATED = "voltry-sim"
 REAL_TIME = ["voltry-evse@1", "voltry-power", "voltry-board", "voltry-secc@1"]
 # Of systemd's units, those that ours name.

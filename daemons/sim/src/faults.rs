@@ -82,6 +82,10 @@ pub enum Fault {
     MatrixStuckOpen,
     /// The matrix's controller stops sending.
     MatrixSilent,
+    /// The card reader no longer answers.
+    ReaderGone,
+    /// The card reader's line is noisy.
+    ReaderNoise,
 }
 
 /// A fault as `voltryctl sim fault list` explains it.
@@ -165,7 +169,7 @@ macro_rules! fault {
 
 /// Every fault, in the order of [`Fault`].
 #[rustfmt::skip]
-pub const TABLE: [Description; 39] = [
+pub const TABLE: [Description; 41] = [
     fault!(ModuleDead, "module-dead",
         "the first power module loses its supply: no output, no answer on CAN",
         "`voltryctl modules` shows it lost after some seconds; the session goes on with what the others can give, or stops if there are none", false),
@@ -283,6 +287,12 @@ pub const TABLE: [Description; 39] = [
     fault!(MatrixSilent, "matrix-silent",
         "the controller of the contactors between module groups and EVSEs sends nothing more; it still obeys",
         "every EVSE that shares modules is off within a second and SwitchMatrixMissing after 2 s, MatrixControllerSilent at the matrix", true),
+    fault!(ReaderGone, "reader-gone",
+        "the card reader no longer answers on its serial line",
+        "TokenReaderSilent at the reader after 3 s; cards are not read, who charges goes on; it goes by itself", false),
+    fault!(ReaderNoise, "reader-noise",
+        "noise on the card reader's line: bytes nobody sent, and every fourth message damaged",
+        "one warning a minute with a count; cards are read, a moment later", false),
 ];
 
 #[cfg(test)]

@@ -39,6 +39,8 @@ pub struct Settings {
     /// Months for which the book keeps what is over; longer, what the back end does not have yet.
     #[serde(default = "default_keep_months")]
     pub keep_months: u32,
+    /// The reader whose cards are for any EVSE: the one that waits.
+    pub id_token_reader: Option<Binding>,
     /// Who judges tokens that are not in the list: the uplink to the back end.
     pub csms: Option<Binding>,
     /// Seconds that it may take.
@@ -73,6 +75,8 @@ pub struct EvseSettings {
     pub energy_meter: Binding,
     /// The energy path; `org.voltry.Evse.N<number>` unless an OEM's plays the role.
     pub evse: Option<Binding>,
+    /// The reader whose cards are for this EVSE alone.
+    pub id_token_reader: Option<Binding>,
     /// The higher, the sooner it gets power, where the strategy is by priority.
     #[serde(default)]
     pub priority: u8,
@@ -113,6 +117,13 @@ impl Settings {
         Duration::from_secs(self.keep_months as u64 * 31 * 24 * 3600)
     }
 
+    /// Every reader, with the EVSE that its cards are for; 0: any.
+    pub(crate) fn id_token_readers(&self) -> Vec<(u32, Binding)> {
+        let own = self.evse.iter().map(|(name, evse)| (name.parse().unwrap_or(0), &evse.id_token_reader));
+        let all = std::iter::once((0, &self.id_token_reader)).chain(own);
+        all.filter_map(|(evse, reader)| Some((evse, reader.clone()?))).collect()
+    }
+
     /// The tokens that may charge.
     ///
     /// # Errors
@@ -145,6 +156,7 @@ pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>
         }
     }
     problems.extend(wrong_meters(config, &settings));
+    problems.extend(wrong_readers(config, &settings));
     problems.extend(energy::problems(config, &settings));
     if !(1..=3600).contains(&settings.remember_token_s) {
         problems.push(config.problem("station.remember_token_s", "must be from 1 to 3600"));
@@ -184,6 +196,20 @@ fn wrong_meters(config: &Config, settings: &Settings) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// A card that two listen for would start what it stops.
+fn wrong_readers(config: &Config, settings: &Settings) -> Vec<Problem> {
+    let readers = settings.id_token_readers();
+    let twice = readers
+        .iter()
+        .enumerate()
+        .filter(|(place, (_, reader))| readers.iter().take(*place).any(|(_, other)| other == reader));
+    let problem = |(_, (evse, _)): (usize, &(u32, Binding))| {
+        let place = format!("station.evse.{evse}.id_token_reader");
+        config.problem(&place, "this reader is bound already: its cards are for one EVSE, or for any")
+    };
+    twice.map(problem).collect()
 }
 
 #[cfg(test)]
@@ -228,6 +254,16 @@ mod tests {
         let error = check(&format!("{GOOD}\n[evse.1]\n{other}")).unwrap_err();
         assert!(error.contains("EVSE 1 watches another meter"), "{error}");
         assert!(check(&format!("{GOOD}\n[evse.1]\n{meter}")).is_ok());
+    }
+
+    #[test]
+    fn a_reader_is_for_one_evse_or_for_any() {
+        let reader =
+            r#"id_token_reader = { name = "org.voltry.Reader1", path = "/org/voltry/id_token_reader/a" }"#;
+        let text = format!("{GOOD}\n{reader}");
+        assert_eq!(check(&text).unwrap().id_token_readers()[0].0, 1);
+        let error = check(&text.replace("tokens =", &format!("{reader}\ntokens ="))).unwrap_err();
+        assert!(error.contains("this reader is bound already"), "{error}");
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! What one EVSE and its meter say on the bus, as inputs of the control loop.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::StreamExt as _;
 use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::debug;
 use voltry_bus::{
@@ -122,6 +123,17 @@ pub(crate) async fn asked<T>(evse: u32, call: impl Future<Output = Result<T, Err
     timeout(ASKED, call).await.unwrap_or_else(|_| Err(Error::Unavailable(hangs())))
 }
 
+/// Listens to every EVSE, in tasks that end with the bus.
+pub(crate) fn listen_to_all(
+    evses: BTreeMap<u32, Proxies>,
+    heard: &mpsc::Sender<(u32, Heard)>,
+    parts: &mut JoinSet<anyhow::Result<()>>,
+) {
+    for (number, proxies) in evses {
+        parts.spawn(listen(number, proxies, heard.clone()));
+    }
+}
+
 /// Listens to one EVSE for as long as the bus lasts. The channel's capacity bounds what waits;
 /// a full one slows this task, and the bus drops nothing.
 ///
@@ -130,11 +142,7 @@ pub(crate) async fn asked<T>(evse: u32, call: impl Future<Output = Result<T, Err
 ///
 /// # Errors
 /// The bus is lost.
-pub(crate) async fn listen(
-    number: u32,
-    proxies: Proxies,
-    heard: mpsc::Sender<(u32, Heard)>,
-) -> anyhow::Result<()> {
+async fn listen(number: u32, proxies: Proxies, heard: mpsc::Sender<(u32, Heard)>) -> anyhow::Result<()> {
     let ear = Ear { number, proxies, heard, changed: Notify::new(), gone: Notify::new() };
     let ((), (), (), (), ()) =
         tokio::try_join!(ear.presence(), ear.properties(), ear.live(), ear.meter(), ear.changes())?;

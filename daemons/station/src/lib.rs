@@ -20,6 +20,7 @@ mod evse;
 mod evse_watch;
 pub mod flow;
 pub mod limits;
+mod reader_watch;
 pub mod reasons;
 mod register;
 pub mod reservations;
@@ -86,7 +87,7 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
         power_limit: settings.power_limit.as_si(),
         book: book.clone(),
         evses: proxies.clone(),
-        requests,
+        requests: requests.clone(),
         clock,
         shown: shown.borrow().clone(),
         calls: Calls::new(),
@@ -96,10 +97,9 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     daemon.claim(names::STATION).await?;
 
     let mut parts = tokio::task::JoinSet::new();
-    for (number, proxies) in proxies {
-        parts.spawn(evse_watch::listen(number, proxies, heard_to.clone()));
-    }
+    evse_watch::listen_to_all(proxies, &heard_to, &mut parts);
     let mut energy = energy_watch::listen(daemon.connection(), &settings, &mut parts).await?;
+    reader_watch::listen(daemon.connection(), &settings, &requests, &mut parts).await?;
     parts.spawn(publish(daemon.connection().clone(), shown, news, newest));
 
     let mut watchdog = Watchdog::from_environment();

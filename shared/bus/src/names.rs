@@ -26,6 +26,8 @@ pub const POWER: &str = "org.voltry.Power1";
 pub const BOARD: &str = "org.voltry.Board1";
 /// The bus name of `voltry-ocpp`.
 pub const OCPP: &str = "org.voltry.Ocpp1";
+/// The bus name of `voltry-reader`.
+pub const READER: &str = "org.voltry.Reader1";
 /// The bus name of whoever installs firmware, unless configured otherwise.
 pub const UPDATE: &str = "org.voltry.Update1";
 /// The bus name of `voltry-sim`.

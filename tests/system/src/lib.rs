@@ -319,6 +319,15 @@ impl Station {
         std::fs::read_to_string(file).unwrap()
     }
 
+    /// Waits until a daemon has said this.
+    pub async fn until_log(&self, daemon: &str, words: &str, limit: Duration) {
+        let started = Instant::now();
+        while !self.log(daemon).contains(words) {
+            assert!(started.elapsed() < limit, "{daemon} did not say {words:?}: {}", self.log(daemon));
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// Ends the station and waits for it.
     pub async fn quit(mut self) {
         let _ = self.input.write_all(b"quit\n").await;

@@ -356,7 +356,13 @@ async fn a_vehicle_that_breaks_the_order_or_never_ends_pre_charge_gets_nothing()
 #[tokio::test]
 async fn every_fault_of_the_simulator_is_tried() {
     let station = Station::start(SMALL_CAR).await;
-    let tests = [include_str!("faults.rs"), include_str!("matching.rs"), include_str!("rack.rs")].concat();
+    let files = [
+        include_str!("faults.rs"),
+        include_str!("matching.rs"),
+        include_str!("rack.rs"),
+        include_str!("reader.rs"),
+    ];
+    let tests = files.concat();
     let listed = station.fault_names().await;
     assert!(listed.len() >= 35, "{listed:?}");
     for name in listed {

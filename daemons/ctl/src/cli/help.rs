@@ -216,7 +216,7 @@ JSON
 
 pub(super) const SWIPE: &str = "\
 JSON
-  {outcome}, as of `authorize`.";
+  {outcome}: read, where the EVSE has a reader; else as of `authorize`.";
 
 pub(super) const TRUTH: &str = "\
 JSON

@@ -161,11 +161,13 @@ fn one_evse(
     if topology.groups.is_empty() {
         own_modules(text, evse, parts, topology, state)?;
     }
+    let reader = reader(text, evse, topology, state)?;
     write!(
         text,
         r#"
 [station.evse.{evse}]
 energy_meter = {meter}
+{reader}
 
 [board.{evse}]
 device = {mcu:?}
@@ -198,6 +200,22 @@ ev_link = {link}
         interface = network::station_end(evse),
         slac = if topology.powerline { "slac = { modem = \"qca7000\" }" } else { "" },
     )
+}
+
+/// The card reader of one EVSE; returns how the station is bound to it.
+fn reader(
+    text: &mut String,
+    evse: u32,
+    topology: &Topology,
+    state: &Path,
+) -> Result<String, std::fmt::Error> {
+    if !topology.readers {
+        return Ok(String::new());
+    }
+    let device = state.join("dev").join(format!("reader{evse}"));
+    writeln!(text, "\n[reader.{evse}]\ndevice = {device:?}")?;
+    let binding = binding(names::READER, "id_token_reader", &evse.to_string());
+    Ok(format!("id_token_reader = {binding}"))
 }
 
 /// The modules that feed one EVSE alone.

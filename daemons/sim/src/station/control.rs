@@ -1,16 +1,23 @@
 //! What a person, a test or `Sim1` can do to the simulated world.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use voltry_bus::{Error, SimTruth, Station1Proxy, names};
 
 use crate::electrical::{MatrixWear, PilotState, SharedCircuit, SharedMatrix};
 use crate::faults::Fault;
+use crate::hardware::CardField;
 use crate::vehicle::{Doing, VehicleConfig};
 
 /// Watt-hours of one count of the simulated direct-current meter.
 const METER_RESOLUTION_WH: f64 = 1.0;
+
+/// A card is held to a reader for this long at most.
+const READ_WITHIN: Duration = Duration::from_secs(10);
+/// How often it is looked whether it was read.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// One EVSE of the simulated world, with the vehicle that parks there.
 #[derive(Debug)]
@@ -21,6 +28,8 @@ pub struct Place {
     pub vehicle: VehicleConfig,
     /// What that vehicle does.
     pub doing: watch::Receiver<Doing>,
+    /// Where cards are held, if it has a reader.
+    pub reader: Option<CardField>,
 }
 
 /// The simulated world.
@@ -112,13 +121,19 @@ impl Control {
         Ok(())
     }
 
-    /// Holds a card to the reader. EVSE 0: the station finds out which is meant.
+    /// Holds a card to the reader of an EVSE until it was read: `read`, whatever comes of it. Where there are none
+    /// the station is asked, and says what came of it; EVSE 0: it finds out which is meant.
     ///
     /// # Errors
-    /// What `Station1.Authorize` answers; `Unavailable` without a bus.
+    /// What `Station1.Authorize` answers; `Unavailable` without a bus, or if nobody reads the card.
     pub async fn swipe(&self, token: &str, evse: u32) -> Result<String, Error> {
-        if evse != 0 {
-            self.place(evse)?;
+        if evse == 0 && self.places.values().any(|place| place.reader.is_some()) {
+            return Err(Error::Invalid("each EVSE has a reader: say which".to_owned()));
+        }
+        if evse != 0
+            && let Some(reader) = &self.place(evse)?.reader
+        {
+            return hold(reader, token).await;
         }
         let connection = self.connection()?;
         let station = Station1Proxy::new(&connection, names::STATION, names::STATION_PATH).await?;
@@ -152,6 +167,29 @@ impl Control {
     pub fn connection(&self) -> Result<zbus::Connection, Error> {
         self.connection.borrow().clone().ok_or_else(|| Error::Unavailable("the bus is down".to_owned()))
     }
+}
+
+/// Holds a card to a reader until it was read.
+async fn hold(reader: &CardField, number: &str) -> Result<String, Error> {
+    // What lies there when the reader begins is told to nobody.
+    until(|| reader.was_seen_empty()).await?;
+    if !reader.lay(number) {
+        return Err(Error::Invalid("a card's number has 4, 7 or 10 bytes, in hexadecimal digits".to_owned()));
+    }
+    let read = until(|| reader.is_listed()).await;
+    reader.take_away();
+    read.map(|()| "read".to_owned())
+}
+
+async fn until(holds: impl Fn() -> bool) -> Result<(), Error> {
+    let end = tokio::time::Instant::now() + READ_WITHIN;
+    while !holds() {
+        if tokio::time::Instant::now() > end {
+            return Err(Error::Unavailable("nobody reads the card".to_owned()));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
 }
 
 fn fault(name: &str) -> Result<Fault, Error> {

@@ -254,12 +254,14 @@ async fn build_world(
         let circuit = SharedCircuit::new(circuit);
         world.spawn(circuit.clone().run(kept));
         wiring::attach(evse, &circuit, topology, &parts, &dev, world)?;
+        let reader =
+            if topology.readers { Some(wiring::attach_reader(evse, &circuit, &dev, world)?) } else { None };
         circuits.push(circuit.clone());
         let (doing_in, doing) = watch::channel(Doing::Away);
         let medium = connect(evse, topology.powerline, parts.vehicle.matches, &circuit, world).await?;
         let link = Link { interface: network::vehicle_end(evse), evcc_id: topology.evcc_id(evse), medium };
         world.spawn(vehicle::drive(circuit.clone(), parts.vehicle.clone(), link, doing_in));
-        let place = Place { circuit, vehicle: parts.vehicle.clone(), doing };
+        let place = Place { circuit, vehicle: parts.vehicle.clone(), doing, reader };
         places.insert(evse, place);
     }
     let matrix = shares.then(|| {

@@ -27,6 +27,7 @@ TOPOLOGY (TOML; every key has a default)
   family = \"infypower\"    what power modules there are: infypower, infypower-beg, uugreenpower,
                           maxwell-mxr, tonhe, huawei-r100040gx
   monitor = \"isocha425hv\" what insulation monitors there are: isocha425hv, rn5893
+  readers = false         each EVSE has a card reader, which swipe goes through; else swipe asks the station
   evses = 1               how many EVSEs
   groups = []             how many modules each group has that all EVSEs share through a matrix of
                           contactors; none: each EVSE has modules of its own
@@ -64,6 +65,8 @@ pub struct Topology {
     pub family: Family,
     /// What insulation monitors there are.
     pub monitor: Monitor,
+    /// Whether each EVSE has a card reader.
+    pub readers: bool,
     /// How many modules each group has that all EVSEs share through a matrix; none: they have their own.
     pub groups: Vec<usize>,
     /// The folder in which the meters keep what they have counted; without it they begin anew each time.
@@ -141,6 +144,7 @@ impl Default for Topology {
             powerline: true,
             family: Family::default(),
             monitor: Monitor::default(),
+            readers: false,
             groups: Vec::new(),
             registers: None,
             evses: 1,

@@ -28,6 +28,9 @@ pub(super) fn daemons(topology: &Topology, state: &Path) -> anyhow::Result<Vec<U
     if topology.uplink.is_some() {
         units.push(unit(state, "voltry-ocpp", None)?);
     }
+    if topology.readers {
+        units.push(unit(state, "voltry-reader", None)?);
+    }
     if topology.screen.is_some() {
         units.push(unit(state, "voltry-ui", None)?);
     }

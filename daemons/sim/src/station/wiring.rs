@@ -8,6 +8,7 @@
 //! dev/mcuN     the safety controller of connector N
 //! dev/dcN      the direct-current meter of EVSE N (Acrel DJSF1352-RN)
 //! dev/imdN     the insulation monitor of EVSE N, as the topology names it
+//! dev/readerN  the card reader of EVSE N (PN532), where the topology has readers
 //! dev/grid     the meter of the grid connection (Carlo Gavazzi EM580)
 //! ```
 
@@ -20,8 +21,8 @@ use super::topology::{Controllers, EvseParts, Monitor, Topology};
 use crate::electrical::{SharedCircuit, SharedMatrix, Socket};
 use crate::hardware::modbus::Slave;
 use crate::hardware::{
-    AcrelMeter, CanBus, Em580, IsoCha, Line, MatrixController, Mcu, McuConfig, PowerModule, Pty, Rn5893,
-    Wire, serve, serve_on_interface,
+    AcrelMeter, CanBus, CardField, Em580, IsoCha, Line, MatrixController, Mcu, McuConfig, Pn532, PowerModule,
+    Pty, Rn5893, Wire, serve, serve_on_interface,
 };
 
 pub(super) const CAN_BIT_RATE: u32 = 125_000;
@@ -94,6 +95,18 @@ fn attach_modules(
         }
         None => connect(&dev.join(format!("can{evse}")), bus, world),
     }
+}
+
+/// Builds the card reader of one EVSE; returns the place where cards are held.
+pub(super) fn attach_reader(
+    evse: u32,
+    circuit: &SharedCircuit,
+    dev: &Path,
+    world: &mut JoinSet<()>,
+) -> anyhow::Result<CardField> {
+    let field = CardField::default();
+    connect(&dev.join(format!("reader{evse}")), Pn532::new(field.clone(), circuit.clone()), world)?;
+    Ok(field)
 }
 
 /// Builds the modules behind a matrix, on one bus, and the controller of its contactors.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use zbus::{OwnedVariant, Type, Variant};
 
-use crate::{Contactors, Lock, Pilot, PilotFault, Proximity};
+use crate::{Contactors, Lock, Pilot, PilotFault, Proximity, TokenKind};
 
 /// What a power supply's output measures.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Type)]
@@ -279,4 +279,21 @@ pub struct MatrixBar {
     pub evse: u32,
     /// Volts.
     pub voltage: f64,
+}
+
+/// A token that was shown to a reader.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct IdTokenReading {
+    /// The token. Never in a log above DEBUG.
+    pub token: String,
+    /// Its kind.
+    pub kind: TokenKind,
+    /// When.
+    pub at: u64,
+}
+
+impl std::fmt::Debug for IdTokenReading {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "IdTokenReading({}, {})", self.kind, self.at)
+    }
 }

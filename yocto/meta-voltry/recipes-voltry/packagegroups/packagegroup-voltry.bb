@@ -16,6 +16,7 @@ RDEPENDS:${PN} = "\
     voltry-meter \
     voltry-ocpp \
     voltry-power \
+    voltry-reader \
     voltry-secc \
     voltry-station \
     voltry-ui \

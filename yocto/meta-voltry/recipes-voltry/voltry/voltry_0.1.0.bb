@@ -24,7 +24,7 @@ VOLTRY_SOURCE ?= "${@os.path.realpath('${THISDIR}/../../../..')}"
 EXTERNALSRC = "${VOLTRY_SOURCE}"
 
 CARGO_BUILD_FLAGS += "--bins -p voltry-evse -p voltry-station -p voltry-power -p voltry-meter \
-                      -p voltry-board -p voltry-secc -p voltry-ocpp -p voltry-ui -p voltryctl -p voltry-sim"
+                      -p voltry-board -p voltry-reader -p voltry-secc -p voltry-ocpp -p voltry-ui -p voltryctl -p voltry-sim"
 
 # The instances that the image starts: EVSEs by number, meter lines by their names in the
 # configuration. A station without a CSMS leaves voltry-ocpp out of its image.
@@ -37,7 +37,7 @@ do_install () {
 }
 
 PACKAGE_BEFORE_PN = "${PN}-board ${PN}-ctl ${PN}-evse ${PN}-meter ${PN}-ocpp ${PN}-power \
-                     ${PN}-secc ${PN}-simulated ${PN}-station ${PN}-ui"
+                     ${PN}-reader ${PN}-secc ${PN}-simulated ${PN}-station ${PN}-ui"
 
 FILES:${PN} += "${nonarch_libdir}/voltry ${nonarch_libdir}/sysusers.d ${nonarch_libdir}/tmpfiles.d \
                 ${systemd_system_unitdir} ${datadir}/dbus-1"
@@ -49,6 +49,7 @@ FILES:${PN}-meter += "${bindir}/voltry-meter ${systemd_system_unitdir}/voltry-me
 FILES:${PN}-ocpp += "${bindir}/voltry-ocpp ${systemd_system_unitdir}/voltry-ocpp.service* \
                      ${systemd_system_unitdir}/voltry-reset.path"
 FILES:${PN}-power += "${bindir}/voltry-power ${systemd_system_unitdir}/voltry-power.service*"
+FILES:${PN}-reader += "${bindir}/voltry-reader ${systemd_system_unitdir}/voltry-reader.service*"
 FILES:${PN}-secc += "${bindir}/voltry-secc ${systemd_system_unitdir}/voltry-secc@.service*"
 FILES:${PN}-simulated += "${bindir}/voltry-sim ${systemd_system_unitdir}/voltry-sim.service* \
                           ${systemd_system_unitdir}/voltry.target.d ${nonarch_libdir}/sysusers.d/voltry-simulated.conf \
@@ -63,19 +64,21 @@ RDEPENDS:${PN}-evse = "${PN}"
 RDEPENDS:${PN}-meter = "${PN}"
 RDEPENDS:${PN}-ocpp = "${PN} ca-certificates"
 RDEPENDS:${PN}-power = "${PN}"
+RDEPENDS:${PN}-reader = "${PN}"
 RDEPENDS:${PN}-secc = "${PN}"
 RDEPENDS:${PN}-simulated = "${PN} iproute2"
 RDEPENDS:${PN}-station = "${PN}"
 RDEPENDS:${PN}-ui = "${PN}"
 
-SYSTEMD_PACKAGES = "${PN} ${PN}-board ${PN}-evse ${PN}-meter ${PN}-ocpp ${PN}-power ${PN}-secc ${PN}-station \
-                    ${PN}-ui"
+SYSTEMD_PACKAGES = "${PN} ${PN}-board ${PN}-evse ${PN}-meter ${PN}-ocpp ${PN}-power ${PN}-reader ${PN}-secc \
+                    ${PN}-station ${PN}-ui"
 SYSTEMD_SERVICE:${PN} = "voltry.target"
 SYSTEMD_SERVICE:${PN}-board = "voltry-board.service"
 SYSTEMD_SERVICE:${PN}-evse = "${@instances('voltry-evse', 'VOLTRY_EVSES', d)}"
 SYSTEMD_SERVICE:${PN}-meter = "${@instances('voltry-meter', 'VOLTRY_METER_LINES', d)}"
 SYSTEMD_SERVICE:${PN}-ocpp = "voltry-ocpp.service"
 SYSTEMD_SERVICE:${PN}-power = "voltry-power.service"
+SYSTEMD_SERVICE:${PN}-reader = "voltry-reader.service"
 SYSTEMD_SERVICE:${PN}-secc = "${@instances('voltry-secc', 'VOLTRY_EVSES', d)}"
 SYSTEMD_SERVICE:${PN}-station = "voltry-station.service"
 SYSTEMD_SERVICE:${PN}-ui = "voltry-ui.service"
@@ -92,6 +95,7 @@ USERADD_PARAM:${PN} = "--system --user-group --no-create-home --home-dir / --she
                        --system --user-group --no-create-home --home-dir / --shell /sbin/nologin --groups voltry-daemon voltry-power; \
                        --system --user-group --no-create-home --home-dir / --shell /sbin/nologin --groups voltry-daemon voltry-meter; \
                        --system --user-group --no-create-home --home-dir / --shell /sbin/nologin --groups voltry-daemon voltry-board; \
+                       --system --user-group --no-create-home --home-dir / --shell /sbin/nologin --groups voltry-daemon voltry-reader; \
                        --system --user-group --no-create-home --home-dir / --shell /sbin/nologin --groups voltry-daemon voltry-secc; \
                        --system --user-group --no-create-home --home-dir / --shell /sbin/nologin --groups voltry-daemon voltry-ocpp; \
                        --system --user-group --no-create-home --home-dir / --shell /sbin/nologin --groups voltry-daemon voltry-ui"

@@ -1,0 +1,100 @@
+//! Cards on a reader: from the chip's serial line to the vehicle.
+
+use std::time::Duration;
+
+use voltry_bus::{Device1Proxy, EvseState, IdTokenReader1Proxy, names};
+use voltry_system_tests::Station;
+use zbus::proxy::CacheProperties;
+
+/// Numbers of 7 and of 10 bytes.
+const CARDS: [&str; 2] = ["047BCB51962280", "00112233445566778899"];
+const SOON: Duration = Duration::from_secs(30);
+
+/// The reader of EVSE 1, as the bus shows it.
+struct Reader {
+    device: Device1Proxy<'static>,
+    cards: IdTokenReader1Proxy<'static>,
+}
+
+impl Reader {
+    async fn of(station: &Station) -> Self {
+        let (connection, path) = (station.connection(), names::path("id_token_reader", "1"));
+        let device = Device1Proxy::builder(connection).destination(names::READER).path(path.clone());
+        let cards = IdTokenReader1Proxy::builder(connection).destination(names::READER).path(path);
+        Self {
+            device: device.cache_properties(CacheProperties::No).build().await.expect("the bus is there"),
+            cards: cards.cache_properties(CacheProperties::No).build().await.expect("the bus is there"),
+        }
+    }
+
+    async fn until(&self, what: &str, holds: impl AsyncFn(&Self) -> bool) {
+        let ends = tokio::time::Instant::now() + SOON;
+        while !holds(self).await {
+            assert!(tokio::time::Instant::now() < ends, "{what}: not within {SOON:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Laid there again, a card then counts again.
+    async fn until_no_card_lies_there(&self) {
+        self.until("the card is gone", async |reader| reader.cards.cards().await.is_ok_and(|n| n == 0)).await;
+    }
+
+    async fn until_it_is_missed(&self) {
+        let missed = async |reader: &Self| {
+            let faults = reader.device.faults().await.unwrap_or_default();
+            faults.iter().any(|fault| fault.code == "TokenReaderSilent")
+        };
+        self.until("TokenReaderSilent", missed).await;
+    }
+
+    async fn until_it_answers(&self) {
+        let answers = async |reader: &Self| {
+            let online = reader.device.online().await.unwrap_or(false);
+            online && reader.device.faults().await.is_ok_and(|faults| faults.is_empty())
+        };
+        self.until("it answers", answers).await;
+    }
+}
+
+#[tokio::test]
+async fn a_card_on_the_reader_starts_and_stops_and_a_reader_that_is_away_stops_nothing() {
+    let topology = format!(
+        "free = false\nreaders = true\ntokens = {CARDS:?}\n[[evse]]\nmonitor_pace = 10\n\
+         vehicle = {{ capacity_wh = 60000.0, soc = 20.0, target_soc = 80.0 }}\n"
+    );
+    let mut station = Station::start(&topology).await;
+    let reader = Reader::of(&station).await;
+    let before = station.truth(1).await.register;
+    station.tell("plug 1").await;
+    station.until_state(1, &[EvseState::Authorizing], SOON).await;
+    station.tell("swipe DEADBEEF 1").await;
+    station.until_log("station", "refused", SOON).await;
+    assert!(station.station().await.transactions(1).await.unwrap().is_empty());
+
+    station.tell(&format!("swipe {} 1", CARDS[0])).await;
+    station.until_state(1, &[EvseState::Charging], Duration::from_secs(40)).await;
+    let counted = before + 5.0;
+    station.until_truth(1, "energy flows", SOON, |truth| truth.register > counted).await;
+
+    station.tell("fault reader-gone 1").await;
+    reader.until_it_is_missed().await;
+    assert_eq!(station.evse(1).await.state().await.unwrap(), EvseState::Charging);
+    station.tell("clear reader-gone 1").await;
+    reader.until_it_answers().await;
+    // Somebody else's stops nothing, through noise as well.
+    station.tell("fault reader-noise 1").await;
+    station.tell(&format!("swipe {} 1", CARDS[1])).await;
+    reader.until_no_card_lies_there().await;
+    assert_eq!(station.evse(1).await.state().await.unwrap(), EvseState::Charging);
+    station.tell(&format!("swipe {} 1", CARDS[0])).await;
+    let transaction = station.closed_transaction(SOON).await;
+    station.assert_billed(&transaction, 1, before).await;
+    assert_eq!(transaction.identity, "…80");
+    for daemon in ["reader", "station", "evse-1"] {
+        let log = station.log(daemon);
+        let shown = CARDS.iter().chain(&["DEADBEEF"]).find(|card| log.contains(**card));
+        assert_eq!(shown, None, "{daemon} logs whose card it was");
+    }
+    station.quit().await;
+}
