@@ -33,8 +33,18 @@ pub struct Settings {
     pub display: Option<Binding>,
     /// The technician's page; without it there is none.
     pub technician: Option<TechnicianSettings>,
+    /// What a monitoring system reads; without it there is nothing.
+    pub metrics: Option<MetricsSettings>,
     #[serde(skip)]
     pub(crate) sources: Sources,
+}
+
+/// OpenMetrics at `/metrics`, `[ui.metrics]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetricsSettings {
+    /// Where: a loopback address, as `127.0.0.1:9464`.
+    pub address: SocketAddr,
 }
 
 /// The technician's page, `[ui.technician]`.
@@ -117,6 +127,10 @@ pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>
         let text = "the kiosk's page commands the station without a login: it must be a loopback address";
         problems.push(config.problem("ui.kiosk", text));
     }
+    if settings.metrics.as_ref().is_some_and(|metrics| !metrics.address.ip().is_loopback()) {
+        let text = "metrics are served without a login: it must be a loopback address";
+        problems.push(config.problem("ui.metrics.address", text));
+    }
     if settings.help_line.chars().count() > 60 {
         problems.push(config.problem("ui.help_line", "at most 60 characters"));
     }
@@ -189,9 +203,10 @@ mod tests {
 
     #[test]
     fn everything_that_is_wrong_is_told_at_once() {
-        let text = "[ui]\nkiosk = \"0.0.0.0:80\"\n[ui.price]\ncurrency = \"euro\"\nper_kwh = -1.0";
+        let text = "[ui]\nkiosk = \"0.0.0.0:80\"\n[ui.price]\ncurrency = \"euro\"\nper_kwh = -1.0\n\
+                    [ui.metrics]\naddress = \"[::]:9464\"";
         let error = check(text).unwrap_err();
-        for part in ["loopback", "EUR", "from 0 to 100000"] {
+        for part in ["kiosk's page", "metrics are served", "EUR", "from 0 to 100000"] {
             assert!(error.contains(part), "{part} is not in {error}");
         }
     }

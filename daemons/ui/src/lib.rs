@@ -1,5 +1,5 @@
 //! `voltry-ui`: what people see and touch. The screen at the charger ([`kiosk`]), and behind a login the
-//! technician's page ([`technician`]).
+//! technician's page ([`technician`]). For monitoring systems it counts what it sees ([`metrics`]).
 //!
 //! It keeps nothing and decides nothing: it mirrors a few objects of the bus ([`bus`]), makes of them what
 //! a driver is to see ([`face`], pure), says it in the driver's language ([`words`]), and asks the station
@@ -14,8 +14,11 @@ mod config;
 pub mod face;
 mod http;
 mod kiosk;
+mod metrics;
 mod technician;
 pub mod words;
+
+use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use axum::Router;
@@ -25,7 +28,7 @@ use tokio_rustls::TlsAcceptor;
 use voltry_service::fault_guide::FaultGuide;
 use voltry_service::{Daemon, Refusals};
 
-pub use config::{Price, Settings, StopBy, TechnicianSettings, configure};
+pub use config::{MetricsSettings, Price, Settings, StopBy, TechnicianSettings, configure};
 
 /// The bus name of this daemon: who holds it has the screen.
 const NAME: &str = "org.voltry.Ui1";
@@ -36,9 +39,16 @@ const NAME: &str = "org.voltry.Ui1";
 /// An address or the bus name is taken.
 pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     let kiosk = settings.kiosk;
-    let listener = TcpListener::bind(kiosk).await.with_context(|| format!("listening at {kiosk}"))?;
+    let listener = bind(kiosk).await?;
     let (told, seen) = watch::channel(bus::Seen::default());
-    let mirror = bus::Mirror::new(daemon.connection(), &settings.sources);
+    let latencies = bus::Latencies::default();
+    let mirror = bus::Mirror::new(daemon.connection(), &settings.sources, latencies.clone());
+    let metrics = match &settings.metrics {
+        Some(MetricsSettings { address }) => {
+            Some((bind(*address).await?, metrics::Metrics::new(seen.clone(), latencies)))
+        }
+        None => None,
+    };
     let technician = match &settings.technician {
         Some(own) => Some(technicians(own, &daemon, &settings.sources, seen.clone()).await?),
         None => None,
@@ -59,7 +69,20 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
                 None => std::future::pending().await,
             }
         } => Ok(()),
+        () = async {
+            match metrics {
+                Some((listener, metrics)) => tokio::select! {
+                    () = metrics.clone().count() => {}
+                    () = http::serve(listener, metrics::router(metrics.clone()), None) => {}
+                },
+                None => std::future::pending().await,
+            }
+        } => Ok(()),
     }
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("listening at {address}"))
 }
 
 /// The technician's page, ready to be served.
@@ -72,7 +95,7 @@ async fn technicians(
     let (address, file) = (settings.address, &settings.accounts);
     let accounts = technician::Accounts::read(file).with_context(|| file.display().to_string())?;
     let tls = technician::acceptor(&settings.certificate, &settings.key)?;
-    let listener = TcpListener::bind(address).await.with_context(|| format!("listening at {address}"))?;
+    let listener = bind(address).await?;
     let audit = settings.audit.clone();
     let page = technician::Technician::new(accounts, audit, guide(), daemon.connection(), sources, seen);
     Ok((listener, technician::router(page), tls))

@@ -22,7 +22,7 @@ use zbus::fdo::{DBusProxy, PropertiesProxy};
 use zbus::proxy::CacheProperties;
 use zbus::{Connection, MatchRule, Message, MessageStream, OwnedVariant};
 
-use super::{Seen, Vehicle};
+use super::{Latencies, Seen, Vehicle};
 use crate::config::Sources;
 
 /// A daemon answers within this time, or hangs.
@@ -86,10 +86,11 @@ pub(crate) struct Mirror {
     followed: BTreeMap<Role, Followed>,
     tasks: JoinSet<Answer>,
     seen: Seen,
+    latencies: Latencies,
 }
 
 impl Mirror {
-    pub(crate) fn new(connection: &Connection, sources: &Sources) -> Self {
+    pub(crate) fn new(connection: &Connection, sources: &Sources, latencies: Latencies) -> Self {
         let station = Binding::new(names::STATION, names::STATION_PATH).expect("constants");
         let mut roles = vec![(Role::Station, station)];
         roles.extend(sources.csms.iter().map(|binding| (Role::Csms, binding.clone())));
@@ -105,6 +106,7 @@ impl Mirror {
             followed: followed.collect(),
             tasks: JoinSet::new(),
             seen: Seen { has_uplink: sources.csms.is_some(), ..Seen::default() },
+            latencies,
         }
     }
 
@@ -203,6 +205,7 @@ impl Mirror {
             if from_station == Some(sender.as_str())
                 && let Ok(transaction) = body.deserialize::<Transaction>()
             {
+                self.tally(&transaction);
                 self.seen.ended.insert(transaction.evse, transaction);
             }
             return;
@@ -224,6 +227,15 @@ impl Mirror {
             self.ask(role);
         }
         self.show(role);
+    }
+
+    fn tally(&mut self, transaction: &Transaction) {
+        let tally = &mut self.seen.tally;
+        if tally.len() < ENTRIES_MAX || tally.contains_key(&transaction.evse) {
+            let tally = tally.entry(transaction.evse).or_default();
+            let count = if transaction.energy > 0.0 { &mut tally.delivered } else { &mut tally.without };
+            *count += 1;
+        }
     }
 
     fn owner(&mut self, name: &str, owner: Option<&str>) {
@@ -256,9 +268,13 @@ impl Mirror {
         followed.asking = true;
         followed.meanwhile.clear();
         let (connection, binding) = (self.connection.clone(), followed.binding.clone());
-        let owner = followed.owner.clone();
+        let (owner, latencies) = (followed.owner.clone(), self.latencies.clone());
         self.tasks.spawn(async move {
+            let asked = now();
             let answer = timeout(ANSWER, properties(&connection, &binding, role.interface())).await;
+            if matches!(answer, Ok(Ok(_))) {
+                latencies.count(role.interface(), now().since(asked));
+            }
             Answer::Properties(role, owner, answer.ok().and_then(Result::ok))
         });
     }

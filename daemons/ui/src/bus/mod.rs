@@ -1,11 +1,13 @@
 //! What the pages know of the station: a mirror of a few objects on the bus.
 
+mod latency;
 mod mirror;
 
 use std::collections::BTreeMap;
 
 use voltry_bus::{Connector, CsmsState, DisplayMessage, DriverText, EvseStatus, PowerShare, Transaction};
 
+pub(crate) use latency::{Histogram, Latencies};
 pub(crate) use mirror::{Mirror, station};
 
 /// What was seen last. What does not answer is not there.
@@ -27,6 +29,17 @@ pub struct Seen {
     pub vehicles: BTreeMap<u32, Vehicle>,
     /// The transaction that ended last, by EVSE.
     pub ended: BTreeMap<u32, Transaction>,
+    /// How many ended since somebody looks, by EVSE.
+    pub tally: BTreeMap<u32, Tally>,
+}
+
+/// Transactions that ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// With energy.
+    pub delivered: u64,
+    /// Without any.
+    pub without: u64,
 }
 
 /// What `Station1` tells.
