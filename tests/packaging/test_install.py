@@ -1,5 +1,6 @@
 """What packaging/files installs, and the Debian packages' own files."""
 
+import os
 import re
 import subprocess
 import tomllib
@@ -72,3 +73,37 @@ def test_the_credentials_that_the_documents_name_are_those_that_the_units_load()
 def test_the_packages_have_the_version_of_the_programs():
     version = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
     assert (PACKAGING / "debian/changelog").read_text().startswith(f"voltry ({version}) ")
+
+
+PROGRAMS = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """What voltryctl says of itself, as the Debian package has it."""
+    root = tmp_path_factory.mktemp("pages")
+    subprocess.run([PACKAGING / "pages", PROGRAMS, root], check=True, timeout=60)
+    return root / "usr/share"
+
+
+def test_each_command_has_a_man_page(pages):
+    told = subprocess.run([PROGRAMS / "voltryctl", "--help"], capture_output=True, text=True, check=True, timeout=60).stdout
+    commands = set(re.findall(r"^  ([a-z0-9]+) ", told.partition("Commands:")[2].partition("Options:")[0], re.M)) - {"help"}
+    assert {"status", "completions"} <= commands
+    written = {page.name for page in (pages / "man/man1").iterdir()}
+    assert {"voltryctl.1", *[f"voltryctl-{command}.1" for command in commands]} <= written
+    assert all((pages / "man/man1" / page).read_text().lstrip().startswith(".ie") for page in written)
+
+
+def test_the_shell_completes_a_command(pages):
+    script = """
+        source "$1"
+        COMP_WORDS=(voltryctl stat) COMP_CWORD=1
+        _voltryctl voltryctl stat voltryctl
+        echo "${COMPREPLY[*]}"
+    """
+    file = pages / "bash-completion/completions/voltryctl"
+    done = subprocess.run(["bash", "-c", script, "-", file], capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout.split() == ["status"]
+    assert (pages / "zsh/vendor-completions/_voltryctl").read_text().startswith("#compdef voltryctl")
+    assert "complete -c voltryctl" in (pages / "fish/vendor_completions.d/voltryctl.fish").read_text()
