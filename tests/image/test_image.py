@@ -1,6 +1,8 @@
 """A station in a machine with Debian's kernel and two CAN controllers: `make test-image`."""
 
 import json
+import os
+import random
 import time
 
 from conftest import SLOWNESS
@@ -10,6 +12,7 @@ from machine import wait_for
 BOOK = "/var/lib/voltry/station/book.db"
 # A count of the meter, in the book's thousandths of a watt-hour.
 COUNT = 1000
+CUTS = int(os.environ.get("VOLTRY_CUTS", "20"))
 # Seconds that its hardware watchdog waits for process 1, of the machine's clock (guest/watchdog.conf).
 WATCHDOG_S = 20
 UNITS_HERE = [unit for unit in UNITS if unit != "voltry-ocpp"]
@@ -92,6 +95,40 @@ def test_the_kernel_holds_each_unit_to_its_limits(station, guest):
     assert int(most) <= int(guest.show("voltry-hog@tasks", "TasksMax")["TasksMax"])
     assert station.evse()["state"] == "available", "the station did not notice"
     station.told.append("a unit that takes memory: killed; one that takes tasks: refused")
+
+
+def databases(guest):
+    return guest.run("find", "/var/lib/voltry", "-name", "*.db").split()
+
+
+def test_power_cuts_while_charging_lose_nothing(station, guest):
+    seed = int(os.environ.get("VOLTRY_SEED") or random.randrange(1 << 32))
+    moments = random.Random(seed)
+    station.told.append(f"power cuts, seed {seed} (VOLTRY_SEED):")
+    began = first_of_all(guest)
+    for cut in range(1, CUTS + 1):
+        charged = station.charge()
+        delay = moments.uniform(0, 15)
+        time.sleep(delay)
+        guest.power_cut()
+        meter = register(guest)
+        guest.boot()
+        station.wait_until("available")
+        assert databases(guest) == [BOOK]
+        assert guest.run("sqlite3", "-readonly", BOOK, "PRAGMA integrity_check").strip() == "ok"
+        wait_for(lambda: all(row["closed"] for row in books(guest)), "what was open is closed", 30 * SLOWNESS, station.pause)
+        assert register(guest) == meter, "nothing flowed"
+        bill = next(row for row in hold_books_to_meter(guest, began) if row["id"] == charged)
+        station.told.append(
+            f"  {cut:2}: cut {delay:4.1f} s after current flowed; meter {meter / COUNT:.0f} Wh, billed "
+            f"{(bill['last'] - bill['first']) / COUNT:.0f} Wh; Available {available_after(guest):.1f} s after the kernel's start"
+        )
+
+
+def first_of_all(guest):
+    """Where the first transaction of the book began on the meter."""
+    rows = books(guest)
+    return rows[0]["first"] if rows else register(guest)
 
 
 def test_the_hardware_watchdog_starts_the_machine_anew_when_process_1_hangs(station, guest):
