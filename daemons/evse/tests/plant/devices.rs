@@ -13,6 +13,10 @@ use voltry_units::{Amps, Celsius, Ohms, Timestamp, Volts, Watts};
 use super::lease::{LEASE, Lease};
 use super::{Guard, Vehicle};
 
+/// What sound modules can take from a vehicle.
+const TAKES: Discharge =
+    Discharge { voltage_min: Volts::new(200), current_max: Amps::new(60), power_max: Watts::new(20_000) };
+
 #[derive(Clone)]
 pub struct Devices {
     /// Volts on the module side, truly.
@@ -129,11 +133,7 @@ impl Default for Devices {
             },
             register: 1000.0,
             exported: 500.0,
-            discharge: Discharge {
-                voltage_min: Volts::new(200),
-                current_max: Amps::new(60),
-                power_max: Watts::new(20_000),
-            },
+            discharge: TAKES,
             delivered: 0.0,
             farads: 0.0,
             load: f64::INFINITY,

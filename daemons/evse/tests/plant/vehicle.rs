@@ -264,22 +264,7 @@ impl Vehicle {
                 self.enter(LinkPhase::Connected, now, inbox);
             }
             LinkPhase::Connected if waited => self.enter(LinkPhase::Authorizing, now, inbox),
-            LinkPhase::Authorizing if self.authorized => {
-                self.enter(LinkPhase::Parameters, now, inbox);
-                inbox.push(Input::VehicleLimits(VehicleLimits {
-                    voltage_max: Some(Volts::from_si(self.voltage_max).unwrap()),
-                    current_max: Some(Amps::from_si(self.current_max).unwrap()),
-                    power_max: None,
-                }));
-                if self.gives > 0.0 {
-                    inbox.push(Input::VehicleDischarge(Discharge {
-                        voltage_min: Volts::new(300),
-                        current_max: Amps::from_si(self.gives).unwrap(),
-                        power_max: Watts::new(15_000),
-                    }));
-                }
-                inbox.push(Input::Soc(Percent::from_si(self.soc).unwrap()));
-            }
+            LinkPhase::Authorizing if self.authorized => self.names_limits(now, inbox),
             LinkPhase::Parameters if finished => {
                 self.pilot = if self.stays_in_b { Pilot::B } else { Pilot::C };
                 self.enter(LinkPhase::CableCheck, now, inbox);
@@ -329,6 +314,23 @@ impl Vehicle {
             }
             _ => {}
         }
+    }
+
+    fn names_limits(&mut self, now: Timestamp, inbox: &mut Vec<Input>) {
+        self.enter(LinkPhase::Parameters, now, inbox);
+        inbox.push(Input::VehicleLimits(VehicleLimits {
+            voltage_max: Some(Volts::from_si(self.voltage_max).unwrap()),
+            current_max: Some(Amps::from_si(self.current_max).unwrap()),
+            power_max: None,
+        }));
+        if self.gives > 0.0 {
+            inbox.push(Input::VehicleDischarge(Discharge {
+                voltage_min: Volts::new(300),
+                current_max: Amps::from_si(self.gives).unwrap(),
+                power_max: Watts::new(15_000),
+            }));
+        }
+        inbox.push(Input::Soc(Percent::from_si(self.soc).unwrap()));
     }
 
     fn pre_charge(&mut self, now: Timestamp, devices: &Devices, inbox: &mut Vec<Input>) {

@@ -24,9 +24,8 @@ fn giving() -> World {
 /// What the link is told to offer, by the actions of the next tick.
 fn offered(world: &mut World) -> Option<Discharge> {
     let actions = world.path.step(world.now, Input::Tick).to_vec();
-    actions.iter().find_map(|action| match action {
-        Action::Do(Command::Discharge(discharge)) => Some(*discharge),
-        _ => None,
+    actions.iter().find_map(|action| {
+        if let Action::Do(Command::Discharge(discharge)) = action { Some(*discharge) } else { None }
     })
 }
 

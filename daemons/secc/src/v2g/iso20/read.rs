@@ -246,7 +246,6 @@ fn charge_loop(req: &dc::DCChargeLoopReq) -> (Request, Form) {
         voltage: Option<&'a Rational>,
         current: Option<&'a Rational>,
         power: Option<&'a Rational>,
-        discharge: [Option<&'a Rational>; 2],
         needs: Needs,
     }
     macro_rules! scheduled {
@@ -256,7 +255,6 @@ fn charge_loop(req: &dc::DCChargeLoopReq) -> (Request, Form) {
                 voltage: $mode.ev_maximum_voltage.as_ref(),
                 current: $mode.ev_maximum_charge_current.as_ref(),
                 power: $mode.ev_maximum_charge_power.as_ref(),
-                discharge: [None; 2],
                 needs: Needs {
                     energy: $mode.ev_target_energy_request.as_ref().and_then(physical::rational),
                     energy_min: $mode.ev_minimum_energy_request.as_ref().and_then(physical::rational),
@@ -273,7 +271,6 @@ fn charge_loop(req: &dc::DCChargeLoopReq) -> (Request, Form) {
                 voltage: Some(&$mode.ev_maximum_voltage),
                 current: Some(&$mode.ev_maximum_charge_current),
                 power: Some(&$mode.ev_maximum_charge_power),
-                discharge: [None; 2],
                 needs: Needs {
                     departure: $mode.departure_time.map(seconds),
                     energy: physical::rational(&$mode.ev_target_energy_request),
@@ -286,15 +283,9 @@ fn charge_loop(req: &dc::DCChargeLoopReq) -> (Request, Form) {
     }
     let (wish, bidirectional) = match &req.choice {
         LoopReq::ScheduledDCCLReqControlMode(mode) => (scheduled!(mode), false),
-        LoopReq::BPTScheduledDCCLReqControlMode(mode) => {
-            let (current, power) = (&mode.ev_maximum_discharge_current, &mode.ev_maximum_discharge_power);
-            (Wish { discharge: [current.as_ref(), power.as_ref()], ..scheduled!(mode) }, true)
-        }
+        LoopReq::BPTScheduledDCCLReqControlMode(mode) => (scheduled!(mode), true),
         LoopReq::DynamicDCCLReqControlMode(mode) => (dynamic!(mode), false),
-        LoopReq::BPTDynamicDCCLReqControlMode(mode) => {
-            let (current, power) = (&mode.ev_maximum_discharge_current, &mode.ev_maximum_discharge_power);
-            (Wish { discharge: [Some(current), Some(power)], ..dynamic!(mode) }, true)
-        }
+        LoopReq::BPTDynamicDCCLReqControlMode(mode) => (dynamic!(mode), true),
         // The abstract one, of no control mode.
         LoopReq::CLReqControlMode(_) => (Wish::default(), false),
     };
@@ -302,9 +293,7 @@ fn charge_loop(req: &dc::DCChargeLoopReq) -> (Request, Form) {
         voltage: wish.voltage.and_then(physical::rational),
         current: wish.current.and_then(physical::rational),
         power: wish.power.and_then(physical::rational),
-        discharge_current: wish.discharge[0].and_then(physical::rational),
-        discharge_power: wish.discharge[1].and_then(physical::rational),
-        ..EvLimits::default()
+        ..limits_of_discharge(&req.choice)
     };
     let target = match wish.target {
         Some((voltage, current)) => {
@@ -318,6 +307,26 @@ fn charge_loop(req: &dc::DCChargeLoopReq) -> (Request, Form) {
     let status = soc.map(|soc| EvStatus { soc: physical::percent(soc), ready: true, error: "" });
     let form = Form { bidirectional, dynamic: wish.target.is_none(), meter: req.meter_info_requested };
     (Request::CurrentDemand { status, target, limits, needs: wish.needs }, form)
+}
+
+/// What a bidirectional vehicle says that can be taken from it.
+fn limits_of_discharge(choice: &LoopReq) -> EvLimits {
+    let (current, power) = match choice {
+        LoopReq::BPTScheduledDCCLReqControlMode(mode) => {
+            (mode.ev_maximum_discharge_current.as_ref(), mode.ev_maximum_discharge_power.as_ref())
+        }
+        LoopReq::BPTDynamicDCCLReqControlMode(mode) => {
+            (Some(&mode.ev_maximum_discharge_current), Some(&mode.ev_maximum_discharge_power))
+        }
+        LoopReq::ScheduledDCCLReqControlMode(_)
+        | LoopReq::DynamicDCCLReqControlMode(_)
+        | LoopReq::CLReqControlMode(_) => (None, None),
+    };
+    EvLimits {
+        discharge_current: current.and_then(physical::rational),
+        discharge_power: power.and_then(physical::rational),
+        ..EvLimits::default()
+    }
 }
 
 /// The most that a vehicle under dynamic control takes: its maximum voltage bounds, its current
