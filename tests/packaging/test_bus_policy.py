@@ -78,6 +78,7 @@ CONTRACT = {
     "Station1": ({"voltry-station"}, ASK_STATION),
     "SwitchMatrix1": ({"voltry-board"}, {"voltry-power"}),
     "V2gLog1": ({"voltry-secc"}, {"technician", "root"}),
+    "Recorder1": ({"voltry-station"}, {"technician", "root"}),
     "CsmsLog1": ({"voltry-ocpp"}, {"technician", "root"}),
     "VoltageMonitor1": ({"voltry-board", "voltry-meter", "voltry-power"}, set()),
     "Sim1": (set(), set()),  # never on a station's bus

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use voltry_bus::{Authorization, DcCapability, Error, EvseSession, EvseState, Fault, Live};
+use voltry_bus::{Authorization, DcCapability, Error, EvseEnding, EvseSession, EvseState, Fault, Live};
 use voltry_service::{Refusals, clock};
 use voltry_units::{Timestamp, Watts};
 use zbus::object_server::{InterfaceRef, SignalEmitter};
@@ -35,6 +35,7 @@ pub(crate) enum Order {
 pub(crate) struct Published {
     pub(crate) state: EvseState,
     pub(crate) session: EvseSession,
+    pub(crate) ending: EvseEnding,
     pub(crate) vehicle_id: String,
     pub(crate) contract: String,
     pub(crate) capability: DcCapability,
@@ -56,6 +57,7 @@ impl Default for Published {
         Self {
             state: EvseState::Starting,
             session: EvseSession::default(),
+            ending: EvseEnding::default(),
             vehicle_id: String::new(),
             contract: String::new(),
             capability: DcCapability::default(),
@@ -139,6 +141,11 @@ impl Evse1 {
     }
 
     #[zbus(property)]
+    fn ending(&self) -> EvseEnding {
+        self.published.borrow().ending.clone()
+    }
+
+    #[zbus(property)]
     fn vehicle_id(&self) -> String {
         self.published.borrow().vehicle_id.clone()
     }
@@ -192,6 +199,9 @@ async fn tell(served: &InterfaceRef<Evse1>, before: &Published, now: &Published)
     }
     if before.session != now.session {
         evse.session_changed(emitter).await?;
+    }
+    if before.ending != now.ending {
+        evse.ending_changed(emitter).await?;
     }
     if before.vehicle_id != now.vehicle_id {
         evse.vehicle_id_changed(emitter).await?;

@@ -7,6 +7,7 @@
 mod commands;
 pub mod config;
 pub mod energy_path;
+mod evidence;
 mod evse1;
 mod readings;
 mod roles;

@@ -19,6 +19,7 @@ use zbus::{Connection, Message, MessageStream};
 use crate::commands::{self, Asked, Unanswered};
 use crate::config::Settings;
 use crate::energy_path::{Action, EnergyPath, Input, Refusal, Role};
+use crate::evidence::Evidence;
 use crate::evse1::{self, Order, Published};
 use crate::readings::Sequences;
 use crate::roles::{Roles, interface};
@@ -71,6 +72,7 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
         live_told: Timestamp::BOOT,
         station_words: None,
         protocol: String::new(),
+        evidence: Evidence::default(),
         vehicle_id: String::new(),
         contract: String::new(),
         bad_input: [const { RateLimit::new() }; Role::ALL.len()],
@@ -122,6 +124,7 @@ struct Shell {
     /// Why station asked for the stop, in its words.
     station_words: Option<String>,
     protocol: String,
+    evidence: Evidence,
     vehicle_id: String,
     contract: String,
     /// By role, so that one that talks nonsense does not hide another.

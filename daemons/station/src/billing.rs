@@ -92,13 +92,13 @@ async fn start(meter: &EnergyMeter1Proxy<'_>, name: &str, identity: &str) -> Res
 }
 
 /// Ends the meter's transaction and closes the book, with the stored reading if the meter is out
-/// of reach. Does not give up: returns when the book has it.
+/// of reach. `sentence`: why it ended, for a technician. Does not give up: returns when the book has it.
 pub(crate) async fn close(
     meter: EnergyMeter1Proxy<'static>,
     book: Book,
     billed: Billed,
     transaction: TransactionId,
-    why: Ending,
+    (why, sentence): (Ending, String),
     power_limit: Watts,
 ) -> voltry_bus::Transaction {
     let last = last_reading(&meter, &billed.name_in_meter()).await;
@@ -114,6 +114,7 @@ pub(crate) async fn close(
         measured: billed.measured,
         reason: why.reason,
         detail: why.words,
+        why: sentence,
     };
     let mut pause = Duration::from_millis(100);
     loop {
@@ -158,6 +159,7 @@ pub(crate) async fn close_left_behind(
             measured: Measured::NOTHING,
             reason: EndReason::Other,
             detail: detail.clone(),
+            why: format!("{detail}: the station closed its transaction at its start; nothing to check"),
         };
         let closed = book.close(id, closing).await?;
         warn!(evse, transaction = id, energy_wh = closed.energy, note = closed.note, "closed: {detail}");

@@ -17,6 +17,7 @@ use crate::flow::{FlowWatch, Seen};
 use crate::register::Register;
 use crate::reservations::Place;
 use crate::session::{EvseView, SessionControl};
+use crate::story::Story;
 
 /// A reading older than this says nothing of what flows now.
 const FRESH: Duration = Duration::from_secs(3);
@@ -35,6 +36,8 @@ pub(crate) struct Evse {
     /// `None`: not heard yet.
     pub(crate) capability: Option<DcCapability>,
     pub(crate) faults: Vec<Fault>,
+    /// The evidence of its present session.
+    pub(crate) story: Story,
     pub(crate) live: Option<Live>,
     /// Which of the vehicle's own tokens the back end was asked for, in which session.
     pub(crate) asked: Vec<(u64, Token)>,

@@ -11,8 +11,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::debug;
 use voltry_bus::{
-    DcCapability, Device1Proxy, EnergyMeter1Proxy, Error, Evse1Proxy, EvseSession, EvseState, Fault, Live,
-    MeterReading, SelfTest1Proxy,
+    DcCapability, Device1Proxy, EnergyMeter1Proxy, Error, Evse1Proxy, EvseEnding, EvseSession, EvseState,
+    Fault, Live, MeterReading, SelfTest1Proxy,
 };
 use voltry_service::{Binding, FaultLog, Refusals};
 use zbus::fdo::PropertiesProxy;
@@ -20,6 +20,7 @@ use zbus::proxy::CacheProperties;
 use zbus::{Connection, OwnedVariant};
 
 use crate::control::ANSWER;
+use crate::device_watch;
 
 /// The longest reason taken, in bytes; the rest is cut off.
 const REASON_MAX: usize = 200;
@@ -33,6 +34,8 @@ pub(crate) enum Heard {
         state: EvseState,
         /// Its session.
         session: EvseSession,
+        /// The evidence of how it ended.
+        ending: EvseEnding,
         /// What its vehicle calls itself (AutoCharge); empty: none.
         vehicle_id: String,
         /// The contract that its vehicle proved to hold; empty: none.
@@ -42,6 +45,13 @@ pub(crate) enum Heard {
     },
     /// The faults of the EVSE.
     Faults(Vec<Fault>),
+    /// The faults of a device of the EVSE.
+    Device {
+        /// Its path below `/org/voltry`.
+        device: String,
+        /// What is wrong with it now.
+        faults: Vec<Fault>,
+    },
     /// What flows.
     Live(Live),
     /// A reading of its meter.
@@ -64,7 +74,7 @@ pub(crate) struct Proxies {
     /// What it or its meter said that is not as the contract says.
     malformed: Arc<Refusals>,
     pub(crate) self_test: SelfTest1Proxy<'static>,
-    device: Device1Proxy<'static>,
+    pub(crate) device: Device1Proxy<'static>,
     properties: PropertiesProxy<'static>,
 }
 
@@ -123,13 +133,14 @@ pub(crate) async fn asked<T>(evse: u32, call: impl Future<Output = Result<T, Err
     timeout(ASKED, call).await.unwrap_or_else(|_| Err(Error::Unavailable(hangs())))
 }
 
-/// Listens to every EVSE, in tasks that end with the bus.
+/// Listens to every EVSE and its devices, in tasks that end with the bus.
 pub(crate) fn listen_to_all(
     evses: BTreeMap<u32, Proxies>,
     heard: &mpsc::Sender<(u32, Heard)>,
     parts: &mut JoinSet<anyhow::Result<()>>,
 ) {
     for (number, proxies) in evses {
+        parts.spawn(device_watch::listen(number, proxies.clone(), heard.clone()));
         parts.spawn(listen(number, proxies, heard.clone()));
     }
 }
@@ -247,6 +258,9 @@ async fn snapshot(proxies: &Proxies) -> Vec<Heard> {
 fn evse_of(mut properties: HashMap<String, OwnedVariant>) -> anyhow::Result<Heard> {
     // An OEM's may be older than this property.
     let vehicle_id = properties.remove("VehicleId").and_then(|id| id.try_into().ok()).unwrap_or_default();
+    let mut ending: EvseEnding =
+        properties.remove("Ending").and_then(|ending| ending.try_into().ok()).unwrap_or_default();
+    ending.evidence.truncate(ending.evidence.floor_char_boundary(REASON_MAX));
     let mut take = |name: &str| properties.remove(name).with_context(|| format!("no property {name}"));
     let state = take("State")?.try_into()?;
     let mut session: EvseSession = take("Session")?.try_into()?;
@@ -255,6 +269,7 @@ fn evse_of(mut properties: HashMap<String, OwnedVariant>) -> anyhow::Result<Hear
     Ok(Heard::Evse {
         state,
         session,
+        ending,
         vehicle_id,
         contract: take("Contract")?.try_into()?,
         capability: take("Capability")?.try_into()?,

@@ -14,6 +14,7 @@ mod clock;
 pub mod clock_marks;
 mod config;
 mod control;
+mod device_watch;
 pub mod energy;
 mod energy_watch;
 mod evse;
@@ -22,12 +23,15 @@ pub mod flow;
 pub mod limits;
 mod reader_watch;
 pub mod reasons;
+mod recorder;
 mod register;
 pub mod reservations;
 mod serve;
 pub mod session;
 mod start;
+mod story;
 mod variables;
+pub mod why;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -48,6 +52,7 @@ use zbus::names::InterfaceName;
 use crate::book::Book;
 use crate::clock::Clock;
 use crate::control::{Control, News, Shown};
+use crate::recorder::{Recorder, Recorder1};
 use crate::serve::{Book1, Calls, Session1, Station1};
 use crate::variables::Variables;
 
@@ -78,9 +83,12 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     )
     .await?;
     let _device = serve_device(daemon.connection(), &settings, &changeable).await?;
+    let recorder = Recorder::start(&settings.database.with_file_name("recorder")).context("the recorder")?;
     let tell = start::Channels { answers, shown: shown_to, news: news_to };
     let variables = Variables::of(&changeable);
-    let mut control = start::control(daemon.connection(), &settings, &book, &clock, tell, variables).await?;
+    let mut control =
+        start::control(daemon.connection(), &settings, &book, &clock, tell, variables, recorder.clone())
+            .await?;
     let proxies = control.proxies();
     let station = Station1 {
         name: settings.name.clone(),
@@ -93,7 +101,7 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
         calls: Calls::new(),
     };
     let newest = book.newest_event();
-    serve_objects(daemon.connection(), station, book).await?;
+    serve_objects(daemon.connection(), station, book, recorder).await?;
     daemon.claim(names::STATION).await?;
 
     let mut parts = tokio::task::JoinSet::new();
@@ -134,10 +142,16 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
 }
 
 /// Serves the station, its book and its sessions.
-async fn serve_objects(connection: &Connection, station: Station1, book: Book) -> zbus::Result<()> {
+async fn serve_objects(
+    connection: &Connection,
+    station: Station1,
+    book: Book,
+    recorder: Recorder,
+) -> zbus::Result<()> {
     let server = connection.object_server();
     server.at(names::STATION_PATH, station).await?;
     server.at(names::STATION_PATH, Book1 { book, calls: Calls::new() }).await?;
+    server.at(names::STATION_PATH, Recorder1 { recorder, calls: Calls::new() }).await?;
     server.at(names::SESSIONS_PATH, zbus::fdo::ObjectManager).await?;
     Ok(())
 }

@@ -77,7 +77,7 @@ impl Calls {
     }
 
     /// Carries out a call, unless too many wait already; a refusal is counted.
-    async fn answer<T>(
+    pub(crate) async fn answer<T>(
         &self,
         method: &'static str,
         call: impl Future<Output = Result<T, Error>>,

@@ -295,12 +295,12 @@ impl SessionControl {
                 self.saw(view)
             }
             State::Opening { session, payer, over: None } if session != view.session || view.ended => {
-                let over = Some(self.ending(view, session));
+                let over = Some(self.ending_of(view, session));
                 self.state = State::Opening { session, payer, over };
                 Vec::new()
             }
             State::Running { session, transaction, .. } if session != view.session || view.ended => {
-                let why = self.ending(view, session);
+                let why = self.ending_of(view, session);
                 self.close(session, transaction, why)
             }
             State::Recovering { left, transaction, payer, .. } => {
@@ -311,7 +311,7 @@ impl SessionControl {
                     return vec![Action::Grant { session }];
                 }
                 let why = if session != 0 && view.session == session {
-                    self.ending(view, session)
+                    self.ending_of(view, session)
                 } else {
                     Ending::new(left.reason(), "the station was down when the session ended")
                 };
@@ -352,7 +352,7 @@ impl SessionControl {
         self.asked.as_ref().filter(|(asked_of, _)| *asked_of == session).map(|(_, why)| why)
     }
 
-    fn ending(&self, view: &EvseView, session: u64) -> Ending {
+    pub(crate) fn ending_of(&self, view: &EvseView, session: u64) -> Ending {
         let unsaid = if view.session == session {
             Ending::new(EndReason::Other, "delivery ended")
         } else if view.session == 0 && view.state != EvseState::Starting {

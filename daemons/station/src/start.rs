@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::sync::{mpsc, watch};
-use tracing::info;
+use tracing::{info, warn};
 use voltry_bus::{ConnectorUse, Csms1Proxy, EndReason, EvseSession, names};
 use voltry_service::clock::now;
+use voltry_service::fault_guide::FaultGuide;
 use voltry_service::{Binding, RateLimit};
 use voltry_units::{Timestamp, Watts};
 use zbus::Connection;
@@ -26,9 +27,11 @@ use crate::evse::Evse;
 use crate::evse_watch::Proxies;
 use crate::flow::FlowWatch;
 use crate::limits::Limits;
+use crate::recorder::Recorder;
 use crate::register::Register;
 use crate::reservations::Reservations;
 use crate::session::{Left, SessionControl};
+use crate::story::Story;
 use crate::variables::Variables;
 
 /// Where the control loop sends what it learns and decides.
@@ -49,6 +52,7 @@ pub(crate) async fn control(
     clock: &Clock,
     tell: Channels,
     variables: Variables,
+    recorder: Recorder,
 ) -> anyhow::Result<Control> {
     book.end_what_nobody_saw_end(clock.stamp(), "the station was down when the vehicle left").await?;
     let mut control = Control {
@@ -69,6 +73,8 @@ pub(crate) async fn control(
         marks: ClockMarks::every(variables.clock_aligned_interval),
         variables,
         keep: settings.keep(),
+        recorder,
+        guide: FaultGuide::of_machine(|why| warn!(why, "of the guide of faults")),
         pruned_at: Timestamp::BOOT,
         in_service: book.is_available(0).await?,
         answers: tell.answers,
@@ -118,6 +124,7 @@ async fn evses(
                 contract: None,
                 capability: None,
                 faults: Vec::new(),
+                story: Story::default(),
                 live: None,
                 asked: Vec::new(),
                 available_alone,

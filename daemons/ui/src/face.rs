@@ -416,6 +416,7 @@ mod tests {
             energy: 5.0,
             end_reason: end_reason.to_owned(),
             note: String::new(),
+            why: String::new(),
         };
         let end = |ended, words: &str| {
             let mut seen = seen(status("finished"), "finishing");

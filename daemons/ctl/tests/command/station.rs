@@ -26,6 +26,7 @@ fn transaction() -> Transaction {
         energy: 1204.0,
         end_reason: "ended by the vehicle".to_owned(),
         note: String::new(),
+        why: "The vehicle ended it while charging; check: nothing".to_owned(),
     }
 }
 

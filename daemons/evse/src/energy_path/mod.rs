@@ -176,6 +176,9 @@ impl EnergyPath {
             self.last_tick = Some(now);
         }
         self.note_end_of_delivery(now);
+        if let Some(session) = self.session.as_mut() {
+            session.stopped_in = session.stop.map(|_| session.stopped_in.unwrap_or(before));
+        }
         self.present(now, &input);
         if self.state.name() != before {
             self.outputs.report(Report::State(self.state.name()));

@@ -1,6 +1,6 @@
 //! What is known of the vehicle that is plugged in.
 
-use voltry_bus::{Authorization, LinkPhase, PhaseAnswer, SessionEnd};
+use voltry_bus::{Authorization, EvseState, LinkPhase, PhaseAnswer, SessionEnd};
 use voltry_units::{Percent, Timestamp, Volts, WattHours};
 
 use super::{Discharge, FaultCode, MeterReading, Target, VehicleLimits};
@@ -61,6 +61,8 @@ pub struct Session {
     pub authorization: Authorization,
     /// Why delivery ended.
     pub stop: Option<StopReason>,
+    /// Where the EVSE stood when it came to that.
+    pub stopped_in: Option<EvseState>,
     /// What the vehicle named.
     pub limits: VehicleLimits,
     /// What it named that can be taken from it.
@@ -89,6 +91,7 @@ impl Session {
             ended_at: None,
             authorization: Authorization::Pending,
             stop: None,
+            stopped_in: None,
             limits: VehicleLimits::default(),
             discharge: Discharge::default(),
             target: None,

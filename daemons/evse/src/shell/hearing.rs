@@ -47,6 +47,9 @@ impl Shell {
             return Ok(());
         }
         let now = clock::now();
+        if role == Role::EvLink && self.evidence.hear(member.as_str(), message, self.path.state()) {
+            self.tell(now);
+        }
         match readings::input(role, member.as_str(), message, &mut self.sequences, now) {
             Ok(Some(input)) => self.take(input).await,
             Ok(None) => Ok(()),

@@ -74,6 +74,7 @@ impl Shell {
         }
         self.published.vehicle_id.clone_from(&self.vehicle_id);
         self.published.contract.clone_from(&self.contract);
+        self.published.ending = self.evidence.ending(&self.path);
         self.published.session = match self.path.session() {
             None => voltry_bus::EvseSession::default(),
             Some(session) => voltry_bus::EvseSession {

@@ -90,6 +90,7 @@ mod tests {
             energy,
             end_reason: "the vehicle stopped".to_owned(),
             note: String::new(),
+            why: String::new(),
         }
     }
 

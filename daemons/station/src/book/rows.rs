@@ -48,6 +48,8 @@ pub struct Closing {
     pub reason: EndReason,
     /// Why, in words.
     pub detail: String,
+    /// Why, in a sentence for a technician.
+    pub why: String,
 }
 
 /// An open transaction, as a starting daemon finds it.
@@ -151,8 +153,8 @@ pub(super) fn close(
     }
     let (register, note) = billed(closing, &read);
     change.execute(
-        "UPDATE transactions SET ended = ?2, register_last = ?3, end_reason = ?4, note = ?5 WHERE id = ?1",
-        params![id_to_sql(id), closing.stamp.unix, register.as_milli(), closing.detail, note],
+        "UPDATE transactions SET ended = ?2, register_last = ?3, end_reason = ?4, note = ?5, why = ?6 WHERE id = ?1",
+        params![id_to_sql(id), closing.stamp.unix, register.as_milli(), closing.detail, note, closing.why],
     )?;
     let ended = Entry {
         transaction: Some(id),
@@ -246,7 +248,7 @@ pub(super) fn open_transactions(connection: &Connection) -> Result<Vec<OpenTrans
 }
 
 const TRANSACTION: &str =
-    "SELECT id, evse, token, ended, started, register_start, register_last, end_reason, note
+    "SELECT id, evse, token, ended, started, register_start, register_last, end_reason, note, why
      FROM transactions";
 
 fn transaction_row(row: &Row<'_>) -> rusqlite::Result<Transaction> {
@@ -265,6 +267,7 @@ fn transaction_row(row: &Row<'_>) -> rusqlite::Result<Transaction> {
         energy: (last - start).as_si(),
         end_reason: row.get(7)?,
         note: row.get(8)?,
+        why: row.get(9)?,
     })
 }
 

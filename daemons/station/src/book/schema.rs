@@ -152,6 +152,10 @@ const STEPS: &[&str] = &[
     "
     CREATE TABLE stopped (boot_id TEXT NOT NULL) STRICT;
     ",
+    // Why it ended, in a sentence for a technician.
+    "
+    ALTER TABLE transactions ADD COLUMN why TEXT NOT NULL DEFAULT '';
+    ",
 ];
 
 /// Makes the book durable and brings it to the newest version, in one go or not at all.

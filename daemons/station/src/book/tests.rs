@@ -45,6 +45,7 @@ fn closing(register: Option<i32>) -> Closing {
         measured: Measured::NOTHING,
         reason: EndReason::EvDisconnected,
         detail: "unplugged".to_owned(),
+        why: "The driver ended it".to_owned(),
     }
 }
 
@@ -482,7 +483,7 @@ async fn who_ends_a_transaction_is_named_from_then_on_and_who_began_it_pays() {
     let open = book.open_transactions().await.unwrap();
     assert_eq!(open[0].payer, of("04A1B2C3D4"));
     let closed = book.close(id, closing(Some(300))).await.unwrap();
-    assert_eq!(closed.identity, "…D4");
+    assert_eq!((closed.identity.as_str(), closed.why.as_str()), ("…D4", "The driver ended it"));
     let events = book.events(0, 10).await.unwrap();
     let named: Vec<_> = events.iter().map(|event| (event.kind, event.token.as_str())).collect();
     assert_eq!(

@@ -4,6 +4,7 @@ mod admission;
 mod energy;
 mod orders;
 mod readings;
+mod story;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use voltry_bus::{
 };
 use voltry_service::Stop;
 use voltry_service::clock::now;
+use voltry_service::fault_guide::FaultGuide;
 use voltry_service::{RateLimit, Refusals};
 use voltry_units::{Timestamp, WattHours, Watts};
 
@@ -32,6 +34,7 @@ use crate::evse::{Evse, view};
 use crate::evse_watch::{Heard, Proxies};
 use crate::flow::FlowWatch;
 use crate::limits::{Limit, Limits};
+use crate::recorder::{Happening, Recorder};
 use crate::reservations::{Held, Reservations};
 use crate::session::{Action, Ending, Input};
 use crate::variables::Variables;
@@ -123,6 +126,9 @@ pub(crate) struct Control {
     pub(crate) marks: ClockMarks,
     /// For how long the book keeps what is over.
     pub(crate) keep: Duration,
+    /// What fault codes mean, for the sentence of why a session ended.
+    pub(crate) guide: FaultGuide,
+    pub(crate) recorder: Recorder,
     pub(crate) pruned_at: Timestamp,
     /// The station as a whole is in service.
     pub(crate) in_service: bool,
@@ -148,7 +154,7 @@ impl Control {
         let Some(place) = self.place(number) else { return };
         let Some(evse) = self.evses.get_mut(&number) else { return };
         match heard {
-            Heard::Evse { state, session, vehicle_id, contract, capability } => {
+            Heard::Evse { state, session, ending, vehicle_id, contract, capability } => {
                 let returned = evse.control.evse().is_none();
                 let another = session.id != evse.session.id;
                 evse.capability = Some(capability);
@@ -160,7 +166,9 @@ impl Control {
                     // It holds no permit of ours that it could use.
                     self.energy.permits_mut().lost(now(), place);
                 }
+                self.before_step(number, state, &ending);
                 self.step(number, Input::Evse(view));
+                self.after_step(number, state, ending);
                 if another {
                     self.energy.forget(place);
                     self.forget_energy(number);
@@ -176,8 +184,12 @@ impl Control {
                 evse.faults = faults;
                 self.publish();
             }
+            Heard::Device { device, faults } => {
+                return self.hear_device(number, device, faults);
+            }
             Heard::Live(live) => {
                 evse.live = Some(live);
+                self.record_flow(number, &live);
                 self.hear_flow(number, &live);
                 self.note_flow(number);
             }
@@ -195,6 +207,7 @@ impl Control {
                 evse.live = None;
                 self.energy.forget(place);
                 self.energy.permits_mut().lost(now(), place);
+                self.note_absence(number);
                 self.step(number, Input::EvseLost);
             }
         }
@@ -210,6 +223,9 @@ impl Control {
                     evse.flow = FlowWatch::default();
                     (evse.booked_at, evse.event_at) = (now(), now());
                 }
+                self.recorder.note(number, Happening::Transaction(id));
+                self.recorder
+                    .note(number, Happening::Event(format!("transaction {id} has begun at {register}")));
                 self.step(number, Input::Opened(Ok(id)));
             }
             Answer::Opened(number, Err(reason)) => self.step(number, Input::Opened(Err(reason))),
@@ -244,6 +260,7 @@ impl Control {
             }
             Stop::BusLost => {}
         }
+        self.recorder.finish().await;
     }
 
     /// What is asked. Whoever asked may have gone: an answer that nobody takes is dropped.
@@ -300,6 +317,7 @@ impl Control {
 
     fn perform(&mut self, number: u32, action: Action) {
         self.share();
+        let sentence = self.record_action(number, &action);
         let evse = &self.evses[&number];
         let billed =
             |session| Billed { evse: number, clock: self.clock.clone(), session, measured: evse.measured() };
@@ -315,7 +333,7 @@ impl Control {
                     payer,
                     measured: evse.measured(),
                     reason: why.reason,
-                    detail: why.words,
+                    detail: self.detail(number, kind, &why),
                 };
                 if let Err(error) = self.book.record(event) {
                     error!(evse = number, %kind, %error, "an event is lost");
@@ -333,7 +351,8 @@ impl Control {
                 let billed = billed(evse.control.session().unwrap_or(0));
                 let limit = self.power_limit;
                 tokio::spawn(async move {
-                    let closed = billing::close(meter, book, billed, transaction, why, limit).await;
+                    let closed =
+                        billing::close(meter, book, billed, transaction, (why, sentence), limit).await;
                     let _ = answers.send(Answer::Closed(number, closed)).await;
                 });
             }

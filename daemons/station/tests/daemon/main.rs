@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests count as no test to clippy
 
 mod power_cut;
+mod recorder;
 mod rig;
 mod steps;
 

@@ -61,8 +61,11 @@ pub(super) async fn show(who: LoggedIn, State(it): State<Shared>, Path(id): Path
     }
 }
 
-/// One sentence: what the fault guide knows of the reason, else the book's own words.
+/// One sentence: the book's own; where it is older than that, what the fault guide knows of the reason.
 fn why(it: &Transaction, guide: &FaultGuide) -> String {
+    if !it.why.is_empty() {
+        return it.why.clone();
+    }
     match guide.find(&it.end_reason) {
         Some((_, entry)) => entry.means.clone(),
         None if it.state == "open" => "It goes on.".to_owned(),
@@ -139,6 +142,7 @@ mod tests {
             energy: 0.0,
             end_reason: reason.to_owned(),
             note: String::new(),
+            why: String::new(),
         }
     }
 
@@ -149,5 +153,7 @@ mod tests {
         assert!(sentence.contains(' ') && !sentence.contains("VoltageMonitorMissing"), "{sentence}");
         assert_eq!(why(&ended("stopped by the operator"), &guide), "stopped by the operator");
         assert_eq!(why(&ended(""), &guide), "It goes on.");
+        let told = Transaction { why: "The station ended it".to_owned(), ..ended("MeterStuck") };
+        assert_eq!(why(&told, &guide), "The station ended it");
     }
 }

@@ -169,6 +169,7 @@ impl Rig {
             energy: 12_340.0,
             end_reason: "ended by the vehicle".to_owned(),
             note: String::new(),
+            why: String::new(),
         };
         Station::transaction_ended(served.signal_emitter(), transaction).await.unwrap();
     }

@@ -59,6 +59,15 @@ pub struct EvseSession {
     pub at: u64,
 }
 
+/// The evidence of how delivery ended in a session, or of what its conversation broke on.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, Type, Variant, OwnedVariant)]
+pub struct EvseEnding {
+    /// The state in which it came to that; empty: nothing has.
+    pub phase: String,
+    /// What was measured, or what the conversation ended with, in words.
+    pub evidence: String,
+}
+
 /// What came of presenting a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
 pub struct AuthorizeOutcome {
@@ -102,6 +111,61 @@ pub struct Transaction {
     pub end_reason: String,
     /// What is particular about it, as a reading that is a stored one; empty if nothing is.
     pub note: String,
+    /// One sentence for a technician: who ended it, in which phase, why, what to check.
+    pub why: String,
+}
+
+/// A session that the flight recorder keeps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct RecordedSession {
+    /// Its number in the recorder.
+    pub number: u64,
+    /// The EVSE.
+    pub evse: u32,
+    /// Its newest transaction; 0: none began.
+    pub transaction: u64,
+    /// Microseconds of Unix time.
+    pub plugged: i64,
+    /// Microseconds of Unix time; 0: not yet, or nobody saw it.
+    pub unplugged: i64,
+    /// One sentence for a technician; empty: delivery is not over.
+    pub why: String,
+    /// Entries and samples for which there was no room.
+    pub left_out: u32,
+}
+
+/// Something that happened in a recorded session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct RecordedEntry {
+    /// Microseconds of Unix time.
+    pub time: i64,
+    /// `phase`, `event`, `fault`, `cleared` or `told`.
+    pub kind: String,
+    /// Who says so: `station`, `evse`, or a device's path below `/org/voltry`.
+    pub source: String,
+    /// In words.
+    pub text: String,
+}
+
+/// What flowed at one moment of a recorded session.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Type)]
+pub struct RecordedSample {
+    /// Microseconds of Unix time.
+    pub time: i64,
+    /// Volts on the cable side.
+    pub voltage: f64,
+    /// Amperes.
+    pub current: f64,
+    /// Volts that the vehicle wants.
+    pub target_voltage: f64,
+    /// Amperes that the vehicle wants.
+    pub target_current: f64,
+    /// Watts that the station lets it have.
+    pub power_offered: f64,
+    /// Percent; below 0: not told.
+    pub soc: f64,
+    /// Watt-hours of the session.
+    pub energy: f64,
 }
 
 /// One event of a transaction.
