@@ -10,9 +10,9 @@ use voltry_bus::SelfTestStep;
 
 pub(crate) use conform::{Conform, Role};
 use help::{
-    ABOUT_ALL, AUTHORIZE, CHECK, CLEAR, CONFORM, CONVERSATION, CONVERSATIONS, DEVICES, FAULT_LIST, FAULTS,
-    FOLLOW, LIMITS, MODULES, OCPP_MESSAGES, OCPP_PROFILES, OCPP_SCHEDULE, OCPP_STATUS, SELF_TEST, SESSION,
-    SESSIONS, SETUP, SHOW_FAULT, STATUS, SWIPE, TRUTH,
+    ABOUT_ALL, AUTHORIZE, BUNDLE, CHECK, CLEAR, CONFORM, CONVERSATION, CONVERSATIONS, DEVICES, FAULT_LIST,
+    FAULTS, FOLLOW, LIMITS, MODULES, OCPP_MESSAGES, OCPP_PROFILES, OCPP_SCHEDULE, OCPP_STATUS, RECORD,
+    RECORDED, SELF_TEST, SESSION, SESSIONS, SETUP, SHOW_FAULT, STATUS, SWIPE, TRUTH,
 };
 
 /// Look at a Voltry charging station, and tell it what to do.
@@ -114,6 +114,9 @@ pub(crate) enum Command {
     /// Configure a station that was just built: ask what hardware hangs where, or read it, and look for it
     #[command(after_help = SETUP)]
     Setup(Setup),
+    /// Collect what whoever helps from afar asks for: an archive without secrets and ids
+    #[command(after_help = BUNDLE)]
+    SupportBundle(SupportBundle),
     /// Put a provider of a role through the bus contract; it is energised
     #[command(after_help = CONFORM)]
     Conform(Conform),
@@ -152,6 +155,15 @@ pub(crate) struct Setup {
     /// Where the daemons are; without it, beside voltryctl
     #[arg(long, value_name = "DIR")]
     pub(crate) daemons: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SupportBundle {
+    /// The archive (tar); an older one is replaced
+    pub(crate) file: PathBuf,
+    /// The configuration: this file, or this folder's voltry.toml and voltry.d
+    #[arg(long, value_name = "FILE_OR_DIR")]
+    pub(crate) config: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -208,6 +220,28 @@ pub(crate) enum Sessions {
         /// Instead, write that as a capture which Wireshark opens
         #[arg(long, value_name = "FILE")]
         pcap: Option<PathBuf>,
+        /// Instead, everything on one time line: phases, faults, what flowed, what was said; no ids
+        #[arg(long, conflicts_with_all = ["v2g", "pcap"])]
+        timeline: bool,
+        /// Instead, write the time line as a table for a spreadsheet
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["v2g", "pcap", "timeline"])]
+        csv: Option<PathBuf>,
+    },
+    /// The newest sessions that the flight recorder keeps, newest first; those too without a transaction
+    #[command(after_help = RECORDED)]
+    Recorded {
+        /// At most so many
+        #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
+    /// One recorded session on one time line: phases, faults, what flowed, what was said; no ids
+    #[command(after_help = RECORD)]
+    Record {
+        /// Its number in the recorder
+        number: u64,
+        /// Instead, write it as a table for a spreadsheet
+        #[arg(long, value_name = "FILE")]
+        csv: Option<PathBuf>,
     },
 }
 

@@ -21,6 +21,8 @@ mod setup;
 mod sim;
 mod station;
 mod status;
+mod support;
+mod timeline;
 mod v2g;
 mod vehicle;
 
@@ -72,6 +74,7 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
         }
         Command::Config { command } => return config_check::run(command, json).await,
         Command::Setup(command) => return setup::run(command, cli.bus.as_deref(), json).await,
+        Command::SupportBundle(command) => return support::run(command, cli.bus.as_deref()).await,
         Command::Conform(command) => return conform::run(command, cli.bus.as_deref(), json).await,
         Command::Faults { command: cli::Faults::Show { ref code } } => {
             return fault_guide::Guide::of_machine().show(code.as_deref(), json);
@@ -112,6 +115,7 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
         | Command::Man { .. }
         | Command::Config { .. }
         | Command::Conform(_)
+        | Command::SupportBundle(_)
         | Command::Setup(_)
         | Command::Selftest { .. } => Ok(Outcome::Done),
     }

@@ -1,13 +1,14 @@
 //! `voltryctl sessions`.
 
+use std::path::Path;
+
 use voltry_bus::Transaction;
 use zbus::Connection;
 
 use crate::cli::Sessions;
-use crate::fault_guide::Guide;
 use crate::outcome::{Failure, Outcome};
 use crate::output::{json as print_json, kilowatt_hours, table, time};
-use crate::{station, v2g};
+use crate::{station, timeline, v2g};
 
 pub(crate) async fn run(connection: &Connection, command: Sessions, json: bool) -> Result<Outcome, Failure> {
     let station = station::proxy(connection).await?;
@@ -20,7 +21,15 @@ pub(crate) async fn run(connection: &Connection, command: Sessions, json: bool) 
                 list(&transactions);
             }
         }
-        Sessions::Show { id, v2g, pcap } => {
+        Sessions::Recorded { limit } => return timeline::list(connection, limit, json).await,
+        Sessions::Record { number, csv } => {
+            return timeline::show(connection, number, form(csv.as_deref(), json)).await;
+        }
+        Sessions::Show { id, csv, timeline: true, .. } | Sessions::Show { id, csv: csv @ Some(_), .. } => {
+            let record = timeline::of_transaction(connection, id).await?;
+            return timeline::show(connection, record, form(csv.as_deref(), json)).await;
+        }
+        Sessions::Show { id, v2g, pcap, .. } => {
             let (transaction, events) = station.transaction(id).await?;
             if v2g || pcap.is_some() {
                 v2g::of_transaction(connection, &transaction, pcap.as_deref(), json).await?;
@@ -45,6 +54,14 @@ pub(crate) async fn run(connection: &Connection, command: Sessions, json: bool) 
     Ok(Outcome::Done)
 }
 
+fn form(csv: Option<&Path>, json: bool) -> timeline::Form<'_> {
+    match csv {
+        Some(path) => timeline::Form::Csv(path),
+        None if json => timeline::Form::Json,
+        None => timeline::Form::Text,
+    }
+}
+
 fn list(transactions: &[Transaction]) {
     let mut rows = table(["NUMBER", "EVSE", "TOKEN", "BEGAN", "ENDED", "ENERGY", "WHY IT ENDED"]);
     for transaction in transactions {
@@ -55,7 +72,7 @@ fn list(transactions: &[Transaction]) {
             time(transaction.started),
             if transaction.state == "open" { "goes on".to_owned() } else { time(transaction.ended) },
             kilowatt_hours(transaction.energy),
-            [transaction.end_reason.as_str(), transaction.note.as_str()]
+            [who_and_why(transaction), transaction.note.as_str()]
                 .iter()
                 .filter(|text| !text.is_empty())
                 .copied()
@@ -64,6 +81,12 @@ fn list(transactions: &[Transaction]) {
         ]);
     }
     println!("{rows}");
+}
+
+/// The beginning of the sentence: `show` has it whole.
+fn who_and_why(transaction: &Transaction) -> &str {
+    let sentence = transaction.why.split(';').next().unwrap_or_default();
+    if sentence.is_empty() { &transaction.end_reason } else { sentence }
 }
 
 fn show(transaction: &Transaction) {
@@ -80,13 +103,9 @@ fn show(transaction: &Transaction) {
         kilowatt_hours(transaction.register_end)
     );
     println!("energy        {}", kilowatt_hours(transaction.energy));
-    match Guide::of_machine().find(&transaction.end_reason) {
-        Some((code, entry)) => {
-            println!("why it ended  {code}: {}", entry.means);
-            println!("what to check {}", entry.measure[0]);
-        }
-        None => println!("why it ended  {}", transaction.end_reason),
-    }
+    // A book of before the sentence was written has the reason alone.
+    let why = if transaction.why.is_empty() { &transaction.end_reason } else { &transaction.why };
+    println!("why it ended  {why}");
     if !transaction.note.is_empty() {
         println!("note          {}", transaction.note);
     }

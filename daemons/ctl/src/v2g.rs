@@ -1,6 +1,7 @@
 //! `voltryctl v2g`: what stations and vehicles said to each other.
 
 use std::io::Write as _;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
@@ -78,6 +79,20 @@ pub(crate) async fn of_transaction(
         return write(path, &said);
     }
     chosen.iter().try_for_each(|(conversation, messages)| show(conversation, messages, json))
+}
+
+/// What was said at an EVSE in conversations that began within this time, microseconds of Unix time.
+pub(crate) async fn said_within(
+    connection: &Connection,
+    evse: u32,
+    within: RangeInclusive<i64>,
+) -> Result<Vec<V2gMessage>, Failure> {
+    let log = log_of(connection, evse).await?;
+    let mut said = Vec::new();
+    for conversation in log.conversations().await?.into_iter().filter(|one| within.contains(&one.began)) {
+        said.append(&mut log.read(conversation.began).await?);
+    }
+    Ok(said)
 }
 
 /// Writes what was said at EVSEs into a capture.

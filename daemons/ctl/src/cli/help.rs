@@ -68,12 +68,34 @@ pub(super) const SESSIONS: &str = "\
 JSON
   An array of transactions: id, evse, identity (masked; empty: free), state (open, closed), started
   and ended (microseconds of Unix time; ended 0: it goes on), register_start and register_end (Wh
-  of the meter's register), energy (Wh), end_reason, note.";
+  of the meter's register), energy (Wh), end_reason (in words, or the
+  code of a fault), note, why (one sentence: who ended it, in which phase, why, what to check).";
 
 pub(super) const SESSION: &str = "\
 JSON
   {transaction, events}: the transaction as in `sessions list`, and its events in order: number,
-  time (microseconds of Unix time), kind, register (Wh), detail.";
+  time (microseconds of Unix time), kind, register (Wh), detail. With --timeline as `sessions record`.";
+
+pub(super) const BUNDLE: &str = "\
+What is in it
+  about.txt (versions, kernel, memory), configuration.txt (secrets masked) and what `config check` says
+  of it, the station's status, limits and devices with their faults, the newest 100 transactions, the
+  newest 10 recorded sessions with their time lines (as `sessions record`, text and JSON), what was said
+  to the back end, the journal of Voltry's daemons of two days, and missing.txt: what could not be had.
+  Tokens, contracts and vehicles' identities are masked. It works without a station too.";
+
+pub(super) const RECORDED: &str = "\
+JSON
+  An array: number (in the recorder), evse, transaction (0: none), plugged and unplugged (microseconds
+  of Unix time; unplugged 0: not yet), why (one sentence; empty: not over), left_out (entries and
+  samples that found no room).";
+
+pub(super) const RECORD: &str = "\
+JSON
+  {session, phases, moments, samples}: the session as in `sessions recorded`; phases: phase, began
+  (microseconds of Unix time), seconds; moments: time, kind (phase, event, fault, cleared, told, v2g,
+  ocpp), source, text; samples: time, voltage (V), current (A), target_voltage and target_current
+  (what the vehicle wanted), power_offered (W), soc (percent; below 0: not told), energy (Wh).";
 
 pub(super) const CONVERSATIONS: &str = "\
 JSON
