@@ -7,6 +7,8 @@
 
 #![allow(clippy::missing_panics_doc, clippy::unwrap_used)] // a harness fails by panicking
 
+mod sentences;
+
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -298,6 +300,19 @@ impl Station {
             }
             assert!(started.elapsed() < limit, "no closed transaction within {limit:?}: {newest:?}");
         }
+    }
+
+    /// Asserts that a transaction's end is explained as the table says for this fault.
+    pub fn assert_explained(&self, fault: &str, transaction: &Transaction) {
+        println!("{fault}: {}", transaction.why);
+        let wanted = sentences::of(fault).unwrap_or_else(|| panic!("no sentence for {fault}"));
+        assert!(sentences::fits(wanted, &transaction.why), "{fault}\n{}\nis not\n{wanted}", transaction.why);
+    }
+
+    /// Whether the table has a sentence for this fault.
+    #[must_use]
+    pub fn has_sentence(fault: &str) -> bool {
+        sentences::of(fault).is_some()
     }
 
     /// Asserts that a transaction's energy is the meter's, to one count.

@@ -49,6 +49,7 @@ async fn ends_safe(station: &mut Station, case: &Ends) {
     let transaction = station.closed_transaction(RECOVERY).await;
     station.assert_billed(&transaction, 1, before).await;
     assert_eq!(transaction.end_reason, code, "{fault}: {transaction:?}");
+    station.assert_explained(fault, &transaction);
     let unplugged = station.truth(1).await.soc < 0.0;
     // Without PE the pilot looks like an empty connector, which clears what unplugging clears.
     if !unplugged && fault != "pe-loss" {
@@ -100,7 +101,10 @@ async fn charges_on(station: &mut Station, faults: &[&str]) {
         station.tell(&format!("clear {fault} 1")).await;
     }
     station.station().await.stop(1).await.unwrap();
-    station.closed_transaction(RECOVERY).await;
+    let transaction = station.closed_transaction(RECOVERY).await;
+    for fault in faults {
+        station.assert_explained(fault, &transaction);
+    }
     station.tell("unplug 1").await;
     station.until_state(1, &[EvseState::Available], RECOVERY).await;
 }
@@ -185,6 +189,7 @@ async fn meter_is_missed_after(fault: &str) {
     let within = Duration::from_secs(6);
     station.assert_safe_within(1, within, within).await;
     let transaction = station.closed_transaction(RECOVERY).await;
+    station.assert_explained(fault, &transaction);
     let metered = station.truth(1).await.register - before;
     assert!(!transaction.note.is_empty() && !transaction.end_reason.is_empty(), "{transaction:?}");
     assert!(transaction.energy <= metered, "more was billed than the meter counted: {transaction:?}");
@@ -216,6 +221,9 @@ async fn a_vehicle_that_asks_too_seldom_gets_no_current_between_its_requests() {
         .until_truth(1, "the stale target counts for nothing", RECOVERY, |truth| truth.current < 1.0)
         .await;
     station.tell("clear vehicle-slow 1").await;
+    station.station().await.stop(1).await.unwrap();
+    let transaction = station.closed_transaction(RECOVERY).await;
+    station.assert_explained("vehicle-slow", &transaction);
     station.quit().await;
 }
 
@@ -274,6 +282,7 @@ async fn a_meter_that_stands_still_ends_the_sale() {
     station.assert_safe_within(1, within, within).await;
     let transaction = station.closed_transaction(RECOVERY).await;
     assert_eq!(transaction.end_reason, "MeterStuck", "{transaction:?}");
+    station.assert_explained("meter-stuck", &transaction);
     // What the meter has not counted is not sold.
     let delivered = station.truth(1).await.register - before;
     assert!(transaction.energy > 0.0 && transaction.energy < delivered - 400.0, "{transaction:?}");
@@ -296,6 +305,7 @@ async fn a_meter_that_runs_backwards_ends_the_sale_and_bills_what_it_had_counted
     station.assert_safe_within(1, within, within).await;
     let transaction = station.closed_transaction(RECOVERY).await;
     assert_eq!(transaction.end_reason, "MeterBackwards", "{transaction:?}");
+    station.assert_explained("meter-backwards", &transaction);
     // Not one count that the meter took back, and none that it did not count: a reading is up to
     // a second old, in which 72 kW are 20 Wh.
     let counted = turned_at - before;
@@ -326,6 +336,7 @@ async fn welded_contactors_are_found_when_they_should_open() {
     assert!(truth.contactors_closed && truth.current < 1.0, "{truth:?}");
     let transaction = station.closed_transaction(RECOVERY).await;
     station.assert_billed(&transaction, 1, before).await;
+    station.assert_explained("contactor-welded", &transaction);
     station.tell("clear contactor-welded 1").await;
     station.tell("unplug 1").await;
     clear_until_available(&station).await;
@@ -348,6 +359,7 @@ async fn a_vehicle_that_breaks_the_order_or_never_ends_pre_charge_gets_nothing()
         station.until_state(1, &[EvseState::Available], RECOVERY).await;
         let transaction = station.closed_transaction(RECOVERY).await;
         assert!(!transaction.end_reason.is_empty() && transaction.energy.abs() < 0.5, "{transaction:?}");
+        station.assert_explained(fault, &transaction);
     }
     station.quit().await;
 }
@@ -370,6 +382,7 @@ async fn every_fault_of_the_simulator_is_tried() {
             tests.contains(&format!("\"{name}\"")) || tests.contains(&format!("fault {name} ")),
             "{name}"
         );
+        assert!(Station::has_sentence(&name), "no sentence for {name}");
     }
     station.quit().await;
 }
@@ -388,6 +401,7 @@ async fn a_session_that_cannot_begin_says_why_and_energises_nothing() {
         let latched = station.faults(1).await;
         assert_eq!(latched[0].code, code, "{fault}: {latched:?}");
         assert!(!station.truth(1).await.contactors_closed);
+        station.assert_explained(fault, &station.closed_transaction(RECOVERY).await);
         station.tell(&format!("clear {fault} 1")).await;
         station.tell("unplug 1").await;
         clear_until_available(&station).await;

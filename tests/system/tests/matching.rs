@@ -86,6 +86,8 @@ async fn a_vehicle_at_the_next_cable_is_not_taken_for_the_one_at_this() {
     assert_eq!((shown.state, shown.vehicle.as_str()), (PowerlineState::Up, "02:56:4f:4c:54:01"));
     let log = station.log("secc-1");
     assert!(log.contains("no match"), "the other vehicle was not even heard: {log}");
+    station.station().await.stop(1).await.unwrap();
+    station.assert_explained("powerline-crosstalk", &station.closed_transaction(CHARGING).await);
     station.quit().await;
 }
 
@@ -106,6 +108,15 @@ async fn a_vehicle_that_does_not_match_is_started_anew_by_its_pilot_and_then_rep
     station.until_state(1, &[EvseState::Charging], CHARGING).await;
     until_fault(&station, "VehicleUnmatched", false, limit).await;
     assert_eq!(station.faults(1).await, []);
+    // A driver who gives up meanwhile.
+    station.tell("unplug 1").await;
+    station.tell("fault vehicle-never-matches 1").await;
+    station.until_state(1, &[EvseState::Available], limit).await;
+    station.tell("plug 1").await;
+    until_fault(&station, "VehicleUnmatched", true, limit * 2).await;
+    station.tell("unplug 1").await;
+    station.until_state(1, &[EvseState::Available], limit).await;
+    station.assert_explained("vehicle-never-matches", &station.closed_transaction(limit).await);
     station.quit().await;
 }
 
@@ -116,6 +127,11 @@ async fn a_silent_modem_is_reported_before_a_vehicle_needs_it() {
     station.tell("fault modem-silent 1").await;
     until_fault(&station, "ModemSilent", true, Duration::from_secs(30)).await;
     assert_eq!(powerline(&station).await.state, PowerlineState::ModemSilent);
+    station.tell("plug 1").await;
+    station.until_state(1, &[EvseState::Authorizing, EvseState::Connected], LINKED).await;
+    station.tell("unplug 1").await;
+    station.until_state(1, &[EvseState::Available], LINKED).await;
+    station.assert_explained("modem-silent", &station.closed_transaction(LINKED).await);
     station.tell("clear modem-silent 1").await;
     until_fault(&station, "ModemSilent", false, LINKED).await;
     station.tell("plug 1").await;

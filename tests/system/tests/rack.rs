@@ -115,6 +115,7 @@ async fn one_car_gets_all_groups_a_second_its_part_and_a_welded_contactor_is_tol
     station.station().await.stop(1).await.unwrap();
     let bill = closed(&station, 1).await;
     station.assert_billed(&bill, 1, before[0]).await;
+    station.assert_explained("matrix-welded", &bill);
     station.quit().await;
 }
 
@@ -129,6 +130,7 @@ async fn a_matrix_that_does_not_close_or_is_not_heard_ends_in_a_fault_and_charge
     assert!(!station.truth(1).await.contactors_closed);
     station.tell("clear matrix-stuck-open 1").await;
     unplug(&mut station, 1).await;
+    station.assert_explained("matrix-stuck-open", &closed(&station, 1).await);
     station.station().await.clear_faults(1).await.unwrap();
 
     let before = station.truth(2).await.register;
@@ -137,6 +139,7 @@ async fn a_matrix_that_does_not_close_or_is_not_heard_ends_in_a_fault_and_charge
     station.assert_safe_within(2, SAFE, SAFE).await;
     let bill = closed(&station, 2).await;
     station.assert_billed(&bill, 2, before).await;
+    station.assert_explained("matrix-silent", &bill);
     until_fault(&station, names::POWER, "/org/voltry/power_supply/2", "SwitchMatrixMissing").await;
     until_fault(&station, names::BOARD, "/org/voltry/switch_matrix/1", "MatrixControllerSilent").await;
     assert_eq!(matrix(&mut station).await.1, 0, "no contactor of the matrix broke a current");
