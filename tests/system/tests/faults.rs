@@ -382,7 +382,9 @@ async fn every_fault_of_the_simulator_is_tried() {
             tests.contains(&format!("\"{name}\"")) || tests.contains(&format!("fault {name} ")),
             "{name}"
         );
-        assert!(Station::has_sentence(&name), "no sentence for {name}");
+        // A card reader's end no session.
+        let ends_none = name.starts_with("reader-");
+        assert!(ends_none || Station::has_sentence(&name), "no sentence for {name}");
     }
     station.quit().await;
 }
