@@ -84,11 +84,9 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     .await?;
     let _device = serve_device(daemon.connection(), &settings, &changeable).await?;
     let recorder = Recorder::start(&settings.database.with_file_name("recorder")).context("the recorder")?;
-    let tell = start::Channels { answers, shown: shown_to, news: news_to };
+    let tell = start::Channels { answers, shown: shown_to, news: news_to, recorder: recorder.clone() };
     let variables = Variables::of(&changeable);
-    let mut control =
-        start::control(daemon.connection(), &settings, &book, &clock, tell, variables, recorder.clone())
-            .await?;
+    let mut control = start::control(daemon.connection(), &settings, &book, &clock, tell, variables).await?;
     let proxies = control.proxies();
     let station = Station1 {
         name: settings.name.clone(),

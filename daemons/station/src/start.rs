@@ -39,6 +39,7 @@ pub(crate) struct Channels {
     pub(crate) answers: mpsc::Sender<Answer>,
     pub(crate) shown: watch::Sender<Shown>,
     pub(crate) news: mpsc::Sender<News>,
+    pub(crate) recorder: Recorder,
 }
 
 /// The control loop, with what the book had open, held and limited.
@@ -52,7 +53,6 @@ pub(crate) async fn control(
     clock: &Clock,
     tell: Channels,
     variables: Variables,
-    recorder: Recorder,
 ) -> anyhow::Result<Control> {
     book.end_what_nobody_saw_end(clock.stamp(), "the station was down when the vehicle left").await?;
     let mut control = Control {
@@ -73,7 +73,7 @@ pub(crate) async fn control(
         marks: ClockMarks::every(variables.clock_aligned_interval),
         variables,
         keep: settings.keep(),
-        recorder,
+        recorder: tell.recorder,
         guide: FaultGuide::of_machine(|why| warn!(why, "of the guide of faults")),
         pruned_at: Timestamp::BOOT,
         in_service: book.is_available(0).await?,

@@ -92,7 +92,7 @@ impl Recorder {
         let path = folder.to_owned();
         std::thread::Builder::new().name("recorder".to_owned()).spawn(move || match Folder::open(&path) {
             Ok(folder) => {
-                Writer { folder, open: BTreeMap::new(), lines: RateLimit::default() }.work(&waiting)
+                Writer { folder, open: BTreeMap::new(), lines: RateLimit::default() }.work(&waiting);
             }
             Err(error) => warn!(%error, folder = %path.display(), "nothing is recorded of sessions"),
         })?;
@@ -159,7 +159,7 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            self.write(|recording, now| recording.take(now));
+            self.write(Recording::take);
         }
         self.write(|recording, now| Some(recording.take_all(now)));
     }
@@ -251,7 +251,7 @@ impl Writer {
         for Open { recording, session } in self.open.values_mut() {
             let Some(text) = which(recording, now()).filter(|text| !text.is_empty()) else { continue };
             if let Err(error) = self.folder.append(&recording.head, session, &text) {
-                recording.give_back(text, now());
+                recording.give_back(&text, now());
                 if let Some(count) = self.lines.count(now()) {
                     warn!(%error, count, "what happens in a session is not recorded");
                 }

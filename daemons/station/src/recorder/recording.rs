@@ -150,12 +150,12 @@ impl Recording {
     }
 
     /// What a write that failed would have written waits again.
-    pub(super) fn give_back(&mut self, text: String, now: Timestamp) {
+    pub(super) fn give_back(&mut self, text: &str, now: Timestamp) {
         if text.len() as u64 > SAMPLES_MAX + 2 * ENTRIES_MAX {
             self.left_out = self.left_out.saturating_add(1);
             return;
         }
-        self.waiting.insert_str(0, &text);
+        self.waiting.insert_str(0, text);
         self.since.get_or_insert(now);
     }
 }
@@ -273,7 +273,7 @@ mod tests {
         recording.entry(at(3), "fault", "evse/1", "Again", Urgency::AtOnce);
         assert_eq!(recording.take(at(3)), None, "no more often than every two seconds");
         let late = recording.take(at(6)).unwrap();
-        recording.give_back(late.clone(), at(6));
+        recording.give_back(&late, at(6));
         assert_eq!(recording.take_all(at(7)), late, "what the disk did not take waits");
     }
 }
