@@ -40,7 +40,7 @@ class Modules:
 
     def __init__(self, channel, count):
         self.all = [Module(address) for address in range(count)]
-        self.ordered = [(SWITCH, OFF)]
+        self.ordered, self.asked_at = [(SWITCH, OFF)], 0
         self.can = can.Bus(interface="slcan", channel=channel, bitrate=125_000, sleep_after_open=0)
         self.notifier = can.Notifier(self.can, [self.receive], loop=asyncio.get_running_loop())
 
@@ -80,9 +80,13 @@ class Modules:
                 self.send(module, command, data)
 
     def ask(self, everything):
+        self.asked_at = now()
         for module in self.all:
             for command in (OUTPUT, STATUS, RATING) if everything else (OUTPUT, STATUS):
                 self.send(module, command)
+
+    def answered(self):
+        return all(module.read_at >= self.asked_at for module in self.all)
 
     def confirmed(self):
         return not any(module.unconfirmed for module in self.all)

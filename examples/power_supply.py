@@ -69,16 +69,21 @@ class PowerSupply1(ServiceInterface):
     # --- The control loop ------------------------------------------------------------------------
     async def work(self):
         try:
+            asked = False
             for tick in itertools.count():
                 if self.lease.holder and not self.lease.live():
                     self.Off()
                 if self.told != self.applying and self.modules.confirmed():
                     self.told = self.applying
                     self.Applied([*self.applying, now()])
-                if tick % 10 == 0:
+                # As soon as all have answered: what waits here grows old.
+                if asked and (self.modules.answered() or tick % 10 == 0):
                     self.publish()
+                    asked = False
+                if tick % 10 == 0:
                     self.modules.repeat()
                     self.modules.ask(everything=tick % 100 == 0)
+                    asked = True
                 await asyncio.sleep(0.01)
         finally:
             self.modules.switch_off()
