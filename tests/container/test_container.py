@@ -22,7 +22,7 @@ RELEASE = os.environ.get("VOLTRY_PROFILE") == "release"
 UNNOTICED = {"voltry-station", "voltry-ocpp", "voltry-meter@grid"}
 # Who may call what energises; all others are told so by the bus.
 ENERGISE = ["busctl", "call", "org.voltry.Power1", "/org/voltry/power_supply/1", "org.voltry.PowerSupply1", "Enable", "t", "1"]
-USERS = ["evse", "station", "power", "meter", "board", "secc", "ocpp", "ui", "sim"]
+USERS = ["evse", "station", "power", "meter", "board", "secc", "ocpp", "ui", "update", "sim"]
 
 
 def pid(machine, unit):

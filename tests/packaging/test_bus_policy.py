@@ -22,10 +22,16 @@ POLICY = ROOT / "dbus/org.voltry.conf"
 # Of a maker's daemon that takes a role without a change to ours.
 OEM_POLICY = ROOT / "docs/com.example.Guard1.conf"
 DISTRIBUTION = Path("/usr/share/dbus-1/system.conf")
+RAUC = "de.pengutronix.rauc"
+# What Debian's rauc-service brings along: anybody may install.
+RAUC_POLICY = f"""
+<policy context="default"><allow send_destination="{RAUC}"/></policy>
+<policy user="root"><allow own="{RAUC}"/></policy>
+"""
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to wear several users' credentials")
 
-DAEMONS = ["evse", "station", "power", "meter", "board", "secc", "ocpp", "ui", "reader"]
+DAEMONS = ["evse", "station", "power", "meter", "board", "secc", "ocpp", "ui", "reader", "update"]
 UIDS = {f"voltry-{name}": 61000 + number for number, name in enumerate(DAEMONS)}
 UIDS |= {"technician": 61100, "stranger": 61101, "oem-guard": 61102, "root": 0}
 GROUPS = {"voltry-daemon": 61200, "voltry": 61201}
@@ -39,6 +45,7 @@ NAMES = {
     "voltry-secc": "org.voltry.Secc.N1",
     "voltry-ocpp": "org.voltry.Ocpp1",
     "voltry-ui": "org.voltry.Ui1",
+    "voltry-update": "org.voltry.Update1",
     "oem-guard": "com.example.Guard1",
 }
 ASK_STATION = {"voltry-ocpp", "technician", "root"}
@@ -59,7 +66,7 @@ CONTRACT = {
     "ConnectorIo1": ({"voltry-board"}, {"voltry-evse"}),
     "DataTransfer1": (set(), {"voltry-ocpp"}),  # a maker's daemon, under a policy of its own
     "Display1": ({"voltry-ocpp"}, set()),
-    "Update1": (set(), {"voltry-ocpp"}),  # whoever installs, under a policy of its own
+    "Update1": ({"voltry-update"}, ASK_STATION),
     "Device1": (
         {f"voltry-{name}" for name in ["evse", "station", "power", "meter", "board", "secc", "reader"]},
         set(),
@@ -104,7 +111,7 @@ def broker_configuration(socket):
         text = re.sub(rf"<{tag}\b[^>]*?(/>|>[^<]*</{tag}>)", "", text)
     text = text.replace("<standard_system_servicedirs/>", "").replace("<syslog/>", "")
     include = "".join(f"<include>{policy}</include>" for policy in [POLICY, OEM_POLICY])
-    return text.replace("</busconfig>", f"<listen>unix:path={socket}</listen>{include}</busconfig>")
+    return text.replace("</busconfig>", f"<listen>unix:path={socket}</listen>{RAUC_POLICY}{include}</busconfig>")
 
 
 def groups_of(user):
@@ -251,6 +258,20 @@ def test_energising_methods_are_open_to_evse_alone(broker):
                 if await client.call(NAMES[target], f"org.voltry.{interface}", member) is None:
                     may.append(user)
             assert may == ["voltry-evse"], member
+
+    on_the_bus(broker, scenario)
+
+
+def test_of_the_daemons_only_the_one_for_updates_reaches_rauc(broker):
+    async def scenario(clients):
+        assert await own(clients["root"], RAUC) is None
+        installer = f"{RAUC}.Installer"
+        properties = "org.freedesktop.DBus.Properties"
+        for user in NAMES:
+            for interface, member in [(installer, "InstallBundle"), (installer, "Mark"), (properties, "Get")]:
+                error = await clients[user].call(RAUC, interface, member)
+                assert error == (None if user == "voltry-update" else DENIED), f"{user} {member}"
+        assert await clients["technician"].call(RAUC, installer, "Info") is None, "as RAUC's own policy has it"
 
     on_the_bus(broker, scenario)
 

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGING = ROOT / "packaging"
-UNITS = ["voltry-evse@1", "voltry-station", "voltry-power", "voltry-meter@grid", "voltry-board", "voltry-reader", "voltry-secc@1", "voltry-ocpp", "voltry-ui"]
+UNITS = ["voltry-evse@1", "voltry-station", "voltry-power", "voltry-meter@grid", "voltry-board", "voltry-reader", "voltry-secc@1", "voltry-ocpp", "voltry-ui", "voltry-update"]
 SIMULATED = "voltry-sim"
 REAL_TIME = ["voltry-evse@1", "voltry-power", "voltry-board", "voltry-secc@1"]
 # Of systemd's units, those that ours name.
@@ -86,6 +86,17 @@ def test_a_reset_reboots_by_the_file_that_the_uplink_may_write(image):
     [folder] = setting("voltry-ocpp", "RuntimeDirectory")
     assert watched == f"/run/{folder}/reset"
     assert f'reset_file = "{watched}"' in (ROOT / "docs/ocpp.md").read_text()
+
+
+def test_an_update_restarts_the_machine_by_the_file_that_its_daemon_may_write(image):
+    status, output = analyze("verify", "--man=no", f"--root={image}", "voltry-restart.path")
+    assert (status, output) == (0, "")
+    watched = re.search("^PathExists=(.*)$", (PACKAGING / "systemd/voltry-restart.path").read_text(), re.M)[1]
+    [folder] = setting("voltry-update", "RuntimeDirectory")
+    assert watched == f"/run/{folder}/restart"
+    assert f'"{watched}"' in (ROOT / "daemons/update/src/config.rs").read_text()
+    [state] = setting("voltry-update", "StateDirectory")
+    assert f'"/var/lib/{state}/state.json"' in (ROOT / "daemons/update/src/config.rs").read_text()
 
 
 def told_exposure():

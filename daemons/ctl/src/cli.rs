@@ -2,6 +2,7 @@
 
 mod conform;
 mod help;
+mod update;
 
 use std::path::PathBuf;
 
@@ -12,8 +13,9 @@ pub(crate) use conform::{Conform, Role};
 use help::{
     ABOUT_ALL, AUTHORIZE, BUNDLE, CHECK, CLEAR, CONFORM, CONVERSATION, CONVERSATIONS, DEVICES, FAULT_LIST,
     FAULTS, FOLLOW, LIMITS, MODULES, OCPP_MESSAGES, OCPP_PROFILES, OCPP_SCHEDULE, OCPP_STATUS, RECORD,
-    RECORDED, SELF_TEST, SESSION, SESSIONS, SETUP, SHOW_FAULT, STATUS, SWIPE, TRUTH,
+    RECORDED, SELF_TEST, SESSION, SESSIONS, SETUP, SHOW_FAULT, STATUS, SWIPE, TRUTH, UPDATE,
 };
+pub(crate) use update::{Update, UpdateCommand};
 
 /// Look at a Voltry charging station, and tell it what to do.
 #[derive(Debug, Parser)]
@@ -111,6 +113,9 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Config,
     },
+    /// Install firmware on this machine; never while anybody charges
+    #[command(after_help = UPDATE)]
+    Update(Update),
     /// Configure a station that was just built: ask what hardware hangs where, or read it, and look for it
     #[command(after_help = SETUP)]
     Setup(Setup),

@@ -23,6 +23,7 @@ mod station;
 mod status;
 mod support;
 mod timeline;
+mod update;
 mod v2g;
 mod vehicle;
 
@@ -91,11 +92,17 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
         | Command::Limits
         | Command::Modules { .. }
         | Command::Ocpp { .. }
+        | Command::Update(_)
         | Command::Sim { .. } => {}
     }
     if let Command::Selftest { evse, only, yes } = cli.command {
         let connection = bus::connect_patiently(cli.bus.as_deref(), selftest::PATIENCE).await?;
         return selftest::run(&connection, evse, &only, yes, json).await;
+    }
+    if let Command::Update(update) = cli.command {
+        let patience = if update.command.is_none() { update::PATIENCE } else { bus::TIMEOUT };
+        let connection = bus::connect_patiently(cli.bus.as_deref(), patience).await?;
+        return update::run(&connection, update, json).await;
     }
     let connection = bus::connect(cli.bus.as_deref()).await?;
     match cli.command {
@@ -117,6 +124,7 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
         | Command::Conform(_)
         | Command::SupportBundle(_)
         | Command::Setup(_)
+        | Command::Update(_)
         | Command::Selftest { .. } => Ok(Outcome::Done),
     }
 }

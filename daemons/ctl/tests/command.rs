@@ -7,6 +7,8 @@
 mod private_bus;
 #[path = "command/station.rs"]
 mod station;
+#[path = "command/updates.rs"]
+mod updates;
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -73,6 +75,7 @@ async fn every_key_of_json_is_explained_by_help() {
     let mut log = FaultLog::new();
     log.raise("DiodeFault", "no diode", Timestamp::from_micros(1));
     served.device.set_faults(&log);
+    let _updates = updates::serve(&bus).await;
     for (arguments, help, wanted) in [
         ("status", "status", vec!["/0/evse", "/0/state", "/0/soc", "/0/faults/0/code"]),
         ("status 1", "status", vec!["/0/energy", "/0/connector/reservation"]),
@@ -95,6 +98,7 @@ async fn every_key_of_json_is_explained_by_help() {
         ("sim fault list", "sim fault list", vec!["/0/name", "/0/breaks", "/0/seen"]),
         ("sim swipe GOOD", "sim swipe", vec!["/outcome"]),
         ("sim truth", "sim truth", vec!["/contactors_closed", "/register"]),
+        ("update status", "update status", vec!["/version", "/verdict", "/slots/1/booted"]),
     ] {
         let json = on(&bus, &format!("--json {arguments}")).await.json();
         for pointer in wanted {
@@ -116,6 +120,7 @@ async fn every_key_of_json_is_explained_by_help() {
 async fn exit_codes_are_as_help_says() {
     let bus = Bus::start();
     let served = serve(&bus).await;
+    let _updates = updates::serve(&bus).await;
     for (arguments, code, said) in [
         ("status", 0, "charging"),
         ("status 9", 1, "there is no EVSE 9"),
@@ -150,6 +155,10 @@ async fn exit_codes_are_as_help_says() {
         ("ocpp status", 4, "refused by the back end"),
         ("ocpp", 2, "subcommand"),
         ("sim plug 1", 0, ""),
+        ("update status", 4, "fell-back: EVSE 1 does not work"),
+        ("update restart", 0, "starts anew"),
+        ("update", 2, "<FILE>"),
+        ("update /nonexistent", 1, "/nonexistent"),
         ("sim plug 9", 1, "there is no EVSE 9"),
         ("config check --config /nonexistent", 4, "/nonexistent"),
         ("nonsense", 2, "unrecognized subcommand"),
@@ -171,6 +180,27 @@ async fn exit_codes_are_as_help_says() {
     served.device.set_faults(&log);
     let faults = on(&bus, "faults list").await;
     assert!(faults.code == Some(4) && faults.out.contains("DiodeFault"), "{faults:?}");
+}
+
+#[tokio::test]
+async fn an_update_tells_how_far_it_is_and_what_came_of_it() {
+    let bus = Bus::start();
+    let _updates = updates::serve(&bus).await;
+    let folder = tempfile::tempdir().unwrap();
+    for (bundle, arguments, code, said) in [
+        ("good", "", 0, "40 %\ninstalled; it runs after"),
+        ("good", "--restart", 0, "the machine starts anew"),
+        ("good", "--json", 0, "{\"progress\":40}\n{\"detail\":\"\",\"outcome\":\"restart-needed\"}\n"),
+        ("tampered", "", 1, "not installed (invalid): signature verification failed"),
+        ("tampered", "--json", 1, "\"outcome\":\"invalid\""),
+        ("other", "", 1, "somebody charges at EVSE 1"),
+    ] {
+        let file = folder.path().join(bundle);
+        std::fs::write(&file, "").unwrap();
+        let ended = on(&bus, &format!("update {} {arguments}", file.display())).await;
+        assert_eq!(ended.code, Some(code), "{bundle} {arguments}: {ended:?}");
+        assert!(format!("{}{}", ended.out, ended.err).contains(said), "{bundle} {arguments}: {ended:?}");
+    }
 }
 
 #[tokio::test]
@@ -196,6 +226,7 @@ async fn a_station_that_is_away_is_told_at_once() {
         (bus.address.as_str(), "devices", "no device is on the bus"),
         (bus.address.as_str(), "faults list", "no device is on the bus"),
         (bus.address.as_str(), "modules", "no power supply is on the bus"),
+        (bus.address.as_str(), "update status", "org.voltry.Update1 is not on the bus"),
         (bus.address.as_str(), "sim plug", "this is no simulated station"),
     ] {
         let ended = ctl(address, arguments).await;

@@ -28,7 +28,7 @@ pub const BOARD: &str = "org.voltry.Board1";
 pub const OCPP: &str = "org.voltry.Ocpp1";
 /// The bus name of `voltry-reader`.
 pub const READER: &str = "org.voltry.Reader1";
-/// The bus name of whoever installs firmware, unless configured otherwise.
+/// The bus name of `voltry-update`, or of whoever else installs firmware, unless configured otherwise.
 pub const UPDATE: &str = "org.voltry.Update1";
 /// The bus name of `voltry-sim`.
 pub const SIM: &str = "org.voltry.Sim1";

@@ -62,6 +62,22 @@ words! {
 }
 
 words! {
+    /// What is thought of the last update of the firmware.
+    UpdateVerdict {
+        /// There was none.
+        None = "none",
+        /// It runs, and is not yet known to charge.
+        OnTrial = "on-trial",
+        /// It charges.
+        Good = "good",
+        /// It did not; the version from before runs.
+        FellBack = "fell-back",
+        /// The power went while it was being written; the version from before runs.
+        Interrupted = "interrupted",
+    }
+}
+
+words! {
     /// Why a transaction ended (OCPP 2.0.1 ReasonEnumType, and what OCPP 1.6 has besides).
     EndReason {
         /// It has not.
@@ -371,6 +387,19 @@ pub struct Connector {
     pub limit: f64,
     /// Who says so: `hardware`, or an origin of `SetLimit`.
     pub limit_origin: String,
+}
+
+/// A place where a version of the firmware can be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type, Variant, OwnedVariant)]
+pub struct UpdateSlot {
+    /// As the installer names it.
+    pub name: String,
+    /// It runs.
+    pub booted: bool,
+    /// The machine may be started from it.
+    pub good: bool,
+    /// Of the bundle that was put there; empty: not known.
+    pub version: String,
 }
 
 /// A message of the back end for people at the station.

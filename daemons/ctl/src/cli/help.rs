@@ -187,6 +187,29 @@ Exit code 4 if there are errors. Every program voltry-* in the folder is asked, 
 JSON
   {daemons, errors}: who was asked, and each error in words with file and line.";
 
+pub(super) const UPDATE: &str = "\
+FILE is a bundle of RAUC's, or of whoever else plays the role Update1. A signature that is not
+believed, another machine's bundle and an older version are refused. After the restart the new
+version is on trial: if the EVSEs that worked before do not, the one from before is started again.
+
+Exit code 1 if it was not installed.
+
+JSON
+  Lines: {progress (percent)} whenever it changes, at last {outcome (installed, restart-needed,
+  invalid, failed), detail}.
+
+EXAMPLES
+  voltryctl update /mnt/station-2.1.0.raucb --restart
+  voltryctl update status";
+
+pub(super) const UPDATE_STATUS: &str = "\
+Exit code 4 if the last update was left again, or interrupted.
+
+JSON
+  {version (that runs), verdict (none, on-trial, good, fell-back, interrupted), detail (why),
+  installing, progress (percent), restart_needed, slots ([{name, booted (it runs), good (it can
+  start), version (of the bundle that was put there; empty: not known)}])}.";
+
 pub(super) const SETUP: &str = "\
 Asks, or reads from a file, what the station is built of; has every installed daemon check the
 configuration that follows from it; then lets the daemons of power, board and meters look for their

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use voltry_bus::{Error, UpdateOutcome};
+use voltry_bus::{Error, UpdateOutcome, UpdateSlot, UpdateVerdict};
 use zbus::object_server::SignalEmitter;
 
 /// The version before any update.
@@ -159,6 +159,27 @@ impl Update1 {
     #[zbus(property)]
     fn version(&self) -> String {
         self.installed.with(|state| state.version.clone())
+    }
+
+    /// It puts nothing on trial: what was installed is good.
+    #[zbus(property)]
+    fn verdict(&self) -> UpdateVerdict {
+        UpdateVerdict::None
+    }
+
+    #[zbus(property)]
+    fn detail(&self) -> String {
+        String::new()
+    }
+
+    #[zbus(property)]
+    fn slots(&self) -> Vec<UpdateSlot> {
+        let slot =
+            |name: &str, booted, version| UpdateSlot { name: name.to_owned(), booted, good: true, version };
+        self.installed.with(|state| {
+            let waiting = state.waiting.clone().map(|version| slot("next", false, version));
+            waiting.into_iter().chain([slot("this", true, state.version.clone())]).collect()
+        })
     }
 }
 

@@ -20,4 +20,5 @@ RDEPENDS:${PN} = "\
     voltry-secc \
     voltry-station \
     voltry-ui \
+    voltry-update \
 "

@@ -24,7 +24,8 @@ VOLTRY_SOURCE ?= "${@os.path.realpath('${THISDIR}/../../../..')}"
 EXTERNALSRC = "${VOLTRY_SOURCE}"
 
 CARGO_BUILD_FLAGS += "--bins -p voltry-evse -p voltry-station -p voltry-power -p voltry-meter \
-                      -p voltry-board -p voltry-reader -p voltry-secc -p voltry-ocpp -p voltry-ui -p voltryctl -p voltry-sim"
+                      -p voltry-board -p voltry-reader -p voltry-secc -p voltry-ocpp -p voltry-ui -p voltry-update \
+                      -p voltryctl -p voltry-sim"
 
 # The instances that the image starts: EVSEs by number, meter lines by their names in the
 # configuration. A station without a CSMS leaves voltry-ocpp out of its image.
@@ -37,7 +38,7 @@ do_install () {
 }
 
 PACKAGE_BEFORE_PN = "${PN}-board ${PN}-ctl ${PN}-evse ${PN}-meter ${PN}-ocpp ${PN}-power \
-                     ${PN}-reader ${PN}-secc ${PN}-simulated ${PN}-station ${PN}-ui"
+                     ${PN}-reader ${PN}-secc ${PN}-simulated ${PN}-station ${PN}-ui ${PN}-update"
 
 FILES:${PN} += "${nonarch_libdir}/voltry ${nonarch_libdir}/sysusers.d ${nonarch_libdir}/tmpfiles.d \
                 ${systemd_system_unitdir} ${datadir}/dbus-1"
@@ -56,6 +57,8 @@ FILES:${PN}-simulated += "${bindir}/voltry-sim ${systemd_system_unitdir}/voltry-
                           ${datadir}/dbus-1/system.d/org.voltry.Sim.conf ${sysconfdir}/voltry"
 FILES:${PN}-station += "${bindir}/voltry-station ${systemd_system_unitdir}/voltry-station.service*"
 FILES:${PN}-ui += "${bindir}/voltry-ui ${systemd_system_unitdir}/voltry-ui.service*"
+FILES:${PN}-update += "${bindir}/voltry-update ${systemd_system_unitdir}/voltry-update.service* \
+                       ${systemd_system_unitdir}/voltry-restart.path"
 
 RDEPENDS:${PN} = "dbus"
 RDEPENDS:${PN}-board = "${PN}"
@@ -69,9 +72,11 @@ RDEPENDS:${PN}-secc = "${PN}"
 RDEPENDS:${PN}-simulated = "${PN} iproute2"
 RDEPENDS:${PN}-station = "${PN}"
 RDEPENDS:${PN}-ui = "${PN}"
+RDEPENDS:${PN}-update = "${PN}"
+RRECOMMENDS:${PN}-update = "rauc"
 
 SYSTEMD_PACKAGES = "${PN} ${PN}-board ${PN}-evse ${PN}-meter ${PN}-ocpp ${PN}-power ${PN}-reader ${PN}-secc \
-                    ${PN}-station ${PN}-ui"
+                    ${PN}-station ${PN}-ui ${PN}-update"
 SYSTEMD_SERVICE:${PN} = "voltry.target"
 SYSTEMD_SERVICE:${PN}-board = "voltry-board.service"
 SYSTEMD_SERVICE:${PN}-evse = "${@instances('voltry-evse', 'VOLTRY_EVSES', d)}"
@@ -82,6 +87,7 @@ SYSTEMD_SERVICE:${PN}-reader = "voltry-reader.service"
 SYSTEMD_SERVICE:${PN}-secc = "${@instances('voltry-secc', 'VOLTRY_EVSES', d)}"
 SYSTEMD_SERVICE:${PN}-station = "voltry-station.service"
 SYSTEMD_SERVICE:${PN}-ui = "voltry-ui.service"
+SYSTEMD_SERVICE:${PN}-update = "voltry-update.service"
 
 def instances(unit, variable, d):
     return " ".join(f"{unit}@{name}.service" for name in d.getVar(variable).split()) or f"{unit}@.service"
@@ -98,4 +104,5 @@ USERADD_PARAM:${PN} = "--system --user-group --no-create-home --home-dir / --she
                        --system --user-group --no-create-home --home-dir / --shell /sbin/nologin --groups voltry-daemon voltry-reader; \
                        --system --user-group --no-create-home --home-dir / --shell /sbin/nologin --groups voltry-daemon voltry-secc; \
                        --system --user-group --no-create-home --home-dir / --shell /sbin/nologin --groups voltry-daemon voltry-ocpp; \
-                       --system --user-group --no-create-home --home-dir / --shell /sbin/nologin --groups voltry-daemon voltry-ui"
+                       --system --user-group --no-create-home --home-dir / --shell /sbin/nologin --groups voltry-daemon voltry-ui; \
+                       --system --user-group --no-create-home --home-dir / --shell /sbin/nologin --groups voltry-daemon voltry-update"
