@@ -16,10 +16,20 @@ pub enum Fault {
     ModuleDerated,
     /// The modules' bleeders have failed: their output stays charged.
     ModuleBleeder,
+    /// The second power module has the address of the first.
+    ModuleSharesAddress,
+    /// The second power module answers in the name of the first.
+    ModuleAnswersForOther,
+    /// The first power module says its last answer again and again.
+    ModuleAnswersUnasked,
     /// The CAN bus is cut.
     CanSilent,
     /// The CAN adapter delivers garbage between the frames.
     CanGarbage,
+    /// Another device on the CAN bus sends without a pause, before all others.
+    CanFlood,
+    /// The CAN adapter's controller is bus-off.
+    CanBusOff,
     /// The safety controller's frames have wrong checksums.
     BoardWrongCrc,
     /// The safety controller stops sending.
@@ -169,7 +179,7 @@ macro_rules! fault {
 
 /// Every fault, in the order of [`Fault`].
 #[rustfmt::skip]
-pub const TABLE: [Description; 41] = [
+pub const TABLE: [Description; 46] = [
     fault!(ModuleDead, "module-dead",
         "the first power module loses its supply: no output, no answer on CAN",
         "`voltryctl modules` shows it lost after some seconds; the session goes on with what the others can give, or stops if there are none", false),
@@ -188,12 +198,27 @@ pub const TABLE: [Description; 41] = [
     fault!(ModuleBleeder, "module-bleeder",
         "the bleeders in the power modules have failed, so the output stays charged when switched off",
         "the modules report PowerModuleDischargeFailed and give nothing more: PowerSupplyFailed after 1 s, error shutdown; they latch, so `faults clear` is needed twice", true),
+    fault!(ModuleSharesAddress, "module-shares-address",
+        "the second power module's address switches are set as the first's: both obey and both answer",
+        "PowerModuleAnswersUnasked within two seconds, all modules off; `voltryctl modules` shows the second as lost; set the switches, then clear the fault", true),
+    fault!(ModuleAnswersForOther, "module-answers-for-other",
+        "the second power module obeys its own address and answers in the name of the first",
+        "PowerModuleAnswersUnasked within some seconds, all modules off; `voltryctl modules` shows the second as lost; exchange it, then clear the fault", true),
+    fault!(ModuleAnswersUnasked, "module-answers-unasked",
+        "the first power module's firmware hangs: it says its last answer again and again",
+        "PowerModuleAnswersUnasked within two seconds, all modules off; the fault names its address", true),
     fault!(CanSilent, "can-silent",
         "the CAN cable is cut: nothing passes in either direction",
         "all modules lost at once, MREC15PowerLoss after 300 ms, error shutdown; after 10 s the modules switch off by themselves", true),
     fault!(CanGarbage, "can-garbage",
         "the CAN adapter delivers broken lines and frames nobody sent, between the real ones",
         "one warning a minute with a count of bad frames; charging goes on", false),
+    fault!(CanFlood, "can-flood",
+        "another device on the CAN bus sends without a pause, with an identifier that goes before all others",
+        "no reading and no OFF gets through: MREC15PowerLoss after 300 ms, error shutdown, contactors open under load; PowerModuleBusFlooded names the frame; after 10 s the modules switch off by themselves", true),
+    fault!(CanBusOff, "can-bus-off",
+        "CAN H and L touch: the adapter's controller is bus-off, refuses every frame and hears none",
+        "PowerModuleBusOff after 0.1 s, error shutdown, contactors open under load; after 10 s the modules switch off by themselves; the controller is begun anew each second", true),
     fault!(BoardWrongCrc, "wrong-crc",
         "the safety controller's frames arrive with wrong checksums",
         "as board-silent: ConnectorIoMissing after 300 ms, error shutdown; the counter of bad frames rises", true),

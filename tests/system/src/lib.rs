@@ -156,6 +156,33 @@ impl Station {
         device.faults().await.unwrap_or_default()
     }
 
+    /// Waits until a daemon's object has latched a fault; returns it.
+    pub async fn until_fault(&self, daemon: &str, object: &str, code: &str, limit: Duration) -> Fault {
+        let device = Device1Proxy::builder(&self.connection)
+            .destination(daemon.to_owned())
+            .path(object.to_owned())
+            .cache_properties(CacheProperties::No);
+        let device = device.build().await.unwrap();
+        let started = Instant::now();
+        let mut tick = tokio::time::interval(LOOK);
+        loop {
+            tick.tick().await;
+            let present = device.faults().await.unwrap_or_default();
+            if let Some(fault) = present.iter().find(|fault| fault.code == code) {
+                return fault.clone();
+            }
+            assert!(started.elapsed() < limit, "{object} has {present:?} after {limit:?}, not {code}");
+        }
+    }
+
+    /// What the bus of an EVSE's modules has carried so far, by the simulator's clock: frames, bits, and the time.
+    pub async fn load(&mut self, evse: u32) -> (u64, u64, Duration) {
+        let answer = self.tell(&format!("bus {evse}")).await;
+        let words: Vec<u64> = answer.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        let [frames, bits, micros] = words[..] else { panic!("{answer}") };
+        (frames, bits, Duration::from_micros(micros))
+    }
+
     /// What is physically true at an EVSE.
     pub async fn truth(&self, evse: u32) -> SimTruth {
         let sim = Sim1Proxy::builder(&self.connection)

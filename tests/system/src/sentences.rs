@@ -19,7 +19,7 @@ pub(crate) fn fits(pattern: &str, text: &str) -> bool {
 }
 
 #[rustfmt::skip]
-const TABLE: [(&str, &str); 39] = [
+const TABLE: [(&str, &str); 44] = [
     ("module-dead",
         "An operator ended it while charging: by voltryctl or the technician's page*"),
     ("module-lies",
@@ -32,10 +32,20 @@ const TABLE: [(&str, &str); 39] = [
         "An operator ended it while charging: by voltryctl or the technician's page*"),
     ("module-bleeder",
         "The station ended it while charging, PowerSupplyFailed: the power supply can give nothing*; power_supply/1 reported PowerModuleDischargeFailed (*)*; most likely the module; check: DANGER: its output may stay live after off. Wait, measure"),
+    ("module-shares-address",
+        "The station ended it while charging, PowerSupplyRefused: the power supply refused a command*; power_supply/1 reported PowerModuleAnswersUnasked (module 0: *)*; most likely *; check: *"),
+    ("module-answers-for-other",
+        "The station ended it while charging, PowerSupplyRefused: the power supply refused a command*; power_supply/1 reported PowerModuleAnswersUnasked (module 0: *)*; most likely *; check: *"),
+    ("module-answers-unasked",
+        "The station ended it while charging, PowerSupplyRefused: the power supply refused a command*; power_supply/1 reported PowerModuleAnswersUnasked (module 0: *)*; most likely *; check: *"),
     ("can-silent",
         "The station ended it while charging, MREC15PowerLoss: the power supply is gone, or its values are too old: not within * s*; most likely *; check: *"),
     ("can-garbage",
         "An operator ended it while charging: by voltryctl or the technician's page*"),
+    ("can-flood",
+        "The station ended it while charging, MREC15PowerLoss: the power supply is gone, or its values are too old: not within * s*; most likely *; check: *"),
+    ("can-bus-off",
+        "The station ended it while charging, PowerSupplyRefused: the power supply refused a command*; power_supply/1 reported PowerModuleBusOff (*)*; most likely *; check: *"),
     ("wrong-crc",
         "The station ended it while charging, ConnectorIoMissing: the board is gone, or its values are too old: not within * s*; most likely serial wire*; check: *voltry-board*"),
     ("board-silent",

@@ -118,3 +118,25 @@ async fn no_watts_suspend_a_session_and_more_of_them_resume_it() {
     station.assert_billed(&transaction, 1, before).await;
     station.quit().await;
 }
+
+/// As many as one bus of this family takes, by the simulator's own clock and with the bits that were stuffed.
+#[tokio::test]
+async fn the_bus_of_sixteen_modules_is_under_half_loaded_while_they_charge() {
+    let mut station = Station::start(&LARGE_CAR.replace("monitor_pace", "modules = 16\nmonitor_pace")).await;
+    station.charge(1).await;
+    let (frames, bits, begin) = station.load(1).await;
+    let mut tick = tokio::time::interval(Duration::from_millis(100));
+    let (more, carried, time) = loop {
+        tick.tick().await;
+        let now = station.load(1).await;
+        if now.0 > frames + 1_000 {
+            break (now.0 - frames, now.1 - bits, now.2 - begin);
+        }
+    };
+    // 125 kbit/s: 8 µs a bit.
+    let busy = Duration::from_micros(8 * carried);
+    let share = busy.as_secs_f64() / time.as_secs_f64();
+    println!("{more} frames, {carried} bits in {time:?}: {:.1} % of the bus", share * 100.0);
+    assert!((0.1..0.5).contains(&share), "{share}");
+    station.quit().await;
+}

@@ -7,13 +7,14 @@
 
 use std::time::Duration;
 
-use voltry_bus::EvseState;
+use voltry_bus::{EvseState, names};
 use voltry_system_tests::{LARGE_CAR, SMALL_CAR, Station};
 
 const RECOVERY: Duration = Duration::from_secs(30);
 /// A car of the 800 V class that takes all that its EVSE can give.
 const POWERFUL: &str = "[[evse]]\nmodules = 8\nmonitor_pace = 10\n\
      vehicle = { capacity_wh = 60000.0, voltage_max = 900.0, current_max = 300.0, power_max = 240000.0 }\n";
+const SUPPLY: &str = "/org/voltry/power_supply/1";
 /// What an emergency may take, from the fault itself to open contactors.
 const EMERGENCY: Duration = Duration::from_secs(1);
 /// Values are missing after 300 ms; then the output goes to zero and the contactors open within 1 s.
@@ -153,6 +154,52 @@ async fn goes_silent(faults: &[(&'static str, &'static str)]) {
         ends_safe(&mut station, &Ends { fault, code, within: STALE, clears: Clears::Unplugged }).await;
     }
     station.quit().await;
+}
+
+#[tokio::test]
+async fn modules_that_speak_for_each_other_or_unasked_stop_everything_until_a_person_clears_it() {
+    let mut station = Station::start(LARGE_CAR).await;
+    for fault in ["module-shares-address", "module-answers-for-other", "module-answers-unasked"] {
+        misleads(&mut station, fault, "PowerSupplyRefused", "PowerModuleAnswersUnasked", "module 0: ").await;
+    }
+    station.quit().await;
+}
+
+#[tokio::test]
+async fn a_modules_bus_that_is_flooded_or_off_ends_the_session_and_stays_off_until_a_person_clears_it() {
+    let mut station = Station::start(LARGE_CAR).await;
+    misleads(&mut station, "can-flood", "MREC15PowerLoss", "PowerModuleBusFlooded", "0x00000000").await;
+    misleads(&mut station, "can-bus-off", "PowerSupplyRefused", "PowerModuleBusOff", "bus-off").await;
+    station.quit().await;
+}
+
+/// Charges, lets the modules or their bus mislead, and holds the station to what must follow: safe in time, the
+/// cause latched at the supply, nothing to be had until it is gone and cleared.
+async fn misleads(
+    station: &mut Station,
+    fault: &'static str,
+    code: &'static str,
+    latched: &str,
+    cause: &str,
+) {
+    println!("{fault}");
+    let before = station.truth(1).await.register;
+    station.charge(1).await;
+    station.tell(&format!("fault {fault} 1")).await;
+    let within = if fault.starts_with("can-") { STALE } else { Duration::from_secs(6) };
+    station.assert_safe_within(1, within, within).await;
+    let found = station.until_fault(names::POWER, SUPPLY, latched, RECOVERY).await;
+    assert!(found.cause.contains(cause), "{fault}: {found:?}");
+    let transaction = station.closed_transaction(RECOVERY).await;
+    station.assert_billed(&transaction, 1, before).await;
+    assert_eq!(transaction.end_reason, code, "{fault}: {transaction:?}");
+    station.assert_explained(fault, &transaction);
+    station.until_state(1, &[EvseState::Faulted], RECOVERY).await;
+    let _ = station.station().await.clear_faults(1).await;
+    station.until_fault(names::POWER, SUPPLY, latched, RECOVERY).await;
+    station.tell(&format!("clear {fault} 1")).await;
+    station.tell("unplug 1").await;
+    clear_until_available(station).await;
 }
 
 #[tokio::test]

@@ -5,15 +5,15 @@
 
 use std::time::{Duration, Instant};
 
-use voltry_bus::{Device1Proxy, EvseState, Fault, Transaction, names};
+use voltry_bus::{EvseState, Transaction, names};
 use voltry_system_tests::Station;
-use zbus::proxy::CacheProperties;
 
 /// Four groups of one module of 30 kW; each car, of the 800 V class, takes all that it is given.
 const SHARED: &str = "evses = 2\ngroups = [1, 1, 1, 1]\n[[evse]]\nmonitor_pace = 10\n\
      vehicle = { capacity_wh = 60000.0, voltage_max = 900.0, current_max = 300.0, power_max = 240000.0 }\n\
      [[evse]]\nmonitor_pace = 10\n\
      vehicle = { capacity_wh = 60000.0, voltage_max = 900.0, current_max = 300.0, power_max = 240000.0 }\n";
+const MATRIX: &str = "/org/voltry/switch_matrix/1";
 const SOON: Duration = Duration::from_secs(120);
 /// From the fault to open contactors: a second until it is missed, and one for the current to fall.
 const SAFE: Duration = Duration::from_secs(2);
@@ -41,27 +41,6 @@ async fn until_feeding(station: &mut Station, wanted: [u32; 2]) -> f64 {
             return least;
         }
         assert!(started.elapsed() < SOON, "{feeding:?} modules feed the EVSEs, not {wanted:?}");
-    }
-}
-
-async fn faults(station: &Station, daemon: &str, path: String) -> Vec<Fault> {
-    let device = Device1Proxy::builder(station.connection())
-        .destination(daemon.to_owned())
-        .path(path)
-        .cache_properties(CacheProperties::No);
-    device.build().await.unwrap().faults().await.unwrap_or_default()
-}
-
-async fn until_fault(station: &Station, daemon: &str, path: &str, code: &str) -> Fault {
-    let started = Instant::now();
-    let mut tick = tokio::time::interval(Duration::from_millis(50));
-    loop {
-        tick.tick().await;
-        let present = faults(station, daemon, path.to_owned()).await;
-        if let Some(fault) = present.iter().find(|fault| fault.code == code) {
-            return fault.clone();
-        }
-        assert!(started.elapsed() < SOON, "{path} has {present:?}, not {code}");
     }
 }
 
@@ -106,10 +85,10 @@ async fn one_car_gets_all_groups_a_second_its_part_and_a_welded_contactor_is_tol
 
     station.tell("fault matrix-welded 1").await;
     station.tell("plug 2").await;
-    let barred = until_fault(&station, names::POWER, "/org/voltry/power_supply/1", "ModuleGroupBarred").await;
+    let barred =
+        station.until_fault(names::POWER, "/org/voltry/power_supply/1", "ModuleGroupBarred", SOON).await;
     assert!(barred.cause.contains("not parted from EVSE 1"), "{barred:?}");
-    let welded =
-        until_fault(&station, names::BOARD, "/org/voltry/switch_matrix/1", "MatrixContactorFault").await;
+    let welded = station.until_fault(names::BOARD, MATRIX, "MatrixContactorFault", SOON).await;
     assert!(welded.cause.contains("to EVSE 1 was told to open and is closed"), "{welded:?}");
     assert_eq!(matrix(&mut station).await.2, 0, "a welded group goes to nobody else");
     station.station().await.stop(1).await.unwrap();
@@ -124,8 +103,7 @@ async fn a_matrix_that_does_not_close_or_is_not_heard_ends_in_a_fault_and_charge
     let mut station = Station::start(SHARED).await;
     station.tell("fault matrix-stuck-open 1").await;
     station.tell("plug 1").await;
-    let stuck =
-        until_fault(&station, names::BOARD, "/org/voltry/switch_matrix/1", "MatrixContactorFault").await;
+    let stuck = station.until_fault(names::BOARD, MATRIX, "MatrixContactorFault", SOON).await;
     assert!(stuck.cause.contains("to EVSE 1 was told to close and is open"), "{stuck:?}");
     assert!(!station.truth(1).await.contactors_closed);
     station.tell("clear matrix-stuck-open 1").await;
@@ -140,8 +118,8 @@ async fn a_matrix_that_does_not_close_or_is_not_heard_ends_in_a_fault_and_charge
     let bill = closed(&station, 2).await;
     station.assert_billed(&bill, 2, before).await;
     station.assert_explained("matrix-silent", &bill);
-    until_fault(&station, names::POWER, "/org/voltry/power_supply/2", "SwitchMatrixMissing").await;
-    until_fault(&station, names::BOARD, "/org/voltry/switch_matrix/1", "MatrixControllerSilent").await;
+    station.until_fault(names::POWER, "/org/voltry/power_supply/2", "SwitchMatrixMissing", SOON).await;
+    station.until_fault(names::BOARD, MATRIX, "MatrixControllerSilent", SOON).await;
     assert_eq!(matrix(&mut station).await.1, 0, "no contactor of the matrix broke a current");
     station.tell("clear matrix-silent 2").await;
     station.tell("unplug 2").await;

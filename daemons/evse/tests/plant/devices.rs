@@ -11,8 +11,16 @@ use voltry_evse::energy_path::{
 use voltry_units::{Amps, Celsius, Ohms, Timestamp, Volts, Watts};
 
 use super::lease::{LEASE, Lease};
+use super::misled::Misled;
 use super::{Guard, Vehicle};
 
+/// What sound modules can give.
+const GIVES: Capability = Capability {
+    voltage_min: Volts::new(150),
+    voltage_max: Volts::new(1000),
+    current_max: Amps::new(150),
+    power_max: Watts::new(60_000),
+};
 /// What sound modules can take from a vehicle.
 const TAKES: Discharge =
     Discharge { voltage_min: Volts::new(200), current_max: Amps::new(60), power_max: Watts::new(20_000) };
@@ -85,6 +93,8 @@ pub struct Devices {
     can_cut_for: Duration,
     /// The daemon that commands the modules is gone; they go on as they were told.
     pub uncommanded: bool,
+    /// What is heard of the modules cannot be.
+    pub misled: Misled,
     /// The contactors weld as soon as they are closed.
     pub welds: bool,
     /// The connector heats up, to 95 °C.
@@ -125,12 +135,7 @@ impl Default for Devices {
             contactors: false,
             closed_into: 0.0,
             pilot_output: PilotOutput::F,
-            capability: Capability {
-                voltage_min: Volts::new(150),
-                voltage_max: Volts::new(1000),
-                current_max: Amps::new(150),
-                power_max: Watts::new(60_000),
-            },
+            capability: GIVES,
             register: 1000.0,
             exported: 500.0,
             discharge: TAKES,
@@ -166,6 +171,7 @@ impl Default for Devices {
             can_cut: false,
             can_cut_for: Duration::ZERO,
             uncommanded: false,
+            misled: Misled::default(),
             welds: false,
             heats: false,
             insulation_falls: false,
@@ -202,7 +208,7 @@ impl Devices {
             Command::EnableSupply(epoch) => return self.supply.enable(epoch, now),
             Command::SetOutput { lease, voltage, current } => {
                 let range = self.capability.voltage_min..=self.capability.voltage_max;
-                if !range.contains(&voltage) || !self.supply.accepts(lease, now) {
+                if self.misled.blocked || !range.contains(&voltage) || !self.supply.accepts(lease, now) {
                     return false;
                 }
                 if !self.can_cut {
@@ -211,7 +217,7 @@ impl Devices {
                 }
             }
             Command::RenewSupply(lease) => {
-                if self.comes_late() || !self.supply.accepts(lease, now) {
+                if self.misled.blocked || self.comes_late() || !self.supply.accepts(lease, now) {
                     return false;
                 }
                 self.supply.until = Some(now + LEASE);
@@ -255,7 +261,7 @@ impl Devices {
                 self.next_sample = now + Duration::from_secs(1);
             }
             Command::StartSelfTest => self.self_test_until = Some(now + Duration::from_secs(4)),
-            Command::ClearSupply => self.bleeders_latched &= self.bleeders_failed,
+            Command::ClearSupply => self.clear_supply(),
             Command::Attach
             | Command::Detach
             | Command::Limits(_)
@@ -283,6 +289,12 @@ impl Devices {
         }
     }
 
+    /// What is still there stays latched.
+    fn clear_supply(&mut self) {
+        self.bleeders_latched &= self.bleeders_failed;
+        self.misled.clear();
+    }
+
     /// The daemon that commands the modules leaves; or another begins, with OFF to each.
     pub fn commands_modules(&mut self, there: bool) {
         self.uncommanded = !there;
@@ -302,7 +314,7 @@ impl Devices {
 
     /// What the supply says that it can give.
     pub fn able(&self) -> Capability {
-        if self.gives_nothing() {
+        if self.misled.blocked || self.gives_nothing() {
             return Capability::default();
         }
         let percent = i64::from(self.modules_percent);

@@ -9,6 +9,7 @@ pub mod checker;
 mod devices;
 mod guard;
 mod lease;
+mod misled;
 pub mod player;
 pub mod troubles;
 mod vehicle;

@@ -21,19 +21,24 @@ const fn trouble(name: &'static str, breaks: fn(&mut World), mends: fn(&mut Worl
 }
 
 /// How many of the table are the simulator's.
-pub const OF_THE_SIMULATOR: usize = 36;
+pub const OF_THE_SIMULATOR: usize = 41;
 
 /// The simulator's faults by their names there and in its order, then ours.
 #[rustfmt::skip]
-pub const TROUBLES: [Trouble; 78] = [
+pub const TROUBLES: [Trouble; 83] = [
     trouble("module-dead", |w| w.devices.modules_percent = 50, |w| w.devices.modules_percent = 100),
     trouble("module-lies", |w| w.devices.modules_lie = true, |w| w.devices.modules_lie = false),
     trouble("module-late", |w| w.devices.modules_late = Duration::from_secs(3), |w| w.devices.modules_late = Duration::ZERO),
     trouble("module-overtemp", |w| w.devices.modules_tripped = true, |w| w.devices.modules_tripped = false),
     trouble("module-derated", |w| w.devices.modules_percent = 40, |w| w.devices.modules_percent = 100),
     trouble("module-bleeder", |w| w.devices.bleeders_failed = true, World::replace_bleeders),
+    trouble("module-shares-address", |w| w.devices.misled.present = true, World::hear_modules),
+    trouble("module-answers-for-other", |w| w.devices.misled.present = true, World::hear_modules),
+    trouble("module-answers-unasked", |w| w.devices.misled.present = true, World::hear_modules),
     trouble("can-silent", |w| w.devices.can_cut = true, |w| w.devices.can_cut = false),
     trouble("can-garbage", |w| w.garbled = true, |w| w.garbled = false),
+    trouble("can-flood", |w| (w.devices.can_cut, w.devices.misled.present) = (true, true), World::free_bus),
+    trouble("can-bus-off", |w| (w.devices.can_cut, w.devices.misled.present) = (true, true), World::free_bus),
     trouble("wrong-crc", |w| w.silence(Role::ConnectorIo), |w| w.speak(Role::ConnectorIo)),
     trouble("board-silent", |w| w.silence(Role::ConnectorIo), |w| w.speak(Role::ConnectorIo)),
     trouble("meter-stuck", |w| w.devices.meter_stuck = true, |w| w.devices.meter_stuck = false),
@@ -136,6 +141,17 @@ impl World {
         if std::mem::take(&mut self.devices.bleeders_failed) {
             self.send(Input::ClearFaults);
         }
+    }
+
+    fn hear_modules(&mut self) {
+        if std::mem::take(&mut self.devices.misled.present) {
+            self.send(Input::ClearFaults);
+        }
+    }
+
+    fn free_bus(&mut self) {
+        self.devices.can_cut = false;
+        self.hear_modules();
     }
 
     fn dry(&mut self) {

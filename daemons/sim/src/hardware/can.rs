@@ -1,7 +1,9 @@
 //! A CAN bus of power modules behind an slcan adapter.
 //!
-//! A PTY has no bit rate, so each frame is charged its time at 125 kbit/s here, in both
+//! A PTY has no bit rate, so each frame is charged its bits at 125 kbit/s here, in both
 //! directions; of the frames that wait, the lowest identifier goes first, as arbitration has it.
+
+mod bits;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,6 +11,7 @@ use std::time::Duration;
 use voltry_canlink::slcan::{Decoder, Line, encode};
 use voltry_canlink::{CanFrame, CanId};
 
+pub use self::bits::{Load, SharedLoad};
 use super::Wire;
 use super::module::{Peers, PowerModule};
 use crate::faults::Fault;
@@ -21,6 +24,8 @@ const TICK: Duration = Duration::from_millis(20);
 const QUEUE: usize = 64;
 /// `S4`: 125 kbit/s.
 pub(super) const BIT_RATE: u8 = 4;
+/// What floods the bus: no identifier goes before it.
+const FLOOD: u32 = 0;
 
 /// The adapter, the bus, and the modules on it. They may feed several EVSEs.
 #[derive(Debug)]
@@ -29,6 +34,8 @@ pub struct CanBus {
     decoder: Decoder,
     bit_rate: Option<u8>,
     open: bool,
+    /// The controller takes no part in the bus until it is begun anew.
+    bus_off: bool,
     free_at: Duration,
     on_wire: Option<(Origin, CanFrame)>,
     from_host: VecDeque<(Duration, CanFrame)>,
@@ -36,12 +43,15 @@ pub struct CanBus {
     ticked: Duration,
     sent: u64,
     lost: u64,
+    load: SharedLoad,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
     Host,
     Module,
+    /// A device that is none of ours.
+    Stranger,
 }
 
 impl CanBus {
@@ -53,6 +63,7 @@ impl CanBus {
             decoder: Decoder::default(),
             bit_rate: None,
             open: false,
+            bus_off: false,
             free_at: Duration::ZERO,
             on_wire: None,
             from_host: VecDeque::new(),
@@ -60,6 +71,7 @@ impl CanBus {
             ticked: Duration::ZERO,
             sent: 0,
             lost: 0,
+            load: SharedLoad::default(),
         }
     }
 
@@ -75,13 +87,20 @@ impl CanBus {
         self.lost
     }
 
+    /// How full it is; it goes on being told.
+    #[must_use]
+    pub fn load(&self) -> SharedLoad {
+        self.load.clone()
+    }
+
     fn broken(&self, fault: Fault) -> bool {
         self.modules.iter().any(|module| module.stage().circuit().with(|circuit| circuit.faults.has(fault)))
     }
 
     fn command(&mut self, now: Duration, line: Line) {
+        self.fail();
         let answer = match line {
-            Line::Frame(_) if !self.open => Line::Refused,
+            Line::Frame(_) if !self.open || self.bus_off => Line::Refused,
             Line::Frame(frame) => {
                 if self.from_host.len() < QUEUE {
                     self.from_host.push_back((now, frame));
@@ -102,7 +121,7 @@ impl CanBus {
                 Line::Done
             }
             Line::Close => {
-                self.open = false;
+                (self.open, self.bus_off) = (false, false);
                 self.from_host.clear();
                 Line::Done
             }
@@ -115,7 +134,8 @@ impl CanBus {
 
     /// Puts the next frame on the wire, if one is ready and the bus free by `now`.
     fn arbitrate(&mut self, now: Duration) {
-        let Some(first) = self.waiting().min() else { return };
+        let flood = self.flood();
+        let Some(first) = self.waiting().chain(flood).min() else { return };
         let start = first.max(self.free_at);
         if start > now {
             return;
@@ -128,10 +148,28 @@ impl CanBus {
         let module = speaking.min_by_key(|(bits, _)| *bits);
         let wins = module.filter(|(bits, _)| host.is_none_or(|host| *bits < host));
         self.on_wire = match wins {
+            _ if flood.is_some_and(|at| at <= start) => {
+                nonsense(FLOOD).map(|frame| (Origin::Stranger, frame))
+            }
             Some((_, module)) => module.take().map(|frame| (Origin::Module, frame)),
             None => self.from_host.pop_front().map(|(_, frame)| (Origin::Host, frame)),
         };
-        self.free_at = start + self.on_wire.as_ref().map_or(Duration::ZERO, |(_, frame)| duration(frame));
+        let bits = self.on_wire.as_ref().map_or(0, |(_, frame)| bits::on_wire(frame));
+        self.load.add(bits);
+        self.free_at = start + BIT * bits;
+    }
+
+    /// When the next frame of a device that floods the bus is ready, if there is one.
+    fn flood(&self) -> Option<Duration> {
+        self.broken(Fault::CanFlood).then(|| self.free_at.max(self.ticked))
+    }
+
+    /// A controller that cannot send counts its errors, and leaves the bus.
+    fn fail(&mut self) {
+        if self.open && self.broken(Fault::CanBusOff) {
+            self.bus_off = true;
+            self.from_host.clear();
+        }
     }
 
     /// When each of those that have something to say may say it.
@@ -142,7 +180,7 @@ impl CanBus {
 
     /// The frame on the wire is complete.
     fn deliver(&mut self, at: Duration, origin: Origin, frame: CanFrame) {
-        if self.broken(Fault::CanSilent) || self.bit_rate != Some(BIT_RATE) {
+        if self.broken(Fault::CanSilent) || self.bus_off || self.bit_rate != Some(BIT_RATE) {
             return;
         }
         match origin {
@@ -152,14 +190,14 @@ impl CanBus {
                     module.receive(at, &frame, Peers(&peers));
                 }
             }
-            Origin::Module if self.open => {
+            Origin::Module | Origin::Stranger if self.open => {
                 encode(Line::Frame(frame), &mut self.replies);
                 self.sent += 1;
                 if self.broken(Fault::CanGarbage) {
                     self.garbage();
                 }
             }
-            Origin::Module => {}
+            Origin::Module | Origin::Stranger => {}
         }
     }
 
@@ -171,10 +209,8 @@ impl CanBus {
             2 => self.replies.extend(b"T1FFFFFFF80123456789ABCDEF\r"),
             _ => {
                 // A module that nobody has, with not-a-number for its voltage.
-                let id = CanId::extended(0x0283_F03A).ok();
-                let nan = [0x7F, 0xC0, 0, 0, 0x7F, 0x80, 0, 0];
-                if let Some(id) = id {
-                    encode(Line::Frame(CanFrame::of_eight(id, nan)), &mut self.replies);
+                if let Some(frame) = nonsense(0x0283_F03A) {
+                    encode(Line::Frame(frame), &mut self.replies);
                 }
             }
         }
@@ -198,14 +234,31 @@ impl Wire for CanBus {
 
     fn deadline(&self) -> Duration {
         let frame = self.on_wire.is_some().then_some(self.free_at);
-        let next = self.waiting().map(|at| at.max(self.free_at)).chain(frame).min();
+        let ready = self.waiting().chain(self.flood());
+        let next = ready.map(|at| at.max(self.free_at)).chain(frame).min();
         next.unwrap_or(Duration::MAX).min(self.ticked + TICK)
     }
 }
 
 impl CanBus {
     fn advance(&mut self, now: Duration) {
-        // Each round puts a frame on the wire or takes one off, and both queues are bounded.
+        self.fail();
+        self.carry(now);
+        self.ticked = now;
+        self.load.passed(now);
+        let firsts: Vec<_> =
+            self.modules.iter().map(|module| (module.number(), module.faults_as_first())).collect();
+        let of_first = |fault| firsts.iter().find(|(_, faults)| faults.has(fault)).map(|(number, _)| *number);
+        for module in &mut self.modules {
+            module.readdress(of_first);
+            module.tick(now);
+        }
+        // What they say by themselves.
+        self.carry(now);
+    }
+
+    /// Each round puts a frame on the wire or takes one off, and both queues are bounded.
+    fn carry(&mut self, now: Duration) {
         loop {
             match self.on_wire {
                 Some(_) if self.free_at > now => break,
@@ -221,20 +274,13 @@ impl CanBus {
                 }
             }
         }
-        self.ticked = now;
-        for module in &mut self.modules {
-            module.tick(now);
-        }
     }
 }
 
-/// The time of a frame on the bus, with a typical tenth of stuffed bits.
-fn duration(frame: &CanFrame) -> Duration {
-    let overhead = if frame.id().is_extended() { 67 } else { 47 };
-    // At most 8 bytes.
-    #[allow(clippy::cast_possible_truncation)]
-    let bits = overhead + 8 * frame.data().len() as u32;
-    BIT * (bits * 11 / 10)
+/// Not-a-number and infinity.
+fn nonsense(identifier: u32) -> Option<CanFrame> {
+    let id = CanId::extended(identifier).ok()?;
+    Some(CanFrame::of_eight(id, [0x7F, 0xC0, 0, 0, 0x7F, 0x80, 0, 0]))
 }
 
 #[cfg(test)]

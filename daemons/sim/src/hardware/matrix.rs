@@ -3,7 +3,7 @@
 //! ```text
 //! frame   A5 | id | 8 data | CRC-8 SAE J1850 over id and data | 03
 //! 0x46  host, each 100 ms        0 0 | 48 bits: contactors to be closed
-//! 0x47  each 100 ms, on change   safe state (1: host silent, 2: just started) | 0 | 48 bits: closed by their feedback
+//! 0x47  after them, on change    safe state (1: host silent, 2: just started) | 0 | 48 bits: closed by their feedback
 //! 0x48  each 100 ms              four i16: volts at the EVSEs' side in tenths, 0x8000: not fitted
 //! 0x49                           the next four
 //! 0xFE  host                     02: leave the safe state
@@ -117,7 +117,7 @@ impl Wire for MatrixController {
         if silent || !(changed || due) {
             return;
         }
-        out.extend(encode(FEEDBACK, self.feedback()));
+        // The feedback last: with it all of this moment is told, and a host that tells it on tells no older volts.
         if due {
             self.next = now + PERIOD;
             out.extend(encode(BARS, self.bars(0)));
@@ -125,6 +125,7 @@ impl Wire for MatrixController {
                 out.extend(encode(BARS + 1, self.bars(4)));
             }
         }
+        out.extend(encode(FEEDBACK, self.feedback()));
     }
 
     fn deadline(&self) -> Duration {
@@ -157,7 +158,7 @@ mod tests {
         let mut out = Vec::new();
         controller.transmit(MS(50), &mut out);
         let bars = [0, 0, 0, 0, 0x80, 0, 0x80, 0];
-        assert_eq!(frames(&out), [(FEEDBACK, [0, 0, 0, 0, 0, 0, 0, 0b10]), (BARS, bars)]);
+        assert_eq!(frames(&out), [(BARS, bars), (FEEDBACK, [0, 0, 0, 0, 0, 0, 0, 0b10])]);
         out.clear();
         controller.transmit(MS(2_001), &mut out);
         (0..10).for_each(|_| matrix.with(|matrix| matrix.step(MS(5))));

@@ -24,11 +24,13 @@ pub use family::Family;
 pub use stage::Stage;
 
 use crate::electrical::{SharedCircuit, Socket};
-use crate::faults::Fault;
+use crate::faults::{Fault, FaultSet};
 
 /// How long a module takes to answer.
 const ANSWERS_IN: Duration = Duration::from_millis(3);
 const LATE: Duration = Duration::from_secs(3);
+/// How often a module says its last frame again that does so by itself.
+const REPEATS: Duration = Duration::from_millis(25);
 /// Frames of one module that may wait for the bus.
 const OUTGOING: usize = 128;
 
@@ -97,6 +99,8 @@ pub struct PowerModule {
     protocol: Box<dyn Protocol>,
     /// The controller of a module sends one frame after the other, and each not before its time.
     outgoing: VecDeque<(Duration, CanFrame)>,
+    said: Option<CanFrame>,
+    repeats_at: Duration,
 }
 
 impl PowerModule {
@@ -120,6 +124,8 @@ impl PowerModule {
             stage: Stage::new(address, group, socket, family.made()),
             protocol: family.protocol(),
             outgoing: VecDeque::new(),
+            said: None,
+            repeats_at: Duration::ZERO,
         }
     }
 
@@ -127,6 +133,21 @@ impl PowerModule {
     #[must_use]
     pub fn stage(&self) -> &Stage {
         &self.stage
+    }
+
+    /// The address with which it left the factory.
+    pub(super) fn number(&self) -> u8 {
+        self.stage.number
+    }
+
+    /// The faults of its EVSE, if it is the first module there.
+    pub(super) fn faults_as_first(&self) -> FaultSet {
+        self.stage.faults_as_first()
+    }
+
+    /// Takes the address that it has now; `of_first` is the one of the first module with a fault.
+    pub(super) fn readdress(&mut self, of_first: impl Fn(Fault) -> Option<u8>) {
+        self.stage.readdress(of_first);
     }
 
     #[cfg(test)]
@@ -145,6 +166,20 @@ impl PowerModule {
         if self.stage.answers() {
             let frames = self.protocol.report(now, &self.stage);
             self.queue(now, Duration::ZERO, frames);
+            self.repeat(now);
+        }
+    }
+
+    /// Says its last frame again, if that is its fault.
+    fn repeat(&mut self, now: Duration) {
+        if now < self.repeats_at || !self.stage.broken(Fault::ModuleAnswersUnasked) {
+            return;
+        }
+        self.repeats_at = now + REPEATS;
+        if self.outgoing.is_empty()
+            && let Some(frame) = self.said
+        {
+            self.queue(now, Duration::ZERO, vec![frame]);
         }
     }
 
@@ -169,7 +204,9 @@ impl PowerModule {
     }
 
     pub(super) fn take(&mut self) -> Option<CanFrame> {
-        self.outgoing.pop_front().map(|(_, frame)| frame)
+        let (_, frame) = self.outgoing.pop_front()?;
+        self.said = Some(frame);
+        Some(frame)
     }
 }
 

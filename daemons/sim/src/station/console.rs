@@ -8,7 +8,7 @@ use crate::electrical::MatrixWear;
 
 /// What the lines are, for `--help` and for a wrong one.
 pub const HELP: &str = "plug [N] | unplug [N] | swipe TOKEN [N] | fault NAME [N] | clear NAME [N] | \
-     status [N] | truth [N] | matrix | power-cut | kill DAEMON | quit";
+     status [N] | truth [N] | bus [N] | matrix | power-cut | kill DAEMON | quit";
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub enum Line {
     Status(u32),
     /// What is true, whatever the bus does.
     Truth(u32),
+    /// What the bus of the EVSE's modules has carried.
+    Bus(u32),
     /// What is true of the matrix, where EVSEs share modules.
     Matrix,
     /// Mains are lost and come back.
@@ -52,6 +54,7 @@ impl FromStr for Line {
             "clear" => Self::Clear(name()?, number(words.next(), 1)?),
             "status" => Self::Status(number(words.next(), 1)?),
             "truth" => Self::Truth(number(words.next(), 1)?),
+            "bus" => Self::Bus(number(words.next(), 1)?),
             "kill" => Self::Kill(name()?),
             "matrix" => Self::Matrix,
             "power-cut" => Self::PowerCut,
@@ -86,6 +89,7 @@ impl Station {
             }
             Line::Status(evse) => self.describe(evse).await,
             Line::Truth(evse) => self.true_of(evse),
+            Line::Bus(evse) => self.carried(evse),
             Line::Matrix => self.true_of_matrix(),
             Line::PowerCut => self
                 .power_cut()
@@ -108,6 +112,12 @@ impl Station {
         let truth = self.control.truth(evse).map_err(text)?;
         let closed = u8::from(truth.contactors_closed);
         Ok(format!("{} {closed} {}", truth.current, truth.register))
+    }
+
+    /// Frames, bits and microseconds since the bus was plugged in.
+    fn carried(&self, evse: u32) -> Result<String, String> {
+        let load = self.control.place(evse).map_err(text)?.bus.now();
+        Ok(format!("{} {} {}", load.frames, load.bits, load.time.as_micros()))
     }
 
     /// Volts that a contactor closed across at the most, openings under load, EVSEs joined; then how many
@@ -155,6 +165,7 @@ mod tests {
         assert_eq!(parse("  fault module-dead 1 "), Line::Fault("module-dead".to_owned(), 1));
         assert_eq!(parse("power-cut"), Line::PowerCut);
         assert_eq!(parse("truth 2"), Line::Truth(2));
+        assert_eq!(parse("bus"), Line::Bus(1));
         assert_eq!(parse("kill evse-1"), Line::Kill("evse-1".to_owned()));
     }
 

@@ -9,6 +9,7 @@ use voltry_bus::{Error, SimTruth, Station1Proxy, names};
 use crate::electrical::{MatrixWear, PilotState, SharedCircuit, SharedMatrix};
 use crate::faults::Fault;
 use crate::hardware::CardField;
+use crate::hardware::can::SharedLoad;
 use crate::vehicle::{Doing, VehicleConfig};
 
 /// Watt-hours of one count of the simulated direct-current meter.
@@ -30,6 +31,8 @@ pub struct Place {
     pub doing: watch::Receiver<Doing>,
     /// Where cards are held, if it has a reader.
     pub reader: Option<CardField>,
+    /// How full the bus of its modules is; where EVSEs share modules, they share that.
+    pub bus: SharedLoad,
 }
 
 /// The simulated world.

@@ -38,6 +38,7 @@ use voltry_bus::{Evse1Proxy, EvseState, names};
 use zbus::proxy::CacheProperties;
 
 use crate::electrical::{Circuit, KeptRegisters, Matrix, SharedCircuit, SharedMatrix};
+use crate::hardware::can::SharedLoad;
 use crate::powerline::{ForeignCable, Powerline};
 use crate::vehicle::{self, Doing, Link, Medium};
 use control::{Control, Place};
@@ -256,12 +257,17 @@ async fn build_world(
         wiring::attach(evse, &circuit, topology, &parts, &dev, world)?;
         let reader =
             if topology.readers { Some(wiring::attach_reader(evse, &circuit, &dev, world)?) } else { None };
+        let bus = if shares {
+            SharedLoad::default()
+        } else {
+            wiring::attach_modules(evse, &circuit, topology, parts.can.as_ref(), &dev, world)?
+        };
         circuits.push(circuit.clone());
         let (doing_in, doing) = watch::channel(Doing::Away);
         let medium = connect(evse, topology.powerline, parts.vehicle.matches, &circuit, world).await?;
         let link = Link { interface: network::vehicle_end(evse), evcc_id: topology.evcc_id(evse), medium };
         world.spawn(vehicle::drive(circuit.clone(), parts.vehicle.clone(), link, doing_in));
-        let place = Place { circuit, vehicle: parts.vehicle.clone(), doing, reader };
+        let place = Place { circuit, vehicle: parts.vehicle.clone(), doing, reader, bus };
         places.insert(evse, place);
     }
     let matrix = shares.then(|| {
@@ -275,7 +281,8 @@ async fn build_world(
         }
         circuits.extend(homes);
         world.spawn(matrix.clone().run());
-        wiring::attach_matrix(matrix, topology, &dev, world)?;
+        let bus = wiring::attach_matrix(matrix, topology, &dev, world)?;
+        places.values_mut().for_each(|place: &mut Place| place.bus = bus.clone());
     }
     wiring::attach_grid(circuits, &dev, world)?;
     Ok(Control::new(places, matrix, connection))

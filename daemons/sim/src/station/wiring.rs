@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 
 use super::topology::{Controllers, EvseParts, Monitor, Topology};
 use crate::electrical::{SharedCircuit, SharedMatrix, Socket};
+use crate::hardware::can::SharedLoad;
 use crate::hardware::modbus::Slave;
 use crate::hardware::{
     AcrelMeter, CanBus, CardField, Em580, IsoCha, Line, MatrixController, Mcu, McuConfig, Pn532, PowerModule,
@@ -46,7 +47,7 @@ pub(super) fn grid_line() -> String {
     "grid".to_owned()
 }
 
-/// Builds the devices of one EVSE and links their lines into `dev`.
+/// Builds the devices of one EVSE, but its modules, and links their lines into `dev`.
 pub(super) fn attach(
     evse: u32,
     circuit: &SharedCircuit,
@@ -55,29 +56,27 @@ pub(super) fn attach(
     dev: &Path,
     world: &mut JoinSet<()>,
 ) -> anyhow::Result<()> {
-    let EvseParts { can, monitor_pace, .. } = parts;
-    if topology.groups.is_empty() {
-        attach_modules(evse, circuit, topology, can.as_ref(), dev, world)?;
-    }
+    let monitor_pace = parts.monitor_pace;
     connect(&dev.join(format!("mcu{evse}")), Mcu::new(McuConfig::default(), circuit.clone()), world)?;
     let meter = AcrelMeter::new(METER_UNIT, circuit.clone());
     connect(&dev.join(dc_line(evse)), Line::new(MODBUS_BAUD, vec![Box::new(meter)]), world)?;
     let circuit = circuit.clone();
     let monitor: Box<dyn Slave> = match topology.monitor {
-        Monitor::IsoCha425Hv => Box::new(IsoCha::new(MONITOR_UNIT, circuit).with_pace(*monitor_pace)),
-        Monitor::Rn5893 => Box::new(Rn5893::new(MONITOR_UNIT, circuit).with_pace(*monitor_pace)),
+        Monitor::IsoCha425Hv => Box::new(IsoCha::new(MONITOR_UNIT, circuit).with_pace(monitor_pace)),
+        Monitor::Rn5893 => Box::new(Rn5893::new(MONITOR_UNIT, circuit).with_pace(monitor_pace)),
     };
     connect(&dev.join(imd_line(evse)), Line::new(MODBUS_BAUD, vec![monitor]), world)
 }
 
-fn attach_modules(
+/// Builds the modules of one EVSE, on a bus of their own.
+pub(super) fn attach_modules(
     evse: u32,
     circuit: &SharedCircuit,
     topology: &Topology,
     can: Option<&Controllers>,
     dev: &Path,
     world: &mut JoinSet<()>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<SharedLoad> {
     let family = topology.family;
     let count = circuit.with(|circuit| circuit.modules.len());
     let modules = (0..count)
@@ -88,13 +87,14 @@ fn attach_modules(
         })
         .collect::<anyhow::Result<_>>()?;
     let bus = CanBus::new(modules);
+    let load = bus.load();
     match can {
         Some(Controllers { modules, .. }) => {
             world.spawn(serve_on_interface(modules.clone(), bus));
-            Ok(())
         }
-        None => connect(&dev.join(format!("can{evse}")), bus, world),
+        None => connect(&dev.join(format!("can{evse}")), bus, world)?,
     }
+    Ok(load)
 }
 
 /// Builds the card reader of one EVSE; returns the place where cards are held.
@@ -115,7 +115,7 @@ pub(super) fn attach_matrix(
     topology: &Topology,
     dev: &Path,
     world: &mut JoinSet<()>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<SharedLoad> {
     let family = topology.family;
     let modules = (0..topology.groups.iter().sum::<usize>())
         .map(|index| {
@@ -124,8 +124,11 @@ pub(super) fn attach_matrix(
             Ok(PowerModule::at(family, family.first_address() + number, family.group(), socket))
         })
         .collect::<anyhow::Result<_>>()?;
-    connect(&dev.join("can"), CanBus::new(modules), world)?;
-    connect(&dev.join("matrix"), MatrixController::new(matrix.clone()), world)
+    let bus = CanBus::new(modules);
+    let load = bus.load();
+    connect(&dev.join("can"), bus, world)?;
+    connect(&dev.join("matrix"), MatrixController::new(matrix.clone()), world)?;
+    Ok(load)
 }
 
 /// Builds the meter of the grid connection that feeds all these circuits.

@@ -29,6 +29,9 @@ impl Devices {
         }
         let charged = !self.supply_on && self.current < 1.0 && self.module > 60.0;
         self.bleeders_latched |= self.bleeders_failed && charged;
+        if self.misled.blocks(time) {
+            self.supply_off();
+        }
         if (self.pilot_short || self.proximity_open || self.heats) && self.safe_state.is_none() {
             self.safe_state = self.cause_to_latch();
         }

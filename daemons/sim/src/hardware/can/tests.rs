@@ -43,7 +43,7 @@ fn a_request_and_its_answer_take_their_time_on_the_wire() {
     bus.receive(MS(100), b"T028A00F080000000000000000\r");
     let seen = run(&mut bus, MS(200));
     assert_eq!(text(&seen), "Z\rT028AF000803E8009603E80BB8\r");
-    // Two frames of 131 bits and a tenth at 8 µs, and 3 ms of thinking.
+    // Two frames of 131 bits and what is stuffed at 8 µs, and 3 ms of thinking.
     let came = seen.last().unwrap().0;
     assert!((MS(105)..MS(106)).contains(&came), "{came:?}");
 }
@@ -118,4 +118,87 @@ fn a_dead_module_is_missing_and_the_next_becomes_master() {
     circuit.with(|circuit| circuit.faults.inject(Fault::ModuleDead));
     bus.receive(MS(100), b"T02C201F080000000000000000\r");
     assert!(text(&run(&mut bus, MS(150))).contains("T02C2F00180000020000000000"));
+}
+
+const READ_FIRST: &[u8] = b"T028900F080000000000000000\r";
+
+/// What is answered within 40 ms to a reading of the first module's output.
+fn read_first(bus: &mut CanBus, now: Duration) -> String {
+    bus.receive(now, READ_FIRST);
+    text(&run(bus, now + MS(40)))
+}
+
+fn set(circuit: &SharedCircuit, fault: Fault, broken: bool) {
+    circuit.with(|circuit| circuit.faults.set(fault, broken));
+}
+
+#[test]
+fn two_modules_with_one_address_both_obey_and_both_answer() {
+    let (mut bus, circuit) = bus(3);
+    set(&circuit, Fault::ModuleSharesAddress, true);
+    run(&mut bus, MS(40));
+    assert_eq!(read_first(&mut bus, MS(50)).matches("T0289F000").count(), 2);
+    bus.receive(MS(100), b"T029C00F0800061A8000004E20\rT029A00F080000000000000000\r");
+    run(&mut bus, MS(150));
+    let on = circuit.with(|circuit| [0, 1, 2].map(|index| circuit.modules[index].on));
+    assert_eq!(on, [true, true, false]);
+    bus.receive(MS(200), b"T028901F080000000000000000\r");
+    assert_eq!(text(&run(&mut bus, MS(250))), "Z\r", "nobody is at the second address");
+    set(&circuit, Fault::ModuleSharesAddress, false);
+    run(&mut bus, MS(300));
+    assert_eq!(read_first(&mut bus, MS(300)).matches("T0289F000").count(), 1);
+}
+
+#[test]
+fn a_module_that_answers_for_another_obeys_its_own_address() {
+    let (mut bus, circuit) = bus(2);
+    set(&circuit, Fault::ModuleAnswersForOther, true);
+    run(&mut bus, MS(40));
+    bus.receive(MS(50), b"T029C01F0800061A8000004E20\rT029A01F080000000000000000\r");
+    let said = text(&run(&mut bus, MS(100)));
+    assert!(said.contains("T029CF000") && !said.contains("F001"), "{said}");
+    let on = circuit.with(|circuit| [0, 1].map(|index| circuit.modules[index].on));
+    assert_eq!(on, [false, true]);
+}
+
+#[test]
+fn a_module_that_hangs_says_its_last_answer_again_and_again_until_it_is_mended() {
+    let (mut bus, circuit) = bus(2);
+    set(&circuit, Fault::ModuleAnswersUnasked, true);
+    assert_eq!(read_first(&mut bus, MS(0)).matches("T0289F000").count(), 2);
+    let more = text(&run(&mut bus, MS(540))).matches("T0289F000").count();
+    assert!((10..=20).contains(&more), "{more}");
+    set(&circuit, Fault::ModuleAnswersUnasked, false);
+    run(&mut bus, MS(600));
+    assert_eq!(text(&run(&mut bus, MS(1_000))), "");
+}
+
+#[test]
+fn a_flood_leaves_no_room_for_anybody_else_and_ends_when_it_is_mended() {
+    let (mut bus, circuit) = bus(1);
+    run(&mut bus, MS(1_000));
+    set(&circuit, Fault::CanFlood, true);
+    let before = bus.load().now();
+    bus.receive(MS(1_000), READ_FIRST);
+    let seen = text(&run(&mut bus, MS(2_000)));
+    assert!(seen.matches("T00000000").count() > 750 && !seen.contains("T0289F000"), "{seen}");
+    let after = bus.load().now();
+    let full = BIT * u32::try_from(after.bits - before.bits).unwrap();
+    assert!((MS(990)..MS(1_020)).contains(&full), "the bus is full and no fuller: {full:?}");
+    set(&circuit, Fault::CanFlood, false);
+    assert!(text(&run(&mut bus, MS(2_040))).contains("T0289F000"), "what waited is answered");
+    assert_eq!(text(&run(&mut bus, MS(3_000))), "");
+}
+
+#[test]
+fn a_controller_that_is_bus_off_refuses_frames_until_it_is_begun_anew_on_a_sound_bus() {
+    let (mut bus, circuit) = bus(1);
+    set(&circuit, Fault::CanBusOff, true);
+    assert_eq!(read_first(&mut bus, MS(0)), "\x07");
+    bus.receive(MS(100), b"C\rS4\rO\r");
+    assert_eq!(read_first(&mut bus, MS(100)), "\r\r\r\x07", "the bus is as it was");
+    set(&circuit, Fault::CanBusOff, false);
+    assert_eq!(read_first(&mut bus, MS(200)), "\x07", "nobody has begun it anew");
+    bus.receive(MS(300), b"C\rS4\rO\r");
+    assert!(read_first(&mut bus, MS(300)).contains("T0289F000"));
 }

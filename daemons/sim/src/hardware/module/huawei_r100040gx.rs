@@ -166,14 +166,14 @@ fn alarms(stage: &Stage) -> u32 {
 /// The serial number, and the versions of hardware, output stage and power factor correction.
 fn inherent(stage: &Stage) -> Vec<Said> {
     vec![
-        (0, 0x002, [0x25, 0x03], 0x0010_0000 | u32::from(stage.address)),
+        (0, 0x002, [0x25, 0x03], 0x0010_0000 | u32::from(stage.number)),
         (0, 0x005, [0, 1], u32::from_be_bytes([1, 5, 1, 3])),
     ]
 }
 
 fn framed(stage: &Stage, message: u8, more: bool, (error, signal, bytes, value): Said) -> CanFrame {
     let bits = PROTOCOL << 23
-        | u32::from(stage.address & 0x7F) << 16
+        | u32::from(stage.signs_as & 0x7F) << 16
         | u32::from(message) << 8
         | u32::from(stage.group & 0x1F) << 2
         | u32::from(more);

@@ -96,7 +96,7 @@ impl Protocol for Infypower {
     ) -> Vec<CanFrame> {
         let Some(to) = Address::of(frame).filter(|to| to.is_for(stage)) else { return Vec::new() };
         stage.hears(now);
-        let Some(data) = eight(frame) else { return to.answer(stage.address, Err(Refusal::Data)) };
+        let Some(data) = eight(frame) else { return to.answer(stage.signs_as, Err(Refusal::Data)) };
         let together = to.together(stage, peers);
         let of_system = matches!(to.command, 0x01 | 0x02 | 0x08);
         if of_system && !to.is_point_to_point() {
@@ -111,9 +111,9 @@ impl Protocol for Infypower {
             } else {
                 write(stage, to.command, data, together.count).map(|()| data)
             };
-            return if to.is_point_to_point() { to.answer(stage.address, result) } else { Vec::new() };
+            return if to.is_point_to_point() { to.answer(stage.signs_as, result) } else { Vec::new() };
         }
-        to.answer(stage.address, read(stage, to.command, together, data))
+        to.answer(stage.signs_as, read(stage, to.command, together, data))
     }
 }
 
@@ -159,7 +159,7 @@ fn read(stage: &Stage, command: u8, group: Together, data: [u8; 8]) -> Result<[u
         0x08 => millis(group.volts, group.amps),
         0x09 => millis(volts, amps),
         0x0A => capability(stage),
-        0x0B => barcode(stage.address),
+        0x0B => barcode(stage.number),
         0x0C => words([tenths(stage.output().0), tenths(stage.available_a()), 0, 0]),
         0x0F if data[..2] == [0x13, 0x01] => {
             let temperature = temperature(stage);
@@ -209,10 +209,10 @@ fn capability(stage: &Stage) -> [u8; 8] {
     words([word(rating.max_v), word(rating.min_v), tenths(rating.max_a), word(rating.rated_w / 10.0)])
 }
 
-/// "0818071234NNV1704", NN the address: byte 0 the letter, five bytes the twelve digits before it,
+/// "0818071234NNV1704", NN the address as it left the factory: byte 0 the letter, five bytes the twelve digits before it,
 /// two bytes the four after it.
-fn barcode(address: u8) -> [u8; 8] {
-    let digits = (81_807_123_400_u64 + u64::from(address)).to_be_bytes();
+fn barcode(number: u8) -> [u8; 8] {
+    let digits = (81_807_123_400_u64 + u64::from(number)).to_be_bytes();
     let last = 1_704_u16.to_be_bytes();
     [b'V', digits[3], digits[4], digits[5], digits[6], digits[7], last[0], last[1]]
 }

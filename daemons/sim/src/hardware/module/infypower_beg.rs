@@ -39,7 +39,7 @@ impl Protocol for InfypowerBeg {
     ) -> Vec<CanFrame> {
         let Some(to) = Address::of(frame).filter(|to| to.is_for(stage)) else { return Vec::new() };
         stage.hears(now);
-        let Some(data) = eight(frame) else { return to.answer(stage.address, Err(Refusal::Data)) };
+        let Some(data) = eight(frame) else { return to.answer(stage.signs_as, Err(Refusal::Data)) };
         let object = u16::from_be_bytes([data[0], data[1]]);
         let together = to.together(stage, peers);
         match to.command {
@@ -49,7 +49,7 @@ impl Protocol for InfypowerBeg {
                     return Vec::new();
                 }
                 let answer = read(stage, object, together).ok_or(Refusal::Command);
-                to.answer(stage.address, answer.map(|value| of_object(object, value)))
+                to.answer(stage.signs_as, answer.map(|value| of_object(object, value)))
             }
             WRITE => {
                 let result = if stage.starts_up(now) {
@@ -62,9 +62,9 @@ impl Protocol for InfypowerBeg {
                 if of_system && !to.is_point_to_point() && together.master != stage.address {
                     return Vec::new();
                 }
-                to.answer(stage.address, result)
+                to.answer(stage.signs_as, result)
             }
-            _ => to.answer(stage.address, Err(Refusal::Command)),
+            _ => to.answer(stage.signs_as, Err(Refusal::Command)),
         }
     }
 }

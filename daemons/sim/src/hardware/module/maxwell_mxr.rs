@@ -141,7 +141,7 @@ impl MaxwellMxr {
             0x004A => Value::Integer(self.altitude_m),
             // Three phases.
             0x004B => Value::Integer(3),
-            0x0054 => Value::Integer(0x2503_0000 | u32::from(stage.address)),
+            0x0054 => Value::Integer(0x2503_0000 | u32::from(stage.number)),
             0x0055 => Value::Integer(0x4D58),
             0x0056 => Value::Integer(105),
             0x0057 => Value::Integer(103),
@@ -179,7 +179,7 @@ fn identifier(stage: &Stage) -> CanId {
     let bits = PROTOCOL << 20
         | 1 << 19
         | u32::from(CONTROLLER) << 11
-        | u32::from(stage.address) << 3
+        | u32::from(stage.signs_as) << 3
         | u32::from(stage.group & 7);
     CanId::extended(bits).expect("fields add up to 29 bits")
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::electrical::{Circuit, ModuleRating, SharedCircuit, Socket};
-use crate::faults::Fault;
+use crate::faults::{Fault, FaultSet};
 
 /// How long the change between series and parallel takes; drivers wait this long. Unpublished.
 const RANGE_CHANGES_IN: Duration = Duration::from_secs(2);
@@ -33,8 +33,12 @@ pub(super) struct Made {
 /// A module without its language, and where its power stage is.
 #[derive(Debug)]
 pub struct Stage {
-    /// Its address.
+    /// The address that it listens at.
     pub address: u8,
+    /// The address that its answers name.
+    pub(super) signs_as: u8,
+    /// The address with which it left the factory, which its serial number is made of.
+    pub(super) number: u8,
     /// Its group number.
     pub group: u8,
     pub(super) on: bool,
@@ -66,6 +70,8 @@ impl Stage {
         });
         Self {
             address,
+            signs_as: address,
+            number: address,
             group,
             on: false,
             sleeping: false,
@@ -110,6 +116,24 @@ impl Stage {
     /// Faults of one module are the first one's.
     pub(super) fn broken(&self, fault: Fault) -> bool {
         self.here(|circuit, index| index == 0 && circuit.faults.has(fault))
+    }
+
+    /// The faults of its EVSE, if it is the first module there.
+    pub(super) fn faults_as_first(&self) -> FaultSet {
+        self.here(|circuit, index| if index == 0 { circuit.faults } else { FaultSet::default() })
+    }
+
+    /// Faults of which a module of its EVSE is the victim, and this the cause, are the second one's.
+    fn mistakes_itself(&self, fault: Fault) -> bool {
+        self.here(|circuit, index| index == 1 && circuit.faults.has(fault))
+    }
+
+    /// Somebody turns its address switches, or its firmware fails: `of_first` gives the address of the EVSE's
+    /// first module where that has this fault.
+    pub(super) fn readdress(&mut self, of_first: impl Fn(Fault) -> Option<u8>) {
+        let mistaken = |stage: &Self, fault| of_first(fault).filter(|_| stage.mistakes_itself(fault));
+        self.address = mistaken(self, Fault::ModuleSharesAddress).unwrap_or(self.number);
+        self.signs_as = mistaken(self, Fault::ModuleAnswersForOther).unwrap_or(self.address);
     }
 
     /// The controller has spoken.

@@ -140,7 +140,7 @@ fn set(stage: &mut Stage, volts: f64, amps: f64) {
 }
 
 fn said(stage: &Stage, priority: u32, format: u8, data: [u8; 8]) -> CanFrame {
-    let bits = priority << 26 | u32::from_be_bytes([0, format, CONTROLLER, stage.address]);
+    let bits = priority << 26 | u32::from_be_bytes([0, format, CONTROLLER, stage.signs_as]);
     CanFrame::of_eight(CanId::extended(bits).expect("a priority has three bits"), data)
 }
 

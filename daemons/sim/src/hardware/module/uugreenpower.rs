@@ -95,7 +95,7 @@ impl UuGreenPower {
 
     fn read(&self, stage: &Stage, command: u8) -> Option<[u8; 8]> {
         if command == 5 {
-            let serial = MADE | (NUMBER + u32::from(stage.address));
+            let serial = MADE | (NUMBER + u32::from(stage.number));
             return Some(message(stage, SERIAL, command, MODULE_TYPE, serial));
         }
         Some(message(stage, 3, command, 0, self.value(stage, command)?))
@@ -182,10 +182,10 @@ fn message(stage: &Stage, kind: u8, command: u8, middle: u16, value: u32) -> [u8
 }
 
 fn said(stage: &Stage, data: [u8; 8]) -> CanFrame {
-    let low_part = (NUMBER + u32::from(stage.address)) & 0x1FF;
+    let low_part = (NUMBER + u32::from(stage.number)) & 0x1FF;
     let bits = PROTOCOL << 25
         | u32::from(MONITOR) << 21
-        | u32::from(stage.address & 0x7F) << 14
+        | u32::from(stage.signs_as & 0x7F) << 14
         | DAY << 9
         | low_part;
     CanFrame::of_eight(CanId::extended(bits).expect("fields add up to 29 bits"), data)
