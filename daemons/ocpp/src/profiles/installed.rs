@@ -189,6 +189,12 @@ impl ChargingProfiles {
         Ok(())
     }
 
+    /// Whether a profile waits for a transaction that it names by the CSMS's id.
+    #[must_use]
+    pub fn waits_by_id(&self, evse: u32) -> bool {
+        self.stored.waiting.get(&evse).is_some_and(|waiting| waiting.remote_start.is_none())
+    }
+
     /// The transaction on an EVSE.
     #[must_use]
     pub fn transaction(&self, evse: u32) -> Option<&Transaction> {

@@ -187,7 +187,9 @@ impl Core {
         let profiles = &mut self.charging.profiles;
         let mut profiled = Vec::new();
         self.charging.opened.retain(|&evse, &mut (number, remote_start)| {
-            if profiles.transaction(evse).map(|running| running.number) != Some(number) {
+            let running = profiles.transaction(evse).filter(|running| running.number == number);
+            // What the CSMS calls it is known when its turn has come to be told.
+            if running.is_none_or(|running| running.protocol_id.is_none() && profiles.waits_by_id(evse)) {
                 return true;
             }
             match profiles.transaction_started_by(edition, evse, remote_start, unix) {

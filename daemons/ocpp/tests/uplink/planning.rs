@@ -137,6 +137,29 @@ fn a_profile_that_comes_while_it_charges_asks_the_vehicle_to_agree_anew() {
 }
 
 #[test]
+fn a_profile_that_comes_before_the_station_tells_of_the_transaction_is_offered_then() {
+    let mut desk = Desk::configured(Version::V201, "TxCtrlr.TxStartPoint", "EVConnected");
+    desk.input(Input::StationPower(Watts::new(100_000)));
+    desk.happens(Kind::Plugged, 0);
+    desk.answer_all();
+    desk.input(Input::SchedulesWanted(1, wanted(7)));
+    desk.answer(json!({ "status": "Accepted" }));
+    let request = profile(&desk, &[50_000]);
+    assert_eq!(desk.ask("SetChargingProfile", &request).unwrap()["status"], "Accepted");
+    assert!(desk.offers.is_empty(), "the transaction is the CSMS's alone so far");
+    desk.happens(Kind::Authorized, 0);
+    desk.happens(Kind::Started, 0);
+    let mut running = evse(1, "charging");
+    running.transaction = 1;
+    desk.input(Input::Evses(vec![running.clone()]));
+    assert!(desk.offers.is_empty(), "the CSMS has not heard yet that it is the station's too");
+    desk.answer_all();
+    desk.input(Input::Evses(vec![running]));
+    let [(1, offer)] = &desk.offers[..] else { panic!("{:?}", desk.offers) };
+    assert_eq!((offer.id, points(offer, 0)[0]), (7, (0, 50_000.0)));
+}
+
+#[test]
 fn a_profile_that_overtakes_the_answer_to_the_needs_is_offered_with_the_answer() {
     for (status, offered) in [("Accepted", 1), ("Processing", 1), ("Rejected", 0)] {
         let mut desk = asked(Version::V201);
