@@ -13,7 +13,7 @@ pub(crate) use conform::{Conform, Role};
 use help::{
     ABOUT_ALL, AUTHORIZE, BUNDLE, CHECK, CLEAR, CONFORM, CONVERSATION, CONVERSATIONS, DEVICES, FAULT_LIST,
     FAULTS, FOLLOW, LIMITS, MODULES, OCPP_MESSAGES, OCPP_PROFILES, OCPP_SCHEDULE, OCPP_STATUS, RECORD,
-    RECORDED, SELF_TEST, SESSION, SESSIONS, SETUP, SHOW_FAULT, STATUS, SWIPE, TRUTH, UPDATE,
+    RECORDED, SELF_TEST, SESSION, SESSIONS, SETUP, SHOW_FAULT, STATUS, SWIPE, TOP, TRUTH, UPDATE,
 };
 pub(crate) use update::{Update, UpdateCommand};
 
@@ -41,6 +41,16 @@ pub(crate) enum Command {
         /// Go on showing it, every second, until Ctrl-C
         #[arg(long, short)]
         watch: bool,
+    },
+    /// Show the whole station, until q or Ctrl-C; where the output is no terminal, once
+    #[command(after_help = TOP)]
+    Top {
+        /// Milliseconds from one frame to the next
+        #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(500..=60_000))]
+        every: u64,
+        /// Without colours, as with $NO_COLOR
+        #[arg(long)]
+        plain: bool,
     },
     /// Look into the book of transactions
     Sessions {

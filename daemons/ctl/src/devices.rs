@@ -239,6 +239,21 @@ pub(crate) async fn modules(
     Ok(Outcome::Done)
 }
 
+/// The modules of every rack that answers.
+pub(crate) async fn all_modules(connection: &Connection) -> Result<Vec<Module>, Failure> {
+    let mut modules = Vec::new();
+    for rack in having(&walk(connection).await?, "org.voltry.PowerRack1") {
+        let rack = PowerRack1Proxy::builder(connection)
+            .destination(rack.name.clone())
+            .path(rack.path.clone())
+            .cache_properties(CacheProperties::No)
+            .build()
+            .await?;
+        modules.append(&mut rack.modules().await?);
+    }
+    Ok(modules)
+}
+
 /// A module as a technician sees it.
 #[derive(Debug, Serialize)]
 struct Shown {
@@ -280,7 +295,7 @@ impl Shown {
 }
 
 /// A module that answers not any more stands out; one never heard may only be looked for still.
-fn shown_state(module: &Module) -> String {
+pub(crate) fn shown_state(module: &Module) -> String {
     match (module.online, module.at) {
         (true, _) => module.state.clone(),
         (false, 0) => "not heard yet".to_owned(),

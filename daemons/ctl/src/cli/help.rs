@@ -259,6 +259,16 @@ pub(super) const FAULT_LIST: &str = "\
 JSON
   An array: name, breaks, seen.";
 
+pub(super) const TOP: &str = "\
+COLUMNS
+  V, A, kW and kWh of the session, SoC the vehicle's state of charge, SHARE the kW it may take, WHY a
+  fault's code or what holds the power down. A last row as +12 counts what has no room.
+
+Only what changed is sent: a frame in which a few figures moved takes some hundred bytes. With
+--every 5000 it does over the slowest line.
+
+For scripts: `voltryctl --json status`, `modules` and `faults list`.";
+
 pub(super) const SWIPE: &str = "\
 JSON
   {outcome}: read, where the EVSE has a reader; else as of `authorize`.";
