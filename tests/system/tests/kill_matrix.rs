@@ -20,8 +20,8 @@ use strikes::Strike;
 use voltry_bus::EvseState;
 use voltry_system_tests::{SLACK, Station};
 
-/// A car that charges until somebody stops it, an insulation monitor in a hurry, a back end that is away.
-const TOPOLOGY: &str = "[[evse]]\nmonitor_pace = 10\n\
+/// A car that charges until somebody stops it, an insulation monitor in a hurry, a screen, a back end that is away.
+const TOPOLOGY: &str = "screen = \"127.0.0.1:0\"\n[[evse]]\nmonitor_pace = 10\n\
      vehicle = { capacity_wh = 60000.0, soc = 20.0, target_soc = 80.0 }\n\
      [uplink]\ncsms = \"ws://127.0.0.1:9/ocpp\"\nidentity = \"VOLTRY-1\"\nversion = \"1.6\"\n";
 /// Stations beside each other in the whole matrix: each waits most of its time.

@@ -16,6 +16,7 @@ pub enum Victim {
     Meter,
     Station,
     Ocpp,
+    Ui,
     Ctl,
     Bus,
 }
@@ -40,7 +41,7 @@ pub const PHASES: [Phase; 6] = [
     Phase::Finished,
 ];
 
-const VICTIMS: [Victim; 10] = [
+const VICTIMS: [Victim; 11] = [
     Victim::Evse,
     Victim::Power,
     Victim::Board,
@@ -49,6 +50,7 @@ const VICTIMS: [Victim; 10] = [
     Victim::Meter,
     Victim::Station,
     Victim::Ocpp,
+    Victim::Ui,
     Victim::Ctl,
     Victim::Bus,
 ];
@@ -85,6 +87,7 @@ impl Victim {
             Self::Meter => "meter",
             Self::Station => "station",
             Self::Ocpp => "ocpp",
+            Self::Ui => "ui",
             Self::Ctl => "voltryctl",
             Self::Bus => "bus",
         }
@@ -101,6 +104,7 @@ impl Victim {
             Self::Meter => "meter-dc1",
             Self::Station => "station",
             Self::Ocpp => "ocpp",
+            Self::Ui => "ui",
             Self::Ctl => "voltryctl",
             Self::Bus => "bus",
         }
@@ -114,7 +118,7 @@ impl Victim {
             Self::Secc => Some("vehicle-silent"),
             Self::InsulationMonitor => Some("imd-gone"),
             Self::Meter => Some("meter-gone"),
-            Self::Evse | Self::Station | Self::Ocpp | Self::Ctl | Self::Bus => None,
+            Self::Evse | Self::Station | Self::Ocpp | Self::Ui | Self::Ctl | Self::Bus => None,
         }
     }
 
@@ -184,8 +188,8 @@ impl Cell {
             Victim::Meter if !charging => Promise::Ends,
             Victim::Meter if self.strike == Strike::StopAndWake => Promise::Ends,
             Victim::Meter => off(14_000, 16_000),
-            Victim::Station | Victim::Ocpp | Victim::Ctl if charging => Promise::GoesOn,
-            Victim::Station | Victim::Ocpp | Victim::Ctl => Promise::Ends,
+            Victim::Station | Victim::Ocpp | Victim::Ui | Victim::Ctl if charging => Promise::GoesOn,
+            Victim::Station | Victim::Ocpp | Victim::Ui | Victim::Ctl => Promise::Ends,
         }
     }
 }
