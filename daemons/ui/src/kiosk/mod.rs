@@ -3,5 +3,7 @@
 mod page;
 mod picture;
 mod routes;
+#[cfg(test)]
+mod sheet;
 
 pub(crate) use routes::{Kiosk, router};

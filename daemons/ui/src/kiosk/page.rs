@@ -143,7 +143,7 @@ fn messages<'a>(seen: &'a Seen, words: Words<'_>, shown: &[(u32, Face)]) -> Vec<
     said
 }
 
-fn card(view: View<'_>, seen: &Seen, evse: Option<u32>, face: &Face) -> Markup {
+pub(super) fn card(view: View<'_>, seen: &Seen, evse: Option<u32>, face: &Face) -> Markup {
     let words = view.words;
     let number = evse.map(|evse| evse.to_string()).unwrap_or_default();
     let told = evse.and_then(|evse| seen.drivers.iter().find(|driver| driver.evse == evse));
