@@ -29,7 +29,6 @@ mod v2g;
 mod vehicle;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser as _};
 
@@ -109,10 +108,7 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
     }
     let connection = bus::connect(cli.bus.as_deref()).await?;
     match cli.command {
-        Command::Top { .. } if json => {
-            Err(Failure::Refused("top is for people; scripts ask `voltryctl --json status`".to_owned()))
-        }
-        Command::Top { every, plain } => top::run(&connection, Duration::from_millis(every), plain).await,
+        Command::Top { every, plain } => top::run(&connection, every, plain, json).await,
         Command::Status { evse, watch } => status::run(&connection, evse, watch, json).await,
         Command::Sessions { command } => sessions::run(&connection, command, json).await,
         Command::V2g { command } => v2g::run(&connection, command, json).await,

@@ -28,8 +28,18 @@ const PRINTED_WIDTH: u16 = 100;
 /// For the first answers; what has not come by then is shown as away.
 const FIRST: Duration = Duration::from_secs(6);
 
-/// Shows the station until somebody ends it; where standard output is no terminal, once.
-pub(crate) async fn run(connection: &Connection, every: Duration, plain: bool) -> Result<Outcome, Failure> {
+/// Shows the station until somebody ends it, drawn anew each so many milliseconds; where standard output is no
+/// terminal, once.
+pub(crate) async fn run(
+    connection: &Connection,
+    every_ms: u64,
+    plain: bool,
+    json: bool,
+) -> Result<Outcome, Failure> {
+    if json {
+        return Err(Failure::Refused("top is for people; scripts ask `voltryctl --json status`".to_owned()));
+    }
+    let every = Duration::from_millis(every_ms);
     let (sources, asking) = Sources::follow(connection, every);
     tokio::select! {
         () = asking => Ok(Outcome::Done),
