@@ -1,6 +1,8 @@
 //! RAUC's service, over its own interface on the bus (RAUC 1.8 or newer).
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -48,6 +50,7 @@ pub(crate) trait Installer {
 pub(crate) struct Rauc {
     proxy: InstallerProxy<'static>,
     inputs: mpsc::Sender<Input>,
+    looks: Arc<AtomicU64>,
 }
 
 impl Rauc {
@@ -57,7 +60,7 @@ impl Rauc {
     /// The bus is lost.
     pub(crate) async fn new(connection: &Connection, inputs: mpsc::Sender<Input>) -> zbus::Result<Self> {
         let proxy = InstallerProxy::builder(connection).cache_properties(CacheProperties::No).build().await?;
-        Ok(Self { proxy, inputs })
+        Ok(Self { proxy, inputs, looks: Arc::default() })
     }
 
     /// Tells when an installation ends, and when RAUC leaves. Subscribed when it returns.
@@ -98,10 +101,12 @@ impl Rauc {
     /// What there is; asked until RAUC answers.
     pub(crate) fn look(&self) {
         let rauc = self.clone();
+        let look = self.looks.fetch_add(1, Ordering::Relaxed) + 1;
         tokio::spawn(async move {
             let mut told = false;
-            loop {
-                match timeout(ANSWER, rauc.facts()).await {
+            // A later look finds what this one would.
+            while rauc.newest_look() == look {
+                match timeout(ANSWER, rauc.facts(look)).await {
                     Ok(Ok(facts)) => return rauc.tell(Input::Facts(facts)).await,
                     Ok(Err(error)) if !told => tracing::warn!(%error, "RAUC does not say what there is"),
                     Err(_) if !told => tracing::warn!("RAUC does not answer"),
@@ -113,7 +118,12 @@ impl Rauc {
         });
     }
 
-    async fn facts(&self) -> zbus::Result<Facts> {
+    /// The number of the last look.
+    pub(crate) fn newest_look(&self) -> u64 {
+        self.looks.load(Ordering::Relaxed)
+    }
+
+    async fn facts(&self, look: u64) -> zbus::Result<Facts> {
         let slots = self.proxy.get_slot_status().await?;
         Ok(Facts {
             slots: slots.into_iter().filter_map(|(name, status)| slot(name, status)).collect(),
@@ -121,6 +131,7 @@ impl Rauc {
             primary: self.proxy.get_primary().await.unwrap_or_default(),
             installing: self.proxy.operation().await? != "idle",
             compatible: self.proxy.compatible().await?,
+            look,
         })
     }
 

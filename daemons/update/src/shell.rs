@@ -104,6 +104,10 @@ impl Shell {
                     continue;
                 }
             };
+            // An answer that was under way while an installation ended may tell of the time before it.
+            if matches!(&input, Input::Facts(facts) if facts.look != self.rauc.newest_look()) {
+                continue;
+            }
             for action in self.course.step(clock::now(), input) {
                 self.perform(action).await?;
             }

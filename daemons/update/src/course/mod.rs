@@ -61,6 +61,8 @@ pub struct Facts {
     pub installing: bool,
     /// What bundles must be for.
     pub compatible: String,
+    /// Which of the questions this answers: what was asked before an installation ended says nothing of it.
+    pub look: u64,
 }
 
 impl Facts {

@@ -109,6 +109,7 @@ impl Machine {
             version: self.slots[number].version.clone(),
         };
         Facts {
+            look: 0,
             slots: vec![slot(0), slot(1)],
             primary: format!("rootfs.{}", self.primary),
             installing: self.writing.is_some(),
