@@ -29,6 +29,9 @@ const SILENT: &str = "TokenReaderSilent";
 /// If the bus refuses the objects or the name, or is lost.
 pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     let (heard_to, mut heard) = mpsc::channel(WAITING);
+    if settings.readers.is_empty() {
+        tracing::info!("no card reader is configured: there is no table [reader.NAME]");
+    }
     let mut readers = BTreeMap::new();
     for (name, settings) in settings.readers {
         let path = config::path(&name);
