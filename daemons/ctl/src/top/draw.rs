@@ -137,7 +137,7 @@ fn evse_row(status: &EvseStatus, station: &Station, colours: Colours) -> Row<'st
     let connector = station.connectors.iter().find(|connector| connector.evse == status.evse);
     let why = match status.faults.first() {
         Some(fault) => fault.code.clone(),
-        None if status.state == "absent" => format!("voltry-evse@{} is away", status.evse),
+        None if status.state == "absent" => "daemon is away".to_owned(),
         None => match connector {
             Some(connector) if !connector.reservation.is_empty() => "reserved".to_owned(),
             Some(_) | None => share.and_then(limits::why).unwrap_or_default(),

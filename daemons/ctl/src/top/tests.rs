@@ -92,7 +92,7 @@ fn everything_that_counts_is_on_a_screen_of_80_by_24_and_in_words() {
         "50.0",
         "12.35",
         "54 %",
-        "voltry-evse@3 is away",
+        "daemon is away",
         "MREC8EmergencyStop",
         "input 1",
         "41.7",
