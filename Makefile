@@ -60,7 +60,7 @@ properties: ## The property tests, with CASES inputs for each
 
 hostile: ## A hostile vehicle: TRIES sessions spoilt, reordered, cut, flooded
 	@scripts/install-tools build
-	@VOLTRY_HOSTILE_TRIES=$(TRIES) cargo test -q --locked -p voltry-secc --test hostile_vehicle -- --nocapture
+	@VOLTRY_HOSTILE_TRIES=$(TRIES) cargo test -q --locked --workspace --test hostile_vehicle -- --nocapture
 
 soak: ## SESSIONS in virtual time, each with trouble at some step, from SEED on; it says how many a second
 	@scripts/install-tools build
