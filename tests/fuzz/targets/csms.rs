@@ -81,6 +81,7 @@ fuzz_target!(|data: &[u8]| {
         progress: Progress::default(),
         variables: Variables::default(),
         tokens: Tokens::default(),
+        held: Default::default(),
         profiles: Default::default(),
         files: Default::default(),
         display: Default::default(),
