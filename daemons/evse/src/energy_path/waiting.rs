@@ -82,6 +82,8 @@ impl EnergyPath {
             return State::Unavailable;
         }
         self.outputs.set_pilot(PilotOutput::X1);
+        // Whoever was authorized and left before a stop had the lock commanded, and never released.
+        self.outputs.set_lock_if(self.installation.has_lock, false);
         match self.observed.pilot(now, &self.installation.profile) {
             Some(Pilot::B | Pilot::C | Pilot::D) => self.plugged(now),
             Some(Pilot::A | Pilot::E | Pilot::F | Pilot::Invalid | Pilot::Unknown) | None => State::Available,

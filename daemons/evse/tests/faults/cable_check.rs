@@ -50,6 +50,23 @@ fn a_plug_that_does_not_lock_is_not_energised() {
 }
 
 #[test]
+fn a_plug_that_left_before_its_lock_moved_locks_the_next_time() {
+    let mut world =
+        World::with(voltry_evse::energy_path::Installation { has_lock: true, ..plant::installation() });
+    (world.devices.has_lock, world.devices.lock_stuck) = (true, true);
+    world.until(EvseState::Available);
+    world.vehicle.plug();
+    world.until(EvseState::Parameters);
+    world.vehicle.unplug();
+    world.until(EvseState::Available);
+    world.devices.lock_stuck = false;
+    world.run(Duration::from_secs(1));
+    world.vehicle.plug();
+    world.until(EvseState::Charging);
+    assert!(world.devices.locked);
+}
+
+#[test]
 fn contactors_do_not_close_between_voltages_of_opposite_signs() {
     let mut world = World::available();
     world.vehicle.plug();
