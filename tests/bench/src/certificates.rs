@@ -1,5 +1,5 @@
 //! What ISO 15118-20's mutual TLS 1.3 needs, made for one run: a root on P-521, and below it a certificate for
-//! the station and one for its vehicle.
+//! the station and one for its vehicle. And one that the technician's page has for itself.
 
 use std::path::Path;
 
@@ -20,14 +20,25 @@ struct Holder {
 
 /// Writes them into the folder.
 pub(crate) fn make(folder: &Path) -> anyhow::Result<()> {
-    let root = holder("root", None)?;
+    let root = holder("root", None, Nid::SECP521R1)?;
     std::fs::write(folder.join("root.pem"), root.certificate.to_pem()?)?;
     for name in ["station", "vehicle"] {
-        let holder = holder(name, Some(&root))?;
-        std::fs::write(folder.join(format!("{name}.pem")), holder.certificate.to_pem()?)?;
-        std::fs::write(folder.join(format!("{name}.key")), holder.key.private_key_to_pem_pkcs8()?)?;
+        holder(name, Some(&root), Nid::SECP521R1)?.write(folder, name)?;
     }
     Ok(())
+}
+
+/// Writes `ui.pem` and `ui.key`: on P-256, as the technician's page takes no key on P-521.
+pub(crate) fn make_pages(folder: &Path) -> anyhow::Result<()> {
+    holder("ui", None, Nid::X9_62_PRIME256V1)?.write(folder, "ui")
+}
+
+impl Holder {
+    fn write(&self, folder: &Path, name: &str) -> anyhow::Result<()> {
+        std::fs::write(folder.join(format!("{name}.pem")), self.certificate.to_pem()?)?;
+        std::fs::write(folder.join(format!("{name}.key")), self.key.private_key_to_pem_pkcs8()?)?;
+        Ok(())
+    }
 }
 
 /// The keys of secc's table of TLS, by which it takes no vehicle without.
@@ -52,8 +63,8 @@ pub(crate) fn vehicle(folder: &Path) -> anyhow::Result<SslContext> {
     Ok(context.build())
 }
 
-fn holder(name: &str, issuer: Option<&Holder>) -> anyhow::Result<Holder> {
-    let group = EcGroup::from_curve_name(Nid::SECP521R1)?;
+fn holder(name: &str, issuer: Option<&Holder>, curve: Nid) -> anyhow::Result<Holder> {
+    let group = EcGroup::from_curve_name(curve)?;
     let key = PKey::from_ec_key(EcKey::generate(&group)?)?;
     let mut subject = X509Name::builder()?;
     subject.append_entry_by_nid(Nid::COMMONNAME, name)?;

@@ -134,6 +134,26 @@ pub(crate) fn binary(name: &str) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
+/// Resident memory of the daemon whose configuration is in this folder, MB. This process has
+/// namespaces of its own, so `/proc` knows the daemon by another number than its parent does.
+pub(crate) fn resident(program: &str, folder: &Path) -> anyhow::Result<f64> {
+    let (program, folder) = (format!("/{program}"), folder.display().to_string());
+    for entry in std::fs::read_dir("/proc")? {
+        let process = entry?.path();
+        let Ok(line) = std::fs::read(process.join("cmdline")) else { continue };
+        let line = String::from_utf8_lossy(&line);
+        let own = line.split('\0').next().unwrap_or_default();
+        if !own.ends_with(&program) || !line.contains(&folder) {
+            continue;
+        }
+        let status = std::fs::read_to_string(process.join("status"))?;
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
+        let kilobytes: f64 = resident.trim().trim_end_matches(" kB").parse()?;
+        return Ok(kilobytes / 1024.0);
+    }
+    bail!("{program} has ended")
+}
+
 /// One ordinary spinning process a core, until dropped.
 #[derive(Debug)]
 pub(crate) struct Busy(#[allow(dead_code, reason = "held for their end")] Vec<Child>);

@@ -25,6 +25,7 @@ mod plug_to_current;
 mod report;
 mod setpoint;
 mod station;
+mod ui;
 mod vehicle;
 
 use std::path::PathBuf;
@@ -94,6 +95,8 @@ enum Part {
     Ocpp,
     /// What the uplink tells after a long outage: its rate, its memory, its bytes on the wire.
     OcppQueue,
+    /// The screen before fifty browsers: its size, its delay, its memory, its first paint.
+    Ui,
 }
 
 impl Part {
@@ -117,7 +120,8 @@ impl Part {
             | Self::Growth
             | Self::PlugToCurrent
             | Self::Ocpp
-            | Self::OcppQueue => false,
+            | Self::OcppQueue
+            | Self::Ui => false,
             Self::ChargeLoop | Self::Freshness | Self::Emergency | Self::SetPoint => true,
         }
     }
@@ -144,6 +148,7 @@ impl Part {
             Self::Ocpp if quick => ocpp::measure(report, 2_000, 3).await,
             Self::Ocpp => ocpp::measure(report, 20_000, 10).await,
             Self::OcppQueue => ocpp_queue::measure(report).await,
+            Self::Ui => ui::measure(report, if quick { 50 } else { 500 }).await,
         }
     }
 }

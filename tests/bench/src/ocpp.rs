@@ -135,24 +135,9 @@ pub(crate) async fn end(mut station: Child) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Resident memory of the station whose configuration is in this folder, MB. This process has
-/// namespaces of its own, so `/proc` knows the station by another number than its parent does.
+/// Resident memory of the station whose configuration is in this folder, MB.
 pub(crate) fn resident(folder: &Path) -> anyhow::Result<f64> {
-    let folder = folder.display().to_string();
-    for entry in std::fs::read_dir("/proc")? {
-        let process = entry?.path();
-        let Ok(line) = std::fs::read(process.join("cmdline")) else { continue };
-        let line = String::from_utf8_lossy(&line);
-        let program = line.split('\0').next().unwrap_or_default();
-        if !program.ends_with("/voltry-ocpp") || !line.contains(&folder) {
-            continue;
-        }
-        let status = std::fs::read_to_string(process.join("status"))?;
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
-        let kilobytes: f64 = resident.trim().trim_end_matches(" kB").parse()?;
-        return Ok(kilobytes / 1024.0);
-    }
-    bail!("the station has ended")
+    machine::resident("voltry-ocpp", folder)
 }
 
 fn python() -> Option<PathBuf> {

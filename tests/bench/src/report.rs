@@ -18,7 +18,7 @@ pub(crate) enum Target {
 use Target::{AtLeast, AtMost};
 
 /// The figures that have a target.
-const TARGETS: [(&str, Target); 29] = [
+const TARGETS: [(&str, Target); 33] = [
     ("current_demand_p99_idle_ms", AtMost(5.0)),
     ("current_demand_p99_busy_ms", AtMost(10.0)),
     ("current_demand_p999_busy_ms", AtMost(25.0)),
@@ -48,6 +48,10 @@ const TARGETS: [(&str, Target); 29] = [
     ("ocpp201_drain_growth_mb", AtMost(1.0)),
     ("ocpp_start_to_boot_ms", AtMost(50.0)),
     ("ocpp201_start_to_boot_ms", AtMost(50.0)),
+    ("ui_first_paint_ms", AtMost(200.0)),
+    ("ui_update_p99_ms", AtMost(100.0)),
+    ("ui_page_kb", AtMost(100.0)),
+    ("ui_rss_mb", AtMost(15.0)),
 ];
 
 impl Target {
