@@ -107,6 +107,12 @@ struct DemoOptions {
 }
 
 fn main() -> ExitCode {
+    // A simulator of which a part is dead is no station.
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        told(panic);
+        std::process::abort();
+    }));
     let options = Options::parse();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let code = match runtime {

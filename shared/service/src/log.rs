@@ -94,6 +94,8 @@ impl Log {
         std::panic::set_hook(Box::new(move |panic| {
             tracing::error!("{panic}");
             last.flush();
+            // A half-dead daemon is worse than a restart.
+            std::process::abort();
         }));
         log
     }
