@@ -107,3 +107,9 @@ def test_the_shell_completes_a_command(pages):
     assert done.stdout.split() == ["status"]
     assert (pages / "zsh/vendor-completions/_voltryctl").read_text().startswith("#compdef voltryctl")
     assert "complete -c voltryctl" in (pages / "fish/vendor_completions.d/voltryctl.fish").read_text()
+
+
+def test_a_purge_takes_every_user_along():
+    users = re.findall(r"^u voltry-(\w+) ", (PACKAGING / "sysusers.d/voltry.conf").read_text(), re.M)
+    [removed] = re.findall(r"for user in ([a-z ]+);", (PACKAGING / "debian/voltry.postrm").read_text())
+    assert users and removed.split() == users
