@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from dbus_fast.service import ServiceInterface, dbus_method, dbus_property, dbus_signal
-from provider import READ, Device1, announced, now, refused, serve
+from provider import READ, Device1, announced, notify, now, refused, serve
 from pymodbus.client import AsyncModbusSerialClient
 from pymodbus.exceptions import ModbusException
 
@@ -63,6 +63,7 @@ class EnergyMeter1(ServiceInterface):
             except Exception as error:  # it is asked again in a second
                 print(error, file=sys.stderr)
                 self.device.set_online(False)
+            notify("WATCHDOG=1")
             await asyncio.sleep(max(0.0, begin + 1 - time.monotonic()))
 
     # --- The transaction ------------------------------------------------------------------------

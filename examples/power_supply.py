@@ -12,7 +12,7 @@ import sys
 from dbus_fast.service import ServiceInterface, dbus_method, dbus_property, dbus_signal
 from infypower import Modules
 from lease import Lease
-from provider import READ, Device1, now, refused, serve
+from provider import READ, Device1, notify, now, refused, serve
 
 OFF = (0, 0)
 
@@ -84,6 +84,7 @@ class PowerSupply1(ServiceInterface):
                     self.modules.repeat()
                     self.modules.ask(everything=tick % 100 == 0)
                     asked = True
+                    notify("WATCHDOG=1")
                 await asyncio.sleep(0.01)
         finally:
             self.modules.switch_off()

@@ -1,8 +1,10 @@
 """What every provider of a role does alike: the clock, errors by name, Device1, the connection to the bus."""
 
 import asyncio
+import contextlib
 import os
 import signal
+import socket
 import time
 
 from dbus_fast import BusType, DBusError, Message, PropertyAccess
@@ -16,6 +18,14 @@ EMITS = "org.freedesktop.DBus.Property.EmitsChangedSignal"
 def now():
     """CLOCK_BOOTTIME, microseconds: the time of every stamp on the bus."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+
+
+def notify(word):
+    """Tells systemd, where it listens: READY=1 once, WATCHDOG=1 where the control loop made progress."""
+    if address := os.environ.get("NOTIFY_SOCKET"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as to, contextlib.suppress(OSError):
+            to.setblocking(False)
+            to.sendto(word.encode(), address.replace("@", "\0", 1))
 
 
 def refused(error, why):
@@ -103,6 +113,7 @@ async def serve(name, path, interfaces, work, lost=lambda name: None, called=lam
         bus.export(path, interface)
     # Only now: whoever sees the name calls.
     await bus.request_name(name)
+    notify("READY=1")
     working = asyncio.ensure_future(work)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, working.cancel)
     ended = asyncio.ensure_future(bus.wait_for_disconnect())

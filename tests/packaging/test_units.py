@@ -1,8 +1,10 @@
 """The unit files, as systemd itself reads them (no running systemd is needed)."""
 
+import json
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -123,6 +125,24 @@ def test_a_unit_without_its_sandbox_would_be_noticed(image, tmp_path):
     shutil.rmtree(bare / "usr/lib/systemd/system/voltry-.service.d")
     status, _ = analyze("security", "--offline=true", "--threshold=10", f"--root={bare}", "voltry-power.service")
     assert status != 0
+
+
+def test_a_makers_package_as_docs_oem_makes_it_runs_in_the_same_sandbox(image, tmp_path):
+    subprocess.run([ROOT / "examples/package/make-deb", tmp_path], check=True, capture_output=True, timeout=60)
+    shutil.copytree(image, tmp_path / "image")
+    [package] = tmp_path.glob("*.deb")
+    subprocess.run(["dpkg-deb", "--extract", package, tmp_path / "image"], check=True, timeout=60)
+    here = f"--root={tmp_path / 'image'}"
+    assert analyze("verify", "--man=no", here, "voltry-example-power.service") == (0, "")
+    status, output = analyze("security", "--offline=true", "--threshold=20", here, "voltry-example-power.service")
+    assert status == 0, output
+    program = tmp_path / "image/usr/bin/voltry-example-power"
+    told = json.loads(subprocess.check_output([program, "--check-config", "--json"], timeout=60))
+    policy = (tmp_path / "image/usr/share/dbus-1/system.d/com.example.Power1.conf").read_text()
+    bound = tomllib.loads((tmp_path / "image/usr/lib/voltry/10-example.toml").read_text())["evse"]["1"]["power_supply"]
+    assert told == {"tables": [], "objects": [bound], "errors": []}
+    assert f'<allow own="{bound["name"]}"/>' in policy
+    assert 'user="voltry-example-power"' in policy
 
 
 @pytest.mark.parametrize("unit", UNITS)
