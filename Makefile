@@ -90,6 +90,7 @@ deb: ## Debian packages for this machine's architecture, in target/debian (ARGS=
 	@scripts/install-tools deb
 	@$(if $(filter debug,$(ARGS)),cargo build --workspace --bins --locked,scripts/build-release target/ship)
 	@scripts/build-debs $(if $(filter debug,$(ARGS)),target/debug,target/ship/release)
+	@$(if $(filter debug,$(ARGS)),,lintian --allow-root --fail-on error target/debian/*.deb)
 
 test-container: ## Those packages, of a debug build, installed in a container that systemd boots (root; ARGS=release)
 	@scripts/install-tools container

@@ -48,7 +48,7 @@ class Station:
 
     def charge(self):
         """Plugs a vehicle in and waits until current flows; the number of its transaction."""
-        self.wait_until("available")
+        self.clear()
         self.machine.run("voltryctl", "sim", "plug", "1")
         wait_for(lambda: self.evse().get("current", 0) > 10, "current flows", 90 * self.slowness, self.pause)
         transaction = self.evse()["transaction"]
@@ -58,6 +58,10 @@ class Station:
     def free(self):
         """Takes the vehicle away, if it is still there, and clears what stays latched."""
         self.machine.try_run("voltryctl", "sim", "unplug", "1")
+        self.clear()
+
+    def clear(self):
+        """Clears what stays latched: on a machine that does other work, values may be late also while nobody charges."""
 
         def available():
             if self.evse()["state"] == "faulted":
