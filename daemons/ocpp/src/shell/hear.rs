@@ -28,6 +28,7 @@ impl Shell {
                 self.stand(|standing| standing.url = url.unwrap_or_else(|| address.to_string()));
                 if version != self.version {
                     self.version = version;
+                    let waiting: Vec<_> = self.uplink.hand_over().collect();
                     let (store, settings) = (&self.store, &self.settings);
                     self.uplink =
                         start::uplink(store, settings, version, &self.firmware, &self.station, &self.folder)
@@ -35,6 +36,9 @@ impl Shell {
                     let station = self.station.clone();
                     self.tasks.spawn(async move { station.look_again().await });
                     self.anew.notify_one();
+                    for input in waiting {
+                        self.step(input).await?;
+                    }
                 }
                 self.endpoint = Some((connection, Endpoint::new(version.dialect())));
                 self.proven = false;
@@ -60,6 +64,7 @@ impl Shell {
                     standing.state = CsmsState::Disconnected;
                     standing.last_error = why;
                 });
+                self.step(Input::Unreachable).await?;
             }
             Event::Text(text) => self.receive(&text).await?,
         }

@@ -74,7 +74,7 @@ impl Uplink {
             Out::Contract(ticket) => no_contract(ticket, actions),
             Out::Notice(Notice::ChargingNeeds(evse, _)) => self.needs_answered(now, evse, None, actions),
             Out::Notice(Notice::CertificateStatus(_)) => self.status_answered(now, None, actions),
-            Out::Authorize(asked) => self.decide_offline(&asked, actions),
+            Out::Authorize(asked) => self.decide_offline(now, &asked, actions),
             Out::Letter(ticket) => self.letter_answered(ticket, None, actions),
             Out::Security(number) => self.security_failed(now, number, actions),
             Out::Boot

@@ -1,4 +1,8 @@
 //! Whether a token may charge: local list, cache, CSMS, or the rule for when it is away.
+//!
+//! While the station registers (from the daemon's start until the CSMS has answered its boot, or cannot
+//! be reached) nothing but a BootNotification may be sent, and yet nobody is away: a driver who shows a
+//! card in that second waits for the CSMS, as long as he waits for it at all.
 
 use voltry_bus::TokenStatus;
 
@@ -6,6 +10,10 @@ use super::*;
 
 /// Questions about tokens that may wait for the CSMS.
 const ASKED_MAX: usize = 16;
+
+/// How long a question waits for the station to be registered, after which the CSMS counts as away.
+/// Shorter than the station waits for an answer (10 s, `station.csms_patience_s`).
+const REGISTERING_MAX: Duration = Duration::from_secs(7);
 
 /// The kind of a contract's token.
 const CONTRACT: &str = "eMAID";
@@ -15,6 +23,8 @@ const CONTRACT: &str = "eMAID";
 pub struct Asked {
     token: Token,
     then: AskedThen,
+    /// How long it waits while the station registers.
+    until: Timestamp,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -28,14 +38,14 @@ enum AskedThen {
 impl Asked {
     /// The station waits for the answer.
     #[must_use]
-    pub const fn by_station(ticket: u64, evse: u32, token: Token) -> Self {
-        Self { token, then: AskedThen::Answer(ticket, evse) }
+    pub fn by_station(now: Now, ticket: u64, evse: u32, token: Token) -> Self {
+        Self { token, then: AskedThen::Answer(ticket, evse), until: now.at + REGISTERING_MAX }
     }
 
     /// This is done if the token may charge.
     #[must_use]
-    pub const fn before(command: Command, token: Token) -> Self {
-        Self { token, then: AskedThen::Command(command) }
+    pub fn before(now: Now, command: Command, token: Token) -> Self {
+        Self { token, then: AskedThen::Command(command), until: now.at + REGISTERING_MAX }
     }
 
     /// Who.
@@ -47,27 +57,59 @@ impl Asked {
 
 impl Uplink {
     pub(super) fn authorize(&mut self, now: Now, asked: Asked, actions: &mut Vec<Action>) {
-        let online = self.registration == Registration::Accepted;
-        let local = if online { name::LOCAL_PRE_AUTHORIZE } else { name::LOCAL_AUTHORIZE_OFFLINE };
-        // C07.FR.12: whether a contract counts while nobody can be asked.
-        let counts = online || asked.token.kind != CONTRACT || self.core.variables.is(name::CONTRACT_OFFLINE);
-        if self.core.variables.is(local)
-            && counts
-            && let Some((info, source)) = self.locally(now, &asked.token)
-        {
-            // Online the CSMS may know better of a token that is not accepted here (C13, C14).
-            if info.is_accepted() || !online {
-                self.decide(&asked, &info, source, actions);
-                return;
-            }
+        if self.registration != Registration::Accepted && !self.is_registering(now) {
+            return self.decide_offline(now, &asked, actions);
         }
-        if !online {
-            self.decide_offline(&asked, actions);
+        // The CSMS may know better of a token that is not accepted here (C13, C14).
+        if self.core.variables.is(name::LOCAL_PRE_AUTHORIZE)
+            && let Some((info, source)) = self.locally(now, &asked.token)
+            && info.is_accepted()
+        {
+            self.decide(&asked, &info, source, actions);
         } else if self.asked.len() >= ASKED_MAX {
             self.decide(&asked, &TokenInfo::of(TokenStatus::Unknown), "offline", actions);
         } else {
             self.asked.push_back(asked);
         }
+    }
+
+    /// Whether the CSMS's word on the station itself is to be expected: the first connection is being made,
+    /// or a boot is out or due.
+    fn is_registering(&self, now: Now) -> bool {
+        match self.registration {
+            Registration::Offline => self.first_dial,
+            Registration::Booting => self.out.is_some() || now.at >= self.quiet_until,
+            Registration::Pending { .. } | Registration::Rejected { .. } | Registration::Accepted => false,
+        }
+    }
+
+    /// The CSMS counts as away for the questions that have waited for the registration long enough, or
+    /// wait for it in vain.
+    pub(super) fn wait_no_longer(&mut self, now: Now, actions: &mut Vec<Action>) {
+        if self.registration == Registration::Accepted {
+            return;
+        }
+        let in_vain = !self.is_registering(now);
+        let (over, waiting): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut self.asked).into_iter().partition(|asked| in_vain || asked.until <= now.at);
+        self.asked = waiting;
+        for asked in over {
+            self.decide_offline(now, &asked, actions);
+        }
+    }
+
+    /// When [`Self::wait_no_longer`] has something to do.
+    pub(super) fn waiting_until(&self) -> Option<Timestamp> {
+        let registering = self.registration != Registration::Accepted;
+        self.asked.iter().map(|asked| asked.until).min().filter(|_| registering)
+    }
+
+    /// The questions of the station that wait, for an uplink that takes over from this one.
+    pub fn hand_over(&mut self) -> impl Iterator<Item = Input> {
+        std::mem::take(&mut self.asked).into_iter().filter_map(|asked| match asked.then {
+            AskedThen::Answer(ticket, evse) => Some(Input::Authorize { ticket, evse, token: asked.token }),
+            AskedThen::Command(_) => None,
+        })
     }
 
     fn locally(&self, now: Now, token: &Token) -> Option<(TokenInfo, &'static str)> {
@@ -84,11 +126,17 @@ impl Uplink {
         cached.map(|info| (info, "cache"))
     }
 
-    /// The CSMS is away, and neither list nor cache knows the token.
-    pub(super) fn decide_offline(&mut self, asked: &Asked, actions: &mut Vec<Action>) {
-        let contract = asked.token.kind == CONTRACT;
-        let allowed = self.core.variables.is(name::OFFLINE_UNKNOWN)
-            && (!contract || self.core.variables.is(name::CONTRACT_OFFLINE));
+    /// The CSMS is away: list and cache count, and for whom neither knows the rule.
+    pub(super) fn decide_offline(&mut self, now: Now, asked: &Asked, actions: &mut Vec<Action>) {
+        // C07.FR.12: whether a contract counts while nobody can be asked.
+        let counts = asked.token.kind != CONTRACT || self.core.variables.is(name::CONTRACT_OFFLINE);
+        if counts
+            && self.core.variables.is(name::LOCAL_AUTHORIZE_OFFLINE)
+            && let Some((info, source)) = self.locally(now, &asked.token)
+        {
+            return self.decide(asked, &info, source, actions);
+        }
+        let allowed = counts && self.core.variables.is(name::OFFLINE_UNKNOWN);
         let status = if allowed { TokenStatus::Accepted } else { TokenStatus::Unknown };
         self.decide(asked, &TokenInfo::of(status), "offline", actions);
     }
@@ -116,7 +164,7 @@ impl Uplink {
                     self.core.display.say_ahead(*evse, text);
                 }
             }
-            None => self.decide_offline(asked, actions),
+            None => self.decide_offline(now, asked, actions),
         }
     }
 

@@ -21,6 +21,8 @@ pub enum Input {
     Network(Slot, Network),
     /// The WebSocket is up.
     Connected,
+    /// A dial came to nothing.
+    Unreachable,
     /// It is gone.
     Disconnected,
     /// The answer to a CALL of ours.

@@ -206,6 +206,8 @@ struct PendingReply {
 pub struct Uplink {
     core: Core,
     registration: Registration,
+    /// Nobody knows yet whether the CSMS can be reached: the first dial since we started is under way.
+    first_dial: bool,
     /// The CSMS has answered a BootNotification since we started.
     answered: bool,
     /// It has accepted us since.
@@ -326,6 +328,7 @@ impl Uplink {
         Self {
             core,
             registration: Registration::Offline,
+            first_dial: true,
             answered: false,
             booted: false,
             out: None,

@@ -68,7 +68,7 @@ impl Uplink {
             dialect::Answer::Authorizes { token, command, reply } => {
                 // The CSMS has its answer; the driver waits for the CSMS's.
                 self.reply(id, action, reply, actions);
-                self.authorize(now, Asked::before(command, token), actions);
+                self.authorize(now, Asked::before(now, command, token), actions);
             }
         }
         for then in handled.then {

@@ -18,6 +18,7 @@ impl Uplink {
                 self.core.networks.connected = Some(network);
             }
             Input::Connected => self.connected(now),
+            Input::Unreachable => self.first_dial = false,
             Input::Disconnected => self.disconnected(&mut actions),
             Input::Answered { id, answer } => self.answered(now, &id, answer, &mut actions),
             Input::Unanswered { id } => self.unanswered(now, &id, &mut actions),
@@ -59,7 +60,7 @@ impl Uplink {
             Input::Device(object, told) => self.hear_device(now, &object, *told, &mut actions),
             Input::DeviceAway(object) => self.lose_device(now, &object),
             Input::Authorize { ticket, evse, token } => {
-                self.authorize(now, Asked::by_station(ticket, evse, token), &mut actions);
+                self.authorize(now, Asked::by_station(now, ticket, evse, token), &mut actions);
             }
             Input::Done { ticket, outcome } => self.done(now, ticket, &outcome, &mut actions),
             Input::ContractWanted(wanted) => self.contract_wanted(wanted, &mut actions),
@@ -77,6 +78,7 @@ impl Uplink {
             Input::Tick => {}
         }
         self.answer_early(now, &mut actions);
+        self.wait_no_longer(now, &mut actions);
         if let Some(after) = self.core.delivery.wants() {
             actions.push(Action::ReadBook(after));
         }
@@ -132,6 +134,7 @@ impl Uplink {
             self.stapling.deadline().filter(|_| self.registration == Registration::Accepted),
             self.show_due(self.seen_at),
             self.signing.deadline(),
+            self.waiting_until(),
             reset,
             watched,
         ]
@@ -159,6 +162,7 @@ impl Uplink {
     }
 
     fn connected(&mut self, now: Now) {
+        self.first_dial = false;
         self.out = None;
         self.quiet_until = now.at;
         if self.booted {
@@ -196,9 +200,6 @@ impl Uplink {
         }
         self.core.plug_and_charge_unknown = false;
         self.core.files.firmware.proposed = None;
-        for asked in std::mem::take(&mut self.asked) {
-            self.decide_offline(&asked, actions);
-        }
     }
 
     fn read(&mut self, events: Vec<Event>) {

@@ -87,3 +87,79 @@ fn a_remote_start_is_authorized_first_where_that_is_wanted() {
         }
     }
 }
+
+/// A question of the station, and how it was answered so far.
+fn show(desk: &mut Desk, ticket: u64) -> Option<String> {
+    desk.input(Input::Authorize { ticket, evse: 1, token: card() });
+    said(desk, ticket)
+}
+
+fn said(desk: &Desk, ticket: u64) -> Option<String> {
+    desk.authorized.iter().find(|(answered, _)| *answered == ticket).map(|(_, said)| said.clone())
+}
+
+#[test]
+fn a_card_that_is_shown_while_the_station_registers_waits_for_the_csms() {
+    for version in BOTH {
+        let mut desk = Desk::new(version);
+        assert_eq!(show(&mut desk, 1), None, "{version:?}: the first connection is being made");
+        desk.input(Input::Connected);
+        assert_eq!(show(&mut desk, 2), None);
+        desk.pass(6);
+        assert_eq!(desk.actions(0), ["BootNotification"], "and nothing else before it is accepted");
+        desk.answer_boot("Accepted", 300);
+        desk.answer_all();
+        for ticket in [1, 2] {
+            assert_eq!(said(&desk, ticket).unwrap(), "accepted by csms", "{version:?}");
+        }
+    }
+}
+
+#[test]
+fn it_does_not_wait_in_vain_nor_for_ever_and_then_the_rules_of_an_outage_count() {
+    type End = fn(&mut Desk);
+    let ends: [(&str, End); 6] = [
+        ("the CSMS does not answer", |desk| desk.pass(7)),
+        ("it wants to configure first", |desk| desk.answer_boot("Pending", 300)),
+        ("it rejects the station", |desk| desk.answer_boot("Rejected", 300)),
+        ("it answers with an error", |desk| desk.answer_error("InternalError")),
+        ("the connection is lost", lost),
+        ("it answers nothing", |desk| {
+            let id = desk.open().unwrap().id.clone();
+            desk.input(Input::Unanswered { id });
+        }),
+    ];
+    for version in BOTH {
+        for (why, end) in ends {
+            for (listed, expected) in [(false, "unknown by offline"), (true, "accepted by local-list")] {
+                // It would rather ask, and may not.
+                let mut desk = Desk::configured(version, "LocalPreAuthorize", "false");
+                if listed {
+                    desk.ask("SendLocalList", &list(version)).unwrap();
+                }
+                desk.restart();
+                desk.input(Input::Connected);
+                desk.answered = desk.calls.len() - 1;
+                assert_eq!(show(&mut desk, 1), None);
+                end(&mut desk);
+                assert_eq!(said(&desk, 1).as_deref(), Some(expected), "{version:?}: {why}");
+            }
+        }
+        let mut desk = Desk::new(version);
+        assert_eq!(show(&mut desk, 1), None);
+        desk.input(Input::Unreachable);
+        assert_eq!(said(&desk, 1).unwrap(), "unknown by offline", "{version:?}: nobody is reached");
+        assert_eq!(show(&mut desk, 2).unwrap(), "unknown by offline");
+    }
+}
+
+#[test]
+fn a_listed_token_whose_question_is_cut_off_is_let_in() {
+    for version in BOTH {
+        let mut desk = Desk::configured(version, "LocalPreAuthorize", "false");
+        desk.ask("SendLocalList", &list(version)).unwrap();
+        assert_eq!(show(&mut desk, 1), None);
+        lost(&mut desk);
+        assert_eq!(said(&desk, 1).unwrap(), "accepted by local-list", "{version:?}");
+    }
+}
