@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import json
 from datetime import UTC, datetime
 
 import websockets
@@ -26,6 +27,8 @@ class Book:
     def __init__(self):
         self.told, self.news = [], asyncio.Condition()
         self.numbers = itertools.count(1)
+        # What was answered, by the call's id: one that comes again, its answer lost, is told once.
+        self.answers = {}
         self.tokens, self.groups = {}, {}
         # What 2.0.1's CSMS says to whom it lets in, and what a transaction costs in the end.
         self.greeting, self.total_cost, self.new_tariff = None, None, None
@@ -45,11 +48,34 @@ class Book:
                 await self.news.wait()
             return found
 
+    def boots(self):
+        """How often the station has booted and taken the answer: nothing else leaves it before."""
+        actions = [action for action, _ in self.told]
+        pairs = itertools.pairwise(actions)
+        return sum(first == "BootNotification" != then for first, then in pairs)
+
     def judge(self, token):
         return self.tokens.get(token, "Accepted")
 
 
-class Station16(ChargePoint16):
+class OnceAnId:
+    """Answers a call that comes again as it did before: it is the one it answered."""
+
+    async def route_message(self, raw_msg):
+        kind, number, *_ = json.loads(raw_msg)
+        if kind == 2 and number in self.book.answers:
+            await super()._send(self.book.answers[number])
+        else:
+            await super().route_message(raw_msg)
+
+    async def _send(self, message):
+        kind, number, *_ = json.loads(message)
+        if kind == 3:
+            self.book.answers[number] = message
+        await super()._send(message)
+
+
+class Station16(OnceAnId, ChargePoint16):
     book, boot_status, boot_interval = None, "Accepted", 60
 
     @on("BootNotification")
@@ -125,7 +151,7 @@ class Station16(ChargePoint16):
         return result16.LogStatusNotification()
 
 
-class Station201(ChargePoint201):
+class Station201(OnceAnId, ChargePoint201):
     book, boot_status, boot_interval = None, "Accepted", 60
 
     @on("BootNotification")

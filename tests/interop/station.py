@@ -49,6 +49,11 @@ class Station:
             self.process.stdin.write(f"{line}\n".encode())
             return (await self.until(r"^(ok|error) .*", start))[0]
 
+    async def swipe(self, token, evse=1):
+        """Shows a card that lets its driver in, or ends his charge."""
+        answer = await self.say(f"swipe {token} {evse}")
+        assert answer.startswith("ok") and "refused" not in answer, answer
+
     async def status(self, evse=1):
         """What is true of an EVSE."""
         words = (await self.say(f"status {evse}")).split()[1:]

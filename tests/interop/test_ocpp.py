@@ -101,8 +101,9 @@ def test_a_charge_with_an_outage_in_its_middle_is_billed_as_the_meter_counts(ver
     async def scenario():
         async with csms_of(version) as csms, station_of(tmp_path, topology(csms)) as station:
             book, before = csms.book, await register_now(station)
+            # In the very second in which the uplink boots: the card waits for the CSMS.
             await book.until(lambda book: book.of("BootNotification"))
-            await station.say("swipe 04A1B2C3 1")
+            await station.swipe("04A1B2C3")
             await station.say("plug 1")
             await book.until(starts)
             await until_counted(station, before + 20)
@@ -187,7 +188,7 @@ def test_an_uplink_that_is_killed_goes_on_where_it_was(version, tmp_path):
         async with csms_of(version) as csms, station_of(tmp_path, topology(csms)) as station:
             book, before = csms.book, await register_now(station)
             await book.until(lambda book: "Available" in states(book, 1))
-            await station.say("swipe 04A1B2C3 1")
+            await station.swipe("04A1B2C3")
             await station.say("plug 1")
             await book.until(starts)
             for boots in (2, 3):
@@ -209,7 +210,7 @@ def test_the_mains_fail_while_it_charges_and_the_csms_is_away(version, tmp_path)
         async with csms_of(version) as csms, station_of(tmp_path, topology(csms)) as station:
             book, before = csms.book, await register_now(station)
             await book.until(lambda book: "Available" in states(book, 1))
-            await station.say("swipe 04A1B2C3 1")
+            await station.swipe("04A1B2C3")
             await station.say("plug 1")
             await book.until(starts)
             await until_counted(station, before + 5)

@@ -92,7 +92,7 @@ def test_power_follows_the_profiles_online_offline_and_after_a_restart(version, 
             await csms.book.until(free)
             default = profile(version, 1, "TxDefaultProfile", [(0, 20_000)], datetime.now(UTC))
             assert (await csms.ask("SetChargingProfile", **default)).status == "Accepted"
-            await station.say("swipe 04A1B2C3 1")
+            await station.swipe("04A1B2C3")
             await station.say("plug 1")
             [start] = await csms.book.until(starts)
             await until_power(station, 20_000)
@@ -115,7 +115,7 @@ def test_power_follows_the_profiles_online_offline_and_after_a_restart(version, 
             await until_power(station, 16_000, limit=15)
 
             await csms.open()
-            await csms.book.until(lambda book: len(book.of("BootNotification")) == 2)
+            await csms.book.until(lambda book: book.boots() == 2)
             clear = {"id": 2} if version == "1.6" else {"charging_profile_id": 2}
             assert (await csms.ask("ClearChargingProfile", **clear)).status == "Accepted"
             await until_power(station, 20_000)
@@ -160,7 +160,7 @@ def test_the_csms_plans_for_a_vehicle_and_hears_what_it_chose_and_asks_it_to_agr
             point = {"component": {"name": "TxCtrlr"}, "variable": {"name": "TxStartPoint"}}
             answer = await csms.ask("SetVariables", set_variable_data=[{**point, "attribute_value": "EVConnected"}])
             assert answer.set_variable_result[0]["attribute_status"] == "Accepted"
-            await station.say("swipe 04A1B2C3 1")
+            await station.swipe("04A1B2C3")
             await station.say("plug 1")
             [needs] = await book.until(lambda book: book.of("NotifyEVChargingNeeds"))
             needed = needs["charging_needs"]
@@ -219,7 +219,7 @@ def test_the_technician_sees_the_wire_the_profiles_and_the_schedule(tmp_path):
             await csms.book.until(free)
             steps = profile("2.0.1", 4, "TxDefaultProfile", [(0, 20_000), (1800, 9_000)], datetime.now(UTC))
             assert (await csms.ask("SetChargingProfile", **steps)).status == "Accepted"
-            await station.say("swipe 04A1B2C3 1")
+            await station.swipe("04A1B2C3")
             await csms.book.until(lambda book: book.of("Authorize"))
             [one] = await voltryctl(station, "profiles")
             assert (one["evse"], one["source"], one["profile"]["id"]) == (1, "CSO", 4)

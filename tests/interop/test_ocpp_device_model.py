@@ -171,10 +171,10 @@ async def writing(csms, station, fan):
     assert await write(csms, timeout, "EVConnectionTimeOut", "0") == "Rejected"
     assert await write(csms, timeout, "EVConnectionTimeOut", "123") == "Accepted"
     for daemon in ("ocpp", "station"):
-        boots = len(csms.book.of("BootNotification"))
+        boots = csms.book.boots()
         await station.say(f"kill {daemon}")
         if daemon == "ocpp":
-            await csms.book.until(lambda book, boots=boots: len(book.of("BootNotification")) > boots)
+            await csms.book.until(lambda book, boots=boots: book.boots() > boots)
         await until_read(csms, timeout, "EVConnectionTimeOut", ("Accepted", "123"))
 
 
@@ -293,7 +293,7 @@ def test_keys_of_1_6_change_the_daemon_that_has_them_and_last(tmp_path):
                 assert fan.speed == "80"
                 for daemon in ("ocpp", "station"):
                     await station.say(f"kill {daemon}")
-                await csms.book.until(lambda book: len(book.of("BootNotification")) == 2)
+                await csms.book.until(lambda book: book.boots() == 2)
                 async with asyncio.timeout(20):
                     while await value("ConnectionTimeOut") != "123" or await value("MeterValueSampleInterval") != "9":
                         await asyncio.sleep(0.2)

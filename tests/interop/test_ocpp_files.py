@@ -28,7 +28,7 @@ async def until_status(book, action, *wanted):
 
 
 async def charge(station, book):
-    await station.say("swipe 04A1B2C3 1")
+    await station.swipe("04A1B2C3")
     await station.say("plug 1")
     await book.until(starts)
     await station.say("unplug 1")
@@ -235,7 +235,7 @@ def test_firmware_is_verified_and_installed_when_nobody_charges(version, tmp_pat
                 assert await update(3, "/2.0", maker.sign(image + b"!")) == "Accepted"
                 await until_status(book, told, (3, "Downloading"), (3, "Downloaded"), (3, "InvalidSignature"))
 
-                await station.say("swipe 04A1B2C3 1")
+                await station.swipe("04A1B2C3")
                 await station.say("plug 1")
                 await book.until(starts)
                 assert await update(4, "/2.0", maker.sign(image)) == "Accepted"

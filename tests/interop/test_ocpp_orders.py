@@ -22,7 +22,7 @@ def test_what_is_triggered_is_sent(version, tmp_path):
         async with csms_of(version) as csms, station_of(tmp_path, topology(csms, sample_interval=0)) as station:
             book = csms.book
             await book.until(lambda book: "Available" in states(book, 1))
-            await station.say("swipe 04A1B2C3 1")
+            await station.swipe("04A1B2C3")
             await station.say("plug 1")
             await book.until(starts)
 
@@ -64,7 +64,7 @@ def test_a_reset_ends_a_charge_and_says_so_before_the_boot(version, tmp_path):
         async with csms_of(version) as csms, station_of(tmp_path, topology(csms)) as station:
             book = csms.book
             await book.until(lambda book: "Available" in states(book, 1))
-            await station.say("swipe 04A1B2C3 1")
+            await station.swipe("04A1B2C3")
             await station.say("plug 1")
             await book.until(starts)
             kind = "Hard" if version == "1.6" else "Immediate"
@@ -149,7 +149,7 @@ def test_a_limit_from_elsewhere_is_told_and_its_end_too(tmp_path):
                     ]
                     await book.until(lambda book: len(changed(book)) == 2)
                 else:
-                    await station.say("swipe 04A1B2C3 1")
+                    await station.swipe("04A1B2C3")
                     await station.say("plug 1")
                     await book.until(starts)
 

@@ -210,7 +210,7 @@ async def until_state(station, state):
 async def charge(peer, station):
     """A driver's charge with the CSMS there; returns what the meter counted from and to."""
     before, earlier = await register_now(station), len(peer.starts())
-    await station.say("swipe 04A1B2C3 1")
+    await station.swipe("04A1B2C3")
     await station.say("plug 1")
     await peer.until(lambda: len(peer.starts()) > earlier)
     await until_counted(station, before + 5)
@@ -223,7 +223,7 @@ async def charge(peer, station):
 async def charge_through_an_outage(peer, station):
     """Returns what the meter counted from and to."""
     before = await register_now(station)
-    await station.say("swipe 04A1B2C3 1")
+    await station.swipe("04A1B2C3")
     await station.say("plug 1")
     await peer.until(peer.starts)
     if peer.obeys:
@@ -270,7 +270,8 @@ profile = {peer.profile}
     await peer.start()
     try:
         async with station_of(folder, topology) as station:
-            await peer.until(lambda: peer.of("BootNotification"))
+            # It has taken the answer to its boot: nothing else leaves before.
+            await peer.until(lambda: peer.of("StatusNotification"))
             if peer.obeys:
                 answer = await peer.ask("SetChargingProfile", profile_of(peer.version))
                 assert answer["status"] == "Accepted", answer

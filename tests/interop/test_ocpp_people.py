@@ -56,7 +56,7 @@ def test_what_concerns_people_is_told_shown_and_forgotten(tmp_path):
         async with csms_of("2.0.1") as csms, station_of(tmp_path, topology(csms)) as station:
             book, bus = csms.book, await on_the_bus(station)
             await book.until(lambda book: "Available" in states(book, 1))
-            await station.say("swipe 04A1B2C3 1")
+            await station.swipe("04A1B2C3")
             await station.say("plug 1")
             await book.until(starts)
             number = started_number(book, "2.0.1")
@@ -135,7 +135,7 @@ def test_what_the_csms_says_to_drivers_is_on_the_screen(tmp_path):
                 await message(1, "Parking costs")
                 await until_page(lambda page: "Parking costs" in page and "Parking is free" not in page)
 
-                await station.say("swipe 04A1B2C3 1")
+                await station.swipe("04A1B2C3")
                 await until_page(lambda page: "39 ct/kWh, for you" in page)
                 await station.say("plug 1")
                 await book.until(starts)
@@ -155,7 +155,7 @@ def test_what_the_csms_says_to_drivers_is_on_the_screen(tmp_path):
                 await until_page(lambda page: book.new_tariff in page and book.greeting not in page)
 
                 # By his own card he ends it, and reads what it costs while he is there.
-                await station.say("swipe 04A1B2C3 1")
+                await station.swipe("04A1B2C3")
                 await book.until(stops)
                 await until_page(lambda page: re.search(r"7[.,]50", page) and "coffee" not in page)
                 assert (await csms.ask("ClearDisplayMessage", id=1)).status == "Accepted"
@@ -171,12 +171,12 @@ def test_what_the_csms_says_to_drivers_is_on_the_screen(tmp_path):
                     wanted = [{**place, "attribute_value": text}]
                     [answer] = (await csms.ask("SetVariables", set_variable_data=wanted)).set_variable_result
                     assert answer["attribute_status"] == "Accepted", answer
-                await station.say("swipe 04A1B2C3 1")
+                await station.swipe("04A1B2C3")
                 await until_page(lambda page: "49 ct/kWh" in page)
                 await station.say("plug 1")
                 await until_page(lambda page: "Charging is half price" in page)
                 await csms.close()
-                await station.say("swipe 04A1B2C3 1")
+                await station.swipe("04A1B2C3")
                 await until_page(lambda page: "See your bill" in page)
 
     play(scenario(), 150)

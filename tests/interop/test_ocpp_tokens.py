@@ -72,7 +72,7 @@ def test_the_local_list_rules_while_the_csms_is_away_and_at_once_where_that_is_w
 
             wanted = ("LocalPreAuthorize", "AuthCtrlr", "LocalPreAuthorize", "true")
             assert await write(csms, *wanted) == "Accepted"
-            await station.say(f"swipe {CARD} 1")
+            await station.swipe(CARD)
             await station.say("plug 1")
             await book.until(lambda book: len(starts(book)) == 2)
             assert not book.of("Authorize"), "the list says enough"
@@ -92,11 +92,11 @@ def test_a_charge_is_ended_by_its_own_token_or_one_of_its_group(version, tmp_pat
             book.groups = {CARD: "FLEET", OTHER: "FLEET"}
             await book.until(lambda book: "Available" in states(book, 1))
             for number, ender in enumerate((CARD, OTHER), 1):
-                await station.say(f"swipe {CARD} 1")
+                await station.swipe(CARD)
                 await station.say("plug 1")
                 await book.until(lambda book, number=number: len(starts(book)) == number)
                 assert "refused" in await station.say(f"swipe {STRANGER} 1"), "not his to end"
-                await station.say(f"swipe {ender} 1")
+                await station.swipe(ender)
                 await book.until(lambda book, number=number: len(stops(book)) == number)
                 stop = stops(book)[-1]
                 if version == "1.6":
