@@ -39,8 +39,8 @@ pub struct Settings {
     #[serde(default = "both_modes")]
     pub control_modes: Vec<ControlMode>,
     /// Energy transfers of ISO 15118-20 that are offered: `dc` and `dc-bpt` for a combo plug, `mcs`
-    /// and `mcs-bpt` for an MCS plug. Nothing is ever taken back from a vehicle: the two for
-    /// bidirectional vehicles are offered with discharge limits of zero.
+    /// and `mcs-bpt` for an MCS plug. What the two for bidirectional vehicles are offered to give is what
+    /// evse takes: nothing, unless it is configured to.
     #[serde(default = "combo_plug")]
     pub services: Vec<Service>,
     /// AutoCharge: the vehicle's own identity (EVCCID) is presented to station like a token, `VID:`
