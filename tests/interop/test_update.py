@@ -297,6 +297,16 @@ async def until_idle_is_known(peer, machine):
             await asyncio.sleep(0.05)
 
 
+async def stand_still_in(peer, machine, bundle):
+    """Until the installation stands still in the middle of the writing."""
+    (machine.folder / "hold").touch()
+    await until_idle_is_known(peer, machine)
+    assert await peer.call(*UPDATE, "Install", "s", str(bundle)) == []
+    async with asyncio.timeout(LIMIT):
+        while not (machine.folder / "held").exists():
+            await asyncio.sleep(0.05)
+
+
 def test_what_is_damaged_foreign_or_older_is_refused_and_what_runs_stays(machine):
     machine = machine(PATIENT)
 
@@ -326,13 +336,8 @@ def test_after_a_power_cut_in_the_middle_the_old_version_runs_and_it_can_be_trie
 
     async def scenario():
         bundle = machine.bundle("2.0.0")
-        (machine.folder / "hold").touch()
         async with machine.boot() as peer:
-            await until_idle_is_known(peer, machine)
-            assert await peer.call(*UPDATE, "Install", "s", str(bundle)) == []
-            async with asyncio.timeout(LIMIT):
-                while not (machine.folder / "held").exists():
-                    await asyncio.sleep(0.05)
+            await stand_still_in(peer, machine, bundle)
             assert machine.loader("B") == "bad"
         (machine.folder / "hold").unlink()
         assert machine.starts_from() == "A"
@@ -351,13 +356,8 @@ def test_a_daemon_that_was_away_finds_what_was_installed_meanwhile(machine):
 
     async def scenario():
         bundle = machine.bundle("2.0.0")
-        (machine.folder / "hold").touch()
         async with machine.boot() as peer:
-            await until_idle_is_known(peer, machine)
-            assert await peer.call(*UPDATE, "Install", "s", str(bundle)) == []
-            async with asyncio.timeout(LIMIT):
-                while not (machine.folder / "held").exists():
-                    await asyncio.sleep(0.05)
+            await stand_still_in(peer, machine, bundle)
             peer.process.kill()
             peer.process.wait()
             again = subprocess.Popen(peer.process.args, env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": machine.bus})
