@@ -5,8 +5,30 @@ pub(crate) fn of(fault: &str) -> Option<&'static str> {
     TABLE.iter().find(|(name, _)| *name == fault).map(|(_, sentence)| *sentence)
 }
 
-/// Whether a text is as the pattern says.
+/// Whether a text is as the pattern says. What devices reported may stand in any order: each tells it when it
+/// sees it.
 pub(crate) fn fits(pattern: &str, text: &str) -> bool {
+    let (mut rest, mut reports) = (pattern.to_owned(), Vec::new());
+    while let Some((begin, end)) = report(&rest) {
+        reports.push(rest[begin..end].to_owned());
+        rest.replace_range(begin..end, "");
+    }
+    let follows = |report: &String| text.match_indices("; ").any(|(at, _)| begins(report, &text[at..]));
+    is_like(&rest, text) && reports.iter().all(follows)
+}
+
+/// Where a pattern has what a device reported: `; power_supply/1 reported PowerModuleBusOff (*)`.
+fn report(pattern: &str) -> Option<(usize, usize)> {
+    let words = pattern.find(" reported ")?;
+    let begin = pattern[..words].rfind("; ")?;
+    Some((begin, words + pattern[words..].find(')')? + 1))
+}
+
+fn begins(pattern: &str, text: &str) -> bool {
+    is_like(&format!("{pattern}*"), text)
+}
+
+fn is_like(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
     let mut last = "";
@@ -119,6 +141,12 @@ mod tests {
         assert!(fits("it reads * after *; check", "it reads 5 Wh after 9 Wh; check"));
         assert!(fits("same", "same") && fits("", "") && fits("all*", "all of it"));
         assert!(!fits("it reads * after *; check", "it reads 5 Wh; check"));
+        let reports = "it ended*; a/1 reported Bad (module 0: *)*; b/1 reported Worse (*)*; check: it";
+        let (bad, worse) = ("; a/1 reported Bad (module 0: 5 V)", "; b/1 reported Worse (no answer)");
+        assert!(fits(reports, &format!("it ended{bad}; c/1 reported So{worse}; check: it")));
+        assert!(fits(reports, &format!("it ended: so{worse}{bad}; check: it")));
+        assert!(!fits(reports, &format!("it ended{bad}; check: it")));
+        assert!(!fits(reports, &format!("it ended{worse}; a/1 reported Bad (module 1: 5 V); check: it")));
         assert!(!fits("same", "same but longer") && !fits("a*b", "a b c") && !fits("b", "a b"));
     }
 }

@@ -174,10 +174,11 @@ impl Bench {
         !self.lines.is("RELAY_1_ENABLE") && !self.lines.is("RELAY_2_ENABLE") && self.tree.duty() == "0"
     }
 
-    async fn until_safe(&self) {
+    /// Looks again with each report: a round of the thread that drives the lines.
+    async fn until_safe(&mut self) {
         let safe = async {
             while !self.is_safe() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                self.heard.recv().await.unwrap();
             }
         };
         tokio::time::timeout(Duration::from_secs(20), safe).await.expect("it becomes safe");
@@ -211,7 +212,7 @@ async fn an_emergency_stop_and_a_diode_fault_are_told_and_open_by_themselves() {
 
 #[tokio::test]
 async fn a_control_loop_that_says_nothing_more_finds_all_safe() {
-    let bench = Bench::closed().await;
+    let mut bench = Bench::closed().await;
     bench.until_safe().await;
 }
 

@@ -1,15 +1,20 @@
 //! Whoever installs firmware, as the test wants it: the bundle's name says what comes of it.
 #![allow(clippy::unused_self, reason = "the bus wants them so")]
 
-use std::time::Duration;
+use std::sync::Arc;
 
+use tokio::sync::Notify;
 use voltry_bus::{Error, UpdateOutcome, UpdateSlot, UpdateVerdict, names};
 use zbus::object_server::SignalEmitter;
 use zbus::{Connection, interface};
 
 use crate::private_bus::Bus;
 
-struct Update;
+#[derive(Default)]
+struct Update {
+    /// Somebody asked how far it is.
+    asked: Arc<Notify>,
+}
 
 #[interface(name = "org.voltry.Update1")]
 impl Update {
@@ -19,10 +24,9 @@ impl Update {
             Some("tampered") => (UpdateOutcome::Invalid, "signature verification failed"),
             _ => return Err(Error::Refused("somebody charges at EVSE 1".to_owned())),
         };
-        let emitter = emitter.into_owned();
+        let (emitter, asked) = (emitter.into_owned(), Arc::clone(&self.asked));
         tokio::spawn(async move {
-            // So that it is asked how far it is.
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            asked.notified().await;
             Self::installation_ended(&emitter, outcome, detail).await.unwrap();
         });
         Ok(())
@@ -44,6 +48,7 @@ impl Update {
 
     #[zbus(property)]
     fn progress(&self) -> u32 {
+        self.asked.notify_one();
         40
     }
 
@@ -81,7 +86,7 @@ impl Update {
 
 pub(crate) async fn serve(bus: &Bus) -> Connection {
     let connection = voltry_service::connect(Some(&bus.address)).await.unwrap();
-    connection.object_server().at(names::UPDATE_PATH, Update).await.unwrap();
+    connection.object_server().at(names::UPDATE_PATH, Update::default()).await.unwrap();
     connection.request_name(names::UPDATE).await.unwrap();
     connection
 }

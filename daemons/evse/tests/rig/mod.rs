@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use private_bus::{Bus, Process};
 use voltry_bus::{Device1Proxy, Evse1Proxy, EvseState, Fault};
@@ -237,16 +238,21 @@ impl Rig {
     /// The exit code of the daemon, and how long it took; the players go on meanwhile.
     pub(crate) async fn ends(&mut self) -> (Option<i32>, Duration) {
         let begin = Instant::now();
-        loop {
-            if let Some(status) = self.daemon.0.try_wait().unwrap() {
-                return (status.code(), begin.elapsed());
-            }
-            assert!(begin.elapsed() < Duration::from_secs(20), "it goes on\n{}", self.log());
+        let pid = Id::Pid(Pid::from_raw(i32::try_from(self.daemon.0.id()).unwrap()));
+        let ended =
+            tokio::task::spawn_blocking(move || waitid(pid, WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT));
+        let player = &mut self.player;
+        let played = async {
+            while player.play_unattended().await.is_ok() {}
             // Without a bus nobody can play any more.
-            if self.player.play_unattended().await.is_err() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        }
+            std::future::pending::<()>().await;
+        };
+        let ended = async {
+            tokio::select! { ended = ended => ended, () = played => unreachable!() }
+        };
+        let in_time = tokio::time::timeout(Duration::from_secs(20), ended).await;
+        assert!(in_time.is_ok(), "it goes on\n{}", self.log());
+        (self.daemon.0.wait().unwrap().code(), begin.elapsed())
     }
 }
 
