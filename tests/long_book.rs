@@ -1,22 +1,21 @@
-//! The book of a station whose CSMS was away for a week: one transaction of ten thousand lines.
+//! The book of a station whose CSMS was away for a week: one transaction of thousands of lines.
 //! Included by the uplink's tests and by the benchmark.
 #![allow(clippy::unwrap_used, reason = "a test's rig")]
 
 use voltry_bus::{EndReason, EventKind, SessionEvent, TokenKind};
 use zbus::interface;
 
-/// Lines of the book: a start, an end, and a reading a minute between them.
-pub(crate) const LINES: u64 = 10_000;
-
 /// A book of one transaction.
 pub(crate) struct LongBook {
+    /// A start, an end, and a reading a minute between them.
+    pub(crate) lines: u64,
     pub(crate) acknowledged: u64,
 }
 
-fn event(number: u64) -> SessionEvent {
+fn event(number: u64, lines: u64) -> SessionEvent {
     let kind = match number {
         1 => EventKind::Started,
-        LINES => EventKind::Ended,
+        _ if number == lines => EventKind::Ended,
         _ => EventKind::Reading,
     };
     let micros = i64::try_from(number * 60_000_000).unwrap();
@@ -44,7 +43,7 @@ fn event(number: u64) -> SessionEvent {
         signed: String::new(),
         signed_format: String::new(),
         public_key: String::new(),
-        reason: if number == LINES { EndReason::Local } else { EndReason::None },
+        reason: if number == lines { EndReason::Local } else { EndReason::None },
         detail: String::new(),
     }
 }
@@ -53,7 +52,7 @@ fn event(number: u64) -> SessionEvent {
 impl LongBook {
     #[zbus(out_args("events"))]
     fn events(&self, after: u64, limit: u32) -> (Vec<SessionEvent>,) {
-        ((after + 1..=LINES).take(limit as usize).map(event).collect(),)
+        ((after + 1..=self.lines).take(limit as usize).map(|number| event(number, self.lines)).collect(),)
     }
 
     fn acknowledge(&mut self, number: u64) {
@@ -62,7 +61,7 @@ impl LongBook {
 
     #[zbus(property)]
     fn newest(&self) -> u64 {
-        LINES
+        self.lines
     }
 
     #[zbus(property)]

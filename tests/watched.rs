@@ -2,13 +2,10 @@
 //! daemons' own tests.
 #![allow(dead_code, clippy::unwrap_used, reason = "a test's rig, of which each uses a part")]
 
-#[path = "private_bus.rs"]
-mod private_bus;
-
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-pub(crate) use private_bus::{Bus, Process};
+pub(crate) use crate::private_bus::{Bus, Process};
 use zbus::{Connection, Message};
 
 /// How much a daemon may grow under a flood, however long it lasts: a few copies of a megabyte of

@@ -3,8 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests count as no test to clippy
 
-#[path = "../../../tests/private_bus.rs"]
-mod private_bus;
+use crate::private_bus;
 
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;

@@ -2,8 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests count as no test to clippy
 
-#[path = "../../../tests/private_bus.rs"]
-mod private_bus;
+use crate::private_bus;
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};

@@ -3,12 +3,10 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests count as no test to clippy
 
-#[path = "../../../tests/private_bus.rs"]
-mod private_bus;
-#[path = "command/station.rs"]
-mod station;
 #[path = "command/updates.rs"]
 mod updates;
+
+use crate::{private_bus, station};
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};

@@ -2,11 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests count as no test to clippy
 
-#[path = "../../../tests/private_bus.rs"]
-mod private_bus;
-#[allow(dead_code, reason = "another test uses more of it")]
-#[path = "command/station.rs"]
-mod station;
+use crate::{private_bus, station};
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};

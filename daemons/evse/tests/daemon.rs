@@ -175,11 +175,12 @@ async fn a_stranger_under_a_bound_path_is_not_heard() {
     rig.player.silent.push(Role::PowerSupply);
     let off = rig.is_off_within(MS(1_700), "MREC15PowerLoss");
     let forged = async {
+        let mut tick = tokio::time::interval(MS(50));
         loop {
+            tick.tick().await;
             let (sequence, at) = (u64::MAX, clock::now().as_micros());
             let output = bus::DcOutput { sequence, voltage: 400.0, current: 100.0, at };
             player::signal(&stranger, Role::PowerSupply, "Output", &(output,)).await.unwrap();
-            tokio::time::sleep(MS(50)).await;
         }
     };
     tokio::select! { () = off => {}, () = forged => {} }

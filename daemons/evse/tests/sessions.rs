@@ -191,13 +191,19 @@ fn checks(world: &World) -> usize {
     world.states.iter().filter(|state| **state == EvseState::CableCheck).count()
 }
 
-#[test]
-fn a_vehicle_that_chooses_another_service_is_tested_anew_and_charges_on_in_its_session() {
+/// Charging, with a vehicle that soon has enough of it, and does this then.
+fn charging_until(again: Again) -> World {
     let mut world = World::available();
     world.vehicle.enough = 25.0;
-    world.vehicle.again = Some(Again::AnotherService);
+    world.vehicle.again = Some(again);
     world.vehicle.plug();
     world.until(EvseState::Charging);
+    world
+}
+
+#[test]
+fn a_vehicle_that_chooses_another_service_is_tested_anew_and_charges_on_in_its_session() {
+    let mut world = charging_until(Again::AnotherService);
     let (session, register) = (world.path.session().unwrap().id, world.devices.register);
     world.until(EvseState::Stopping);
     world.until(EvseState::Parameters);
@@ -237,11 +243,7 @@ fn a_vehicle_that_pauses_comes_back_to_its_session_by_its_pilot() {
 
 /// A vehicle that has charged, and sleeps.
 fn paused() -> World {
-    let mut world = World::available();
-    world.vehicle.enough = 25.0;
-    world.vehicle.again = Some(Again::Pause);
-    world.vehicle.plug();
-    world.until(EvseState::Charging);
+    let mut world = charging_until(Again::Pause);
     world.until(EvseState::Paused);
     world.run(MS(500));
     world

@@ -5,7 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)] // helpers of tests count as no test to clippy
 
-mod rig;
+use crate::rig;
 
 use futures_util::StreamExt as _;
 use rig::{Bus, Daemon, Wire, soon, wait_for, wait_for_end};

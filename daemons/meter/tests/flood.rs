@@ -2,8 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests count as no test to clippy
 
-#[path = "../../../tests/watched.rs"]
-mod watched;
+use crate::watched;
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

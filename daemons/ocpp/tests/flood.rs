@@ -3,8 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests count as no test to clippy
 
-#[path = "../../../tests/watched.rs"]
-mod watched;
+use crate::watched;
 
 use std::path::Path;
 use std::process::Command;

@@ -2,8 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests count as no test to clippy
 
-#[path = "../../../tests/watched.rs"]
-mod watched;
+use crate::watched;
 
 use std::fmt::Write as _;
 use std::process::Command;

@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "tests")]
 
-mod bench;
 #[path = "conversation/opening.rs"]
 mod opening;
+
+use crate::bench;
 
 use std::time::Duration;
 

@@ -2,19 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "tests")]
 
-mod bench;
 #[path = "daemon/certificates.rs"]
 mod certificates;
-mod evse;
-mod pki;
-#[path = "../../../tests/private_bus.rs"]
-mod private_bus;
 #[path = "daemon/rig.rs"]
 mod rig;
 #[path = "daemon/schedules.rs"]
 mod schedules;
 #[path = "daemon/tls.rs"]
 mod tls;
+
+use crate::{bench, evse, pki, private_bus};
 
 use std::time::{Duration, Instant};
 

@@ -11,9 +11,10 @@
 
 #[path = "din/any_order.rs"]
 mod any_order;
-mod bench;
 #[path = "din/refusals.rs"]
 mod refusals;
+
+use crate::bench;
 
 use std::time::Duration;
 

@@ -3,15 +3,13 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests count as no test to clippy
 
-#[path = "../../../tests/watched.rs"]
-mod watched;
+use crate::{ALONE, watched};
 
 use std::io::Write as _;
 use std::net::{Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Mutex;
 use voltry_bus::{EvLink1Proxy, EvseLimits};
 use voltry_service::clock;
 use watched::{Bus, CALLS, Watched, flood};
@@ -22,9 +20,6 @@ const PATH: &str = "/org/voltry/ev_link/1";
 const DISCOVERY: (Ipv6Addr, u16) = (Ipv6Addr::LOCALHOST, 15118);
 /// "Who serves this cable, without TLS?"
 const REQUEST: [u8; 10] = [0x01, 0xfe, 0x90, 0x00, 0, 0, 0, 2, 0x10, 0x00];
-
-/// The discovery port is one for all.
-static ALONE: Mutex<()> = Mutex::const_new(());
 
 struct Rig {
     secc: Watched,

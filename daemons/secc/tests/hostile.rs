@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "tests")]
 
-mod bench;
+use crate::bench;
 
 use bench::*;
 use iso15118::iso2::{BodyChoice as B, ChargeProgress, ChargingSession};

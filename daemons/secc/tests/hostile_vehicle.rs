@@ -12,6 +12,8 @@ mod bench;
 mod evse;
 #[path = "hostile_vehicle/malice.rs"]
 mod malice;
+#[path = "../../../tests/private_bus.rs"]
+mod private_bus;
 #[path = "hostile_vehicle/process.rs"]
 mod process;
 mod recordings;

@@ -7,20 +7,20 @@
     reason = "a test fails by panicking"
 )]
 
-mod bench;
 #[path = "iso20/contract.rs"]
 mod contract;
 #[path = "iso20/discharge.rs"]
 mod discharge;
 #[path = "iso20/metering.rs"]
 mod metering;
-mod pki;
 #[path = "iso20/refusals.rs"]
 mod refusals;
 #[path = "iso20/schedules.rs"]
 mod schedules;
 #[path = "iso20/vehicle.rs"]
 mod vehicle;
+
+use crate::{bench, pki};
 
 use std::time::Duration;
 

@@ -6,8 +6,8 @@
 mod malformed;
 #[path = "matching/modem.rs"]
 mod modem;
-#[path = "slac/mod.rs"]
-mod world;
+
+use crate::world;
 
 use std::time::Duration;
 

@@ -2,14 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "tests")]
 
-mod bench;
 #[path = "plug_and_charge/certificates.rs"]
 mod certificates;
 #[path = "plug_and_charge/metering.rs"]
 mod metering;
-mod pki;
 #[path = "plug_and_charge/tariffs.rs"]
 mod tariffs;
+
+use crate::{bench, pki};
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

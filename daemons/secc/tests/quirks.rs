@@ -6,7 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "tests")]
 
-mod bench;
+use crate::bench;
 
 use std::path::Path;
 use std::time::Duration;

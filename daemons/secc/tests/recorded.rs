@@ -5,8 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "tests")]
 
-mod bench;
-mod recordings;
+use crate::{bench, recordings};
 
 use std::collections::BTreeMap;
 use std::time::Duration;

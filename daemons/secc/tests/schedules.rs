@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, clippy::panic, reason = "tests")]
 
-mod bench;
+use crate::bench;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -6,8 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "tests")]
 
-#[path = "slac/mod.rs"]
-mod world;
+use crate::world;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

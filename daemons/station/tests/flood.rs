@@ -2,8 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests count as no test to clippy
 
-#[path = "../../../tests/watched.rs"]
-mod watched;
+use crate::watched;
 
 use std::process::Command;
 use std::time::Duration;

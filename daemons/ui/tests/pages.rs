@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests count as no test to clippy
 
-mod rig;
+use crate::rig;
 
 use rig::{Rig, status};
 use voltry_bus::{EvseStatus, Fault};

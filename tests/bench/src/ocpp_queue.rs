@@ -17,11 +17,13 @@ use voltry_bus::names;
 use yawc::frame::{Frame, OpCode};
 use yawc::{Options, Role, WebSocket};
 
-use crate::long_book::{LINES, LongBook};
+use crate::long_book::LongBook;
 use crate::machine::{self, Bus};
 use crate::ocpp::{PATIENCE, VERSIONS, Version, end, handshake, resident, station};
 use crate::report::Report;
 
+/// Messages in all.
+const LINES: u64 = 10_000;
 /// Messages before the measurement begins.
 const WARM: u64 = 1_000;
 /// With context takeover, as the uplink offers it.
@@ -56,7 +58,7 @@ struct Told {
 async fn drain(version: &Version) -> anyhow::Result<Told> {
     let bus = Bus::start().await?;
     let book = voltry_service::connect(Some(&bus.address)).await?;
-    book.object_server().at(names::STATION_PATH, LongBook { acknowledged: 0 }).await?;
+    book.object_server().at(names::STATION_PATH, LongBook { lines: LINES, acknowledged: 0 }).await?;
     book.request_name(names::STATION).await?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let station = station(&bus, version, listener.local_addr()?)?;

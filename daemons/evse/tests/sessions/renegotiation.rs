@@ -6,11 +6,7 @@ use super::*;
 
 #[test]
 fn a_vehicle_that_renegotiates_by_the_insulation_test_is_proved_off_and_tested_anew() {
-    let mut world = World::available();
-    world.vehicle.enough = 25.0;
-    world.vehicle.again = Some(Again::Renegotiation);
-    world.vehicle.plug();
-    world.until(EvseState::Charging);
+    let mut world = charging_until(Again::Renegotiation);
     let session = world.path.session().unwrap().id;
     world.until(EvseState::Stopping);
     world.until(EvseState::CableCheck);
@@ -25,11 +21,7 @@ fn a_vehicle_that_renegotiates_by_the_insulation_test_is_proved_off_and_tested_a
 /// The battery stays on the cable.
 #[test]
 fn a_vehicle_that_renegotiates_and_does_not_open_its_contactors_is_not_tested() {
-    let mut world = World::available();
-    world.vehicle.enough = 25.0;
-    world.vehicle.again = Some(Again::Renegotiation);
-    world.vehicle.plug();
-    world.until(EvseState::Charging);
+    let mut world = charging_until(Again::Renegotiation);
     world.until(EvseState::Stopping);
     world.vehicle.contactor = true;
     world.until(EvseState::Faulted);
@@ -39,12 +31,7 @@ fn a_vehicle_that_renegotiates_and_does_not_open_its_contactors_is_not_tested() 
 
 /// Charging, with a vehicle that will renegotiate and open S2 meanwhile.
 fn about_to_open_s2() -> World {
-    let mut world = World::available();
-    world.vehicle.enough = 25.0;
-    world.vehicle.again = Some(Again::RenegotiationInB);
-    world.vehicle.plug();
-    world.until(EvseState::Charging);
-    world
+    charging_until(Again::RenegotiationInB)
 }
 
 /// The vehicle's next phase, whatever it does itself.

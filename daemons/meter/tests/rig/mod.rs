@@ -1,8 +1,5 @@
 //! A bus of our own, the daemon on it, and a device on a pseudo-terminal.
 
-#[path = "../../../../tests/private_bus.rs"]
-mod private_bus;
-
 use std::collections::BTreeMap;
 use std::future::{Future, Ready, ready};
 use std::path::Path;
@@ -17,7 +14,7 @@ use tokio_serial::{SerialPort as _, SerialStream};
 use zbus::Connection;
 use zbus::fdo::DBusProxy;
 
-pub(crate) use self::private_bus::Bus;
+pub(crate) use crate::private_bus::Bus;
 
 /// Until the name has an owner.
 pub(crate) async fn wait_for(connection: &Connection, name: &str) {

@@ -9,6 +9,8 @@
 
 mod csms;
 mod ledger;
+#[path = "../../../../tests/private_bus.rs"]
+mod private_bus;
 #[path = "../../../station/tests/daemon/rig.rs"]
 mod rig;
 #[path = "../../../station/tests/daemon/steps.rs"]

@@ -12,7 +12,6 @@ use iso15118::session::Connection as V2g;
 use iso15118::{Protocol, Protocols};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
-use tokio::sync::Mutex;
 use voltry_bus::{EvLink1Proxy, LinkPhase, PhaseAnswer};
 use voltry_secc::bus;
 use voltry_secc::config::configure;
@@ -21,15 +20,13 @@ use voltry_secc::v2g_log::V2gLog;
 use voltry_service::clock::now;
 use voltry_service::{Config, Device, Identity};
 
+use crate::ALONE;
 use crate::bench::*;
 use crate::evse;
 use crate::private_bus::Bus;
 
 pub(crate) const NAME: &str = "org.voltry.Secc.N1";
 pub(crate) const PATH: &str = "/org/voltry/ev_link/1";
-
-/// The discovery port is one for all.
-static ALONE: Mutex<()> = Mutex::const_new(());
 
 pub(crate) async fn with_daemon<F: Future<Output = ()>>(scenario: impl FnOnce(EvLink1Proxy<'static>) -> F) {
     with_daemon_of("[secc.1]\ninterface = \"lo\"\nevse_id = \"DE*VOL*E1\"", scenario).await;

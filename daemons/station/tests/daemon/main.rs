@@ -2,10 +2,16 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests count as no test to clippy
 
+#[path = "../flood.rs"]
+mod flood;
 mod power_cut;
+#[path = "../../../../tests/private_bus.rs"]
+mod private_bus;
 mod recorder;
 mod rig;
 mod steps;
+#[path = "../../../../tests/watched.rs"]
+mod watched;
 
 use rig::Rig;
 use voltry_bus::{Authorization, EndReason, Error, EvseState, ReserveOutcome, TokenKind, TokenStatus};

@@ -2,15 +2,11 @@
 //! end that do what the test says. Included by the uplink's tests too, which bring the back end.
 #![allow(dead_code, reason = "each test uses a part")]
 
-#[path = "../../../../tests/private_bus.rs"]
-mod private_bus;
-
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use private_bus::{Bus, Process};
 use tokio::sync::Notify;
 use voltry_bus::{
     Authorization, Book1Proxy, DcCapability, Error, EvseSession, EvseState, Fault, Live, MeterReading,
@@ -21,6 +17,8 @@ use voltry_service::clock::now;
 use zbus::object_server::SignalEmitter;
 use zbus::proxy::CacheProperties;
 use zbus::{Connection, interface};
+
+use crate::private_bus::{Bus, Process};
 
 const EVSE_PATH: &str = "/org/voltry/evse/1";
 pub(crate) const METER_NAME: &str = "org.voltry.Meter.Test";

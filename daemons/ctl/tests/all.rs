@@ -1,0 +1,9 @@
+//! The tests of this crate in one program: each would be linked with all that the daemon has.
+
+mod command;
+mod conform;
+#[path = "../../../tests/private_bus.rs"]
+mod private_bus;
+#[path = "command/station.rs"]
+mod station;
+mod top;

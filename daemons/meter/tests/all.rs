@@ -1,0 +1,9 @@
+//! The tests of this crate in one program: each would be linked with all that the daemon has.
+
+mod daemon;
+mod flood;
+#[path = "../../../tests/private_bus.rs"]
+mod private_bus;
+mod rig;
+#[path = "../../../tests/watched.rs"]
+mod watched;

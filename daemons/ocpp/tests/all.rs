@@ -1,0 +1,12 @@
+//! The tests of this crate in one program: each would be linked with all that the daemon has.
+
+#[path = "power_cut/csms.rs"]
+#[allow(dead_code, reason = "a part of it")]
+mod csms;
+mod daemon;
+mod drain;
+mod flood;
+#[path = "../../../tests/private_bus.rs"]
+mod private_bus;
+#[path = "../../../tests/watched.rs"]
+mod watched;

@@ -1,0 +1,28 @@
+//! The tests of this crate in one program: each would be linked with all that the daemon has.
+
+mod bench;
+mod conversation;
+mod daemon;
+mod din;
+mod evse;
+mod flood;
+mod hostile;
+mod iso20;
+mod matching;
+mod pki;
+mod plug_and_charge;
+#[path = "../../../tests/private_bus.rs"]
+mod private_bus;
+mod quirks;
+mod recorded;
+mod recordings;
+mod refusals;
+mod schedules;
+mod slac_recorded;
+#[path = "../../../tests/watched.rs"]
+mod watched;
+#[path = "slac/mod.rs"]
+mod world;
+
+/// The discovery port is one for all.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

@@ -1,0 +1,8 @@
+//! The tests of this crate in one program: each would be linked with all that the daemon has.
+
+mod hostile;
+mod pages;
+mod rig;
+mod technician;
+mod technician_changes;
+mod technician_reads;
