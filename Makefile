@@ -76,10 +76,10 @@ power-cuts: ## What a CSMS bills after a power cut at every step of a transactio
 	@cargo build --workspace --bins --locked
 	@VOLTRY_POWER_CUTS=$(CUTS) cargo test -q --locked -p voltry-ocpp --test power_cut -- --nocapture
 
-csms-days: ## A day with each of three CSMSs that nobody here wrote
+csms-days: ## A day with each of three CSMSs that nobody here wrote, and a flood of one
 	@scripts/install-tools test
 	@cargo build --workspace --bins --locked
-	@VOLTRY_CSMS_DAYS=all .venv/bin/pytest -q tests/interop/test_ocpp_peers.py
+	@VOLTRY_CSMS_DAYS=all .venv/bin/pytest -q tests/interop/test_ocpp_peers.py tests/interop/test_ocpp_flood.py
 
 josev: ## Josev's vehicle by every protocol, with pauses and renegotiation
 	@scripts/install-tools test

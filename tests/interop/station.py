@@ -62,15 +62,18 @@ class Station:
 
 @contextlib.asynccontextmanager
 async def station_of(folder, topology, kind=Station):
-    """A station of this topology (TOML), its state and its log below `folder`; `kind` is the class of what is given."""
+    """A station of this topology (TOML, or the command line's options), its state and its log below `folder`; `kind` is
+    the class of what is given."""
     file, state = folder / "topology.toml", folder / "state"
-    file.write_text(topology)
+    if isinstance(topology, str):
+        file.write_text(topology)
+        topology = ["--topology", file]
     process = await asyncio.create_subprocess_exec(
         *FIRST_IN_LINE,
         program("voltry-sim"),
         "station",
         "--broker-first",
-        *["--topology", file, "--state", state, "--verbose"],
+        *[*topology, "--state", state, "--verbose"],
         env={**os.environ, "NO_COLOR": "1"},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -79,6 +82,8 @@ async def station_of(folder, topology, kind=Station):
     )
     station = kind(process, state)
     try:
+        # Available EVSEs let nobody in while the station's own daemon is not up.
+        await station.until("^station: .* ready$", 0)
         await station.until("^ready")
         yield station
     finally:

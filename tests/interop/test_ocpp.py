@@ -1,6 +1,7 @@
 """The whole simulated station with PyPI `ocpp` as its CSMS: boot, charge, outage, replay, orders."""
 
 import asyncio
+import contextlib
 from datetime import datetime
 
 import pytest
@@ -284,7 +285,12 @@ def test_a_reservation_holds_the_connector_for_its_token(version, tmp_path):
 
 def test_configuration_is_read_and_written(tmp_path):
     async def scenario():
-        async with csms_of("1.6") as csms, station_of(tmp_path, topology(csms)):
+        async with contextlib.AsyncExitStack() as stack:
+            csms = await stack.enter_async_context(csms_of("1.6"))
+            # As a foreign conformance suite starts it.
+            options = ["--csms", f"ws://127.0.0.1:{csms.port}/ocpp", "--identity", "VOLTRY-1", "--ocpp", "1.6"]
+            options += ["--ocpp-set", "MeterValueSampleInterval=1"]
+            await stack.enter_async_context(station_of(tmp_path, options))
             await csms.book.until(lambda book: book.of("StatusNotification"))
             keys = (await csms.ask("GetConfiguration")).configuration_key
             values = {key["key"]: key.get("value") for key in keys}
