@@ -12,7 +12,7 @@ use super::*;
 const ASKED_MAX: usize = 16;
 
 /// How long a question waits for the station to be registered, after which the CSMS counts as away.
-/// Shorter than the station waits for an answer (10 s, `station.csms_patience_s`).
+/// Shorter than the station waits for an answer (by default 10 s, `station.csms_patience_s`).
 const REGISTERING_MAX: Duration = Duration::from_secs(7);
 
 /// The kind of a contract's token.
