@@ -1,6 +1,6 @@
 # `make help` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help build demo check test bench fuzz properties hostile soak kill-matrix power-cuts csms-days josev cars deb test-browser test-container test-image sbom
+.PHONY: help build demo check test bench fuzz properties hostile soak kill-matrix power-cuts csms-days josev cars deb cross-aarch64 reproducible test-browser test-container test-image sbom
 
 # Options of the demo, as in: make demo ARGS="--evses 2 --fault meter-gone"
 ARGS ?=
@@ -18,7 +18,7 @@ SEED ?= 0
 CUTS ?= 300
 
 help: ## This list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 build: ## Compile all daemons and tools
 	@scripts/install-tools build
@@ -91,6 +91,14 @@ deb: ## Debian packages for this machine's architecture, in target/debian (ARGS=
 	@$(if $(filter debug,$(ARGS)),cargo build --workspace --bins --locked,scripts/build-release target/ship)
 	@scripts/build-debs $(if $(filter debug,$(ARGS)),target/debug,target/ship/release)
 	@$(if $(filter debug,$(ARGS)),,lintian --allow-root --fail-on error target/debian/*.deb)
+
+cross-aarch64: ## Everything for aarch64: built, started and tested under emulation, packed (root; ARGS=release, or some crates)
+	@scripts/install-tools cross
+	@$(if $(filter release,$(ARGS)),CROSS_PROFILE=release) scripts/cross-aarch64 $(filter-out release debug,$(ARGS))
+
+reproducible: ## The same programs and packages from another folder, at another time? (ARGS: some crates alone)
+	@scripts/install-tools deb
+	@scripts/reproducible $(ARGS)
 
 test-container: ## Those packages, of a debug build, installed in a container that systemd boots (root; ARGS=release)
 	@scripts/install-tools container
