@@ -204,10 +204,18 @@ impl Course {
             installing: self.installing(),
             progress: if let Stage::Installing { percent } = self.stage { percent } else { 0 },
             restart_needed: self.stage == Stage::WaitingForRestart,
-            verdict: self.memory.verdict,
+            verdict: self.verdict(),
             detail: self.memory.detail.clone(),
             slots,
         }
+    }
+
+    /// What is remembered is of the update before, until RAUC has said which slot runs after this one.
+    fn verdict(&self) -> UpdateVerdict {
+        if self.standing == Standing::Unknown && self.memory.pending.is_some() {
+            return UpdateVerdict::OnTrial;
+        }
+        self.memory.verdict
     }
 
     /// Whether an installation runs.
