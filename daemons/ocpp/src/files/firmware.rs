@@ -2,11 +2,14 @@
 //! SignedUpdateFirmware).
 //!
 //! ```text
-//!  asked ─▶ Download ─▶ Verify ─▶ Install ─▶ Restart ─▶ over
+//!  asked ─▶ Download ─▶ Verify ─▶ Install ─▶ Restart ─▶ Trial ─▶ over
 //!             │ ▲ its     only of   its time is come,    the installer says
-//!             ▼ │ time,   what is   every EVSE out of    which version runs
-//!            again        signed    service, none busy
+//!             ▼ │ time,   what is   every EVSE out of    which version runs,
+//!            again        signed    service, none busy   and that it charges
 //! ```
+//!
+//! During the trial the EVSEs are in service again. `Installed` is the CSMS told once the new version is known
+//! to charge; one that the installer gives up again has failed, and the version from before runs.
 //!
 //! Each stage is on the disk before its work begins; after a restart its work begins anew. Whatever
 //! happens, the EVSEs that were taken out of service are put back. Nothing is installed while anybody
@@ -17,7 +20,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
-use voltry_bus::UpdateOutcome;
+use voltry_bus::{UpdateOutcome, UpdateVerdict};
 use voltry_units::Timestamp;
 
 use super::{Order, Tries, Untold};
@@ -27,6 +30,8 @@ const CUT_SHORT_MAX: u32 = 3;
 /// How soon an installer that does not answer after a restart is asked again, and how often.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 const ASKED_MAX: u32 = 60;
+/// How often it is asked what became of a trial, which takes minutes, or as long as somebody charges.
+const ASK_OF_TRIAL: Duration = Duration::from_secs(15);
 /// How long the CSMS has to hear that the machine is about to restart.
 const LAST_WORDS: Duration = Duration::from_secs(15);
 
@@ -90,8 +95,9 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// Also during a trial: the machine may go back by itself.
     pub(super) const fn is_restarting(&self) -> bool {
-        matches!(self.running, Some(Running { stage: Stage::Restart { .. }, .. }))
+        matches!(self.running, Some(Running { stage: Stage::Restart { .. } | Stage::Trial { .. }, .. }))
     }
 }
 
@@ -113,6 +119,8 @@ enum Stage {
     Install,
     /// It is, and the machine starts anew; until then this version ran.
     Restart { before: String },
+    /// Another version runs, and is not known to charge yet.
+    Trial { before: String },
 }
 
 /// What the work of this start of the daemon is at.
@@ -151,9 +159,19 @@ pub enum Progress {
         /// Which version runs.
         version: String,
     },
-    /// What the installer says after a restart: the version that runs, and whether the restart is still
-    /// due; `None`: nobody answers.
-    Runs(Option<(String, bool)>),
+    /// What the installer says after a restart; `None`: nobody answers.
+    Runs(Option<Runs>),
+}
+
+/// What runs, as the installer says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Runs {
+    /// The version.
+    pub version: String,
+    /// Whether the restart is still due.
+    pub restart_needed: bool,
+    /// What is thought of the update.
+    pub verdict: UpdateVerdict,
 }
 
 /// The update.
@@ -193,7 +211,7 @@ impl Firmware {
         match running.stage {
             Stage::Download { .. } | Stage::Verify => true,
             Stage::Install => !matches!(self.work, Work::Out(_)),
-            Stage::Restart { .. } => false,
+            Stage::Restart { .. } | Stage::Trial { .. } => false,
         }
     }
 
@@ -217,7 +235,7 @@ impl Firmware {
     pub fn wants_closed(&self, unix: i64) -> bool {
         let Some(running) = &self.kept.running else { return false };
         match running.stage {
-            Stage::Download { .. } | Stage::Verify => false,
+            Stage::Download { .. } | Stage::Verify | Stage::Trial { .. } => false,
             Stage::Install => running.update.install_at.is_none_or(|at| unix >= at),
             Stage::Restart { .. } => true,
         }
@@ -276,7 +294,7 @@ impl Firmware {
                 self.tell(FirmwareStatus::Installing);
                 Some(Order::Install { number: self.out() })
             }
-            Stage::Restart { .. } => {
+            Stage::Restart { .. } | Stage::Trial { .. } => {
                 let number = self.out();
                 Some(Order::AskVersion { number })
             }
@@ -334,31 +352,23 @@ impl Firmware {
                     self.work = Work::Due(now + LAST_WORDS);
                 }
             },
-            (Stage::Restart { before }, Progress::Runs(answer)) => match answer {
-                Some((_, true)) if self.asked < ASKED_MAX => {
-                    self.asked += 1;
-                    self.work = Work::Due(now + LAST_WORDS);
-                    return Some(Order::Restart);
-                }
-                Some((version, false)) if version != before => {
-                    info!(version, before, "the new firmware runs");
-                    self.end(FirmwareStatus::Installed);
-                }
-                Some((version, _)) => {
-                    warn!(version, "the machine came back with the firmware that it had");
-                    self.end(FirmwareStatus::InstallationFailed);
-                }
-                None => {
-                    self.asked += 1;
-                    if self.asked >= ASKED_MAX {
-                        self.end(FirmwareStatus::InstallationFailed);
-                    } else {
-                        self.work = Work::Due(now + ASK_AGAIN);
-                    }
-                }
-            },
+            (Stage::Restart { .. }, Progress::Runs(Some(Runs { restart_needed: true, .. })))
+                if self.asked < ASKED_MAX =>
+            {
+                self.asked += 1;
+                self.work = Work::Due(now + LAST_WORDS);
+                return Some(Order::Restart);
+            }
+            (Stage::Restart { before } | Stage::Trial { before }, Progress::Runs(answer)) => {
+                let before = before.clone();
+                self.restarted(now, before, answer.as_ref());
+            }
             (
-                Stage::Download { .. } | Stage::Verify | Stage::Install | Stage::Restart { .. },
+                Stage::Download { .. }
+                | Stage::Verify
+                | Stage::Install
+                | Stage::Restart { .. }
+                | Stage::Trial { .. },
                 Progress::Downloaded(_)
                 | Progress::Verified(_)
                 | Progress::Installed { .. }
@@ -366,6 +376,42 @@ impl Firmware {
             ) => {}
         }
         None
+    }
+
+    /// The machine has started anew, or should have: the installer says what runs.
+    fn restarted(&mut self, now: Timestamp, before: String, answer: Option<&Runs>) {
+        let Some(Runs { version, verdict, .. }) = answer else {
+            self.asked += 1;
+            if self.asked >= ASKED_MAX {
+                self.end(FirmwareStatus::InstallationFailed);
+            } else {
+                self.work = Work::Due(now + ASK_AGAIN);
+            }
+            return;
+        };
+        let new = *version != before;
+        match verdict {
+            UpdateVerdict::OnTrial if new => {
+                self.asked = 0;
+                self.work = Work::Due(now + ASK_OF_TRIAL);
+                if let Some(running) = &mut self.kept.running {
+                    running.stage = Stage::Trial { before };
+                }
+            }
+            // Not every installer puts on trial what it installed.
+            UpdateVerdict::Good | UpdateVerdict::None if new => {
+                info!(version, before, "the new firmware runs");
+                self.end(FirmwareStatus::Installed);
+            }
+            UpdateVerdict::OnTrial
+            | UpdateVerdict::Good
+            | UpdateVerdict::None
+            | UpdateVerdict::FellBack
+            | UpdateVerdict::Interrupted => {
+                warn!(version, %verdict, "the new firmware does not run, or not for long");
+                self.end(FirmwareStatus::InstallationFailed);
+            }
+        }
     }
 
     /// Tells a status, unless it was the last.

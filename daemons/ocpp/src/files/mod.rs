@@ -13,7 +13,7 @@ use url::Url;
 use voltry_units::Timestamp;
 
 pub use closing::{Closing, InService};
-pub use firmware::{Firmware, FirmwareStatus, Progress, Signature, Update, World};
+pub use firmware::{Firmware, FirmwareStatus, Progress, Runs, Signature, Update, World};
 pub use log_upload::{Failure, Log, LogStatus, LogUpload, Upload};
 
 /// Attempts of a transfer where the CSMS does not say.
@@ -116,7 +116,7 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Whether the machine is starting anew for an update.
+    /// Whether the machine is starting anew for an update, or may go back from it.
     #[must_use]
     pub const fn is_restarting(&self) -> bool {
         self.firmware.is_restarting()
@@ -152,7 +152,7 @@ pub enum Order {
         /// Its number.
         number: u64,
     },
-    /// Ask which version runs, and whether a restart is due; then [`News::Firmware`].
+    /// Ask which version runs, whether a restart is due, and what is thought of it; then [`News::Firmware`].
     AskVersion {
         /// Its number.
         number: u64,

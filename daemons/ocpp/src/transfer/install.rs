@@ -10,6 +10,8 @@ use voltry_bus::{Error, Update1Proxy, UpdateOutcome};
 use voltry_service::config::Binding;
 use zbus::proxy::CacheProperties;
 
+use crate::files::Runs;
+
 /// It answers within this time, or hangs. It may have to be started first.
 const ANSWER: Duration = Duration::from_secs(10);
 /// An installation takes no longer.
@@ -41,10 +43,11 @@ impl Installer {
         timeout(ANSWER, self.proxy.version()).await.ok()?.ok()
     }
 
-    /// The version that runs, and whether a restart is due; `None`: nobody answers.
-    pub(crate) async fn runs(&self) -> Option<(String, bool)> {
-        let needed = timeout(ANSWER, self.proxy.restart_needed()).await.ok()?.ok()?;
-        Some((self.version().await?, needed))
+    /// What runs; `None`: nobody answers.
+    pub(crate) async fn runs(&self) -> Option<Runs> {
+        let restart_needed = timeout(ANSWER, self.proxy.restart_needed()).await.ok()?.ok()?;
+        let verdict = timeout(ANSWER, self.proxy.verdict()).await.ok()?.ok()?;
+        Some(Runs { version: self.version().await?, restart_needed, verdict })
     }
 
     /// Installs a bundle, or waits for the installation that runs already: ours, from before this

@@ -1,9 +1,9 @@
 //! Firmware that the CSMS sends: the stages, what is told of them, and when nothing may be installed.
 
 use serde_json::{Value, json};
-use voltry_bus::UpdateOutcome;
+use voltry_bus::{UpdateOutcome, UpdateVerdict};
 use voltry_ocpp::Version;
-use voltry_ocpp::files::{News, Order, Progress};
+use voltry_ocpp::files::{News, Order, Progress, Runs};
 use voltry_ocpp::uplink::{Command, Input, Outcome};
 
 use crate::desk::{Desk, evse, lost};
@@ -74,7 +74,12 @@ fn installed(outcome: UpdateOutcome) -> Progress {
 }
 
 fn runs(version: &str, restart_needed: bool) -> Progress {
-    Progress::Runs(Some((version.to_owned(), restart_needed)))
+    Progress::Runs(Some(Runs { version: version.to_owned(), restart_needed, verdict: UpdateVerdict::None }))
+}
+
+/// Whatever installs it has this to say of what it installed.
+fn judged(version: &str, verdict: UpdateVerdict) -> Progress {
+    Progress::Runs(Some(Runs { version: version.to_owned(), restart_needed: false, verdict }))
 }
 
 #[test]
@@ -245,6 +250,39 @@ fn a_machine_that_comes_back_with_what_it_had_has_failed() {
     ended(&mut desk, runs("1", false));
     assert_eq!(told(&desk).last(), Some(&"InstallationFailed"));
     assert!(obey(&mut desk));
+}
+
+#[test]
+fn a_version_on_trial_is_installed_once_it_is_known_to_charge() {
+    for (version, verdict, word) in [
+        ("2", UpdateVerdict::Good, "Installed"),
+        ("1", UpdateVerdict::FellBack, "InstallationFailed"),
+        ("2", UpdateVerdict::FellBack, "InstallationFailed"),
+    ] {
+        let mut desk = Desk::accepted(Version::V201);
+        install(&mut desk);
+        ended(&mut desk, installed(UpdateOutcome::RestartNeeded));
+        desk.restart();
+        ended(&mut desk, judged("2", UpdateVerdict::OnTrial));
+        assert!(obey(&mut desk), "the trial is of a station in service");
+        desk.input(Input::Connected);
+        desk.answer_boot("Accepted", 300);
+        desk.answer_all();
+        for _ in 0..100 {
+            assert_eq!(told(&desk).last(), Some(&"InstallRebooting"));
+            let asked = desk.orders.len();
+            desk.pass(15);
+            assert_eq!(desk.orders.len(), asked + 1, "it is asked again");
+            ended(&mut desk, judged("2", UpdateVerdict::OnTrial));
+        }
+        assert_eq!(update(&mut desk, 8, &json!({})).unwrap()["status"], "Rejected");
+        desk.restart(); // The machine may have gone back meanwhile.
+        ended(&mut desk, judged(version, verdict));
+        desk.input(Input::Connected);
+        desk.answer_boot("Accepted", 300);
+        desk.answer_all();
+        assert_eq!(told(&desk).last(), Some(&word));
+    }
 }
 
 #[test]
