@@ -40,6 +40,7 @@ mod transfer;
 pub mod uplink;
 mod v16;
 mod v201;
+pub mod without_csms;
 
 use std::path::Path;
 use std::time::Duration;
