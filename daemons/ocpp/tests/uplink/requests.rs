@@ -124,6 +124,7 @@ fn the_local_list_outlives_a_restart_and_rules_offline() {
         };
         assert_eq!(desk.ask("SendLocalList", &list), Ok(json!({ "status": "Accepted" })));
         desk.restart();
+        desk.input(Input::Unreachable);
         desk.input(Input::Authorize { ticket: 1, evse: 0, token: card() });
         assert_eq!(desk.authorized, [(1, "accepted by local-list".to_owned())]);
         desk.answered = desk.calls.len();
