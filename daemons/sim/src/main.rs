@@ -24,7 +24,7 @@ struct Options {
 enum Command {
     /// Bring up a whole station in the foreground and obey lines on standard input
     ///
-    /// Prints `ready` when every EVSE is available. Then, a line each:
+    /// Prints `ready` when every EVSE is available and drivers are let in. Then, a line each:
     /// plug [N], unplug [N], swipe TOKEN [N], fault NAME [N], clear NAME [N], status [N],
     /// power-cut, kill DAEMON, quit. N is an EVSE: the first, if none is named, and for swipe the
     /// one that waits. DAEMON is named as its log is, as evse-1. Each line is answered by one that

@@ -2,13 +2,12 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::openpty;
 use nix::sys::termios::{FlushArg, SetArg, cfmakeraw, tcflush, tcgetattr, tcsetattr};
 use nix::unistd::ttyname;
@@ -101,9 +100,12 @@ impl Pty {
 
     /// Drops what nobody has read for long, so that a host that opens its port does not begin with
     /// the past.
+    ///
+    /// Bytes are counted, not polled for: poll(2) first waits for the kernel's worker that carries the bytes of
+    /// the last write to the other end, and on a busy machine all simulated hardware was silent for as long as
+    /// that worker had no processor, up to a second.
     fn forget_old_bytes(&self) -> io::Result<()> {
-        let mut fds = [PollFd::new(self.keeper.as_fd(), PollFlags::POLLIN)];
-        let unread = uninterrupted(|| Ok(poll(&mut fds, PollTimeout::ZERO)?))? > 0;
+        let unread = uninterrupted(|| Ok(rustix::io::ioctl_fionread(&self.keeper)?))? > 0;
         let mut since = self.unread_since.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if !unread {
             *since = None;
@@ -115,8 +117,7 @@ impl Pty {
     }
 }
 
-/// Does it until no signal interrupts it. Each daemon that ends sends one, and even a poll that waits for
-/// nothing returns early then: a device would be gone for good.
+/// Does it until no signal interrupts it. Each daemon that ends sends one: a device would be gone for good.
 fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {

@@ -34,7 +34,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use voltry_bus::{Evse1Proxy, EvseState, names};
+use voltry_bus::{Evse1Proxy, EvseState, EvseStatus, Station1Proxy, names};
 use zbus::proxy::CacheProperties;
 
 use crate::electrical::{Circuit, KeptRegisters, Matrix, SharedCircuit, SharedMatrix};
@@ -119,7 +119,7 @@ impl Station {
         &self.state
     }
 
-    /// Waits until every EVSE says that it is available.
+    /// Waits until every EVSE says that it is available, and until those see it who let drivers in.
     ///
     /// # Errors
     /// After `limit`, with what is missing; at once when a daemon gave up.
@@ -136,6 +136,9 @@ impl Station {
                 }
             }
             if missing.is_empty() {
+                missing = self.not_let_in(ours).await;
+            }
+            if missing.is_empty() {
                 return Ok(());
             }
             if let Some(daemon) = self.daemons.iter().find(|daemon| daemon.gave_up()) {
@@ -150,6 +153,37 @@ impl Station {
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// Why a driver is not let in at EVSEs that are available.
+    async fn not_let_in(&self, ours: impl Fn(&u32) -> bool) -> Vec<String> {
+        let mut missing = Vec::new();
+        if self.daemons.iter().any(|daemon| daemon.name == "station") {
+            match self.seen_by_the_station().await {
+                None => missing.push("station does not answer".to_owned()),
+                Some(seen) => {
+                    let unseen = seen.iter().filter(|seen| ours(&seen.evse) && seen.state != "available");
+                    missing.extend(
+                        unseen.map(|seen| format!("station does not see EVSE {} available", seen.evse)),
+                    );
+                }
+            }
+        }
+        let uplink = self.daemons.iter().find(|daemon| daemon.name == "ocpp" && !daemon.ready());
+        missing.extend(uplink.map(|uplink| format!("{} is not ready", uplink.name)));
+        missing
+    }
+
+    async fn seen_by_the_station(&self) -> Option<Vec<EvseStatus>> {
+        let connection = self.control.connection().ok()?;
+        let proxy = Station1Proxy::builder(&connection)
+            .destination(names::STATION)
+            .path(names::STATION_PATH)
+            .cache_properties(CacheProperties::No)
+            .build()
+            .await
+            .ok()?;
+        proxy.evses().await.ok()
     }
 
     /// What an EVSE's own daemon says; `None` while it does not answer.
