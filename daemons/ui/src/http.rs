@@ -1,16 +1,20 @@
 //! Serving HTTP to whoever comes, with everything that they drive bounded.
 
-use std::net::IpAddr;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
 use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Router};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use maud::{Markup, PreEscaped, html};
@@ -36,8 +40,12 @@ const HEADERS_MAX: usize = 64;
 /// Bytes of a request's body: a form has some hundred.
 const BODY_MAX: usize = 8 * 1024;
 
-/// Serves for ever, over TLS if there is an acceptor. Whoever comes while all connections are taken is let go
-/// at once. Handlers find who it is as an extension, [`ConnectInfo`].
+/// What is answered to whoever comes while all connections are taken.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nRetry-After: 5\r\n\
+    Content-Length: 47\r\nConnection: close\r\n\r\nToo many look at this page. Try again shortly.\n";
+
+/// Serves for ever, over TLS if there is an acceptor. Whoever comes while all connections are taken is told so and
+/// let go at once; over TLS it is not told, as a handshake would cost more than an answer. Handlers find who it is as an extension, [`ConnectInfo`].
 pub(crate) async fn serve(listener: TcpListener, router: Router, tls: Option<TlsAcceptor>) {
     let router = router.layer(DefaultBodyLimit::max(BODY_MAX));
     let places = Arc::new(Semaphore::new(CONNECTIONS));
@@ -60,17 +68,21 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, tls: Option<Tls
             if let Some(count) = refused.count(now()) {
                 warn!(count, "connections refused: {CONNECTIONS} are open");
             }
+            if tls.is_none()
+                && let Ok(mut stream) = stream.into_std()
+            {
+                // Into an empty buffer: it does not wait. Who has gone is told nothing.
+                let _ = stream.write_all(FULL);
+            }
             continue;
         };
         let (router, tls) = (router.clone(), tls.clone());
         connections.spawn(async move {
             let _place = place;
             match tls {
-                None => converse(stream, router, HEAD).await,
+                None => converse(stream, peer, router, HEAD).await,
                 Some(tls) => match timeout(HEAD, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => {
-                        converse(stream, router.layer(Extension(ConnectInfo(peer))), HEAD).await;
-                    }
+                    Ok(Ok(stream)) => converse(stream, peer, router, HEAD).await,
                     Ok(Err(error)) => debug!(%peer, %error, "no TLS"),
                     Err(_) => debug!(%peer, "no TLS in time"),
                 },
@@ -82,15 +94,21 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, tls: Option<Tls
 /// Answers what comes on a connection, until nothing has come for `head`.
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: SocketAddr,
     router: Router,
     head: Duration,
 ) {
+    let router = TowerToHyperService::new(router);
+    let from_peer = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        router.call(request)
+    });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head)
         .max_buf_size(HEAD_MAX)
         .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(stream), from_peer)
         .await;
     if let Err(error) = served {
         debug!(%error, "a connection ended badly");
@@ -100,6 +118,20 @@ async fn converse(
 /// What is in a page's middle, as an event carries it.
 pub(crate) fn event(middle: &Markup) -> String {
     html! { main { (PreEscaped(&middle.0)) } }.into_string()
+}
+
+/// What a listener was shown last: remembered by its hash, as fifty listeners would keep fifty pages.
+#[derive(Debug, Default)]
+pub(crate) struct Shown(Option<u64>);
+
+impl Shown {
+    /// Whether this is something else than was shown; it is shown now.
+    pub(crate) fn is_new(&mut self, page: &str) -> bool {
+        let mut hasher = DefaultHasher::new();
+        page.hash(&mut hasher);
+        let new = Some(hasher.finish());
+        std::mem::replace(&mut self.0, new) != new
+    }
 }
 
 /// What every answer says of itself. Nothing on a page comes from elsewhere, and nothing is written into it
@@ -180,7 +212,7 @@ mod tests {
         let router = router
             .layer(axum::middleware::from_fn(move |request, next| harden_within(answer, request, next)));
         let (client, server) = tokio::io::duplex(1 << 16);
-        let served = tokio::spawn(converse(server, router, head));
+        let served = tokio::spawn(converse(server, ([127, 0, 0, 1], 1).into(), router, head));
         let (mut from, mut to) = tokio::io::split(client);
         to.write_all(said.as_bytes()).await.unwrap();
         let dripping = tokio::spawn(async move {
@@ -217,6 +249,13 @@ mod tests {
         let said = "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 8000\r\n\r\n";
         let heard = drip(said, SHORT, SHORT).await;
         assert!(heard.starts_with("HTTP/1.1 408") && heard.contains("content-security-policy"), "{heard}");
+    }
+
+    #[test]
+    fn what_was_shown_is_told_once() {
+        let mut shown = Shown::default();
+        let told = ["one", "one", "two", "one"].map(|page| shown.is_new(page));
+        assert_eq!(told, [true, false, true, true]);
     }
 
     #[test]

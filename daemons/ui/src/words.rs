@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use fluent_bundle::concurrent::FluentBundle;
 use fluent_bundle::{FluentArgs, FluentResource};
@@ -25,13 +26,19 @@ const BUILT_IN: [(&str, &str); 8] = [
 ];
 /// A file of words has some ten thousand bytes.
 const FILE_MAX: u64 = 1 << 18;
+/// The key of what a language calls itself.
+const NAME: &str = "language-name";
 /// Languages that one station offers.
 const LANGUAGES_MAX: usize = 32;
 
-/// One language.
+/// One language. Its sentences are parsed when somebody first speaks it: most are spoken nowhere.
 pub struct Language {
     tag: String,
-    bundle: FluentBundle<FluentResource>,
+    id: LanguageIdentifier,
+    /// What it calls itself.
+    name: Option<String>,
+    texts: Vec<Cow<'static, str>>,
+    bundle: OnceLock<FluentBundle<FluentResource>>,
 }
 
 impl std::fmt::Debug for Language {
@@ -82,10 +89,8 @@ impl Languages {
 
     /// The languages that a driver can choose: their tags and what they call themselves.
     pub fn offered(&self) -> impl Iterator<Item = (&str, String)> {
-        self.offered.iter().map(|language| {
-            let words = Words { language, english: &self.english };
-            (language.tag.as_str(), words.say("language-name"))
-        })
+        let name = |language: &Language| language.name.clone().unwrap_or_else(|| language.tag.clone());
+        self.offered.iter().map(move |language| (language.tag.as_str(), name(language)))
     }
 
     /// The language of a tag.
@@ -111,28 +116,46 @@ impl Language {
                 return None;
             }
         };
-        let mut bundle = FluentBundle::new_concurrent(vec![id]);
+        let mut language =
+            Self { tag: tag.to_owned(), id, name: None, texts: texts.to_vec(), bundle: OnceLock::new() };
+        let parsed = language.parse(|error| {
+            warn!(language = tag, error, "lines of this file are no Fluent and are left out");
+        });
+        language.name = say(&parsed, NAME, None);
+        Some(language)
+    }
+
+    fn parse(&self, wrong: impl Fn(Option<String>)) -> FluentBundle<FluentResource> {
+        let mut bundle = FluentBundle::new_concurrent(vec![self.id.clone()]);
         // The marks around what is put in would stand in the page as characters.
         bundle.set_use_isolating(false);
-        for text in texts {
+        for text in &self.texts {
             let resource =
                 FluentResource::try_new(text.clone().into_owned()).unwrap_or_else(|(resource, errors)| {
-                    let first = errors.first().map(ToString::to_string);
-                    warn!(language = tag, error = first, "lines of this file are no Fluent and are left out");
+                    wrong(errors.first().map(ToString::to_string));
                     resource
                 });
             bundle.add_resource_overriding(resource);
         }
-        Some(Self { tag: tag.to_owned(), bundle })
+        bundle
     }
 
     fn say(&self, key: &str, arguments: Option<&FluentArgs<'_>>) -> Option<String> {
-        let pattern = self.bundle.get_message(key)?.value()?;
-        let mut errors = Vec::new();
-        let said = self.bundle.format_pattern(pattern, arguments, &mut errors);
-        // What names something that is not given would be shown as such.
-        errors.is_empty().then(|| said.into_owned())
+        // What is wrong with it was told when it was read.
+        say(self.bundle.get_or_init(|| self.parse(|_| {})), key, arguments)
     }
+}
+
+fn say(
+    bundle: &FluentBundle<FluentResource>,
+    key: &str,
+    arguments: Option<&FluentArgs<'_>>,
+) -> Option<String> {
+    let pattern = bundle.get_message(key)?.value()?;
+    let mut errors = Vec::new();
+    let said = bundle.format_pattern(pattern, arguments, &mut errors);
+    // What names something that is not given would be shown as such.
+    errors.is_empty().then(|| said.into_owned())
 }
 
 impl<'a> Words<'a> {
@@ -249,8 +272,8 @@ mod tests {
         assert!(english.len() > 40);
         for (tag, text) in BUILT_IN {
             assert_eq!(messages(text), english, "{tag} against English");
+            let language = Language::read(tag, &[text.into()]).unwrap();
             for (name, put_in) in &english {
-                let language = Language::read(tag, &[text.into()]).unwrap();
                 let arguments: FluentArgs<'_> = put_in.iter().map(|name| (name.as_str(), "X")).collect();
                 assert!(language.say(name, Some(&arguments)).is_some(), "{tag} {name}");
             }

@@ -149,7 +149,8 @@ async fn events(State(kiosk): State<Arc<Kiosk>>, Query(listener): Query<Listener
     if kiosk.speak(&listener.language).is_none() {
         return not_found(&kiosk);
     }
-    let told = Told { seen: kiosk.seen.clone(), kiosk, listener, shown: None, greeted: false };
+    let told =
+        Told { seen: kiosk.seen.clone(), kiosk, listener, shown: http::Shown::default(), greeted: false };
     Sse::new(told.stream()).into_response()
 }
 
@@ -158,7 +159,7 @@ struct Told {
     kiosk: Arc<Kiosk>,
     seen: watch::Receiver<Seen>,
     listener: Listener,
-    shown: Option<String>,
+    shown: http::Shown,
     greeted: bool,
 }
 
@@ -179,10 +180,8 @@ impl Told {
         let alive = Instant::now() + ALIVE;
         loop {
             let now = self.render();
-            if self.shown.as_ref() != Some(&now) {
-                let event = Event::default().event("board").data(&now);
-                self.shown = Some(now);
-                return Some(event);
+            if self.shown.is_new(&now) {
+                return Some(Event::default().event("board").data(&now));
             }
             tokio::select! {
                 changed = self.seen.changed() => changed.ok()?,

@@ -21,6 +21,10 @@ pub(crate) struct Page {
     tls: TlsConnector,
 }
 
+/// An account whose password takes 16 MiB to judge, and is nobody's.
+const COSTLY: &str = "[dora]\nrole = \"view\"\npassword = \"$argon2id$v=19$m=16384,t=1,p=1$cryivdH1ipkTqZFud4sivQ$\
+                      tNQl5JSSBt6Mb2TRIKwuSQHO8j7lASGf+B1pXMbldy4\"\n";
+
 /// Of a password, at the least cost.
 fn hash(password: &str) -> String {
     let params = Params::new(Params::MIN_M_COST, 1, 1, None).unwrap();
@@ -43,7 +47,8 @@ impl Page {
                 let password = hash(&format!("{role} this"));
                 format!("[{name}]\nrole = \"{role}\"\npassword = \"{password}\"\n")
             })
-            .concat();
+            .concat()
+            + COSTLY;
         for (name, text) in [
             ("cert.pem", own.cert.pem()),
             ("key.pem", own.signing_key.serialize_pem()),
