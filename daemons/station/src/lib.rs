@@ -219,6 +219,7 @@ async fn publish(
                 News::ReservationEnded { id, evse, why } => {
                     Station1::reservation_ended(emitter, &id, evse, why).await?;
                 }
+                News::TokenRefused { evse, why } => Station1::token_refused(emitter, evse, why).await?,
             },
             changed = newest.changed() => {
                 changed.context("the book ended")?;

@@ -365,6 +365,9 @@ impl Station1 {
         why: &str,
     ) -> zbus::Result<()>;
 
+    #[zbus(signal)]
+    pub(crate) async fn token_refused(emitter: &SignalEmitter<'_>, evse: u32, why: &str) -> zbus::Result<()>;
+
     #[zbus(property)]
     fn evses(&self) -> Vec<EvseStatus> {
         self.shown.evses.clone()

@@ -41,6 +41,11 @@ hint-out-of-service = Please use another charge point.
 hint-starting = This charge point is checking itself.
 hint-away = This screen has no contact with the charge point. A charge under way goes on.
 
+card-refused = Card refused.
+card-not-accepted = This card may not charge here. Please try another one, or ask whoever gave it to you.
+card-not-judged = It cannot be checked right now. Please try again, or use another card.
+card-no-place = No charge can be started here with it now.
+
 step-connecting = Talking to the vehicle
 step-authorizing = Permission to charge
 step-parameters = Agreeing on voltage and current

@@ -38,6 +38,11 @@ hint-out-of-service = Usi un altro punto di ricarica.
 hint-starting = Questo punto di ricarica si sta controllando.
 hint-away = Questo schermo non ha contatto con il punto di ricarica. Una ricarica in corso continua.
 
+card-refused = Tessera rifiutata.
+card-not-accepted = Questa tessera non permette di ricaricare qui. Provi con un’altra o si rivolga a chi l’ha emessa.
+card-not-judged = Al momento non può essere verificata. Riprovi o usi un’altra tessera.
+card-no-place = Al momento qui non può iniziare una ricarica con questa tessera.
+
 step-connecting = Dialogo con il veicolo
 step-authorizing = Permesso di ricaricare
 step-parameters = Accordo su tensione e corrente

@@ -38,6 +38,11 @@ hint-out-of-service = Gebruik een ander laadpunt.
 hint-starting = Dit laadpunt controleert zichzelf.
 hint-away = Dit scherm heeft geen contact met het laadpunt. Een lopende laadbeurt gaat door.
 
+card-refused = Pas geweigerd.
+card-not-accepted = Met deze pas kunt u hier niet laden. Probeer een andere, of vraag het de uitgever van de pas.
+card-not-judged = De pas kan nu niet worden gecontroleerd. Probeer het opnieuw of gebruik een andere pas.
+card-no-place = Hier kan nu geen laadsessie met deze pas beginnen.
+
 step-connecting = Gesprek met het voertuig
 step-authorizing = Toestemming om te laden
 step-parameters = Spanning en stroom afspreken

@@ -38,6 +38,11 @@ hint-out-of-service = 请使用其他充电位。
 hint-starting = 此充电位正在自检。
 hint-away = 屏幕与充电位失去联系。正在进行的充电会继续。
 
+card-refused = 卡被拒绝。
+card-not-accepted = 此卡不能在这里充电。请换一张卡，或咨询发卡方。
+card-not-judged = 目前无法验证此卡。请重试，或换一张卡。
+card-no-place = 目前无法在这里用此卡开始充电。
+
 step-connecting = 与车辆通信
 step-authorizing = 充电许可
 step-parameters = 协商电压和电流

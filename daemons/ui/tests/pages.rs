@@ -48,6 +48,21 @@ async fn a_receipt_is_for_whoever_is_still_plugged_in_and_names_nobody() {
 }
 
 #[tokio::test]
+async fn whoever_shows_a_card_that_lets_nobody_in_is_told_so_until_another_is_let_in() {
+    let mut rig = Rig::start("").await;
+    rig.station_comes(EvseStatus { authorized: false, ..status("authorizing") }).await;
+    let mut events = rig.listen("/events?language=en").await;
+    events.until("state-authorize").await;
+    rig.refuse(1, "not-accepted").await;
+    events.until("Card refused.</strong> This card may not charge here").await;
+    rig.refuse(0, "not-judged").await;
+    events.until("Card refused.</strong> It cannot be checked").await;
+    rig.show(status("parameters")).await;
+    let line = events.until("state-preparing").await;
+    assert!(!line.contains("Card refused"), "{line}");
+}
+
+#[tokio::test]
 async fn pages_run_under_a_strict_policy_and_nothing_that_is_put_in_becomes_markup() {
     let mut rig = Rig::start("[ui.price]\ncurrency = \"EUR\"\nper_kwh = 0.59\n").await;
     rig.station_comes(status("available")).await;

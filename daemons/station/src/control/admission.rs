@@ -11,7 +11,7 @@ use voltry_bus::{
 use voltry_service::clock::now;
 use voltry_units::Timestamp;
 
-use super::{Answer, Control};
+use super::{Answer, Control, News};
 use crate::authorization::{Payer, Token};
 use crate::evse::Evse;
 use crate::reservations::Place;
@@ -19,6 +19,10 @@ use crate::session::{Ending, Input};
 
 /// Tokens that the back end is asked for at once; more are refused.
 const JUDGED: usize = 16;
+/// Why a token lets nobody in, as `Station1.TokenRefused` says it.
+const NOT_ACCEPTED: &str = "not-accepted";
+const NOT_JUDGED: &str = "not-judged";
+const NO_PLACE: &str = "no-place";
 
 /// Whoever judges tokens that are in no list of the station.
 #[derive(Debug, Clone)]
@@ -74,7 +78,7 @@ impl Control {
             if let Some(count) = self.due() {
                 info!(?token, count, "token refused");
             }
-            return self.refuse(presented, "the token is not in the list");
+            return self.refuse(presented, NOT_ACCEPTED, "the token is not in the list");
         };
         if self.judged >= JUDGED {
             return tell(presented.by, Err(Error::Busy("too many tokens are being asked for".to_owned())));
@@ -114,7 +118,7 @@ impl Control {
                     info!(token = ?presented.token, %status, count, "token refused by the back end");
                 }
                 let detail = if detail.is_empty() { format!("the back end says: {status}") } else { detail };
-                self.refuse(presented, &detail);
+                self.refuse(presented, NOT_ACCEPTED, &detail);
             }
             Err(error) if self.back_end.as_ref().is_some_and(|back_end| back_end.allow_unjudged) => {
                 if let Some(count) = self.due() {
@@ -126,7 +130,7 @@ impl Control {
                 if let Some(count) = self.due() {
                     warn!(token = ?presented.token, %error, count, "nobody could judge the token; it is refused");
                 }
-                self.refuse(presented, "the token is not in the list, and the back end is away");
+                self.refuse(presented, NOT_JUDGED, "the token is not in the list, and the back end is away");
             }
         }
     }
@@ -140,6 +144,11 @@ impl Control {
         match presented.by {
             By::Driver(answer) => {
                 let admitted = self.admit(presented.evse, payer);
+                if let Ok(StartOutcome { evse, outcome, .. }) = &admitted
+                    && outcome == "refused"
+                {
+                    self.tell(News::TokenRefused { evse: *evse, why: NO_PLACE });
+                }
                 // The asker may have gone.
                 let _ = answer.send(admitted);
             }
@@ -152,9 +161,10 @@ impl Control {
         }
     }
 
-    fn refuse(&self, presented: Presented, detail: &str) {
+    fn refuse(&self, presented: Presented, why: &'static str, detail: &str) {
         match presented.by {
             By::Driver(answer) => {
+                self.tell(News::TokenRefused { evse: presented.evse, why });
                 let _ = answer.send(Ok(outcome(presented.evse, "refused", detail)));
             }
             // The driver is not turned away: as long as the vehicle waits, a token may still be shown.

@@ -95,7 +95,16 @@ pub(crate) enum Answer {
 #[derive(Debug)]
 pub(crate) enum News {
     TransactionEnded(Transaction),
-    ReservationEnded { id: String, evse: u32, why: &'static str },
+    ReservationEnded {
+        id: String,
+        evse: u32,
+        why: &'static str,
+    },
+    /// 0: at a reader of several EVSEs.
+    TokenRefused {
+        evse: u32,
+        why: &'static str,
+    },
 }
 
 /// What the bus may read.

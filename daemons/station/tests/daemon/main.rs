@@ -13,7 +13,9 @@ mod steps;
 #[path = "../../../../tests/watched.rs"]
 mod watched;
 
-use rig::Rig;
+use futures_util::StreamExt as _;
+use rig::{Rig, SOON};
+use voltry_bus::proxies::TokenRefusedStream;
 use voltry_bus::{Authorization, EndReason, Error, EvseState, ReserveOutcome, TokenKind, TokenStatus};
 
 /// The program that is tested.
@@ -80,14 +82,23 @@ async fn a_meter_that_is_gone_at_the_end_is_billed_by_what_it_said_last() {
     assert!(transaction.note.contains("stored reading"), "{transaction:?}");
 }
 
+/// What a screen is told next of a token that lets nobody in.
+async fn next_refusal(told: &mut TokenRefusedStream) -> (u32, String) {
+    let signal = tokio::time::timeout(SOON, told.next()).await.expect("no screen is told").unwrap();
+    let args = signal.args().unwrap();
+    (args.evse, args.why.to_string())
+}
+
 #[tokio::test]
 async fn a_token_that_is_in_no_list_is_shown_to_the_back_end() {
     let rig = Rig::start(CSMS).await;
     rig.plug(5).await;
     rig.until_newest("plugged").await;
+    let mut told = rig.station.receive_token_refused().await.unwrap();
     let refused = rig.station.authorize_token("BEEF", TokenKind::Iso14443, 1).await.unwrap();
     assert_eq!(refused.outcome, "refused");
     assert!(refused.detail.contains("unknown"), "{refused:?}");
+    assert_eq!(next_refusal(&mut told).await, (1, "not-accepted".to_owned()));
     rig.world.lock().unwrap().verdict = accepted("FAMILY");
     let granted = rig.station.authorize_token("BEEF", TokenKind::Iso14443, 1).await.unwrap();
     assert_eq!(granted.outcome, "granted");
@@ -108,9 +119,11 @@ async fn a_back_end_that_hangs_costs_its_patience_and_the_list_holds_without_it(
         rig.world.lock().unwrap().verdict = None;
         rig.plug(5).await;
         rig.until_newest("plugged").await;
+        let mut told = rig.station.receive_token_refused().await.unwrap();
         let answer = rig.station.authorize_token("BEEF", TokenKind::Iso14443, 1).await.unwrap();
         assert_eq!(answer.outcome, outcome, "{away}");
         if away == "refuse" {
+            assert_eq!(next_refusal(&mut told).await, (1, "not-judged".to_owned()));
             let listed = rig.station.authorize_token("0A", TokenKind::Iso14443, 1).await.unwrap();
             assert_eq!(listed.outcome, "granted");
         }

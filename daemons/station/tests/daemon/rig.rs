@@ -31,7 +31,7 @@ const CSMS_PATH: &str = "/org/voltry/csms";
 /// How often a condition is looked at.
 const LOOK: Duration = Duration::from_millis(10);
 /// A condition that has not come after this does not come.
-const SOON: Duration = Duration::from_secs(10);
+pub(crate) const SOON: Duration = Duration::from_secs(10);
 
 /// What the EVSE, the meter and the back end do, and what they were told.
 #[derive(Debug)]

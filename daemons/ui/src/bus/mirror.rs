@@ -19,10 +19,11 @@ use voltry_bus::{ChargeLimits, CsmsState, EvseState, Station1Proxy, Transaction,
 use voltry_service::clock::now;
 use voltry_service::{Binding, Watchdog};
 use zbus::fdo::{DBusProxy, PropertiesProxy};
+use zbus::names::MemberName;
 use zbus::proxy::CacheProperties;
 use zbus::{Connection, MatchRule, Message, MessageStream, OwnedVariant};
 
-use super::{Latencies, Seen, Vehicle};
+use super::{Latencies, Refusal, Refused, Seen, Vehicle};
 use crate::config::Sources;
 
 /// A daemon answers within this time, or hangs.
@@ -164,6 +165,7 @@ impl Mirror {
                 _ = beat.tick() => watchdog.beat(now()),
             }
             self.forget_who_left();
+            self.forget_refusals();
             told.send_if_modified(|told| {
                 let news = *told != self.seen;
                 if news {
@@ -182,7 +184,20 @@ impl Mirror {
         }
     }
 
-    /// Changes of the objects' properties, and transactions that end.
+    /// Whoever showed a card that lets nobody in has read it.
+    fn forget_refusals(&mut self) {
+        let mut refused = std::mem::take(&mut self.seen.refused);
+        refused.retain(|evse, refused| !refused.is_over(now(), self.let_in(*evse)));
+        self.seen.refused = refused;
+    }
+
+    /// How many have let somebody in, of this EVSE alone, or with 0 of all.
+    fn let_in(&self, evse: u32) -> usize {
+        let evses = self.seen.station.iter().flat_map(|station| &station.evses);
+        evses.filter(|status| status.authorized && (evse == 0 || status.evse == evse)).count()
+    }
+
+    /// Changes of the objects' properties, transactions that end, and cards that let nobody in.
     fn rules(&self) -> zbus::Result<Vec<MatchRule<'static>>> {
         let mut interfaces: Vec<_> = self.followed.keys().map(|role| role.interface()).collect();
         interfaces.dedup();
@@ -192,7 +207,9 @@ impl Mirror {
             let rule = signal().interface("org.freedesktop.DBus.Properties").member("PropertiesChanged");
             rules.push(rule.arg(0, interface).build()?);
         }
-        rules.push(signal().interface("org.voltry.Station1").member("TransactionEnded").build()?);
+        for member in ["TransactionEnded", "TokenRefused"] {
+            rules.push(signal().interface("org.voltry.Station1").member(member).build()?);
+        }
         Ok(rules)
     }
 
@@ -200,13 +217,10 @@ impl Mirror {
         let header = message.header();
         let (Some(sender), Some(path)) = (header.sender(), header.path()) else { return };
         let body = message.body();
-        if header.member().is_some_and(|member| member.as_str() == "TransactionEnded") {
-            let from_station = self.followed.get(&Role::Station).and_then(|it| it.owner.as_deref());
-            if from_station == Some(sender.as_str())
-                && let Ok(transaction) = body.deserialize::<Transaction>()
-            {
-                self.tally(&transaction);
-                self.seen.ended.insert(transaction.evse, transaction);
+        if header.interface().is_some_and(|interface| interface.as_str() == Role::Station.interface()) {
+            let station = self.followed.get(&Role::Station).and_then(|it| it.owner.as_deref());
+            if station == Some(sender.as_str()) {
+                self.told_by_station(message);
             }
             return;
         }
@@ -227,6 +241,28 @@ impl Mirror {
             self.ask(role);
         }
         self.show(role);
+    }
+
+    fn told_by_station(&mut self, message: &Message) {
+        let (header, body) = (message.header(), message.body());
+        match header.member().map(MemberName::as_str) {
+            Some("TransactionEnded") => {
+                if let Ok(transaction) = body.deserialize::<Transaction>() {
+                    self.tally(&transaction);
+                    self.seen.ended.insert(transaction.evse, transaction);
+                }
+            }
+            Some("TokenRefused") => {
+                let refused = &mut self.seen.refused;
+                if let Ok((evse, word)) = body.deserialize::<(u32, &str)>()
+                    && (refused.len() < ENTRIES_MAX || refused.contains_key(&evse))
+                {
+                    let (why, let_in) = (Refusal::of(word), self.let_in(evse));
+                    self.seen.refused.insert(evse, Refused { why, at: now(), let_in });
+                }
+            }
+            _ => {}
+        }
     }
 
     fn tally(&mut self, transaction: &Transaction) {

@@ -4,8 +4,10 @@ mod latency;
 mod mirror;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use voltry_bus::{Connector, CsmsState, DisplayMessage, DriverText, EvseStatus, PowerShare, Transaction};
+use voltry_units::Timestamp;
 
 pub(crate) use latency::{Histogram, Latencies};
 pub(crate) use mirror::{Mirror, station};
@@ -29,9 +31,54 @@ pub struct Seen {
     pub vehicles: BTreeMap<u32, Vehicle>,
     /// The transaction that ended last, by EVSE.
     pub ended: BTreeMap<u32, Transaction>,
+    /// Cards that let nobody in just now, by EVSE; 0: shown to a reader of several.
+    pub refused: BTreeMap<u32, Refused>,
     /// How many ended since somebody looks, by EVSE.
     pub tally: BTreeMap<u32, Tally>,
 }
+
+/// A card that lets nobody in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused {
+    /// Why.
+    pub why: Refusal,
+    /// When that was told.
+    pub at: Timestamp,
+    /// How many of the EVSEs that it was for had let somebody in already.
+    pub let_in: usize,
+}
+
+impl Refused {
+    /// Whether it is to be said no more: whoever showed it has read it, or was let in with another.
+    fn is_over(&self, now: Timestamp, let_in: usize) -> bool {
+        now.since(self.at) >= READ || let_in > self.let_in
+    }
+}
+
+/// Why a card lets nobody in, as `Station1.TokenRefused` has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It may not charge here.
+    NotAccepted,
+    /// Nobody could judge it now.
+    NotJudged,
+    /// It may charge, but not here and now.
+    NoPlace,
+}
+
+impl Refusal {
+    /// Of the station's word; what this screen does not know says the least.
+    fn of(word: &str) -> Self {
+        match word {
+            "not-judged" => Self::NotJudged,
+            "no-place" => Self::NoPlace,
+            _ => Self::NotAccepted,
+        }
+    }
+}
+
+/// For so long a screen says that a card was refused.
+const READ: Duration = Duration::from_secs(12);
 
 /// Transactions that ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -62,4 +109,19 @@ pub struct Vehicle {
     pub capacity: f64,
     /// The state of charge that it wants, percent; below 0: it did not say.
     pub wanted: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_card_is_told_until_it_was_read_or_another_is_let_in() {
+        let at = |ms: u64| Timestamp::from_micros(ms * 1000);
+        let refused = Refused { why: Refusal::of("not-judged"), at: at(1000), let_in: 1 };
+        assert_eq!(refused.why, Refusal::NotJudged);
+        assert!(!refused.is_over(at(12_999), 1) && !refused.is_over(at(1000), 0));
+        assert!(refused.is_over(at(13_000), 1) && refused.is_over(at(1500), 2));
+        assert_eq!(Refusal::of("a word of a later station"), Refusal::NotAccepted);
+    }
 }

@@ -8,7 +8,7 @@ use voltry_service::fault_guide::{Clears, FaultGuide};
 
 use super::picture::picture;
 use crate::assets;
-use crate::bus::Seen;
+use crate::bus::{Refusal, Refused, Seen};
 use crate::config::{Settings, StopBy};
 use crate::face::{Ending, Face, Flow, Pause, Receipt, Step, faces};
 use crate::words::{Languages, Words};
@@ -102,6 +102,7 @@ pub(super) fn board(view: View<'_>, seen: &Seen) -> Markup {
         @if seen.has_uplink && seen.csms.is_none_or(|state| !matches!(state, CsmsState::Accepted | CsmsState::Disabled)) {
             p.banner.offline role="status" { (words.say("offline-uplink")) }
         }
+        @if let Some(refused) = seen.refused.get(&0) { (card_refused(words, refused)) }
         @for message in messages(seen, words, &shown) {
             p.message lang=[Some(message.language.as_str()).filter(|tag| !tag.is_empty())] {
                 strong.hidden { (words.say("message")) } " " (message.content)
@@ -150,6 +151,7 @@ pub(super) fn card(view: View<'_>, seen: &Seen, evse: Option<u32>, face: &Face) 
     html! {
         section class=(format!("evse {}", tone(face))) data-evse=[evse] data-state=(key(face)) {
             @if evse.is_some() { h2 { (words.with("evse", &[("number", &number)])) } }
+            @if let Some(refused) = evse.and_then(|evse| seen.refused.get(&evse)) { (card_refused(words, refused)) }
             div.hero {
                 (picture(face))
                 div {
@@ -165,6 +167,16 @@ pub(super) fn card(view: View<'_>, seen: &Seen, evse: Option<u32>, face: &Face) 
             @if let (Some(evse), true) = (evse, may_stop(face)) { (stop(view, evse)) }
         }
     }
+}
+
+/// Not whether it is unknown, blocked or expired: whoever stands behind its holder reads along.
+fn card_refused(words: Words<'_>, refused: &Refused) -> Markup {
+    let why = match refused.why {
+        Refusal::NotAccepted => "card-not-accepted",
+        Refusal::NotJudged => "card-not-judged",
+        Refusal::NoPlace => "card-no-place",
+    };
+    html! { p.banner.refused role="alert" { strong { (words.say("card-refused")) } " " (words.say(why)) } }
 }
 
 fn body(view: View<'_>, face: &Face) -> Markup {

@@ -68,6 +68,9 @@ impl Station {
     #[zbus(signal)]
     async fn transaction_ended(emitter: &SignalEmitter<'_>, transaction: Transaction) -> zbus::Result<()>;
 
+    #[zbus(signal)]
+    async fn token_refused(emitter: &SignalEmitter<'_>, evse: u32, why: &str) -> zbus::Result<()>;
+
     #[zbus(property)]
     fn evses(&self) -> Vec<EvseStatus> {
         self.evses.clone()
@@ -151,6 +154,13 @@ impl Rig {
         let mut station = served.get_mut().await;
         station.evses = vec![status];
         station.evses_changed(served.signal_emitter()).await.unwrap();
+    }
+
+    /// A card lets nobody in.
+    pub(crate) async fn refuse(&self, evse: u32, why: &str) {
+        let server = self.station.as_ref().unwrap().object_server();
+        let served = server.interface::<_, Station>(names::STATION_PATH).await.unwrap();
+        Station::token_refused(served.signal_emitter(), evse, why).await.unwrap();
     }
 
     /// A charge of 12.34 kWh is over.
