@@ -76,7 +76,9 @@ export class TechniciansPage {
     writeFileSync(at('accounts.toml'), accounts);
     writeFileSync(at('voltry.toml'), `[ui]\nkiosk = "127.0.0.1:${kiosk}"\n[ui.technician]\naddress = "127.0.0.1:${port}"\n`
       + `certificate = "${at('cert.pem')}"\nkey = "${at('key.pem')}"\naccounts = "${at('accounts.toml')}"\naudit = "${at('audit.log')}"\n`
-      + '[evse.1]\nev_link = { name = "org.voltry.Secc.N1", path = "/org/voltry/ev_link/1" }\n');
+      + '[evse.1]\nev_link = { name = "org.voltry.Secc.N1", path = "/org/voltry/ev_link/1" }\n'
+      + 'connector_io = { name = "org.voltry.Board1", path = "/org/voltry/connector/1" }\n'
+      + 'power_supply = { name = "org.voltry.Power1", path = "/org/voltry/power_supply/1" }\n');
     page.url = `https://127.0.0.1:${port}`;
     page.#process = spawn(join(target, 'debug/voltry-ui'), ['--bus', station.bus, '--config', page.#folder], { stdio: 'ignore' });
     for (let ready = false; !ready;) {

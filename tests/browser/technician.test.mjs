@@ -56,6 +56,7 @@ test('a technician sees why a charge failed, and clears it', { timeout: 4 * pati
   await station.say('plug 1');
   await state(page, 'charging');
   await page.locator('[data-evse="1"] tr', { hasText: /Delivered\s*[1-9][0-9.]* kW/ }).waitFor();
+  await page.locator('figcaption', { hasText: /°C: the hottest of connector/ }).waitFor();
   await picture(page, 'charging');
   await accessible(page, 'charging');
   await station.say('fault module-dead 1');
@@ -88,6 +89,19 @@ test('a technician sees why a charge failed, and clears it', { timeout: 4 * pati
   await page.getByRole('cell', { name: 'SessionSetupReq' }).first().waitFor();
   await picture(page, 'messages');
   await accessible(page, 'messages');
+  await page.goBack();
+  await page.getByRole('link', { name: 'All of it on one time line' }).click();
+  await page.locator('.timeline .fault', { hasText: 'MREC8EmergencyStop' }).first().waitFor({ state: 'attached' });
+  await picture(page, 'timeline');
+  await accessible(page, 'time line');
+  await page.getByRole('link', { name: 'Only charging' }).first().click();
+  await page.waitForURL(/from=\d+&to=\d+$/);
+  await page.getByRole('link', { name: 'Nearer' }).click();
+  await page.getByRole('link', { name: 'Earlier' }).waitFor();
+  await picture(page, 'timeline-nearer');
+  const saved = page.waitForEvent('download');
+  await page.getByRole('link', { name: 'CSV' }).click();
+  assert.match((await saved).suggestedFilename(), /^session-\d+\.csv$/);
   await page.getByRole('link', { name: 'Settings' }).click();
   await page.getByLabel('reading_interval').fill('never');
   await page.getByRole('row', { name: 'reading_interval' }).getByRole('button', { name: 'Save' }).click();
@@ -148,7 +162,7 @@ test('whoever may only look is offered nothing else', { timeout: patience }, asy
   await login(page, 'anna', 'view this');
   await state(page, 'available');
   assert.equal(await page.getByRole('button', { name: 'Stop the session' }).count(), 0);
-  assert.deepEqual(await page.getByRole('navigation').getByRole('link').allInnerTexts(), ['Station', 'Devices', 'Sessions']);
+  assert.deepEqual(await page.getByRole('navigation').getByRole('link').allInnerTexts(), ['Station', 'Devices', 'Sessions', 'Time lines']);
   assert.equal((await page.goto(`${server.url}/settings`)).status(), 403);
   await close(page);
 });

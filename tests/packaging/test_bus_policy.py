@@ -55,6 +55,8 @@ UI_CALLS = {
     *[("Station1", member) for member in ["ClearFaults", "SetAvailable", "SelfTest"]],
     *[("Settings1", member) for member in ["List", "Write"]],
     *[("V2gLog1", member) for member in ["Conversations", "Read"]],
+    *[("Recorder1", member) for member in ["Sessions", "Read"]],
+    ("CsmsLog1", "Messages"),
 }
 # Interface: who provides it, who may call it.
 CONTRACT = {

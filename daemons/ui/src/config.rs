@@ -76,8 +76,19 @@ pub(crate) struct Sources {
     pub(crate) display: Option<Binding>,
     /// The vehicles' links, by EVSE.
     pub(crate) links: BTreeMap<u32, Binding>,
+    /// What gets warm, by EVSE.
+    pub(crate) warm: BTreeMap<u32, Warm>,
     /// Where all of the configuration was read from; `None`: where it is installed.
     pub(crate) configuration: Option<PathBuf>,
+}
+
+/// The devices of an EVSE whose temperatures are watched, by their paths.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Warm {
+    /// Contacts and cable.
+    pub(crate) connector: String,
+    /// Its power modules.
+    pub(crate) modules: String,
 }
 
 /// Who may end a charge at the screen.
@@ -162,6 +173,13 @@ fn sources(config: &Config, display: Option<Binding>) -> Sources {
             ["evse", evse, "ev_link"] => {
                 if let Ok(evse) = evse.parse() {
                     sources.links.insert(evse, binding);
+                }
+            }
+            ["evse", evse, role @ ("connector_io" | "power_supply")] => {
+                if let Ok(evse) = evse.parse() {
+                    let warm: &mut Warm = sources.warm.entry(evse).or_default();
+                    let of = if role == "connector_io" { &mut warm.connector } else { &mut warm.modules };
+                    *of = binding.path.to_string();
                 }
             }
             _ => {}

@@ -9,9 +9,9 @@ use voltry_bus::{BookEvent, Transaction, V2gConversation};
 use voltry_service::fault_guide::FaultGuide;
 
 use super::accounts::Role;
-use super::conversations;
 use super::page::{number, row, time};
 use super::routes::{ANSWER, LoggedIn, Shared, nothing, silent};
+use super::{conversations, timeline};
 use crate::bus;
 
 /// Transactions that are listed, and searched.
@@ -54,7 +54,9 @@ pub(super) async fn show(who: LoggedIn, State(it): State<Shared>, Path(id): Path
             } else {
                 Vec::new()
             };
-            who.page("/sessions", "Session", &one(&transaction, &events, &said, &it.guide), false)
+            let record = timeline::of_transaction(&it, id).await;
+            let page = one(&transaction, &events, &said, record, &it.guide);
+            who.page("/sessions", "Session", &page, false)
         }
         Ok(Err(_)) => nothing(who).await,
         Err(_) => silent(&who, "/sessions", "voltry-station"),
@@ -94,7 +96,13 @@ fn all(transactions: &[Transaction], search: &str, guide: &FaultGuide) -> Markup
     }
 }
 
-fn one(it: &Transaction, events: &[BookEvent], said: &[V2gConversation], guide: &FaultGuide) -> Markup {
+fn one(
+    it: &Transaction,
+    events: &[BookEvent],
+    said: &[V2gConversation],
+    record: Option<u64>,
+    guide: &FaultGuide,
+) -> Markup {
     html! {
         h1 { "Session " (it.id) }
         p.why { (why(it, guide)) }
@@ -111,6 +119,7 @@ fn one(it: &Transaction, events: &[BookEvent], said: &[V2gConversation], guide: 
             (row("Register", &format!("{} to {}", number(it.register_start / 1000.0, 3), number(it.register_end / 1000.0, 3)), "kWh"))
             (row("Why it ended", &it.end_reason, "")) (row("Who", &it.identity, "")) (row("Note", &it.note, ""))
         }
+        @if let Some(record) = record { p { a href=(format!("/timeline/{record}")) { "All of it on one time line" } } }
         @if !said.is_empty() {
             h2 { "What vehicle and station said" }
             (conversations::table(said.iter().map(|one| (it.evse, one))))

@@ -2,6 +2,8 @@
 //!
 //! Messages hold the vehicle's identity: whoever may only look is not shown them.
 
+use std::ops::RangeInclusive;
+
 use axum::extract::{Path, State};
 use axum::response::Response;
 use futures_util::future::join_all;
@@ -58,6 +60,22 @@ pub(super) async fn of(it: &Shared, transaction: &Transaction) -> Vec<V2gConvers
     // Those that led to an earlier transaction, or to none: only the last of them may have led to this one.
     let before = kept.iter().filter(|one| one.began < transaction.started).count();
     kept.split_off(before.saturating_sub(1).min(kept.len()))
+}
+
+/// When each message of the conversations that began meanwhile was said, whether by the vehicle, and its name.
+pub(super) async fn names_within(
+    it: &Shared,
+    evse: u32,
+    within: RangeInclusive<i64>,
+) -> Vec<(i64, bool, String)> {
+    let kept = conversations(it, evse).await.unwrap_or_default();
+    let mut said = Vec::new();
+    for one in kept.into_iter().filter(|one| within.contains(&one.began)) {
+        let asked = async { log(it, evse).await.ok()?.read(one.began).await.ok() };
+        let messages = timeout(ANSWER, asked).await.ok().flatten().unwrap_or_default();
+        said.extend(messages.into_iter().map(|it| (it.time, it.by_vehicle, it.name)));
+    }
+    said
 }
 
 /// Oldest first; `None`: nobody keeps them, or does not answer.

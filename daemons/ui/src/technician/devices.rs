@@ -42,6 +42,15 @@ pub(super) struct Device {
     pub(super) modules: Vec<Module>,
 }
 
+impl Device {
+    /// Its hottest sensor, degrees Celsius; not a number: it tells of none.
+    pub(super) fn hottest(&self) -> f64 {
+        let sensors = self.variables.iter().filter(|it| it.name == "Temperature" && it.unit == "Celsius");
+        let values = sensors.filter_map(|sensor| sensor.value.parse().ok()).filter(|it: &f64| it.is_finite());
+        values.fold(f64::NAN, f64::max)
+    }
+}
+
 /// What there is, as long as somebody wants to know.
 #[derive(Debug, Clone)]
 pub(super) struct Devices {
@@ -69,6 +78,12 @@ impl Devices {
         *self.wanted.until.lock().expect("nobody panics with it") = Instant::now() + WANTED;
         self.wanted.again.notify_one();
         self.found.clone()
+    }
+
+    /// What was found, if somebody has looked of late; this is no look.
+    pub(super) fn known(&self) -> Vec<Device> {
+        let wanted = *self.wanted.until.lock().expect("nobody panics with it");
+        if Instant::now() < wanted { self.found.borrow().clone() } else { Vec::new() }
     }
 }
 

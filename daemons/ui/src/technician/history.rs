@@ -16,6 +16,22 @@ pub(super) struct Point {
     pub(super) amperes: f64,
     /// Watts that the vehicle would use.
     pub(super) asked: f64,
+    pub(super) warmth: Warmth,
+}
+
+/// The hottest sensors, degrees Celsius; not a number: nobody said.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Warmth {
+    /// Of contacts and cable.
+    pub(super) connector: f64,
+    /// Of the power modules.
+    pub(super) modules: f64,
+}
+
+impl Default for Warmth {
+    fn default() -> Self {
+        Self { connector: f64::NAN, modules: f64::NAN }
+    }
 }
 
 /// What was seen, oldest first.
@@ -23,8 +39,8 @@ pub(super) struct Point {
 pub(super) struct History(BTreeMap<u32, VecDeque<Point>>);
 
 impl History {
-    /// Takes what is seen now; without a station nothing.
-    pub(super) fn note(&mut self, station: Option<&Station>) {
+    /// Takes what is seen now, and how warm each EVSE is; without a station nothing.
+    pub(super) fn note(&mut self, station: Option<&Station>, warmth: impl Fn(u32) -> Warmth) {
         let Some(station) = station else { return };
         for status in station.evses.iter().take(EVSES_MAX) {
             let asked = station.shares.iter().find(|share| share.evse == status.evse);
@@ -37,6 +53,7 @@ impl History {
                 volts: number(status.voltage),
                 amperes: number(status.current),
                 asked: number(asked.map_or(0.0, |share| share.wants)),
+                warmth: warmth(status.evse),
             });
         }
         self.0.retain(|evse, _| station.evses.iter().any(|status| status.evse == *evse));
@@ -70,17 +87,18 @@ mod tests {
             transaction: 0,
             faults: Vec::new(),
         };
+        let nobody = |_| Warmth::default();
         let mut history = History::default();
         for number in 0..POINTS + 3 {
             #[expect(clippy::cast_precision_loss, reason = "some hundred")]
             let evses = vec![status(1, number as f64)];
-            history.note(Some(&Station { evses, ..Station::default() }));
+            history.note(Some(&Station { evses, ..Station::default() }), nobody);
         }
         assert_eq!(history.of(1).len(), POINTS);
         assert_eq!(history.of(1).next().unwrap().amperes, 3.0);
-        history.note(Some(&Station { evses: vec![status(2, f64::NAN)], ..Station::default() }));
+        history.note(Some(&Station { evses: vec![status(2, f64::NAN)], ..Station::default() }), nobody);
         assert_eq!((history.of(1).len(), history.of(2).next().unwrap().amperes), (0, 0.0));
-        history.note(None);
+        history.note(None, nobody);
         assert_eq!(history.of(2).len(), 1);
     }
 }

@@ -1,5 +1,6 @@
 //! What goes on by itself: the pages that follow the station, and the points of the charts.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,11 +15,13 @@ use tokio::time::{Instant, interval, sleep};
 use voltry_service::clock::now;
 
 use super::accounts::Role;
-use super::history::History;
+use super::devices::Devices;
+use super::history::{History, Warmth};
 use super::routes::{LoggedIn, Shared};
 use super::{page, selftest};
 use crate::assets;
 use crate::bus::Seen;
+use crate::config::Warm;
 use crate::http;
 
 /// Between two points of the charts.
@@ -27,13 +30,33 @@ const POINT: Duration = Duration::from_secs(2);
 const PACE: Duration = Duration::from_millis(500);
 const ALIVE: Duration = Duration::from_secs(5);
 
-/// Notes the points of the charts for as long as anybody is there who sees.
-pub(super) async fn remember(seen: watch::Receiver<Seen>, history: Arc<Mutex<History>>) {
+/// Notes the points of the charts for as long as anybody is there who sees. Devices are asked for their temperatures
+/// while somebody looks alone: those who look later find that line begin with them.
+pub(super) async fn remember(
+    seen: watch::Receiver<Seen>,
+    history: Arc<Mutex<History>>,
+    devices: Devices,
+    warm: BTreeMap<u32, Warm>,
+) {
     let mut points = interval(POINT);
     while seen.has_changed().is_ok() {
         points.tick().await;
-        history.lock().expect("nobody panics with it").note(seen.borrow().station.as_ref());
+        let hottest = hottest(&devices);
+        let of = |path: &str| hottest.get(path).copied().unwrap_or(f64::NAN);
+        let warmth = |evse| {
+            warm.get(&evse).map_or_else(Warmth::default, |warm| Warmth {
+                connector: of(&warm.connector),
+                modules: of(&warm.modules),
+            })
+        };
+        history.lock().expect("nobody panics with it").note(seen.borrow().station.as_ref(), warmth);
     }
+}
+
+/// By the paths of the devices.
+fn hottest(devices: &Devices) -> BTreeMap<String, f64> {
+    let answering = devices.known().into_iter().filter(|device| device.online);
+    answering.map(|device| (format!("/org/voltry/{}", device.path), device.hottest())).collect()
 }
 
 #[derive(Deserialize)]
@@ -56,7 +79,8 @@ pub(super) async fn events(
     if let Some(refused) = who.lacks(wanted) {
         return refused;
     }
-    Sse::new(follow(Told { it, who, followed, greeted: false, shown: None, over: false })).into_response()
+    Sse::new(follow(Told { it, who, followed, greeted: false, shown: http::Shown::default(), over: false }))
+        .into_response()
 }
 
 /// Which page is followed.
@@ -72,7 +96,7 @@ struct Told {
     who: LoggedIn,
     followed: Followed,
     greeted: bool,
-    shown: Option<String>,
+    shown: http::Shown,
     over: bool,
 }
 
@@ -104,10 +128,8 @@ impl Told {
                 Followed::SelfTest => selftest::middle(&self.it, &self.who.session),
             };
             let now = http::event(&middle);
-            if self.shown.as_ref() != Some(&now) {
-                let event = Event::default().event("board").data(&now);
-                self.shown = Some(now);
-                return Some(event);
+            if self.shown.is_new(&now) {
+                return Some(Event::default().event("board").data(&now));
             }
             if Instant::now() >= alive {
                 return Some(Event::default().event("alive").data(""));

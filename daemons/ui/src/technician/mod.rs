@@ -17,6 +17,7 @@ mod page;
 mod routes;
 mod selftest;
 mod sessions;
+mod timeline;
 mod tls;
 
 pub(crate) use accounts::Accounts;

@@ -17,10 +17,11 @@ use crate::assets;
 use crate::bus::{Seen, Station};
 
 /// The pages, and what they are called.
-const PAGES: [(&str, &str, Role); 9] = [
+const PAGES: [(&str, &str, Role); 10] = [
     ("/", "Station", Role::View),
     ("/devices", "Devices", Role::View),
     ("/sessions", "Sessions", Role::View),
+    ("/timeline", "Time lines", Role::View),
     ("/v2g", "Vehicles' messages", Role::Operate),
     ("/logs", "Logs", Role::Operate),
     ("/selftest", "Self-test", Role::Operate),
@@ -196,10 +197,16 @@ type Line<'a> = (&'a str, &'a dyn Fn(&Point) -> f64);
 fn charts(points: &(impl ExactSizeIterator<Item = Point> + Clone)) -> Markup {
     let kilowatts = |point: &Point| point.volts * point.amperes / 1000.0;
     let asked = |point: &Point| point.asked / 1000.0;
+    // Frost is drawn as nought; what is no number stays none.
+    let connector = |point: &Point| point.warmth.connector.clamp(0.0, f64::MAX);
+    let modules = |point: &Point| point.warmth.modules.clamp(0.0, f64::MAX);
     html! {
         (chart(points, &[("asked", &asked), ("given", &kilowatts)], 1.0, "kW", "delivered, and dashed what the vehicle asks"))
         (chart(points, &[("given", &|point: &Point| point.volts)], 100.0, "V", "at the output"))
         (chart(points, &[("given", &|point: &Point| point.amperes)], 10.0, "A", "at the output"))
+        @if points.clone().any(|point| connector(&point).is_finite() || modules(&point).is_finite()) {
+            (chart(points, &[("asked", &modules), ("given", &connector)], 50.0, "°C", "the hottest of connector and cable, and dashed of the power modules"))
+        }
     }
 }
 
@@ -217,7 +224,7 @@ fn chart(
     let newest = points.len();
     let line = |value: &dyn Fn(&Point) -> f64| {
         let mut line = String::new();
-        for (number, point) in points.clone().enumerate() {
+        for (number, point) in points.clone().enumerate().filter(|(_, point)| value(point).is_finite()) {
             #[expect(clippy::cast_precision_loss, reason = "some hundred points")]
             let x = width - (newest - 1 - number) as f64 * width / (POINTS - 1) as f64;
             line.push_str(&format!("{x:.0},{:.1} ", height - value(&point) / top * height));

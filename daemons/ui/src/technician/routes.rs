@@ -31,7 +31,7 @@ use super::door::{Door, Verdict};
 use super::history::History;
 use super::selftest::{self, SelfTest};
 use super::sessions::{LONGEST, Session, Sessions};
-use super::{charges, configuration, conversations, live, logs, page};
+use super::{charges, configuration, conversations, live, logs, page, timeline};
 use crate::assets;
 use crate::bus::{self, Seen};
 use crate::config::Sources;
@@ -71,7 +71,9 @@ impl Technician {
         seen: watch::Receiver<Seen>,
     ) -> Self {
         let history = Arc::new(Mutex::new(History::default()));
-        tokio::spawn(live::remember(seen.clone(), history.clone()));
+        let devices = Devices::follow(connection);
+        let warm = sources.warm.clone();
+        tokio::spawn(live::remember(seen.clone(), history.clone(), devices.clone(), warm));
         let audit = Arc::new(Audit::new(audit));
         Self {
             door: Arc::new(Door::new(accounts, audit.clone())),
@@ -82,7 +84,7 @@ impl Technician {
             configuration: sources.configuration.clone(),
             checking: Semaphore::new(1),
             self_test: SelfTest::default(),
-            devices: Devices::follow(connection),
+            devices,
             seen,
             history,
             sessions: Mutex::default(),
@@ -94,6 +96,8 @@ impl Technician {
     }
 
     pub(super) fn station_page(&self, session: &Session) -> Markup {
+        // For their temperatures.
+        let _ = self.devices.look();
         let history = self.history.lock().expect("nobody panics with it");
         page::station(session, &self.seen.borrow(), &history, &self.guide)
     }
@@ -110,6 +114,9 @@ pub(crate) fn router(technician: Technician) -> Router {
         .route("/devices", get(devices))
         .route("/sessions", get(charges::list))
         .route("/sessions/{id}", get(charges::show))
+        .route("/timeline", get(timeline::list))
+        .route("/timeline/{number}", get(timeline::show))
+        .route("/timeline/{number}/{form}", get(timeline::file))
         .route("/v2g", get(conversations::list))
         .route("/v2g/{evse}/{began}", get(conversations::show))
         .route("/logs", get(logs::show))
