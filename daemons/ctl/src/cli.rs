@@ -12,8 +12,8 @@ use voltry_bus::SelfTestStep;
 pub(crate) use conform::{Conform, Role};
 use help::{
     ABOUT_ALL, AUTHORIZE, BUNDLE, CHECK, CLEAR, CONFORM, CONVERSATION, CONVERSATIONS, DEVICES, FAULT_LIST,
-    FAULTS, FOLLOW, LIMITS, MODULES, OCPP_MESSAGES, OCPP_PROFILES, OCPP_SCHEDULE, OCPP_STATUS, RECORD,
-    RECORDED, SELF_TEST, SESSION, SESSIONS, SETUP, SHOW_FAULT, STATUS, SWIPE, TOP, TRUTH, UPDATE,
+    FAULTS, FOLLOW, LIMITS, MODULES, OCPP_MESSAGES, OCPP_PROFILES, OCPP_SCHEDULE, OCPP_STATUS, PASSWORD,
+    RECORD, RECORDED, SELF_TEST, SESSION, SESSIONS, SETUP, SHOW_FAULT, STATUS, SWIPE, TOP, TRUTH, UPDATE,
 };
 pub(crate) use update::{Update, UpdateCommand};
 
@@ -129,6 +129,9 @@ pub(crate) enum Command {
     /// Configure a station that was just built: ask what hardware hangs where, or read it, and look for it
     #[command(after_help = SETUP)]
     Setup(Setup),
+    /// Give an account of the technician's page another password, or make an account
+    #[command(after_help = PASSWORD)]
+    Password(Password),
     /// Collect what whoever helps from afar asks for: an archive without secrets and ids
     #[command(after_help = BUNDLE)]
     SupportBundle(SupportBundle),
@@ -170,6 +173,21 @@ pub(crate) struct Setup {
     /// Where the daemons are; without it, beside voltryctl
     #[arg(long, value_name = "DIR")]
     pub(crate) daemons: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Password {
+    /// The account
+    pub(crate) name: String,
+    /// What it may: view, operate or configure; without it, what it may already
+    #[arg(long)]
+    pub(crate) role: Option<String>,
+    /// Read the password from standard input, its first line, instead of making one
+    #[arg(long)]
+    pub(crate) stdin: bool,
+    /// Where secrets are, as the units take them
+    #[arg(long, value_name = "DIR", default_value = "/etc/credstore")]
+    pub(crate) credentials: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]

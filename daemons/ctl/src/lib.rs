@@ -28,6 +28,7 @@ mod update;
 mod v2g;
 mod vehicle;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
@@ -62,6 +63,12 @@ fn end_quietly_without_a_reader() {
     }));
 }
 
+fn manual(folder: &Path) -> Result<Outcome, Failure> {
+    clap_mangen::generate_to(Cli::command(), folder)
+        .map(|()| Outcome::Done)
+        .map_err(|error| Failure::Other(error.to_string()))
+}
+
 async fn run(cli: Cli) -> Result<Outcome, Failure> {
     let json = cli.json;
     match cli.command {
@@ -69,13 +76,10 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
             clap_complete::generate(shell, &mut Cli::command(), "voltryctl", &mut std::io::stdout());
             return Ok(Outcome::Done);
         }
-        Command::Man { folder } => {
-            return clap_mangen::generate_to(Cli::command(), folder)
-                .map(|()| Outcome::Done)
-                .map_err(|error| Failure::Other(error.to_string()));
-        }
+        Command::Man { folder } => return manual(&folder),
         Command::Config { command } => return config_check::run(command, json).await,
         Command::Setup(command) => return setup::run(command, cli.bus.as_deref(), json).await,
+        Command::Password(command) => return setup::change_password(&command),
         Command::SupportBundle(command) => return support::run(command, cli.bus.as_deref()).await,
         Command::Conform(command) => return conform::run(command, cli.bus.as_deref(), json).await,
         Command::Faults { command: cli::Faults::Show { ref code } } => {
@@ -125,6 +129,7 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
         | Command::Man { .. }
         | Command::Config { .. }
         | Command::Conform(_)
+        | Command::Password(_)
         | Command::SupportBundle(_)
         | Command::Setup(_)
         | Command::Update(_)

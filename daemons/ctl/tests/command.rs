@@ -322,3 +322,29 @@ async fn man_pages_tell_exit_codes_and_json() {
     assert!(page("voltryctl-faults-list.1").contains("Exit code 4"));
     assert!(page("voltryctl-status.1").contains("JSON"));
 }
+
+#[tokio::test]
+async fn a_support_bundle_has_what_there_is_tells_what_there_is_not_and_no_secret() {
+    let (bus, folder) = (Bus::start(), tempfile::tempdir().unwrap());
+    let (file, config) = (folder.path().join("bundle.tar"), folder.path().join("voltry.toml"));
+    std::fs::write(&config, "[station]\nname = \"Harbour\"\ntokens = [\"04A1B2C3\"]\n").unwrap();
+    let bundle = format!("support-bundle {} --config {}", file.display(), config.display());
+    let read = |name: &str| {
+        let tar = std::process::Command::new("tar").arg("-xOf").arg(&file).arg(name).output().unwrap();
+        assert!(tar.status.success(), "no {name}: {tar:?}");
+        String::from_utf8(tar.stdout).unwrap()
+    };
+    let alone = on(&bus, &bundle).await;
+    assert_eq!(alone.code, Some(0), "{alone:?}");
+    assert!(read("missing.txt").contains("status.json: org.voltry.Station1 is not on the bus"), "{alone:?}");
+    let _station = serve(&bus).await;
+    let whole = on(&bus, &bundle).await;
+    assert_eq!(whole.code, Some(0), "{whole:?}");
+    assert!(read("status.json").contains("\"DiodeFault\"") && read("transactions.json").contains("1204"));
+    assert!(read("configuration.txt").contains("Harbour") && read("about.txt").contains("voltryctl"));
+    // This station keeps no recordings.
+    assert!(read("missing.txt").contains("sessions.json") && whole.err.contains("left out: sessions.json"));
+    assert!(!String::from_utf8_lossy(&std::fs::read(&file).unwrap()).contains("04A1B2C3"));
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600, "read by its owner alone");
+}

@@ -76,6 +76,14 @@ JSON
   {transaction, events}: the transaction as in `sessions list`, and its events in order: number,
   time (microseconds of Unix time), kind, register (Wh), detail. With --timeline as `sessions record`.";
 
+pub(super) const PASSWORD: &str = "\
+The password is made and printed once, unless --stdin reads it: at least 12 letters. It is kept hashed, in
+ui.accounts below /etc/credstore, which root alone reads, and holds from the next start of voltry-ui on.
+
+Examples
+  voltryctl password technician
+  voltryctl password anna --role operate --stdin < file";
+
 pub(super) const BUNDLE: &str = "\
 What is in it
   about.txt (versions, kernel, memory), configuration.txt (secrets masked) and what `config check` says

@@ -1,6 +1,7 @@
 //! `voltryctl setup`: the first day on site, from what was built to a report that it works.
 
 mod configuration;
+mod password;
 mod probe;
 mod report;
 mod secrets;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use crate::cli;
 use crate::config_check;
 use crate::outcome::{Failure, Outcome};
+pub(crate) use password::change as change_password;
 use report::Report;
 use site::Site;
 
