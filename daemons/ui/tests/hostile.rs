@@ -9,7 +9,7 @@ use std::time::Duration;
 use rig::page::Page;
 use rig::{PATIENCE, Rig, status};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
 
 /// How much the daemon may grow whatever comes: its 128 connections with their buffers.
 const GROWTH_KIB: u64 = 8 * 1024;
@@ -94,7 +94,10 @@ async fn ten_thousand_connections_get_the_places_that_there_are_and_cost_no_memo
     for _ in 0..20 {
         let mut crowd = Vec::new();
         for number in 0..500 {
-            let mut stream = TcpStream::connect(rig.address).await.unwrap();
+            // From an address of their own: other tests beside this one look for free ports at 127.0.0.1.
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind(([127, 0, 0, 2], 0).into()).unwrap();
+            let mut stream = socket.connect(rig.address).await.unwrap();
             if number % 2 == 0 {
                 // Who is let go at once cannot be written to.
                 let _ = stream.write_all(b"GET /en HTTP/1.1\r\nX: ").await;

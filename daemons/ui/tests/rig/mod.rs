@@ -103,6 +103,12 @@ pub(crate) fn status(state: &str) -> EvseStatus {
     }
 }
 
+/// A port that is free just now. At an address from which nobody connects: a connection out of 127.0.0.1, of whatever
+/// runs on this machine, cannot take it meanwhile.
+pub(crate) fn free(address: &str) -> SocketAddr {
+    std::net::TcpListener::bind((address, 0)).unwrap().local_addr().unwrap()
+}
+
 /// A daemon, its bus, and the station beside it.
 pub(crate) struct Rig {
     pub(crate) bus: Bus,
@@ -120,8 +126,7 @@ impl Rig {
     }
 
     pub(crate) async fn start_with(more: &str, environment: &[(&str, &OsStr)]) -> Self {
-        // Free just now; nobody else here takes it meanwhile.
-        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let address = free("127.0.0.3");
         let (bus, folder) = (Bus::start(), tempfile::tempdir().unwrap());
         let config = format!(
             "[ui]\nkiosk = \"{address}\"\nhelp_line = \"0800 123\"\nlanguage_files = \"/nowhere\"\n{more}"

@@ -12,7 +12,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::{PATIENCE, Rig};
+use super::{PATIENCE, Rig, free};
 
 /// A station with the technician's page, and what believes its certificate.
 pub(crate) struct Page {
@@ -39,7 +39,7 @@ impl Page {
 
     /// With more configuration, and this in the daemon's environment.
     pub(crate) async fn start_with(more: &str, environment: &[(&str, &OsStr)]) -> Self {
-        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let address = free("127.0.0.4");
         let folder = tempfile::tempdir().unwrap().keep();
         let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let accounts: String = [("anna", "view"), ("ben", "operate"), ("cleo", "configure")]
