@@ -1,7 +1,7 @@
 //! One CAN bus: its link, its pace, and the racks on it.
 //!
-//! A task a bus. It sends at most one frame each [`GAP`], asking the racks in turn what is most
-//! urgent; it opens the link again with back-off when it is lost.
+//! A task a bus. It sends as its [`Budget`] allows, asking the racks in turn what is most urgent; it
+//! opens the link again with back-off when it is lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,11 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use voltry_bus::{Applied, DcOutput};
 use voltry_canlink::{CanFrame, CanId, CanLink, CanPort, LinkError, Received};
-use voltry_power_module::{Destination, Family, Malformed, Output, Request};
+use voltry_power_module::{Destination, Family, Malformed, Output, Reply, Request};
 use voltry_service::{HolderWatch, LeaseState, RateLimit, clock};
 use voltry_units::{Measured, Timestamp};
 
+use crate::budget::{Budget, Room, SLOT};
 use crate::heartbeat::Heartbeat;
 use crate::matrix::Teller;
 use crate::orders::Orders;
@@ -20,9 +21,6 @@ use crate::rack::{Action, Input, Rack};
 use crate::supply::{Publisher, Shown};
 use crate::traffic::Traffic;
 
-/// Between two frames: with its answer one takes 2.4 ms at 125 kbit/s, so that the bus stays
-/// under half of its load, and adapters keep up.
-pub(crate) const GAP: Duration = Duration::from_millis(5);
 const OPENINGS_A_MINUTE: u32 = 6;
 const PUBLISH_EVERY: Duration = Duration::from_millis(100);
 const MODULES_EVERY: Duration = Duration::from_secs(1);
@@ -81,6 +79,8 @@ enum Link {
 /// What a bus's loop keeps beside its racks.
 struct Pace {
     link: Link,
+    budget: Budget,
+    /// When there may be something to send.
     next_frame: Timestamp,
     next_rack: usize,
     publish_at: Timestamp,
@@ -101,6 +101,7 @@ impl Bus {
         let now = clock::now();
         let mut pace = Pace {
             link: Link::Closed { until: now, wait: REOPEN_FIRST },
+            budget: Budget::new(now),
             next_frame: now,
             next_rack: 0,
             publish_at: now,
@@ -144,13 +145,16 @@ impl Bus {
         self.open_link(pace, now);
         pace.lease_ends = None;
         for index in 0..self.supplies.len() {
-            let ends = self.take_orders(index, now);
+            let (ordered, ends) = self.take_orders(index, now);
+            if ordered {
+                pace.next_frame = now;
+            }
             pace.lease_ends = pace.lease_ends.into_iter().chain(ends).min();
         }
         if let Some(second) = pace.traffic.second(now) {
             self.step_all(now, &Input::Traffic(second));
         }
-        if now >= pace.next_frame {
+        while now >= pace.next_frame {
             self.send_frame(pace, now);
         }
         if now >= pace.publish_at {
@@ -177,7 +181,8 @@ impl Bus {
         }
     }
 
-    fn take_orders(&mut self, index: usize, now: Timestamp) -> Option<Timestamp> {
+    /// Whether there were any, and when the lease ends.
+    fn take_orders(&mut self, index: usize, now: Timestamp) -> (bool, Option<Timestamp>) {
         let supply = &mut self.supplies[index];
         let (taken, lease, ends) = supply.orders.take(now);
         let lapsed = supply.rack.is_open() && !lease.may_energise();
@@ -217,7 +222,7 @@ impl Bus {
         if ordered {
             self.supplies[index].tell(now);
         }
-        ends
+        (ordered, ends)
     }
 
     fn step(&mut self, index: usize, now: Timestamp, input: Input) {
@@ -286,20 +291,37 @@ impl Bus {
             pace.next_frame = now + PUBLISH_EVERY;
             return;
         };
+        let room = match pace.budget.room(now) {
+            Ok(room) => room,
+            Err(until) => {
+                pace.next_frame = until;
+                return;
+            }
+        };
         pace.next_frame = now + PUBLISH_EVERY;
         let on_bus = self.supplies.iter().map(|supply| supply.rack.answering()).sum();
         let mut sent = Ok(());
-        for offset in 0..self.supplies.len() {
-            let index = (pace.next_rack + offset) % self.supplies.len();
-            match self.supplies[index].rack.next_request(on_bus, now) {
+        // No rack's poll goes before what cannot wait at another.
+        let racks = self.supplies.len();
+        let urgent_first = racks > 1 && room == Room::Any;
+        let rooms = urgent_first.then_some(Room::Urgent).into_iter().chain([room]);
+        let turns = rooms.flat_map(|room| (0..racks).map(move |offset| (room, offset)));
+        for (room, offset) in turns {
+            let index = (pace.next_rack + offset) % racks;
+            match self.supplies[index].rack.next_request(on_bus, room, now) {
                 Ok((to, request)) => {
                     sent = self.family.frame(to, request).map_or(Ok(()), |frame| link.send(frame));
                     pace.traffic.sent();
+                    pace.budget.spend(now);
                     pace.next_rack = index + 1;
-                    pace.next_frame = now + GAP;
+                    pace.next_frame = now;
                     break;
                 }
-                Err(due) => pace.next_frame = pace.next_frame.min(due.max(now + GAP)),
+                // What is due already waits for room.
+                Err(due) => {
+                    let again = if due > now { due } else { now + SLOT };
+                    pace.next_frame = pace.next_frame.min(again);
+                }
             }
         }
         if let Err(full) = sent {
@@ -342,6 +364,10 @@ impl Bus {
                 let whose = self.supplies.iter().position(|supply| supply.rack.concerns(&message));
                 match whose {
                     Some(index) => {
+                        // What waited for this confirmation may be sent.
+                        if matches!(message.reply, Reply::Done(_)) {
+                            pace.next_frame = now;
+                        }
                         self.step(index, now, Input::Heard(message));
                         self.supplies[index].publish_if_all_read(now);
                     }

@@ -2,7 +2,7 @@
 //! of its own.
 //!
 //! ```text
-//!  D-Bus ── orders (leased) ──▶ bus task ── frames, one each 5 ms ──▶ CAN ⇄ modules
+//!  D-Bus ── orders (leased) ──▶ bus task ── frames, by a budget ──▶ CAN ⇄ modules
 //!        ◀─ output, capability ── rack, rack, …   ◀── answers ──
 //! ```
 //! A task a CAN bus ([`bus`]) owns its link and the racks on it; a rack ([`rack`]) is the pure
@@ -11,6 +11,7 @@
 //! told to stop, every module is switched off before it ends. [`monitor`] has the insulation monitors.
 //! Where EVSEs share modules, [`matrix`] stands between the orders and the racks, which are groups then.
 
+mod budget;
 mod bus;
 mod config;
 mod heartbeat;

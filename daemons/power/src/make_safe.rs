@@ -5,7 +5,8 @@ use voltry_power_module::Family;
 use voltry_service::clock;
 
 use crate::Settings;
-use crate::bus::{Framed as _, GAP};
+use crate::budget::{Room, SLOT};
+use crate::bus::Framed as _;
 use crate::rack::{Input, Rack};
 
 /// Tells every module of every bus to switch off; ends when all have confirmed it, or do not answer.
@@ -31,7 +32,7 @@ async fn switch_off(port: &CanPort, family: &'static Family, mut racks: Vec<Rack
     step(&mut racks, &Input::LinkUp);
     while !racks.iter().all(Rack::all_off) {
         send_one(&mut link, family, &mut racks)?;
-        let pause = tokio::time::sleep(GAP);
+        let pause = tokio::time::sleep(SLOT);
         tokio::pin!(pause);
         loop {
             tokio::select! {
@@ -57,7 +58,7 @@ fn step(racks: &mut [Rack], input: &Input) {
 fn send_one(link: &mut CanLink, family: &Family, racks: &mut [Rack]) -> anyhow::Result<()> {
     let now = clock::now();
     let on_bus = racks.iter().map(Rack::answering).sum();
-    let request = racks.iter_mut().find_map(|rack| rack.next_request(on_bus, now).ok());
+    let request = racks.iter_mut().find_map(|rack| rack.next_request(on_bus, Room::Any, now).ok());
     if let Some(frame) = request.and_then(|(to, request)| family.frame(to, request)) {
         link.send(frame)?;
     }

@@ -36,6 +36,7 @@ use voltry_units::{Amps, Timestamp, Volts};
 use self::group::Group;
 use self::module::{Aim, Module, Phase, Switch, Urgency};
 use crate::Supply;
+use crate::budget::{Room, SLOT};
 use crate::traffic::Second;
 use crate::ways::Ways;
 
@@ -345,11 +346,12 @@ impl Rack {
         self.modules.values().map(|module| u32::from(module.answers()) * members).sum()
     }
 
-    /// What to send now that the bus has room for a frame; else when to ask again. `on_bus`
+    /// What to send now that the bus has `room` for a frame; else when to ask again. `on_bus`
     /// modules answer on the bus, this rack's and others'.
     pub(crate) fn next_request(
         &mut self,
         on_bus: u32,
+        room: Room,
         now: Timestamp,
     ) -> Result<(Destination, Request), Timestamp> {
         if self.link.is_none() {
@@ -370,9 +372,12 @@ impl Rack {
         for (address, module) in &mut self.modules {
             let aim = aims.get(address).copied().unwrap_or(Aim::OFF);
             if let Some(candidate) = module.next(aim, on_bus, now) {
-                let waiting = candidate.due > now;
+                let spoken_to = module.spoken_to + SLOT;
+                let hushed = spoken_to > now && candidate.urgency != Urgency::Off;
+                let due = if hushed { candidate.due.max(spoken_to) } else { candidate.due };
+                let waiting = due > now;
                 let urgency = if waiting { Urgency::Poll } else { candidate.urgency };
-                let rank = (waiting, urgency, candidate.due);
+                let rank = (waiting, urgency, due);
                 if best.is_none_or(|(known, ..)| rank < known) {
                     best = Some((rank, *address, candidate.request));
                 }
@@ -380,15 +385,15 @@ impl Rack {
         }
         let search = self.search_due().map(|due| (due > now, Urgency::Poll, due));
         if let Some((waiting, _, due)) = search.filter(|rank| best.is_none_or(|(known, ..)| *rank < known)) {
-            if waiting {
+            if waiting || room == Room::Urgent {
                 return Err(due);
             }
             self.searched = Some(now);
             return Ok((Destination::All, Request::ReadStatus));
         }
         let idle = self.keep_alive_due().unwrap_or(now + SEARCH_EVERY);
-        let Some(((waiting, _, due), address, request)) = best else { return Err(idle) };
-        if waiting {
+        let Some(((waiting, urgency, due), address, request)) = best else { return Err(idle) };
+        if waiting || room == Room::Urgent && urgency == Urgency::Poll {
             return Err(due.min(idle));
         }
         if let Some(module) = self.modules.get_mut(&address) {

@@ -173,6 +173,8 @@ pub(super) struct Module {
     answers: Answers,
     ledger: Ledger,
     last: HashMap<Discriminant<Request>, Timestamp>,
+    /// When anything was sent to it last.
+    pub(super) spoken_to: Timestamp,
     breach_since: Option<(Discriminant<Breach>, Timestamp)>,
 }
 
@@ -214,6 +216,7 @@ impl Module {
             answers: Answers::new(ways.family.questions.barriers),
             ledger: Ledger::default(),
             last: HashMap::new(),
+            spoken_to: Timestamp::BOOT,
             breach_since: None,
         }
     }

@@ -186,6 +186,7 @@ impl Module {
     /// The request goes out now.
     pub(in crate::rack) fn sent(&mut self, request: Request, now: Timestamp) {
         self.last.insert(std::mem::discriminant(&request), now);
+        self.spoken_to = now;
         self.answers.ask(request, now);
         self.ledger.sent(request, now);
         match (request, &mut self.switch) {

@@ -8,8 +8,10 @@ use voltry_power_module::{
 use voltry_units::Celsius;
 
 use super::*;
+use crate::budget::Budget;
 
-const SLOT: Duration = Duration::from_millis(5);
+/// How often the bus task looks, unless a test wants to know more exactly.
+const STEP: Duration = Duration::from_millis(5);
 
 /// A module as the vendor document describes it, with faults to inject.
 pub(super) struct Fake {
@@ -245,6 +247,8 @@ pub(super) struct Bench {
     pub(super) on_the_way: VecDeque<(Timestamp, Message)>,
     pub(super) actions: Vec<Action>,
     pub(super) sent: Vec<(Timestamp, Destination, Request)>,
+    pub(super) step: Duration,
+    budget: Budget,
 }
 
 pub(super) fn supply(text: &str) -> Supply {
@@ -271,8 +275,9 @@ impl Bench {
         let first = *family.addresses.start();
         let fake = |address| (address, Fake { heard: now, family, stopped: now, ..Fake::new() });
         let fakes = (first..first + modules).map(fake).collect();
+        let (on_the_way, actions, sent) = (VecDeque::new(), Vec::new(), Vec::new());
         let mut bench =
-            Self { rack, fakes, now, on_the_way: VecDeque::new(), actions: Vec::new(), sent: Vec::new() };
+            Self { rack, fakes, now, on_the_way, actions, sent, step: STEP, budget: Budget::new(now) };
         bench.input(Input::LinkUp);
         bench
     }
@@ -315,7 +320,7 @@ impl Bench {
     pub(super) fn run_checked(&mut self, ms: u64, mut check: impl FnMut(&Self)) {
         let end = self.now + Duration::from_millis(ms);
         while self.now < end {
-            self.now = self.now + SLOT;
+            self.now = self.now + self.step;
             let alone = self.rack.supply.delivers_alone();
             for (address, fake) in &mut self.fakes {
                 if alone.is_some_and(|alone| self.now.since(fake.heard) > alone) {
@@ -332,9 +337,12 @@ impl Bench {
                 self.input(Input::Heard(message));
             }
             let on_bus = self.rack.answering();
-            if let Ok((to, request)) = self.rack.next_request(on_bus, self.now) {
+            while let Ok(room) = self.budget.room(self.now)
+                && let Ok((to, request)) = self.rack.next_request(on_bus, room, self.now)
+            {
                 let sent = (self.rack.ways.family.encode)(to, request);
                 assert!(sent.is_ok(), "{sent:?}");
+                self.budget.spend(self.now);
                 self.sent.push((self.now, to, request));
                 self.deliver(to, request);
             }
