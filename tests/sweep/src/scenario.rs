@@ -9,7 +9,7 @@ use voltry_evse::energy_path::{Input, Installation};
 use voltry_units::Timestamp;
 
 use crate::billing::Billing;
-use crate::plant::{Again, World, installation};
+use crate::plant::{Again, Devices, World, installation};
 
 /// Something that belongs to the scenario, once, so long after a state was entered.
 type Event = (EvseState, Duration, fn(&mut World));
@@ -23,10 +23,18 @@ struct Scenario {
     events: &'static [Event],
 }
 
+/// So much of the shared modules is this EVSE's: what others have comes and goes.
+fn shares(world: &mut World, percent: i64) {
+    let all = Devices::default().capability;
+    let own = &mut world.devices.capability;
+    (own.current_max, own.power_max) =
+        (all.current_max.scaled(percent, 100), all.power_max.scaled(percent, 100));
+}
+
 const PLUG: Event = (EvseState::Available, Duration::from_millis(500), |w| w.vehicle.plug());
 
 #[rustfmt::skip]
-const SCENARIOS: [Scenario; 7] = [
+const SCENARIOS: [Scenario; 8] = [
     Scenario { name: "the vehicle has enough", with_lock: false, guarded: true, prepare: |_| {}, events: &[PLUG] },
     Scenario { name: "the station stops", with_lock: true, guarded: false, prepare: |_| {}, events: &[
         PLUG, (EvseState::Charging, Duration::from_secs(4), |w| w.send(Input::Stop)),
@@ -51,6 +59,13 @@ const SCENARIOS: [Scenario; 7] = [
         (EvseState::Available, Duration::from_millis(300), |w| w.send(Input::Available(false))),
         (EvseState::Unavailable, Duration::from_secs(1), |w| w.send(Input::Available(true))),
         PLUG,
+    ] },
+    // As an EVSE sees a rack that others share: none without a vehicle, some later, more, and then less.
+    Scenario { name: "modules of a shared rack", with_lock: false, guarded: true, prepare: |w| shares(w, 0), events: &[
+        PLUG,
+        (EvseState::Parameters, Duration::from_millis(500), |w| shares(w, 50)),
+        (EvseState::Charging, Duration::from_secs(2), |w| shares(w, 100)),
+        (EvseState::Charging, Duration::from_secs(4), |w| shares(w, 25)),
     ] },
 ];
 
@@ -84,8 +99,9 @@ impl Life {
         SCENARIOS[self.scenario].name
     }
 
-    /// What belongs to the scenario and has not come to pass does not any more.
+    /// What belongs to the scenario and has not come to pass does not any more; what others had is free.
     pub(crate) fn ends_scenario(&mut self) {
+        shares(&mut self.world, 100);
         self.done.fill(true);
     }
 
