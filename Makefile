@@ -43,7 +43,7 @@ test: ## Everything that must pass before a change lands
 test-browser: ## A real browser at the pages of voltry-ui; pictures in target/screenshots
 	@scripts/install-tools browser
 	@cargo build --workspace --bins --locked
-	@node --test --test-concurrency=1 "tests/browser/*.test.mjs"
+	@node --test --test-concurrency=1 tests/browser/*.test.mjs
 
 bench: ## Speed and memory, as one table and target/bench.json (ARGS="--quick", or parts by name)
 	@scripts/install-tools build
