@@ -32,7 +32,7 @@ const LANES: [(&str, &[&str]); 4] = [
 /// What a line of a chart shows.
 type Value = fn(&RecordedSample) -> f64;
 
-/// The charts: name and unit, the least that is the top, what was and what was asked or allowed.
+/// The charts: unit, the least that its top is, what was, and what was asked or allowed.
 const CHARTS: [(&str, f64, Value, Option<Value>); 4] = [
     ("V", 100.0, |it| it.voltage, Some(|it| it.target_voltage)),
     ("A", 10.0, |it| it.current, Some(|it| it.target_current)),
