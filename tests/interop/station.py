@@ -82,8 +82,6 @@ async def station_of(folder, topology, kind=Station):
     )
     station = kind(process, state)
     try:
-        # Available EVSEs let nobody in while the station's own daemon is not up.
-        await station.until("^station: .* ready$", 0)
         await station.until("^ready")
         yield station
     finally:

@@ -174,6 +174,7 @@ impl Station {
         missing
     }
 
+    /// The EVSEs as the station's own daemon sees them; `None` while it does not answer.
     async fn seen_by_the_station(&self) -> Option<Vec<EvseStatus>> {
         let connection = self.control.connection().ok()?;
         let proxy = Station1Proxy::builder(&connection)
