@@ -12,6 +12,8 @@ use voltry_service::fault_guide::{Entry, FaultGuide};
 
 /// The longest sentence, bytes; the rest is cut off.
 const SENTENCE_MAX: usize = 1000;
+/// What an EVSE says of a device whose bus name nobody has.
+const DAEMON_GONE: &str = "its daemon is not on the bus";
 /// Faults of devices that are named.
 const REPORTED_MAX: usize = 4;
 
@@ -112,6 +114,13 @@ fn parts(guide: &FaultGuide, known: &Known<'_>) -> Parts {
         Err(_) => match guide.find(known.words) {
             Some((code, entry)) => {
                 let behind = stands_behind(guide, code, known).unwrap_or(entry);
+                if known.evidence.contains(DAEMON_GONE) {
+                    return Parts {
+                        likely: "it was killed, crashed or was stopped".to_owned(),
+                        check: check_daemon(code, known.evse),
+                        ..of_fault(code, entry, behind, known.evidence)
+                    };
+                }
                 let parts = of_fault(code, entry, behind, known.evidence);
                 if known.phase == EvseState::CableCheck.as_str() && code == "MREC17EVSEContactorFault" {
                     return never_closed(entry, parts);
@@ -121,6 +130,17 @@ fn parts(guide: &FaultGuide, known: &Known<'_>) -> Parts {
             None => by_the_station(guide, known),
         },
     }
+}
+
+/// The daemon that plays a role, as we install it; a maker's own has another name.
+fn check_daemon(code: &str, evse: u32) -> String {
+    let unit = match code {
+        "MREC15PowerLoss" => "voltry-power".to_owned(),
+        "ConnectorIoMissing" => "voltry-board".to_owned(),
+        "EvLinkMissing" => format!("voltry-secc@{evse}"),
+        _ => "'voltry-meter@*'".to_owned(),
+    };
+    format!("`systemctl status {unit}` and its journal: who ended it")
 }
 
 /// `behind`: what to advise by.
@@ -312,6 +332,22 @@ mod tests {
         assert!(
             unmeasured.contains(", MREC22ResistanceFault: the insulation resistance is below the limit;")
         );
+    }
+
+    #[test]
+    fn a_daemon_that_is_gone_is_the_cause_and_no_wire() {
+        let gone = "the power supply is gone, or its values are too old: its daemon is not on the bus";
+        let ended = Known { evidence: gone, ..known(EndReason::Other, "MREC15PowerLoss") };
+        assert_eq!(
+            said(&ended),
+            format!(
+                "The station ended it while charging, MREC15PowerLoss: {gone}; most likely it was killed, crashed \
+                 or was stopped; check: `systemctl status voltry-power` and its journal: who ended it"
+            )
+        );
+        let late = "the power supply is gone, or its values are too old: not within 0.3 s";
+        let ended = Known { evidence: late, ..known(EndReason::Other, "MREC15PowerLoss") };
+        assert!(said(&ended).contains("; most likely CAN wire"), "{}", said(&ended));
     }
 
     #[test]

@@ -305,6 +305,8 @@ pub enum Evidence {
     SelfTestFailed,
     /// Something that had to happen within this time.
     NotWithin(Duration),
+    /// The provider's name has no owner on the bus.
+    DaemonGone,
     /// A command, by its member on the bus, and why it was refused.
     Refused(&'static str, Refusal),
 }
@@ -362,6 +364,7 @@ impl fmt::Display for Evidence {
             Self::Contactors(contactors) => write!(f, "contactors {contactors}"),
             Self::SelfTestFailed => f.write_str("the insulation monitor failed its self-test"),
             Self::NotWithin(time) => write!(f, "not within {:.1} s", time.as_secs_f64()),
+            Self::DaemonGone => f.write_str("its daemon is not on the bus"),
             Self::Refused(command, refusal) => write!(f, "{command} {}", refusal.words()),
         }
     }
@@ -394,6 +397,7 @@ impl Fault {
             | Evidence::Contactors(_)
             | Evidence::SelfTestFailed
             | Evidence::NotWithin(_)
+            | Evidence::DaemonGone
             | Evidence::Refused(..)) => format!("{}: {measured}", self.code.words()),
         }
     }

@@ -421,6 +421,9 @@ impl EnergyPath {
 
     /// Latches a fault and answers it.
     fn fail(&mut self, now: Timestamp, code: FaultCode, evidence: Evidence) {
+        // Who has left the bus is not late.
+        let gone = matches!(code, FaultCode::Missing(role) if !self.observed.is_present(role));
+        let evidence = if gone { Evidence::DaemonGone } else { evidence };
         let fault = Fault { code, at: now, evidence };
         if self.faults.latch(fault) {
             self.explain_broken_conversation(code);
