@@ -30,8 +30,17 @@ impl Watched {
 
     /// Resident memory, KiB. Of a daemon that ended there is none, and the test fails.
     pub(crate) fn resident_kib(&self) -> u64 {
+        self.memory_kib("VmRSS:")
+    }
+
+    /// Of it what belongs to no file, heap and stacks, KiB: the program itself is a multiple of what is shipped.
+    pub(crate) fn anonymous_kib(&self) -> u64 {
+        self.memory_kib("RssAnon:")
+    }
+
+    fn memory_kib(&self, kind: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.0.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(kind));
         line.expect("the daemon lives").trim().trim_end_matches(" kB").parse().unwrap()
     }
 

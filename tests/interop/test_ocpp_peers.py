@@ -56,7 +56,8 @@ class Peer:
                 limit=1 << 20,
             )
         self.reading = asyncio.create_task(self.read())
-        async with asyncio.timeout(30):
+        # Its start is not what is tried here: it loads a framework and makes a database.
+        async with asyncio.timeout(90):
             await self.listens.wait()
 
     async def die(self):
@@ -306,7 +307,7 @@ def days(tmp_path_factory):
     async def pass_one(peer, folder, places):
         # A station loads two cores by a tenth, its vehicle and the foreign CSMS by as much.
         async with places:
-            await asyncio.wait_for(day(peer, folder), 120)
+            await asyncio.wait_for(day(peer, folder), 180)
 
     async def pass_all():
         places = asyncio.Semaphore(2)
