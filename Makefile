@@ -47,8 +47,8 @@ test-browser: ## A real browser at the pages of voltry-ui; pictures in target/sc
 
 bench: ## Speed and memory, as one table and target/bench.json (ARGS="--quick", or parts by name)
 	@scripts/install-tools build
-	@cargo build --workspace --bins --release --locked
-	@cargo run --release --locked -q -p voltry-bench -- $(ARGS)
+	@cargo build --workspace --exclude voltryctl --exclude voltry-update --exclude voltry-reader --bins --release --locked
+	@target/release/voltry-bench $(ARGS)
 
 fuzz: ## Damaged input to each parser that a peer reaches, SECONDS for each
 	@scripts/install-tools fuzz
