@@ -131,8 +131,10 @@ class Arthexis(Peer):
     profile = f'{{ security_profile = 1, password = "{PASSWORD}", password_encoding = "text" }}'
 
     def hear(self, line):
-        # Its 1.6 is without the security extension, and says so.
-        if not (self.version == "1.6" and "Unsupported action: SecurityEventNotification" in line):
+        # Its 1.6 is without the security extension, and says so. Killed while it took a request, it believes for a
+        # while after its new start that it is still at it: the request is repeated until it is taken.
+        lacks = self.version == "1.6" and "Unsupported action: SecurityEventNotification" in line
+        if not lacks and "Request is already processing." not in line:
             super().hear(line)
 
     def command(self):
