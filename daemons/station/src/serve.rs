@@ -1,5 +1,7 @@
 //! `Station1`, `Book1` and `Session1` as they stand on the bus.
 
+mod uplink;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -7,8 +9,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 use voltry_bus::{
     AuthorizeOutcome, BookEvent, CheckResult, Connector, EndReason, Error, EvseStatus, Fault, MeterValues,
-    PowerLimit, PowerShare, PowerSource, Reservation, ReserveOutcome, SelfTestStep, SessionEvent,
-    StartOutcome, TokenKind, Transaction,
+    PowerLimit, PowerShare, PowerSource, Reservation, ReserveOutcome, SelfTestStep, StartOutcome, TokenKind,
+    Transaction,
 };
 use voltry_service::Refusals;
 use voltry_units::Watts;
@@ -23,6 +25,8 @@ use crate::evse_watch::{Proxies, asked};
 use crate::limits::Limit;
 use crate::reservations::Held;
 use crate::session::Ending;
+
+pub(crate) use uplink::Book1;
 
 /// At most this many transactions in one answer.
 const TRANSACTIONS_MAX: u32 = 1000;
@@ -411,42 +415,6 @@ impl Station1 {
     #[zbus(property(emits_changed_signal = "const"))]
     fn power_limit(&self) -> f64 {
         self.power_limit
-    }
-}
-
-/// The book, as the uplink reads it.
-pub(crate) struct Book1 {
-    pub(crate) book: Book,
-    /// Its own, so that no flood of calls to the station cuts off the uplink.
-    pub(crate) calls: Calls,
-}
-
-#[interface(name = "org.voltry.Book1")]
-impl Book1 {
-    #[zbus(out_args("events"))]
-    async fn events(&self, after: u64, limit: u32) -> Result<Vec<SessionEvent>, Error> {
-        let call = async { Ok(self.book.events(after, limit).await?) };
-        self.calls.answer("Events", call).await
-    }
-
-    async fn acknowledge(&self, number: u64) -> Result<(), Error> {
-        let call = async { Ok(self.book.acknowledge(number).await?) };
-        self.calls.answer("Acknowledge", call).await
-    }
-
-    #[zbus(signal)]
-    pub(crate) async fn booked(emitter: &SignalEmitter<'_>, number: u64) -> zbus::Result<()>;
-
-    #[zbus(property(emits_changed_signal = "false"))]
-    fn newest(&self) -> u64 {
-        *self.book.newest_event().borrow()
-    }
-
-    #[zbus(property(emits_changed_signal = "false"))]
-    async fn acknowledged(&self) -> zbus::fdo::Result<u64> {
-        let acknowledged = async { Ok(self.book.acknowledged().await?) };
-        let answer = self.calls.answer("Acknowledged", acknowledged).await;
-        answer.map_err(|error| zbus::fdo::Error::Failed(error.to_string()))
     }
 }
 
