@@ -39,7 +39,7 @@ const RISEN: u64 = 5_000;
 
 /// What is slow around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Around {
+pub(crate) enum Around {
     /// Nothing but that each core computes, as with all others.
     Busy,
     /// The disk of the book of the station takes nothing.
@@ -51,8 +51,6 @@ enum Around {
 }
 
 impl Around {
-    const ALL: [Self; 4] = [Self::Busy, Self::SlowBook, Self::FullJournal, Self::FloodedBus];
-
     const fn name(self) -> &'static str {
         match self {
             Self::Busy => "busy",
@@ -63,17 +61,13 @@ impl Around {
     }
 }
 
-/// `stressed`: not only busy, but with all that is slow around it, too.
-pub(crate) async fn measure(report: &mut Report, runs: u32, stressed: bool) -> anyhow::Result<()> {
-    for around in Around::ALL.into_iter().filter(|around| stressed || *around == Around::Busy) {
-        let name = around.name();
-        let runs = if around == Around::Busy { runs } else { runs.div_ceil(4) };
-        let mut samples = samples(around, runs).await.with_context(|| format!("emergency, {name}"))?;
-        for (figure, share) in [("p50", 0.5), ("p99", 0.99), ("max", 1.0)] {
-            report.add(format!("emergency_{figure}_{name}_ms"), percentile(&mut samples, share));
-        }
-        report.note(format!("emergency, {name}: {runs} runs, each out of a charge"));
+pub(crate) async fn measure(report: &mut Report, around: Around, runs: u32) -> anyhow::Result<()> {
+    let name = around.name();
+    let mut samples = samples(around, runs).await.with_context(|| format!("emergency, {name}"))?;
+    for (figure, share) in [("p50", 0.5), ("p99", 0.99), ("max", 1.0)] {
+        report.add(format!("emergency_{figure}_{name}_ms"), percentile(&mut samples, share));
     }
+    report.note(format!("emergency, {name}: {runs} runs, each out of a charge"));
     Ok(())
 }
 
@@ -89,7 +83,8 @@ async fn samples(around: Around, runs: u32) -> anyhow::Result<Vec<f64>> {
     let log = unread.as_ref().map(Unread::full).transpose()?;
     let _evse = bus.daemon_logging("voltry-evse", PRIORITY, &config, &names::evse(1), log).await?;
     let book = bus.folder.path().join("book.db");
-    let _station = if around == Around::SlowBook { Some(bills(&bus, &book).await?) } else { None };
+    player.station_beside = around == Around::SlowBook;
+    let _station = if player.station_beside { Some(bills(&bus, &book).await?) } else { None };
     let station = Evse1Proxy::builder(&bus.connect().await?)
         .destination(names::evse(1))
         .path(names::path("evse", "1"))

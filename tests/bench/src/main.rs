@@ -34,6 +34,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
 
+use crate::emergency::Around;
 use crate::report::Report;
 use crate::vehicle::Protocol;
 
@@ -87,6 +88,12 @@ enum Part {
     Freshness,
     /// From a fault to the commands that make it safe.
     Emergency,
+    /// The same while the disk of the book takes nothing; with `--quick` only where it is named, as the next two.
+    SlowBook,
+    /// The same while nobody takes evse's log.
+    FullJournal,
+    /// The same while others flood the bus.
+    FloodedBus,
     /// From another wish of the vehicle to the frame on CAN.
     SetPoint,
     /// What stations of 1 to 16 EVSEs cost; with `--quick` only the first two sizes.
@@ -105,8 +112,9 @@ impl Part {
     }
 
     /// Whether it is measured only where it is named.
-    const fn is_asked_for(self) -> bool {
+    const fn is_asked_for(self, quick: bool) -> bool {
         matches!(self, Self::SetPoint | Self::Growth)
+            || quick && matches!(self, Self::SlowBook | Self::FullJournal | Self::FloodedBus)
     }
 
     /// Whether it measures on a busy machine, which means nothing for daemons without the
@@ -122,11 +130,18 @@ impl Part {
             | Self::Ocpp
             | Self::OcppQueue
             | Self::Ui => false,
-            Self::ChargeLoop | Self::Freshness | Self::Emergency | Self::SetPoint => true,
+            Self::ChargeLoop
+            | Self::Freshness
+            | Self::Emergency
+            | Self::SlowBook
+            | Self::FullJournal
+            | Self::FloodedBus
+            | Self::SetPoint => true,
         }
     }
 
     async fn measure(self, report: &mut Report, quick: bool) -> anyhow::Result<()> {
+        let stressed = if quick { 50 } else { 500 };
         match self {
             Self::EnergyPath => energy_path::measure(report),
             Self::Energy => {
@@ -141,7 +156,10 @@ impl Part {
             Self::Station => station::measure(report, if quick { 3 } else { 10 }).await,
             Self::PlugToCurrent => plug_to_current::measure(report, if quick { 1 } else { 3 }).await,
             Self::Freshness => freshness::measure(report, if quick { 5 } else { 60 }).await,
-            Self::Emergency => emergency::measure(report, if quick { 50 } else { 2_000 }, !quick).await,
+            Self::Emergency => emergency::measure(report, Around::Busy, if quick { 50 } else { 2_000 }).await,
+            Self::SlowBook => emergency::measure(report, Around::SlowBook, stressed).await,
+            Self::FullJournal => emergency::measure(report, Around::FullJournal, stressed).await,
+            Self::FloodedBus => emergency::measure(report, Around::FloodedBus, stressed).await,
             Self::SetPoint => setpoint::measure(report, if quick { 40 } else { 400 }).await,
             Self::Growth if quick => setpoint::growth(report, &[1, 2], 20).await,
             Self::Growth => setpoint::growth(report, &[1, 2, 4, 8, 16], 100).await,
@@ -187,7 +205,7 @@ async fn bench(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
     let mut report = Report::new();
     let usual: Vec<Part> =
-        Part::value_variants().iter().copied().filter(|part| !part.is_asked_for()).collect();
+        Part::value_variants().iter().copied().filter(|part| !part.is_asked_for(arguments.quick)).collect();
     let parts = if arguments.parts.is_empty() {
         &usual
     } else {

@@ -41,6 +41,8 @@ pub struct Player {
     pub capability: bus::DcCapability,
     /// The plant and the vehicle run faster than real time; evse does not.
     pub hurry: bool,
+    /// A station is on the bus: it authorizes and permits.
+    pub station_beside: bool,
     seats: Vec<(Role, Connection)>,
     calls: SelectAll<MessageStream>,
     sequence: u64,
@@ -114,6 +116,7 @@ impl Player {
                 power_max: 60_000.0,
             },
             hurry: false,
+            station_beside: false,
             seats: Vec::new(),
             calls: SelectAll::new(),
             sequence: 0,
@@ -148,7 +151,7 @@ impl Player {
             if begin.elapsed() > Duration::from_secs(30) {
                 anyhow::bail!("{state}, and never {wanted}; the vehicle is at {:?}", self.vehicle.step);
             }
-            if state == EvseState::Authorizing {
+            if state == EvseState::Authorizing && !self.station_beside {
                 let session = station.session().await?.id;
                 station.set_authorization(session, bus::Authorization::Granted).await?;
             }
@@ -160,7 +163,7 @@ impl Player {
 
     /// One step: hears what was commanded, then tells what is so.
     pub async fn play(&mut self, station: &Evse1Proxy<'_>) -> anyhow::Result<()> {
-        if self.ticks.is_multiple_of(PERMITTED_EVERY) {
+        if self.ticks.is_multiple_of(PERMITTED_EVERY) && !self.station_beside {
             station.set_permit(permit()).await?;
         }
         self.play_unattended().await
