@@ -233,6 +233,14 @@ impl Player {
             connection.send(&answer).await?;
             return Ok(None);
         }
+        if role == Role::EnergyMeter && matches!(member.as_str(), "Start" | "Stop") {
+            // For who bills: it begins nothing without a reading.
+            let (energy, at) = (self.devices.register, clock::now().as_micros());
+            let [format, data, public_key] = ["none", "", ""].map(str::to_owned);
+            let reading = bus::SignedReading { energy, format, data, public_key, unix_time: 0, at };
+            connection.send(&Message::method_return(&header).build(&(reading,))?).await?;
+            return Ok(None);
+        }
         let command = command(named.as_str(), member.as_str(), message)?;
         if self.refusing.contains(&role) || !self.obey(command).await? {
             let refused = Message::error(&header, "org.voltry.Error.Refused").build(&("no",))?;
