@@ -13,6 +13,8 @@ use voltry_bus::names;
 const MARK: &str = "VOLTRY_BENCH_INSIDE";
 /// Above every daemon's: who plays the hardware and the vehicle does not wait for a core.
 const OWN_PRIORITY: u8 = 30;
+/// As `dbus.service.d/50-voltry.conf` of the packages has it.
+const BROKER_PRIORITY: u8 = 20;
 
 pub(crate) fn inside() -> bool {
     std::env::var_os(MARK).is_some()
@@ -49,7 +51,7 @@ pub(crate) async fn enter() -> anyhow::Result<ExitCode> {
 
 /// What the busy figures are measured under.
 pub(crate) const SCHEDULING: &str = "busy: one ordinary spinning process a core; daemons scheduled as their units \
-say, the bus as it is shipped; this program, which plays vehicle and devices, rr 30";
+and the broker's say; this program, which plays vehicle and devices, rr 30";
 
 pub(crate) async fn real_time() -> bool {
     succeeds(Command::new("chrt").args(["--rr", "1", "true"])).await
@@ -183,7 +185,7 @@ impl Bus {
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("voltry-bench").tempdir()?;
         let address = format!("unix:path={}", folder.path().join("bus").display());
-        let process = scheduled(Path::new("dbus-daemon"), 0)
+        let process = scheduled(Path::new("dbus-daemon"), BROKER_PRIORITY)
             .await
             .args(["--session", "--nofork", "--nopidfile"])
             .arg(format!("--address={address}"))

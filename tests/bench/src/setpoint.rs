@@ -116,9 +116,9 @@ async fn grown(evses: u32, changes: u32, busy: bool) -> anyhow::Result<Seen> {
     let tap = Tap::begin(folder.path().join("state/dev/can1"))?;
     let own = std::env::current_exe()?;
     let mut topology = format!(
-        "evses = {evses}\n[config.power.bus.can1]\ndevice = {:?}\n[config.secc.1]\nprotocols = [\"iso15118-2\"]\n[[evse]]\nmodules = 4\n\
-         monitor_pace = 10\nvehicle = {{ capacity_wh = 60000.0, program = [{own:?}, \"--notes\", {notes:?}, \
-         \"--set-points\", \"{changes}\"] }}\n",
+        "evses = {evses}\nbroker_first = true\n[config.power.bus.can1]\ndevice = {:?}\n[config.secc.1]\n\
+         protocols = [\"iso15118-2\"]\n[[evse]]\nmodules = 4\nmonitor_pace = 10\nvehicle = {{ capacity_wh = 60000.0, \
+         program = [{own:?}, \"--notes\", {notes:?}, \"--set-points\", \"{changes}\"] }}\n",
         tap.line
     );
     for _ in 1..evses {

@@ -37,7 +37,7 @@ pub(super) fn system() -> String {
 ///
 /// Only this user may connect, and may do everything there: the policies of a real station name
 /// users that do not exist here. A test of their own proves them. `first`: it is scheduled as the daemons that
-/// charge, not as it is shipped.
+/// charge, which is as our packages have it and no distribution.
 ///
 /// # Errors
 /// The state folder cannot be written.

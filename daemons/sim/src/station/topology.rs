@@ -44,7 +44,7 @@ TOPOLOGY (TOML; every key has a default)
   [uplink]                csms, identity, version, variables, profile: as --csms and the like
   without = []            daemons that somebody else plays, as their logs are named: power, meter-dc1, …;
                           an EVSE without its evse-N is not waited for
-  broker_first = false    the bus goes before others as the daemons do, not as it is shipped
+  broker_first = false    the bus goes before others, as our packages have it and no distribution
   [config.…]              tables added to the daemons' voltry.toml; they win over what is there";
 
 /// A station. Every key has a default; an empty file is a station of one EVSE.
@@ -81,8 +81,8 @@ pub struct Topology {
     pub screen: Option<SocketAddr>,
     /// Daemons that are not started: somebody else plays their roles.
     pub without: Vec<String>,
-    /// Whether the message broker goes before other programs as the daemons do, which no station has it do: for a
-    /// machine that has much else to do, and no figure of speed.
+    /// Whether the message broker goes before other programs as the daemons do, which our packages have it do
+    /// (`dbus.service.d/50-voltry.conf`) and no distribution.
     pub broker_first: bool,
     /// Added to the daemons' configuration, table by table; wins over what is written here.
     pub config: toml::Table,

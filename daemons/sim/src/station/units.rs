@@ -61,7 +61,7 @@ fn unit(state: &Path, program: &str, instance: Option<&str>) -> anyhow::Result<U
     })
 }
 
-/// As in the units of `packaging/`; the bus as it is shipped.
+/// As in the units of `packaging/`; the bus as distributions ship it.
 pub(super) fn scheduling(daemon: &str) -> Scheduling {
     if !namespace::real_time() {
         return Scheduling::Inherited;
