@@ -385,7 +385,8 @@ fn a_provider_that_leaves_ends_the_session() {
         world.silent.push(role);
         world.feed(Input::Lost(role));
         world.until_true(MS(1300), "off", is_off);
-        assert_eq!(world.faults_reported[0].0.code, FaultCode::Missing(role));
+        let fault = &world.faults_reported[0].0;
+        assert_eq!((fault.code, fault.evidence), (FaultCode::Missing(role), Evidence::DaemonGone));
         world.feed(Input::Found(role));
         recovers(&mut world);
     }
