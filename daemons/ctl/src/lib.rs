@@ -13,7 +13,6 @@ mod limits;
 mod ocpp;
 mod outcome;
 mod output;
-mod pcap;
 mod private_bus;
 mod selftest;
 mod sessions;

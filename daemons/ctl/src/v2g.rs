@@ -1,6 +1,7 @@
 //! `voltryctl v2g`: what stations and vehicles said to each other.
 
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{self, BufWriter, Write as _};
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::select_all;
 use serde::Serialize;
 use voltry_bus::{Transaction, V2gConversation, V2gLog1Proxy, V2gMessage};
+use voltry_recording::Capture;
 use zbus::Connection;
 use zbus::proxy::CacheProperties;
 
@@ -16,7 +18,6 @@ use crate::bus::walk;
 use crate::cli::V2g;
 use crate::outcome::{Failure, Outcome};
 use crate::output::{clock_time, json as print_json, table, time};
-use crate::pcap::Capture;
 
 /// One call of `Follow`, and how often it is repeated.
 const FOLLOW_SECONDS: u32 = 60;
@@ -97,13 +98,23 @@ pub(crate) async fn said_within(
 
 /// Writes what was said at EVSEs into a capture.
 fn write(path: &Path, said: &[(u32, Vec<V2gMessage>)]) -> Result<(), Failure> {
-    let mut capture = Capture::create(path)?;
+    let mut capture = Capture::new(BufWriter::new(create(path)?)).map_err(unwritten)?;
     for (evse, messages) in said {
-        messages.iter().try_for_each(|message| capture.add(*evse, message))?;
+        messages.iter().try_for_each(|message| capture.add(*evse, message)).map_err(unwritten)?;
     }
+    capture.finish().map_err(unwritten)?;
     let count: usize = said.iter().map(|(_, messages)| messages.len()).sum();
     eprintln!("{count} messages in {}", path.display());
     Ok(())
+}
+
+fn create(path: &Path) -> Result<File, Failure> {
+    File::create(path).map_err(|error| Failure::Other(format!("{}: {error}", path.display())))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "what map_err wants")]
+fn unwritten(error: io::Error) -> Failure {
+    Failure::Other(format!("the capture: {error}"))
 }
 
 #[derive(Serialize)]
@@ -192,7 +203,11 @@ async fn follow(
         streams.push(log.receive_message().await?.map(move |signal| (*evse, signal)));
     }
     let mut messages = select_all(streams);
-    let mut capture = pcap.map(Capture::create).transpose()?;
+    // Without a buffer: Ctrl-C ends this without a word, and what was said until then is to be there.
+    let mut capture = match pcap {
+        Some(path) => Some(Capture::new(create(path)?).map_err(unwritten)?),
+        None => None,
+    };
     let mut again = tokio::time::interval(FOLLOW_AGAIN);
     if !json {
         let all: Vec<_> = logs.iter().map(|(evse, _)| evse.to_string()).collect();
@@ -213,7 +228,7 @@ async fn follow(
         };
         let message = signal.args()?.message().clone();
         if let Some(capture) = &mut capture {
-            capture.add(evse, &message)?;
+            capture.add(evse, &message).map_err(unwritten)?;
         }
         if json {
             print_json(&Followed { evse, message: &message })?;

@@ -5,16 +5,12 @@
 //! conversation is a connection of its own, from the next port.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::BufWriter;
-use std::path::Path;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use etherparse::PacketBuilder;
 use pcap_file::pcap::{PcapPacket, PcapWriter};
 use voltry_bus::V2gMessage;
-
-use crate::outcome::Failure;
 
 const STATION: ([u8; 6], [u8; 16], u16) = ([2, 0, 0, 0, 0, 1], link_local(1), 15_118);
 const VEHICLE: ([u8; 6], [u8; 16]) = ([2, 0, 0, 0, 0, 2], link_local(2));
@@ -33,31 +29,36 @@ const fn link_local(host: u8) -> [u8; 16] {
 }
 
 /// A capture that grows message by message.
-pub(crate) struct Capture {
-    writer: PcapWriter<BufWriter<File>>,
+#[derive(Debug)]
+pub struct Capture<W: Write> {
+    writer: PcapWriter<W>,
     /// The conversation at each EVSE.
     connections: BTreeMap<u32, Connection>,
     next_port: u16,
 }
 
 /// The vehicle's port, and the next sequence number of station and vehicle.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct Connection {
     port: u16,
     next: [u32; 2],
 }
 
-impl Capture {
-    /// Makes the file, or empties it.
-    pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
-        let failed = |error: String| Failure::Other(format!("{}: {error}", path.display()));
-        let file = File::create(path).map_err(|error| failed(error.to_string()))?;
-        let writer = PcapWriter::new(BufWriter::new(file)).map_err(|error| failed(error.to_string()))?;
+impl<W: Write> Capture<W> {
+    /// Begins one there.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn new(out: W) -> io::Result<Self> {
+        let writer = PcapWriter::new(out).map_err(io::Error::other)?;
         Ok(Self { writer, connections: BTreeMap::new(), next_port: FIRST_PORT })
     }
 
     /// Adds one message, said at this EVSE.
-    pub(crate) fn add(&mut self, evse: u32, message: &V2gMessage) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn add(&mut self, evse: u32, message: &V2gMessage) -> io::Result<()> {
         let begins = message.by_vehicle && message.name == HANDSHAKE;
         let mut connection = match self.connections.get(&evse).filter(|_| !begins) {
             Some(connection) => *connection,
@@ -70,7 +71,17 @@ impl Capture {
         self.writer
             .write_packet(&PcapPacket::new_owned(time, length, packet))
             .map(|_| ())
-            .map_err(|error| Failure::Other(format!("the capture: {error}")))
+            .map_err(io::Error::other)
+    }
+
+    /// Ends it; all of it is written then.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn finish(self) -> io::Result<W> {
+        let mut out = self.writer.into_writer();
+        out.flush()?;
+        Ok(out)
     }
 
     fn open(&mut self) -> Connection {
@@ -80,7 +91,7 @@ impl Capture {
     }
 }
 
-fn packet(connection: &mut Connection, message: &V2gMessage) -> Result<Vec<u8>, Failure> {
+fn packet(connection: &mut Connection, message: &V2gMessage) -> io::Result<Vec<u8>> {
     let vehicle = (VEHICLE.0, VEHICLE.1, connection.port);
     let (from, to) = if message.by_vehicle { (vehicle, STATION) } else { (STATION, vehicle) };
     let (me, other) = (usize::from(message.by_vehicle), usize::from(!message.by_vehicle));
@@ -97,7 +108,7 @@ fn packet(connection: &mut Connection, message: &V2gMessage) -> Result<Vec<u8>, 
         .ack(connection.next[other])
         .psh();
     let mut packet = Vec::with_capacity(builder.size(frame.len()));
-    builder.write(&mut packet, &frame).map_err(|error| Failure::Other(format!("the capture: {error}")))?;
+    builder.write(&mut packet, &frame).map_err(io::Error::other)?;
     connection.next[me] = connection.next[me].wrapping_add(u32::try_from(frame.len()).unwrap_or(0));
     Ok(packet)
 }
@@ -120,16 +131,17 @@ mod tests {
         }
     }
 
+    /// A capture of what was said at these EVSEs, and another program's reader of it.
+    fn reader(said: &[(u32, V2gMessage)]) -> PcapReader<io::Cursor<Vec<u8>>> {
+        let mut capture = Capture::new(Vec::new()).unwrap();
+        said.iter().for_each(|(evse, message)| capture.add(*evse, message).unwrap());
+        PcapReader::new(io::Cursor::new(capture.finish().unwrap())).unwrap()
+    }
+
     #[test]
     fn another_reader_finds_one_tcp_stream_of_v2gtp_frames() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("talk.pcap");
-        let mut capture = Capture::create(&path).unwrap();
-        for message in [message(true, b"abc"), message(false, b"de"), message(true, b"f")] {
-            capture.add(1, &message).unwrap();
-        }
-        drop(capture);
-        let mut reader = PcapReader::new(File::open(&path).unwrap()).unwrap();
+        let said = [message(true, b"abc"), message(false, b"de"), message(true, b"f")];
+        let mut reader = reader(&said.map(|message| (1, message)));
         let mut streams = [Vec::new(), Vec::new()];
         let mut expected = [1, 1];
         while let Some(packet) = reader.next_packet() {
@@ -148,21 +160,14 @@ mod tests {
 
     #[test]
     fn each_conversation_at_each_evse_is_a_connection_of_its_own() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("talks.pcap");
-        let mut capture = Capture::create(&path).unwrap();
         let handshake = V2gMessage { name: HANDSHAKE.to_owned(), ..message(true, b"hello") };
-        for (evse, message) in [
-            (1, &handshake),
-            (2, &handshake),
-            (1, &message(false, b"yes")),
-            (2, &message(true, b"more")),
-            (1, &handshake),
-        ] {
-            capture.add(evse, message).unwrap();
-        }
-        drop(capture);
-        let mut reader = PcapReader::new(File::open(&path).unwrap()).unwrap();
+        let mut reader = reader(&[
+            (1, handshake.clone()),
+            (2, handshake.clone()),
+            (1, message(false, b"yes")),
+            (2, message(true, b"more")),
+            (1, handshake),
+        ]);
         let mut seen = Vec::new();
         while let Some(packet) = reader.next_packet() {
             let packet = packet.unwrap();
