@@ -64,14 +64,16 @@ async fn what_a_vehicle_said_is_shown_to_whoever_operates_and_to_nobody_else() {
     for part in ["SessionSetupReq", "EVCCID &lt;02:56&gt;", "3 messages are not shown"] {
         assert!(said.contains(part), "{part} is not in {said}");
     }
-    for unknown in ["/v2g/1/1", "/v2g/1/-1"] {
+    let capture = page.ask("GET /v2g/1/1700000000000000/pcap", &operator, "").await;
+    assert!(capture.starts_with("HTTP/1.1 200") && capture.contains("filename=\"evse-1-17"), "{capture}");
+    for unknown in ["/v2g/1/1", "/v2g/1/-1", "/v2g/1/1/pcap"] {
         let answer = page.ask(&format!("GET {unknown}"), &operator, "").await;
         assert!(answer.starts_with("HTTP/1.1 404"), "{unknown}: {answer}");
     }
     let nobody = page.ask("GET /v2g/2/1", &operator, "").await;
     assert!(nobody.starts_with("HTTP/1.1 502"), "{nobody}");
     let viewer = page.login("anna", "view this").await.unwrap();
-    for path in ["/v2g", "/v2g/1/1700000000000000", "/logs"] {
+    for path in ["/v2g", "/v2g/1/1700000000000000", "/v2g/1/1700000000000000/pcap", "/logs"] {
         let refused = page.ask(&format!("GET {path}"), &viewer, "").await;
         assert!(refused.starts_with("HTTP/1.1 403") && !refused.contains("EVCCID"), "{path}: {refused}");
     }
@@ -209,7 +211,18 @@ async fn a_session_is_drawn_on_one_time_line_that_one_looks_nearer_at_and_takes_
     );
     let json = page.ask("GET /timeline/3/json", &operator, "").await;
     assert!(json.contains("\"phase\": \"charging\"") && json.contains("Heartbeat"), "{json}");
-    for unknown in ["/timeline/4", "/timeline/3/exe", "/timeline/-1", "/timeline/3?from=x"] {
+    // Which an identity is in: for whoever may see it on the page.
+    assert!(whole.contains("/timeline/3/pcap") && !less.contains("pcap"), "{less}");
+    let capture = page.ask("GET /timeline/3/pcap", &operator, "").await;
+    assert!(
+        capture.contains("session-3.pcap") && capture.ends_with("\u{fffd}\u{1}\0\0\0\u{1}\u{1}"),
+        "{capture:?}"
+    );
+    let refused = page.ask("GET /timeline/3/pcap", &viewer, "").await;
+    assert!(refused.starts_with("HTTP/1.1 403"), "{refused}");
+    for unknown in
+        ["/timeline/4", "/timeline/4/pcap", "/timeline/3/exe", "/timeline/-1", "/timeline/3?from=x"]
+    {
         let answer = page.ask(&format!("GET {unknown}"), &viewer, "").await;
         assert!(answer.starts_with("HTTP/1.1 4"), "{unknown}: {answer}");
     }

@@ -1,10 +1,10 @@
-//! A time line for a person, and for a spreadsheet.
+//! A time line for a person.
 
 use std::fmt::Write as _;
 
 use voltry_bus::RecordedSample;
+use voltry_recording::{Moment, Timeline, seconds};
 
-use super::{Moment, Timeline};
 use crate::output::{clock_time, kilowatts, percent, time};
 
 /// Lines of measurements that a person gets; more are thinned out.
@@ -53,7 +53,7 @@ pub(super) fn text(timeline: &Timeline) -> String {
     lines.extend(samples.iter().step_by(every).map(Line::Sample));
     lines.sort_by_key(Line::time);
     for line in &lines {
-        let after = (line.time() - session.plugged) as f64 / 1e6;
+        let after = seconds(line.time() - session.plugged);
         let (who, what) = match line {
             Line::Moment(moment, times) => (moment.source.as_str(), moment_text(moment, *times)),
             Line::Sample(sample) => ("measured", sample_text(sample)),
@@ -117,42 +117,6 @@ fn sample_text(sample: &RecordedSample) -> String {
     )
 }
 
-/// For a spreadsheet: a line a moment or sample, in order.
-pub(super) fn csv(timeline: &Timeline) -> String {
-    let mut lines: Vec<_> = timeline.moments.iter().map(|moment| Line::Moment(moment, 1)).collect();
-    lines.extend(timeline.samples.iter().map(Line::Sample));
-    lines.sort_by_key(Line::time);
-    let mut csv = "time_us,kind,source,text,voltage_v,current_a,target_voltage_v,target_current_a,\
-                   power_offered_w,soc_percent,energy_wh\n"
-        .to_owned();
-    for line in lines {
-        let _ = match line {
-            Line::Moment(Moment { time, kind, source, text }, _) => {
-                writeln!(csv, "{time},{},{},{},,,,,,,", quoted(kind), quoted(source), quoted(text))
-            }
-            Line::Sample(one) => writeln!(
-                csv,
-                "{},measured,evse,,{:.1},{:.1},{:.1},{:.1},{:.0},{:.1},{:.0}",
-                one.time,
-                one.voltage,
-                one.current,
-                one.target_voltage,
-                one.target_current,
-                one.power_offered,
-                one.soc,
-                one.energy
-            ),
-        };
-    }
-    csv
-}
-
-/// As RFC 4180 has it; a spreadsheet takes no text for a formula.
-fn quoted(text: &str) -> String {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    format!("\"{}{}\"", if formula { "'" } else { "" }, text.replace('"', "\"\""))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::tests::timeline;
@@ -200,16 +164,5 @@ mod tests {
             })
             .collect();
         assert_eq!(times, [50, 50, 1, 1]);
-    }
-
-    #[test]
-    fn a_spreadsheet_gets_a_line_for_each_and_no_formula() {
-        let csv = csv(&timeline());
-        assert_eq!(csv.lines().count(), 1 + 7 + 15);
-        assert!(csv.contains("\"MeterStuck: \"\"it\"\" stands still, long\""), "{csv}");
-        assert!(
-            csv.lines().all(|line| line.ends_with(',') || line.starts_with("time") || line.ends_with("10"))
-        );
-        assert_eq!(quoted("=1+1"), "\"'=1+1\"");
     }
 }

@@ -5,16 +5,19 @@
 use std::ops::RangeInclusive;
 
 use axum::extract::{Path, State};
-use axum::response::Response;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
 use futures_util::future::join_all;
 use maud::{Markup, html};
 use tokio::time::timeout;
+use tracing::warn;
 use voltry_bus::{Transaction, V2gConversation, V2gLog1Proxy, V2gMessage};
+use voltry_recording::Capture;
 use zbus::proxy::CacheProperties;
 
 use super::accounts::Role;
 use super::page::{self, time};
-use super::routes::{ANSWER, LoggedIn, Shared, nothing, silent};
+use super::routes::{ANSWER, LoggedIn, Shared, attachment, nothing, silent};
 
 /// Of one conversation the first and the newest messages are shown: a charge loop says the same by the thousand.
 const FIRST: usize = 200;
@@ -44,11 +47,23 @@ pub(super) async fn show(
     }
     let Some(kept) = conversations(&it, evse).await else { return silent(&who, "/v2g", "voltry-secc") };
     let Some(about) = kept.into_iter().find(|one| one.began == began) else { return nothing(who).await };
-    let asked = async { log(&it, evse).await.ok()?.read(began).await.ok() };
-    match timeout(ANSWER, asked).await {
-        Ok(Some(messages)) => who.page("/v2g", "What was said", &one(evse, &about, &messages), false),
-        Ok(None) | Err(_) => silent(&who, "/v2g", "voltry-secc"),
+    match read(&it, evse, began).await {
+        Some(messages) => who.page("/v2g", "What was said", &one(evse, &about, &messages), false),
+        None => silent(&who, "/v2g", "voltry-secc"),
     }
+}
+
+/// One of them as a file.
+pub(super) async fn file(
+    who: LoggedIn,
+    State(it): State<Shared>,
+    Path((evse, began)): Path<(u32, i64)>,
+) -> Response {
+    if let Some(refused) = who.lacks(Role::Operate) {
+        return refused;
+    }
+    let said = read(&it, evse, began).await.unwrap_or_default();
+    capture(who, &format!("evse-{evse}-{began}.pcap"), evse, &said).await
 }
 
 /// The conversations of a transaction that are still kept.
@@ -62,20 +77,37 @@ pub(super) async fn of(it: &Shared, transaction: &Transaction) -> Vec<V2gConvers
     kept.split_off(before.saturating_sub(1).min(kept.len()))
 }
 
-/// When each message of the conversations that began meanwhile was said, whether by the vehicle, and its name.
-pub(super) async fn names_within(
-    it: &Shared,
-    evse: u32,
-    within: RangeInclusive<i64>,
-) -> Vec<(i64, bool, String)> {
+/// What was said in the conversations that began meanwhile, microseconds of Unix time.
+pub(super) async fn said_within(it: &Shared, evse: u32, within: RangeInclusive<i64>) -> Vec<V2gMessage> {
     let kept = conversations(it, evse).await.unwrap_or_default();
     let mut said = Vec::new();
     for one in kept.into_iter().filter(|one| within.contains(&one.began)) {
-        let asked = async { log(it, evse).await.ok()?.read(one.began).await.ok() };
-        let messages = timeout(ANSWER, asked).await.ok().flatten().unwrap_or_default();
-        said.extend(messages.into_iter().map(|it| (it.time, it.by_vehicle, it.name)));
+        said.extend(read(it, evse, one.began).await.unwrap_or_default());
     }
     said
+}
+
+async fn read(it: &Shared, evse: u32, began: i64) -> Option<Vec<V2gMessage>> {
+    let asked = async { log(it, evse).await.ok()?.read(began).await.ok() };
+    timeout(ANSWER, asked).await.ok().flatten()
+}
+
+/// What was said at an EVSE, for Wireshark.
+pub(super) async fn capture(who: LoggedIn, name: &str, evse: u32, said: &[V2gMessage]) -> Response {
+    if said.is_empty() {
+        return nothing(who).await;
+    }
+    let written = Capture::new(Vec::new()).and_then(|mut capture| {
+        said.iter().try_for_each(|message| capture.add(evse, message))?;
+        capture.finish()
+    });
+    match written {
+        Ok(file) => attachment(name, "application/vnd.tcpdump.pcap", file),
+        Err(error) => {
+            warn!(%error, "a capture could not be written");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
 }
 
 /// Oldest first; `None`: nobody keeps them, or does not answer.
@@ -135,7 +167,7 @@ fn one(evse: u32, about: &V2gConversation, messages: &[V2gMessage]) -> Markup {
             @if left_out > 0 { tr { td colspan="4" { (left_out) " messages are not shown" } } }
             @for message in &messages[newest..] { (said(message)) }
         }
-        p { "For Wireshark: " code { "voltryctl v2g show " (evse) " --pcap FILE" } }
+        p { "All that is kept of it, for Wireshark: " a href=(format!("/v2g/{evse}/{}/pcap", about.began)) download { "capture" } }
     }
 }
 

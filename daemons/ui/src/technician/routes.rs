@@ -119,6 +119,7 @@ pub(crate) fn router(technician: Technician) -> Router {
         .route("/timeline/{number}/{form}", get(timeline::file))
         .route("/v2g", get(conversations::list))
         .route("/v2g/{evse}/{began}", get(conversations::show))
+        .route("/v2g/{evse}/{began}/pcap", get(conversations::file))
         .route("/logs", get(logs::show))
         .route("/selftest", get(selftest::show))
         .route("/selftest/{evse}", post(selftest::start))
@@ -296,6 +297,13 @@ pub(super) async fn nothing(who: LoggedIn) -> Response {
     let page = page::message("There is no such page", "");
     let whole = page::document(&who.session, "", "No such page", &page, false);
     (StatusCode::NOT_FOUND, Html(whole.into_string())).into_response()
+}
+
+/// A file to keep.
+pub(super) fn attachment(name: &str, kind: &'static str, content: Vec<u8>) -> Response {
+    let disposition = format!("attachment; filename=\"{name}\"");
+    let headers = [(header::CONTENT_TYPE, kind.to_owned()), (header::CONTENT_DISPOSITION, disposition)];
+    (headers, content).into_response()
 }
 
 async fn act(

@@ -4,9 +4,9 @@ use std::ops::RangeInclusive;
 
 use maud::{Markup, html};
 use voltry_bus::RecordedSample;
+use voltry_recording::{Moment, Phase, Timeline, seconds};
 
 use super::super::page::number;
-use super::{Moment, Phase, Timeline, seconds};
 
 /// Of the drawing, in its own units; the names of the lanes stand at the left.
 const WIDTH: f64 = 1000.0;
@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn as_much_is_drawn_of_a_day_as_can_be_told_apart() {
         let mut timeline = timeline();
-        timeline.moments = vec![timeline.moments[3].clone(); 10_000];
+        timeline.moments = vec![timeline.moments[4].clone(); 10_000];
         timeline.samples = vec![timeline.samples[0]; 10_000];
         let drawn = svg(&timeline, &(START..=START + 30_000_000)).into_string();
         assert!(drawn.matches("class=\"mark fault\"").count() <= MARKS_MAX, "marks");

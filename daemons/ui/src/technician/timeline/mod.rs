@@ -3,106 +3,30 @@
 //! sees the names.
 
 mod drawing;
-mod export;
 mod page;
 
 use std::ops::RangeInclusive;
 
 use axum::extract::{Path, Query, State};
-use axum::http::header;
-use axum::response::{IntoResponse as _, Response};
-use serde::{Deserialize, Serialize};
+use axum::response::Response;
+use serde::Deserialize;
 use tokio::time::timeout;
-use voltry_bus::{CsmsLog1Proxy, RecordedEntry, RecordedSample, RecordedSession, Recorder1Proxy, names};
+use voltry_bus::{
+    CsmsLog1Proxy, CsmsMessage, RecordedEntry, RecordedSample, RecordedSession, Recorder1Proxy, names,
+};
+use voltry_recording::{Moment, Timeline, csv, talk};
 use zbus::proxy::CacheProperties;
 
 use super::accounts::Role;
 use super::conversations;
-use super::routes::{ANSWER, LoggedIn, Shared, nothing, silent};
+use super::routes::{ANSWER, LoggedIn, Shared, attachment, nothing, silent};
 
 /// Sessions that are listed, and as many as the recorder keeps.
 const LISTED: u32 = 100;
 const KEPT: u32 = 1000;
-/// What a back end says right after a vehicle has left belongs to it, microseconds.
-const AFTER: i64 = 60 * 1_000_000;
 /// Messages as `voltry-ocpp` keeps them, and characters of one that are shown.
 const CSMS_MESSAGES: u32 = 200;
 const TEXT_MAX: usize = 160;
-
-/// Something that happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Moment {
-    /// Microseconds of Unix time.
-    time: i64,
-    /// As in a recording, or `v2g` and `ocpp`.
-    kind: String,
-    /// Who: `station`, `evse`, a device, `vehicle`, or `csms`.
-    source: String,
-    text: String,
-}
-
-/// How long the EVSE was in a state.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-struct Phase {
-    phase: String,
-    /// Microseconds of Unix time.
-    began: i64,
-    seconds: f64,
-}
-
-/// A session on its time line, everything in order.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-struct Timeline {
-    session: RecordedSession,
-    phases: Vec<Phase>,
-    moments: Vec<Moment>,
-    samples: Vec<RecordedSample>,
-}
-
-impl Timeline {
-    fn new(
-        session: RecordedSession,
-        entries: Vec<RecordedEntry>,
-        samples: Vec<RecordedSample>,
-        said: Vec<Moment>,
-    ) -> Self {
-        let recorded = entries.into_iter().map(|RecordedEntry { time, kind, source, text }| Moment {
-            time,
-            kind,
-            source,
-            text,
-        });
-        let mut moments: Vec<Moment> = recorded.chain(said).collect();
-        moments.sort_by_key(|moment| moment.time);
-        let mut timeline = Self { session, phases: Vec::new(), moments, samples };
-        timeline.phases = timeline.phases();
-        timeline
-    }
-
-    /// When it ended, or the newest that is known of it.
-    fn end(&self) -> i64 {
-        let moments = self.moments.iter().map(|moment| moment.time);
-        let newest = moments.chain(self.samples.iter().map(|sample| sample.time)).max();
-        let end = if self.session.unplugged == 0 { newest } else { Some(self.session.unplugged) };
-        end.unwrap_or_default().max(self.session.plugged.saturating_add(1_000_000))
-    }
-
-    fn phases(&self) -> Vec<Phase> {
-        let began: Vec<&Moment> = self.moments.iter().filter(|moment| moment.kind == "phase").collect();
-        let ends = began.iter().skip(1).map(|next| next.time).chain([self.end()]);
-        let phase = |(moment, end): (&&Moment, i64)| Phase {
-            phase: moment.text.clone(),
-            began: moment.time,
-            seconds: seconds(end.saturating_sub(moment.time).max(0)),
-        };
-        began.iter().zip(ends).map(phase).collect()
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "some hours, of which nobody needs the microsecond")]
-fn seconds(micros: i64) -> f64 {
-    micros as f64 / 1e6
-}
 
 /// What of a session is looked at, milliseconds since the plug went in; nothing: all of it.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -152,15 +76,32 @@ pub(super) async fn file(
     Path((number, form)): Path<(u64, String)>,
 ) -> Response {
     let (kind, written): (_, fn(&Timeline) -> String) = match form.as_str() {
-        "json" => ("application/json", export::json),
-        "csv" => ("text/csv; charset=utf-8", export::csv),
+        "json" => ("application/json", json),
+        "csv" => ("text/csv; charset=utf-8", csv),
+        "pcap" => return capture(who, &it, number).await,
         _ => return nothing(who).await,
     };
     match read(&who, &it, number).await {
         Ok(timeline) => {
-            let name = format!("attachment; filename=\"session-{number}.{form}\"");
-            let headers = [(header::CONTENT_TYPE, kind.to_owned()), (header::CONTENT_DISPOSITION, name)];
-            (headers, written(&timeline)).into_response()
+            attachment(&format!("session-{number}.{form}"), kind, written(&timeline).into_bytes())
+        }
+        Err(failed) => failed.answer(who).await,
+    }
+}
+
+fn json(timeline: &Timeline) -> String {
+    serde_json::to_string_pretty(timeline).expect("numbers and texts under names are JSON")
+}
+
+/// What vehicle and station said meanwhile.
+async fn capture(who: LoggedIn, it: &Shared, number: u64) -> Response {
+    if let Some(refused) = who.lacks(Role::Operate) {
+        return refused;
+    }
+    match recording(it, number).await {
+        Ok((session, ..)) => {
+            let said = conversations::said_within(it, session.evse, talk(&session)).await;
+            conversations::capture(who, &format!("session-{number}.pcap"), session.evse, &said).await
         }
         Err(failed) => failed.answer(who).await,
     }
@@ -201,23 +142,25 @@ async fn recorder(it: &Shared) -> zbus::Result<Recorder1Proxy<'static>> {
         .await
 }
 
-async fn read(who: &LoggedIn, it: &Shared, number: u64) -> Result<Timeline, Failed> {
+type Recording = (RecordedSession, Vec<RecordedEntry>, Vec<RecordedSample>);
+
+async fn recording(it: &Shared, number: u64) -> Result<Recording, Failed> {
     let asked = async { Ok::<_, zbus::Error>(recorder(it).await?.read(number).await) };
-    let (session, entries, samples) = match timeout(ANSWER, asked).await {
-        Ok(Ok(Ok(found))) => found,
-        Ok(Ok(Err(voltry_bus::Error::Invalid(_)))) => return Err(Failed::Unknown),
-        Ok(Ok(Err(_)) | Err(_)) | Err(_) => return Err(Failed::Silent),
-    };
+    match timeout(ANSWER, asked).await {
+        Ok(Ok(Ok(found))) => Ok(found),
+        Ok(Ok(Err(voltry_bus::Error::Invalid(_)))) => Err(Failed::Unknown),
+        Ok(Ok(Err(_)) | Err(_)) | Err(_) => Err(Failed::Silent),
+    }
+}
+
+async fn read(who: &LoggedIn, it: &Shared, number: u64) -> Result<Timeline, Failed> {
+    let (session, entries, samples) = recording(it, number).await?;
     let mut said = Vec::new();
     if who.session.role >= Role::Operate {
-        let until = if session.unplugged == 0 { i64::MAX } else { session.unplugged.saturating_add(AFTER) };
-        let within = session.plugged..=until;
         // Whoever keeps what was said may be away: the recording is worth its own.
-        for (time, by_vehicle, name) in conversations::names_within(it, session.evse, within.clone()).await {
-            let source = if by_vehicle { "vehicle" } else { "station" }.to_owned();
-            said.push(Moment { time, kind: "v2g".to_owned(), source, text: name });
-        }
-        said.extend(csms(it).await.unwrap_or_default().into_iter().filter(|one| within.contains(&one.time)));
+        let messages = conversations::said_within(it, session.evse, talk(&session)).await;
+        said.extend(messages.iter().map(|one| Moment::v2g(one, one.name.clone())));
+        said.extend(csms(it).await.unwrap_or_default());
     }
     Ok(Timeline::new(session, entries, samples, said))
 }
@@ -234,72 +177,23 @@ async fn csms(it: &Shared) -> Option<Vec<Moment>> {
         Ok::<_, zbus::Error>(log.messages(0, CSMS_MESSAGES).await)
     };
     let messages = timeout(ANSWER, asked).await.ok()?.ok()?.ok()?;
-    let source = |outgoing| if outgoing { "station" } else { "csms" }.to_owned();
-    let moments = messages.into_iter().map(|one| Moment {
-        time: one.time,
-        kind: "ocpp".to_owned(),
-        source: source(one.outgoing),
-        text: one.text.chars().take(TEXT_MAX).collect(),
-    });
-    Some(moments.collect())
+    let short = |one: CsmsMessage| CsmsMessage { text: one.text.chars().take(TEXT_MAX).collect(), ..one };
+    Some(messages.into_iter().map(|one| Moment::ocpp(short(one))).collect())
 }
 
 #[cfg(test)]
+#[path = "../../../../../tests/recorded.rs"]
+mod recorded;
+
+#[cfg(test)]
 mod tests {
+    pub(super) use super::recorded::START;
+    use super::recorded::{said, session};
     use super::*;
 
-    pub(super) const START: i64 = 1_790_000_000_000_000;
-
-    /// Thirty seconds: five connected, sixteen charging.
     pub(super) fn timeline() -> Timeline {
-        let session = RecordedSession {
-            number: 3,
-            evse: 1,
-            transaction: 17,
-            plugged: START,
-            unplugged: START + 30_000_000,
-            why: "The vehicle ended it".to_owned(),
-            left_out: 2,
-        };
-        let entry = |after: i64, kind: &str, source: &str, text: &str| RecordedEntry {
-            time: START + after,
-            kind: kind.to_owned(),
-            source: source.to_owned(),
-            text: text.to_owned(),
-        };
-        let entries = vec![
-            entry(0, "phase", "evse", "connected"),
-            entry(5_000_000, "phase", "evse", "charging"),
-            entry(20_000_000, "fault", "evse/1", "MeterStuck: \"it\" stands <still>, long"),
-            entry(21_000_000, "phase", "evse", "finished"),
-        ];
-        let sample = |second: i32| RecordedSample {
-            time: START + 5_000_000 + i64::from(second) * 1_000_000,
-            voltage: 400.0,
-            current: f64::from(second),
-            target_voltage: 410.0,
-            target_current: 100.0,
-            power_offered: 50_000.0,
-            soc: 42.0,
-            energy: 10.0,
-        };
-        let said = Moment {
-            time: START + 1_000_000,
-            kind: "v2g".to_owned(),
-            source: "vehicle".to_owned(),
-            text: "SessionSetupReq".to_owned(),
-        };
-        Timeline::new(session, entries, (0..15).map(sample).collect(), vec![said])
-    }
-
-    #[test]
-    fn everything_is_in_order_and_phases_have_their_lengths() {
-        let timeline = timeline();
-        let kinds: Vec<_> = timeline.moments.iter().map(|moment| moment.kind.as_str()).collect();
-        assert_eq!(kinds, ["phase", "v2g", "phase", "fault", "phase"]);
-        let lasted: Vec<_> =
-            timeline.phases.iter().map(|phase| (phase.phase.as_str(), phase.seconds)).collect();
-        assert_eq!(lasted, [("connected", 5.0), ("charging", 16.0), ("finished", 9.0)]);
+        let (session, entries, samples) = session();
+        Timeline::new(session, entries, samples, said().iter().map(|one| Moment::v2g(one, one.name.clone())))
     }
 
     #[test]

@@ -4,10 +4,10 @@ use std::ops::RangeInclusive;
 
 use maud::{Markup, html};
 use voltry_bus::RecordedSession;
+use voltry_recording::{Moment, Timeline, seconds};
 
 use super::super::page::{clock_time, number, time};
 use super::drawing::{svg, zoom};
-use super::{Moment, Timeline, seconds};
 
 /// Of the moments of a window the first and the newest are in the table.
 const FIRST: usize = 150;
@@ -54,9 +54,10 @@ pub(super) fn one(timeline: &Timeline, window: RangeInclusive<i64>) -> Markup {
             @for (form, name) in [("json", "JSON"), ("csv", "CSV")] {
                 a href=(format!("/timeline/{}/{form}", session.number)) download { (name) } " "
             }
-            "; the vehicle's messages for Wireshark: "
-            @if session.transaction == 0 { code { "voltryctl v2g show " (session.evse) " --pcap FILE" } }
-            @else { code { "voltryctl sessions show " (session.transaction) " --pcap FILE" } }
+            @if timeline.moments.iter().any(|moment| moment.kind == "v2g") {
+                "; what vehicle and station said, for Wireshark: "
+                a href=(format!("/timeline/{}/pcap", session.number)) download { "capture" }
+            }
         }
     }
 }

@@ -1,15 +1,12 @@
-//! A time line as a file, in the forms of `voltryctl sessions record`.
+//! A time line for a spreadsheet.
 
 use std::fmt::Write as _;
 
-use super::Timeline;
+use crate::Timeline;
 
-pub(super) fn json(timeline: &Timeline) -> String {
-    serde_json::to_string_pretty(timeline).expect("numbers and texts under names are JSON")
-}
-
-/// For a spreadsheet: a line a moment or sample, in order.
-pub(super) fn csv(timeline: &Timeline) -> String {
+/// A line a moment or sample, in order, below one of the columns' names.
+#[must_use]
+pub fn csv(timeline: &Timeline) -> String {
     let moments = timeline.moments.iter().map(|one| {
         (one.time, format!("{},{},{},,,,,,,", quoted(&one.kind), quoted(&one.source), quoted(&one.text)))
     });
@@ -45,13 +42,14 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::timeline;
     use super::*;
+    use crate::recorded::session;
 
     #[test]
     fn a_spreadsheet_gets_a_line_for_each_in_order_with_as_many_columns_and_no_formula() {
-        let csv = csv(&timeline());
-        assert_eq!(csv.lines().count(), 1 + 5 + 15);
+        let (session, entries, samples) = session();
+        let csv = csv(&Timeline::new(session, entries, samples, []));
+        assert_eq!(csv.lines().count(), 1 + 4 + 15);
         assert!(csv.contains("\"MeterStuck: \"\"it\"\" stands <still>, long\""), "{csv}");
         let measured = csv.lines().find(|line| line.contains("measured")).unwrap();
         assert_eq!(measured.split(',').count(), csv.lines().next().unwrap().split(',').count());
