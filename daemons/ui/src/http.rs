@@ -10,7 +10,7 @@ use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
 use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
-use axum::middleware::Next;
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -19,8 +19,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use maud::{Markup, PreEscaped, html};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -40,15 +40,33 @@ const HEADERS_MAX: usize = 64;
 /// Bytes of a request's body: a form has some hundred.
 const BODY_MAX: usize = 8 * 1024;
 
-/// What is answered to whoever comes while all connections are taken.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nRetry-After: 5\r\n\
-    Content-Length: 47\r\nConnection: close\r\n\r\nToo many look at this page. Try again shortly.\n";
+/// Of those who come over TLS while all connections are taken, so many at once are told so, and for so long each:
+/// a handshake costs more than an answer.
+const TOLD: usize = 4;
+const TELLING: Duration = Duration::from_secs(3);
+
+/// What whoever comes while all connections are taken is told.
+const FULL_TEXT: &str = "Too many look at this page. Try again shortly.\n";
+const FULL_HEADERS: [(HeaderName, &str); 3] =
+    [(header::CONTENT_TYPE, "text/plain"), (header::RETRY_AFTER, "5"), (header::CONNECTION, "close")];
 
 /// Serves for ever, over TLS if there is an acceptor. Whoever comes while all connections are taken is told so and
-/// let go at once; over TLS it is not told, as a handshake would cost more than an answer. Handlers find who it is as an extension, [`ConnectInfo`].
+/// let go at once, over TLS the first [`TOLD`] of them. Handlers find who it is as an extension, [`ConnectInfo`].
 pub(crate) async fn serve(listener: TcpListener, router: Router, tls: Option<TlsAcceptor>) {
+    serve_so_many(CONNECTIONS, TELLING, listener, router, tls).await;
+}
+
+async fn serve_so_many(
+    places: usize,
+    telling: Duration,
+    listener: TcpListener,
+    router: Router,
+    tls: Option<TlsAcceptor>,
+) {
     let router = router.layer(DefaultBodyLimit::max(BODY_MAX));
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let full = Router::new().fallback(async || (StatusCode::SERVICE_UNAVAILABLE, FULL_HEADERS, FULL_TEXT));
+    let full = full.layer(middleware::from_fn(harden));
+    let (places, told) = (Arc::new(Semaphore::new(places)), Arc::new(Semaphore::new(TOLD)));
     let mut connections = JoinSet::new();
     let mut refused = RateLimit::new();
     loop {
@@ -64,30 +82,51 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, tls: Option<Tls
             },
             Some(_) = connections.join_next() => continue,
         };
-        let Ok(place) = places.clone().try_acquire_owned() else {
-            if let Some(count) = refused.count(now()) {
-                warn!(count, "connections refused: {CONNECTIONS} are open");
-            }
-            if tls.is_none()
-                && let Ok(mut stream) = stream.into_std()
-            {
-                // Into an empty buffer: it does not wait. Who has gone is told nothing.
-                let _ = stream.write_all(FULL);
-            }
+        if let Ok(place) = places.clone().try_acquire_owned() {
+            connections.spawn(answer(stream, peer, router.clone(), tls.clone(), place));
             continue;
-        };
-        let (router, tls) = (router.clone(), tls.clone());
-        connections.spawn(async move {
-            let _place = place;
-            match tls {
-                None => converse(stream, peer, router, HEAD).await,
-                Some(tls) => match timeout(HEAD, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => converse(stream, peer, router, HEAD).await,
-                    Ok(Err(error)) => debug!(%peer, %error, "no TLS"),
-                    Err(_) => debug!(%peer, "no TLS in time"),
-                },
+        }
+        if let Some(count) = refused.count(now()) {
+            warn!(count, "connections refused: {CONNECTIONS} are open");
+        }
+        match (&tls, told.clone().try_acquire_owned()) {
+            (None, _) => tell_full(stream),
+            (Some(_), Ok(place)) => {
+                let told = answer(stream, peer, full.clone(), tls.clone(), place);
+                connections.spawn(async move { _ = timeout(telling, told).await });
             }
-        });
+            (Some(_), Err(_)) => {}
+        }
+    }
+}
+
+/// Into an empty buffer: it does not wait. Who has gone is told nothing.
+fn tell_full(stream: TcpStream) {
+    let headers = FULL_HEADERS.map(|(name, value)| format!("{name}: {value}\r\n")).concat();
+    let length = FULL_TEXT.len();
+    if let Ok(mut stream) = stream.into_std() {
+        let told = format!(
+            "HTTP/1.1 503 Service Unavailable\r\n{headers}content-length: {length}\r\n\r\n{FULL_TEXT}"
+        );
+        let _ = stream.write_all(told.as_bytes());
+    }
+}
+
+/// One connection from its beginning to its end, for which it has this place.
+async fn answer(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    tls: Option<TlsAcceptor>,
+    _place: OwnedSemaphorePermit,
+) {
+    match tls {
+        None => converse(stream, peer, router, HEAD).await,
+        Some(tls) => match timeout(HEAD, tls.accept(stream)).await {
+            Ok(Ok(stream)) => converse(stream, peer, router, HEAD).await,
+            Ok(Err(error)) => debug!(%peer, %error, "no TLS"),
+            Err(_) => debug!(%peer, "no TLS in time"),
+        },
     }
 }
 
@@ -194,6 +233,9 @@ fn host(headers: &HeaderMap) -> Option<&str> {
 mod tests {
     use axum::body::Body;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio_rustls::TlsConnector;
+    use tokio_rustls::rustls::crypto::ring;
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
     use super::*;
 
@@ -209,8 +251,8 @@ mod tests {
     async fn drip(said: &str, head: Duration, answer: Duration) -> String {
         let echo = axum::routing::post(|body: String| async move { body });
         let router = Router::new().route("/", echo.get(|| async { "here" }));
-        let router = router
-            .layer(axum::middleware::from_fn(move |request, next| harden_within(answer, request, next)));
+        let router =
+            router.layer(middleware::from_fn(move |request, next| harden_within(answer, request, next)));
         let (client, server) = tokio::io::duplex(1 << 16);
         let served = tokio::spawn(converse(server, ([127, 0, 0, 1], 1).into(), router, head));
         let (mut from, mut to) = tokio::io::split(client);
@@ -249,6 +291,73 @@ mod tests {
         let said = "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 8000\r\n\r\n";
         let heard = drip(said, SHORT, SHORT).await;
         assert!(heard.starts_with("HTTP/1.1 408") && heard.contains("content-security-policy"), "{heard}");
+    }
+
+    /// A server over TLS that has no place for anybody, where it is, and who believes its certificate.
+    async fn full_server(telling: Duration) -> (SocketAddr, TlsConnector) {
+        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let (certificate, key) =
+            (own.cert.der().clone(), own.signing_key.serialize_der().try_into().unwrap());
+        let provider = Arc::new(ring::default_provider());
+        let server = ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key)
+            .unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate).unwrap();
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let tls = Some(TlsAcceptor::from(Arc::new(server)));
+        tokio::spawn(serve_so_many(0, telling, listener, Router::new(), tls));
+        (address, TlsConnector::from(Arc::new(client)))
+    }
+
+    /// Nothing, if it hangs up.
+    async fn asked((address, tls): &(SocketAddr, TlsConnector)) -> String {
+        let asked = async {
+            let stream = TcpStream::connect(address).await?;
+            let mut stream = tls.connect("localhost".try_into().unwrap(), stream).await?;
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await?;
+            let mut heard = String::new();
+            stream.read_to_string(&mut heard).await.map(|_| heard)
+        };
+        timeout(LONG, asked).await.expect("it is held on to").unwrap_or_default()
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_over_tls_while_all_places_are_taken_is_told_so_a_few_at_once() {
+        let server = full_server(LONG).await;
+        let told = asked(&server).await;
+        assert!(told.starts_with("HTTP/1.1 503") && told.ends_with(FULL_TEXT), "{told:?}");
+        let mut silent = Vec::new();
+        for _ in 0..TOLD {
+            silent.push(TcpStream::connect(server.0).await.unwrap());
+        }
+        assert_eq!(asked(&server).await, "");
+        drop(silent);
+        while asked(&server).await.is_empty() {
+            tokio::time::sleep(SHORT).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn nor_does_one_that_says_nothing_keep_the_others_from_being_told() {
+        let server = full_server(SHORT).await;
+        let mut silent = Vec::new();
+        for _ in 0..TOLD {
+            silent.push(TcpStream::connect(server.0).await.unwrap());
+        }
+        while asked(&server).await.is_empty() {
+            tokio::time::sleep(SHORT).await;
+        }
+        drop(silent);
     }
 
     #[test]
