@@ -40,8 +40,8 @@ hint-away = Dieser Bildschirm hat keinen Kontakt zum Ladepunkt. Ein laufender La
 
 card-refused = Karte abgelehnt.
 card-not-accepted = Mit dieser Karte können Sie hier nicht laden. Versuchen Sie eine andere oder fragen Sie den Anbieter der Karte.
-card-not-judged = Sie lässt sich gerade nicht prüfen. Versuchen Sie es noch einmal oder mit einer anderen Karte.
-card-no-place = Hier kann damit gerade kein Ladevorgang beginnen.
+card-not-judged = Die Karte lässt sich gerade nicht prüfen. Versuchen Sie es noch einmal oder mit einer anderen Karte.
+card-no-place = Hier kann mit ihr gerade kein Ladevorgang beginnen.
 
 step-connecting = Kommunikation mit dem Fahrzeug
 step-authorizing = Freigabe

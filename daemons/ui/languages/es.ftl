@@ -28,7 +28,7 @@ hint-preparing = Se comprueba todo antes de que pase corriente. Tarda alrededor 
 hint-charging = Deje el cable conectado.
 hint-paused-vehicle = Su vehículo no pide corriente en este momento. La carga continuará cuando la pida.
 hint-paused-station = La estación no tiene potencia disponible en este momento. La carga continuará automáticamente.
-hint-paused-limit = El operador no permite potencia en este momento. La carga continuará automáticamente.
+hint-paused-limit = El operador no da potencia en este momento. La carga continuará automáticamente.
 hint-stopping = Espere hasta que se corte la corriente.
 hint-finished = Desconecte el cable y cuélguelo en su sitio.
 hint-fault = Use otro punto de recarga o pida ayuda.
@@ -41,7 +41,7 @@ hint-away = Esta pantalla no tiene contacto con el punto de recarga. Una carga e
 card-refused = Tarjeta rechazada.
 card-not-accepted = Esta tarjeta no permite cargar aquí. Pruebe con otra o consulte a quien la emitió.
 card-not-judged = No se puede comprobar en este momento. Inténtelo otra vez o use otra tarjeta.
-card-no-place = Ahora no se puede iniciar aquí una carga con ella.
+card-no-place = Ahora no se puede iniciar aquí una carga con esta tarjeta.
 
 step-connecting = Comunicación con el vehículo
 step-authorizing = Permiso para cargar

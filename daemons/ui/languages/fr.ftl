@@ -40,8 +40,8 @@ hint-away = Cet écran n’a pas de contact avec le point de charge. Une charge 
 
 card-refused = Carte refusée.
 card-not-accepted = Cette carte ne permet pas de charger ici. Essayez-en une autre ou adressez-vous à son émetteur.
-card-not-judged = Elle ne peut pas être vérifiée pour le moment. Réessayez ou utilisez une autre carte.
-card-no-place = Aucune charge ne peut démarrer ici avec elle pour le moment.
+card-not-judged = La carte ne peut pas être vérifiée pour le moment. Réessayez ou utilisez une autre carte.
+card-no-place = Aucune charge ne peut démarrer ici avec cette carte pour le moment.
 
 step-connecting = Dialogue avec le véhicule
 step-authorizing = Autorisation

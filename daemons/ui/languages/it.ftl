@@ -85,7 +85,7 @@ stop-question = Fermare la ricarica al punto { $number }?
 stop-yes = Sì, ferma
 stop-no = No, continua
 stop-by-card = Per fermare, avvicini di nuovo la tessera al lettore.
-stop-failed = Non si è fermata. Riprovi, fermi dal veicolo o chiami l’assistenza.
+stop-failed = Non si è fermata. Riprovi, la fermi dal veicolo o chiami l’assistenza.
 
 help-line = Assistenza
 fault-code = Codice { $code }

@@ -41,7 +41,7 @@ hint-away = Dit scherm heeft geen contact met het laadpunt. Een lopende laadbeur
 card-refused = Pas geweigerd.
 card-not-accepted = Met deze pas kunt u hier niet laden. Probeer een andere, of vraag het de uitgever van de pas.
 card-not-judged = De pas kan nu niet worden gecontroleerd. Probeer het opnieuw of gebruik een andere pas.
-card-no-place = Hier kan nu geen laadsessie met deze pas beginnen.
+card-no-place = Hier kan nu geen laadbeurt met deze pas beginnen.
 
 step-connecting = Gesprek met het voertuig
 step-authorizing = Toestemming om te laden

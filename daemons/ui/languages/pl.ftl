@@ -39,8 +39,8 @@ hint-starting = Ten punkt ładowania właśnie się sprawdza.
 hint-away = Ekran nie ma kontaktu z punktem ładowania. Trwające ładowanie jest kontynuowane.
 
 card-refused = Karta odrzucona.
-card-not-accepted = Tą kartą nie można tu ładować. Proszę spróbować innej lub zapytać jej wydawcę.
-card-not-judged = Nie można jej teraz sprawdzić. Proszę spróbować ponownie lub użyć innej karty.
+card-not-accepted = Tą kartą nie można tu ładować. Spróbuj innej albo zapytaj jej wydawcę.
+card-not-judged = Nie można jej teraz sprawdzić. Spróbuj ponownie albo użyj innej karty.
 card-no-place = Nie można tu teraz rozpocząć ładowania tą kartą.
 
 step-connecting = Rozmowa z pojazdem
