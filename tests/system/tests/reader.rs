@@ -1,7 +1,10 @@
-//! Cards on a reader: from the chip's serial line to the vehicle.
+//! Cards on a reader: from the chip's serial line to the vehicle, and to the screen.
 
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
 use voltry_bus::{Device1Proxy, EvseState, IdTokenReader1Proxy, names};
 use voltry_system_tests::Station;
 use zbus::proxy::CacheProperties;
@@ -57,10 +60,45 @@ impl Reader {
     }
 }
 
+/// The screen's page as it changes.
+struct Screen(BufReader<TcpStream>);
+
+impl Screen {
+    /// Once it is there: whoever comes earlier is hung up on.
+    async fn at(address: SocketAddr) -> Self {
+        let ask = format!("GET /events?language=en HTTP/1.1\r\nHost: {address}\r\n\r\n");
+        let there = async {
+            loop {
+                let mut page = BufReader::new(TcpStream::connect(address).await.unwrap());
+                let (mut answer, asked) = (String::new(), page.write_all(ask.as_bytes()).await);
+                if asked.is_ok() && page.read_line(&mut answer).await.is_ok_and(|length| length > 0) {
+                    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+                    return Self(page);
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(SOON, there).await.expect("the screen came up")
+    }
+
+    async fn until_it_says(&mut self, what: &str) {
+        let said = async {
+            let mut line = String::new();
+            while !line.contains(what) {
+                line.clear();
+                assert!(self.0.read_line(&mut line).await.unwrap() > 0, "the screen ended");
+            }
+        };
+        tokio::time::timeout(SOON, said).await.unwrap_or_else(|_| panic!("the screen does not say {what}"));
+    }
+}
+
 #[tokio::test]
 async fn a_card_on_the_reader_starts_and_stops_and_a_reader_that_is_away_stops_nothing() {
+    // An address of its own: nobody else takes the port meanwhile.
+    let screen = TcpListener::bind("127.0.0.6:0").unwrap().local_addr().unwrap();
     let topology = format!(
-        "free = false\nreaders = true\ntokens = {CARDS:?}\n[[evse]]\nmonitor_pace = 10\n\
+        "screen = \"{screen}\"\nfree = false\nreaders = true\ntokens = {CARDS:?}\n[[evse]]\nmonitor_pace = 10\n\
          vehicle = {{ capacity_wh = 60000.0, soc = 20.0, target_soc = 80.0 }}\n"
     );
     let mut station = Station::start(&topology).await;
@@ -68,7 +106,11 @@ async fn a_card_on_the_reader_starts_and_stops_and_a_reader_that_is_away_stops_n
     let before = station.truth(1).await.register;
     station.tell("plug 1").await;
     station.until_state(1, &[EvseState::Authorizing], SOON).await;
+    let mut screen = Screen::at(screen).await;
+    screen.until_it_says("state-authorize").await;
     station.tell("swipe DEADBEEF 1").await;
+    screen.until_it_says("Card refused.").await;
+    drop(screen);
     station.until_log("station", "refused", SOON).await;
     assert!(station.station().await.transactions(1).await.unwrap().is_empty());
 
