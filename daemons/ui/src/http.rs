@@ -82,6 +82,8 @@ async fn serve_so_many(
             },
             Some(_) = connections.join_next() => continue,
         };
+        // An event is small and often follows another: it is not kept back until that one is acknowledged.
+        let _ = stream.set_nodelay(true);
         if let Ok(place) = places.clone().try_acquire_owned() {
             connections.spawn(answer(stream, peer, router.clone(), tls.clone(), place));
             continue;
