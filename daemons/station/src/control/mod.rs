@@ -247,6 +247,8 @@ impl Control {
                 }
                 self.tell(News::TransactionEnded(transaction));
                 self.step(number, Input::Closed);
+                // Who has plugged in meanwhile waits, and says nothing new.
+                self.let_in(number);
             }
             Answer::Judged(presented, answer) => self.judged(presented, answer),
             Answer::Permitted(number, taken) => {

@@ -15,6 +15,7 @@ mod watched;
 
 use futures_util::StreamExt as _;
 use rig::{Rig, SOON};
+use steps::step;
 use voltry_bus::proxies::TokenRefusedStream;
 use voltry_bus::{Authorization, EndReason, Error, EvseState, ReserveOutcome, TokenKind, TokenStatus};
 
@@ -80,6 +81,19 @@ async fn a_meter_that_is_gone_at_the_end_is_billed_by_what_it_said_last() {
     let [transaction] = &rig.station.transactions(1).await.unwrap()[..] else { panic!("not one") };
     assert_eq!(transaction.energy, 7.0);
     assert!(transaction.note.contains("stored reading"), "{transaction:?}");
+}
+
+#[tokio::test]
+async fn whoever_plugs_in_while_a_transaction_is_still_closed_is_let_in_when_it_is() {
+    let rig = Rig::start("free_vending = true").await;
+    rig.plug(5).await;
+    rig.until_newest("started").await;
+    step(&rig, 6).await;
+    rig.plug(6).await;
+    let state = async || rig.station.evses().await.unwrap()[0].state.clone();
+    rig.until("it is seen", async || state().await == "authorizing").await;
+    rig.wake_meter();
+    rig.until_world("let in", |world| world.authorization == Some((6, Authorization::Granted))).await;
 }
 
 /// What a screen is told next of a token that lets nobody in.
