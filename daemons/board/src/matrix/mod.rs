@@ -57,6 +57,9 @@ struct Heard {
     at: Timestamp,
 }
 
+/// A controller that was told to leave its safe state has left it by then, or somebody must tell it again.
+const LEAVES_WITHIN: Duration = Duration::from_secs(1);
+
 /// The matrix and its controller.
 #[derive(Debug)]
 pub struct Matrix {
@@ -80,6 +83,8 @@ pub struct Matrix {
     is_news: bool,
     published: Timestamp,
     leave_safe_state: bool,
+    /// When somebody cleared the safe state, which lasts until the controller has been told.
+    safe_state_cleared: Option<Timestamp>,
     /// Its host was away because it was being started: no fault of anybody's.
     own_absence: bool,
     shutting_down: bool,
@@ -105,6 +110,7 @@ impl Matrix {
             is_news: false,
             published: Timestamp::BOOT,
             leave_safe_state: false,
+            safe_state_cleared: None,
             own_absence: true,
             shutting_down: false,
             settings,
@@ -191,6 +197,7 @@ impl Matrix {
     /// Clears faults whose cause is gone, and makes the controller leave its safe state.
     pub fn clear_faults(&mut self, now: Timestamp) {
         self.leave_safe_state = self.faults.contains(SAFE_STATE);
+        self.safe_state_cleared = self.leave_safe_state.then_some(now);
         if let Some(heard) = self.fresh(now) {
             let wanted = &self.wanted;
             self.barred.retain(|place| is_set(heard.closed, *place) != wanted.contains(place));
@@ -235,6 +242,12 @@ impl Matrix {
                 } else {
                     self.own_absence = false;
                     self.faults.gone(SAFE_STATE);
+                    let cleared = self.safe_state_cleared.take();
+                    if cleared.is_some_and(|cleared| at.since(cleared) <= LEAVES_WITHIN)
+                        && self.faults.remove(SAFE_STATE)
+                    {
+                        tracing::info!(code = SAFE_STATE, "fault cleared");
+                    }
                 }
                 self.heard = Some(Heard { closed, at });
             }

@@ -228,6 +228,13 @@ fn the_safe_state_of_a_controller_latches_unless_its_host_was_only_starting() {
     assert!(matrix.faults().contains(SAFE_STATE));
     matrix.clear_faults(at(40));
     assert!(matrix.poll(at(40)).contains(&Action::Once(message::leave_safe_state())));
+    assert!(matrix.faults().contains(SAFE_STATE), "it has not left it yet");
+    matrix.heard(at(50), Message::Feedback { closed: 0, safe_state: 0 });
+    assert!(matrix.faults().is_empty(), "cleared once, and not a second time for what the first began");
+    matrix.heard(at(60), Message::Feedback { closed: 0, safe_state: STARTED });
+    matrix.clear_faults(at(70));
+    matrix.heard(at(1_080), Message::Feedback { closed: 0, safe_state: 0 });
+    assert!(matrix.faults().contains(SAFE_STATE), "it left by itself, long after");
 }
 
 #[test]
