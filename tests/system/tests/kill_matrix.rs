@@ -12,10 +12,12 @@ mod cells;
 mod strikes;
 
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use cells::{Cell, PHASES, Phase, Promise, Victim};
+use futures_util::FutureExt as _;
 use strikes::Strike;
 use voltry_bus::EvseState;
 use voltry_system_tests::{SLACK, Station};
@@ -24,6 +26,9 @@ use voltry_system_tests::{SLACK, Station};
 const TOPOLOGY: &str = "screen = \"127.0.0.1:0\"\n[[evse]]\nmonitor_pace = 10\n\
      vehicle = { capacity_wh = 60000.0, soc = 20.0, target_soc = 80.0 }\n\
      [uplink]\ncsms = \"ws://127.0.0.1:9/ocpp\"\nidentity = \"VOLTRY-1\"\nversion = \"1.6\"\n";
+/// The same EVSE, that shares four groups of modules with another through a matrix of contactors.
+const RACK: &str = "evses = 2\ngroups = [1, 1, 1, 1]\n[[evse]]\nmonitor_pace = 10\n\
+     vehicle = { capacity_wh = 60000.0, soc = 20.0, target_soc = 80.0 }\n";
 /// Stations beside each other in the whole matrix: each waits most of its time.
 const STATIONS: usize = 3;
 const RECOVERY: Duration = Duration::from_secs(60);
@@ -42,14 +47,16 @@ struct Seen {
 /// One station, and the vehicle at it.
 struct Field {
     station: Station,
+    has_rack: bool,
     /// The register before the session, and the newest transaction then.
     before: f64,
     newest: u64,
 }
 
 impl Field {
-    async fn new() -> Self {
-        let field = Self { station: Station::start(TOPOLOGY).await, before: 0.0, newest: 0 };
+    async fn new(has_rack: bool) -> Self {
+        let station = Station::start(if has_rack { RACK } else { TOPOLOGY }).await;
+        let field = Self { station, has_rack, before: 0.0, newest: 0 };
         let mut tick = tokio::time::interval(Duration::from_millis(50));
         // An EVSE is available before the station is up.
         while !field.answers().await {
@@ -166,7 +173,7 @@ impl Field {
                 // Who did not see the plug for a moment takes what is plugged in then for another vehicle, and begins
                 // with it, by the insulation test.
                 let anew = phase == Phase::Finished
-                    && matches!(victim, Victim::Evse | Victim::Board | Victim::Bus)
+                    && matches!(victim, Victim::Evse | Victim::Board | Victim::RackBoard | Victim::Bus)
                     && self
                         .station
                         .evse(1)
@@ -187,6 +194,7 @@ impl Field {
             }
         }
         self.comes_back(cell, pid).await?;
+        self.rack_is_whole().await?;
         Ok(Seen { cell, times, free: struck.elapsed() })
     }
 
@@ -221,6 +229,20 @@ impl Field {
         self.is_billed(cell).await
     }
 
+    /// The matrix's contactors closed into no voltage, broke no current, and joined no EVSEs.
+    async fn rack_is_whole(&mut self) -> Result<(), String> {
+        if !self.has_rack {
+            return Ok(());
+        }
+        let answer = self.station.tell("matrix").await;
+        let words: Vec<f64> = answer.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        let [across, loaded, joined, ..] = words[..] else { panic!("{answer}") };
+        if across <= 20.0 && loaded == 0.0 && joined == 0.0 {
+            return Ok(());
+        }
+        Err(format!("the matrix closed across {across} V, opened {loaded} times under load, joined {joined}"))
+    }
+
     async fn answers(&self) -> bool {
         self.station.station().await.transactions(1).await.is_ok()
     }
@@ -253,24 +275,37 @@ async fn plays(cells: Vec<Cell>, stations: usize) {
     for _ in 0..stations.min(total) {
         let (waiting, seen) = (waiting.clone(), seen.clone());
         workers.spawn(async move {
-            let mut field = Field::new().await;
+            let mut field: Option<Field> = None;
             loop {
                 let next = waiting.lock().unwrap().pop_front();
                 let Some(cell) = next else { break };
-                match field.play(cell).await {
+                let has_rack = cell.victim.has_rack();
+                let fits = field.take_if(|field| field.has_rack == has_rack);
+                if let Some(other) = field.take() {
+                    other.station.quit().await;
+                }
+                let mut at = match fits {
+                    Some(fits) => fits,
+                    None => Field::new(has_rack).await,
+                };
+                // One that does not come so far costs its own cell.
+                let played = AssertUnwindSafe(at.play(cell)).catch_unwind().await;
+                match played.unwrap_or_else(|_| Err("not played: see above".to_owned())) {
                     Ok(played) => {
                         println!("{cell}: {}", played.words());
                         seen.lock().unwrap().0.push(played);
+                        field = Some(at);
                     }
                     Err(broken) => {
                         println!("{cell}: BROKEN: {broken}");
-                        seen.lock().unwrap().1.push(format!("{cell}: {broken}"));
                         // What it left may spoil the next.
-                        field = Field::new().await;
+                        seen.lock().unwrap().1.push(format!("{cell}: {broken}"));
                     }
                 }
             }
-            field.station.quit().await;
+            if let Some(field) = field {
+                field.station.quit().await;
+            }
         });
     }
     while let Some(worker) = workers.join_next().await {

@@ -10,7 +10,11 @@ use super::strikes::Strike;
 pub enum Victim {
     Evse,
     Power,
+    /// The same where EVSEs share modules through a matrix of contactors.
+    RackPower,
     Board,
+    /// The same, which drives that matrix, too.
+    RackBoard,
     Secc,
     InsulationMonitor,
     Meter,
@@ -41,10 +45,12 @@ pub const PHASES: [Phase; 6] = [
     Phase::Finished,
 ];
 
-const VICTIMS: [Victim; 11] = [
+const VICTIMS: [Victim; 13] = [
     Victim::Evse,
     Victim::Power,
+    Victim::RackPower,
     Victim::Board,
+    Victim::RackBoard,
     Victim::Secc,
     Victim::InsulationMonitor,
     Victim::Meter,
@@ -81,7 +87,9 @@ impl Victim {
         match self {
             Self::Evse => "evse",
             Self::Power => "power",
+            Self::RackPower => "rack-power",
             Self::Board => "board",
+            Self::RackBoard => "rack-board",
             Self::Secc => "secc",
             Self::InsulationMonitor => "insulation-monitor",
             Self::Meter => "meter",
@@ -97,8 +105,8 @@ impl Victim {
     pub const fn unit(self) -> &'static str {
         match self {
             Self::Evse => "evse-1",
-            Self::Power => "power",
-            Self::Board => "board",
+            Self::Power | Self::RackPower => "power",
+            Self::Board | Self::RackBoard => "board",
             Self::Secc => "secc-1",
             Self::InsulationMonitor => "meter-imd1",
             Self::Meter => "meter-dc1",
@@ -113,13 +121,19 @@ impl Victim {
     /// The simulator's fault that cuts it off its devices, for who has some.
     pub const fn devices(self) -> Option<&'static str> {
         match self {
-            Self::Power => Some("can-silent"),
+            Self::Power | Self::RackPower => Some("can-silent"),
             Self::Board => Some("board-silent"),
+            Self::RackBoard => Some("matrix-silent"),
             Self::Secc => Some("vehicle-silent"),
             Self::InsulationMonitor => Some("imd-gone"),
             Self::Meter => Some("meter-gone"),
             Self::Evse | Self::Station | Self::Ocpp | Self::Ui | Self::Ctl | Self::Bus => None,
         }
+    }
+
+    /// Whether its station has a rack that EVSEs share.
+    pub const fn has_rack(self) -> bool {
+        matches!(self, Self::RackPower | Self::RackBoard)
     }
 
     fn can_be_struck(self, strike: Strike) -> bool {
@@ -177,8 +191,10 @@ impl Cell {
         match self.victim {
             // Its leases lapse, as they do when nobody can hear a renewal.
             Victim::Evse | Victim::Bus => off(500, 1_000),
-            Victim::Power | Victim::InsulationMonitor => off(1_300, 1_300),
-            Victim::Board => off(500, 1_300),
+            Victim::Power | Victim::RackPower | Victim::InsulationMonitor => off(1_300, 1_300),
+            // Whose controller is not heard is missed after half a second.
+            Victim::RackBoard if self.strike == Strike::Devices => off(2_000, 2_000),
+            Victim::Board | Victim::RackBoard => off(500, 1_300),
             // In the charge loop by the age of its target; before it by the vehicle's own times, and by the
             // watchdog of 3 s.
             Victim::Secc if charging && (stopped || self.strike == Strike::Devices) => off(4_000, 4_300),
