@@ -14,7 +14,7 @@ use crate::vehicle::VehicleConfig;
 /// Discharges an EVSE's side of a matrix.
 const BAR_OHMS: f64 = 50e3;
 /// The most EVSEs one simulator carries.
-const EVSES_MAX: u32 = 8;
+const EVSES_MAX: u32 = 16;
 
 /// What can stand in the file, for `--help`.
 pub const HELP: &str = "\
