@@ -427,8 +427,10 @@ impl EnergyPath {
         let fault = Fault { code, at: now, evidence };
         if self.faults.latch(fault) {
             self.explain_broken_conversation(code);
-            self.outputs.report(Report::Fault(fault));
             self.shut_down(now, Some(code), code.reaction());
+            if !self.is_cause_looked_for(code) {
+                self.outputs.report(Report::Fault(fault));
+            }
         }
     }
 

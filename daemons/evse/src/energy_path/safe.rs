@@ -228,6 +228,7 @@ impl EnergyPath {
             }
         }
         self.stop_asked = None;
+        self.report_broken_conversation();
         let profile = &self.installation.profile;
         let (until, forced) = (now + profile.discharge, now + profile.open_forced);
         // A vehicle sees a broken wire as soon as the board does, and its link ends at once.
@@ -248,6 +249,21 @@ impl EnergyPath {
                 Some((FaultCode::ProximityFault, Evidence::Seen))
             }
             (_, Proximity::NotUsed | Proximity::Latched) => None,
+        }
+    }
+
+    /// Whether this fault is that of a conversation that broke off, whose cause may show on the wires yet: it is
+    /// told once that is known, and only if nothing does.
+    pub(super) fn is_cause_looked_for(&self, code: FaultCode) -> bool {
+        let unnamed = matches!(self.state, State::Shutdown(shutdown) if shutdown.is_unnamed());
+        unnamed && code == FaultCode::CommunicationLost
+    }
+
+    /// Tells of a conversation that broke off, if that was not told yet and no cause took its place.
+    fn report_broken_conversation(&mut self) {
+        let broke = self.faults.as_slice().iter().find(|fault| self.is_cause_looked_for(fault.code)).copied();
+        if let Some(fault) = broke {
+            self.outputs.report(Report::Fault(fault));
         }
     }
 
@@ -291,7 +307,10 @@ impl EnergyPath {
             }
             return self.state;
         }
-        shutdown.named_at = shutdown.named_at.filter(|named_at| now < *named_at);
+        if shutdown.named_at.is_some_and(|named_at| now >= named_at.min(shutdown.until)) {
+            self.report_broken_conversation();
+            shutdown.named_at = None;
+        }
         let profile = &self.installation.profile;
         let off = shutdown.opened && self.observed.confirmed_safe(now, profile);
         if off && !shutdown.is_unnamed() || now >= shutdown.until {

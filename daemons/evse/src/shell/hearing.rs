@@ -1,12 +1,13 @@
 //! Messages in: what providers signal and answer, as inputs of the energy path.
 
+use voltry_bus::EvseState;
 use voltry_service::clock;
 use zbus::message::Type;
 use zbus::{Message, OwnedVariant};
 
 use super::Shell;
 use crate::commands::{self, Asked};
-use crate::energy_path::{Input, Role};
+use crate::energy_path::{Input, Refusal, Role};
 use crate::readings::{self, Refused};
 use crate::roles::changed_properties;
 
@@ -66,6 +67,10 @@ impl Shell {
         }
     }
 
+    fn is_shutting_down(&self) -> bool {
+        matches!(self.path.state(), EvseState::ErrorShutdown | EvseState::Emergency | EvseState::Faulted)
+    }
+
     async fn hear_answer(&mut self, message: &Message) -> anyhow::Result<()> {
         let header = message.header();
         let Some(asked) = header.reply_serial().and_then(|serial| self.unanswered.answered(serial)) else {
@@ -75,10 +80,14 @@ impl Shell {
             let name = header.error_name().map(ToString::to_string).unwrap_or_default();
             let text: String = message.body().deserialize().unwrap_or_default();
             if let Asked::Command(command) = asked {
-                if let Some(count) = self.refusals.count(clock::now()) {
+                let refusal = commands::refusal(&name);
+                if refusal == Refusal::NotCurrent && self.is_shutting_down() {
+                    // A provider that is off by itself says so to what was on its way to it.
+                    tracing::debug!(?command, error = name, text, "command refused");
+                } else if let Some(count) = self.refusals.count(clock::now()) {
                     tracing::warn!(count, ?command, error = name, text, "command refused");
                 }
-                return self.take(Input::Refused(command, commands::refusal(&name))).await;
+                return self.take(Input::Refused(command, refusal)).await;
             }
             return Ok(());
         }
