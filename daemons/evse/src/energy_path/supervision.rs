@@ -234,6 +234,8 @@ impl EnergyPath {
             && self.outputs.contactors_enabled()
             && io.contactors != Contactors::Closed
             && self.outputs.closing_since().is_some_and(|since| io.at > since)
+            // A board opens by itself where a vehicle opens S2.
+            && !(io.pilot == Pilot::B && self.leaves_to_renegotiate(now))
         {
             return Err((FaultCode::ContactorFault, Evidence::Contactors(io.contactors)));
         }

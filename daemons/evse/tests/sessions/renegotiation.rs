@@ -42,10 +42,21 @@ fn enters(world: &mut World, ahead: u64, phase: LinkPhase) {
 
 #[test]
 fn a_vehicle_that_opens_s2_to_renegotiate_is_let_go_without_a_fault_and_tested_anew() {
+    is_let_go(false);
+}
+
+#[test]
+fn a_board_that_opens_by_itself_when_a_vehicle_opens_s2_to_renegotiate_is_no_fault() {
+    is_let_go(true);
+}
+
+fn is_let_go(by_the_board: bool) {
     let mut world = about_to_open_s2();
     let session = world.path.session().unwrap().id;
     world.until_true(Duration::from_secs(60), "S2 open", |world| world.vehicle.pilot == Pilot::B);
+    world.devices.stuck_open = by_the_board;
     world.until_true(MS(150), "open", |world| !world.devices.contactors && !world.devices.supply_on);
+    world.devices.stuck_open = false;
     assert_eq!((world.vehicle.phase, world.state()), (LinkPhase::Renegotiating, EvseState::Stopping));
     world.run(MS(300));
     assert_eq!(world.devices.pilot_output, PilotOutput::Digital, "the conversation goes on");
