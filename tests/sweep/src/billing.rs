@@ -31,7 +31,9 @@ pub(crate) struct Billing {
     open: Option<(f64, f64)>,
     sold: Vec<Sold>,
     delivered: f64,
-    /// Watt-hours that flowed while no transaction was open.
+    /// The register of what came back.
+    exported: Option<f64>,
+    /// Watt-hours that flowed, either way, while no transaction was open.
     unsold: f64,
     /// Something was wrong with the meter in this life.
     meter_was_wrong: bool,
@@ -47,6 +49,7 @@ impl Default for Billing {
             open: None,
             sold: Vec::new(),
             delivered: 0.0,
+            exported: None,
             unsold: 0.0,
             meter_was_wrong: false,
             next_tick: Timestamp::BOOT,
@@ -80,13 +83,15 @@ impl Billing {
         let devices = &world.devices;
         let flowed = devices.delivered - self.delivered;
         self.delivered = devices.delivered;
+        let back = devices.exported - self.exported.unwrap_or(devices.exported);
+        self.exported = Some(devices.exported);
         self.meter_was_wrong |= devices.meter_stuck || devices.meter_backwards;
         match &mut self.open {
             Some((_, told)) if reads(world) => *told = devices.register.floor(),
             Some(_) => {}
             // Modules that obey nobody, behind contactors that are welded: only the hardware is left.
             None if devices.welded && !devices.supply_obeys() => self.meter_was_wrong = true,
-            None => self.unsold += flowed,
+            None => self.unsold += flowed + back,
         }
     }
 

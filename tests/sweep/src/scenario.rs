@@ -19,6 +19,8 @@ struct Scenario {
     name: &'static str,
     with_lock: bool,
     guarded: bool,
+    /// Energy may be taken from the vehicle.
+    gives: bool,
     prepare: fn(&mut World),
     events: &'static [Event],
 }
@@ -34,38 +36,44 @@ fn shares(world: &mut World, percent: i64) {
 const PLUG: Event = (EvseState::Available, Duration::from_millis(500), |w| w.vehicle.plug());
 
 #[rustfmt::skip]
-const SCENARIOS: [Scenario; 8] = [
-    Scenario { name: "the vehicle has enough", with_lock: false, guarded: true, prepare: |_| {}, events: &[PLUG] },
-    Scenario { name: "the station stops", with_lock: true, guarded: false, prepare: |_| {}, events: &[
+const SCENARIOS: [Scenario; 10] = [
+    Scenario { name: "the vehicle has enough", with_lock: false, guarded: true, gives: false, prepare: |_| {}, events: &[PLUG] },
+    Scenario { name: "the station stops", with_lock: true, guarded: false, gives: false, prepare: |_| {}, events: &[
         PLUG, (EvseState::Charging, Duration::from_secs(4), |w| w.send(Input::Stop)),
     ] },
-    Scenario { name: "the vehicle pauses", with_lock: false, guarded: true, prepare: |w| w.vehicle.again = Some(Again::Pause), events: &[
+    Scenario { name: "the vehicle pauses", with_lock: false, guarded: true, gives: false, prepare: |w| w.vehicle.again = Some(Again::Pause), events: &[
         PLUG, (EvseState::Paused, Duration::from_secs(2), |w| w.vehicle.wake()),
     ] },
-    Scenario { name: "another service", with_lock: true, guarded: true, prepare: |w| w.vehicle.again = Some(Again::AnotherService), events: &[PLUG] },
-    Scenario { name: "an emergency", with_lock: false, guarded: true, prepare: |_| {}, events: &[
+    Scenario { name: "another service", with_lock: true, guarded: true, gives: false, prepare: |w| w.vehicle.again = Some(Again::AnotherService), events: &[PLUG] },
+    Scenario { name: "an emergency", with_lock: false, guarded: true, gives: false, prepare: |_| {}, events: &[
         PLUG,
         (EvseState::Charging, Duration::from_secs(4), |w| w.devices.emergency_stop = true),
         (EvseState::Faulted, Duration::from_secs(1), |w| w.devices.emergency_stop = false),
         (EvseState::Faulted, Duration::from_secs(2), |w| w.send(Input::ClearFaults)),
     ] },
-    Scenario { name: "an error shutdown", with_lock: false, guarded: true, prepare: |w| w.vehicle.current_max = 300.0, events: &[
+    Scenario { name: "an error shutdown", with_lock: false, guarded: true, gives: false, prepare: |w| w.vehicle.current_max = 300.0, events: &[
         PLUG,
         (EvseState::Charging, Duration::from_secs(4), |w| w.devices.insulation = 50_000.0),
         (EvseState::Faulted, Duration::from_secs(1), |w| w.devices.insulation = 2_000_000.0),
         (EvseState::Faulted, Duration::from_secs(2), |w| w.vehicle.unplug()),
     ] },
-    Scenario { name: "out of service and back", with_lock: true, guarded: true, prepare: |_| {}, events: &[
+    Scenario { name: "out of service and back", with_lock: true, guarded: true, gives: false, prepare: |_| {}, events: &[
         (EvseState::Available, Duration::from_millis(300), |w| w.send(Input::Available(false))),
         (EvseState::Unavailable, Duration::from_secs(1), |w| w.send(Input::Available(true))),
         PLUG,
     ] },
     // As an EVSE sees a rack that others share: none without a vehicle, some later, more, and then less.
-    Scenario { name: "modules of a shared rack", with_lock: false, guarded: true, prepare: |w| shares(w, 0), events: &[
+    Scenario { name: "modules of a shared rack", with_lock: false, guarded: true, gives: false, prepare: |w| shares(w, 0), events: &[
         PLUG,
         (EvseState::Parameters, Duration::from_millis(500), |w| shares(w, 50)),
         (EvseState::Charging, Duration::from_secs(2), |w| shares(w, 100)),
         (EvseState::Charging, Duration::from_secs(4), |w| shares(w, 25)),
+    ] },
+    Scenario { name: "S2 opened to renegotiate", with_lock: true, guarded: true, gives: false, prepare: |w| w.vehicle.again = Some(Again::RenegotiationInB), events: &[PLUG] },
+    Scenario { name: "the vehicle gives, then takes", with_lock: false, guarded: true, gives: true, prepare: |w| (w.vehicle.gives, w.vehicle.soc, w.vehicle.enough) = (50.0, 80.0, 99.0), events: &[
+        PLUG,
+        (EvseState::Charging, Duration::from_secs(3), |w| w.vehicle.gives = 0.0),
+        (EvseState::Charging, Duration::from_secs(6), |w| w.send(Input::Stop)),
     ] },
 ];
 
@@ -81,10 +89,11 @@ pub(crate) struct Life {
 
 impl Life {
     fn of(scenario: usize) -> Self {
-        let Scenario { with_lock, guarded, prepare, events, .. } = &SCENARIOS[scenario];
+        let Scenario { with_lock, guarded, gives, prepare, events, .. } = &SCENARIOS[scenario];
         let mut world = World::with(Installation {
             has_lock: *with_lock,
             over_voltage_monitor: *guarded,
+            discharge: *gives,
             ..installation()
         });
         world.devices.has_lock = *with_lock;
@@ -138,20 +147,25 @@ impl Life {
             phase: world.vehicle.phase,
             contactors: world.devices.contactors,
             output: world.devices.supply_on,
-            current: world.devices.set_current > 2.0,
+            current: if world.devices.set_current.abs() > 2.0 {
+                world.devices.set_current.signum()
+            } else {
+                0.0
+            },
             locked: world.devices.locked,
         }
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Step {
     state: EvseState,
     waits_for: &'static str,
     phase: LinkPhase,
     contactors: bool,
     output: bool,
-    current: bool,
+    /// Which way: its sign, or zero.
+    current: f64,
     locked: bool,
 }
 

@@ -98,7 +98,7 @@ const fn rule(name: &'static str, within_ms: u64, broken: fn(&Moment<'_>) -> boo
 }
 
 #[rustfmt::skip]
-const RULES: [Rule; 55] = [
+const RULES: [Rule; 56] = [
     rule("contactors never close into 20 V", 0, |m| m.world.devices.closed_into >= 20.0),
     rule("energised only with good insulation", 20, |m| m.energises() && m.world.devices.insulation_told < 100_000.0),
     rule("energised only with fresh insulation", 100 + SEEN, |m| m.energises() && m.insulation_age() > 5_000),
@@ -137,7 +137,8 @@ const RULES: [Rule; 55] = [
     rule("a lost pilot or plug ends the output", 20, |m| m.output && m.is_unplugged()),
     rule("a lost pilot or plug opens", 20, |m| m.closed && m.is_unplugged()),
     rule("S2 opened under load opens", 20, |m| m.state == EvseState::Charging && m.pilot() == Some(Pilot::B)),
-    rule("S2 opened to renegotiate opens", 20, |m| (m.output || m.closed) && m.is_renegotiating() && m.pilot() == Some(Pilot::B)),
+    rule("S2 opened to renegotiate opens", 20, |m| m.state == EvseState::Charging && m.is_renegotiating() && m.pilot() == Some(Pilot::B)),
+    rule("S2 opened to renegotiate in a stop opens", OPENED, |m| m.closed && m.state == EvseState::Stopping && m.is_renegotiating() && m.pilot() == Some(Pilot::B)),
     rule("an emergency stop ends the output", 20, |m| m.output && m.told.io.is_some_and(|io| io.emergency_stop)),
     rule("an emergency stop opens", 20, |m| m.closed && m.world.devices.emergency_stop),
     rule("a hot connector ends the output", 20, |m| m.output && m.hottest() >= 90.0),
