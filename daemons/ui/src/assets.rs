@@ -5,6 +5,10 @@ use std::sync::LazyLock;
 
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use maud::{Markup, PreEscaped, html};
+use sha2::{Digest as _, Sha256};
 
 const STYLE: &str = include_str!("../assets/style.css");
 const SCRIPT: &str = include_str!("../assets/kiosk.js");
@@ -26,6 +30,17 @@ pub(crate) fn version() -> &'static str {
 
 pub(crate) fn style() -> String {
     format!("/assets/{}/style.css", version())
+}
+
+/// The style in the page itself: a screen need not fetch it before it paints, which is a quarter of the time to its
+/// first paint. A policy admits it by [`style_hash`].
+pub(crate) fn style_within() -> Markup {
+    html! { style { (PreEscaped(STYLE)) } }
+}
+
+/// SHA-256 of [`style_within`]'s text, in base64.
+pub(crate) fn style_hash() -> String {
+    STANDARD.encode(Sha256::digest(STYLE))
 }
 
 pub(crate) fn script() -> String {

@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -27,6 +27,8 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 use voltry_service::RateLimit;
 use voltry_service::clock::now;
+
+use crate::assets;
 
 /// Connections at once; a page has one or two.
 const CONNECTIONS: usize = 128;
@@ -175,14 +177,18 @@ impl Shown {
     }
 }
 
-/// What every answer says of itself. Nothing on a page comes from elsewhere, and nothing is written into it
-/// that runs or paints.
-const HEADERS: [(HeaderName, &str); 7] = [
-    (
-        header::CONTENT_SECURITY_POLICY,
-        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
-         form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    ),
+/// Nothing on a page comes from elsewhere, and nothing is written into it that runs or paints but our own style.
+static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let style = assets::style_hash();
+    let policy = format!(
+        "default-src 'none'; style-src 'self' 'sha256-{style}'; script-src 'self'; img-src 'self'; \
+         connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    );
+    HeaderValue::from_str(&policy).expect("base64 is visible ASCII")
+});
+
+/// What else every answer says of itself.
+const HEADERS: [(HeaderName, &str); 6] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "same-origin"),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
@@ -199,6 +205,7 @@ pub(crate) async fn harden(request: Request, next: Next) -> Response {
 async fn harden_within(limit: Duration, request: Request, next: Next) -> Response {
     let answer = timeout(limit, next.run(request)).await;
     let mut answer = answer.unwrap_or_else(|_| StatusCode::REQUEST_TIMEOUT.into_response());
+    answer.headers_mut().entry(header::CONTENT_SECURITY_POLICY).or_insert_with(|| POLICY.clone());
     for (name, value) in HEADERS {
         answer.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }

@@ -4,7 +4,10 @@
 
 use crate::rig;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rig::{Rig, status};
+use sha2::{Digest as _, Sha256};
 use voltry_bus::{EvseStatus, Fault};
 
 #[tokio::test]
@@ -69,17 +72,21 @@ async fn pages_run_under_a_strict_policy_and_nothing_that_is_put_in_becomes_mark
     rig.listen("/events?language=de").await.until("state-free").await;
     let page = rig.get("/de").await;
     assert!(page.starts_with("HTTP/1.1 200"), "{page}");
-    assert!(
-        page.contains("content-security-policy: default-src 'none'; style-src 'self'; script-src 'self';")
+    let (head, rest) = page.split_once("<style>").unwrap();
+    let (style, body) = rest.split_once("</style>").unwrap();
+    let hash = STANDARD.encode(Sha256::digest(style));
+    let policy = format!(
+        "content-security-policy: default-src 'none'; style-src 'self' 'sha256-{hash}'; script-src 'self';"
     );
+    assert!(head.contains(&policy), "{head}");
     assert!(page.contains("&lt;Harbour &amp; "), "{page}");
     for inline in ["<style", " style=", " onclick=", "<script>", "javascript:", "http://", "https://"] {
-        assert!(!page.contains(inline), "{inline} in {page}");
+        assert!(!head.contains(inline) && !body.contains(inline), "{inline} in {page}");
     }
     assert!(page.contains("0,59\u{a0}EUR je kWh") && page.contains("0800 123"), "the price before the start");
     assert!(page.len() < 100_000);
-    let style = page.split('"').find(|part| part.ends_with("style.css")).unwrap();
-    assert!(rig.get(style).await.contains("immutable"));
+    let script = page.split('"').find(|part| part.ends_with("kiosk.js")).unwrap();
+    assert!(rig.get(script).await.contains("immutable"));
 }
 
 #[tokio::test]

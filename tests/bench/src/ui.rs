@@ -163,8 +163,8 @@ async fn page_bytes(address: SocketAddr) -> anyhow::Result<f64> {
     let text = String::from_utf8_lossy(&page).into_owned();
     let mut bytes = page.len();
     let assets: Vec<&str> = text.split('"').filter(|part| part.starts_with("/assets/")).collect();
-    if assets.len() < 3 {
-        bail!("a page without its style, script and icon: {text}");
+    if assets.len() < 2 {
+        bail!("a page without its script and icon: {text}");
     }
     for asset in assets {
         bytes += fetch(address, asset).await?.len();

@@ -53,7 +53,7 @@ pub(super) fn document(view: View<'_>, title: &str, middle: &Markup, live: bool)
                 meta name="color-scheme" content="light dark";
                 title { (title) }
                 link rel="icon" href=(assets::icon());
-                link rel="stylesheet" href=(assets::style());
+                (assets::style_within())
                 script src=(assets::script()) defer {}
                 @if live { noscript { meta http-equiv="refresh" content="5"; } }
             }
