@@ -240,6 +240,8 @@ fn host(headers: &HeaderMap) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use axum::body::Body;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio_rustls::TlsConnector;
@@ -363,9 +365,11 @@ mod tests {
         for _ in 0..TOLD {
             silent.push(TcpStream::connect(server.0).await.unwrap());
         }
+        let start = Instant::now();
         while asked(&server).await.is_empty() {
             tokio::time::sleep(SHORT).await;
         }
+        assert!(start.elapsed() < HEAD, "their places were free only when the time for a handshake was over");
         drop(silent);
     }
 
