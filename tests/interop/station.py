@@ -90,3 +90,5 @@ async def station_of(folder, topology, kind=Station):
         await station.reading
         await process.wait()
         (folder / "station.log").write_text("".join(station.lines))
+        # Shown by pytest where the test fails.
+        print("--- the station said at last:", "".join(station.lines[-80:]), sep="\n")

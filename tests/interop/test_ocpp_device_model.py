@@ -179,7 +179,9 @@ async def writing(csms, station, fan):
 
 
 async def monitoring(csms, station, fan):
+    # The uplink is new, and hears of one daemon after another.
     await until_read(csms, FAN, "FanSpeed", ("Accepted", "70"))
+    await until_read(csms, REGISTER["component"], "Available", ("Accepted", "true"))
     data = [{**REGISTER, "type": "Delta", "value": 5.0, "severity": 4}]
     [result] = (await csms.ask("SetVariableMonitoring", set_monitoring_data=data)).set_monitoring_result
     assert result["status"] == "Accepted"
@@ -189,7 +191,7 @@ async def monitoring(csms, station, fan):
     assert refused["status"] == "Rejected"
     monitors = await report(csms, 6, "GetMonitoringReport", "NotifyMonitoringReport", "monitor")
     assert [item["variable_monitoring"][0]["id"] for item in monitors] == [result["id"]]
-    await station.say("plug 1")
+    assert (await station.say("plug 1")).startswith("ok")
     found = await csms.book.until(lambda book: [e for e in events(book) if e.get("variable_monitoring_id") == result["id"]])
     assert found[0]["trigger"] == "Delta" and float(found[0]["actual_value"]) > 0
     assert found[0]["transaction_id"]
