@@ -29,7 +29,7 @@ mod wiring;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use tokio::sync::watch;
@@ -48,6 +48,10 @@ use topology::{EvseParts, Topology};
 
 /// How often the station's state is looked at while somebody waits for it.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// Real hardware waits for no processor, and the daemons take a value of 300 ms for none. Ours may have been held up
+/// for half of it before that is told.
+const HELD_UP: Duration = Duration::from_millis(150);
 
 /// A running station. Dropping it kills everything.
 #[derive(Debug)]
@@ -75,6 +79,7 @@ impl Station {
         let places = Places { logs: state.join("log"), sockets: state.join("run"), verbose };
         network::bring_loopback_up().await?;
         let mut world = JoinSet::new();
+        world.spawn(tell_when_held_up());
         if let Some(uplink) = &topology.uplink {
             topology.uplink = Some(uplink::lead_in(uplink, &mut world).await?);
         }
@@ -321,6 +326,27 @@ async fn build_world(
     }
     wiring::attach_grid(circuits, &dev, world)?;
     Ok(Control::new(places, matrix, connection))
+}
+
+/// Says, at most once a second, that the machine kept the simulation from running: what failed just then may have
+/// failed for that alone.
+async fn tell_when_held_up() {
+    let (mut told, mut longest) = (Instant::now(), Duration::ZERO);
+    loop {
+        let before = Instant::now();
+        tokio::time::sleep(LOOK).await;
+        longest = longest.max(before.elapsed().saturating_sub(LOOK));
+        if told.elapsed() < Duration::from_secs(1) {
+            continue;
+        }
+        if longest >= HELD_UP {
+            tracing::warn!(
+                ms = longest.as_millis(),
+                "the simulated hardware was held up: this machine is too busy"
+            );
+        }
+        (told, longest) = (Instant::now(), Duration::ZERO);
+    }
 }
 
 /// Lays the cable between an EVSE and its vehicle.
