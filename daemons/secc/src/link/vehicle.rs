@@ -13,7 +13,7 @@ use voltry_units::Timestamp;
 use super::{CONNECTION_RATE, Link};
 use crate::config::Timing;
 use crate::contract::Proven;
-use crate::decide;
+use crate::decide::{self, Cause};
 use crate::net::Throttle;
 use crate::pushed::Pushed;
 use crate::session::{Event, Session};
@@ -253,27 +253,33 @@ impl Link {
                     // It may come back for the session that it paused before.
                     LinkOutcome::Failed | LinkOutcome::Overdue | LinkOutcome::Lost => {}
                 }
-                match cause {
-                    None => {
-                        let asked = self.pushed.borrow().stop.clone();
-                        let paused = *outcome == LinkOutcome::Paused;
-                        self.log.ended(decide::goodbye(paused, self.phase, self.error, asked.as_deref()));
-                        if let Some(count) = self.lines.count(now) {
-                            tracing::info!(%outcome, count, "conversation ended");
-                        }
-                    }
-                    Some(cause) => {
-                        let (kind, sentence) = (cause.kind(), cause.sentence(self.phase));
-                        self.complain(now, kind, &sentence);
-                        self.log.ended(sentence);
-                    }
-                }
+                self.tell_end(now, *outcome, cause.as_ref());
                 self.publisher.publish(now, event).await?;
                 self.cell.send_modify(Pushed::session_over);
                 return self.at_rest(now).await;
             }
         }
         self.publisher.publish(now, event).await
+    }
+
+    fn tell_end(&mut self, now: Timestamp, outcome: LinkOutcome, cause: Option<&Cause>) {
+        let asked = || self.pushed.borrow().stop.clone();
+        let paused = outcome == LinkOutcome::Paused;
+        let sentence = match cause {
+            None => decide::goodbye(paused, self.phase, self.error, asked().as_deref()),
+            Some(cause) => cause.sentence(self.phase),
+        };
+        // Where evse ended it, or the connection is gone, evse knows what that means, and says why.
+        match cause {
+            None | Some(Cause::Aborted(_) | Cause::Disconnected(_)) => {
+                if let Some(count) = self.lines.count(now) {
+                    let cause = cause.map(|_| &sentence);
+                    tracing::info!(%outcome, cause, count, "conversation ended");
+                }
+            }
+            Some(cause) => self.complain(now, cause.kind(), &sentence),
+        }
+        self.log.ended(sentence);
     }
 
     /// No conversation runs: listening, or detached.
