@@ -2,14 +2,16 @@
 //! Included by the uplink's tests and by the benchmark.
 #![allow(clippy::unwrap_used, reason = "a test's rig")]
 
-use voltry_bus::{EndReason, EventKind, SessionEvent, TokenKind};
-use zbus::interface;
+use voltry_bus::{EndReason, EventExport, EventKind, SessionEvent, TokenKind};
+use zbus::{fdo, interface};
 
 /// A book of one transaction.
 pub(crate) struct LongBook {
     /// A start, an end, and a reading a minute between them.
     pub(crate) lines: u64,
     pub(crate) acknowledged: u64,
+    /// What had come back from the vehicle; none: the station is too old to say.
+    pub(crate) exports: Option<Vec<EventExport>>,
 }
 
 fn event(number: u64, lines: u64) -> SessionEvent {
@@ -53,6 +55,15 @@ impl LongBook {
     #[zbus(out_args("events"))]
     fn events(&self, after: u64, limit: u32) -> (Vec<SessionEvent>,) {
         ((after + 1..=self.lines).take(limit as usize).map(|number| event(number, self.lines)).collect(),)
+    }
+
+    #[zbus(out_args("exports"))]
+    fn exports(&self, after: u64, _limit: u32) -> fdo::Result<(Vec<EventExport>,)> {
+        let exports = self.exports.iter().flatten().filter(|export| export.number > after).copied().collect();
+        self.exports
+            .as_ref()
+            .map(|_| (exports,))
+            .ok_or_else(|| fdo::Error::UnknownMethod("Exports".to_owned()))
     }
 
     fn acknowledge(&mut self, number: u64) {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use csms::Csms;
 use long_book::LongBook;
-use voltry_bus::names;
+use voltry_bus::{EventExport, names};
 use watched::{Bus, Watched};
 
 /// So many are told; those before the first reading of memory, and those after it.
@@ -24,16 +24,19 @@ const GROWTH_KIB: u64 = 1024;
 
 #[tokio::test]
 async fn thousands_of_queued_messages_are_told_in_order_once_and_cost_no_memory() {
-    tokio::join!(drain("1.6", "StartTransaction"), drain("2.0.1", "TransactionEvent"));
+    // The last but one of a vehicle that gave something back.
+    let exports = vec![EventExport { number: LINES as u64 - 1, register: 70.5 }];
+    tokio::join!(drain("1.6", "StartTransaction", None), drain("2.0.1", "TransactionEvent", Some(exports)));
 }
 
 /// The rate in a release build: `make bench`.
-async fn drain(version: &str, first: &str) {
+async fn drain(version: &str, first: &str, exports: Option<Vec<EventExport>>) {
+    let gives = exports.is_some();
     let (bus, folder) = (Bus::start(), tempfile::tempdir().unwrap());
     let connection = voltry_service::connect(Some(&bus.address)).await.unwrap();
     connection
         .object_server()
-        .at(names::STATION_PATH, LongBook { lines: LINES as u64, acknowledged: 0 })
+        .at(names::STATION_PATH, LongBook { lines: LINES as u64, acknowledged: 0, exports })
         .await
         .unwrap();
     connection.request_name(names::STATION).await.unwrap();
@@ -76,4 +79,7 @@ async fn drain(version: &str, first: &str) {
         time.unwrap().to_owned()
     };
     assert!((1..LINES).all(|place| time(place - 1) < time(place)), "in order");
+    let back = |told: &csms::Told| told.payload.to_string().contains("Energy.Active.Export.Register");
+    let back: Vec<usize> = (0..LINES).filter(|place| back(&ledger.told[*place])).collect();
+    assert_eq!(back, if gives { vec![LINES - 2] } else { vec![] });
 }

@@ -106,12 +106,13 @@ pub(crate) async fn close(
     if register.is_none() {
         warn!(evse = billed.evse, transaction, "the meter is out of reach; closing with the stored reading");
     }
+    let measured = Measured { export: last_export(&meter, billed.measured.export).await, ..billed.measured };
     let closing = Closing {
         stamp: billed.clock.stamp(),
         register,
         power_limit,
         signed: last.map_or_else(Signed::default, signed),
-        measured: billed.measured,
+        measured,
         reason: why.reason,
         detail: why.words,
         why: sentence,
@@ -206,6 +207,16 @@ async fn last_reading(meter: &EnergyMeter1Proxy<'_>, name: &str) -> Option<Signe
         }
     }
     None
+}
+
+/// The export register at the end, asked for anew where it has ever counted: a transaction's last reading has the
+/// import register alone.
+async fn last_export(meter: &EnergyMeter1Proxy<'_>, known: Option<WattHours>) -> Option<WattHours> {
+    if known.is_none_or(|known| known <= WattHours::ZERO) {
+        return known;
+    }
+    let reading = within(meter.read_register()).await.ok();
+    reading.and_then(|reading| WattHours::from_si(reading.energy_export).ok()).max(known)
 }
 
 fn signed(reading: SignedReading) -> Signed {

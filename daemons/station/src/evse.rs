@@ -173,6 +173,10 @@ impl Evse {
         };
         Measured {
             register: self.register.value(),
+            export: self
+                .metered
+                .filter(|reading| fresh(reading.at))
+                .and_then(|reading| WattHours::from_si(reading.energy_export).ok()),
             flow: metered.or_else(|| live.map(flow)),
             power_offered: self.share.as_si(),
             soc: live.map(|live| live.soc).filter(|soc| *soc >= 0.0),

@@ -16,9 +16,9 @@ const AMPERES: f64 = 1.0;
 pub struct Seen {
     /// Where the EVSE stands.
     pub state: EvseState,
-    /// Amperes that flow.
+    /// Amperes that flow; negative from the vehicle.
     pub current: f64,
-    /// Amperes that the vehicle wants.
+    /// Amperes that the vehicle wants; negative from it.
     pub wanted: f64,
     /// Watts that it may have.
     pub offered: Watts,
@@ -27,9 +27,9 @@ pub struct Seen {
 impl Seen {
     fn flow(&self) -> Option<EventKind> {
         match self.state {
-            EvseState::Charging if self.current >= AMPERES => Some(EventKind::Charging),
+            EvseState::Charging if self.current.abs() >= AMPERES => Some(EventKind::Charging),
             EvseState::Charging if self.offered <= Watts::ZERO => Some(EventKind::SuspendedEvse),
-            EvseState::Charging if self.wanted < AMPERES => Some(EventKind::SuspendedEv),
+            EvseState::Charging if self.wanted.abs() < AMPERES => Some(EventKind::SuspendedEv),
             EvseState::Paused => Some(EventKind::SuspendedEv),
             // On its way: the current rises, or nothing can flow yet or any more.
             EvseState::Charging
@@ -102,6 +102,14 @@ mod tests {
         let mut watch = FlowWatch::default();
         assert_eq!(watch.step(at(1), FLOWS), Some(EventKind::Charging));
         assert_eq!(watch.step(at(2), FLOWS), None);
+    }
+
+    #[test]
+    fn a_current_from_the_vehicle_is_no_pause() {
+        let back = Seen { current: -20.0, wanted: -20.0, ..FLOWS };
+        assert_eq!(FlowWatch::default().step(at(1), back), Some(EventKind::Charging));
+        let mut rising = FlowWatch::default();
+        assert!((0..60).all(|second| rising.step(at(second), Seen { current: 0.0, ..back }).is_none()));
     }
 
     #[test]

@@ -290,6 +290,15 @@ pub struct SessionEvent {
     pub detail: String,
 }
 
+/// What had come back from vehicles when an event happened.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Type)]
+pub struct EventExport {
+    /// The event's number in the book.
+    pub number: u64,
+    /// Watt-hours, the meter's export register.
+    pub register: f64,
+}
+
 /// Whether a token may charge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
 pub struct TokenAnswer {

@@ -58,7 +58,9 @@ struct Told {
 async fn drain(version: &Version) -> anyhow::Result<Told> {
     let bus = Bus::start().await?;
     let book = voltry_service::connect(Some(&bus.address)).await?;
-    book.object_server().at(names::STATION_PATH, LongBook { lines: LINES, acknowledged: 0 }).await?;
+    book.object_server()
+        .at(names::STATION_PATH, LongBook { lines: LINES, acknowledged: 0, exports: Some(Vec::new()) })
+        .await?;
     book.request_name(names::STATION).await?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let station = station(&bus, version, listener.local_addr()?)?;

@@ -61,10 +61,8 @@ pub struct Definition {
 }
 
 /// What OCPP knows and no DC station of ours measures.
-const OTHER_MEASURANDS: [&str; 21] = [
-    "Current.Export",
+const OTHER_MEASURANDS: [&str; 18] = [
     "Current.Offered",
-    "Energy.Active.Export.Register",
     "Energy.Reactive.Export.Register",
     "Energy.Reactive.Import.Register",
     "Energy.Active.Export.Interval",
@@ -77,7 +75,6 @@ const OTHER_MEASURANDS: [&str; 21] = [
     "Energy.Apparent.Import",
     "Energy.Apparent.Export",
     "Frequency",
-    "Power.Active.Export",
     "Power.Factor",
     "Power.Reactive.Export",
     "Power.Reactive.Import",
@@ -86,15 +83,20 @@ const OTHER_MEASURANDS: [&str; 21] = [
 ];
 const MEASURANDS: Kind = Kind::List(&[
     "Energy.Active.Import.Register",
+    "Energy.Active.Export.Register",
     "Power.Active.Import",
+    "Power.Active.Export",
     "Power.Offered",
     "Current.Import",
+    "Current.Export",
     "Voltage",
     "SoC",
 ]);
 const TX_POINTS: Kind = Kind::List(&["EVConnected", "Authorized", "PowerPathClosed", "EnergyTransfer"]);
-const PERIODIC: &str = "Energy.Active.Import.Register,Power.Active.Import,Current.Import,Voltage,SoC";
-const REGISTER: &str = "Energy.Active.Import.Register";
+// What comes back from vehicles is left out where nothing does.
+const PERIODIC: &str = "Energy.Active.Import.Register,Energy.Active.Export.Register,Power.Active.Import,\
+                        Power.Active.Export,Current.Import,Voltage,SoC";
+const REGISTER: &str = "Energy.Active.Import.Register,Energy.Active.Export.Register";
 
 impl Kind {
     /// The value as it is kept, and what of a list was left out.

@@ -172,8 +172,8 @@ impl Station {
 
     /// Reads the book after a line, and says what came of it.
     pub(crate) async fn read(self, after: u64) {
-        let events = match timeout(ANSWER, self.book.events(after, AHEAD)).await {
-            Ok(Ok(events)) => events.into_iter().map(|event| self.event(event)).collect(),
+        let events = match timeout(ANSWER, self.lines_after(after)).await {
+            Ok(Ok(events)) => events,
             Ok(Err(error)) => {
                 warn!(%error, "the book could not be read");
                 tokio::time::sleep(AGAIN).await;
@@ -188,6 +188,21 @@ impl Station {
         let _ = self.inputs.send(Input::Book(events)).await;
     }
 
+    /// The book's next events, each with what had come back from vehicles by then.
+    async fn lines_after(&self, after: u64) -> Result<Vec<Event>, Error> {
+        let events = self.book.events(after, AHEAD).await?;
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
+        let exports = match self.book.exports(after, AHEAD).await {
+            Err(error) if is_unknown_method(&error) => Vec::new(),
+            answer => answer?,
+        };
+        let exports: HashMap<u64, f64> =
+            exports.into_iter().map(|export| (export.number, export.register)).collect();
+        Ok(events.into_iter().map(|event| self.event(exports.get(&event.number).copied(), event)).collect())
+    }
+
     /// Tells the book how far the CSMS has it, not too often.
     pub(crate) async fn acknowledge(self, mut acknowledged: watch::Receiver<u64>) -> anyhow::Result<()> {
         while acknowledged.changed().await.is_ok() {
@@ -200,9 +215,9 @@ impl Station {
         Ok(())
     }
 
-    fn event(&self, event: SessionEvent) -> Event {
+    fn event(&self, export: Option<f64>, event: SessionEvent) -> Event {
         let at = (event.boot == self.boot).then(|| Timestamp::from_micros(event.at));
-        event_of(event, at)
+        event_of(event, export, at)
     }
 
     /// What a person wants to know of the station who was not there: titles and lines, without ids of
@@ -368,6 +383,11 @@ async fn write(connection: &zbus::Connection, target: &Target, value: &str) -> R
         .build()
         .await?;
     settings.write(&target.setting, value).await
+}
+
+/// A station from before exports were kept apart has none.
+fn is_unknown_method(error: &Error) -> bool {
+    matches!(error, Error::ZBus(zbus::Error::FDO(error)) if matches!(**error, zbus::fdo::Error::UnknownMethod(_)))
 }
 
 /// What of the station's properties the uplink wants to know.

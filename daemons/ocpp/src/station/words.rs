@@ -57,11 +57,12 @@ pub(crate) fn ocpp_kind(kind: TokenKind) -> String {
     .to_owned()
 }
 
-pub(super) fn event_of(event: SessionEvent, at: Option<Timestamp>) -> Event {
+pub(super) fn event_of(event: SessionEvent, export: Option<f64>, at: Option<Timestamp>) -> Event {
     let known = |value: f64| (value >= 0.0).then_some(value);
     // A register is far from where a double loses thousandths of a watt-hour.
     #[allow(clippy::cast_possible_truncation)]
-    let register = known(event.register).map(|wh| (wh * 1000.0).round() as i64);
+    let [register, export] =
+        [known(event.register), export].map(|wh| wh.map(|wh| (wh * 1000.0).round() as i64));
     let measured = known(event.voltage).is_some();
     let (kind, occasion) = kind(event.kind);
     Event {
@@ -78,6 +79,7 @@ pub(super) fn event_of(event: SessionEvent, at: Option<Timestamp>) -> Event {
         sample: Sample {
             unix: event.time,
             register,
+            export,
             power: measured.then_some(event.power),
             current: measured.then_some(event.current),
             voltage: known(event.voltage),
@@ -101,6 +103,7 @@ pub(super) fn metered(values: MeterValues) -> Outcome {
     Outcome::Metered(Sample {
         unix: values.time,
         register,
+        export: None,
         power: measured.then_some(values.power),
         current: measured.then_some(values.current),
         voltage: known(values.voltage),

@@ -105,6 +105,9 @@ pub struct Sample {
     pub unix: i64,
     /// The meter's register, thousandths of a watt-hour, where it is known.
     pub register: Option<i64>,
+    /// The meter's export register, thousandths of a watt-hour, where it is known and has counted.
+    #[serde(default)]
+    pub export: Option<i64>,
     /// Watts, amperes and volts, where they are known.
     pub power: Option<f64>,
     /// Amperes.

@@ -10,12 +10,18 @@ use crate::time::rfc3339;
 pub enum Measurand {
     /// The meter's register.
     Energy,
-    /// Power to the vehicle.
+    /// The meter's register of what came back from vehicles; left out until it has counted.
+    Export,
+    /// Power to the vehicle; zero while it gives.
     Power,
+    /// Power from the vehicle; left out while it gives none.
+    PowerBack,
     /// Power that the vehicle may take.
     Offered,
-    /// Current to the vehicle.
+    /// Current to the vehicle; zero while it gives.
     Current,
+    /// Current from the vehicle; left out while it gives none.
+    CurrentBack,
     /// Voltage at the vehicle.
     Voltage,
     /// The battery's state of charge; left out while the vehicle has not told it.
@@ -54,17 +60,29 @@ impl Context {
 
 impl Measurand {
     /// All of them, in the order in which they are sent.
-    pub const ALL: [Self; 6] =
-        [Self::Energy, Self::Power, Self::Offered, Self::Current, Self::Voltage, Self::StateOfCharge];
+    pub const ALL: [Self; 9] = [
+        Self::Energy,
+        Self::Export,
+        Self::Power,
+        Self::PowerBack,
+        Self::Offered,
+        Self::Current,
+        Self::CurrentBack,
+        Self::Voltage,
+        Self::StateOfCharge,
+    ];
 
     /// OCPP's name, the same in both versions.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Energy => "Energy.Active.Import.Register",
+            Self::Export => "Energy.Active.Export.Register",
             Self::Power => "Power.Active.Import",
+            Self::PowerBack => "Power.Active.Export",
             Self::Offered => "Power.Offered",
             Self::Current => "Current.Import",
+            Self::CurrentBack => "Current.Export",
             Self::Voltage => "Voltage",
             Self::StateOfCharge => "SoC",
         }
@@ -72,9 +90,9 @@ impl Measurand {
 
     const fn unit(self) -> &'static str {
         match self {
-            Self::Energy => "Wh",
-            Self::Power | Self::Offered => "W",
-            Self::Current => "A",
+            Self::Energy | Self::Export => "Wh",
+            Self::Power | Self::PowerBack | Self::Offered => "W",
+            Self::Current | Self::CurrentBack => "A",
             Self::Voltage => "V",
             Self::StateOfCharge => "Percent",
         }
@@ -92,11 +110,17 @@ impl Measurand {
         // A station's figures are far from where a double loses thousandths.
         #[allow(clippy::cast_possible_truncation)]
         let milli = |value: f64| value.is_finite().then(|| (value * 1000.0).round() as i64);
+        let to_vehicle = |flows: Option<f64>| flows.map(|flows| flows.max(0.0)).and_then(milli);
+        let from_vehicle =
+            |flows: Option<f64>| flows.filter(|flows| *flows < 0.0).map(f64::abs).and_then(milli);
         match self {
             Self::Energy => sample.register,
-            Self::Power => sample.power.and_then(milli),
+            Self::Export => sample.export,
+            Self::Power => to_vehicle(sample.power),
+            Self::PowerBack => from_vehicle(sample.power),
             Self::Offered => sample.offered.and_then(milli),
-            Self::Current => sample.current.and_then(milli),
+            Self::Current => to_vehicle(sample.current),
+            Self::CurrentBack => from_vehicle(sample.current),
             Self::Voltage => sample.voltage.and_then(milli),
             Self::StateOfCharge => sample.soc.and_then(milli),
         }
@@ -143,9 +167,12 @@ const fn location(measurand: Measurand) -> &'static str {
     match measurand {
         Measurand::StateOfCharge => "EV",
         Measurand::Energy
+        | Measurand::Export
         | Measurand::Power
+        | Measurand::PowerBack
         | Measurand::Offered
         | Measurand::Current
+        | Measurand::CurrentBack
         | Measurand::Voltage => "Outlet",
     }
 }
@@ -178,6 +205,34 @@ mod tests {
         let sample = Sample { register: Some(9_007_199_254_740_001), ..Sample::default() };
         let value = v16(&sample, &[Measurand::Energy], Context::Begin).unwrap();
         assert_eq!(value["sampledValue"][0]["value"], "9007199254740.001");
+    }
+
+    #[test]
+    fn what_a_vehicle_gives_is_told_apart_from_what_it_takes() {
+        let told = |sample: &Sample| -> Vec<(String, f64)> {
+            let Some(value) = v201(sample, &Measurand::ALL, Context::Periodic) else { return Vec::new() };
+            let sampled = value["sampledValue"].as_array().unwrap().iter();
+            sampled
+                .map(|one| (one["measurand"].as_str().unwrap().to_owned(), one["value"].as_f64().unwrap()))
+                .collect()
+        };
+        let [energy, power, current] = ["Energy.Active", "Power.Active", "Current"];
+        let takes =
+            Sample { register: Some(5_000), power: Some(900.0), current: Some(2.5), ..Sample::default() };
+        let one = |name: &str, way: &str, value: f64| (format!("{name}.{way}"), value);
+        let expected =
+            [one(energy, "Import.Register", 5.0), one(power, "Import", 900.0), one(current, "Import", 2.5)];
+        assert_eq!(told(&takes), expected);
+        let gives = Sample { export: Some(70_500), power: Some(-900.0), current: Some(-2.5), ..takes };
+        let expected = [
+            one(energy, "Import.Register", 5.0),
+            one(energy, "Export.Register", 70.5),
+            one(power, "Import", 0.0),
+            one(power, "Export", 900.0),
+            one(current, "Import", 0.0),
+            one(current, "Export", 2.5),
+        ];
+        assert_eq!(told(&gives), expected);
     }
 
     #[test]

@@ -207,6 +207,7 @@ impl Core {
         Some(Sample {
             unix: self.clock.now(now),
             register: edge.and_then(|(_, register)| register.map(|register| register + energy)),
+            export: None,
             power: Some(heard.voltage * heard.current),
             current: Some(heard.current),
             voltage: Some(heard.voltage),

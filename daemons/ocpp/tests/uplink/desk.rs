@@ -65,6 +65,8 @@ pub(crate) struct Desk {
     pub(crate) certificates: Folder,
     pub(crate) resets: usize,
     pub(crate) acknowledged: u64,
+    /// The export register that they name, thousandths of a watt-hour.
+    pub(crate) exported: Option<i64>,
     /// The request to start that the book's events name.
     pub(crate) remote_start: Option<i64>,
     /// The reason that they name; else an end is local.
@@ -173,6 +175,7 @@ impl Desk {
             certificates: Folder::new(&folder.path().join("certificates"), Configured::default()),
             resets: 0,
             acknowledged: 0,
+            exported: None,
             remote_start: None,
             reason: None,
             card: card(),
@@ -394,6 +397,7 @@ impl Desk {
                 .then(|| self.card.clone()),
             sample: Sample {
                 register: Some(register_wh * 1000),
+                export: self.exported,
                 power: Some(50_000.0),
                 current: Some(125.0),
                 voltage: Some(400.0),

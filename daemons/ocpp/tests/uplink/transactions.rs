@@ -68,6 +68,27 @@ fn a_charge_is_told_as_it_happens() {
 }
 
 #[test]
+fn what_came_back_from_the_vehicle_is_told_with_each_reading_and_is_in_no_bill() {
+    for version in BOTH {
+        let mut desk = Desk::accepted(version);
+        desk.exported = Some(70_500);
+        desk.charge(5000);
+        desk.answer_all();
+        let told = told(&desk);
+        assert_eq!(bill(&told), 1000);
+        let names = |call: &&Call| call.payload["meterValue"].to_string().contains("Active.Import.Register");
+        let readings: Vec<&Call> = told.iter().filter(names).collect();
+        assert_eq!(readings.len(), if version == Version::V16 { 2 } else { 4 });
+        for reading in readings {
+            let values = reading.payload["meterValue"][0]["sampledValue"].as_array().unwrap();
+            let back = values.iter().find(|value| value["measurand"] == "Energy.Active.Export.Register");
+            let back = &back.unwrap()["value"];
+            assert!(*back == 70.5 || *back == "70.5", "{back}");
+        }
+    }
+}
+
+#[test]
 fn a_whole_charge_in_an_outage_is_told_afterwards_with_the_right_number() {
     for version in BOTH {
         let mut desk = Desk::accepted(version);

@@ -1,7 +1,7 @@
 //! The events of sessions: written once, in order, and read by the uplink.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use voltry_bus::{EndReason, EventKind, SessionEvent, TokenKind};
+use voltry_bus::{EndReason, EventExport, EventKind, SessionEvent, TokenKind};
 use voltry_units::WattHours;
 
 use super::rows::{id_from_sql, id_to_sql};
@@ -19,6 +19,8 @@ const ANSWER_MAX: usize = 4 << 20;
 pub struct Measured {
     /// The meter's import register; `None`: the meter has not been heard.
     pub register: Option<WattHours>,
+    /// The meter's export register; `None`: the meter has not been heard.
+    pub export: Option<WattHours>,
     /// Volts, amperes and watts; `None`: not known.
     pub flow: Option<Flow>,
     /// Watts that the vehicle may have.
@@ -29,7 +31,8 @@ pub struct Measured {
 
 impl Measured {
     /// Nothing was.
-    pub const NOTHING: Self = Self { register: None, flow: None, power_offered: 0.0, soc: None };
+    pub const NOTHING: Self =
+        Self { register: None, export: None, flow: None, power_offered: 0.0, soc: None };
 }
 
 /// What flows.
@@ -104,8 +107,8 @@ pub(super) fn insert(change: &Connection, entry: &Entry<'_>) -> Result<i64, Book
     change.execute(
         "INSERT INTO events (session_id, transaction_id, time, clock_set, boot_id, at, kind, register,
                              voltage, current, power, power_offered, soc, signed, signed_format,
-                             public_key, reason, detail)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+                             public_key, reason, detail, export)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
         params![
             id_to_sql(entry.session),
             entry.transaction.map(id_to_sql),
@@ -125,6 +128,7 @@ pub(super) fn insert(change: &Connection, entry: &Entry<'_>) -> Result<i64, Book
             key,
             entry.reason.as_str(),
             entry.detail,
+            measured.export.map(WattHours::as_milli),
         ],
     )?;
     Ok(change.last_insert_rowid())
@@ -360,6 +364,24 @@ fn event(row: &Row<'_>) -> rusqlite::Result<SessionEvent> {
         reason: word(row, 24)?,
         detail: row.get(25)?,
     })
+}
+
+/// The export registers of those events that [`after`] gives, where they are known.
+pub(super) fn exports(
+    connection: &Connection,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<EventExport>, BookError> {
+    let mut query = connection.prepare(
+        "SELECT number, export FROM
+             (SELECT number, export FROM events WHERE number > ?1 ORDER BY number LIMIT ?2)
+         WHERE export > 0",
+    )?;
+    let rows = query.query_map(params![id_to_sql(after), limit.min(EVENTS_MAX)], |row| {
+        let register = WattHours::from_milli(row.get(1)?).as_si();
+        Ok(EventExport { number: id_from_sql(row.get(0)?), register })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// A word that this software wrote.

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info, warn};
-use voltry_bus::{EventKind, SessionEvent};
+use voltry_bus::{EventExport, EventKind, SessionEvent};
 use voltry_units::WattHours;
 
 use crate::clock::Stamp;
@@ -250,6 +250,14 @@ impl Book {
     /// As [`BookError`].
     pub async fn events(&self, after: u64, limit: u32) -> Result<Vec<SessionEvent>, BookError> {
         self.run(move |pages| events::after(&pages.connection, after, limit)).await
+    }
+
+    /// The meters' export registers at those events, where they are known.
+    ///
+    /// # Errors
+    /// As [`BookError`].
+    pub async fn exports(&self, after: u64, limit: u32) -> Result<Vec<EventExport>, BookError> {
+        self.run(move |pages| events::exports(&pages.connection, after, limit)).await
     }
 
     /// The back end has everything up to `number`.

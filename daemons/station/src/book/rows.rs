@@ -74,8 +74,8 @@ pub(super) fn begin(connection: &mut Connection, new: &NewTransaction) -> Result
     let session = events::session(&change, new.evse, &new.stamp.boot, new.plug)?;
     change.execute(
         "INSERT INTO transactions (evse, boot_id, session, token, started, register_start,
-                                   register_last, register_last_at, session_id)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?5, ?7)",
+                                   register_last, register_last_at, session_id, export_start, export_last)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?5, ?7, ?8, ?8)",
         params![
             new.evse,
             &*new.stamp.boot,
@@ -84,6 +84,7 @@ pub(super) fn begin(connection: &mut Connection, new: &NewTransaction) -> Result
             new.stamp.unix,
             new.register.as_milli(),
             id_to_sql(session),
+            new.measured.export.map(WattHours::as_milli),
         ],
     )?;
     let id = id_from_sql(change.last_insert_rowid());
@@ -119,8 +120,11 @@ pub(super) fn reading(
         return Err(BookError::Backwards { transaction: id, register, before });
     }
     change.execute(
-        "UPDATE transactions SET register_last = ?2, register_last_at = ?3 WHERE id = ?1",
-        params![id_to_sql(id), register.as_milli(), stamp.unix],
+        "UPDATE transactions SET register_last = ?2, register_last_at = ?3,
+                export_start = coalesce(export_start, ?4),
+                export_last = max(coalesce(export_last, ?4), coalesce(?4, export_last))
+         WHERE id = ?1",
+        params![id_to_sql(id), register.as_milli(), stamp.unix, measured.export.map(WattHours::as_milli)],
     )?;
     if let Some(kind) = event {
         insert(&change, &Entry { transaction: Some(id), measured, ..Entry::new(session, stamp, kind) })?;
@@ -137,12 +141,14 @@ pub(super) fn close(
     let change = connection.transaction()?;
     let (open, session, read, of_another_boot): (bool, SessionId, Read, bool) = change
         .query_row(
-            "SELECT ended IS NULL, session_id, register_start, register_last, register_last_at, boot_id != ?2
+            "SELECT ended IS NULL, session_id, register_start, register_last, register_last_at, boot_id != ?2,
+                    export_start, export_last
              FROM transactions WHERE id = ?1",
             params![id_to_sql(id), &*closing.stamp.boot],
             |row| {
                 let register = |column| row.get(column).map(WattHours::from_milli);
-                let read = Read { start: register(2)?, last: register(3)?, last_at: row.get(4)? };
+                let export = [row.get(6)?, row.get(7)?].map(|known: Option<i64>| known.map(WattHours::from_milli));
+                let read = Read { start: register(2)?, last: register(3)?, last_at: row.get(4)?, export };
                 Ok((row.get(0)?, id_from_sql(row.get(1)?), read, row.get(5)?))
             },
         )
@@ -152,13 +158,25 @@ pub(super) fn close(
         return Ok(());
     }
     let (register, note) = billed(closing, &read);
+    let export = closing.measured.export.max(read.export[1]);
+    let note = [note, came_back(read.export[0], export)];
+    let note = note.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ");
     change.execute(
-        "UPDATE transactions SET ended = ?2, register_last = ?3, end_reason = ?4, note = ?5, why = ?6 WHERE id = ?1",
-        params![id_to_sql(id), closing.stamp.unix, register.as_milli(), closing.detail, note, closing.why],
+        "UPDATE transactions SET ended = ?2, register_last = ?3, end_reason = ?4, note = ?5, why = ?6,
+                                 export_last = ?7 WHERE id = ?1",
+        params![
+            id_to_sql(id),
+            closing.stamp.unix,
+            register.as_milli(),
+            closing.detail,
+            note,
+            closing.why,
+            export.map(WattHours::as_milli)
+        ],
     )?;
     let ended = Entry {
         transaction: Some(id),
-        measured: Measured { register: Some(register), ..closing.measured },
+        measured: Measured { register: Some(register), export, ..closing.measured },
         signed: Some(&closing.signed),
         reason: closing.reason,
         detail: &closing.detail,
@@ -181,6 +199,18 @@ struct Read {
     last: WattHours,
     /// Microseconds of Unix time.
     last_at: i64,
+    /// The export register: first and last.
+    export: [Option<WattHours>; 2],
+}
+
+/// What a vehicle gave back: said with its transaction, and in no bill.
+fn came_back(start: Option<WattHours>, end: Option<WattHours>) -> String {
+    match (start, end) {
+        (Some(start), Some(end)) if end > start => {
+            format!("{} came back from the vehicle, by the meter's export register: not billed", end - start)
+        }
+        (Some(_) | None, Some(_) | None) => String::new(),
+    }
 }
 
 /// Our clock may be wrong by this much after a start without a network, and a meter slow.

@@ -156,6 +156,12 @@ const STEPS: &[&str] = &[
     "
     ALTER TABLE transactions ADD COLUMN why TEXT NOT NULL DEFAULT '';
     ",
+    // What comes back from a vehicle, by the meter's export register; apart from all that is billed.
+    "
+    ALTER TABLE transactions ADD COLUMN export_start INTEGER;
+    ALTER TABLE transactions ADD COLUMN export_last INTEGER;
+    ALTER TABLE events ADD COLUMN export INTEGER;
+    ",
 ];
 
 /// Makes the book durable and brings it to the newest version, in one go or not at all.
@@ -178,9 +184,9 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), BookError> {
     Ok(())
 }
 
-/// A book as the first version wrote it.
+/// A book as an older version left it.
 #[cfg(test)]
-pub(super) fn of_the_first_version(connection: &Connection) {
-    connection.execute_batch(STEPS[0]).unwrap();
-    connection.pragma_update(None, "user_version", 1).unwrap();
+pub(super) fn of_version(connection: &Connection, version: u8) {
+    STEPS[..version.into()].iter().for_each(|step| connection.execute_batch(step).unwrap());
+    connection.pragma_update(None, "user_version", version).unwrap();
 }

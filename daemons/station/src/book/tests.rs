@@ -1,3 +1,5 @@
+mod exports;
+
 use std::time::Duration;
 
 use voltry_bus::{EndReason, TokenKind};
@@ -380,7 +382,7 @@ async fn a_book_of_the_first_version_keeps_its_transactions_and_numbers() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("book.db");
     let old = rusqlite::Connection::open(&path).unwrap();
-    schema::of_the_first_version(&old);
+    schema::of_version(&old, 1);
     old.execute_batch(
         "INSERT INTO transactions VALUES
             (1, 1, 'boot', 7, '04A1B2C3D4', 1000000, 100000, 'OCMF|start', 150000, 2000000, 3000000,

@@ -1,6 +1,6 @@
 //! `Book1`: what the uplink to the back end reads.
 
-use voltry_bus::{Error, SessionEvent};
+use voltry_bus::{Error, EventExport, SessionEvent};
 use zbus::interface;
 use zbus::object_server::SignalEmitter;
 
@@ -20,6 +20,12 @@ impl Book1 {
     async fn events(&self, after: u64, limit: u32) -> Result<Vec<SessionEvent>, Error> {
         let call = async { Ok(self.book.events(after, limit).await?) };
         self.calls.answer("Events", call).await
+    }
+
+    #[zbus(out_args("exports"))]
+    async fn exports(&self, after: u64, limit: u32) -> Result<Vec<EventExport>, Error> {
+        let call = async { Ok(self.book.exports(after, limit).await?) };
+        self.calls.answer("Exports", call).await
     }
 
     async fn acknowledge(&self, number: u64) -> Result<(), Error> {
