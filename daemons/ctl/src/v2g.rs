@@ -209,6 +209,8 @@ async fn follow(
         None => None,
     };
     let mut again = tokio::time::interval(FOLLOW_AGAIN);
+    again.tick().await;
+    ask(&logs).await?;
     if !json {
         let all: Vec<_> = logs.iter().map(|(evse, _)| evse.to_string()).collect();
         eprintln!("following EVSE {} until Ctrl-C", all.join(", "));
@@ -216,9 +218,7 @@ async fn follow(
     loop {
         let said = tokio::select! {
             _ = again.tick() => {
-                for (_, log) in &logs {
-                    log.follow(FOLLOW_SECONDS).await?;
-                }
+                ask(&logs).await?;
                 continue;
             }
             said = messages.next() => said,
@@ -239,6 +239,14 @@ async fn follow(
         // Whoever reads through a pipe sees each message when it comes.
         let _ = std::io::stdout().flush();
     }
+}
+
+/// To be told each message for a while.
+async fn ask(logs: &[(u32, V2gLog1Proxy<'static>)]) -> Result<(), Failure> {
+    for (_, log) in logs {
+        log.follow(FOLLOW_SECONDS).await?;
+    }
+    Ok(())
 }
 
 async fn log_of(connection: &Connection, evse: u32) -> Result<V2gLog1Proxy<'static>, Failure> {
