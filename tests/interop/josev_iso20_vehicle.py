@@ -1,10 +1,10 @@
 """As josev_vehicle.py, in ISO 15118-20.
 
-Usage: josev_iso20_vehicle.py FOLDER CHARGE_LOOPS SERVICE [tls|pause]
+Usage: josev_iso20_vehicle.py FOLDER CHARGE_LOOPS SERVICE [tls|pause|gives]
 
 SERVICE is DC or DC_BPT. With `tls` it speaks TLS 1.3, shows its certificate, and pays by contract where
 the station offers that; what it trusts and what it holds are in FOLDER/vehicle. The station chooses scheduled or dynamic control: Josev takes the first
-parameter set it is offered.
+parameter set it is offered. With `gives` (DC_BPT under scheduled control) it wants the current the other way.
 """
 
 import asyncio
@@ -36,6 +36,8 @@ def session_stop(how, header, charging_session):
 
 
 class Vehicle(josev_vehicle.Vehicle):
+    way = 1
+
     async def welding_detection_has_finished(self):
         finished = await super().welding_detection_has_finished()
         if finished:
@@ -54,6 +56,14 @@ class Vehicle(josev_vehicle.Vehicle):
             ev_max_voltage=number(VOLTAGE_MAX),
             ev_min_voltage=number(300),
         )
+        if self.way < 0:
+            parameters = parameters.copy(
+                update={
+                    "ev_max_discharge_power": number(50, 3),
+                    "ev_min_discharge_power": number(0),
+                    "ev_max_discharge_current": number(CURRENT),
+                }
+            )
         return parameters.copy(update=dict(ours))
 
     async def get_present_voltage(self):
@@ -64,7 +74,8 @@ class Vehicle(josev_vehicle.Vehicle):
 
     async def get_scheduled_dc_charge_loop_params(self):
         # Above the battery's own: the current, not the voltage, shall limit.
-        return ScheduledDCChargeLoopReqParams(ev_target_current=number(CURRENT), ev_target_voltage=number(440))
+        current = number(self.way * CURRENT)
+        return ScheduledDCChargeLoopReqParams(ev_target_current=current, ev_target_voltage=number(440))
 
     async def get_dynamic_dc_charge_loop_params(self):
         return DynamicDCChargeLoopReqParams(
@@ -118,4 +129,5 @@ if __name__ == "__main__":
         configuration |= {"useTls": True, "enforceTls": True}
         os.environ |= {"PKI_PATH": f"{folder}/vehicle", "ENABLE_TLS_1_3": "true"}
     pauses = options == ["pause"]
+    Vehicle.way = -1 if options == ["gives"] else 1
     asyncio.run(josev_vehicle.main(folder, int(loops), configuration, Vehicle, charge_loop, pauses))

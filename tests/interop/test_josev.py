@@ -126,10 +126,10 @@ class JosevStation(Station):
 
 
 @contextlib.asynccontextmanager
-async def station(tmp_path, loops, vehicle=VEHICLE, options=(), config="", tokens=None, monitor_pace=10):
+async def station(tmp_path, loops, vehicle=VEHICLE, options=(), config="", tokens=None, monitor_pace=10, head=""):
     command = [*AFTERWARDS, sys.executable, str(vehicle), str(tmp_path), str(loops), *options]
     try:
-        authorization = f"free = {str(tokens is None).lower()}\ntokens = {tokens or []}\n"
+        authorization = f"{head}free = {str(tokens is None).lower()}\ntokens = {tokens or []}\n"
         topology = f"{authorization}[[evse]]\nmonitor_pace = {monitor_pace}\nvehicle.program = {command}\n{config}{SLOW_START}"
         async with station_of(tmp_path, topology, JosevStation) as josev:
             yield josev
@@ -282,6 +282,44 @@ def test_an_independent_vehicle_charges_in_iso_15118_20(tmp_path, service, mode)
             assert (after["state"], after["contactors"]) == ("finished", "open")
             [[transaction]] = await running.ask("Transactions", "u", 10)
             assert transaction[8] == float(after["register"]) - float(before["register"]), transaction
+
+    play(scenario(), 300)
+
+
+@LONG
+def test_an_independent_vehicle_gives_energy_back_that_no_bill_has(tmp_path):
+    config = f"""
+[config.secc.1]
+protocols = ["iso15118-20"]
+control_modes = ["scheduled"]
+{SLOW_CODEC}
+[config.evse.1]
+discharge = true
+[config.power.supply.1.discharge]
+voltage_min = 250.0
+current_max = 100.0
+power_max = 40000.0
+"""
+
+    async def scenario():
+        beg = 'family = "infypower-beg"\n'
+        async with station(tmp_path, 4 * LOOPS, ISO20_VEHICLE, ["DC_BPT", "gives"], config, head=beg) as running:
+            before = await running.status()
+            await running.say("plug 1")
+            await running.until_charging()
+            # Modules take some seconds to turn round.
+            while float((during := await running.status())["current"]) > -35:
+                assert (during["state"], during["contactors"]) == ("charging", "closed")
+                await asyncio.sleep(0.05)
+            assert -42 < float(during["current"])
+            assert await running.until_ended() == "charged to its target"
+            assert running.conversation() == ISO20_CONVERSATION
+            after = await running.status()
+            assert (after["state"], after["contactors"]) == ("finished", "open")
+            [[transaction]] = await running.ask("Transactions", "u", 10)
+            assert transaction[8] == float(after["register"]) - float(before["register"]) < 2, transaction
+            back = re.fullmatch(r"(\d+) Wh came back from the vehicle, by the meter's export register: not billed", transaction[10])
+            assert back and int(back[1]) > 10, transaction
 
     play(scenario(), 300)
 

@@ -115,6 +115,10 @@ fn text(name: &str, shown: &[Shown]) -> String {
     }
     let _ = writeln!(out, "{rows}");
     for Shown { status, connector, power, vehicle } in shown {
+        if status.current <= -1.0 {
+            let back = kilowatts(-status.voltage * status.current);
+            let _ = writeln!(out, "EVSE {}: {back} flow from the vehicle to the grid", status.evse);
+        }
         for line in connector.iter().flat_map(orders).chain(power.iter().filter_map(limits::why)) {
             let _ = writeln!(out, "EVSE {}: {line}", status.evse);
         }
@@ -172,6 +176,16 @@ mod tests {
     fn a_charging_evse_shows_its_power_and_energy() {
         let text = text("Test", &[status("charging")]);
         for part in ["charging", "50.0 kW", "400.0 V", "125.0 A", "1.204 kWh", "54 %", "17"] {
+            assert!(text.contains(part), "{part} is missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn energy_from_a_vehicle_is_shown_as_that() {
+        let mut giving = status("charging");
+        giving.status.current = -40.0;
+        let text = text("Test", &[giving]);
+        for part in ["-16.0 kW", "-40.0 A", "EVSE 2: 16.0 kW flow from the vehicle to the grid"] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }
     }

@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use voltry_bus::{
-    Device1Proxy, Evse1Proxy, EvseState, Fault, Sim1Proxy, SimTruth, Station1Proxy, Transaction,
-    V2gLog1Proxy, names,
+    Device1Proxy, EnergyMeter1Proxy, Evse1Proxy, EvseState, Fault, Sim1Proxy, SimTruth, Station1Proxy,
+    Transaction, V2gLog1Proxy, names,
 };
 use zbus::proxy::CacheProperties;
 
@@ -192,6 +192,33 @@ impl Station {
             .await
             .unwrap();
         sim.truth(evse).await.unwrap()
+    }
+
+    /// Watt-hours of an EVSE's meter's export register.
+    pub async fn exported(&self, evse: u32) -> f64 {
+        let meter = EnergyMeter1Proxy::builder(&self.connection)
+            .destination(names::meter(&format!("Dc{evse}")))
+            .path(names::path("energy_meter", &format!("dc{evse}")))
+            .cache_properties(CacheProperties::No);
+        meter.build().await.unwrap().read_register().await.unwrap().energy_export
+    }
+
+    /// `voltryctl v2g follow` of an EVSE, under way: what it prints. It ends with the child.
+    pub async fn follow(&self, evse: u32) -> (Child, Lines<BufReader<ChildStdout>>) {
+        let mut child = Command::new(binary("voltryctl"))
+            .args(["--bus", &format!("unix:path={}", self.state().join("bus").display())])
+            .args(["v2g", "follow", &evse.to_string()])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+        let said = tokio::time::timeout(Duration::from_secs(20), told.next_line()).await;
+        let said = said.expect("it follows within 20 s").unwrap();
+        assert_eq!(said, Some(format!("following EVSE {evse} until Ctrl-C")));
+        let printed = BufReader::new(child.stdout.take().unwrap()).lines();
+        (child, printed)
     }
 
     /// The names of the faults that the simulator knows.

@@ -119,6 +119,78 @@ async fn no_watts_suspend_a_session_and_more_of_them_resume_it() {
     station.quit().await;
 }
 
+/// A vehicle of ISO 15118-20 with scheduled control, and modules that feed back into the grid.
+#[tokio::test]
+async fn a_vehicle_gives_energy_back_that_the_register_of_exports_counts_and_no_bill_has() {
+    let topology = "family = \"infypower-beg\"\n[[evse]]\nmodules = 2\nmonitor_pace = 10\n\
+         vehicle = { capacity_wh = 150.0, soc = 80.0, target_soc = 60.0, gives = 40.0 }\n";
+    let mut station = Station::start(topology).await;
+    let before = station.truth(1).await.register;
+    let exported = station.exported(1).await;
+    station.tell("plug 1").await;
+    station.until_state(1, &[EvseState::Charging], Duration::from_secs(40)).await;
+    let limit = Duration::from_secs(10);
+    station.until_truth(1, "energy flows back", limit, |truth| truth.current < -35.0).await;
+    station.until_connector(1, "charging", limit).await;
+    station.until_state(1, &[EvseState::Finished], Duration::from_secs(60)).await;
+    let transaction = station.closed_transaction(Duration::from_secs(20)).await;
+    // The simulated meter counts whole watt-hours.
+    let came_back = (station.exported(1).await - exported).round();
+    assert!((25.0..45.0).contains(&came_back), "a fifth of 150 Wh, and what flowed on: {came_back} Wh");
+    let billed = station.truth(1).await.register - before;
+    assert!((transaction.energy - billed).abs() < 0.01 && billed < 2.0, "{billed} Wh: {transaction:?}");
+    let note =
+        format!("{came_back} Wh came back from the vehicle, by the meter's export register: not billed");
+    assert_eq!(transaction.note, note);
+    assert!(transaction.why.starts_with("The vehicle ended it"), "{}", transaction.why);
+    let (faults, truth) = (station.faults(1).await, station.truth(1).await);
+    assert!(
+        faults.is_empty() && !truth.contactors_closed && truth.cable_voltage < 60.0,
+        "{faults:?} {truth:?}"
+    );
+    station.tell("unplug 1").await;
+    station.until_state(1, &[EvseState::Available], Duration::from_secs(10)).await;
+    station.quit().await;
+}
+
+#[tokio::test]
+async fn a_car_that_opens_s2_to_agree_anew_is_let_go_without_a_fault_and_tested_anew() {
+    let mut station =
+        Station::start(&SMALL_CAR.replace("target_soc", "renegotiates_at = 50.0, target_soc")).await;
+    let (_voltryctl, mut messages) = station.follow(1).await;
+    let before = station.truth(1).await.register;
+    station.charge(1).await;
+    let limit = Duration::from_secs(40);
+    station
+        .until_truth(1, "S2 and the contactors are open", limit, |truth| {
+            truth.pilot == "B" && !truth.contactors_closed
+        })
+        .await;
+    station.until_state(1, &[EvseState::Finished], limit).await;
+    assert!(station.truth(1).await.soc > 79.0);
+    let transaction = station.closed_transaction(Duration::from_secs(20)).await;
+    station.assert_billed(&transaction, 1, before).await;
+    assert_eq!((transaction.id, transaction.note.as_str()), (1, ""));
+    assert!(station.faults(1).await.is_empty());
+    assert!(!station.log("evse-1").contains("ERROR"));
+    let mut asked = Vec::new();
+    while asked.last().is_none_or(|name| name != "SessionStopReq") {
+        let line = tokio::time::timeout(limit, messages.next_line()).await.expect("each message is told");
+        let line = line.unwrap().expect("voltryctl follows on");
+        // Time, who, which way, name, and what it says.
+        if let [_, "vehicle", _, name, ..] = line.split_whitespace().collect::<Vec<_>>()[..] {
+            asked.push(name.to_owned());
+        }
+    }
+    asked.dedup();
+    let agreed = ["ChargeParameterDiscoveryReq", "CableCheckReq", "PreChargeReq", "PowerDeliveryReq"];
+    let charged = [&agreed[..], &["CurrentDemandReq", "PowerDeliveryReq"]].concat();
+    let whole = [&charged[..], &charged, &["WeldingDetectionReq", "SessionStopReq"]].concat();
+    let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
+    assert!(asked.ends_with(&whole), "{asked:?}");
+    station.quit().await;
+}
+
 /// As many as one bus of this family takes, by the simulator's own clock and with the bits that were stuffed.
 #[tokio::test]
 async fn the_bus_of_sixteen_modules_is_under_half_loaded_while_they_charge() {

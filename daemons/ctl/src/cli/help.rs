@@ -31,7 +31,7 @@ STATES
 
 JSON
   An array with an object an EVSE, in order of their numbers: evse, state, available (in service),
-  authorized, voltage, current, share (W that it may take), energy (Wh of the session), soc
+  authorized, voltage, current (negative: from the vehicle), share (W that it may take), energy (Wh of the session), soc
   (percent; below 0: not told), transaction (0: none), faults ([{code, cause, at}], at in
   microseconds since boot), connector (as a driver meets it: state, since, reservation, limit (W)
   and limit_origin: hardware, or a source as in `limits`). With --watch an array

@@ -27,6 +27,9 @@ const CURRENT_MAX: u32 = 300;
 /// The uplink's object, as the station is to find it.
 const CSMS: &str = r#"csms = { name = "org.voltry.Ocpp1", path = "/org/voltry/csms" }"#;
 
+/// What a vehicle that gives energy back speaks; without TLS it has to be said.
+const GIVER: &str = r#"protocols = ["iso15118-20", "iso15118-2"]"#;
+
 /// More often than this the insulation would take the line from the voltages.
 const MONITOR_PERIOD_MIN_MS: u32 = 200;
 
@@ -177,6 +180,7 @@ interface = "{interface}"
 evse_id = "DE*VOL*E{evse}"
 {slac}
 tls = {{ installed = {installed:?} }}
+{protocols}
 
 [evse.{evse}]
 profile = "iec61851-23-2023"
@@ -190,6 +194,7 @@ insulation_monitor = {monitor}
 connector_io = {connector}
 energy_meter = {meter}
 ev_link = {link}
+{discharge}
 "#,
         mcu = device("mcu"),
         supply = binding(names::POWER, "power_supply", &number),
@@ -198,6 +203,8 @@ ev_link = {link}
         installed = state.join("lib/secc"),
         link = binding(&names::secc(evse), "ev_link", &number),
         interface = network::station_end(evse),
+        discharge = if parts.vehicle.gives > 0.0 { "discharge = true" } else { "" },
+        protocols = if parts.vehicle.gives > 0.0 { GIVER } else { "" },
         slac = if topology.powerline { "slac = { modem = \"qca7000\" }" } else { "" },
     )
 }
@@ -236,7 +243,18 @@ fn own_modules(
         None => can_bus(text, &format!("can{evse}"), state)?,
     }
     writeln!(text, "\n[power.supply.{evse}]\nbus = \"can{evse}\"")?;
-    writeln!(text, "{}\n{}", modules(family, parts.modules, &addresses), kind(family))
+    writeln!(text, "{}\n{}", modules(family, parts.modules, &addresses), kind(family))?;
+    if parts.vehicle.gives > 0.0 {
+        let ModuleRating { min_v, max_a, rated_w, .. } = family.rating();
+        // A supply has a handful of modules.
+        #[allow(clippy::cast_precision_loss)]
+        let [current, power] = [max_a, rated_w].map(|each| each * parts.modules as f64);
+        writeln!(
+            text,
+            "discharge = {{ voltage_min = {min_v:.1}, current_max = {current:.1}, power_max = {power:.1} }}"
+        )?;
+    }
+    Ok(())
 }
 
 /// The groups that all EVSEs share, and the matrix between.
@@ -396,6 +414,19 @@ mod tests {
         assert_eq!(supply["family"].as_str(), Some("tonhe"));
         assert_eq!(supply["modules"].as_array().unwrap().len(), 2);
         assert_eq!(supply["modules"][0].as_integer(), Some(1), "its addresses begin at 1");
+    }
+
+    #[test]
+    fn an_evse_takes_energy_where_its_vehicle_gives_some_and_nowhere_else() {
+        let topology: Topology = toml::from_str(
+            "evses = 2\nfamily = 'infypower-beg'\n[[evse]]\nmodules = 2\nvehicle.gives = 20.0",
+        )
+        .unwrap();
+        let config: toml::Table = toml::from_str(&text(&topology, Path::new("/tmp/state"))).unwrap();
+        let supply = |evse: &str| config["power"]["supply"][evse].get("discharge").cloned();
+        assert_eq!(supply("1").unwrap()["power_max"].as_float(), Some(44_000.0));
+        assert_eq!(config["evse"]["1"]["discharge"].as_bool(), Some(true));
+        assert_eq!((supply("2"), config["evse"]["2"].get("discharge")), (None, None));
     }
 
     #[test]

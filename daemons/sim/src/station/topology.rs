@@ -38,7 +38,9 @@ TOPOLOGY (TOML; every key has a default)
   can = { station = \"can0\", modules = \"can1\" }  two interfaces of the kernel on one wire, the daemons'
                           and the modules'; else an slcan adapter leads to the modules
   vehicle = { … }         capacity_wh, soc, target_soc, voltage_max, current_max, power_max,
-                          turnaround_ms, authorization_patience_s, evcc_id;
+                          turnaround_ms, authorization_patience_s, evcc_id,
+                          gives (A that it gives back, down to target_soc; needs infypower-beg modules),
+                          renegotiates_at (percent at which it opens S2 and agrees anew);
                           program (holds the conversation instead of ours), matches (SLAC too)
   screen = \"127.0.0.1:8080\"  where browsers find the screen's page; else there is no screen
   [uplink]                csms, identity, version, variables, profile: as --csms and the like
@@ -249,6 +251,12 @@ impl Topology {
             if !quantities.iter().all(|value| value.is_finite() && *value > 0.0) {
                 bail!("EVSE {evse}: the vehicle's capacity and limits must be above 0");
             }
+            let gives = vehicle.gives > 0.0 && self.family.feeds_back() && self.groups.is_empty();
+            if !(gives || vehicle.gives.abs() <= 0.0) {
+                bail!(
+                    "EVSE {evse}: vehicle.gives is above 0, to modules of its own that feed back: infypower-beg"
+                );
+            }
             if !(0.0..=100.0).contains(&vehicle.soc) || !(0.0..=100.0).contains(&vehicle.target_soc) {
                 bail!("EVSE {evse}: states of charge are 0 to 100 percent");
             }
@@ -281,6 +289,9 @@ mod tests {
             "groups = [1]\n[[evse]]\ncan = { station = 'can0', modules = 'can1' }",
             "[[evse]]\nvehicle.capacity_wh = -1.0",
             "[[evse]]\nvehicle.soc = 101.0",
+            "[[evse]]\nvehicle.gives = 20.0",
+            "family = 'infypower-beg'\n[[evse]]\nvehicle.gives = -20.0",
+            "family = 'infypower-beg'\ngroups = [1]\n[[evse]]\nvehicle.gives = 20.0",
             "[[evse]]\nvehicle.matches = true",
             "powerline = false\n[[evse]]\nvehicle.matches = true\nvehicle.program = ['pev']",
         ] {

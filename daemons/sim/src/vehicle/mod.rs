@@ -1,5 +1,5 @@
-//! The simulated vehicle: an EVCC for ISO 15118-2 DC with external payment, and the little that
-//! is behind it (S2, contactors, a charge strategy). Its battery is in the electrical model.
+//! The simulated vehicle: an EVCC for ISO 15118-2 DC with external payment, or for ISO 15118-20 where it gives
+//! energy back, and the little that is behind it (S2, contactors, a charge strategy). Its battery is in the electrical model.
 //!
 //! ```text
 //! plugged ─▶ wait for 5 % duty ─▶ SLAC ─▶ SDP, TCP, session (session.rs) ─▶ wait for replug, or
@@ -8,6 +8,7 @@
 //! ```
 //! Pulling the plug at any time drops the conversation where it stands.
 
+mod bidirectional;
 mod external;
 mod inlet;
 mod requests;
@@ -47,6 +48,10 @@ pub struct VehicleConfig {
     pub turnaround_ms: u64,
     /// Seconds that it waits for the driver to be authorized.
     pub authorization_patience_s: u64,
+    /// Amperes that it gives back, down to `target_soc`; then it speaks ISO 15118-20. 0: it charges.
+    pub gives: f64,
+    /// Percent at which it opens S2 and agrees on its schedule anew, once; 0: it does not by itself.
+    pub renegotiates_at: f64,
     /// Its EVCCID, instead of a locally administered address.
     pub evcc_id: Option<[u8; 6]>,
     /// A program and its arguments that hold the conversation instead of ours; see `external.rs`.
@@ -79,6 +84,8 @@ impl Default for VehicleConfig {
             power_max: 72_000.0,
             turnaround_ms: 80,
             authorization_patience_s: 180,
+            gives: 0.0,
+            renegotiates_at: 0.0,
             evcc_id: None,
             program: Vec::new(),
             matches: false,
@@ -158,7 +165,12 @@ async fn charge_again_and_again(
             },
         };
         let words = if config.program.is_empty() {
-            match session::charge(inlet, config, link).await {
+            let session = if config.gives > 0.0 {
+                bidirectional::give(inlet, config, link).await
+            } else {
+                session::charge(inlet, config, link).await
+            };
+            match session {
                 Ok(end) => end.to_string(),
                 Err(error) => error.to_string(),
             }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use iso15118::Protocol;
 use iso15118::iso2::{
     BodyChoice, ChargeParameterDiscoveryResChoice3, ChargeProgress, DCEVSEStatus, DCEVSEStatusCode,
     EVSENotification, EVSEProcessing,
@@ -17,21 +18,25 @@ use crate::faults::Fault;
 
 /// The vehicle's patience in the loops that a station keeps open with "ongoing"
 /// (ISO 15118-2 table 111).
-const ONGOING_LIMIT: Duration = Duration::from_secs(60);
-const CABLE_CHECK_LIMIT: Duration = Duration::from_secs(40);
-const PRE_CHARGE_LIMIT: Duration = Duration::from_secs(7);
-const WELDING_LIMIT: Duration = Duration::from_secs(2);
+pub(super) const ONGOING_LIMIT: Duration = Duration::from_secs(60);
+pub(super) const CABLE_CHECK_LIMIT: Duration = Duration::from_secs(40);
+pub(super) const PRE_CHARGE_LIMIT: Duration = Duration::from_secs(7);
+pub(super) const WELDING_LIMIT: Duration = Duration::from_secs(2);
 /// Between two requests of such a loop.
-const LOOP_PAUSE: Duration = Duration::from_millis(200);
+pub(super) const LOOP_PAUSE: Duration = Duration::from_millis(200);
 /// Between two requests while nothing hurries, as real vehicles take.
-const STEP_PAUSE: Duration = Duration::from_millis(40);
+pub(super) const STEP_PAUSE: Duration = Duration::from_millis(40);
 
 /// The vehicle closes its contactors within this difference to its battery (IEC 61851-23).
-const PRE_CHARGE_TOLERANCE_V: f64 = 20.0;
+pub(super) const PRE_CHARGE_TOLERANCE_V: f64 = 20.0;
 const PRE_CHARGE_CURRENT_A: f64 = 1.0;
 /// Below this the vehicle opens its contactors.
-const NO_CURRENT_A: f64 = 1.0;
-const SAFE_V: f64 = 60.0;
+pub(super) const NO_CURRENT_A: f64 = 1.0;
+pub(super) const SAFE_V: f64 = 60.0;
+/// A vehicle that opened S2 stays so at least so long,
+const OPEN_FOR: Duration = Duration::from_secs(1);
+/// and waits at most so long for a cable without voltage.
+const DEAD_LIMIT: Duration = Duration::from_secs(10);
 /// How long the vehicle waits for the current to be gone before it opens its contactors anyway.
 const CURRENT_GONE_LIMIT: Duration = Duration::from_millis(1500);
 
@@ -40,6 +45,8 @@ const CURRENT_GONE_LIMIT: Duration = Duration::from_millis(1500);
 pub(super) enum End {
     /// Charged to its target.
     Charged,
+    /// Gave energy back, down to its target.
+    Discharged,
     /// The station asked to stop.
     StationStopped,
 }
@@ -48,6 +55,7 @@ impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Charged => "charged to its target",
+            Self::Discharged => "gave energy back, down to its target",
             Self::StationStopped => "stopped on the station's request",
         })
     }
@@ -80,7 +88,7 @@ pub(super) enum BrokenOff {
 
 /// Charges once. Whatever happens, S2 and the vehicle's contactors are open when it returns.
 pub(super) async fn charge(inlet: &Inlet, config: &VehicleConfig, link: &Link) -> Result<End, BrokenOff> {
-    let wire = Wire::connect(&link.interface).await?;
+    let wire = Wire::connect(&link.interface, Protocol::Iso2).await?;
     let mut session = Session {
         wire,
         inlet,
@@ -89,12 +97,13 @@ pub(super) async fn charge(inlet: &Inlet, config: &VehicleConfig, link: &Link) -
         schedule: 1,
         current_max: 0.0,
         power_max: f64::INFINITY,
+        renegotiated: config.renegotiates_at <= 0.0,
     };
     let outcome = session.run().await;
     if outcome.is_err() {
         // Opening S2 is the vehicle's own emergency signal; the station must take the current away.
         inlet.set_s2(false);
-        session.current_gone().await;
+        current_gone(inlet).await;
     }
     inlet.set_contactors(false);
     inlet.set_s2(false);
@@ -110,6 +119,8 @@ struct Session<'a> {
     /// Amperes and watts that the station named last.
     current_max: f64,
     power_max: f64,
+    /// It will not agree anew by itself any more.
+    renegotiated: bool,
 }
 
 macro_rules! answer {
@@ -150,13 +161,22 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Agrees on schedules anew: ISO 15118-2 has a DC vehicle go through CableCheck again.
-    async fn renegotiate(&mut self) -> Result<(), BrokenOff> {
+    /// Agrees on schedules anew: ISO 15118-2 has a DC vehicle go through CableCheck again. `pauses`: it opens S2
+    /// until the cable is dead.
+    async fn renegotiate(&mut self, pauses: bool) -> Result<(), BrokenOff> {
         self.ramp_down().await?;
         let ask = requests::power_delivery(ChargeProgress::Renegotiate, self.status(true), self.schedule);
         answer!(self, ask, PowerDeliveryRes);
-        self.current_gone().await;
+        current_gone(self.inlet).await;
+        self.inlet.set_s2(!pauses);
         self.inlet.set_contactors(false);
+        if pauses {
+            sleep(OPEN_FOR).await;
+            if timeout(DEAD_LIMIT, until(|| self.inlet.voltage() < SAFE_V)).await.is_err() {
+                return Err(BrokenOff::Impatient("taking the voltage away"));
+            }
+            self.inlet.set_s2(true);
+        }
         self.parameters(true).await?;
         self.power_on().await
     }
@@ -244,11 +264,15 @@ impl Session<'_> {
             if self.inlet.soc() >= self.config.target_soc {
                 return Ok(End::Charged);
             }
+            if !self.renegotiated && self.inlet.soc() >= self.config.renegotiates_at {
+                self.renegotiated = true;
+                self.renegotiate(true).await?;
+            }
             self.misbehave().await?;
             let (voltage, current) = self.wanted();
             match self.demand(voltage, current).await? {
                 Wish::Stop => return Ok(End::StationStopped),
-                Wish::Renegotiate => self.renegotiate().await?,
+                Wish::Renegotiate => self.renegotiate(false).await?,
                 Wish::Nothing => {}
             }
             sleep(Duration::from_millis(self.config.turnaround_ms)).await;
@@ -309,7 +333,7 @@ impl Session<'_> {
         self.ramp_down().await?;
         let stop = requests::power_delivery(ChargeProgress::Stop, self.status(false), self.schedule);
         answer!(self, stop, PowerDeliveryRes);
-        self.current_gone().await;
+        current_gone(self.inlet).await;
         self.inlet.set_s2(false);
         self.inlet.set_contactors(false);
         let deadline = Instant::now() + WELDING_LIMIT;
@@ -333,13 +357,6 @@ impl Session<'_> {
         Ok(())
     }
 
-    async fn current_gone(&self) {
-        let gone = until(|| self.inlet.current().abs() < NO_CURRENT_A);
-        if timeout(CURRENT_GONE_LIMIT, gone).await.is_err() {
-            tracing::warn!(current = self.inlet.current(), "the vehicle opens its contactors under load");
-        }
-    }
-
     fn status(&self, ready: bool) -> Status {
         Status { soc: self.inlet.soc(), ready }
     }
@@ -353,6 +370,14 @@ impl Session<'_> {
             sleep(STEP_PAUSE).await;
         }
         Ok(self.wire.ask(request).await?)
+    }
+}
+
+/// Waits until no current flows, and not long.
+pub(super) async fn current_gone(inlet: &Inlet) {
+    let gone = until(|| inlet.current().abs() < NO_CURRENT_A);
+    if timeout(CURRENT_GONE_LIMIT, gone).await.is_err() {
+        tracing::warn!(current = inlet.current(), "the vehicle opens its contactors under load");
     }
 }
 

@@ -12,7 +12,7 @@ use iso15118::message::{Message, Outcome};
 use iso15118::sdp::{MULTICAST_ADDR, Request, Response};
 use iso15118::session::{Connection, ConnectionError, SessionId};
 use iso15118::v2gtp::SDP_PORT;
-use iso15118::{Protocol, Protocols};
+use iso15118::{Iso20Set, Protocol, Protocols};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
@@ -24,6 +24,8 @@ const SDP_ATTEMPTS: u32 = 50;
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(2);
 const SLOW_MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
 const CURRENT_DEMAND_TIMEOUT: Duration = Duration::from_millis(250);
+/// The same of ISO 15118-20.
+const CHARGE_LOOP_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Why a conversation broke off.
 #[derive(Debug, thiserror::Error)]
@@ -81,11 +83,11 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    /// Finds the station on `interface`, connects without TLS and agrees on ISO 15118-2.
+    /// Finds the station on `interface`, connects without TLS and agrees on a protocol.
     ///
     /// # Errors
-    /// No interface, no station, or none that speaks ISO 15118-2.
-    pub(super) async fn connect(interface: &str) -> Result<Self, WireError> {
+    /// No interface, no station, or none that speaks it.
+    pub(super) async fn connect(interface: &str, protocol: Protocol) -> Result<Self, WireError> {
         let scope = nix::net::if_::if_nametoindex(interface)
             .map_err(|_| WireError::NoInterface(interface.to_owned()))?;
         let station = discover(interface, scope).await?;
@@ -94,7 +96,7 @@ impl Wire {
             .map_err(|_| WireError::Timeout { request: "TCP connect", limit: MESSAGE_TIMEOUT })??;
         stream.set_nodelay(true)?;
         let mut wire = Self { stream, connection: Connection::new(), session: SessionId::NONE };
-        let offer = SupportedAppProtocolReq::advertising_with(Protocols::only(Protocol::Iso2), &[]);
+        let offer = SupportedAppProtocolReq::advertising_with(Protocols::only(protocol), &[Iso20Set::Dc]);
         let answer = wire
             .round_trip(&Message::AppProtocolReq(Box::new(offer)), "supportedAppProtocolReq", MESSAGE_TIMEOUT)
             .await?;
@@ -102,7 +104,7 @@ impl Wire {
         if !answer.response_code.is_ok() || answer.schema_id.is_none() {
             return Err(WireError::NoCommonProtocol);
         }
-        wire.connection.set_protocol(Protocol::Iso2);
+        wire.connection.set_protocol(protocol);
         Ok(wire)
     }
 
@@ -111,8 +113,28 @@ impl Wire {
     /// # Errors
     /// [`WireError::Refused`] for a FAILED code; the others end the connection.
     pub(super) async fn ask(&mut self, request: BodyChoice) -> Result<BodyChoice, WireError> {
-        let (name, limit) = (request.name(), patience(&request));
-        let mut message = wrap(request);
+        let name = request.name();
+        let limit = patience(&request);
+        let answer = self.answered(wrap(request), name, limit).await?;
+        let got = answer.name();
+        body(answer).ok_or(WireError::WrongAnswer { asked: name, got })
+    }
+
+    /// The same for a message of ISO 15118-20.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub(super) async fn exchange(&mut self, request: Message) -> Result<Message, WireError> {
+        let (name, limit) = (request.name(), patience_of(&request));
+        self.answered(request, name, limit).await
+    }
+
+    async fn answered(
+        &mut self,
+        mut message: Message,
+        name: &'static str,
+        limit: Duration,
+    ) -> Result<Message, WireError> {
         message.set_session_id(self.session);
         let answer = self.round_trip(&message, name, limit).await?;
         if !answer.answers(name) {
@@ -127,8 +149,7 @@ impl Wire {
             tracing::debug!(?answer, "refused");
             return Err(WireError::Refused(name));
         }
-        let got = answer.name();
-        body(answer).ok_or(WireError::WrongAnswer { asked: name, got })
+        Ok(answer)
     }
 
     async fn round_trip(
@@ -192,6 +213,20 @@ fn patience(request: &BodyChoice) -> Duration {
     if matches!(request, BodyChoice::CurrentDemandReq(_)) {
         CURRENT_DEMAND_TIMEOUT
     } else if matches!(request, BodyChoice::PowerDeliveryReq(_)) {
+        SLOW_MESSAGE_TIMEOUT
+    } else {
+        MESSAGE_TIMEOUT
+    }
+}
+
+fn patience_of(request: &Message) -> Duration {
+    let loops = matches!(request, Message::Iso20Dc(document)
+        if matches!(**document, iso15118::iso20::dc::Document::DCChargeLoopReq(_)));
+    let powers = matches!(request, Message::Iso20(document)
+        if matches!(**document, iso15118::iso20::messages::Document::PowerDeliveryReq(_)));
+    if loops {
+        CHARGE_LOOP_TIMEOUT
+    } else if powers {
         SLOW_MESSAGE_TIMEOUT
     } else {
         MESSAGE_TIMEOUT

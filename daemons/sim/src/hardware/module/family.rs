@@ -123,6 +123,12 @@ impl Family {
         self == Self::InfypowerBeg
     }
 
+    /// Whether its modules can take energy from a vehicle.
+    #[must_use]
+    pub fn feeds_back(self) -> bool {
+        self == Self::InfypowerBeg
+    }
+
     /// What one module can do.
     #[must_use]
     pub fn rating(self) -> ModuleRating {
