@@ -9,12 +9,13 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use voltry_bus::{Applied, DcOutput};
 use voltry_canlink::{CanFrame, CanId, CanLink, CanPort, LinkError, Received};
-use voltry_power_module::{Destination, Family, Malformed, Output, Reply, Request};
+use voltry_power_module::{Destination, Family, Malformed, Reply, Request};
 use voltry_service::{HolderWatch, LeaseState, RateLimit, clock};
-use voltry_units::{Measured, Timestamp};
+use voltry_units::Timestamp;
 
 use crate::budget::{Budget, Room, SLOT};
 use crate::heartbeat::Heartbeat;
+use crate::last_told::{LastTold, TOLD_EVERY};
 use crate::matrix::Teller;
 use crate::orders::Orders;
 use crate::rack::{Action, Input, Rack};
@@ -22,7 +23,7 @@ use crate::supply::{Publisher, Shown};
 use crate::traffic::Traffic;
 
 const OPENINGS_A_MINUTE: u32 = 6;
-const PUBLISH_EVERY: Duration = Duration::from_millis(100);
+const PUBLISH_EVERY: Duration = TOLD_EVERY;
 const MODULES_EVERY: Duration = Duration::from_secs(1);
 const REOPEN_FIRST: Duration = Duration::from_millis(100);
 /// A controller that is bus-off is begun anew this often.
@@ -40,9 +41,7 @@ pub(crate) struct Attached {
     /// Where it is a group behind a matrix: to whoever decides whom it serves.
     pub(crate) member: Option<Teller>,
     pub(crate) sequence: u64,
-    /// The youngest reading when an output was last told, and when that was.
-    pub(crate) told_up_to: Timestamp,
-    pub(crate) told_at: Timestamp,
+    pub(crate) told: LastTold,
 }
 
 pub(crate) struct Bus {
@@ -369,7 +368,7 @@ impl Bus {
                             pace.next_frame = now;
                         }
                         self.step(index, now, Input::Heard(message));
-                        self.supplies[index].publish_if_all_read(now);
+                        self.supplies[index].publish_if_due(now);
                     }
                     None => {
                         self.count(pace, now, &format!("{frame:?}: from a module that is not configured"));
@@ -415,20 +414,14 @@ impl Attached {
         }
     }
 
-    /// At once when every module was read anew: waiting for a turn would only make it older.
-    fn publish_if_all_read(&mut self, now: Timestamp) {
-        if let Some(output) = self.rack.output(now)
-            && output.at > self.told_up_to
-        {
-            self.publish_output(output, now);
-        }
-    }
-
-    fn publish_output(&mut self, output: Measured<Output>, now: Timestamp) {
+    /// The output, if it is to be told now.
+    fn publish_if_due(&mut self, now: Timestamp) {
+        let Some(output) = self.rack.output(now).filter(|output| self.told.is_due(output.at, now)) else {
+            return;
+        };
         self.tell(now);
         self.sequence += 1;
-        self.told_up_to = self.rack.newest_reading().unwrap_or(output.at);
-        self.told_at = now;
+        self.told.tell(self.rack.newest_reading().unwrap_or(output.at), output.at, now);
         self.publisher.output(DcOutput {
             sequence: self.sequence,
             voltage: output.value.voltage.as_si(),
@@ -438,11 +431,7 @@ impl Attached {
     }
 
     fn publish(&mut self, modules: bool, now: Timestamp) {
-        if let Some(output) = self.rack.output(now)
-            && now.since(self.told_at) >= PUBLISH_EVERY
-        {
-            self.publish_output(output, now);
-        }
+        self.publish_if_due(now);
         self.publisher.show(Shown {
             capability: self.rack.capability(now),
             discharge: self.rack.discharge(now),

@@ -15,6 +15,7 @@ mod budget;
 mod bus;
 mod config;
 mod heartbeat;
+mod last_told;
 mod load;
 mod make_safe;
 mod matrix;
@@ -33,7 +34,6 @@ use anyhow::Context as _;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use voltry_service::{Daemon, HolderWatch, RateLimit, Watchdog, clock};
-use voltry_units::Timestamp;
 
 pub use config::{Settings, Supply, configure, group_path, path};
 pub use make_safe::make_safe;
@@ -43,6 +43,7 @@ pub use ways::{Discharge, RangeChoice, Rating};
 
 use bus::{Attached, Bus};
 use heartbeat::Heartbeat;
+use last_told::LastTold;
 use matrix::{Member, Sharing};
 use monitor::MonitorBus;
 use orders::Orders;
@@ -127,16 +128,6 @@ async fn attach(
         .await
         .with_context(|| format!("serving supply {number}"))?;
     let rack = Rack::new(number, supply.clone(), clock::now());
-    let never = Timestamp::default();
     let name = number.to_owned();
-    Ok(Attached {
-        name,
-        rack,
-        orders,
-        publisher,
-        member: None,
-        sequence: 0,
-        told_up_to: never,
-        told_at: never,
-    })
+    Ok(Attached { name, rack, orders, publisher, member: None, sequence: 0, told: LastTold::default() })
 }

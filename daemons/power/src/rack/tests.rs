@@ -12,6 +12,7 @@ use voltry_power_module::Conditions;
 
 use self::bench::{Bench, supply};
 use super::*;
+use crate::last_told::LastTold;
 use voltry_power_module::Output;
 use voltry_units::Watts;
 
@@ -167,6 +168,30 @@ fn readings_are_young_and_leave_the_bus_room_however_many_modules_are_on_it() {
         assert!(readings <= 1250, "{modules} modules: {readings} of 2000 frames");
         assert!(bench.sent.len() < 2000, "{modules} modules: every frame is taken");
     }
+}
+
+/// Consumers miss a reading after 300 ms: what is left of them is for the bus of messages, and whoever is busy.
+#[test]
+fn what_is_told_of_a_full_bus_is_young_even_while_set_points_never_rest() {
+    let mut oldest = Vec::new();
+    for modules in [1, 4, 8, 16] {
+        let mut bench = Bench::delivering(modules, 80);
+        let (mut told, mut age, mut count) = (LastTold::default(), Duration::ZERO, 0);
+        for (sequence, round) in (2..).zip(0..250) {
+            bench.set(sequence, 80 + round % 16);
+            bench.run_checked(20, |bench| {
+                let output = bench.rack.output(bench.now).unwrap();
+                if told.is_due(output.at, bench.now) {
+                    told.tell(bench.rack.newest_reading().unwrap(), output.at, bench.now);
+                    count += 1;
+                }
+                age = age.max(told.age(bench.now));
+            });
+        }
+        assert!(count <= 5 * 34, "{modules} modules: told {count} times in 5 s");
+        oldest.push((modules, age.as_millis()));
+    }
+    assert!(oldest.iter().all(|(_, age)| *age <= 200), "milliseconds by modules: {oldest:?}");
 }
 
 #[test]
