@@ -4,7 +4,8 @@
 //! Closed ──opened──▶ Asking: SAMConfiguration ▶ GetFirmwareVersion ▶ RFConfiguration (retries)
 //!   ▲                                                                     ▼
 //!   │                     ┌──────────▶ InListPassiveTarget ▶ RFConfiguration (field off) ▶ Resting ─┐
-//!   │                     └──────────────────────────────────────────────────────────────────────────┘
+//!   │                     │                                               │ a card not seen before   │
+//!   │                     └───────────────────────────────────────────────┴──────────────────────────┘
 //!   │    from any: no ACK or answer after two tries, an error, a refusal ▶ Recovering ▶ Asking: SAMConfiguration
 //!   └── line lost, from any
 //! ```
@@ -119,8 +120,6 @@ pub struct Reader {
     state: State,
     decoder: Decoder,
     held: Held,
-    /// Whether it has looked since the daemon started.
-    looked: bool,
     /// When it last answered.
     answered: Option<Timestamp>,
 }
@@ -137,7 +136,6 @@ impl Reader {
             state: State::Closed,
             decoder: Decoder::new(),
             held: Held::new(times.hold_off),
-            looked: false,
             answered: None,
         }
     }
@@ -250,12 +248,12 @@ impl Reader {
             Command::GetFirmwareVersion => self.ask(now, Command::MaxRetries, actions),
             Command::MaxRetries => self.ask(now, Command::ListPassiveTarget, actions),
             Command::ListPassiveTarget => self.ask(now, Command::FieldOff, actions),
+            Command::FieldOff if self.held.is_unsure() => self.ask(now, Command::ListPassiveTarget, actions),
             Command::FieldOff => self.state = State::Resting { until: now + self.times.interval },
         }
     }
 
     fn look(&mut self, now: Timestamp, seen: Option<Uid>, actions: &mut Vec<Action>) {
-        let first = !std::mem::replace(&mut self.looked, true);
         match seen {
             // It has another one each time: it is nothing that could be held.
             Some(uid) if uid.is_random() => {
@@ -264,7 +262,7 @@ impl Reader {
             }
             Some(_) | None => {
                 let laid = self.held.look(now, seen);
-                actions.extend(seen.filter(|_| laid && !first).map(Action::Tell));
+                actions.extend(seen.filter(|_| laid).map(Action::Tell));
             }
         }
     }

@@ -24,6 +24,8 @@ struct Chip {
     dead: bool,
     /// So many answers are damaged.
     damaged: u32,
+    /// So many cards come with another number, whose sum fits.
+    mistaken: u32,
     /// So many commands are not taken.
     deaf: u32,
     asleep: bool,
@@ -62,6 +64,11 @@ impl Chip {
         if self.damaged > 0 {
             self.damaged -= 1;
             answer[6] ^= 1;
+        }
+        if self.mistaken > 0 && answer.len() > 18 {
+            self.mistaken -= 1;
+            answer[13] = answer[13].wrapping_add(1);
+            answer[14] = answer[14].wrapping_sub(1);
         }
         vec![bytes(ACK), answer]
     }
@@ -188,6 +195,15 @@ fn a_damaged_answer_is_asked_for_again_and_a_command_that_was_not_taken_is_sent_
     bench.lay(CLASSIC, 500);
     assert_eq!(bench.told, ["6E8AE2B0"]);
     assert_eq!(bench.wrong.len(), before, "one lost command is no trouble");
+}
+
+#[test]
+fn a_number_damaged_so_that_the_sum_still_fits_is_told_to_nobody() {
+    let mut bench = Bench::opened();
+    bench.chip.mistaken = 1;
+    bench.lay(CLASSIC, 500);
+    assert_eq!((&bench.told[..], bench.chip.mistaken), (&["6E8AE2B0".to_owned()][..], 0));
+    assert_eq!(bench.wrong, []);
 }
 
 #[test]
