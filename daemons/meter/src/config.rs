@@ -119,7 +119,7 @@ struct DeviceTable {
     /// How often a meter is read, or a new measurement of an insulation monitor is looked for, ms.
     #[serde(default = "second", deserialize_with = "duration_ms", rename = "period_ms")]
     period: Duration,
-    /// How long the device may take to answer, ms.
+    /// How long the device may take to answer, ms. An insulation monitor that was quicker so far is asked anew sooner.
     #[serde(default = "timeout", deserialize_with = "duration_ms", rename = "timeout_ms")]
     timeout: Duration,
     /// The device is gone when so many answers in a row are missing.
@@ -237,7 +237,8 @@ impl Check<'_> {
             self.problem(&format!("{key}.misses"), "`misses` is 1 to 100");
         }
         let patience = Patience { misses: device.misses, back_off: device.back_off };
-        let peer = |pause| Peer { address: device.address, timeout: device.timeout, pause };
+        let prompt = device.kind == Kind::InsulationMonitor;
+        let peer = |pause| Peer { address: device.address, timeout: device.timeout, prompt, pause };
         let attached = |peer, driver| Attached { name: name.to_owned(), peer, driver };
         match device.kind {
             Kind::EnergyMeter => {

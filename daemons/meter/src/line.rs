@@ -6,7 +6,10 @@
 //! until it is quiet; an answer of another length than asked for is refused. A Modbus TCP
 //! connection is closed instead, and its late replies with it.
 
+use std::collections::BTreeMap;
+use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
@@ -27,6 +30,13 @@ const QUIET_WITHIN: Duration = Duration::from_secs(1);
 /// How long we listen before a request for what nobody waits for.
 const LISTEN: Duration = Duration::from_millis(1);
 
+/// A prompt device is waited for twice as long as it has lately taken, and this.
+const PROMPT_MARGIN: Duration = Duration::from_millis(30);
+/// And no shorter than this.
+const PROMPT_LEAST: Duration = Duration::from_millis(80);
+/// A timer that fires later than this tells that this process did not run, so that nobody was waited for.
+const HELD_UP: Duration = Duration::from_millis(20);
+
 /// Who is asked, and how patiently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
@@ -34,6 +44,9 @@ pub struct Peer {
     pub address: u8,
     /// How long it may take to answer.
     pub timeout: Duration,
+    /// Whether it is asked anew as soon as it is later than it lately was. Its values are missed sooner than `timeout`
+    /// and a second try would take together: one answer lost on the wire must not end a session.
+    pub prompt: bool,
     /// Rest that it wants after each answer.
     pub pause: Duration,
 }
@@ -50,6 +63,36 @@ pub struct Line {
     rest_until: Instant,
     /// Whether the last request failed, so that the line must be quiet first.
     disturbed: bool,
+    answer_times: AnswerTimes,
+}
+
+/// How long the devices lately took to answer, by address; not those whose last answer is missing.
+#[derive(Debug, Default)]
+struct AnswerTimes(BTreeMap<u8, Duration>);
+
+impl AnswerTimes {
+    /// How long this peer is waited for.
+    fn patience(&self, peer: Peer) -> Duration {
+        match self.0.get(&peer.address) {
+            Some(slowest) if peer.prompt => {
+                (2 * *slowest + PROMPT_MARGIN).max(PROMPT_LEAST).min(peer.timeout)
+            }
+            Some(_) | None => peer.timeout,
+        }
+    }
+
+    /// One slow answer is forgotten after some fifty quick ones.
+    fn learn(&mut self, address: u8, took: Duration, result: &Result<Vec<u16>, Failure>) {
+        match result {
+            Ok(_) | Err(Failure::Refused(_)) => {
+                let slowest = self.0.entry(address).or_default();
+                *slowest = took.max(*slowest * 15 / 16);
+            }
+            Err(Failure::Transport(_) | Failure::Timeout(_) | Failure::Protocol(_)) => {
+                self.0.remove(&address);
+            }
+        }
+    }
 }
 
 struct Link {
@@ -67,7 +110,15 @@ impl Line {
     /// A line on `port`, which is opened at the first request.
     #[must_use]
     pub fn new(port: Port, clock: fn() -> Timestamp) -> Self {
-        Self { port, clock, link: None, stray: 0, rest_until: Instant::now(), disturbed: false }
+        Self {
+            port,
+            clock,
+            link: None,
+            stray: 0,
+            rest_until: Instant::now(),
+            disturbed: false,
+            answer_times: AnswerTimes::default(),
+        }
     }
 
     /// Asks `peer`, and waits for the answer: the words read, or none for a write. With it the
@@ -85,14 +136,15 @@ impl Line {
         let rtu = self.port.is_rtu();
         let link = self.link.as_mut().expect("ready() opened it");
         link.client.set_slave(Slave(peer.address));
-        let sent = (self.clock)();
-        let answer = timeout(peer.timeout, link.client.call(modbus(request))).await;
-        let result = match answer {
-            Err(_) => Err(Failure::Timeout(peer.timeout)),
-            Ok(Err(error)) => Err(failed(error, peer.timeout)),
-            Ok(Ok(Err(exception))) => Err(Failure::Refused(u8::from(exception))),
-            Ok(Ok(Ok(response))) => answered(request, response),
+        let patience = self.answer_times.patience(peer);
+        let (sent, begin) = ((self.clock)(), Instant::now());
+        let result = match within(patience, link.client.call(modbus(request))).await {
+            None => Err(Failure::Timeout(patience)),
+            Some(Err(error)) => Err(failed(error, patience)),
+            Some(Ok(Err(exception))) => Err(Failure::Refused(u8::from(exception))),
+            Some(Ok(Ok(response))) => answered(request, response),
         };
+        self.answer_times.learn(peer.address, begin.elapsed(), &result);
         self.rest_until = Instant::now() + peer.pause;
         match &result {
             Ok(_) | Err(Failure::Refused(_)) => {}
@@ -162,6 +214,17 @@ impl Line {
 impl Link {
     fn rtu(wire: Shared) -> Self {
         Self { client: rtu::attach(wire.clone()), wire }
+    }
+}
+
+/// What comes within `patience`; where this process did not run meanwhile, within as much more.
+async fn within<T>(patience: Duration, answer: impl Future<Output = T>) -> Option<T> {
+    let mut answer = pin!(answer);
+    let due = Instant::now() + patience;
+    match timeout_at(due, &mut answer).await {
+        Ok(answer) => Some(answer),
+        Err(_) if due.elapsed() > HELD_UP => timeout(patience, answer).await.ok(),
+        Err(_) => None,
     }
 }
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use voltry_units::Timestamp;
 
-/// The wait after the first miss; it doubles with every further one.
+/// The wait after the second miss in a row; it doubles with every further one. After the first there is none: the line
+/// was quiet as long as it has to be.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 
 /// How much silence is forgiven.
@@ -62,9 +63,11 @@ impl Presence {
     /// An answer did not come.
     #[must_use]
     pub fn missed(&mut self, now: Timestamp) -> Missed {
-        let doublings = self.missed.min(16);
+        let wait = match self.missed {
+            0 => Duration::ZERO,
+            before => FIRST_RETRY.saturating_mul(1 << (before - 1).min(16)).min(self.patience.back_off),
+        };
         self.missed = self.missed.saturating_add(1);
-        let wait = FIRST_RETRY.saturating_mul(1 << doublings).min(self.patience.back_off);
         let lost = self.is_gone() && std::mem::replace(&mut self.online, false);
         Missed { retry_at: now + wait, lost }
     }
@@ -92,7 +95,7 @@ mod tests {
         let mut presence = Presence::new(PATIENCE);
         let waits: Vec<_> =
             (0..40).map(|_| presence.missed(Timestamp::BOOT).retry_at.as_micros() / 1000).collect();
-        assert_eq!(waits[..7], [100, 200, 400, 800, 1600, 3200, 5000]);
+        assert_eq!(waits[..8], [0, 100, 200, 400, 800, 1600, 3200, 5000]);
         assert_eq!(waits[39], 5000);
     }
 

@@ -243,6 +243,7 @@ impl IsoCha425Hv {
         self.not_before = missed.retry_at;
         events.push(Event::BadInput(failure.to_string()));
         self.forget_pair();
+        self.hurry();
         let unavailable = || Err(Denied::Unavailable(failure.to_string()));
         if let Asked::Command(command) = asked {
             events.push(Event::Settled(command.ticket(), unavailable()));
@@ -261,6 +262,16 @@ impl IsoCha425Hv {
         if missed.lost {
             events.push(Event::Active(false));
             events.push(Event::Online(false));
+        }
+    }
+
+    /// Nothing is missed as soon as the voltage: it is next.
+    fn hurry(&mut self) {
+        match &mut self.state {
+            State::Starting(_) => {}
+            State::Measuring(schedule) | State::Testing { schedule, .. } => {
+                schedule.voltage = Timestamp::BOOT;
+            }
         }
     }
 

@@ -8,7 +8,8 @@ use voltry_service::clock;
 
 use super::*;
 
-const PEER: Peer = Peer { address: 3, timeout: Duration::from_millis(500), pause: Duration::from_millis(1) };
+const PEER: Peer =
+    Peer { address: 3, timeout: Duration::from_millis(500), prompt: false, pause: Duration::from_millis(1) };
 
 fn line() -> (Line, UnboundedSender<DuplexStream>) {
     let (streams, opened) = unbounded_channel();
@@ -116,6 +117,63 @@ async fn a_late_reply_is_not_taken_for_the_next_register() {
     let ((_, result), ()) = tokio::join!(line.exchange(PEER, &second), answer(&mut device, &good));
     assert_eq!(result, Ok(vec![2]));
     assert_eq!(line.take_stray(), 7);
+}
+
+const PROMPT: Peer = Peer { prompt: true, ..PEER };
+
+#[test]
+fn a_prompt_device_is_asked_anew_soon_and_after_a_miss_with_all_patience() {
+    let ms = Duration::from_millis;
+    for (peer, took, patience) in [(PROMPT, 10, 80), (PROMPT, 100, 230), (PROMPT, 400, 500), (PEER, 10, 500)]
+    {
+        let mut times = AnswerTimes::default();
+        assert_eq!(times.patience(peer), PEER.timeout, "nothing is known of it");
+        times.learn(peer.address, ms(took), &Ok(Vec::new()));
+        assert_eq!(times.patience(peer), ms(patience), "{took}");
+        assert_eq!(times.patience(Peer { address: 4, ..peer }), PEER.timeout, "another device");
+        times.learn(peer.address, ms(patience), &Err(Failure::Timeout(ms(patience))));
+        assert_eq!(times.patience(peer), PEER.timeout);
+    }
+}
+
+#[test]
+fn one_slow_answer_is_forgotten_by_and_by() {
+    let mut times = AnswerTimes::default();
+    times.learn(3, Duration::from_millis(200), &Err(Failure::Refused(2)));
+    let patience: Vec<_> = (0..50)
+        .map(|_| {
+            times.learn(3, Duration::from_millis(10), &Ok(Vec::new()));
+            times.patience(PROMPT)
+        })
+        .collect();
+    assert!(patience.is_sorted_by(|before, after| before >= after));
+    assert!(patience[10] > 2 * PROMPT_LEAST, "{:?}", patience[10]);
+    assert_eq!(patience[49], PROMPT_LEAST);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_lost_is_waited_for_no_longer_than_its_device_needs() {
+    let (mut line, mut device) = connected();
+    let peer = Peer { timeout: Duration::from_secs(10), ..PROMPT };
+    let (request, good) = (holding(1, 1), frame(&[3, 3, 2, 0, 1]));
+    let ((_, result), ()) = tokio::join!(line.exchange(peer, &request), answer(&mut device, &good));
+    assert_eq!(result, Ok(vec![1]));
+    let (_, lost) = line.exchange(peer, &request).await;
+    assert!(matches!(lost, Err(Failure::Timeout(waited)) if waited < peer.timeout), "{lost:?}");
+}
+
+#[tokio::test]
+async fn a_wait_in_which_the_process_did_not_run_does_not_count() {
+    let (mut line, mut device) = connected();
+    let (request, good) = (holding(1, 1), frame(&[3, 3, 2, 0, 1]));
+    let impatient = Peer { timeout: PROMPT_LEAST, ..PROMPT };
+    let ((_, result), ()) = tokio::join!(line.exchange(impatient, &request), async {
+        receive(&mut device, 8).await;
+        std::thread::sleep(PROMPT_LEAST * 2);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        device.write_all(&good).await.unwrap();
+    });
+    assert_eq!(result, Ok(vec![1]));
 }
 
 #[tokio::test]

@@ -57,11 +57,14 @@ impl Bench {
     }
 
     fn exchange(&mut self) -> Vec<Event> {
+        self.exchange_of(if self.silent { Duration::from_millis(300) } else { Duration::from_millis(30) })
+    }
+
+    fn exchange_of(&mut self, time: Duration) -> Vec<Event> {
         self.now = self.now.max(self.driver.due());
         let sent = self.now;
         let request = self.driver.request(self.now);
-        self.now =
-            self.now + if self.silent { Duration::from_millis(300) } else { Duration::from_millis(30) };
+        self.now = self.now + time;
         let outcome = if self.silent { Err(SILENCE) } else { self.answer(&request) };
         self.driver.reply(sent, self.now, outcome)
     }
@@ -158,6 +161,23 @@ fn test_result(events: &[Event]) -> Option<(bool, String)> {
         Event::SelfTestFinished { passed, detail, .. } => Some((*passed, detail.clone())),
         _ => None,
     })
+}
+
+#[test]
+fn one_lost_answer_leaves_the_voltage_young_enough_whichever_it_was() {
+    const EXCHANGE: Duration = Duration::from_millis(30);
+    // Twice the 30 ms of an answer and 30 more; then 50 ms of silence on the line.
+    let cost = Duration::from_millis(2 * 30 + 30 + 50);
+    for before in 0..60 {
+        let mut bench = Bench::ready();
+        let mut events = bench.run(before * EXCHANGE);
+        bench.silent = true;
+        events.extend(bench.exchange_of(cost));
+        bench.silent = false;
+        events.extend(bench.run(Duration::from_secs(1)));
+        let oldest = voltages(&events).windows(2).map(|pair| pair[1].1.since(pair[0].1) + EXCHANGE).max();
+        assert!(oldest <= Some(Duration::from_millis(280)), "{before}: {oldest:?} of 300");
+    }
 }
 
 #[test]

@@ -44,7 +44,12 @@ fn meter(name: &str, address: u8) -> Attached {
     let model = Model::parse(MAP).unwrap();
     Attached {
         name: name.into(),
-        peer: Peer { address, timeout: Duration::from_millis(40), pause: Duration::from_millis(1) },
+        peer: Peer {
+            address,
+            timeout: Duration::from_millis(40),
+            prompt: false,
+            pause: Duration::from_millis(1),
+        },
         driver: Driver::Meter(ModbusMeter::new(model, Duration::from_millis(100), PATIENCE)),
     }
 }

@@ -70,13 +70,24 @@ impl Bench {
     }
 
     pub(super) fn exchange(&mut self) -> Vec<Event> {
-        self.now = self.now.max(self.driver.due());
-        let sent = self.now;
-        let request = self.driver.request(self.now);
-        self.asked.push(request.clone());
+        let (sent, request) = self.ask();
         self.now = self.now + if self.silent { Duration::from_millis(300) } else { self.exchange };
         let outcome = if self.silent { Err(SILENCE) } else { self.answer(&request) };
         self.driver.reply(sent, self.now, outcome)
+    }
+
+    /// One exchange whose answer is lost, which costs the line so long.
+    pub(super) fn lose(&mut self, cost: Duration) -> Vec<Event> {
+        let (sent, _) = self.ask();
+        self.now = self.now + cost;
+        self.driver.reply(sent, self.now, Err(SILENCE))
+    }
+
+    fn ask(&mut self) -> (Timestamp, Request) {
+        self.now = self.now.max(self.driver.due());
+        let request = self.driver.request(self.now);
+        self.asked.push(request.clone());
+        (self.now, request)
     }
 
     fn answer(&mut self, request: &Request) -> Result<Vec<u16>, Failure> {
