@@ -49,6 +49,40 @@ pub(crate) async fn enter() -> anyhow::Result<ExitCode> {
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
+/// Processors' time in ticks since the machine started.
+#[derive(Clone, Copy)]
+pub(crate) struct Ticks {
+    stolen: u64,
+    all: u64,
+}
+
+impl Ticks {
+    /// A station does not keep deadlines of some tenths of a second beyond this.
+    const AWAY_PER_MILLE: u64 = 10;
+
+    pub(crate) fn now() -> anyhow::Result<Self> {
+        Self::read(&std::fs::read_to_string("/proc/stat")?)
+    }
+
+    /// The line of all processors: user, nice, system, idle, iowait, irq, softirq, steal; what follows is in these.
+    fn read(stat: &str) -> anyhow::Result<Self> {
+        let line = stat
+            .lines()
+            .next()
+            .and_then(|line| line.strip_prefix("cpu "))
+            .context("no line of processors")?;
+        let fields: Vec<u64> = line.split_whitespace().take(8).map(str::parse).collect::<Result<_, _>>()?;
+        Ok(Self { stolen: *fields.get(7).context("no stolen time")?, all: fields.iter().sum() })
+    }
+
+    /// Per mille of the time since `began` that a hypervisor gave to others, if it is too much for a station.
+    pub(crate) fn away_since(self, began: Self) -> Option<u64> {
+        let away =
+            1000 * self.stolen.saturating_sub(began.stolen) / self.all.saturating_sub(began.all).max(1);
+        (away >= Self::AWAY_PER_MILLE).then_some(away)
+    }
+}
+
 /// What the busy figures are measured under.
 pub(crate) const SCHEDULING: &str = "busy: one ordinary spinning process a core; daemons scheduled as their units \
 and the broker's say; this program, which plays vehicle and devices, rr 30";
@@ -289,4 +323,21 @@ async fn ip(lines: &str) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_is_away_from_a_hundredth_of_its_time_on() {
+        let at = |stolen, idle| {
+            let text = format!("cpu  100 0 50 {idle} 7 0 3 {stolen} 9 9\ncpu0 1 1 1 1 1 1 1 1 1 1\n");
+            Ticks::read(&text).expect("a line as the kernel writes it")
+        };
+        assert_eq!(at(10, 990).away_since(at(0, 0)), Some(10));
+        assert_eq!(at(9, 991).away_since(at(0, 0)), None);
+        assert_eq!(at(5, 5).away_since(at(5, 5)), None);
+        assert!(Ticks::read("cpu  1 2 3").is_err() && Ticks::read("intr 1").is_err());
+    }
 }

@@ -101,6 +101,16 @@ impl Report {
         self.measured.push((name, value));
     }
 
+    /// How many figures there are.
+    pub(crate) const fn len(&self) -> usize {
+        self.measured.len()
+    }
+
+    /// Takes the figures after so many back.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.measured.truncate(len);
+    }
+
     /// A part that was not measured, and why.
     pub(crate) fn cannot(&mut self, part: &str, why: &str) {
         self.notes.push(format!("NOT MEASURED: {part}: {why}"));
