@@ -134,7 +134,7 @@ enum Asked {
 struct Schedule {
     insulation: Timestamp,
     voltage: Timestamp,
-    /// The newest count, and when the request was sent that first saw it.
+    /// The newest count, and when that was first asked for which saw it first.
     newest: Option<(u8, Timestamp)>,
 }
 

@@ -70,13 +70,14 @@ enum Event {
         firmware: String,
     },
     /// A finished measurement: the least resistance that the device's answer allows, whether the
-    /// device vouches for it, its update counter, and when the request was sent that first saw it.
+    /// device vouches for it, its update counter, and when that was first asked for which saw it first.
     Insulation {
         resistance: Ohms,
         valid: bool,
         counter: u64,
         at: Timestamp,
     },
+    /// And when it was first asked for.
     Voltage(Volts, Timestamp),
     Active(bool),
     SelfTestFinished {

@@ -17,6 +17,8 @@ use crate::heartbeat::Heartbeat;
 const ORDERS: usize = 16;
 /// Events that may wait for the D-Bus. Then the monitor waits too, and the watchdog notices.
 const EVENTS: usize = 64;
+/// Frames that are heard before something is sent; a bus that brings more without end is not waited for.
+const HEARD_FIRST: usize = 64;
 /// The task goes round at least this often, so that the watchdog sees it live.
 const TURN: Duration = Duration::from_millis(500);
 const REOPEN_FIRST: Duration = Duration::from_millis(100);
@@ -76,8 +78,7 @@ impl MonitorBus {
         while !*stop.borrow() {
             let now = clock::now();
             self.heartbeat.beat(now);
-            self.open_link(now).await;
-            let sleep = self.send(now).await.min(TURN);
+            let sleep = self.work(now).await.min(TURN);
             tokio::select! {
                 _ = stop.changed() => {}
                 Some((order, settled)) = self.placed.recv() => {
@@ -91,6 +92,21 @@ impl MonitorBus {
                 () = tokio::time::sleep(sleep) => {}
             }
         }
+    }
+
+    /// What is due at `now`, and how long until there is more to do.
+    async fn work(&mut self, now: Timestamp) -> Duration {
+        self.open_link(now).await;
+        // What came while this process was held up was measured then: it must neither be taken for the answer
+        // to what is asked now, nor be asked for again. So `now` is before it, too.
+        for _ in 0..HEARD_FIRST {
+            tokio::select! {
+                biased;
+                received = receive(&mut self.link) => self.received(received).await,
+                () = std::future::ready(()) => break,
+            }
+        }
+        self.send(now).await
     }
 
     /// Sends what is due; how long until there is more to do.
@@ -172,5 +188,68 @@ async fn receive(link: &mut Link) -> Result<Received, LinkError> {
     match link {
         Link::Open(link) => link.recv().await,
         Link::Closed { .. } => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio_serial::{SerialPort as _, SerialStream};
+    use voltry_service::Watchdog;
+
+    use super::*;
+    use crate::monitor::Iso165c;
+    use crate::monitor::iso165c::Settings;
+
+    const START: Timestamp = Timestamp::from_micros(1_000_000_000);
+
+    /// What was written to the line until it ends so.
+    async fn written(bus: &mut MonitorBus, device: &mut SerialStream, end: &str) -> String {
+        let (mut text, mut bytes) = (String::new(), [0; 512]);
+        while !text.ends_with(end) {
+            tokio::select! {
+                read = device.read(&mut bytes) => {
+                    text.push_str(std::str::from_utf8(&bytes[..read.unwrap()]).unwrap());
+                }
+                received = receive(&mut bus.link) => panic!("{received:?} was not heard before {text:?}"),
+                () = tokio::time::sleep(Duration::from_secs(10)) => panic!("no more than {text:?}"),
+            }
+        }
+        text
+    }
+
+    #[tokio::test]
+    async fn what_came_while_the_process_was_held_up_is_heard_before_anything_is_asked() {
+        let (mut device, slave) = SerialStream::pair().unwrap();
+        let port = format!("type = 'slcan'\ndevice = '{}'\nbit_rate = 250000", slave.name().unwrap());
+        let config = voltry_service::Config::parse([("voltry.toml", &*format!("[port]\n{port}"))]).unwrap();
+        let (_orders, placed) = mpsc::channel(ORDERS);
+        let (events, _told) = mpsc::channel(EVENTS);
+        let mut bus = MonitorBus {
+            name: "imd1".into(),
+            port: config.load("port").unwrap(),
+            driver: Driver::Iso165c(Box::new(Iso165c::new(Settings::default()))),
+            placed,
+            events,
+            open: BTreeMap::new(),
+            next_ticket: 0,
+            link: Link::Closed { until: START, wait: REOPEN_FIRST },
+            losses: RateLimit::new(),
+            refused: RateLimit::new(),
+            heartbeat: Heartbeat::of(1, Watchdog::from_environment(), START).remove(0),
+        };
+        bus.work(START).await;
+        let asked = written(&mut bus, &mut device, "t0225CA00000000\r").await;
+        assert_eq!(asked, "C\rS5\rO\rt0225CA00000000\r");
+        // The answer is there, and this process away: until after it would have been missed.
+        let answer = b"t0235CA00000000\r";
+        device.write_all(answer).await.unwrap();
+        while slave.bytes_to_read().unwrap() < u32::try_from(answer.len()).unwrap() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        bus.work(START + Duration::from_millis(280)).await;
+        let asked = written(&mut bus, &mut device, "t02253301000000\r").await;
+        assert_eq!(asked, "t02253301000000\r", "the next question, and none again");
     }
 }

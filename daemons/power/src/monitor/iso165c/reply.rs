@@ -32,9 +32,9 @@ impl Iso165c {
         }
     }
 
-    /// The question that a response with this command answers.
+    /// The question that a response with this command answers, and since when it has been open.
     fn answered(&mut self, command: u8) -> Option<(Asked, Timestamp)> {
-        let (asked, sent) = self.conversation.question()?;
+        let (asked, asked_at) = self.conversation.question()?;
         let wanted = match asked {
             Asked::Script(script) => script.number,
             Asked::Resistance => Command::GET_RESISTANCE.number,
@@ -45,11 +45,11 @@ impl Iso165c {
             return None;
         }
         self.conversation.close();
-        Some((asked, sent))
+        Some((asked, asked_at))
     }
 
     fn responded(&mut self, response: Command, now: Timestamp, events: &mut Vec<Event>) {
-        let Some((asked, sent)) = self.answered(response.number) else {
+        let Some((asked, asked_at)) = self.answered(response.number) else {
             events.push(Event::BadInput(format!("an answer to {:#04x} that nobody awaits", response.number)));
             return;
         };
@@ -62,9 +62,9 @@ impl Iso165c {
                 self.scripted(command, response, events);
                 self.script_done(response, now, events);
             }
-            Asked::Resistance => self.measured(response, sent, now, events),
+            Asked::Resistance => self.measured(response, asked_at, now, events),
             Asked::Voltage if self.active => {
-                events.push(Event::Voltage(Volts::new(response.words[0].into()), sent));
+                events.push(Event::Voltage(Volts::new(response.words[0].into()), asked_at));
             }
             Asked::Voltage => {}
             Asked::Test => self.tested(response, now, events),
@@ -133,13 +133,13 @@ impl Iso165c {
         }
     }
 
-    fn measured(&mut self, response: Command, sent: Timestamp, now: Timestamp, events: &mut Vec<Event>) {
+    fn measured(&mut self, response: Command, asked_at: Timestamp, now: Timestamp, events: &mut Vec<Event>) {
         let State::Measuring(schedule) = &mut self.state else { return };
         let [_bias, count] = response.words[1].to_le_bytes();
         // The first count does not tell how old its measurement is.
         let moved = schedule.newest.is_some_and(|(newest, _)| newest != count);
         if moved || schedule.newest.is_none() {
-            schedule.newest = Some((count, sent));
+            schedule.newest = Some((count, asked_at));
         }
         let still = schedule.newest.map_or(now, |(_, at)| at);
         if !self.active {
@@ -156,7 +156,7 @@ impl Iso165c {
             let young = self.info.filter(|(_, at)| now.since(*at) <= INFO_LIMIT);
             let valid = young.is_some_and(|(info, _)| info.vouches());
             let resistance = Ohms::new(i32::from(response.words[0]) * 1_000);
-            events.push(Event::Insulation { resistance, valid, counter: self.counter, at: sent });
+            events.push(Event::Insulation { resistance, valid, counter: self.counter, at: asked_at });
         }
     }
 

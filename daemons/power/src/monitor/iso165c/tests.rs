@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use voltry_units::Volts;
 
 use super::super::Driver;
 use super::super::bench::{Bench, MS, fault, frame, insulations, settled, test_result, voltages};
@@ -172,6 +173,47 @@ fn nothing_is_vouched_for_with_a_fault_a_test_old_state_or_none() {
     let _ = monitor.conversation.ask(at(3_000), Asked::Resistance, Command::GET_RESISTANCE.frame());
     let events = monitor.hear(at(3_005), &frame("023#35E8030102"));
     assert_eq!(insulations(&events), [(1e6, false)]);
+}
+
+#[test]
+fn an_answer_after_a_repeat_is_told_as_old_as_the_first_request() {
+    let at = |ms: u64| Timestamp::from_micros(1_000_000 + ms * 1_000);
+    // It asks at 0; the answer is there at once, and this process away until 280.
+    let late = |asked: Asked, command: Command, answer: &str| {
+        let mut monitor = Iso165c::new(Settings::default());
+        monitor.state = State::Measuring(Schedule { newest: Some((1, at(0))), ..Schedule::from(at(0)) });
+        monitor.script.clear();
+        monitor.purpose = Purpose::Nothing;
+        let first = monitor.conversation.ask(at(0), asked, command.frame());
+        assert_eq!(monitor.step(at(280)), (Some(first), vec![]));
+        monitor.hear(at(281), &frame(answer))
+    };
+    let events = late(Asked::Voltage, Command::GET_VOLTAGE, "023#3690010000");
+    assert!(events.contains(&Event::Voltage(Volts::new(400), at(0))), "{events:?}");
+    let events = late(Asked::Resistance, Command::GET_RESISTANCE, "023#35E8030102");
+    let dated = |event: &Event| matches!(event, Event::Insulation { at: told, .. } if *told == at(0));
+    assert!(events.iter().any(dated), "{events:?}");
+}
+
+#[test]
+fn one_lost_answer_makes_no_voltage_older_than_it_may_be() {
+    let mut bench = ready();
+    bench.run(MS(1_000));
+    for _ in 0..20 {
+        let mut newest = None;
+        let mut oldest = Duration::ZERO;
+        for turn in 0..20 {
+            bench.silent = turn == 10;
+            let events = bench.turn();
+            // The moment before a new one comes is the one at which the last is oldest.
+            oldest = oldest.max(newest.map_or(Duration::ZERO, |newest| bench.now.since(newest)));
+            newest = events.iter().fold(newest, |newest, event| match event {
+                Event::Voltage(_, at) => Some(*at),
+                _ => newest,
+            });
+        }
+        assert!(oldest < MS(300), "{oldest:?}");
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ impl Sim100 {
         let mut events = Vec::new();
         let Some((number, data)) = frames::read(frame) else { return events };
         let question = self.conversation.question().filter(|(question, _)| question.number() == number);
-        let Some((question, sent)) = question else {
+        let Some((question, asked_at)) = question else {
             events.push(Event::BadInput(format!("an answer to {number:#04x} that nobody awaits")));
             return events;
         };
@@ -24,7 +24,7 @@ impl Sim100 {
         }
         match question {
             Question::Resistances => match Resistances::read(data) {
-                Some(resistances) => self.measured(resistances, sent, now, &mut events),
+                Some(resistances) => self.measured(resistances, asked_at, now, &mut events),
                 None => events.push(Event::BadInput(format!("resistances of {} bytes", data.len()))),
             },
             Question::ErrorFlags => match data {
@@ -89,7 +89,7 @@ impl Sim100 {
     fn measured(
         &mut self,
         resistances: Resistances,
-        sent: Timestamp,
+        asked_at: Timestamp,
         now: Timestamp,
         events: &mut Vec<Event>,
     ) {
@@ -115,7 +115,7 @@ impl Sim100 {
                         resistance: Ohms::new(resistances.parallel()),
                         valid: !status.hardware_error() && !status.uncertain(),
                         counter: self.counter,
-                        at: sent,
+                        at: asked_at,
                     });
                 }
             }

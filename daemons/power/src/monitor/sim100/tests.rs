@@ -98,6 +98,20 @@ fn only_a_new_estimate_is_told_and_not_the_first() {
 }
 
 #[test]
+fn an_answer_after_a_repeat_is_told_as_old_as_the_first_request() {
+    let at = |ms: u64| Timestamp::from_micros(1_000_000 + ms * 1_000);
+    let mut monitor = Sim100::new(Settings::default());
+    monitor.state = State::Measuring(Schedule { newest: Some(at(0)), ..Schedule::from(at(0)) });
+    monitor.script.clear();
+    // It asks at 0; the answer is there at once, and this process away until 280.
+    let first = monitor.conversation.ask(at(0), Question::Resistances, Question::Resistances.frame());
+    assert_eq!(monitor.step(at(280)), (Some(first), vec![]));
+    let events = monitor.hear(at(281), &frame("0A100100#E10003E80003E800"));
+    let dated = |event: &Event| matches!(event, Event::Insulation { at: told, .. } if *told == at(0));
+    assert!(events.iter().any(dated), "{events:?}");
+}
+
+#[test]
 fn the_least_resistance_that_the_uncertainty_allows_is_told() {
     for (kohm, percent, ohms) in [
         ([1_000, 1_000], [10, 10], 450e3),
