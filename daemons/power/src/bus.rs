@@ -432,12 +432,7 @@ impl Attached {
 
     fn publish(&mut self, modules: bool, now: Timestamp) {
         self.publish_if_due(now);
-        self.publisher.show(Shown {
-            capability: self.rack.capability(now),
-            discharge: self.rack.discharge(now),
-            current_rated: self.rack.current_rated(),
-            state: self.rack.state(),
-        });
+        self.publisher.show(Shown::of(&self.rack, now));
         self.tell(now);
         self.publisher.device(&self.rack);
         if modules {

@@ -13,7 +13,7 @@ use voltry_bus::{
     ModuleUse, SupplyState,
 };
 use voltry_service::{Device, FaultLog, Identity, Refusals, Stamp, clock};
-use voltry_units::{Amps, Volts};
+use voltry_units::{Amps, Timestamp, Volts};
 use zbus::message::Header;
 use zbus::object_server::{InterfaceRef, SignalEmitter};
 use zbus::{Connection, interface};
@@ -34,6 +34,9 @@ pub(crate) struct Shown {
     /// Amperes that the modules are rated for together. What they can give now may fall at any
     /// moment, and a set-point above that is cut, not refused.
     pub(crate) current_rated: Amps,
+    /// What the configuration lets take from a vehicle; zero where nothing. Of what can be taken now the
+    /// same holds as forwards.
+    pub(crate) discharge_rated: DcDischarge,
     pub(crate) state: SupplyState,
 }
 
@@ -41,11 +44,25 @@ impl Shown {
     /// Of a supply that has not heard of anything.
     pub(crate) const NOTHING: Self = Self {
         capability: DcCapability { voltage_min: 0.0, voltage_max: 0.0, current_max: 0.0, power_max: 0.0 },
-        discharge: DcDischarge { voltage_min: 0.0, current_max: 0.0, power_max: 0.0 },
+        discharge: NO_DISCHARGE,
         current_rated: Amps::ZERO,
+        discharge_rated: NO_DISCHARGE,
         state: SupplyState::Absent,
     };
+
+    /// Of a rack, as it is now.
+    pub(crate) fn of(rack: &Rack, now: Timestamp) -> Self {
+        Self {
+            capability: rack.capability(now),
+            discharge: rack.discharge(now),
+            current_rated: rack.current_rated(),
+            discharge_rated: rack.discharge_rated(),
+            state: rack.state(),
+        }
+    }
 }
+
+const NO_DISCHARGE: DcDischarge = DcDischarge { voltage_min: 0.0, current_max: 0.0, power_max: 0.0 };
 
 /// The modules, and what each is used for.
 type Shelf = (Vec<Module>, Vec<ModuleUse>);
@@ -345,13 +362,13 @@ impl PowerSupply1 {
 }
 
 /// A set-point within what the modules are rated for. Zero volts mean off, within the epoch.
-fn checked(voltage: f64, current: f64, shown: &Shown) -> Result<(Volts, Amps), Error> {
+pub(crate) fn checked(voltage: f64, current: f64, shown: &Shown) -> Result<(Volts, Amps), Error> {
     let (voltage, current) = (Volts::from_si(voltage)?, Amps::from_si(current)?);
     if shown.current_rated <= Amps::ZERO {
         return Err(Error::Unavailable("no module has answered yet".into()));
     }
     if current < Amps::ZERO {
-        discharge_allowed(voltage, current, &shown.discharge)?;
+        discharge_allowed(voltage, current, &shown.discharge_rated)?;
     }
     if current > shown.current_rated {
         return Err(Error::OutOfRange(format!("{current} is not between 0 and {}", shown.current_rated)));
@@ -367,8 +384,8 @@ fn checked(voltage: f64, current: f64, shown: &Shown) -> Result<(Volts, Amps), E
     Ok((voltage, current))
 }
 
-fn discharge_allowed(voltage: Volts, current: Amps, can: &DcDischarge) -> Result<(), Error> {
-    let DcDischarge { voltage_min, current_max, .. } = *can;
+fn discharge_allowed(voltage: Volts, current: Amps, rated: &DcDischarge) -> Result<(), Error> {
+    let DcDischarge { voltage_min, current_max, .. } = *rated;
     if current_max <= 0.0 {
         return Err(Error::OutOfRange(format!("{current}: nothing can be taken from a vehicle")));
     }
@@ -432,6 +449,7 @@ mod tests {
             },
             discharge: DcDischarge::default(),
             current_rated: Amps::new(100),
+            discharge_rated: DcDischarge::default(),
             state: SupplyState::Off,
         };
         let refused = |voltage, current| checked(voltage, current, &shown).is_err();
@@ -440,11 +458,38 @@ mod tests {
         assert!(refused(149.0, 1.0) && refused(1000.5, 1.0) && refused(-1.0, 0.0));
         assert_eq!(checked(400.0, 90.0, &shown), Ok((Volts::new(400), Amps::new(90))), "derated: it is cut");
         assert_eq!(checked(0.0, 0.0, &shown), Ok((Volts::ZERO, Amps::ZERO)));
-        let discharge = DcDischarge { voltage_min: 300.0, current_max: 40.0, power_max: 10_000.0 };
-        let both = Shown { discharge, ..shown };
-        assert_eq!(checked(400.0, -40.0, &both), Ok((Volts::new(400), Amps::new(-40))));
-        assert!(checked(400.0, -40.1, &both).is_err() && checked(299.0, -1.0, &both).is_err());
         let none = Shown { current_rated: Amps::ZERO, ..shown };
         assert!(matches!(checked(400.0, 1.0, &none), Err(Error::Unavailable(_))));
+    }
+
+    #[test]
+    fn a_set_point_from_the_vehicle_is_refused_by_what_is_configured_not_by_what_can_be_taken_now() {
+        let rated = DcDischarge { voltage_min: 300.0, current_max: 40.0, power_max: 10_000.0 };
+        let able =
+            DcCapability { voltage_min: 150.0, voltage_max: 1000.0, current_max: 100.0, power_max: 30_000.0 };
+        let taking = |current_max: f64| {
+            let nothing = current_max <= 0.0;
+            Shown {
+                // All zero, also the voltages, while nothing may flow.
+                capability: if nothing { DcCapability::default() } else { able },
+                discharge: if nothing {
+                    DcDischarge::default()
+                } else {
+                    DcDischarge { current_max, ..rated }
+                },
+                current_rated: Amps::new(100),
+                discharge_rated: rated,
+                state: SupplyState::On,
+            }
+        };
+        for now in [40.0, 20.0, 0.0] {
+            let shown = taking(now);
+            let taken = Ok((Volts::new(400), Amps::new(-40)));
+            assert_eq!(checked(400.0, -40.0, &shown), taken, "{now} A now: it is cut");
+            assert!(matches!(checked(400.0, -40.1, &shown), Err(Error::OutOfRange(_))), "{now} A now");
+            assert!(matches!(checked(299.0, -1.0, &shown), Err(Error::OutOfRange(_))), "{now} A now");
+        }
+        let never = Shown { discharge_rated: DcDischarge::default(), ..taking(40.0) };
+        assert!(matches!(checked(400.0, -1.0, &never), Err(Error::OutOfRange(_))));
     }
 }

@@ -166,7 +166,13 @@ impl Outlet {
             (true, true) => SupplyState::On,
             (true, false) => SupplyState::Off,
         };
-        self.publisher.show(Shown { capability, discharge: DcDischarge::default(), current_rated, state });
+        self.publisher.show(Shown {
+            capability,
+            discharge: DcDischarge::default(),
+            current_rated,
+            discharge_rated: DcDischarge::default(),
+            state,
+        });
         self.publisher.outlet(online, &self.faults);
     }
 

@@ -235,12 +235,17 @@ impl Module {
         self.reported.union(self.status.unwrap_or(Conditions::NONE))
     }
 
-    /// What it can at best: what it told, or its nameplate says, or the lower of both.
+    /// What one module is rated for: what it told, or its nameplate says, or the lower of both.
+    pub(super) fn rated(&self) -> Option<Capability> {
+        match (self.told, self.ways.rating) {
+            (Some(told), Some(rating)) => Some(narrower(told, rating)),
+            (told, rating) => told.or(rating),
+        }
+    }
+
+    /// What it can at best; for a group, all of its members that can deliver.
     pub(super) fn capability(&self) -> Option<Capability> {
-        let rated = match (self.told, self.ways.rating) {
-            (Some(told), Some(rating)) => narrower(told, rating),
-            (told, rating) => told.or(rating)?,
-        };
+        let rated = self.rated()?;
         let members = i64::from(self.members);
         Some(Capability {
             voltage_min: rated.voltage_min,

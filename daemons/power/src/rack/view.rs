@@ -82,10 +82,23 @@ impl Rack {
         }
     }
 
-    /// What all modules that were ever heard are rated for, within the configured limit.
+    /// What may be taken from the vehicle while the modules can; zero where nothing.
+    pub(crate) fn discharge_rated(&self) -> DcDischarge {
+        let Some(limits) = self.supply.discharge else { return DcDischarge::default() };
+        DcDischarge {
+            voltage_min: limits.voltage_min.as_si(),
+            current_max: limits.current_max.as_si(),
+            power_max: limits.power_max.as_si(),
+        }
+    }
+
+    /// What all modules that were ever heard are rated for, within the configured limit. Of a group that is
+    /// spoken to as one, also of those members that cannot deliver now.
     pub(crate) fn current_rated(&self) -> Amps {
-        let rated = self.modules.values().filter_map(Module::capability);
-        let rated = rated.map(|capability| capability.current_max).sum::<Amps>();
+        let members = self.group.as_ref().map_or(1, |group| group.members.len());
+        let members = i64::try_from(members).unwrap_or(i64::MAX);
+        let rated = self.modules.values().filter_map(Module::rated);
+        let rated = rated.map(|one| one.current_max.scaled(members, 1)).sum::<Amps>();
         self.supply.current_max.map_or(rated, |limit| limit.min(rated))
     }
 

@@ -5,6 +5,7 @@ use voltry_power_module::{FAMILIES, Family, Range, SetPoint};
 use super::bench::supply_of;
 use super::*;
 use crate::load;
+use crate::supply::{Shown, checked};
 
 /// What a supply of the family must say beside its modules.
 fn necessary(family: &Family) -> String {
@@ -365,4 +366,50 @@ fn power_is_taken_from_a_vehicle_where_the_modules_can_and_turns_only_with_the_o
     assert!(!bench.fakes[&2].inverting, "it rests as a rectifier");
     let bench = group_delivering("");
     assert_eq!(bench.rack.discharge(bench.now).current_max, 0.0, "nothing is taken unless it is said");
+    assert_eq!(bench.rack.discharge_rated().current_max, 0.0);
+}
+
+#[test]
+fn a_set_point_from_the_vehicle_is_cut_to_the_configuration_and_to_modules_that_can_less() {
+    let discharge = "discharge = { voltage_min = 150.0, current_max = 250.0, power_max = 60000.0 }";
+    let mut bench = group_delivering(discharge);
+    bench.set(2, -260);
+    bench.run_ms(9000);
+    assert_eq!((bench.fakes[&2].inverting, bench.delivered()), (true, Amps::new(250)), "as configured");
+    bench.fake(2).members[1].0 = Conditions::NONE.with(Condition::FanFault).with(Condition::DcOff);
+    bench.run_ms(1000);
+    let limits = |bench: &Bench| {
+        (bench.rack.discharge(bench.now).current_max, bench.rack.discharge_rated().current_max)
+    };
+    assert_eq!((limits(&bench), bench.delivered()), ((200.0, 250.0), Amps::new(200)), "two of three");
+    for (sequence, wanted, given) in [(3, -250, 200), (4, -150, 150), (5, -250, 200)] {
+        bench.set(sequence, wanted);
+        bench.run_checked(1000, |bench| assert!(bench.delivered() <= Amps::new(200)));
+        assert_eq!(bench.delivered(), Amps::new(given), "{wanted} A");
+        assert!(bench.actions.contains(&Action::Applied { epoch: 9, sequence }), "{wanted} A");
+    }
+    let taken = |bench: &Bench, current| checked(200.0, current, &Shown::of(&bench.rack, bench.now)).is_ok();
+    assert_eq!((taken(&bench, -250.0), taken(&bench, -250.1)), (true, false), "two of three");
+    bench.fake(2).members[0].0 = Conditions::NONE.with(Condition::FanFault);
+    bench.fake(2).members[2].0 = Conditions::NONE.with(Condition::FanFault);
+    bench.run_ms(1000);
+    assert_eq!((limits(&bench), bench.delivered()), ((0.0, 250.0), Amps::ZERO), "none of three");
+    assert_eq!((taken(&bench, -250.0), taken(&bench, -250.1)), (true, false), "none of three");
+    bench.set(6, -250);
+    bench.run_checked(1000, |bench| assert_eq!(bench.delivered(), Amps::ZERO));
+}
+
+#[test]
+fn a_group_is_rated_for_all_its_members_also_for_those_that_cannot_now() {
+    let mut bench = group_delivering("");
+    let rated = |bench: &Bench| (bench.current_max(), bench.rack.current_rated());
+    assert_eq!(rated(&bench), (300.0, Amps::new(300)));
+    bench.fake(2).members[1].0 = Conditions::NONE.with(Condition::FanFault).with(Condition::DcOff);
+    bench.run_ms(1000);
+    assert_eq!(rated(&bench), (200.0, Amps::new(300)));
+    for member in &mut bench.fake(2).members {
+        member.0 = Conditions::NONE.with(Condition::FanFault);
+    }
+    bench.run_ms(1000);
+    assert_eq!(rated(&bench), (0.0, Amps::new(300)), "a set-point is cut, not answered as if none was there");
 }
