@@ -29,12 +29,13 @@ impl Rack {
         if voltage <= Volts::ZERO {
             return aims;
         }
-        let total = self.bounded(voltage, current.abs(), inverting);
+        let at = self.power_counts_at(voltage, inverting);
+        let total = self.bounded(at, current.abs(), inverting);
         let mut takers: Vec<_> = self.modules.iter().filter(|(_, module)| takes_part(module)).collect();
         let others = self.modules.values().filter(|module| !takes_part(module));
         let reserved: Amps = others.map(|module| module.reserve(now)).sum();
         self.spare(&mut takers, total - reserved);
-        let limits: Vec<Amps> = takers.iter().map(|(_, module)| module.limit(voltage, now)).collect();
+        let limits: Vec<Amps> = takers.iter().map(|(_, module)| module.limit(at, now)).collect();
         let all: Amps = self.modules.values().map(|module| module.reserve(now)).sum();
         for ((address, module), share) in takers.iter().zip(share::shares(total - reserved, &limits)) {
             let own = module.reserve(now);
@@ -69,7 +70,17 @@ impl Rack {
         });
     }
 
-    /// A total current within the configured limits.
+    /// The highest voltage that the output may have, as far as that is known: forwards its set-point, and from
+    /// a vehicle, whose battery is above that, what was measured.
+    fn power_counts_at(&self, voltage: Volts, inverting: bool) -> Volts {
+        if !inverting {
+            return voltage;
+        }
+        let takers = self.modules.values().filter(|module| takes_part(module));
+        takers.filter_map(Module::output).map(|output| output.value.voltage).fold(voltage, Volts::max)
+    }
+
+    /// A total current within the configured limits; those of power at `voltage`.
     fn bounded(&self, voltage: Volts, current: Amps, inverting: bool) -> Amps {
         let discharge = self.supply.discharge.filter(|_| inverting);
         let power = [self.supply.power_max, discharge.map(|limits| limits.power_max)];

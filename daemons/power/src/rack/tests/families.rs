@@ -400,6 +400,20 @@ fn a_set_point_from_the_vehicle_is_cut_to_the_configuration_and_to_modules_that_
 }
 
 #[test]
+fn power_from_a_vehicle_is_limited_at_its_batterys_voltage_not_at_the_lowest_it_may_fall_to() {
+    for (power_max, given) in [(7000.0, 17.5), (200_000.0, 225.0)] {
+        let discharge =
+            format!("discharge = {{ voltage_min = 150.0, current_max = 250.0, power_max = {power_max:?} }}");
+        let mut bench = group_delivering(&discharge);
+        bench.set(2, -250);
+        bench.run_ms(9000);
+        bench.fake(2).battery = Some(Volts::new(400));
+        bench.run_ms(1000);
+        assert_eq!(bench.delivered().as_si(), given, "of {power_max} W, and of three times 30 kW");
+    }
+}
+
+#[test]
 fn a_group_is_rated_for_all_its_members_also_for_those_that_cannot_now() {
     let mut bench = group_delivering("");
     let rated = |bench: &Bench| (bench.current_max(), bench.rack.current_rated());
