@@ -195,9 +195,12 @@ impl Connector {
     /// Locks or unlocks the plug.
     ///
     /// # Errors
-    /// `Refused` when asked to lock where there is no lock, and to unlock while the contactors are not open.
+    /// `Unavailable` while the controller is silent: whether there is a lock, and whether the contactors are
+    /// open, is not known then. `Refused` when asked to lock where there is no lock, and to unlock while the
+    /// contactors are not open.
     pub fn set_lock(&mut self, now: Timestamp, locked: bool) -> Result<(), Error> {
-        let fitted = self.fresh(now).is_some_and(|heard| heard.state.lock != Lock::NotFitted);
+        let heard = self.fresh(now).ok_or_else(|| Error::Unavailable(SILENT.into()))?;
+        let fitted = heard.state.lock != Lock::NotFitted;
         match (fitted, locked) {
             (false, true) => return Err(Error::Refused("this connector has no lock".into())),
             (false, false) => return Ok(()),

@@ -43,6 +43,8 @@ struct Bench {
     sequence: u64,
     /// The newest periodic message.
     control: [u8; 8],
+    /// What is wanted of the lock.
+    lock: Option<bool>,
     once: Vec<Frame>,
     published: Vec<ConnectorState>,
 }
@@ -55,6 +57,7 @@ impl Bench {
             epoch: 0,
             sequence: 0,
             control: [0xFF; 8],
+            lock: None,
             once: Vec::new(),
             published: Vec::new(),
         };
@@ -79,7 +82,8 @@ impl Bench {
     fn poll(&mut self) {
         for action in self.connector.poll(ms(self.now)) {
             match action {
-                Action::Want(Wanted { pilot, close, lock: _ }) => {
+                Action::Want(Wanted { pilot, close, lock }) => {
+                    self.lock = lock;
                     self.control = message::charge_control(pilot, close, 2).data;
                 }
                 Action::AskVersion => self.once.push(message::version_inquiry()),
@@ -127,6 +131,12 @@ impl Bench {
     fn renew(&mut self) -> Result<(), Error> {
         let stamp = self.stamp();
         self.connector.renew(ms(self.now), EVSE, stamp)
+    }
+
+    fn set_lock(&mut self, locked: bool) -> Result<(), Error> {
+        let verdict = self.connector.set_lock(ms(self.now), locked);
+        self.poll();
+        verdict
     }
 
     fn told(&self) -> &ConnectorState {
@@ -412,6 +422,54 @@ fn a_safe_state_is_left_by_reset_only() {
     bench.hears(state(Pilot::B, Contactor::Open));
     bench.connector.reset(ms(bench.now)).unwrap();
     assert!(bench.connector.faults().is_empty());
+}
+
+#[test]
+fn the_lock_is_moved_at_once_and_the_plug_let_go_only_with_open_contactors() {
+    let fitted = |contactor, lock| ChargeState { lock, ..state(Pilot::C, contactor) };
+    let mut bench = Bench::new();
+    bench.hears(fitted(Contactor::Open, Lock::Unlocked));
+    assert_eq!((bench.set_lock(true), bench.lock), (Ok(()), Some(true)));
+    for contactor in [Contactor::Closed, Contactor::Unused] {
+        bench.hears(fitted(contactor, Lock::Locked));
+        assert!(matches!(bench.set_lock(false), Err(Error::Refused(_))));
+    }
+    bench.hears(fitted(Contactor::Open, Lock::Locked));
+    assert_eq!((bench.set_lock(false), bench.lock), (Ok(()), Some(false)));
+}
+
+#[test]
+fn an_order_to_the_lock_is_not_accepted_while_the_controller_is_silent() {
+    let mut bench = Bench::new();
+    let fitted = ChargeState { lock: Lock::Locked, ..state(Pilot::B, Contactor::Open) };
+    for locked in [true, false] {
+        assert!(matches!(bench.set_lock(locked), Err(Error::Unavailable(_))), "{locked}: not heard yet");
+    }
+    bench.hears(fitted);
+    bench.pass(299);
+    assert_eq!(bench.set_lock(true), Ok(()));
+    // Late, but nobody has noticed; and a second later.
+    for noticed in [false, true] {
+        if noticed {
+            bench.pass(1_000);
+        } else {
+            bench.now += 1;
+        }
+        for locked in [true, false] {
+            assert!(matches!(bench.set_lock(locked), Err(Error::Unavailable(_))), "{locked}");
+        }
+        assert_eq!(bench.lock, Some(true), "what was wanted stays");
+    }
+    bench.hears(fitted);
+    assert_eq!((bench.set_lock(false), bench.lock), (Ok(()), Some(false)), "who asks again is heard");
+}
+
+#[test]
+fn where_there_is_no_lock_none_is_claimed_and_nothing_is_to_be_unlocked() {
+    let mut bench = Bench::new();
+    bench.hears(state(Pilot::B, Contactor::Open));
+    assert!(matches!(bench.set_lock(true), Err(Error::Refused(_))));
+    assert_eq!((bench.set_lock(false), bench.lock), (Ok(()), None));
 }
 
 #[test]
