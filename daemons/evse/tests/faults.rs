@@ -4,6 +4,8 @@
 
 #[path = "faults/cable_check.rs"]
 mod cable_check;
+#[path = "faults/orders.rs"]
+mod orders;
 #[path = "faults/over_voltage.rs"]
 mod over_voltage;
 mod plant;
@@ -187,7 +189,7 @@ fn a_plug_pulled_under_load_is_an_emergency() {
 #[test]
 fn a_plug_pulled_while_the_contactors_wait_for_the_current_opens_them_at_once() {
     let mut world = World::charging();
-    (world.devices.supply_ignores_off, world.vehicle.welded) = (true, true);
+    (world.devices.supply_ignores_off, world.vehicle.welded, world.vehicle.holds_c) = (true, true, true);
     world.devices.insulation = 50_000.0;
     world.until(EvseState::ErrorShutdown);
     world.run(MS(200));

@@ -2,6 +2,8 @@
 
 #[path = "sessions/discharge.rs"]
 mod discharge;
+#[path = "sessions/opens_s2.rs"]
+mod opens_s2;
 mod plant;
 #[path = "sessions/renegotiation.rs"]
 mod renegotiation;
@@ -9,7 +11,7 @@ mod renegotiation;
 use std::time::Duration;
 
 use plant::{Again, World};
-use voltry_bus::{EvseState, Pilot, PilotOutput};
+use voltry_bus::{EvseState, LinkPhase, Pilot, PilotOutput};
 use voltry_evse::energy_path::{
     Action, Command, FaultCode, Input, MeterReading, Role, StopReason, SupplyReading, Target, VehicleLimits,
 };
@@ -132,6 +134,34 @@ fn a_vehicle_that_never_says_its_battery_is_refused_in_the_time_for_pre_charge()
     world.until(EvseState::Faulted);
     assert_eq!(world.faults_reported[0].0.code, FaultCode::PreChargeFailure);
     assert!(!world.states.contains(&EvseState::Charging));
+}
+
+/// What becomes of a vehicle that wants a voltage which its battery, on the cable already, does not let rise, after so
+/// long in PreCharge.
+fn after_clamping_for(time: Duration) -> EvseState {
+    let mut world = World::available();
+    world.vehicle.stays_in_pre_charge = true;
+    world.vehicle.plug();
+    let near = |world: &World| (world.devices.cable - world.vehicle.battery()).abs() < 10.0;
+    world.until_true(Duration::from_secs(60), "near", |world| {
+        world.state() == EvseState::PreCharge && near(world)
+    });
+    (world.vehicle.contactor, world.vehicle.mute) = (true, true);
+    let counter = world.vehicle.counter();
+    let end = world.now + time;
+    while world.now < end {
+        let voltage = Volts::from_si(world.vehicle.battery() + 30.0).unwrap();
+        world.feed(Input::Target(Target { counter, voltage, current: Amps::new(2), at: world.now }));
+        world.run(MS(50));
+    }
+    world.feed(Input::Phase { counter: counter + 1, phase: LinkPhase::PowerOn });
+    world.state()
+}
+
+#[test]
+fn a_battery_that_holds_the_output_at_its_own_voltage_may_have_power() {
+    assert_eq!(after_clamping_for(MS(1_000)), EvseState::Charging);
+    assert_eq!(after_clamping_for(MS(150)), EvseState::ErrorShutdown);
 }
 
 #[test]

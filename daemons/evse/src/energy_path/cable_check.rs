@@ -105,7 +105,8 @@ impl CableCheck {
 
 impl EnergyPath {
     pub(super) fn cable_check(&mut self, now: Timestamp, mut check: CableCheck) -> State {
-        if let Some(reason) = self.stop_asked.or_else(|| self.permission_ended(now)) {
+        let ending = self.terminating.then_some(StopReason::OutOfService);
+        if let Some(reason) = self.stop_asked.or(ending).or_else(|| self.permission_ended(now)) {
             self.answer(PhaseAnswer::Failed);
             return self.stop(now, reason);
         }

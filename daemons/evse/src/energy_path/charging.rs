@@ -151,7 +151,7 @@ impl EnergyPath {
             && current.is_some_and(|current| current < profile.open_current_max)
     }
 
-    fn has_opened_s2(&self, now: Timestamp) -> bool {
+    pub(super) fn has_opened_s2(&self, now: Timestamp) -> bool {
         self.observed.pilot(now, &self.installation.profile) == Some(Pilot::B)
     }
 

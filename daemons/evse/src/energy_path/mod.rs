@@ -160,7 +160,7 @@ impl EnergyPath {
         let at_once = self.acts_at_once(&input);
         self.observe(now, input);
         if matches!(input, Input::Tick) {
-            self.outputs.drive_refused_pilot_again();
+            self.outputs.order_again_what_the_board_refused();
         }
         if at_once {
             self.supervise(now);
@@ -241,7 +241,9 @@ impl EnergyPath {
     /// When to step with [`Input::Tick`] even if nothing happens, and why.
     #[must_use]
     pub fn deadline(&self) -> Option<(Timestamp, &'static str)> {
-        let permit = self.observed.permit.filter(|_| self.outputs.is_live());
+        // Only where its end is acted on: a deadline that has passed is asked for again and again.
+        let bound = matches!(self.state, State::CableCheck(_) | State::PreCharge(_) | State::Charging(_));
+        let permit = self.observed.permit.filter(|_| bound && self.outputs.is_live());
         [self.state.deadline(), permit.map(|permit| (permit.until, "the permit ends"))]
             .into_iter()
             .flatten()
@@ -304,7 +306,10 @@ impl EnergyPath {
                 self.grant_pilot(output);
             }
             Input::PilotRequest { .. } => {}
-            Input::LinkEnded(outcome) => self.link_ended(now, outcome),
+            Input::LinkEnded(outcome) => {
+                self.notice_stall(now);
+                self.link_ended(now, outcome);
+            }
             Input::Permit(permit) => self.observed.permit = Some(permit),
             Input::Authorization { session, authorization } => self.authorize(session, authorization),
             Input::Stop => self.stop_asked = Some(StopReason::Station),
@@ -312,7 +317,10 @@ impl EnergyPath {
             Input::Available(available) => self.available = available,
             Input::Check(step) => self.begin_check(now, step),
             Input::Terminate => self.terminate(now),
-            Input::Refused(command, refusal) => self.refused(now, command, refusal),
+            Input::Refused(command, refusal) => {
+                self.notice_stall(now);
+                self.refused(now, command, refusal);
+            }
             Input::Found(role) => {
                 self.observed.found(role);
                 self.outputs.forget_commanded();
@@ -392,6 +400,9 @@ impl EnergyPath {
     fn refused(&mut self, now: Timestamp, command: Command, refusal: Refusal) {
         if let Command::Pilot(output) = command {
             self.outputs.pilot_refused(output);
+        }
+        if let Command::Lock(locked) = command {
+            self.outputs.lock_refused(locked);
         }
         // What is being switched off may say that it already is.
         let ending = matches!(self.state, State::Starting(_) | State::Shutdown(_) | State::Faulted(_));

@@ -58,6 +58,8 @@ pub(super) struct Outputs {
     /// The board did not take the last order to the pilot.
     pilot_refused: bool,
     locked: Option<bool>,
+    /// The board did not take the last order to the lock.
+    lock_refused: bool,
     insulation_active: Option<bool>,
     guard: Option<Guard>,
     /// The over-voltage monitor was told that it need not watch.
@@ -213,8 +215,17 @@ impl Outputs {
         self.pilot_refused |= self.pilot == Some(output);
     }
 
+    pub(super) fn lock_refused(&mut self, locked: bool) {
+        self.lock_refused |= self.locked == Some(locked);
+    }
+
     /// With the next tick and no sooner: a board that refuses answers at once.
-    pub(super) fn drive_refused_pilot_again(&mut self) {
+    pub(super) fn order_again_what_the_board_refused(&mut self) {
+        if std::mem::take(&mut self.lock_refused)
+            && let Some(locked) = self.locked
+        {
+            self.send(Command::Lock(locked));
+        }
         if std::mem::take(&mut self.pilot_refused)
             && let Some(output) = self.pilot
         {

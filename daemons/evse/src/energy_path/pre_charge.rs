@@ -17,6 +17,8 @@ pub(super) struct PreCharge {
     pub(super) until: Timestamp,
     /// Whether the last difference that the vehicle was told was small enough.
     met: bool,
+    /// Whether the battery holds the output already.
+    clamped: bool,
     clamp: Clamp,
     short: Held,
 }
@@ -35,6 +37,7 @@ impl PreCharge {
             began: now,
             until: now + profile.pre_charge_end,
             met: false,
+            clamped: false,
             clamp: Clamp::default(),
             short: Held::default(),
         }
@@ -90,6 +93,7 @@ impl EnergyPath {
             return self.refuse(now, StopReason::Incompatible);
         }
         self.approach(now, target, &mut pre_charge);
+        pre_charge.clamped = self.is_clamped(now, &mut pre_charge);
         if self.is_shorted(now, &mut pre_charge) {
             let limit = self.installation.profile.safe_voltage;
             self.fail(now, FaultCode::ShortCircuit, Evidence::Voltage(Volts::ZERO, limit));
@@ -100,7 +104,7 @@ impl EnergyPath {
 
     /// Nothing is brought up, and what was, gets no more current.
     fn hold_back(&mut self, now: Timestamp, pre_charge: &mut PreCharge) {
-        pre_charge.met = false;
+        (pre_charge.met, pre_charge.clamped) = (false, false);
         if let Some(setpoint) = self.outputs.setpoint() {
             self.outputs.set_output(now, Setpoint { current: Amps::ZERO, ..setpoint });
         }
@@ -154,8 +158,8 @@ impl EnergyPath {
     }
 
     /// The vehicle ends PreCharge by asking for power.
-    fn start_delivery(&mut self, now: Timestamp, mut pre_charge: PreCharge) -> State {
-        if pre_charge.met || self.is_clamped(now, &mut pre_charge) {
+    fn start_delivery(&mut self, now: Timestamp, pre_charge: PreCharge) -> State {
+        if pre_charge.met || pre_charge.clamped {
             self.answer(PhaseAnswer::Finished);
             return State::Charging(Charging::new(now, self.outputs.setpoint(), self.observed.link.counter));
         }

@@ -82,7 +82,10 @@ impl State {
     pub(super) fn deadline(&self) -> Option<(Timestamp, &'static str)> {
         match self {
             Self::Starting(starting) => starting.deadline(),
-            Self::Parameters(parameters) => Some((parameters.until, "authorization and permit")),
+            // Who has agreed waits for the vehicle, whose patience is its own.
+            Self::Parameters(parameters) => {
+                (!parameters.agreed).then_some((parameters.until, "authorization and permit"))
+            }
             Self::CableCheck(check) => Some(check.deadline()),
             Self::PreCharge(pre_charge) => Some((pre_charge.until, "PreCharge")),
             Self::Stopping(stopping) => Some(stopping.deadline()),

@@ -131,8 +131,10 @@ impl EnergyPath {
             self.link_phase(),
             LinkPhase::Parameters | LinkPhase::CableCheck | LinkPhase::PreCharge | LinkPhase::PowerOn
         );
-        let left = self.observed.pilot(now, profile) == Some(Pilot::B);
-        if confirmed || left || (trickle && not_charging) || now >= until {
+        if self.has_opened_s2(now) {
+            return Some(self.follow_the_board(now));
+        }
+        if confirmed || (trickle && not_charging) || now >= until {
             self.outputs.supply_off();
             return Some(Step::Off { until: now + self.installation.profile.current_fall });
         }
@@ -147,7 +149,17 @@ impl EnergyPath {
         Some(Step::RampDown { until, at })
     }
 
+    /// The vehicle has opened S2: the board has let go, or is about to, and takes no renewal any more.
+    fn follow_the_board(&mut self, now: Timestamp) -> Step {
+        self.outputs.supply_off();
+        self.outputs.open_contactors(now);
+        Step::Opening { until: now + self.installation.profile.contactor_time }
+    }
+
     fn open_without_current(&mut self, now: Timestamp, until: Timestamp) -> Option<Step> {
+        if self.has_opened_s2(now) {
+            return Some(self.follow_the_board(now));
+        }
         let profile = &self.installation.profile;
         let current = self.observed.supply(now, profile).map(|supply| supply.current.abs());
         let limit = if now < until { profile.open_current } else { profile.open_current_max };

@@ -227,15 +227,15 @@ impl EnergyPath {
         latch_holds(&io)
     }
 
-    /// Closed contactors that fall open carry an arc: everything off.
+    /// Closed contactors that fall open carry an arc: everything off. But a board opens by itself where a vehicle opens
+    /// S2; whether it may, was judged by the pilot.
     fn contactors_follow(&self, now: Timestamp) -> Finding {
         let Some(io) = self.observed.io(now, &self.installation.profile) else { return Ok(()) };
         if self.outputs.supply_enabled()
             && self.outputs.contactors_enabled()
             && io.contactors != Contactors::Closed
             && self.outputs.closing_since().is_some_and(|since| io.at > since)
-            // A board opens by itself where a vehicle opens S2.
-            && !(io.pilot == Pilot::B && self.leaves_to_renegotiate(now))
+            && io.pilot != Pilot::B
         {
             return Err((FaultCode::ContactorFault, Evidence::Contactors(io.contactors)));
         }
@@ -317,13 +317,32 @@ impl EnergyPath {
         self.is_supply_unable() && self.observed.capability().voltage_max <= Volts::ZERO
     }
 
-    fn inputs_are_fresh(&self, now: Timestamp) -> Finding {
-        let profile = &self.installation.profile;
-        // Whoever slept finds every value too old: that is not the sources' fault.
-        let late = self.last_tick.is_some_and(|last| now.since(last) > profile.step_late);
-        if late {
-            return Err((FaultCode::ControlStalled, Evidence::NotWithin(profile.step_late)));
+    /// Before what is heard of others after a sleep is taken for their fault.
+    pub(super) fn notice_stall(&mut self, now: Timestamp) {
+        let watched = matches!(
+            self.state,
+            State::CableCheck(_) | State::PreCharge(_) | State::Charging(_) | State::Stopping(_)
+        );
+        if watched
+            && self.outputs.is_live()
+            && let Err((code, evidence)) = self.runs_in_time(now)
+        {
+            self.fail(now, code, evidence);
         }
+    }
+
+    /// Whoever slept finds every value too old: that is not the sources' fault.
+    fn runs_in_time(&self, now: Timestamp) -> Finding {
+        let limit = self.installation.profile.step_late;
+        if self.last_tick.is_some_and(|last| now.since(last) > limit) {
+            return Err((FaultCode::ControlStalled, Evidence::NotWithin(limit)));
+        }
+        Ok(())
+    }
+
+    fn inputs_are_fresh(&self, now: Timestamp) -> Finding {
+        self.runs_in_time(now)?;
+        let profile = &self.installation.profile;
         if let Some(role) = self.observed.first_missing(now, &self.installation, false) {
             return Err((FaultCode::Missing(role), Evidence::NotWithin(profile.reading_stale)));
         }

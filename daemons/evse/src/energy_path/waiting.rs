@@ -31,7 +31,7 @@ pub(super) struct Connected {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Parameters {
     pub(super) until: Timestamp,
-    agreed: bool,
+    pub(super) agreed: bool,
     /// A supply that shares modules had none: until then its share of the power may be still to come.
     shared_until: Option<Timestamp>,
 }
@@ -179,6 +179,9 @@ impl EnergyPath {
     pub(super) fn parameters(&mut self, now: Timestamp, mut parameters: Parameters) -> State {
         if let Some(next) = self.left_or_stopped(now) {
             return next;
+        }
+        if self.terminating {
+            return self.stop(now, StopReason::OutOfService);
         }
         match self.link_phase() {
             LinkPhase::Detached | LinkPhase::Listening | LinkPhase::Connected | LinkPhase::Authorizing => {

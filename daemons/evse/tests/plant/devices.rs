@@ -64,6 +64,8 @@ pub struct Devices {
     // What can break.
     /// Orders to the pilot that a busy board refuses before it takes one.
     pub pilot_refusals: u32,
+    /// So many orders to the lock are not taken.
+    pub lock_refusals: u32,
     pub emergency_stop: bool,
     /// The plug's lock does not move.
     pub lock_stuck: bool,
@@ -150,6 +152,7 @@ impl Default for Devices {
             has_lock: false,
             guard: Guard::default(),
             pilot_refusals: 0,
+            lock_refusals: 0,
             emergency_stop: false,
             lock_stuck: false,
             welded: false,
@@ -202,6 +205,11 @@ impl Devices {
         late
     }
 
+    /// Whether no lease of the contactors runs any more.
+    pub const fn has_let_go(&self) -> bool {
+        self.board.until.is_none()
+    }
+
     /// Takes a command; false if it is refused.
     pub fn obey(&mut self, command: Command, now: Timestamp) -> bool {
         match command {
@@ -248,6 +256,10 @@ impl Devices {
                 return false;
             }
             Command::Pilot(output) => self.pilot_output = output,
+            Command::Lock(_) if self.lock_refusals > 0 => {
+                self.lock_refusals -= 1;
+                return false;
+            }
             Command::Lock(_) if self.lock_stuck => {}
             Command::Lock(locked) => self.locked = locked,
             Command::ResetBoard => {

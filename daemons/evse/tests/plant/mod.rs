@@ -243,7 +243,11 @@ impl World {
                     } else {
                         let renewal =
                             matches!(command, Command::RenewSupply(_) | Command::RenewContactors(_));
-                        let refusal = if renewal { Refusal::TooOld } else { Refusal::Device };
+                        let refusal = match (renewal, self.devices.has_let_go()) {
+                            (true, true) => Refusal::NotCurrent,
+                            (true, false) => Refusal::TooOld,
+                            (false, _) => Refusal::Device,
+                        };
                         self.inbox.push(Input::Refused(*command, refusal));
                     }
                 }

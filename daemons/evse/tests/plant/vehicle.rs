@@ -59,6 +59,8 @@ pub struct Vehicle {
     pub stays_in_pre_charge: bool,
     /// Its contactor does not open any more once it is closed.
     pub welded: bool,
+    /// Nor does S2, when it gives up.
+    pub holds_c: bool,
     /// Nothing of it arrives on the powerline: no conversation begins.
     pub unheard: bool,
     /// Ends charging by itself at this state of charge.
@@ -104,6 +106,7 @@ impl Default for Vehicle {
             overasks: false,
             stays_in_pre_charge: false,
             welded: false,
+            holds_c: false,
             unheard: false,
             enough: 99.0,
             impatient: false,
@@ -182,7 +185,7 @@ impl Vehicle {
     /// An emergency of the charger: the vehicle opens.
     fn give_up(&mut self) {
         self.opens();
-        if self.pilot != Pilot::A {
+        if self.pilot != Pilot::A && !self.holds_c {
             self.pilot = Pilot::B;
         }
         if self.step != Step::Unplugged {

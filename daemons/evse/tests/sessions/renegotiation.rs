@@ -78,7 +78,7 @@ fn s2_opened_under_current_is_an_emergency_also_in_a_renegotiation() {
     let mut world = World::charging();
     enters(&mut world, 1, LinkPhase::Renegotiating);
     world.vehicle.pilot = Pilot::B;
-    world.until_true(MS(150), "open", |world| !world.devices.contactors);
+    world.until_true(MS(150), "off", |world| !world.devices.contactors && !world.devices.supply_on);
     assert_eq!(world.path.faults()[0].code, FaultCode::InvalidVehicleMode);
 }
 
@@ -89,7 +89,7 @@ fn s2_opened_without_current_is_an_emergency_where_nobody_renegotiates() {
     world.run(Duration::from_secs(3));
     assert!(world.devices.current < 1.0);
     world.vehicle.pilot = Pilot::B;
-    world.until_true(MS(150), "open", |world| !world.devices.contactors);
+    world.until_true(MS(150), "off", |world| !world.devices.contactors && !world.devices.supply_on);
     assert_eq!(world.path.faults()[0].code, FaultCode::InvalidVehicleMode);
 }
 

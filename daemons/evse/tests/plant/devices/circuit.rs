@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use voltry_bus::Pilot;
 use voltry_units::Timestamp;
 
 use super::super::Vehicle;
@@ -50,6 +51,8 @@ impl Devices {
             self.supply_off();
         }
         if self.board.until.is_some_and(|until| now > until)
+            // The controller lets go by itself of a vehicle that opens S2.
+            || vehicle.pilot == Pilot::B
             || self.emergency_stop
             || self.safe_state.is_some()
             || tripped

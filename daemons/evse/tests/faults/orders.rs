@@ -1,0 +1,64 @@
+//! Orders that were not taken, and a process that was away.
+
+use voltry_evse::energy_path::{Installation, Refusal};
+
+use super::*;
+
+#[test]
+fn a_plug_that_a_busy_board_did_not_unlock_is_unlocked_all_the_same() {
+    let mut world = World::with(Installation { has_lock: true, ..plant::installation() });
+    world.devices.has_lock = true;
+    world.until(EvseState::Available);
+    world.vehicle.plug();
+    world.until(EvseState::Charging);
+    assert!(world.devices.locked);
+    world.devices.lock_refusals = 3;
+    world.feed(Input::Stop);
+    world.until(EvseState::Finished);
+    world.until_true(MS(500), "unlocked", |world| !world.devices.locked);
+}
+
+#[test]
+fn whoever_was_away_blames_nobody_whose_answer_it_did_not_read() {
+    let mut world = World::charging();
+    world.now = world.now + MS(100);
+    let renewal = world.path.step(world.now, Input::Tick).iter().find_map(|action| match action {
+        Action::Do(command @ Command::RenewSupply(_)) => Some(*command),
+        Action::Do(_) | Action::Report(_) => None,
+    });
+    let renewal = renewal.expect("it is renewed with each tick");
+    world.now = world.now + MS(1200);
+    world.feed(Input::Refused(renewal, Refusal::Unanswered));
+    assert_eq!(world.path.faults().first().map(|fault| fault.code), Some(FaultCode::ControlStalled));
+}
+
+#[test]
+fn a_permit_that_ran_out_leaves_no_deadline_that_has_passed() {
+    let mut world = World::charging();
+    world.permit = false;
+    world.until(EvseState::Stopping);
+    world.vehicle.silent = true;
+    while world.state() == EvseState::Stopping {
+        world.feed(Input::Tick);
+        let deadline = world.path.deadline();
+        assert!(deadline.is_none_or(|(at, _)| at > world.now), "{deadline:?} has passed");
+        world.tick();
+    }
+}
+
+#[test]
+fn a_process_that_ends_begins_no_insulation_test_any_more() {
+    let mut world = World::available();
+    world.vehicle.plug();
+    world.until_true(Duration::from_secs(60), "both sides are waited for", |world| {
+        world.state() == EvseState::Parameters
+    });
+    world.devices.stray = 80.0;
+    world.until(EvseState::CableCheck);
+    world.vehicle.silent = true;
+    world.feed(Input::Terminate);
+    world.devices.stray = 0.0;
+    world.run(Duration::from_secs(5));
+    assert!(!world.devices.contactors && world.devices.module < 1.0, "{} V", world.devices.module);
+    assert!(world.state() != EvseState::CableCheck, "{}", world.state());
+}
