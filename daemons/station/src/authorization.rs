@@ -158,7 +158,16 @@ impl Authorizer {
         self.expected.iter().find(|known| known.evse == evse && evse != 0).map(|known| &known.payer)
     }
 
-    /// Takes the oldest that is still waited for at this EVSE, or of those at any with 0.
+    /// Takes, of those that are waited for at any EVSE, the oldest that is admitted; the others keep their time.
+    pub fn take_admitted(&mut self, now: Timestamp, admits: impl Fn(&Payer) -> bool) -> Option<Payer> {
+        let place = self
+            .expected
+            .iter()
+            .position(|known| known.evse == 0 && now <= known.until && admits(&known.payer))?;
+        self.expected.remove(place).map(|known| known.payer)
+    }
+
+    /// Takes who is still waited for at this EVSE alone.
     pub fn take(&mut self, evse: u32, now: Timestamp) -> Option<Payer> {
         let place = self.expected.iter().position(|known| known.evse == evse && now <= known.until)?;
         self.expected.remove(place).map(|known| known.payer)
@@ -216,10 +225,26 @@ mod tests {
         let start = Timestamp::from_micros(1);
         let mut authorizer = authorizer(false);
         authorizer.expect(0, payer("04A1B2C3"), start);
-        assert_eq!(authorizer.take(0, start + Duration::from_secs(60)), Some(payer("04A1B2C3")));
-        assert_eq!(authorizer.take(0, start), None);
+        assert_eq!(
+            authorizer.take_admitted(start + Duration::from_secs(60), |_| true),
+            Some(payer("04A1B2C3"))
+        );
+        assert_eq!(authorizer.take_admitted(start, |_| true), None);
         authorizer.expect(0, payer("04A1B2C3"), start);
-        assert_eq!(authorizer.take(0, start + Duration::from_secs(61)), None);
+        assert_eq!(authorizer.take_admitted(start + Duration::from_secs(61), |_| true), None);
+    }
+
+    #[test]
+    fn whoever_is_not_admitted_keeps_the_time_and_lets_those_behind_pass() {
+        let start = Timestamp::from_micros(1);
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut authorizer = authorizer(false);
+        authorizer.expect(0, payer("A"), start);
+        authorizer.expect(0, payer("R"), after(1));
+        let reserved = |who: &Payer| *who == payer("R");
+        assert_eq!(authorizer.take_admitted(after(2), reserved), Some(payer("R")));
+        assert_eq!(authorizer.take_admitted(after(59), reserved), None);
+        assert_eq!(authorizer.take_admitted(after(61), |_| true), None, "no new time");
     }
 
     #[test]
@@ -244,7 +269,7 @@ mod tests {
         for number in 0..1000 {
             authorizer.expect(0, payer(&format!("T{number}")), start);
         }
-        let kept: Vec<_> = std::iter::from_fn(|| authorizer.take(0, start)).collect();
+        let kept: Vec<_> = std::iter::from_fn(|| authorizer.take_admitted(start, |_| true)).collect();
         assert_eq!(kept.len(), EXPECTED);
         assert_eq!(kept[0], payer("T992"));
         assert_eq!(authorizer.take(1, start), Some(payer("FIRST")));

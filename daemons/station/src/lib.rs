@@ -95,7 +95,7 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
         evses: proxies.clone(),
         requests: requests.clone(),
         clock,
-        shown: shown.borrow().clone(),
+        shown: shown.clone(),
         calls: Calls::new(),
     };
     let newest = book.newest_event();
@@ -182,13 +182,16 @@ async fn publish(
 ) -> anyhow::Result<()> {
     let station = connection.object_server().interface::<_, Station1>(names::STATION_PATH).await?;
     let emitter = station.signal_emitter();
+    let mut told = Shown::default();
     loop {
         tokio::select! {
             changed = shown.changed() => {
                 changed.context("the control loop ended")?;
                 let now = shown.borrow_and_update().clone();
-                let mut served = station.get_mut().await;
-                let before = std::mem::replace(&mut served.shown, now.clone());
+                // To read only: zbus has every call wait behind whoever wants to write, and he waits for each call
+                // that waits for a back end or a self-test.
+                let served = station.get().await;
+                let before = std::mem::replace(&mut told, now.clone());
                 // In one signal: a fault and what becomes of its EVSE are of one instant.
                 let mut changed = HashMap::new();
                 if before.evses != now.evses {

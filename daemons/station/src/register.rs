@@ -12,6 +12,11 @@ const LATE: Duration = Duration::from_mins(1);
 pub(crate) struct Register(Option<(WattHours, Timestamp)>);
 
 impl Register {
+    /// As it is written: what follows must not contradict it.
+    pub(crate) const fn written(now: Timestamp, register: WattHours) -> Self {
+        Self(Some((register, now)))
+    }
+
     pub(crate) fn value(self) -> Option<WattHours> {
         self.0.map(|(register, _)| register)
     }

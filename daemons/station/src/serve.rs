@@ -5,7 +5,7 @@ mod uplink;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 use voltry_bus::{
     AuthorizeOutcome, BookEvent, CheckResult, Connector, EndReason, Error, EvseStatus, Fault, MeterValues,
@@ -63,7 +63,7 @@ pub(crate) struct Station1 {
     pub(crate) evses: BTreeMap<u32, Proxies>,
     pub(crate) requests: mpsc::Sender<Request>,
     pub(crate) clock: Clock,
-    pub(crate) shown: Shown,
+    pub(crate) shown: watch::Receiver<Shown>,
     pub(crate) calls: Calls,
 }
 
@@ -326,7 +326,8 @@ impl Station1 {
     async fn unlock(&self, evse: u32) -> Result<(), Error> {
         let call = async {
             self.proxies(evse)?;
-            let status = self.shown.evses.iter().find(|status| status.evse == evse);
+            let shown = self.shown.borrow();
+            let status = shown.evses.iter().find(|status| status.evse == evse);
             Err(Error::Refused(match status.map(|status| status.transaction) {
                 Some(transaction @ 1..) => format!("transaction {transaction} runs: stop it first"),
                 Some(0) | None => {
@@ -374,32 +375,32 @@ impl Station1 {
 
     #[zbus(property)]
     fn evses(&self) -> Vec<EvseStatus> {
-        self.shown.evses.clone()
+        self.shown.borrow().evses.clone()
     }
 
     #[zbus(property)]
     fn connectors(&self) -> Vec<Connector> {
-        self.shown.connectors.clone()
+        self.shown.borrow().connectors.clone()
     }
 
     #[zbus(property)]
     fn limits(&self) -> Vec<PowerLimit> {
-        self.shown.limits.clone()
+        self.shown.borrow().limits.clone()
     }
 
     #[zbus(property)]
     fn sources(&self) -> Vec<PowerSource> {
-        self.shown.sources.clone()
+        self.shown.borrow().sources.clone()
     }
 
     #[zbus(property)]
     fn shares(&self) -> Vec<PowerShare> {
-        self.shown.shares.clone()
+        self.shown.borrow().shares.clone()
     }
 
     #[zbus(property)]
     fn reservations(&self) -> Vec<Reservation> {
-        self.shown.reservations.clone()
+        self.shown.borrow().reservations.clone()
     }
 
     #[zbus(property(emits_changed_signal = "const"))]
@@ -472,7 +473,7 @@ mod tests {
             evses: BTreeMap::new(),
             requests: mpsc::channel(1).0,
             clock: Clock::new().unwrap(),
-            shown: Shown::default(),
+            shown: watch::channel(Shown::default()).1,
             calls: Calls::new(),
         };
         let xml = introspection(|xml| station.introspect_to_writer(xml, 0));

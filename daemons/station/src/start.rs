@@ -63,7 +63,7 @@ pub(crate) async fn control(
             variables.connection_timeout,
         ),
         back_end: back_end(connection, settings).await?,
-        judged: 0,
+        judging: Vec::new(),
         limits: Limits::of_the_book(book.limits(clock.stamp()).await?),
         reservations: Reservations::of_the_book(book.reservations().await?),
         book: book.clone(),
@@ -135,10 +135,13 @@ async fn evses(
                 granting: None,
                 flow: FlowWatch::default(),
                 metered: None,
-                register: Register::default(),
+                register: left
+                    .as_ref()
+                    .map_or_else(Register::default, |left| Register::written(now(), left.register_last)),
                 contradictions: RateLimit::default(),
                 register_start: left.map(|left| left.register_start),
-                booked_at: Timestamp::BOOT,
+                // What the book has need not be written again.
+                booked_at: now(),
                 event_at: now(),
             },
         );

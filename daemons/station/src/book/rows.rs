@@ -67,6 +67,8 @@ pub struct OpenTransaction {
     pub payer: Payer,
     /// The meter's register at its start.
     pub register_start: WattHours,
+    /// The last that the book has of it.
+    pub register_last: WattHours,
 }
 
 pub(super) fn begin(connection: &mut Connection, new: &NewTransaction) -> Result<TransactionId, BookError> {
@@ -252,7 +254,7 @@ pub(super) fn open_transactions(connection: &Connection) -> Result<Vec<OpenTrans
     let mut query = connection.prepare(
         "SELECT transactions.id, transactions.evse, transactions.boot_id, session, transactions.token,
                 register_start, coalesce(token_kind, 'no-authorization'), coalesce(token_group, ''),
-                coalesce(remote_start, ''), coalesce(reservation, '')
+                coalesce(remote_start, ''), coalesce(reservation, ''), register_last
          FROM transactions LEFT JOIN payers ON payers.session_id = transactions.session_id AND since =
              (SELECT max(since) FROM payers
               WHERE payers.session_id = transactions.session_id AND payers.token = transactions.token)
@@ -272,6 +274,7 @@ pub(super) fn open_transactions(connection: &Connection) -> Result<Vec<OpenTrans
                 reservation: row.get(9)?,
             },
             register_start: WattHours::from_milli(row.get(5)?),
+            register_last: WattHours::from_milli(row.get(10)?),
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::timeout;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 use voltry_bus::{
     Csms1Proxy, EndReason, Error, EventKind, StartOutcome, TokenAnswer, TokenKind, TokenStatus,
 };
@@ -80,10 +80,15 @@ impl Control {
             }
             return self.refuse(presented, NOT_ACCEPTED, "the token is not in the list");
         };
-        if self.judged >= JUDGED {
+        let asked = (presented.token.clone(), presented.evse);
+        // Laid there once more by somebody who waits: a second answer would end what the first begins.
+        if matches!(presented.by, By::Driver(_)) && self.judging.contains(&asked) {
+            return tell(presented.by, Err(Error::Busy("the token is being asked for".to_owned())));
+        }
+        if self.judging.len() >= JUDGED {
             return tell(presented.by, Err(Error::Busy("too many tokens are being asked for".to_owned())));
         }
-        self.judged += 1;
+        self.judging.push(asked);
         let answers = self.answers.clone();
         tokio::spawn(async move {
             let asked = back_end.csms.authorize(presented.token.reveal(), presented.kind, presented.evse);
@@ -96,12 +101,18 @@ impl Control {
 
     /// The back end's word on a token.
     pub(super) fn judged(&mut self, presented: Presented, answer: Result<TokenAnswer, Error>) {
-        self.judged = self.judged.saturating_sub(1);
+        let asked = |(token, evse): &(Token, u32)| *token == presented.token && *evse == presented.evse;
+        if let Some(place) = self.judging.iter().position(asked) {
+            self.judging.swap_remove(place);
+        }
         let payer = Payer::holder(presented.token.clone(), presented.kind);
         match answer {
             Ok(TokenAnswer { status: TokenStatus::Accepted, group, .. }) => {
                 let payer = Payer { group: Token::parse(&group).ok(), ..payer };
+                // At a reader for several EVSEs, whoever waits at one has shown it to begin.
+                let waits = presented.evse == 0 && self.evses.values().any(Evse::welcomes);
                 if matches!(presented.by, By::Driver(_))
+                    && !waits
                     && let Some(group) = payer.group.clone()
                     && let Some(evse) =
                         self.paid_by(presented.evse, |payer| payer.group.as_ref() == Some(&group))
@@ -254,15 +265,24 @@ impl Control {
             let _ = self.let_in_if_held(number, Payer::anyone(), false);
         } else if let Some(payer) = self.vehicles_token(number) {
             let _ = self.let_in_if_held(number, payer, false);
-        } else if let Some(payer) = self.authorizer.take(0, now())
-            && let Err(reason) = self.let_in_if_held(number, payer.clone(), false)
-        {
-            debug!(evse = number, reason, "not for whoever showed a token");
-            self.authorizer.expect(0, payer, now());
+        } else if let Some(payer) = self.expected_somewhere(number) {
+            let _ = self.let_in_if_held(number, payer, false);
         }
         if self.evses.get(&number).is_some_and(Evse::welcomes) {
             self.ask_for_vehicle(number);
         }
+    }
+
+    /// Who showed a token for any EVSE, waits longest, and may charge at this one.
+    fn expected_somewhere(&mut self, number: u32) -> Option<Payer> {
+        let free = self.free_beside(number);
+        let reservations = &self.reservations;
+        self.authorizer.take_admitted(now(), |payer| reservations.admits(number, payer, free).is_ok())
+    }
+
+    fn free_beside(&self, number: u32) -> usize {
+        let others = self.evses.values().filter(|evse| evse.number != number);
+        others.filter(|evse| evse.place() == Place::Free).count()
     }
 
     /// Lets somebody in, unless the EVSE is held for others.
@@ -274,8 +294,7 @@ impl Control {
 
     /// Uses the reservation that is somebody's, if there is one.
     fn hold(&mut self, number: u32, payer: Payer) -> Result<Payer, String> {
-        let others = self.evses.values().filter(|evse| evse.number != number);
-        let free = others.filter(|evse| evse.place() == Place::Free).count();
+        let free = self.free_beside(number);
         let admitted = self.reservations.admits(number, &payer, free);
         let Some(held) = admitted.map_err(|held| held.to_string())?.cloned() else { return Ok(payer) };
         self.end_reservation(&held.id, "used");

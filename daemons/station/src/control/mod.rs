@@ -123,8 +123,8 @@ pub(crate) struct Control {
     pub(crate) authorizer: Authorizer,
     /// Who judges tokens that are in no list; `None`: nobody.
     pub(crate) back_end: Option<BackEnd>,
-    /// Tokens that are being judged.
-    pub(crate) judged: usize,
+    /// Tokens that the back end is asked for now, and for which EVSE.
+    pub(crate) judging: Vec<(Token, u32)>,
     pub(crate) limits: Limits,
     pub(crate) reservations: Reservations,
     pub(crate) book: Book,

@@ -126,6 +126,62 @@ async fn a_token_that_is_in_no_list_is_shown_to_the_back_end() {
     assert_eq!(judged.len(), 3, "{judged:?}");
 }
 
+const PATIENT: &str =
+    "csms = { name = \"org.voltry.Ocpp1\", path = \"/org/voltry/csms\" }\ncsms_patience_s = 50";
+
+#[tokio::test]
+async fn while_a_back_end_thinks_everybody_else_is_answered_and_the_same_card_waits() {
+    let rig = Rig::start(PATIENT).await;
+    rig.world.lock().unwrap().verdict = None;
+    let station = rig.station.clone();
+    let waiting = tokio::spawn(async move { station.authorize_token("BEEF", TokenKind::Iso14443, 1).await });
+    rig.until_world("it is asked", |world| world.judged.len() == 1).await;
+    rig.plug(5).await;
+    let state = async || rig.station.evses().await.unwrap()[0].state.clone();
+    rig.until("a vehicle is shown", async || state().await == "authorizing").await;
+    rig.station.set_limit(1, "operator", 50_000.0, 0.0).await.unwrap();
+    let again = rig.station.authorize_token("BEEF", TokenKind::Iso14443, 1).await;
+    assert!(matches!(again, Err(Error::Busy(_))), "{again:?}");
+    assert!(!waiting.is_finished());
+    assert_eq!(rig.world.lock().unwrap().judged.len(), 1);
+    waiting.abort();
+}
+
+#[tokio::test]
+async fn a_card_of_a_group_lets_in_whoever_waits_and_stops_nobody_beside() {
+    let (rig, second) = Rig::with_second(CSMS).await;
+    rig.world.lock().unwrap().verdict = accepted("FAMILY");
+    rig.plug(5).await;
+    rig.until_newest("plugged").await;
+    let first = rig.station.authorize_token("BEEF", TokenKind::Iso14443, 0).await.unwrap();
+    assert_eq!((first.evse, first.outcome.as_str()), (1, "granted"));
+    rig.until_newest("started").await;
+    rig.plug_at_second(&second, 7).await;
+    rig.until_newest("plugged").await;
+    let other = rig.station.authorize_token("CAFE", TokenKind::Iso14443, 0).await.unwrap();
+    assert_eq!((other.evse, other.outcome.as_str()), (2, "granted"));
+    assert_eq!(rig.world.lock().unwrap().stopped, None);
+    assert!(!rig.kinds().await.iter().any(|kind| kind == "deauthorized"));
+}
+
+#[tokio::test]
+async fn after_a_restart_a_register_that_cannot_be_is_not_billed() {
+    let mut rig = Rig::start("free_vending = true").await;
+    rig.plug(5).await;
+    rig.until_newest("started").await;
+    rig.flow(100.0, 100.0).await;
+    rig.until_newest("charging").await;
+    rig.kill();
+    rig.start_daemon().await;
+    rig.meter(40_000_000.0).await;
+    rig.meter(1234.0).await;
+    let shown = async || rig.station.evses().await.unwrap()[0].energy;
+    rig.until("the true one is believed", async || (shown().await - 234.0).abs() < 0.1).await;
+    rig.end("ended by the vehicle").await;
+    let ended = rig.until_newest("ended").await.last().unwrap().clone();
+    assert_eq!(ended.register, 1234.0);
+}
+
 #[tokio::test]
 async fn a_back_end_that_hangs_costs_its_patience_and_the_list_holds_without_it() {
     for (away, outcome) in [("refuse", "refused"), ("allow", "granted")] {

@@ -21,6 +21,7 @@ use zbus::{Connection, interface};
 use crate::private_bus::{Bus, Process};
 
 const EVSE_PATH: &str = "/org/voltry/evse/1";
+const SECOND_PATH: &str = "/org/voltry/evse/2";
 pub(crate) const METER_NAME: &str = "org.voltry.Meter.Test";
 const METER_PATH: &str = "/org/voltry/energy_meter/1";
 /// The meter at the grid connection.
@@ -58,6 +59,32 @@ pub(crate) struct World {
     pub(crate) verdict: Option<(TokenStatus, String)>,
     /// The tokens that the back end was asked for.
     pub(crate) judged: Vec<(String, TokenKind)>,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            state: EvseState::Available,
+            session: EvseSession::default(),
+            vehicle_id: String::new(),
+            contract: String::new(),
+            authorization: None,
+            permit: None,
+            available: true,
+            stopped: None,
+            register: 1000.0,
+            open: None,
+            meter_hangs: false,
+            meter_asked: 0,
+            verdict: Some((TokenStatus::Unknown, String::new())),
+            judged: Vec::new(),
+        }
+    }
+
+    fn plug(&mut self, id: u64) {
+        self.state = EvseState::Authorizing;
+        self.session = EvseSession { id, plugged_at: now().as_micros(), ..EvseSession::default() };
+    }
 }
 
 /// The world, shared with what is served.
@@ -245,22 +272,7 @@ impl Rig {
     /// A station with these lines in its table, and such a back end or none.
     pub(crate) async fn start_with(table: &str, back_end: bool) -> Self {
         let bus = Bus::start();
-        let world = Arc::new(Mutex::new(World {
-            state: EvseState::Available,
-            session: EvseSession::default(),
-            vehicle_id: String::new(),
-            contract: String::new(),
-            authorization: None,
-            permit: None,
-            available: true,
-            stopped: None,
-            register: 1000.0,
-            open: None,
-            meter_hangs: false,
-            meter_asked: 0,
-            verdict: Some((TokenStatus::Unknown, String::new())),
-            judged: Vec::new(),
-        }));
+        let world = Arc::new(Mutex::new(World::new()));
         let woken = Arc::new(Notify::new());
         let connection = voltry_service::connect(Some(&bus.address)).await.unwrap();
         let server = connection.object_server();
@@ -299,6 +311,33 @@ impl Rig {
         };
         rig.start_daemon().await;
         rig
+    }
+
+    /// The same station with a second EVSE, and the world there.
+    pub(crate) async fn with_second(table: &str) -> (Self, Shared) {
+        let mut rig = Self::start(table).await;
+        rig.kill();
+        let second = Arc::new(Mutex::new(World::new()));
+        rig.connection.object_server().at(SECOND_PATH, FakeEvse(Arc::clone(&second))).await.unwrap();
+        let config = rig.folder.path().join("voltry.toml");
+        let more = format!(
+            "[station.evse.2]\nevse = {{ name = \"{}\", path = \"{SECOND_PATH}\" }}\n\
+             energy_meter = {{ name = \"{METER_NAME}\", path = \"/org/voltry/energy_meter/2\" }}\n",
+            names::evse(1)
+        );
+        let both = std::fs::read_to_string(&config).unwrap() + &more;
+        std::fs::write(config, both).unwrap();
+        rig.start_daemon().await;
+        (rig, second)
+    }
+
+    /// A vehicle is plugged in at the second EVSE, with this id of its session.
+    pub(crate) async fn plug_at_second(&self, second: &Shared, id: u64) {
+        second.lock().unwrap().plug(id);
+        let served = self.connection.object_server().interface::<_, FakeEvse>(SECOND_PATH).await.unwrap();
+        let evse = served.get().await;
+        evse.state_changed(served.signal_emitter()).await.unwrap();
+        evse.session_changed(served.signal_emitter()).await.unwrap();
     }
 
     /// Starts the daemon and waits until it answers and has seen the EVSE.
@@ -416,11 +455,7 @@ impl Rig {
 
     /// A vehicle is plugged in, with this id of its session.
     pub(crate) async fn plug(&self, id: u64) {
-        self.change(|world| {
-            world.state = EvseState::Authorizing;
-            world.session = EvseSession { id, plugged_at: now().as_micros(), ..EvseSession::default() };
-        })
-        .await;
+        self.change(|world| world.plug(id)).await;
     }
 
     /// The vehicle leaves.
