@@ -19,6 +19,8 @@ const METER_RESOLUTION_WH: f64 = 1.0;
 const READ_WITHIN: Duration = Duration::from_secs(10);
 /// How often it is looked whether it was read.
 const LOOK: Duration = Duration::from_millis(10);
+/// A person's hand is slower than a reader, which may want to see a card twice.
+const HELD: Duration = Duration::from_millis(500);
 
 /// One EVSE of the simulated world, with the vehicle that parks there.
 #[derive(Debug)]
@@ -180,6 +182,9 @@ async fn hold(reader: &CardField, number: &str) -> Result<String, Error> {
         return Err(Error::Invalid("a card's number has 4, 7 or 10 bytes, in hexadecimal digits".to_owned()));
     }
     let read = until(|| reader.is_listed()).await;
+    if read.is_ok() {
+        tokio::time::sleep(HELD).await;
+    }
     reader.take_away();
     read.map(|()| "read".to_owned())
 }

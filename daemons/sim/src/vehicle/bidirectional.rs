@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::inlet::Inlet;
 use super::session::{
     BrokenOff, CABLE_CHECK_LIMIT, End, LOOP_PAUSE, NO_CURRENT_A, ONGOING_LIMIT, PRE_CHARGE_LIMIT,
-    PRE_CHARGE_TOLERANCE_V, SAFE_V, STEP_PAUSE, WELDING_LIMIT, current_gone,
+    PRE_CHARGE_TOLERANCE_V, SAFE_V, STEP_PAUSE, WELDING_LIMIT, current_gone, leave,
 };
 use super::wire::Wire;
 use super::{Link, VehicleConfig};
@@ -30,12 +30,7 @@ const LEAST_SHARE: f64 = 0.7;
 pub(super) async fn give(inlet: &Inlet, config: &VehicleConfig, link: &Link) -> Result<End, BrokenOff> {
     let wire = Wire::connect(&link.interface, Protocol::Iso20).await?;
     let outcome = Session { wire, inlet, config }.run().await;
-    if outcome.is_err() {
-        inlet.set_s2(false);
-        current_gone(inlet).await;
-    }
-    inlet.set_contactors(false);
-    inlet.set_s2(false);
+    leave(inlet, outcome.is_err()).await;
     outcome
 }
 

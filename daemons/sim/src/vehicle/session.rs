@@ -100,14 +100,19 @@ pub(super) async fn charge(inlet: &Inlet, config: &VehicleConfig, link: &Link) -
         renegotiated: config.renegotiates_at <= 0.0,
     };
     let outcome = session.run().await;
-    if outcome.is_err() {
+    leave(inlet, outcome.is_err()).await;
+    outcome
+}
+
+/// Opens S2 and the vehicle's contactors.
+pub(super) async fn leave(inlet: &Inlet, broken_off: bool) {
+    if broken_off {
         // Opening S2 is the vehicle's own emergency signal; the station must take the current away.
         inlet.set_s2(false);
         current_gone(inlet).await;
     }
     inlet.set_contactors(false);
     inlet.set_s2(false);
-    outcome
 }
 
 struct Session<'a> {
