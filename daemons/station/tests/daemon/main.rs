@@ -160,6 +160,7 @@ async fn a_card_of_a_group_lets_in_whoever_waits_and_stops_nobody_beside() {
     rig.until_newest("plugged").await;
     let other = rig.station.authorize_token("CAFE", TokenKind::Iso14443, 0).await.unwrap();
     assert_eq!((other.evse, other.outcome.as_str()), (2, "granted"));
+    rig.until_newest("started").await;
     assert_eq!(rig.world.lock().unwrap().stopped, None);
     assert!(!rig.kinds().await.iter().any(|kind| kind == "deauthorized"));
 }

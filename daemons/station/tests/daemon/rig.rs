@@ -22,6 +22,7 @@ use crate::private_bus::{Bus, Process};
 
 const EVSE_PATH: &str = "/org/voltry/evse/1";
 const SECOND_PATH: &str = "/org/voltry/evse/2";
+const SECOND_METER_PATH: &str = "/org/voltry/energy_meter/2";
 pub(crate) const METER_NAME: &str = "org.voltry.Meter.Test";
 const METER_PATH: &str = "/org/voltry/energy_meter/1";
 /// The meter at the grid connection.
@@ -318,11 +319,14 @@ impl Rig {
         let mut rig = Self::start(table).await;
         rig.kill();
         let second = Arc::new(Mutex::new(World::new()));
-        rig.connection.object_server().at(SECOND_PATH, FakeEvse(Arc::clone(&second))).await.unwrap();
+        let server = rig.connection.object_server();
+        server.at(SECOND_PATH, FakeEvse(Arc::clone(&second))).await.unwrap();
+        let meter = FakeMeter { world: Arc::clone(&second), woken: Arc::clone(&rig.woken) };
+        server.at(SECOND_METER_PATH, meter).await.unwrap();
         let config = rig.folder.path().join("voltry.toml");
         let more = format!(
             "[station.evse.2]\nevse = {{ name = \"{}\", path = \"{SECOND_PATH}\" }}\n\
-             energy_meter = {{ name = \"{METER_NAME}\", path = \"/org/voltry/energy_meter/2\" }}\n",
+             energy_meter = {{ name = \"{METER_NAME}\", path = \"{SECOND_METER_PATH}\" }}\n",
             names::evse(1)
         );
         let both = std::fs::read_to_string(&config).unwrap() + &more;
