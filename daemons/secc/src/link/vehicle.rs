@@ -51,7 +51,8 @@ impl Link {
             Arrival::Secured(secured) => {
                 let version = if secured.tls13 { "1.3" } else { "1.2" };
                 if let Some(count) = self.lines.count(now) {
-                    tracing::info!(version, suite = secured.suite, vehicle = secured.vehicle, count, "TLS");
+                    tracing::info!(version, suite = secured.suite, count, "TLS");
+                    tracing::debug!(vehicle = secured.vehicle, "TLS");
                 }
                 // -20 is for TLS 1.3 with a vehicle that showed who it is.
                 let iso20 = secured.tls13 && secured.vehicle.is_some() && self.settings.protocols.is_none();

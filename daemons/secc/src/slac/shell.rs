@@ -163,6 +163,12 @@ fn db(tenths: u16) -> String {
     format!("{}.{} dB", tenths / 10, tenths % 10)
 }
 
+/// A vehicle's address may be what lets it charge: its last two bytes tell one from another.
+fn masked(vehicle: Mac) -> impl std::fmt::Display {
+    let [.., last_but_one, last] = vehicle;
+    std::fmt::from_fn(move |f| write!(f, "…{last_but_one:02x}:{last:02x}"))
+}
+
 fn log(event: &Event) {
     match event {
         Event::ModemReady(modem) => tracing::info!(modem = %spelled(*modem), "new key set"),
@@ -174,35 +180,35 @@ fn log(event: &Event) {
             );
         }
         Event::Measured { vehicle, run, attenuation, sounds } => tracing::info!(
-            vehicle = %spelled(*vehicle),
+            vehicle = %masked(*vehicle),
             run = format_args!("{:016x}", u64::from_be_bytes(*run)),
             attenuation = db(*attenuation),
             sounds,
             "vehicle measured"
         ),
         Event::NotMeasured(vehicle) => tracing::warn!(
-            vehicle = %spelled(*vehicle),
+            vehicle = %masked(*vehicle),
             "a vehicle sounded, and the modem reported no attenuation: is it configured for a station?"
         ),
         Event::Farther { vehicle, attenuation, nearer: (nearer, least) } => tracing::info!(
-            vehicle = %spelled(*vehicle),
+            vehicle = %masked(*vehicle),
             attenuation = db(*attenuation),
-            nearer = %spelled(*nearer),
+            nearer = %masked(*nearer),
             its_attenuation = db(*least),
             "no match: another vehicle is nearer"
         ),
         Event::Busy(vehicle) => {
-            tracing::info!(vehicle = %spelled(*vehicle), "no match: another vehicle has the link");
+            tracing::info!(vehicle = %masked(*vehicle), "no match: another vehicle has the link");
         }
         Event::Matched { vehicle, attenuation } => {
-            tracing::info!(vehicle = %spelled(*vehicle), attenuation = db(*attenuation), "matched");
+            tracing::info!(vehicle = %masked(*vehicle), attenuation = db(*attenuation), "matched");
         }
         Event::LinkUp(vehicle, took) => tracing::info!(
-            vehicle = %spelled(*vehicle),
+            vehicle = %masked(*vehicle),
             ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             "powerline link up"
         ),
-        Event::LinkLost(vehicle) => tracing::info!(vehicle = %spelled(*vehicle), "powerline link ended"),
+        Event::LinkLost(vehicle) => tracing::info!(vehicle = %masked(*vehicle), "powerline link ended"),
         Event::Unmatched(cause, Some(time)) => {
             tracing::info!(%cause, time, "the vehicle is started anew by its pilot");
         }
