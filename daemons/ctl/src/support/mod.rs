@@ -11,9 +11,10 @@ use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
+use voltry_recording::Entry;
 use voltry_service::Config;
 use zbus::Connection;
 
@@ -24,8 +25,9 @@ use crate::{bus, cli, config_check, devices, station, timeline};
 /// Of the book and of the recorder.
 const TRANSACTIONS: u32 = 100;
 const SESSIONS: u32 = 10;
-/// Of the journal, bytes; and how long it may take.
-const JOURNAL_MAX: u64 = 8 << 20;
+/// Of the journal, bytes as it comes and of one line; and how long it may take.
+const JOURNAL_MAX: u64 = 64 << 20;
+const LINE_MAX: u64 = 64 << 10;
 const JOURNAL_TIME: Duration = Duration::from_secs(30);
 const JOURNAL_SINCE: &str = "-48h";
 
@@ -122,11 +124,11 @@ fn configuration(config: Option<&Path>) -> Result<Vec<u8>, Failure> {
     Ok(read.shown().into_bytes())
 }
 
-/// What the daemons said. They name tokens masked, and only at levels that are left out here.
+/// What the daemons said, with the causes. They name whole tokens and vehicles only at levels that are left out here.
 async fn journal() -> Result<Vec<u8>, Failure> {
     let failed = |error: io::Error| Failure::Other(format!("journalctl: {error}"));
     let mut child = Command::new("journalctl")
-        .args(["--quiet", "--no-pager", "--output=short-iso-precise", "--priority=info"])
+        .args(["--quiet", "--no-pager", "--output=json", "--priority=info"])
         .args(["--unit=voltry-*", "--since", JOURNAL_SINCE, "--lines=50000"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -134,11 +136,38 @@ async fn journal() -> Result<Vec<u8>, Failure> {
         .kill_on_drop(true)
         .spawn()
         .map_err(failed)?;
-    let mut text = Vec::new();
-    let Some(out) = child.stdout.take() else { return Ok(text) };
-    match timeout(JOURNAL_TIME, out.take(JOURNAL_MAX).read_to_end(&mut text)).await {
-        Ok(Ok(_)) => Ok(text),
+    let Some(out) = child.stdout.take() else { return Ok(Vec::new()) };
+    match timeout(JOURNAL_TIME, as_text(BufReader::new(out.take(JOURNAL_MAX)))).await {
+        Ok(Ok(text)) => Ok(text),
         Ok(Err(error)) => Err(failed(error)),
-        Err(_) => Err(Failure::Other(format!("journalctl: nothing within {} s", JOURNAL_TIME.as_secs()))),
+        Err(_) => Err(Failure::Other(format!("journalctl: not done in {} s", JOURNAL_TIME.as_secs()))),
+    }
+}
+
+/// A line an entry, with its fields.
+async fn as_text(mut journal: impl AsyncBufRead + Unpin) -> io::Result<Vec<u8>> {
+    let (mut text, mut line) = (String::new(), Vec::new());
+    loop {
+        line.clear();
+        if (&mut journal).take(LINE_MAX).read_until(b'\n', &mut line).await? == 0 {
+            return Ok(text.into_bytes());
+        }
+        // The rest of a line that is too long is no entry either.
+        let Some(Entry { time, priority, who, text: said }) = Entry::read(&line) else { continue };
+        let time = jiff::Timestamp::from_microsecond(time).unwrap_or_default();
+        text += &format!("{time:.6} {who} <{priority}> {said}\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_journal_is_told_with_the_fields_of_its_lines() {
+        let journal = "{\"__REALTIME_TIMESTAMP\":\"1764142536229559\",\"PRIORITY\":\"3\",\"MESSAGE\":\"fault\",\
+                       \"SYSLOG_IDENTIFIER\":\"voltry-evse\",\"VOLTRY_INSTANCE\":\"1\",\"F_CODE\":\"PilotFault\"}\nno entry\n";
+        let text = String::from_utf8(as_text(journal.as_bytes()).await.unwrap()).unwrap();
+        assert_eq!(text, "2025-11-26T07:35:36.229559Z voltry-evse@1 <3> fault code=PilotFault\n");
     }
 }

@@ -9,10 +9,10 @@ use axum::extract::{Query, State};
 use axum::response::Response;
 use maud::{Markup, html};
 use serde::Deserialize;
-use serde_json::{Map, Value};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
+use voltry_recording::Entry;
 
 use super::accounts::Role;
 use super::page::time;
@@ -25,7 +25,6 @@ const SEARCHED: &str = "20000";
 const BYTES_MAX: u64 = 16 << 20;
 /// Bytes of one line; a longer one is shown by its beginning.
 const LINE_MAX: u64 = 64 << 10;
-const TEXT_MAX: usize = 1_000;
 /// How long the journal may take.
 const PATIENCE: Duration = Duration::from_secs(8);
 
@@ -51,6 +50,14 @@ enum Level {
 impl Level {
     const ALL: [Self; 3] = [Self::Info, Self::Warning, Self::Error];
 
+    const fn of(priority: u8) -> Self {
+        match priority {
+            0..=3 => Self::Error,
+            4 => Self::Warning,
+            _ => Self::Info,
+        }
+    }
+
     const fn word(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -69,18 +76,6 @@ impl Level {
     }
 }
 
-/// One line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Line {
-    /// Microseconds of Unix time.
-    time: i64,
-    level: Level,
-    /// As `voltry-evse@1`.
-    who: String,
-    /// The message, and the fields that came with it.
-    text: String,
-}
-
 pub(super) async fn show(who: LoggedIn, State(_): State<Shared>, Query(wanted): Query<Wanted>) -> Response {
     if let Some(refused) = who.lacks(Role::Operate) {
         return refused;
@@ -96,7 +91,7 @@ pub(super) async fn show(who: LoggedIn, State(_): State<Shared>, Query(wanted): 
 }
 
 /// The newest lines that are wanted, newest first.
-async fn newest(wanted: &Wanted, found: &mut Vec<Line>) -> std::io::Result<()> {
+async fn newest(wanted: &Wanted, found: &mut Vec<Entry>) -> std::io::Result<()> {
     let mut child = Command::new("journalctl")
         .args(["--quiet", "--no-pager", "--reverse", "--output=json", "--unit=voltry-*", "--lines", SEARCHED])
         .args(["--priority", wanted.level.priority()])
@@ -115,7 +110,7 @@ async fn newest(wanted: &Wanted, found: &mut Vec<Line>) -> std::io::Result<()> {
             return Ok(());
         }
         // The rest of one that is too long is none either.
-        let Some(line) = line(&bytes) else { continue };
+        let Some(line) = Entry::read(&bytes) else { continue };
         if search.is_empty() || format!("{} {}", line.who, line.text).to_lowercase().contains(&search) {
             found.push(line);
         }
@@ -123,31 +118,7 @@ async fn newest(wanted: &Wanted, found: &mut Vec<Line>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// An entry as `journalctl` writes it in JSON.
-fn line(bytes: &[u8]) -> Option<Line> {
-    let entry: Map<String, Value> = serde_json::from_slice(bytes).ok()?;
-    let text = |key: &str| entry.get(key).and_then(Value::as_str);
-    let mut said = text("MESSAGE").unwrap_or("(no text)").to_owned();
-    for (key, value) in &entry {
-        if let (Some(name), Some(value)) = (key.strip_prefix("F_"), value.as_str()) {
-            said.push_str(&format!(" {}={value}", name.to_lowercase()));
-        }
-    }
-    let who = text("SYSLOG_IDENTIFIER").or_else(|| text("_SYSTEMD_UNIT")).unwrap_or("?");
-    let instance = text("VOLTRY_INSTANCE").filter(|instance| !instance.is_empty());
-    Some(Line {
-        time: text("__REALTIME_TIMESTAMP")?.parse().ok()?,
-        level: match text("PRIORITY").unwrap_or_default() {
-            "0" | "1" | "2" | "3" => Level::Error,
-            "4" => Level::Warning,
-            _ => Level::Info,
-        },
-        who: instance.map_or_else(|| who.to_owned(), |instance| format!("{who}@{instance}")),
-        text: said.chars().map(|c| if c.is_control() { ' ' } else { c }).take(TEXT_MAX).collect(),
-    })
-}
-
-fn page(wanted: &Wanted, lines: &[Line], trouble: Option<&str>) -> Markup {
+fn page(wanted: &Wanted, lines: &[Entry], trouble: Option<&str>) -> Markup {
     html! {
         h1 { "Logs" }
         form.search method="get" action="/logs" role="search" {
@@ -163,7 +134,7 @@ fn page(wanted: &Wanted, lines: &[Line], trouble: Option<&str>) -> Markup {
             table {
                 tr { @for name in ["Time", "Level", "Daemon", "What"] { th scope="col" { (name) } } }
                 @for line in lines {
-                    tr { td { (time(line.time)) } td { (line.level.word()) } td { (line.who) } td { (line.text) } }
+                    tr { td { (time(line.time)) } td { (Level::of(line.priority).word()) } td { (line.who) } td { (line.text) } }
                 }
             }
         }
@@ -175,28 +146,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_says_who_said_what_with_its_fields() {
-        let entry = br#"{"__REALTIME_TIMESTAMP":"1764142536229559","PRIORITY":"3","MESSAGE":"fault\nnow",
-            "SYSLOG_IDENTIFIER":"voltry-evse","VOLTRY_INSTANCE":"1","F_CODE":"MREC8EmergencyStop","_PID":"7"}"#;
-        let line = line(entry).unwrap();
-        assert_eq!((line.time, line.level), (1_764_142_536_229_559, Level::Error));
-        assert_eq!(
-            (line.who.as_str(), line.text.as_str()),
-            ("voltry-evse@1", "fault now code=MREC8EmergencyStop")
-        );
-    }
-
-    #[test]
-    fn whatever_the_journal_holds_is_one_bounded_line_or_none() {
-        let long = format!(r#"{{"__REALTIME_TIMESTAMP":"1","MESSAGE":"{}"}}"#, "<".repeat(50_000));
-        let found = line(long.as_bytes()).unwrap();
-        assert_eq!(found.text.len(), TEXT_MAX);
-        let page = page(&Wanted::default(), &[found], None).into_string();
-        assert!(!page.contains("<<"), "it is text, no markup");
-        // A message that is no text comes as numbers, a cut line as no JSON.
-        assert_eq!(line(br#"{"__REALTIME_TIMESTAMP":"1","MESSAGE":[1,2]}"#).unwrap().text, "(no text)");
-        for bytes in [&b"{\"__REALTIME_TIMESTAMP\":\"1\",\"MESS"[..], b"", b"[]", b"{}", b"\xff"] {
-            assert_eq!(line(bytes), None);
-        }
+    fn what_was_said_is_text_and_no_markup() {
+        let said =
+            Entry { time: 1, priority: 4, who: "voltry-evse@1".to_owned(), text: "<<script>>".to_owned() };
+        let page = page(&Wanted::default(), &[said], None).into_string();
+        assert!(!page.contains("<<") && page.contains("warning"), "{page}");
     }
 }
