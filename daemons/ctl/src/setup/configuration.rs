@@ -44,6 +44,14 @@ pub(super) fn of(site: &Site) -> Table {
     config
 }
 
+/// The units of this site beside those that `voltry.target` wants itself.
+pub(super) fn units(site: &Site) -> Vec<String> {
+    let evses = (1..=site.evse.len()).flat_map(|n| [format!("voltry-evse@{n}"), format!("voltry-secc@{n}")]);
+    let meters = lines(site).into_iter().map(|line| format!("voltry-meter@{line}"));
+    let uplink = site.csms.as_ref().map(|_| "voltry-ocpp".to_owned());
+    evses.chain(meters).chain(uplink).collect()
+}
+
 /// The lines that `voltry-meter` runs for: one an instance.
 pub(super) fn lines(site: &Site) -> Vec<String> {
     (1..=site.evse.len()).flat_map(|number| [format!("dc{number}"), format!("imd{number}")]).collect()

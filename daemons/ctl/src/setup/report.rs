@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use voltry_bus::{SelfTestOutcome, SelfTestStep};
 
+use super::configuration::units;
 use super::probe::expected;
 use super::secrets::Secret;
 use super::site::Site;
@@ -26,6 +27,8 @@ pub(super) struct Checked {
 pub(super) struct Report {
     name: String,
     pub(super) written: Option<PathBuf>,
+    /// Which systemd is told to start, once.
+    units: Vec<String>,
     pub(super) errors: Vec<String>,
     devices: Vec<Device>,
     missing: Vec<String>,
@@ -40,6 +43,7 @@ impl Report {
         Self {
             name: site.name.clone(),
             written: None,
+            units: units(site),
             errors: Vec::new(),
             devices: Vec::new(),
             missing: Vec::new(),
@@ -100,7 +104,9 @@ impl Report {
         }
         match &self.written {
             Some(file) => {
-                println!("Written: {}. It counts from: systemctl restart voltry.target", file.display());
+                println!("Written: {}. To start with it:", file.display());
+                println!("  systemctl enable {}", self.units.join(" "));
+                println!("  systemctl restart voltry.target");
             }
             None => println!("Nothing was written."),
         }
