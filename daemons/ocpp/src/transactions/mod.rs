@@ -39,6 +39,15 @@ pub struct Transactions {
     pub plugged: Plugs,
 }
 
+impl Transactions {
+    /// The EVSE and the plug-in of the transaction that a CSMS of 2.0.1 knows by this id.
+    #[must_use]
+    pub fn running(&self, id: &str) -> Option<(u32, &Plugged)> {
+        let named = |plug: &Plugged| plug.running.as_ref().is_some_and(|running| running.id == id);
+        self.plugged.iter().find(|(_, plug)| named(plug)).map(|(evse, plug)| (*evse, plug))
+    }
+}
+
 /// A message of a transaction, ready to be sent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message {

@@ -79,6 +79,17 @@ struct Current {
     silent_since: Option<Timestamp>,
 }
 
+/// How a transaction of 2.0.1 stands, by all that was read of the book.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TransactionStatus {
+    /// Where it runs, and the book's transaction (0: none yet); `None`: it is over, or never was.
+    pub running: Option<(u32, u64)>,
+    /// The book has more, which may be its end.
+    pub unread: bool,
+    /// The CSMS has not heard all of it.
+    pub untold: bool,
+}
+
 /// A message that the CSMS does not take.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetAside {
@@ -169,6 +180,55 @@ impl Delivery {
         self.current.as_ref().map_or(&self.progress.transactions, |current| &current.after)
     }
 
+    /// What it will know once it has heard all that was read of the book.
+    #[must_use]
+    pub fn by_book(&self, told: &Told) -> Transactions {
+        self.beyond(told, |_| {})
+    }
+
+    /// Goes beyond what the CSMS is about to be told, message by message, to all that was read of the book.
+    fn beyond(&self, told: &Told, mut message: impl FnMut(&Message)) -> Transactions {
+        if let Some(current) = &self.current {
+            message(&current.message);
+        }
+        let mut after = self.known().clone();
+        for event in self.ahead.iter().filter(|event| event.number > self.last_taken()) {
+            if let Some(wanted) = transactions::apply(&mut after, self.version, event, told, false) {
+                message(&wanted);
+            }
+        }
+        after
+    }
+
+    /// The line of the book up to which all is told, or about to be.
+    fn last_taken(&self) -> u64 {
+        self.current.as_ref().map_or(self.progress.acknowledged, |current| current.line)
+    }
+
+    /// The line up to which the book was read.
+    fn last_read(&self) -> u64 {
+        self.ahead.back().map_or_else(|| self.last_taken(), |event| event.number)
+    }
+
+    /// Whether the CSMS has to hear anything of transactions.
+    #[must_use]
+    pub fn has_untold(&self) -> bool {
+        self.waiting() > 0 || self.current.is_some() || !self.triggered.is_empty()
+    }
+
+    /// How a transaction of 2.0.1 stands.
+    #[must_use]
+    pub fn status_of(&self, id: &str, told: &Told) -> TransactionStatus {
+        let mut untold = false;
+        let after =
+            self.beyond(told, |message| untold |= message.payload["transactionInfo"]["transactionId"] == id);
+        let running = after.running(id).map(|(evse, plug)| (evse, plug.transaction));
+        let asked = |event: &Event| running.is_some_and(|(evse, _)| evse == event.evse);
+        let unread = running.is_some() && self.last_read() < self.newest;
+        let untold = untold || unread || self.triggered.iter().any(asked);
+        TransactionStatus { running, unread, untold }
+    }
+
     /// The book has lines up to this one.
     pub fn book_grew(&mut self, newest: u64) {
         self.newest = self.newest.max(newest);
@@ -193,10 +253,7 @@ impl Delivery {
 
     /// After which line the book is to be read now.
     pub fn wants(&mut self) -> Option<u64> {
-        let last = self.ahead.back().map_or_else(
-            || self.current.as_ref().map_or(self.progress.acknowledged, |current| current.line),
-            |event| event.number,
-        );
+        let last = self.last_read();
         let wanted = !self.reading && self.ahead.is_empty() && last < self.newest;
         self.reading |= wanted;
         wanted.then_some(last)

@@ -56,7 +56,7 @@ pub use charging::{Charging, OtherLimit};
 pub use command::{Command, Outcome, StopReason, Write, Written};
 pub use connectors::{Connector, Connectors, Since, Status, Trouble};
 pub use core::{Core, Held};
-pub use delivery::{AHEAD, Delivery, Progress, Sending, SetAside};
+pub use delivery::{AHEAD, Delivery, Progress, Sending, SetAside, TransactionStatus};
 pub use display::{Display, ForDriver, Message, Messages, Priority};
 pub use input::Input;
 pub use networks::Networks;

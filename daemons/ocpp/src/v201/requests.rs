@@ -1,5 +1,7 @@
 //! What the CSMS asks in 2.0.1.
 
+use voltry_bus::EvseStatus;
+
 use super::*;
 use crate::certificates::Own;
 use crate::config::Version;
@@ -7,7 +9,7 @@ use crate::data_transfer::text;
 use crate::dialect::{Answer, Handled, Reply, ResetKind, Then, hand_on, handed_on, take, times};
 use crate::messages::{Refusal, is_known};
 use crate::transactions::{Context, Measurand, Occasion, meter_value_v201};
-use crate::uplink::{Command, Outcome, Record, StopReason};
+use crate::uplink::{Command, Connector, Outcome, Record, StopReason};
 
 type Result<T> = std::result::Result<T, Refusal>;
 
@@ -134,9 +136,8 @@ pub(super) fn token(token: &common::IdToken) -> Token {
 
 /// The EVSE, and the book's session and transaction, that the CSMS knows by this id.
 pub(super) fn running(core: &Core, id: &str) -> Option<(u32, u64, u64)> {
-    let plugs = &core.delivery.known().plugged;
-    let found = plugs.iter().find(|(_, plug)| plug.running.as_ref().is_some_and(|running| running.id == id));
-    found.map(|(evse, plug)| (*evse, plug.session, plug.transaction))
+    let (evse, plug) = core.delivery.known().running(id)?;
+    Some((evse, plug.session, plug.transaction))
 }
 
 fn stop(core: &Core, asked: &RequestStopTransactionRequest) -> Handled {
@@ -148,14 +149,20 @@ fn stop(core: &Core, asked: &RequestStopTransactionRequest) -> Handled {
 }
 
 fn transaction_status(core: &Core, asked: &GetTransactionStatusRequest) -> Handled {
-    let waiting = core.delivery.waiting() > 0;
-    Handled::now(match &asked.transaction_id {
-        None => json!({ "messagesInQueue": waiting }),
-        Some(id) => {
-            let ongoing = running(core, id).is_some();
-            json!({ "ongoingIndicator": ongoing, "messagesInQueue": waiting && ongoing })
-        }
-    })
+    let Some(id) = &asked.transaction_id else {
+        return Handled::now(json!({ "messagesInQueue": core.delivery.has_untold() }));
+    };
+    let status = core.delivery.status_of(id, &core.told());
+    // Of a long outage not all is read yet: then the station knows best who is there.
+    let ongoing = status.running.is_some_and(|(evse, transaction)| {
+        let there = core.connectors.get(evse).and_then(Connector::heard);
+        let same = |heard: &EvseStatus| match transaction {
+            0 => core.connectors.taken().contains(&evse),
+            booked => heard.transaction == booked,
+        };
+        !status.unread || there.is_none_or(same)
+    });
+    Handled::now(json!({ "ongoingIndicator": ongoing, "messagesInQueue": status.untold }))
 }
 
 fn change_availability(core: &mut Core, asked: &ChangeAvailabilityRequest) -> Handled {

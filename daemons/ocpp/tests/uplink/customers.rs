@@ -347,3 +347,74 @@ fn the_status_of_a_transaction_is_told() {
     desk.answer_all();
     assert_eq!(status(&mut desk, of), json!({ "ongoingIndicator": false, "messagesInQueue": false }));
 }
+
+/// What GetTransactionStatus says of a transaction: whether it goes on, and whether anything of it waits.
+fn standing(desk: &mut Desk, id: &Value) -> (bool, bool) {
+    let answer = desk.ask("GetTransactionStatus", &json!({ "transactionId": id })).unwrap();
+    (answer["ongoingIndicator"].as_bool().unwrap(), answer["messagesInQueue"].as_bool().unwrap())
+}
+
+#[test]
+fn a_transaction_that_ended_in_an_outage_is_over_and_waits_to_be_told() {
+    let mut desk = Desk::accepted(Version::V201);
+    for kind in [Kind::Plugged, Kind::Authorized, Kind::Started] {
+        desk.happens(kind, 0);
+    }
+    let id = desk.open().unwrap().payload["transactionInfo"]["transactionId"].clone();
+    desk.answer_all();
+    lost(&mut desk);
+    for kind in [Kind::Reading, Kind::Deauthorized, Kind::Ended] {
+        desk.happens(kind, 1000);
+    }
+    desk.input(Input::Connected);
+    while let Some(call) = desk.open().cloned() {
+        assert_eq!(standing(&mut desk, &id), (false, true), "{} is on its way", call.payload["eventType"]);
+        desk.answer(json!({}));
+    }
+    assert_eq!(standing(&mut desk, &id), (false, false));
+    assert_eq!(desk.calls.last().unwrap().payload["eventType"], "Ended");
+}
+
+#[test]
+fn what_waits_of_another_transaction_is_no_message_of_one_that_is_told() {
+    let mut desk = Desk::accepted(Version::V201);
+    desk.charge(0);
+    let first = desk.open().unwrap().payload["transactionInfo"]["transactionId"].clone();
+    desk.answer_all();
+    for kind in [Kind::Plugged, Kind::Authorized, Kind::Started, Kind::Charging] {
+        desk.happens(kind, 2000);
+    }
+    let second = desk.open().unwrap().payload["transactionInfo"]["transactionId"].clone();
+    assert_ne!(first, second);
+    assert_eq!(standing(&mut desk, &first), (false, false));
+    assert_eq!(standing(&mut desk, &second), (true, true));
+    assert_eq!(standing(&mut desk, &json!("nobody's")), (false, false));
+}
+
+#[test]
+fn of_a_backlog_that_is_not_read_yet_the_station_says_whether_a_transaction_runs() {
+    for running in [true, false] {
+        let mut desk = Desk::accepted(Version::V201);
+        for kind in [Kind::Plugged, Kind::Authorized, Kind::Started, Kind::Charging] {
+            desk.happens(kind, 0);
+        }
+        let id = desk.open().unwrap().payload["transactionInfo"]["transactionId"].clone();
+        desk.answer_all();
+        lost(&mut desk);
+        // More than is read at once.
+        for number in 1..200 {
+            desk.happens(Kind::Reading, number);
+        }
+        let mut heard = evse(1, if running { "charging" } else { "finished" });
+        if running {
+            heard.transaction = 1;
+        } else {
+            desk.happens(Kind::Ended, 200);
+        }
+        desk.input(Input::Evses(vec![heard]));
+        desk.input(Input::Connected);
+        assert_eq!(standing(&mut desk, &id), (running, true));
+        desk.answer_all();
+        assert_eq!(standing(&mut desk, &id), (running, false));
+    }
+}
