@@ -102,10 +102,11 @@ impl Plugged {
         self.token.as_ref().is_some_and(|own| own.id.eq_ignore_ascii_case(&token.id))
     }
 
-    /// Whether a transaction runs and its vehicle has not come yet.
+    /// Whether a transaction runs that ends with its session: somebody was let in, or his cable is waited
+    /// for. Where there is a cable and nobody was let in, there is none to be ended.
     #[must_use]
-    pub const fn is_awaited(&self) -> bool {
-        self.running.is_some() && !self.connected
+    pub const fn is_in_use(&self) -> bool {
+        self.running.is_some() && (self.authorized || self.path_closed || !self.connected)
     }
 
     fn hear(&mut self, event: &Event) {
@@ -158,7 +159,11 @@ pub(crate) fn apply(plugs: &mut Plugs, event: &Event, told: &Told, offline: bool
     let starts = told.start_points.iter().any(|point| plug.holds(*point) && !before.holds(*point));
     // Where the session is over nothing would end the transaction later, whatever its stop points are.
     let over = matches!(event.kind, Kind::Unplugged | Kind::ConnectTimedOut);
-    let stops = over || told.stop_points.iter().any(|point| !plug.holds(*point) && before.holds(*point));
+    // B12: so does a reset that the CSMS does not want to wait for.
+    let reset =
+        event.kind == Kind::Ended && matches!(event.reason, Some(Reason::ImmediateReset | Reason::SoftReset));
+    let stops =
+        over || reset || told.stop_points.iter().any(|point| !plug.holds(*point) && before.holds(*point));
     let message = match (&plug.running, starts, stops) {
         (None, true, _) => {
             plug.count += 1;

@@ -191,9 +191,18 @@ impl Core {
         }
     }
 
-    /// Whether the book, as far as it was read, has a transaction open.
+    /// Whether the station or its book, as far as that was read, has a transaction open: either may tell
+    /// of its end before the other.
     pub(super) fn has_open_transaction(&self) -> bool {
-        self.edges.values().any(|(transaction, _)| *transaction != 0)
+        self.connectors.is_charging() || self.edges.values().any(|(transaction, _)| *transaction != 0)
+    }
+
+    /// Whether it has, or there is one for the CSMS of 2.0.1, which may begin before the book's and end after
+    /// it.
+    #[must_use]
+    pub fn has_transaction(&self) -> bool {
+        let runs = || self.delivery.by_book(&self.told()).plugged.values().any(|plug| plug.running.is_some());
+        self.has_open_transaction() || runs()
     }
 
     /// What is measured at an EVSE now; `None`: there is no such EVSE, or its daemon is away.

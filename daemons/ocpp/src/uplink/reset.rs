@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::dialect::ResetKind;
+use crate::transactions::Plugged;
 
 impl Reset {
     /// When it happens, whatever is charged and waits; `None`: not before nothing is charged.
@@ -22,28 +23,33 @@ impl Uplink {
             ResetKind::OnIdle => return,
         };
         let running: Vec<_> = self.core.connectors.running().collect();
-        for (evse, transaction) in running {
+        for &(evse, transaction) in &running {
             self.command(Command::Stop { evse, transaction, session: 0, why }, None, actions);
         }
-        let awaited: Vec<_> = self.awaited().collect();
-        for (evse, session) in awaited {
-            self.command(Command::Stop { evse, transaction: 0, session, why }, None, actions);
+        // And those of 2.0.1 that the station has not opened: somebody was let in, and his cable is waited for.
+        for (evse, plug) in self.core.delivery.by_book(&self.core.told()).plugged {
+            if plug.is_in_use() && running.iter().all(|(other, _)| *other != evse) {
+                let session = plug.session;
+                self.command(Command::Stop { evse, transaction: 0, session, why }, None, actions);
+            }
         }
     }
 
-    /// The EVSEs with a transaction of 2.0.1 that waits for a cable, and its session in the book.
-    fn awaited(&self) -> impl Iterator<Item = (u32, u64)> {
-        let plugs = self.core.delivery.known().plugged.iter();
-        plugs.filter(|(_, plug)| plug.is_awaited()).map(|(evse, plug)| (*evse, plug.session))
+    /// Whether there is a transaction that this reset waits for.
+    fn awaits_transactions(&self, kind: ResetKind) -> bool {
+        match kind {
+            ResetKind::OnIdle => self.core.has_transaction(),
+            ResetKind::Hard | ResetKind::Soft => {
+                let by_book = || self.core.delivery.by_book(&self.core.told());
+                self.core.has_open_transaction() || by_book().plugged.values().any(Plugged::is_in_use)
+            }
+        }
     }
 
     /// When the transactions have ended and are told, or had time to.
     pub(super) fn reset_if_due(&mut self, now: Now, actions: &mut Vec<Action>) {
         let Some(mut reset) = self.reset else { return };
-        // The station may tell of the end of a transaction before its book does.
-        let charging = self.core.connectors.is_charging()
-            || self.core.has_open_transaction()
-            || self.awaited().next().is_some();
+        let charging = self.awaits_transactions(reset.kind);
         reset.telling = (!charging).then(|| reset.telling.unwrap_or(now.at + LAST_WORDS));
         self.reset = Some(reset);
         // What is out is answered first, a reply on its way gets there.

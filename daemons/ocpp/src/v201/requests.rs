@@ -233,7 +233,7 @@ fn reset(core: &Core, asked: &ResetRequest) -> Handled {
     }
     let (kind, word) = match asked.r#type {
         common::ResetEnum::Immediate => (ResetKind::Hard, "Accepted"),
-        common::ResetEnum::OnIdle if core.connectors.is_charging() => (ResetKind::OnIdle, "Scheduled"),
+        common::ResetEnum::OnIdle if core.has_transaction() => (ResetKind::OnIdle, "Scheduled"),
         common::ResetEnum::OnIdle => (ResetKind::OnIdle, "Accepted"),
     };
     Handled { then: vec![Then::Reset(kind)], ..Handled::status(word) }

@@ -18,5 +18,6 @@ mod monitoring;
 mod planning;
 mod plug_and_charge;
 mod requests;
+mod resets;
 mod security;
 mod transactions;
