@@ -62,6 +62,9 @@ pub struct Plugged {
     authorized: bool,
     path_closed: bool,
     energy: bool,
+    /// As last heard; a store from before it was kept has none.
+    #[serde(default)]
+    state: Option<ChargingState>,
     token: Option<Token>,
     remote_start: Option<i64>,
     reservation: Option<i64>,
@@ -73,6 +76,16 @@ pub struct Plugged {
     count: u32,
     /// What brought the authorization or the cable, whichever came last.
     last_by_cable: bool,
+}
+
+/// 2.0.1's ChargingStateEnumType.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum ChargingState {
+    Charging,
+    EVConnected,
+    SuspendedEV,
+    SuspendedEVSE,
+    Idle,
 }
 
 /// A transaction of 2.0.1 that the CSMS believes to run.
@@ -109,6 +122,12 @@ impl Plugged {
         self.running.is_some() && (self.authorized || self.path_closed || !self.connected)
     }
 
+    /// Whether a reading that was asked for earlier is of the transaction that runs.
+    pub(crate) fn may_have(&self, event: &Event) -> bool {
+        let same = event.transaction == 0 || event.transaction == self.transaction;
+        self.running.is_some() && self.session == event.session && same
+    }
+
     fn hear(&mut self, event: &Event) {
         if event.transaction != 0 {
             self.transaction = event.transaction;
@@ -136,6 +155,33 @@ impl Plugged {
             }
             Kind::Reading | Kind::Other => {}
         }
+        self.state = self.state_by(event.kind).or(self.state);
+    }
+
+    /// The state that an event tells of.
+    const fn state_by(&self, kind: Kind) -> Option<ChargingState> {
+        match kind {
+            Kind::Charging => Some(ChargingState::Charging),
+            Kind::SuspendedEv => Some(ChargingState::SuspendedEV),
+            Kind::SuspendedEvse => Some(ChargingState::SuspendedEVSE),
+            Kind::Plugged | Kind::Authorized | Kind::Started if self.connected => {
+                Some(ChargingState::EVConnected)
+            }
+            Kind::Plugged | Kind::Authorized | Kind::Started | Kind::Unplugged => Some(ChargingState::Idle),
+            Kind::Ended if self.connected => Some(ChargingState::EVConnected),
+            Kind::Ended => Some(ChargingState::Idle),
+            Kind::Reading if self.energy => Some(ChargingState::Charging),
+            Kind::Reading | Kind::Deauthorized | Kind::ConnectTimedOut | Kind::Other => None,
+        }
+    }
+
+    /// The state as it is now.
+    fn state(&self) -> ChargingState {
+        self.state.unwrap_or(match (self.energy, self.connected) {
+            (true, _) => ChargingState::Charging,
+            (false, true) => ChargingState::EVConnected,
+            (false, false) => ChargingState::Idle,
+        })
     }
 }
 
@@ -202,10 +248,13 @@ fn transaction_id(prefix: &str, session: u64, count: u32) -> String {
 
 fn message(plug: &mut Plugged, event: &Event, told: &Told, kind: &str, offline: bool) -> Message {
     let value = reading(plug, event, told, kind);
+    // F06.FR.07: whoever asks is told it in any case.
+    let asked = (!event.occasion.is_booked()).then(|| plug.state());
+    let state = asked.or_else(|| plug.state_by(event.kind));
     let running = plug.running.as_mut().expect("the caller started it");
     let mut info = json!({ "transactionId": running.id });
-    if let Some(state) = charging_state(plug.connected, plug.energy, event.kind) {
-        info["chargingState"] = state.into();
+    if let Some(state) = state {
+        info["chargingState"] = json!(state);
     }
     if let Some(number) = plug.remote_start.filter(|_| !running.remote_start_told) {
         info["remoteStartId"] = number.into();
@@ -273,20 +322,6 @@ fn reading(plug: &Plugged, event: &Event, told: &Told, kind: &str) -> Option<Val
             | Kind::ConnectTimedOut
             | Kind::Other,
         ) => None,
-    }
-}
-
-const fn charging_state(connected: bool, energy: bool, kind: Kind) -> Option<&'static str> {
-    match kind {
-        Kind::Charging => Some("Charging"),
-        Kind::SuspendedEv => Some("SuspendedEV"),
-        Kind::SuspendedEvse => Some("SuspendedEVSE"),
-        Kind::Plugged | Kind::Authorized | Kind::Started if connected => Some("EVConnected"),
-        Kind::Plugged | Kind::Authorized | Kind::Started | Kind::Unplugged => Some("Idle"),
-        Kind::Ended if connected => Some("EVConnected"),
-        Kind::Ended => Some("Idle"),
-        Kind::Reading if energy => Some("Charging"),
-        Kind::Reading | Kind::Deauthorized | Kind::ConnectTimedOut | Kind::Other => None,
     }
 }
 
@@ -379,4 +414,24 @@ const fn reason(reason: Reason) -> &'static str {
 /// An IdTokenType.
 pub(crate) fn id_token(token: &Token) -> Value {
     json!({ "idToken": token.id, "type": token.kind })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_from_before_the_charging_state_was_kept_is_read() {
+        let kept = |energy, connected| {
+            let plug = json!({
+                "session": 1, "connected": connected, "authorized": true, "path_closed": energy, "energy": energy,
+                "token": null, "remote_start": null, "reservation": null, "register": null, "running": null,
+                "count": 1, "last_by_cable": true,
+            });
+            serde_json::from_value::<Plugged>(plug).unwrap().state()
+        };
+        assert_eq!(kept(true, true), ChargingState::Charging);
+        assert_eq!(kept(false, true), ChargingState::EVConnected);
+        assert_eq!(kept(false, false), ChargingState::Idle);
+    }
 }

@@ -283,9 +283,10 @@ impl Uplink {
         }
         let evses: Vec<u32> =
             self.core.connectors.evses().filter(|evse| place == 0 || *evse == place).collect();
+        let told = self.core.told();
         for evse in evses {
             if let Some(sample) = self.core.sample_now(now, evse) {
-                self.core.delivery.trigger(evse, sample, Occasion::RateChanged);
+                self.core.delivery.trigger(&told, evse, sample, Occasion::RateChanged);
             }
         }
     }

@@ -32,6 +32,8 @@ const TIMES: [&str; 5] =
 pub struct Core {
     /// The version spoken.
     pub version: Version,
+    /// The CSMS answered the last BootNotification so.
+    pub accepted: bool,
     /// The CSMS's time.
     pub clock: Clock,
     /// Variables.

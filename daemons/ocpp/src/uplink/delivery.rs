@@ -134,12 +134,11 @@ impl Delivery {
         }
     }
 
-    /// Whether a transaction that the CSMS of 2.0.1 knows runs at this EVSE; then it hears of it once
-    /// more for this occasion, which is in no book (F06, K11), after all that waits.
-    pub fn trigger(&mut self, evse: u32, sample: Sample, occasion: Occasion) -> bool {
-        let Some(plug) = self.known().plugged.get(&evse).filter(|plug| plug.running.is_some()) else {
-            return false;
-        };
+    /// Whether a transaction of 2.0.1 runs at this EVSE; then the CSMS hears of it once more for this
+    /// occasion, which is in no book (F06, K11), after all that waits.
+    pub fn trigger(&mut self, told: &Told, evse: u32, sample: Sample, occasion: Occasion) -> bool {
+        let plugged = self.by_book(told).plugged;
+        let Some(plug) = plugged.get(&evse).filter(|plug| plug.running.is_some()) else { return false };
         let event = Event {
             number: self.progress.acknowledged,
             unix: sample.unix,
@@ -308,13 +307,19 @@ impl Delivery {
         }
     }
 
-    /// A reading that was asked for, once the book is told.
+    /// A reading that was asked for, once the book is told; none of a transaction that was over by then.
     fn next_triggered(&mut self) -> Option<Event> {
         if self.progress.acknowledged < self.newest {
             return None;
         }
-        let event = self.triggered.pop_front()?;
-        Some(Event { number: self.progress.acknowledged, ..event })
+        let plugged = &self.progress.transactions.plugged;
+        let runs = |event: &Event| plugged.get(&event.evse).is_some_and(|plug| plug.may_have(event));
+        while let Some(event) = self.triggered.pop_front() {
+            if runs(&event) {
+                return Some(Event { number: self.progress.acknowledged, ..event });
+            }
+        }
+        None
     }
 
     /// The message to send now, with its id. The progress must be stored before it leaves.

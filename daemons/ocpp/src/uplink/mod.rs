@@ -301,6 +301,7 @@ impl Uplink {
     pub fn new(known: Known) -> Self {
         let core = Core {
             version: known.version,
+            accepted: false,
             clock: Clock::default(),
             variables: known.variables,
             tokens: known.tokens,

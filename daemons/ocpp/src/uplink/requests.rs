@@ -30,6 +30,7 @@ impl Uplink {
             self.early.push_back((id, action.to_owned(), payload.to_owned()));
             return;
         }
+        self.core.accepted = self.registration == Registration::Accepted;
         let handled = dialect::handle(&mut self.core, now, action, payload);
         if handled.changes_security() {
             let info = format!("{action} of the CSMS");

@@ -192,10 +192,18 @@ fn trigger(core: &mut Core, now: Now, asked: &TriggerMessageRequest) -> Handled 
         evses.clone().map(|evses| evses.into_iter().map(|evse| Then::Tell(notice(evse))).collect())
     };
     let then: Option<Vec<Then>> = match asked.requested_message {
+        // F06.FR.17.
+        Requested::BootNotification if core.accepted => {
+            return rejected("Unspecified", "the station is accepted");
+        }
         Requested::BootNotification => Some(vec![Then::Boot]),
         Requested::Heartbeat => Some(vec![Then::Tell(Notice::Heartbeat)]),
         Requested::FirmwareStatusNotification => Some(vec![Then::Tell(Notice::FirmwareStatus)]),
         Requested::LogStatusNotification => Some(vec![Then::Tell(Notice::LogStatus)]),
+        // F06.FR.12.
+        Requested::StatusNotification if asked.evse.as_ref().is_none_or(|it| it.connector_id.is_none()) => {
+            return rejected("MissingParam", "a status is of one connector");
+        }
         Requested::StatusNotification => each(Notice::Status),
         Requested::MeterValues => each(Notice::MeterValues),
         Requested::SignChargingStationCertificate if core.networks.security_profile() < 2 => {
@@ -204,11 +212,11 @@ fn trigger(core: &mut Core, now: Now, asked: &TriggerMessageRequest) -> Handled 
         Requested::SignChargingStationCertificate => Some(vec![Then::Sign(Own::Station)]),
         Requested::SignV2GCertificate => Some(vec![Then::Sign(Own::V2g)]),
         Requested::TransactionEvent => {
-            let mut any = false;
+            let (told, mut any) = (core.told(), false);
             for evse in evses.into_iter().flatten() {
                 any |= core
                     .sample_now(now, evse)
-                    .is_some_and(|sample| core.delivery.trigger(evse, sample, Occasion::Trigger));
+                    .is_some_and(|sample| core.delivery.trigger(&told, evse, sample, Occasion::Trigger));
             }
             return if any {
                 Handled::status("Accepted")

@@ -21,3 +21,4 @@ mod requests;
 mod resets;
 mod security;
 mod transactions;
+mod triggers;

@@ -293,7 +293,11 @@ fn what_is_triggered_is_sent() {
         let mut desk = Desk::accepted(version);
         for message in ["Heartbeat", "StatusNotification", "MeterValues", "FirmwareStatusNotification"] {
             let before = desk.calls.len();
-            let answer = desk.ask("TriggerMessage", &json!({ "requestedMessage": message }));
+            let mut asked = json!({ "requestedMessage": message });
+            if version == Version::V201 {
+                asked["evse"] = json!({ "id": 1, "connectorId": 1 });
+            }
+            let answer = desk.ask("TriggerMessage", &asked);
             assert_eq!(answer, Ok(json!({ "status": "Accepted" })));
             desk.answer_all();
             let sent = desk.actions(before);
