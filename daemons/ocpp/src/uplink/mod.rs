@@ -206,6 +206,8 @@ struct PendingReply {
 pub struct Uplink {
     core: Core,
     registration: Registration,
+    /// Since when it is not connected.
+    offline_since: Option<Timestamp>,
     /// Nobody knows yet whether the CSMS can be reached: the first dial since we started is under way.
     first_dial: bool,
     /// The CSMS has answered a BootNotification since we started.
@@ -329,6 +331,7 @@ impl Uplink {
         Self {
             core,
             registration: Registration::Offline,
+            offline_since: None,
             first_dial: true,
             answered: false,
             booted: false,

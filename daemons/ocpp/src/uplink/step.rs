@@ -19,7 +19,7 @@ impl Uplink {
             }
             Input::Connected => self.connected(now),
             Input::Unreachable => self.first_dial = false,
-            Input::Disconnected => self.disconnected(&mut actions),
+            Input::Disconnected => self.disconnected(now, &mut actions),
             Input::Answered { id, answer } => self.answered(now, &id, answer, &mut actions),
             Input::Unanswered { id } => self.unanswered(now, &id, &mut actions),
             Input::Called { id, action, payload } => self.called(now, id, &action, &payload, &mut actions),
@@ -165,7 +165,13 @@ impl Uplink {
         self.first_dial = false;
         self.out = None;
         self.quiet_until = now.at;
+        let away = self.offline_since.take().map_or(Duration::ZERO, |since| now.at.since(since));
         if self.booted {
+            // B04: of a long outage not only what changed.
+            let threshold = Duration::from_secs(self.core.variables.number(name::OFFLINE_THRESHOLD));
+            if self.core.version == Version::V201 && away > threshold {
+                self.core.connectors.forget_told();
+            }
             self.registration = Registration::Accepted;
             self.core.delivery.online();
             self.heartbeat_at = now.at;
@@ -174,8 +180,9 @@ impl Uplink {
         }
     }
 
-    fn disconnected(&mut self, actions: &mut Vec<Action>) {
+    fn disconnected(&mut self, now: Now, actions: &mut Vec<Action>) {
         self.registration = Registration::Offline;
+        self.offline_since.get_or_insert(now.at);
         self.core.delivery.offline();
         self.pending.clear();
         self.early.clear();

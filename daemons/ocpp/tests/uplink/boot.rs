@@ -93,6 +93,26 @@ fn after_an_outage_only_changed_states_are_told_with_the_time_of_the_change() {
 }
 
 #[test]
+fn after_an_outage_longer_than_the_threshold_all_states_are_told_in_2_0_1() {
+    // OfflineThreshold is 60 s.
+    for (version, away, wanted) in [(Version::V201, 61, 1), (Version::V201, 60, 0), (Version::V16, 61, 0)] {
+        let mut desk = Desk::accepted(version);
+        let before = desk.calls.len();
+        lost(&mut desk);
+        desk.pass(away);
+        desk.input(Input::Connected);
+        desk.answer_all();
+        assert_eq!(desk.actions(before), vec!["StatusNotification"; wanted], "{version:?} after {away} s");
+        // The next outage counts for itself.
+        lost(&mut desk);
+        desk.pass(30);
+        desk.input(Input::Connected);
+        desk.answer_all();
+        assert_eq!(desk.calls.len(), before + wanted);
+    }
+}
+
+#[test]
 fn states_that_are_one_word_in_2_0_1_are_told_once() {
     for (version, wanted) in [(Version::V16, 3), (Version::V201, 1)] {
         let mut desk = Desk::accepted(version);

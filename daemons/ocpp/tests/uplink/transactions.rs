@@ -300,12 +300,11 @@ fn a_thousand_charges_of_an_outage_come_in_order_and_none_is_lost() {
         for number in 0..250 {
             desk.charge(number * 1000);
         }
-        let before = desk.calls.len();
         desk.input(Input::Connected);
         desk.answer_all();
-        let told = &desk.calls[before..];
+        let told = told(&desk);
         assert_eq!(told.len(), 250 * whole(version).len());
-        assert_eq!(bill(told), 250_000);
+        assert_eq!(bill(&told), 250_000);
         let times: Vec<&str> = told.iter().filter_map(|call| call.payload["timestamp"].as_str()).collect();
         assert!(times.is_sorted());
     }
