@@ -100,19 +100,34 @@ pub enum ResetKind {
 
 /// How the outcome of a command is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply(&'static str);
+pub struct Reply {
+    action: &'static str,
+    transaction: Option<String>,
+}
 
 impl Reply {
     /// For a CALL with this action.
     #[must_use]
     pub const fn to(action: &'static str) -> Self {
-        Self(action)
+        Self { action, transaction: None }
+    }
+
+    /// Names this transaction of 2.0.1 where the outcome is good.
+    #[must_use]
+    pub fn about(self, transaction: Option<String>) -> Self {
+        Self { transaction, ..self }
     }
 
     /// The action.
     #[must_use]
     pub const fn action(&self) -> &'static str {
-        self.0
+        self.action
+    }
+
+    /// The transaction that is named.
+    #[must_use]
+    pub fn transaction(&self) -> Option<&str> {
+        self.transaction.as_deref()
     }
 }
 

@@ -380,7 +380,11 @@ pub fn wrote(version: Version, writes: Writes, outcomes: &[Written]) -> Value {
 /// The answer that an outcome leads to.
 #[must_use]
 pub fn reply(core: &mut Core, now: Now, reply: &Reply, outcome: &Outcome) -> Value {
-    by_version!(core.version, reply(core, now, reply.action(), outcome))
+    let mut payload = by_version!(core.version, reply(core, now, reply.action(), outcome));
+    if let Some(transaction) = reply.transaction().filter(|_| outcome.is_taken()) {
+        payload["transactionId"] = transaction.into();
+    }
+    payload
 }
 
 /// The answer that an outcome with certificates leads to.

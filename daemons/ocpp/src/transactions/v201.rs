@@ -328,9 +328,10 @@ fn reading(plug: &Plugged, event: &Event, told: &Told, kind: &str) -> Option<Val
 fn trigger(plug: &Plugged, event: &Event, kind: &str) -> &'static str {
     match event.kind {
         Kind::Plugged => "CablePluggedIn",
-        Kind::Authorized | Kind::Started if plug.remote_start.is_some() => "RemoteStart",
-        Kind::Started if kind == "Started" && plug.last_by_cable => "CablePluggedIn",
+        // Who or what began it was told with that.
         Kind::Started if kind != "Started" => "ChargingStateChanged",
+        Kind::Authorized | Kind::Started if plug.remote_start.is_some() => "RemoteStart",
+        Kind::Started if plug.last_by_cable => "CablePluggedIn",
         Kind::Authorized | Kind::Started => "Authorized",
         Kind::Charging | Kind::SuspendedEv | Kind::SuspendedEvse => "ChargingStateChanged",
         Kind::Reading => match event.occasion {

@@ -120,11 +120,25 @@ fn start(core: &mut Core, asked: &RequestStartTransactionRequest) -> Handled {
     }
     let id = Some(asked.remote_start_id);
     let command = Command::RemoteStart { evse: place, token: token.clone(), group, id };
+    let transaction = begun(core, place);
     if core.variables.is(name::AUTHORIZE_REMOTE_START) && token.kind != "NoAuthorization" {
-        let reply = json!({ "status": "Accepted" });
+        let mut reply = json!({ "status": "Accepted" });
+        if let Some(transaction) = transaction {
+            reply["transactionId"] = transaction.into();
+        }
         return Handled { store, ..Handled::answer(Answer::Authorizes { token, command, reply }) };
     }
-    Handled { store, ..Handled::answer(Answer::Asks(command, Reply::to("RequestStartTransaction"))) }
+    let reply = Reply::to("RequestStartTransaction").about(transaction);
+    Handled { store, ..Handled::answer(Answer::Asks(command, reply)) }
+}
+
+/// F01.FR.13: the transaction that the cable has begun where somebody is let in now.
+fn begun(core: &Core, place: Option<u32>) -> Option<String> {
+    let mut evses = core.connectors.evses();
+    let only = evses.next().filter(|_| evses.next().is_none());
+    let plugged = core.delivery.by_book(&core.told()).plugged;
+    let plug = plugged.get(&place.or(only)?).filter(|plug| !plug.is_in_use())?;
+    Some(plug.running.as_ref()?.id.clone())
 }
 
 /// Our view of an IdTokenType.

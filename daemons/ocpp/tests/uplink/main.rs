@@ -17,6 +17,7 @@ mod idle_values;
 mod monitoring;
 mod planning;
 mod plug_and_charge;
+mod remote_start;
 mod requests;
 mod resets;
 mod security;
