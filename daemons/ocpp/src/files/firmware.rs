@@ -92,6 +92,9 @@ pub enum FirmwareStatus {
 pub struct Kept {
     running: Option<Running>,
     untold: Untold<FirmwareStatus>,
+    /// Of the last update, whether it runs or not.
+    #[serde(default)]
+    last: Option<(Option<i64>, FirmwareStatus)>,
 }
 
 impl Kept {
@@ -419,6 +422,7 @@ impl Firmware {
         let Some(running) = &mut self.kept.running else { return };
         if running.status != status {
             running.status = status;
+            self.kept.last = Some((running.update.request, status));
             self.kept.untold.push(running.update.request, status);
         }
     }
@@ -445,12 +449,23 @@ impl Firmware {
         }
     }
 
-    /// Where it stands: the request, if one runs, and the status.
+    /// Where an update stands that runs: its request and the status; else that there is none.
     #[must_use]
-    pub fn status(&self) -> (Option<i64>, FirmwareStatus) {
+    pub fn running_status(&self) -> (Option<i64>, FirmwareStatus) {
         match &self.kept.running {
             Some(running) => (running.update.request, running.status),
             None => (None, FirmwareStatus::Idle),
+        }
+    }
+
+    /// What was last told, unless that was a success (2.0.1, L01.FR.25 and .26).
+    #[must_use]
+    pub fn last_status(&self) -> (Option<i64>, FirmwareStatus) {
+        match self.kept.last {
+            Some((_, FirmwareStatus::Installed)) => (None, FirmwareStatus::Idle),
+            Some(last) => last,
+            // Of one that began before this was kept.
+            None => self.running_status(),
         }
     }
 }

@@ -209,7 +209,7 @@ pub(crate) fn firmware_status(request: Option<i64>, status: FirmwareStatus) -> O
 
 /// What a trigger of either notification is answered with: of the other kind there is none under way.
 pub(super) fn triggered_firmware(core: &Core, signed: bool) -> (&'static str, Value) {
-    let (request, status) = core.files.firmware.status();
+    let (request, status) = core.files.firmware.running_status();
     let action = if signed { "SignedFirmwareStatusNotification" } else { "FirmwareStatusNotification" };
     match firmware_status(request, status) {
         Some((told, payload)) if told == action => (action, payload),

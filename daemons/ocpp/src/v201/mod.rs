@@ -144,7 +144,7 @@ pub(crate) fn notice(core: &Core, now: Now, notice: &Notice) -> Option<(&'static
         }
         Notice::MeterValues(evse) => ("MeterValues", requests::meter_values(core, now, *evse)?),
         Notice::FirmwareStatus => {
-            let (request, status) = core.files.firmware.status();
+            let (request, status) = core.files.firmware.last_status();
             return files::firmware_status(request, status);
         }
         Notice::LogStatus => {

@@ -419,3 +419,34 @@ fn unsigned_firmware_of_1_6_is_told_in_its_own_words() {
         assert_eq!((call.action.as_str(), &call.payload), (wanted, &json!({ "status": "Idle" })));
     }
 }
+
+/// The firmware's status as the CSMS hears it when it asks for it.
+fn triggered(desk: &mut Desk) -> Value {
+    desk.answer_all();
+    desk.ask("TriggerMessage", &json!({ "requestedMessage": "FirmwareStatusNotification" })).unwrap();
+    let told = desk.open().unwrap().clone();
+    assert_eq!(told.action, "FirmwareStatusNotification");
+    desk.answer_all();
+    told.payload
+}
+
+#[test]
+fn what_is_triggered_is_the_last_status_unless_that_was_a_success() {
+    let mut desk = Desk::accepted(Version::V201);
+    assert_eq!(triggered(&mut desk), json!({ "status": "Idle" }));
+    update(&mut desk, 7, &json!({})).unwrap_err();
+    accept(&mut desk);
+    assert_eq!(triggered(&mut desk), json!({ "status": "Downloading", "requestId": 7 }));
+    ended(&mut desk, Progress::Downloaded(Err(())));
+    desk.pass(100);
+    ended(&mut desk, Progress::Downloaded(Err(())));
+    assert_eq!(triggered(&mut desk), json!({ "status": "DownloadFailed", "requestId": 7 }));
+    lost(&mut desk);
+    desk.restart();
+    desk.input(Input::Connected);
+    desk.answer_boot("Accepted", 300);
+    assert_eq!(triggered(&mut desk), json!({ "status": "DownloadFailed", "requestId": 7 }));
+    install(&mut desk);
+    ended(&mut desk, installed(UpdateOutcome::Installed));
+    assert_eq!(triggered(&mut desk), json!({ "status": "Idle" }));
+}
