@@ -38,7 +38,9 @@ pub(crate) fn handle(core: &mut Core, now: Now, action: &str, payload: &str) -> 
         }),
         "ClearCache" => take(payload, |_: ClearCacheRequest| clear_cache(core)),
         "GetLocalListVersion" => take(payload, |_: GetLocalListVersionRequest| {
-            Handled::now(json!({ "versionNumber": core.tokens.version }))
+            // D02.FR.03.
+            let enabled = core.variables.is(name::LIST_ENABLED);
+            Handled::now(json!({ "versionNumber": if enabled { core.tokens.version } else { 0 } }))
         }),
         "SendLocalList" => {
             let written: Value = serde_json::from_str(payload).unwrap_or_default();

@@ -163,3 +163,15 @@ fn a_listed_token_whose_question_is_cut_off_is_let_in() {
         assert_eq!(said(&desk, 1).unwrap(), "accepted by local-list", "{version:?}");
     }
 }
+
+#[test]
+fn a_list_that_is_not_enabled_has_no_version() {
+    let mut desk = Desk::accepted(Version::V201);
+    assert_eq!(desk.ask("SendLocalList", &list(Version::V201)), Ok(json!({ "status": "Accepted" })));
+    for (enabled, version) in [("false", 0), ("true", 1)] {
+        let data = json!({ "setVariableData": [{ "component": { "name": "LocalAuthListCtrlr" },
+            "variable": { "name": "Enabled" }, "attributeValue": enabled }] });
+        assert!(desk.ask("SetVariables", &data).is_ok());
+        assert_eq!(desk.ask("GetLocalListVersion", &json!({})), Ok(json!({ "versionNumber": version })));
+    }
+}
