@@ -123,6 +123,58 @@ def test_power_follows_the_profiles_online_offline_and_after_a_restart(version, 
     play(scenario(), 150)
 
 
+# What becomes of a profile that is right for EVSE 1: its arguments, the profile's and its schedule's (None: left out).
+REFUSED = [
+    ({"evse_id": 7}, {}, {}, "UnknownEvse"),
+    ({"evse_id": 0}, {}, {}, "InvalidValue"),
+    ({}, {"transaction_id": None}, {}, "MissingParam"),
+    ({}, {"transaction_id": "another"}, {}, "UnknownTxId"),
+    ({}, {"charging_profile_purpose": "ChargingStationMaxProfile"}, {}, "InvalidValue"),
+    ({"evse_id": 0}, {"charging_profile_purpose": "ChargingStationExternalConstraints"}, {}, "InvalidProfile"),
+    ({}, {"stack_level": 17}, {}, "InvalidStackLevel"),
+    ({}, {}, {"charging_schedule_period": [{"start_period": at, "limit": 9e3} for at in range(65)]}, "TooManyElements"),
+    ({}, {}, {"charging_schedule_period": [{"start_period": 1, "limit": 9e3}]}, "InvalidSchedule"),
+    ({}, {"charging_profile_kind": "Relative"}, {}, "InvalidSchedule"),
+    ({}, {}, {"start_schedule": None}, "MissingParam"),
+    ({}, {"charging_profile_purpose": "TxDefaultProfile", "transaction_id": None}, {}, "DuplicateProfile"),
+]
+
+
+def changed(given, **changes):
+    """These arguments with others in their place; without those that are None."""
+    return {key: value for key, value in {**given, **changes}.items() if value is not None}
+
+
+def test_a_profile_that_breaks_a_rule_is_rejected_by_its_reason_and_changes_nothing(tmp_path):
+    async def scenario():
+        async with csms_of("2.0.1") as csms, station_of(tmp_path, topology(csms)) as station:
+            await csms.book.until(free)
+            default = profile("2.0.1", 1, "TxDefaultProfile", [(0, 20_000)], datetime.now(UTC))
+            assert (await csms.ask("SetChargingProfile", **default)).status == "Accepted"
+            await station.swipe("04A1B2C3")
+            await station.say("plug 1")
+            [start] = await csms.book.until(starts)
+            await until_power(station, 20_000)
+
+            right = profile("2.0.1", 2, "TxProfile", [(0, 9_000)], datetime.now(UTC), transaction_of(start))
+            for arguments, of_profile, of_schedule, reason in REFUSED:
+                [schedule] = right["charging_profile"]["charging_schedule"]
+                wrong = changed(right["charging_profile"], **of_profile)
+                wrong["charging_schedule"] = [changed(schedule, **of_schedule)]
+                answer = await csms.ask("SetChargingProfile", **{**right, **arguments, "charging_profile": wrong})
+                told = (answer.status, answer.status_info["reason_code"])
+                assert told == ("Rejected", reason), (arguments, of_profile, of_schedule)
+            await holds(station, 20_000, datetime.now(UTC) + timedelta(seconds=1))
+            answer = await csms.ask("GetChargingProfiles", request_id=5, charging_profile={})
+            assert answer.status == "Accepted"
+            reports = await csms.book.until(lambda book: book.of("ReportChargingProfiles"))
+            assert [kept["id"] for report in reports for kept in report["charging_profile"]] == [1]
+            assert (await csms.ask("SetChargingProfile", **right)).status == "Accepted"
+            await until_power(station, 9_000)
+
+    play(scenario(), 90)
+
+
 def test_a_profile_of_a_request_to_start_holds_and_is_reported(tmp_path):
     async def scenario():
         async with csms_of("2.0.1") as csms, station_of(tmp_path, topology(csms)) as station:

@@ -19,12 +19,12 @@ from conftest import play
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from csms import now
 from ocpp.routing import after, on
 from websockets.asyncio.server import serve
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 
 IDENTITY = "DE*VOL|1"  # needs percent-encoding
-NOW = "2026-11-26T00:00:00Z"
 
 
 class Csms16(ocpp.v16.ChargePoint):
@@ -32,7 +32,7 @@ class Csms16(ocpp.v16.ChargePoint):
 
     @on("BootNotification")
     def boot(self, charge_point_vendor, charge_point_model, **_):
-        return ocpp.v16.call_result.BootNotification(current_time=NOW, interval=300, status="Accepted")
+        return ocpp.v16.call_result.BootNotification(current_time=now(), interval=300, status="Accepted")
 
     # Asked before the answer is on its way, the station may rightly refuse.
     @after("BootNotification")
@@ -45,7 +45,7 @@ class Csms16(ocpp.v16.ChargePoint):
 
     @on("Heartbeat")
     def heartbeat(self):
-        return ocpp.v16.call_result.Heartbeat(current_time=NOW)
+        return ocpp.v16.call_result.Heartbeat(current_time=now())
 
     async def ask(self):
         reply = await self.call(ocpp.v16.call.GetConfiguration(key=["HeartbeatInterval"]))
@@ -57,7 +57,7 @@ class Csms201(ocpp.v201.ChargePoint):
 
     @on("BootNotification")
     def boot(self, charging_station, reason, **_):
-        return ocpp.v201.call_result.BootNotification(current_time=NOW, interval=300, status="Accepted")
+        return ocpp.v201.call_result.BootNotification(current_time=now(), interval=300, status="Accepted")
 
     @after("BootNotification")
     def booted(self, **_):
@@ -77,7 +77,7 @@ class Csms201(ocpp.v201.ChargePoint):
 
     @on("Heartbeat")
     def heartbeat(self):
-        return ocpp.v201.call_result.Heartbeat(current_time=NOW)
+        return ocpp.v201.call_result.Heartbeat(current_time=now())
 
     async def ask(self):
         wanted = {"component": {"name": "OCPPCommCtrlr"}, "variable": {"name": "HeartbeatInterval"}}
@@ -244,11 +244,11 @@ class Authority:
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.certificate = self.sign(self.name, self.key.public_key(), x509.BasicConstraints(ca=True, path_length=None))
 
-    def sign(self, subject, key, *extensions):
-        now = datetime.datetime.now(datetime.UTC)
+    def sign(self, subject, key, *extensions, days=1):
+        today = datetime.datetime.now(datetime.UTC)
         builder = x509.CertificateBuilder(self.name, subject, key, x509.random_serial_number())
-        builder = builder.not_valid_before(now - datetime.timedelta(days=1))
-        builder = builder.not_valid_after(now + datetime.timedelta(days=1))
+        builder = builder.not_valid_before(today - datetime.timedelta(days=1))
+        builder = builder.not_valid_after(today + datetime.timedelta(days=days))
         for extension in extensions:
             builder = builder.add_extension(extension, critical=False)
         return builder.sign(self.key, hashes.SHA256())

@@ -107,6 +107,11 @@ def root_kind(version):
     return "CentralSystemRootCertificate" if version == "1.6" else "CSMSRootCertificate"
 
 
+def shown(connection):
+    """The certificate that the station shows."""
+    return connection[0].transport.get_extra_info("ssl_object").getpeercert()
+
+
 def pem(certificate):
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
@@ -150,7 +155,7 @@ def test_a_station_gets_its_certificate_and_goes_up_to_security_profile_3(daemon
                 connection = await served.booted()
                 event = await asyncio.wait_for(kept.events.get(), 10)
                 assert event["type"] == "StartupOfTheDevice"
-                assert connection[0].transport.get_extra_info("ssl_object").getpeercert() in (None, {})
+                assert shown(connection) in (None, {})
                 if version == "1.6":
                     trigger = "ExtendedTriggerMessage", "SignChargePointCertificate"
                 else:
@@ -192,14 +197,24 @@ def test_a_station_gets_its_certificate_and_goes_up_to_security_profile_3(daemon
                     connection = await served.booted(1)
                     event = await asyncio.wait_for(kept.events.get(), 10)
                     assert event["type"] == "ResetOrReboot"
-                peer = connection[0].transport.get_extra_info("ssl_object").getpeercert()
-                assert ((("commonName", IDENTITY),),) == peer["subject"]
+                assert ((("commonName", IDENTITY),),) == shown(connection)["subject"]
                 assert "Authorization" not in connection[0].request.headers
+                # It ends within a day: the station asks for the next one by itself (A03).
+                csr = x509.load_pem_x509_csr((await asyncio.wait_for(kept.requests.get(), 10)).encode())
+                renewed = stations.sign(csr.subject, csr.public_key(), days=60)
+                assert int(shown(connection)["serialNumber"], 16) != renewed.serial_number
+                chain = pem(renewed) + stations.pem().decode()
+                answer = await ask(connection, version, "CertificateSigned", certificate_chain=chain)
+                assert answer.status == "Accepted"
+                connection = await served.booted(0)
+                assert int(shown(connection)["serialNumber"], 16) == renewed.serial_number
+                assert kept.requests.empty(), "that one lasts"
                 log = ours.log.read_text()
                 assert "PRIVATE" not in log
                 assert KEY not in log
                 keys = list((tmp_path / "certificates/keys").iterdir())
-                # The one in use, and that of the next request: the certificate ends within a day.
+                # The one in use, and the one before.
+                assert len(keys) == 2
                 assert {key.stat().st_mode & 0o777 for key in keys} == {0o600}
 
     play(scenario(), 60)

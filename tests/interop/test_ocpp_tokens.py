@@ -111,3 +111,45 @@ def test_a_charge_is_ended_by_its_own_token_or_one_of_its_group(version, tmp_pat
                 await free_again(station, book)
 
     play(scenario(), 120)
+
+
+def suspended(told):
+    """It has said that it gives the vehicle nothing."""
+    states = [message.get("status") or message.get("transaction_info", {}).get("charging_state") for _, message in told]
+    return "SuspendedEVSE" in states
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_token_that_the_csms_refuses_at_the_start_ends_the_charge_or_costs_its_power(version, tmp_path):
+    async def scenario():
+        async with csms_of(version) as csms, station_of(tmp_path, topology(csms)) as station:
+            book = csms.book
+            await book.until(lambda book: "Available" in states(book, 1))
+            assert await write(csms, "LocalPreAuthorize", "AuthCtrlr", "LocalPreAuthorize", "true") == "Accepted"
+            # One card is known by the cache, one by the list.
+            await station.swipe(CARD)
+            await station.say("plug 1")
+            await book.until(starts)
+            await free_again(station, book)
+            assert await send_list(csms, 1, "Full", [(OTHER, "Accepted")]) == "Accepted"
+            asked = len(book.of("Authorize"))
+            for card, ends in ((CARD, "false"), (OTHER, "true")):
+                wanted = ("StopTransactionOnInvalidId", "TxCtrlr", "StopTxOnInvalidId", ends)
+                assert await write(csms, *wanted) == "Accepted"
+                book.tokens[card] = "Blocked"
+                begun, before = len(starts(book)), len(book.told)
+                await station.swipe(card)
+                await station.say("plug 1")
+                await book.until(lambda book, begun=begun: len(starts(book)) == begun + 1)
+                if ends == "true":
+                    await book.until(lambda book, begun=begun: len(stops(book)) == begun + 1)
+                    reason = stops(book)[-1].get("reason") or stops(book)[-1]["transaction_info"]["stopped_reason"]
+                    assert reason == "DeAuthorized"
+                    assert stops(book)[-1].get("trigger_reason", "Deauthorized") == "Deauthorized"
+                else:
+                    await book.until(lambda book, before=before: suspended(book.told[before:]))
+                    assert len(stops(book)) == begun, "it goes on"
+                await free_again(station, book)
+            assert len(book.of("Authorize")) == asked, "what is known here says enough"
+
+    play(scenario(), 120)

@@ -320,7 +320,6 @@ pub const TABLE: &[Definition] = &[
     variable(name::STOP_POINTS, None, ("TxCtrlr", "TxStopPoint", None), TX_POINTS, "EVConnected,PowerPathClosed"),
     variable(name::STOP_ON_INVALID, Some("StopTransactionOnInvalidId"), ("TxCtrlr", "StopTxOnInvalidId", None), Kind::Boolean, "true"),
     variable("StopOnDisconnect", Some("StopTransactionOnEVSideDisconnect"), ("TxCtrlr", "StopTxOnEVSideDisconnect", None), Kind::True, "true"),
-    variable("MaxEnergyOnInvalid", Some("MaxEnergyOnInvalidId"), ("TxCtrlr", "MaxEnergyOnInvalidId", None), Kind::Integer(0, 0), "0").read_only(),
     variable("UnlockOnDisconnect", Some("UnlockConnectorOnEVSideDisconnect"), ("OCPPCommCtrlr", "UnlockOnEVSideDisconnect", None), Kind::True, "true"),
     variable("AuthEnabled", None, ("AuthCtrlr", "Enabled", None), Kind::Boolean, "true").read_only(),
     variable(name::AUTHORIZE_REMOTE_START, Some("AuthorizeRemoteTxRequests"), ("AuthCtrlr", "AuthorizeRemoteStart", None), Kind::Boolean, "false"),
