@@ -150,7 +150,7 @@ fn after_clamping_for(time: Duration) -> EvseState {
     let counter = world.vehicle.counter();
     let end = world.now + time;
     while world.now < end {
-        let voltage = Volts::from_si(world.vehicle.battery() + 30.0).unwrap();
+        let voltage = Volts::from_si(world.vehicle.battery() + 30.0).expect("a battery has some");
         world.feed(Input::Target(Target { counter, voltage, current: Amps::new(2), at: world.now }));
         world.run(MS(50));
     }

@@ -197,12 +197,17 @@ impl Default for Devices {
     }
 }
 
+/// Whether a busy board refuses this order, being one of so many.
+const fn is_busy(refusals: &mut u32) -> bool {
+    let busy = *refusals > 0;
+    *refusals = refusals.saturating_sub(1);
+    busy
+}
+
 impl Devices {
     /// Whether this renewal is one of those that come too late.
     const fn comes_late(&mut self) -> bool {
-        let late = self.late_renewals > 0;
-        self.late_renewals = self.late_renewals.saturating_sub(1);
-        late
+        is_busy(&mut self.late_renewals)
     }
 
     /// Whether no lease of the contactors runs any more.
@@ -251,15 +256,9 @@ impl Devices {
                 self.board.until = None;
                 self.board_closed = false;
             }
-            Command::Pilot(_) if self.pilot_refusals > 0 => {
-                self.pilot_refusals -= 1;
-                return false;
-            }
+            Command::Pilot(_) if is_busy(&mut self.pilot_refusals) => return false,
             Command::Pilot(output) => self.pilot_output = output,
-            Command::Lock(_) if self.lock_refusals > 0 => {
-                self.lock_refusals -= 1;
-                return false;
-            }
+            Command::Lock(_) if is_busy(&mut self.lock_refusals) => return false,
             Command::Lock(_) if self.lock_stuck => {}
             Command::Lock(locked) => self.locked = locked,
             Command::ResetBoard => {
