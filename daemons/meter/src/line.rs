@@ -32,8 +32,9 @@ const LISTEN: Duration = Duration::from_millis(1);
 
 /// A prompt device is waited for twice as long as it has lately taken, and this.
 const PROMPT_MARGIN: Duration = Duration::from_millis(30);
-/// And no shorter than this.
-const PROMPT_LEAST: Duration = Duration::from_millis(80);
+/// And no shorter than this: with 66 ms between two voltages at 19200 bit/s, 50 of silence and 33 for the second try, a
+/// lost answer leaves a voltage that is 260 ms old, of 300.
+const PROMPT_LEAST: Duration = Duration::from_millis(110);
 /// A timer that fires later than this tells that this process did not run, so that nobody was waited for.
 const HELD_UP: Duration = Duration::from_millis(20);
 

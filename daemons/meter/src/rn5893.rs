@@ -46,7 +46,7 @@ pub const FAULT_DEVICE: &str = "InsulationMonitorError";
 pub const FAULT_SETTING: &str = "InsulationMonitorSetting";
 
 /// Consumers miss the voltage on the cable after 300 ms.
-const VALUES_PERIOD: Duration = Duration::from_millis(80);
+const VALUES_PERIOD: Duration = Duration::from_millis(60);
 /// Often enough to see a short test begin.
 const WATCH_PERIOD: Duration = Duration::from_millis(200);
 /// A self-test takes at most this.

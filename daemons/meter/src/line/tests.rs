@@ -124,7 +124,7 @@ const PROMPT: Peer = Peer { prompt: true, ..PEER };
 #[test]
 fn a_prompt_device_is_asked_anew_soon_and_after_a_miss_with_all_patience() {
     let ms = Duration::from_millis;
-    for (peer, took, patience) in [(PROMPT, 10, 80), (PROMPT, 100, 230), (PROMPT, 400, 500), (PEER, 10, 500)]
+    for (peer, took, patience) in [(PROMPT, 10, 110), (PROMPT, 100, 230), (PROMPT, 400, 500), (PEER, 10, 500)]
     {
         let mut times = AnswerTimes::default();
         assert_eq!(times.patience(peer), PEER.timeout, "nothing is known of it");

@@ -166,8 +166,8 @@ fn test_result(events: &[Event]) -> Option<(bool, String)> {
 #[test]
 fn one_lost_answer_leaves_the_voltage_young_enough_whichever_it_was() {
     const EXCHANGE: Duration = Duration::from_millis(30);
-    // Twice the 30 ms of an answer and 30 more; then 50 ms of silence on the line.
-    let cost = Duration::from_millis(2 * 30 + 30 + 50);
+    // The least that it is waited for; then 50 ms of silence on the line.
+    let cost = Duration::from_millis(110 + 50);
     for before in 0..60 {
         let mut bench = Bench::ready();
         let mut events = bench.run(before * EXCHANGE);
