@@ -127,6 +127,7 @@ async fn a_card_on_the_reader_starts_and_stops_and_a_reader_that_is_away_stops_n
     // Somebody else's stops nothing, through noise as well.
     station.tell("fault reader-noise 1").await;
     station.tell(&format!("swipe {} 1", CARDS[1])).await;
+    station.until_log("reader", "…99", SOON).await;
     reader.until_no_card_lies_there().await;
     assert_eq!(station.evse(1).await.state().await.unwrap(), EvseState::Charging);
     station.tell(&format!("swipe {} 1", CARDS[0])).await;

@@ -19,8 +19,8 @@ const METER_RESOLUTION_WH: f64 = 1.0;
 const READ_WITHIN: Duration = Duration::from_secs(10);
 /// How often it is looked whether it was read.
 const LOOK: Duration = Duration::from_millis(10);
-/// A person's hand is slower than a reader, which may want to see a card twice.
-const HELD: Duration = Duration::from_millis(500);
+/// And then for so long: a person's hand is slower than a reader, which wants to see a card twice, on a noisy line too.
+const HELD: Duration = Duration::from_millis(1500);
 
 /// One EVSE of the simulated world, with the vehicle that parks there.
 #[derive(Debug)]
