@@ -1,6 +1,6 @@
 //! `Csms1`: the uplink as the rest of the station sees it.
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use voltry_bus::{CsmsState, Error, TokenAnswer, TokenKind};
 use zbus::interface;
 
@@ -50,7 +50,7 @@ impl Standing {
 
 /// The object.
 pub(crate) struct Csms1 {
-    pub(crate) standing: Standing,
+    pub(crate) standing: watch::Receiver<Standing>,
     pub(crate) questions: mpsc::Sender<Question>,
 }
 
@@ -68,58 +68,63 @@ impl Csms1 {
 
     #[zbus(property)]
     fn state(&self) -> CsmsState {
-        self.standing.state
+        self.standing.borrow().state
     }
 
     #[zbus(property)]
-    fn url(&self) -> &str {
-        &self.standing.url
+    fn url(&self) -> String {
+        self.standing.borrow().url.clone()
     }
 
     #[zbus(property)]
-    fn identity(&self) -> &str {
-        &self.standing.identity
+    fn identity(&self) -> String {
+        self.standing.borrow().identity.clone()
     }
 
     #[zbus(property)]
-    fn protocol(&self) -> &str {
-        &self.standing.protocol
+    fn protocol(&self) -> String {
+        self.standing.borrow().protocol.clone()
     }
 
     #[zbus(property)]
     fn since(&self) -> i64 {
-        self.standing.since
+        self.standing.borrow().since
     }
 
     #[zbus(property)]
     fn next_attempt(&self) -> i64 {
-        self.standing.next_attempt
+        self.standing.borrow().next_attempt
     }
 
     #[zbus(property)]
-    fn last_error(&self) -> &str {
-        &self.standing.last_error
+    fn last_error(&self) -> String {
+        self.standing.borrow().last_error.clone()
     }
 
     #[zbus(property)]
     fn acknowledged(&self) -> u64 {
-        self.standing.acknowledged
+        self.standing.borrow().acknowledged
     }
 
     #[zbus(property)]
     fn waiting(&self) -> u32 {
-        self.standing.waiting
+        self.standing.borrow().waiting
     }
 }
 
-/// Shows where the connection stands; says what changed.
+/// Says what has changed of where the connection stands.
 ///
 /// # Errors
 /// The bus is lost.
-pub(crate) async fn show(connection: &zbus::Connection, standing: Standing) -> zbus::Result<()> {
+pub(crate) async fn tell(
+    connection: &zbus::Connection,
+    old: &Standing,
+    standing: &Standing,
+) -> zbus::Result<()> {
     let served = connection.object_server().interface::<_, Csms1>(PATH).await?;
-    let mut csms = served.get_mut().await;
-    let old = std::mem::replace(&mut csms.standing, standing.clone());
+    // To read only: zbus has every call wait behind whoever wants to write, and he waits for each `Authorize` that waits
+    // for the CSMS.
+    let csms = served.get().await;
     let emitter = served.signal_emitter();
     if old.state != standing.state {
         csms.state_changed(emitter).await?;
@@ -155,7 +160,7 @@ mod tests {
 
     #[test]
     fn what_is_served_is_the_contract() {
-        let standing = Standing::at_start("A", 0);
+        let standing = watch::channel(Standing::at_start("A", 0)).1;
         let csms = Csms1 { standing, questions: mpsc::channel(1).0 };
         let mut xml = String::from("<node>");
         csms.introspect_to_writer(&mut xml, 0);

@@ -116,11 +116,11 @@ pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<
         profiles.first().and_then(|profile| profile.versions.first().copied()).unwrap_or(Version::V201);
     let (acknowledged, to_acknowledge) = watch::channel(0);
     let standing = Standing::at_start(&settings.identity, instant().unix);
-    let (show, shown) = watch::channel(standing.clone());
+    let (show, shown) = watch::channel(standing);
     let server = daemon.connection().object_server();
     // Of before a reset.
     let again = server.remove::<Csms1, _>(csms::PATH).await.unwrap_or(false);
-    server.at(csms::PATH, Csms1 { standing, questions }).await?;
+    server.at(csms::PATH, Csms1 { standing: shown.clone(), questions }).await?;
     let (letters, mut posted) = mpsc::channel(WAITING);
     let _ = server.remove::<DataTransfer1, _>(csms::PATH).await;
     server.at(csms::PATH, DataTransfer1 { letters }).await?;
@@ -235,9 +235,11 @@ async fn show_standing(
     connection: zbus::Connection,
     mut shown: watch::Receiver<Standing>,
 ) -> anyhow::Result<()> {
+    let mut told = shown.borrow_and_update().clone();
     while shown.changed().await.is_ok() {
         let standing = shown.borrow_and_update().clone();
-        csms::show(&connection, standing).await?;
+        csms::tell(&connection, &told, &standing).await?;
+        told = standing;
     }
     Ok(())
 }
