@@ -338,10 +338,7 @@ impl Rig {
     /// A vehicle is plugged in at the second EVSE, with this id of its session.
     pub(crate) async fn plug_at_second(&self, second: &Shared, id: u64) {
         second.lock().unwrap().plug(id);
-        let served = self.connection.object_server().interface::<_, FakeEvse>(SECOND_PATH).await.unwrap();
-        let evse = served.get().await;
-        evse.state_changed(served.signal_emitter()).await.unwrap();
-        evse.session_changed(served.signal_emitter()).await.unwrap();
+        self.tell_at(SECOND_PATH).await;
     }
 
     /// Starts the daemon and waits until it answers and has seen the EVSE.
@@ -451,7 +448,11 @@ impl Rig {
 
     /// Lets the EVSE tell its properties.
     pub(crate) async fn tell(&self) {
-        let served = self.connection.object_server().interface::<_, FakeEvse>(EVSE_PATH).await.unwrap();
+        self.tell_at(EVSE_PATH).await;
+    }
+
+    async fn tell_at(&self, path: &str) {
+        let served = self.connection.object_server().interface::<_, FakeEvse>(path).await.unwrap();
         let evse = served.get().await;
         evse.state_changed(served.signal_emitter()).await.unwrap();
         evse.session_changed(served.signal_emitter()).await.unwrap();
