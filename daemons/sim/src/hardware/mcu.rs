@@ -118,6 +118,7 @@ pub struct Mcu {
     next_state: Duration,
     next_sample: Duration,
     answers: Vec<(Duration, u8, [u8; 8])>,
+    /// In the circuit's time.
     disagree_since: Option<Duration>,
 }
 
@@ -233,7 +234,7 @@ impl Mcu {
             State::Running { heard } => {
                 if now.saturating_sub(heard) > self.config.host_timeout {
                     self.go_safe(Reason::ComTimeout);
-                } else if let Some(reason) = self.fault(now) {
+                } else if let Some(reason) = self.fault() {
                     self.go_safe(reason);
                 } else {
                     self.drive();
@@ -242,17 +243,19 @@ impl Mcu {
         }
     }
 
-    fn fault(&mut self, now: Duration) -> Option<Reason> {
-        let (contacts, agree, faults, diode) = self.circuit.with(|circuit| {
+    fn fault(&mut self) -> Option<Reason> {
+        let (contacts, simulated, agree, faults, diode) = self.circuit.with(|circuit| {
             let agree = [circuit.contactors.plus, circuit.contactors.minus]
                 .iter()
                 .all(|contactor| contactor.coil == contactor.closed());
-            (circuit.contact_c(), agree, circuit.faults, circuit.pilot_diode_fault())
+            (circuit.contact_c(), circuit.elapsed(), agree, circuit.faults, circuit.pilot_diode_fault())
         });
         if agree {
             self.disagree_since = None;
         }
-        let disagrees = !agree && now.saturating_sub(*self.disagree_since.get_or_insert(now)) > FEEDBACK;
+        // In the contactors' own time: a process that was held up did not move them meanwhile.
+        let since = *self.disagree_since.get_or_insert(simulated);
+        let disagrees = !agree && simulated.saturating_sub(since) > FEEDBACK;
         [
             (faults.has(Fault::EmergencyStop), Reason::EmergencyStop1),
             (faults.has(Fault::PilotShort), Reason::PilotShort),

@@ -58,6 +58,8 @@ pub async fn serve(pty: Pty, mut device: impl Wire) -> io::Result<()> {
     loop {
         let deadline = start + device.deadline();
         tokio::select! {
+            // What had come before time passed is not missed for it.
+            biased;
             length = pty.read(&mut received) => device.receive(start.elapsed(), &received[..length?]),
             () = tokio::time::sleep_until(deadline) => {}
         }

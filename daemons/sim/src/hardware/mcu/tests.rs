@@ -164,6 +164,19 @@ fn a_contactor_that_does_not_follow_its_coil_is_found() {
 }
 
 #[test]
+fn time_in_which_the_contactors_could_not_move_is_no_fault_of_theirs() {
+    let mut bench = Bench::new();
+    bench.ready();
+    bench.run(MS(1_000), Some(OFFER));
+    bench.mcu.receive(bench.now, &encode(CHARGE_CONTROL, CLOSE));
+    bench.listen();
+    bench.now += MS(300);
+    bench.run(MS(1_000), Some(CLOSE));
+    assert_eq!(bench.mcu.safe_state(), None);
+    assert!(bench.conducts());
+}
+
+#[test]
 fn pe_loss_reads_as_no_vehicle_and_opens() {
     let mut bench = Bench::new();
     bench.ready();
