@@ -67,7 +67,7 @@ const TABLE: [(&str, &str); 44] = [
     ("can-flood",
         "The station ended it while charging, MREC15PowerLoss: the power supply is gone, or its values are too old: not within * s*; most likely *; check: *"),
     ("can-bus-off",
-        "The station ended it while charging, PowerSupplyRefused: the power supply refused a command*; power_supply/1 reported PowerModuleBusOff (*)*; most likely *; check: *"),
+        "The station ended it while charging, *: the power supply *; power_supply/1 reported PowerModuleBusOff (*)*; most likely *; check: *"),
     ("wrong-crc",
         "The station ended it while charging, ConnectorIoMissing: the board is gone, or its values are too old: not within * s*; most likely serial wire*; check: *voltry-board*"),
     ("board-silent",

@@ -174,7 +174,8 @@ async fn goes_silent(faults: &[(&'static str, &'static str)]) {
 async fn modules_that_speak_for_each_other_or_unasked_stop_everything_until_a_person_clears_it() {
     let mut station = Station::start(LARGE_CAR).await;
     for fault in ["module-shares-address", "module-answers-for-other", "module-answers-unasked"] {
-        misleads(&mut station, fault, "PowerSupplyRefused", "PowerModuleAnswersUnasked", "module 0: ").await;
+        misleads(&mut station, fault, &["PowerSupplyRefused"], "PowerModuleAnswersUnasked", "module 0: ")
+            .await;
     }
     station.quit().await;
 }
@@ -182,20 +183,16 @@ async fn modules_that_speak_for_each_other_or_unasked_stop_everything_until_a_pe
 #[tokio::test]
 async fn a_modules_bus_that_is_flooded_or_off_ends_the_session_and_stays_off_until_a_person_clears_it() {
     let mut station = Station::start(LARGE_CAR).await;
-    misleads(&mut station, "can-flood", "MREC15PowerLoss", "PowerModuleBusFlooded", "0x00000000").await;
-    misleads(&mut station, "can-bus-off", "PowerSupplyRefused", "PowerModuleBusOff", "bus-off").await;
+    misleads(&mut station, "can-flood", &["MREC15PowerLoss"], "PowerModuleBusFlooded", "0x00000000").await;
+    // Told 0.1 s and more after the last reading: values too old by 0.3 s and the next renewed lease race.
+    let either = ["PowerSupplyRefused", "MREC15PowerLoss"];
+    misleads(&mut station, "can-bus-off", &either, "PowerModuleBusOff", "bus-off").await;
     station.quit().await;
 }
 
 /// Charges, lets the modules or their bus mislead, and holds the station to what must follow: safe in time, the
 /// cause latched at the supply, nothing to be had until it is gone and cleared.
-async fn misleads(
-    station: &mut Station,
-    fault: &'static str,
-    code: &'static str,
-    latched: &str,
-    cause: &str,
-) {
+async fn misleads(station: &mut Station, fault: &'static str, codes: &[&str], latched: &str, cause: &str) {
     println!("{fault}");
     let before = station.truth(1).await.register;
     station.charge(1).await;
@@ -206,7 +203,7 @@ async fn misleads(
     assert!(found.cause.contains(cause), "{fault}: {found:?}");
     let transaction = station.closed_transaction(RECOVERY).await;
     station.assert_billed(&transaction, 1, before).await;
-    assert_eq!(transaction.end_reason, code, "{fault}: {transaction:?}");
+    assert!(codes.contains(&transaction.end_reason.as_str()), "{fault}: {transaction:?}");
     station.assert_explained(fault, &transaction);
     station.until_state(1, &[EvseState::Faulted], RECOVERY).await;
     let _ = station.station().await.clear_faults(1).await;
