@@ -13,8 +13,16 @@ use zbus::{Connection, Message};
 /// text on its way, which the heap may keep. What a flood of [`CALLS`] brings is more.
 pub(crate) const GROWTH_KIB: u64 = 8 * 1024;
 
-/// Calls of a flood: a sixth of them bring a kilobyte of text, every six thousandth a megabyte, some 13 MB in all.
-pub(crate) const CALLS: u32 = 40_000;
+/// Calls of a flood: at least an eighth of them bring a text, some 10 MB in all.
+pub(crate) const CALLS: u32 = 12_000;
+
+/// Calls after which memory is as large as it becomes: with one of the longest texts.
+pub(crate) const WARMING: u32 = 9_000;
+
+/// A text that is no word of any contract, some kilobytes long, every thousandth a megabyte.
+pub(crate) fn senseless(number: u32) -> String {
+    "x".repeat(if number.is_multiple_of(997) { 1 << 20 } else { 6000 })
+}
 
 /// A daemon whose log goes to a file; it ends with the test.
 pub(crate) struct Watched {

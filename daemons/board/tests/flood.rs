@@ -13,7 +13,7 @@ use nix::pty::openpty;
 use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
 use nix::unistd::ttyname;
 use voltry_service::clock;
-use watched::{Bus, CALLS, Watched, flood};
+use watched::{Bus, CALLS, WARMING, Watched, flood, senseless};
 use zbus::{Connection, Message};
 
 const NAME: &str = "org.voltry.Board1";
@@ -91,14 +91,12 @@ async fn senseless_calls_by_the_ten_thousand_are_told_once_and_cost_no_memory() 
             2 => to("RenewLease").build(&(u64::MAX, 0_u64, 0_u64)),
             3 => to("CloseContactors").build(&("text",)),
             4 => to("NoSuchMethod").build(&(sequence,)),
-            // No word of the contract, a megabyte long now and then.
-            _ => {
-                to("SetPilot").build(&("x".repeat(if number.is_multiple_of(1001) { 1 << 20 } else { 1000 }),))
-            }
+            // No word of the contract.
+            _ => to("SetPilot").build(&(senseless(number),)),
         }
         .unwrap()
     };
-    flood(&rig.connection, 10_000, call).await;
+    flood(&rig.connection, WARMING, call).await;
     let before = rig.board.resident_kib();
     flood(&rig.connection, CALLS, call).await;
     rig.board.withstood("calls refused", before);

@@ -14,14 +14,14 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use tokio_serial::{SerialPort as _, SerialStream};
 use voltry_bus::EnergyMeter1Proxy;
-use watched::{Bus, CALLS, Watched, flood};
+use watched::{Bus, CALLS, WARMING, Watched, flood, senseless};
 use zbus::{Connection, Message};
 
 const NAME: &str = "org.voltry.Meter.Grid";
 const PATH: &str = "/org/voltry/energy_meter/main";
 
-/// Bytes of nonsense on the serial line: many times what may stay in memory.
-const FLOOD: u64 = 64 << 20;
+/// Bytes of nonsense on the serial line: four times what may stay in memory.
+const FLOOD: u64 = 32 << 20;
 
 struct Rig {
     meter: Watched,
@@ -67,6 +67,22 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
+/// Waits until so many bytes of a flood are written. However slowly: it must not stand still.
+async fn until_taken(written: &AtomicU64, wanted: u64) {
+    let mut last = (written.load(Ordering::Relaxed), Instant::now());
+    while last.0 < wanted {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let now = written.load(Ordering::Relaxed);
+        if now != last.0 {
+            last = (now, Instant::now());
+        }
+        assert!(
+            last.1.elapsed() < Duration::from_secs(20),
+            "the flood stands still at {now} of {wanted} bytes"
+        );
+    }
+}
+
 /// Bytes that no request was made for, good replies among them.
 fn nonsense() -> Vec<u8> {
     let reply = [1, 3, 2, 0, 8, 0xB8, 0x42];
@@ -100,7 +116,7 @@ async fn a_flood_of_nonsense_on_a_serial_line_is_told_once_and_costs_no_memory()
     });
     rig.until_logged("no good answer").await;
     let (before, already) = (rig.meter.resident_kib(), written.load(Ordering::Relaxed));
-    until("the flood is taken", || written.load(Ordering::Relaxed) >= already + FLOOD).await;
+    until_taken(&written, already + FLOOD).await;
     flood.abort();
     rig.ping().await;
     rig.meter.withstood("no good answer", before);
@@ -182,15 +198,14 @@ async fn senseless_calls_by_the_ten_thousand_are_told_once_cost_no_memory_and_ho
             2 => to("Start").build(&("", "", "")),
             3 => to("Start").build(&(number,)),
             4 => to("NoSuchMethod").build(&(number,)),
-            // A megabyte now and then.
             _ => {
-                let text = "x".repeat(if number.is_multiple_of(1001) { 1 << 20 } else { 1000 });
+                let text = senseless(number);
                 to("Start").build(&(text.as_str(), text.as_str(), text.as_str()))
             }
         }
         .unwrap()
     };
-    flood(&rig.connection, 10_000, call).await;
+    flood(&rig.connection, WARMING, call).await;
     let before = rig.meter.resident_kib();
     flood(&rig.connection, CALLS, call).await;
     rig.meter.withstood("calls refused", before);

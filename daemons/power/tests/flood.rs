@@ -11,7 +11,7 @@ use tokio::io::{AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio_serial::{SerialPort as _, SerialStream};
 use voltry_bus::{PowerSupply1Proxy, SupplyState};
 use voltry_service::clock;
-use watched::{Bus, CALLS, Watched, flood};
+use watched::{Bus, CALLS, WARMING, Watched, flood, senseless};
 use zbus::{Connection, Message};
 
 const NAME: &str = "org.voltry.Power1";
@@ -88,15 +88,14 @@ async fn senseless_calls_by_the_ten_thousand_energise_nothing_and_cost_no_memory
             3 => to(supply, "RenewLease").build(&(0_u64, sequence, far)),
             4 => to(supply, "SetOutput").build(&("text",)),
             5 => to(supply, "NoSuchMethod").build(&(sequence,)),
-            // A megabyte now and then.
             _ => {
-                let bus = "x".repeat(if number.is_multiple_of(1001) { 1 << 20 } else { 1000 });
+                let bus = senseless(number);
                 to("org.voltry.PowerRack1", "Identify").build(&(bus, number, true))
             }
         }
         .unwrap()
     };
-    flood(&rig.connection, 10_000, call).await;
+    flood(&rig.connection, WARMING, call).await;
     let before = rig.power.resident_kib();
     flood(&rig.connection, CALLS, call).await;
     assert_eq!(rig.state().await, SupplyState::Absent);

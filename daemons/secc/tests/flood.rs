@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use voltry_bus::{EvLink1Proxy, EvseLimits};
 use voltry_service::clock;
-use watched::{Bus, CALLS, Watched, flood};
+use watched::{Bus, CALLS, WARMING, Watched, flood, senseless};
 use zbus::{Connection, Message};
 
 const NAME: &str = "org.voltry.Secc.N1";
@@ -139,15 +139,14 @@ async fn senseless_calls_by_the_ten_thousand_are_told_once_and_cost_no_memory() 
             3 => to("SetPresent").build(&("text",)),
             4 => to("NoSuchMethod").build(&(number,)),
             5 => to("SetLimits").build(&(EvseLimits { voltage_min: 10.0, ..EvseLimits::default() },)),
-            // A megabyte now and then.
             _ => {
-                let reason = "x".repeat(if number.is_multiple_of(1001) { 1 << 20 } else { 1000 });
+                let reason = senseless(number);
                 to(if number.is_multiple_of(2) { "RequestStop" } else { "Abort" }).build(&(reason,))
             }
         }
         .unwrap()
     };
-    flood(&rig.connection, 10_000, call).await;
+    flood(&rig.connection, WARMING, call).await;
     let before = rig.secc.resident_kib();
     flood(&rig.connection, CALLS, call).await;
     rig.secc.withstood("calls refused", before);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use voltry_bus::{Live, Station1Proxy};
-use watched::{Bus, CALLS, Watched, flood};
+use watched::{Bus, CALLS, WARMING, Watched, flood, senseless};
 use zbus::message::Type;
 use zbus::{Connection, Message, MessageStream};
 
@@ -123,15 +123,14 @@ async fn senseless_calls_by_the_ten_thousand_are_told_once_and_cost_no_memory() 
             5 => to(station, "SetAvailable").build(&(0_u32, false)),
             6 => to(station, "NoSuchMethod").build(&(number,)),
             7 => to(station, "Transactions").build(&(u32::MAX,)),
-            // A megabyte now and then.
             _ => {
-                let token = "x".repeat(if number.is_multiple_of(1001) { 1 << 20 } else { 1000 });
+                let token = senseless(number);
                 to(station, "Authorize").build(&(token, 1_u32))
             }
         }
         .unwrap()
     };
-    flood(&rig.connection, 10_000, call).await;
+    flood(&rig.connection, WARMING, call).await;
     let before = rig.station.resident_kib();
     flood(&rig.connection, CALLS, call).await;
     rig.answers().await;
