@@ -52,7 +52,7 @@ ASK_STATION = {"voltry-ocpp", "technician", "root"}
 # Browsers are behind voltry-ui: it may only look, stop, take out of service and back, and test what is.
 UI_CALLS = {
     *[("Station1", member) for member in ["Transactions", "Transaction", "Stop", "StopTransaction", "Unlock"]],
-    *[("Station1", member) for member in ["ClearFaults", "SetAvailable", "SelfTest"]],
+    *[("Station1", member) for member in ["ClearFaults", "SetAvailable", "SelfTest", "EndSelfTest"]],
     *[("Settings1", member) for member in ["List", "Write"]],
     *[("V2gLog1", member) for member in ["Conversations", "Read"]],
     *[("Recorder1", member) for member in ["Sessions", "Read"]],

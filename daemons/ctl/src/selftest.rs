@@ -3,13 +3,10 @@
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use serde::Serialize;
-use voltry_bus::names::{STATION, STATION_PATH};
-use voltry_bus::{CheckResult, EvseState, SelfTestOutcome, SelfTestStep};
+use voltry_bus::{CheckResult, SelfTestOutcome, SelfTestStep};
 use voltry_service::self_test::does;
 use zbus::Connection;
-use zbus::fdo::PropertiesProxy;
 
 use crate::outcome::{Failure, Outcome};
 use crate::output::json as print_json;
@@ -17,8 +14,6 @@ use crate::station;
 
 /// The longest check, and some more.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
-/// An EVSE is out of service within this time, if nobody charges.
-const OUT_OF_SERVICE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Serialize)]
 struct Row {
@@ -51,56 +46,23 @@ pub(crate) async fn run(
     json: bool,
 ) -> Result<Outcome, Failure> {
     let station = station::proxy(connection).await?;
-    let find = async || -> Result<voltry_bus::EvseStatus, Failure> {
-        let evses = station.evses().await?;
-        evses
-            .into_iter()
-            .find(|status| status.evse == evse)
-            .ok_or_else(|| Failure::Refused(format!("there is no EVSE {evse}")))
-    };
-    // Before anything is asked for: no change of it is missed.
-    let properties =
-        PropertiesProxy::builder(connection).destination(STATION).path(STATION_PATH).build().await?;
-    let changes = properties.receive_properties_changed().await?;
-    let before = find().await?;
-    if before.transaction != 0 {
+    // Before anything is announced; the station refuses it too.
+    let evses = station.evses().await?;
+    let known = evses.iter().find(|status| status.evse == evse);
+    let known = known.ok_or_else(|| Failure::Refused(format!("there is no EVSE {evse}")))?;
+    if known.transaction != 0 {
         return Err(Failure::Refused(format!("EVSE {evse}: a transaction runs; stop it first")));
-    }
-    if before.available {
-        station.set_available(evse, false).await?;
     }
     let steps: Vec<_> =
         SelfTestStep::ALL.iter().copied().filter(|step| only.is_empty() || only.contains(step)).collect();
-    let testing = async {
-        let mut changes = changes;
-        let left = async {
-            while find().await?.state != EvseState::Unavailable.as_str() {
-                if changes.next().await.is_none() {
-                    return Err(Failure::Unreachable("the bus ended".to_owned()));
-                }
-            }
-            Ok(())
-        };
-        match tokio::time::timeout(OUT_OF_SERVICE, left).await {
-            Ok(left) => left?,
-            Err(_) => {
-                let state = find().await?.state;
-                return Err(Failure::Refused(format!("EVSE {evse} is {state}, and not out of service")));
-            }
-        }
-        // Nobody reads them during a check, and a connection holds only so many.
-        drop(changes);
-        test(&station, evse, &steps, yes, json).await
-    };
     let tested = tokio::select! {
-        tested = testing => tested,
+        tested = test(&station, evse, &steps, yes, json) => tested,
         // The check under way ends by itself, with everything off.
         _ = tokio::signal::ctrl_c() => Err(Failure::Refused("broken off".to_owned())),
     };
-    if before.available {
-        station.set_available(evse, true).await?;
-    }
+    let ended = station.end_self_test(evse).await;
     let rows = tested?;
+    ended?;
     if json {
         print_json(&rows)?;
     }

@@ -9,7 +9,7 @@ use voltry_service::clock::now;
 use voltry_units::Timestamp;
 
 /// 2026-01-01: this software is younger.
-const EARLIEST: i64 = 1_767_225_600_000_000;
+pub(crate) const EARLIEST: i64 = 1_767_225_600_000_000;
 
 /// Where systemd-timesyncd runs, and what it makes there once the clock is right.
 const TIMESYNC: &str = "/run/systemd/timesync";

@@ -43,6 +43,8 @@ pub(crate) struct Evse {
     pub(crate) asked: Vec<(u64, Token)>,
     /// In service, as the book has it for this EVSE alone.
     pub(crate) available_alone: bool,
+    /// Out of service for its self-test until then, unless that ends before.
+    pub(crate) tested_until: Option<Timestamp>,
     /// In service, and so is the station.
     pub(crate) available: bool,
     /// How a driver meets it, and since when (microseconds of Unix time).

@@ -17,7 +17,7 @@ pub struct Limit {
     pub origin: String,
     /// The most.
     pub power: Watts,
-    /// Until when; `None`: until it is replaced.
+    /// Until when; `None`: until it is replaced, or as `expires` says once the clock is set.
     pub until: Option<Timestamp>,
     /// The same in microseconds of Unix time, as the clock stood; 0: until it is replaced.
     pub expires: i64,
@@ -90,10 +90,13 @@ impl Limits {
         }
     }
 
-    /// Drops what is over; whether anything was.
-    pub fn expire(&mut self, now: Timestamp) -> bool {
+    /// Drops what is over; whether anything was. `unix`: microseconds of Unix time, `None` while the clock is not set.
+    pub fn expire(&mut self, now: Timestamp, unix: Option<i64>) -> bool {
         let before = self.0.len();
-        self.0.retain(|limit| limit.until.is_none_or(|until| until > now));
+        self.0.retain(|limit| match limit.until {
+            Some(until) => until > now,
+            None => limit.expires == 0 || unix.is_none_or(|unix| unix < limit.expires),
+        });
         self.0.len() != before
     }
 
@@ -136,10 +139,21 @@ mod tests {
         let mut limits = Limits::default();
         limits.set(Limit { until: Some(Timestamp::from_micros(100)), ..limit(1, "csms", 0) }).unwrap();
         limits.set(limit(1, "operator", 5)).unwrap();
-        assert!(!limits.expire(Timestamp::from_micros(99)));
+        assert!(!limits.expire(Timestamp::from_micros(99), Some(i64::MAX)));
         assert_eq!(limits.at(1).unwrap().power, Watts::ZERO);
-        assert!(limits.expire(Timestamp::from_micros(100)));
+        assert!(limits.expire(Timestamp::from_micros(100), None));
         assert_eq!(limits.all(), [limit(1, "operator", 5)]);
+    }
+
+    #[test]
+    fn what_the_clock_must_end_waits_for_the_clock() {
+        let mut limits = Limits::default();
+        limits.set(Limit { expires: 1_000, ..limit(1, "csms", 0) }).unwrap();
+        let late = Timestamp::from_micros(u64::MAX);
+        assert!(!limits.expire(late, None));
+        assert!(!limits.expire(late, Some(999)));
+        assert!(limits.expire(late, Some(1_000)));
+        assert_eq!(limits.all(), []);
     }
 
     #[test]

@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 use voltry_bus::{
-    AuthorizeOutcome, BookEvent, CheckResult, Connector, EndReason, Error, EvseStatus, Fault, MeterValues,
-    PowerLimit, PowerShare, PowerSource, Reservation, ReserveOutcome, SelfTestStep, StartOutcome, TokenKind,
-    Transaction,
+    AuthorizeOutcome, BookEvent, CheckResult, Connector, EndReason, Error, EvseState, EvseStatus, Fault,
+    MeterValues, PowerLimit, PowerShare, PowerSource, Reservation, ReserveOutcome, SelfTestStep,
+    StartOutcome, TokenKind, Transaction,
 };
 use voltry_service::Refusals;
 use voltry_units::Watts;
@@ -35,6 +35,8 @@ const TRANSACTIONS_MAX: u32 = 1000;
 const CALLS_MAX: usize = 16;
 /// The longest check of a self-test, and some more.
 const CHECK_TIME: Duration = Duration::from_secs(80);
+/// An EVSE without a vehicle is out of service within this time.
+const OUT_OF_SERVICE: Duration = Duration::from_secs(10);
 /// The longest id of a back end.
 const ID_MAX: usize = 40;
 /// The longest time that a limit may be valid for.
@@ -114,6 +116,16 @@ impl Station1 {
         let token = parse(token)?;
         let presented = |answer| Presented { token, kind, evse, by: By::Driver(answer) };
         self.ask(|answer| Request::Present(presented(answer))).await?
+    }
+
+    /// Waits until an EVSE can make a check, or says why not: it knows better.
+    async fn leaves_service(&self, evse: u32) {
+        let left = |shown: &Shown| {
+            let status = shown.evses.iter().find(|status| status.evse == evse);
+            let state = status.and_then(|status| status.state.parse().ok());
+            matches!(state, None | Some(EvseState::Unavailable | EvseState::Faulted))
+        };
+        let _ = timeout(OUT_OF_SERVICE, self.shown.clone().wait_for(left)).await;
     }
 
     /// An EVSE of the station, or 0.
@@ -243,10 +255,20 @@ impl Station1 {
     async fn self_test(&self, evse: u32, step: SelfTestStep) -> Result<(CheckResult,), Error> {
         let call = async {
             let check = self.proxies(evse)?.self_test.check(step);
+            self.ask(|answer| Request::Test { evse, answer }).await??;
+            self.leaves_service(evse).await;
             let late = |_| Error::Unavailable(format!("EVSE {evse} does not end the check"));
             Ok((timeout(CHECK_TIME, check).await.map_err(late)??,))
         };
         self.calls.answer("SelfTest", call).await
+    }
+
+    async fn end_self_test(&self, evse: u32) -> Result<(), Error> {
+        let call = async {
+            self.proxies(evse)?;
+            self.request(Request::EndTest { evse })
+        };
+        self.calls.answer("EndSelfTest", call).await
     }
 
     async fn set_limit(&self, evse: u32, origin: &str, power: f64, valid_for: f64) -> Result<(), Error> {

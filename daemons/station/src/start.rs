@@ -128,6 +128,7 @@ async fn evses(
                 live: None,
                 asked: Vec::new(),
                 available_alone,
+                tested_until: None,
                 available: available_alone && book.is_available(0).await?,
                 connector: (ConnectorUse::Unavailable, clock.stamp().unix),
                 share: Watts::ZERO,

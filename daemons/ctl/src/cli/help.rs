@@ -134,7 +134,7 @@ JSON
   An array of the devices that have faults, as in `devices`.";
 
 pub(super) const SELF_TEST: &str = "\
-The EVSE is taken out of service for it, and back into service afterwards if it was. Each check says
+The EVSE is out of service meanwhile; what `available --no` says stays. Each check says
 what it does before it does it. `modules` raises the power modules to 500 V with the contactors open:
 the cable stays dead, the inside of the cabinet does not. It asks before that, and without a terminal
 it wants --yes. A vehicle that is plugged in meanwhile ends a check, and everything is off.

@@ -82,9 +82,6 @@ pub(super) async fn self_test(connection: &Connection) -> Result<Vec<Checked>, F
     let station = station::proxy(connection).await?;
     let mut checked = Vec::new();
     for evse in station.evses().await? {
-        if evse.transaction != 0 {
-            return Err(Failure::Refused(format!("EVSE {}: a transaction runs; stop it first", evse.evse)));
-        }
         for step in SelfTestStep::ALL.iter().copied().filter(|step| *step != SelfTestStep::Modules) {
             let result = station.self_test(evse.evse, step).await?;
             checked.push(Checked {
@@ -94,6 +91,7 @@ pub(super) async fn self_test(connection: &Connection) -> Result<Vec<Checked>, F
                 seen: result.seen,
             });
         }
+        station.end_self_test(evse.evse).await?;
     }
     Ok(checked)
 }

@@ -70,6 +70,10 @@ impl Station {
         Ok((CheckResult { outcome, seen: format!("saw {step}") },))
     }
 
+    fn end_self_test(&self, evse: u32) -> Result<(), Error> {
+        known(evse)
+    }
+
     fn set_available(&self, evse: u32, _available: bool) -> Result<(), Error> {
         known(evse)
     }

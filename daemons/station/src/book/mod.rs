@@ -397,7 +397,7 @@ impl Book {
     /// # Errors
     /// As [`BookError`].
     pub async fn limits(&self, stamp: Stamp) -> Result<Vec<Limit>, BookError> {
-        self.run(move |pages| orders::limits(&pages.connection, stamp.at, stamp.unix)).await
+        self.run(move |pages| orders::limits(&pages.connection, &stamp)).await
     }
 
     /// Keeps these reservations and no others. In its turn from the call on.

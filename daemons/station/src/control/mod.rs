@@ -65,6 +65,10 @@ pub(crate) enum Request {
     CancelReservation(String, oneshot::Sender<bool>),
     /// An EVSE, or with 0 the station, was taken into or out of service; the book has it.
     Availability { evse: u32, available: bool, scheduled: oneshot::Sender<bool> },
+    /// An EVSE is to be out of service for a check.
+    Test { evse: u32, answer: oneshot::Sender<Result<(), Error>> },
+    /// No further check follows.
+    EndTest { evse: u32 },
     /// What the meter read last.
     ReadMeter(u32, oneshot::Sender<Result<MeterValues, Error>>),
 }
@@ -292,6 +296,10 @@ impl Control {
             Request::Availability { evse, available, scheduled } => {
                 let _ = scheduled.send(self.set_available(evse, available));
             }
+            Request::Test { evse, answer } => {
+                let _ = answer.send(self.test(evse));
+            }
+            Request::EndTest { evse } => self.end_test(evse),
             Request::ReadMeter(evse, answer) => {
                 let _ = answer.send(self.read_meter(evse));
             }
@@ -313,6 +321,7 @@ impl Control {
         }
         self.expire_expected(now);
         self.expire_orders();
+        self.expire_tests(now);
         self.share();
         self.book.retry();
         self.prune(now);

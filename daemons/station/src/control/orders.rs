@@ -1,10 +1,12 @@
 //! What the back end and people order: limits, reservations, availability, the end of a session.
 
+use std::time::Duration;
+
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 use voltry_bus::{Connector, Error, EventKind, MeterValues, PowerLimit, ReserveOutcome};
 use voltry_service::clock::now;
-use voltry_units::Watts;
+use voltry_units::{Timestamp, Watts};
 
 use super::{Control, News, SetLimit};
 use crate::authorization::{Payer, mask};
@@ -15,6 +17,9 @@ use crate::evse_watch::asked;
 use crate::limits::{Limit, NotTaken};
 use crate::reservations::{Held, Place};
 use crate::session::{Action, Ending, Input};
+
+/// Who tests an EVSE and says nothing for so long has gone.
+const TEST_LAPSES: Duration = Duration::from_secs(300);
 
 impl From<NotTaken> for Error {
     fn from(reason: NotTaken) -> Self {
@@ -149,7 +154,8 @@ impl Control {
             let removed = self.reservations.remove(evse);
             self.tell_ended(removed, "removed");
         }
-        if self.limits.expire(now()) {
+        let stamp = self.clock.stamp();
+        if self.limits.expire(stamp.at, stamp.clock_set.then_some(stamp.unix)) {
             if let Some(count) = self.due() {
                 info!(count, "a limit is over");
             }
@@ -184,13 +190,53 @@ impl Control {
         let mut scheduled = false;
         let numbers: Vec<u32> = self.evses.keys().copied().collect();
         for place in numbers.into_iter().filter(|place| number == 0 || *place == number) {
-            let Some(evse) = self.evses.get_mut(&place) else { continue };
-            evse.available = evse.available_alone && self.in_service;
-            scheduled |= !evse.available && evse.control.is_active();
-            self.brief(place);
-            self.let_in(place);
+            scheduled |= self.settle_service(place);
         }
         scheduled
+    }
+
+    /// Tells an EVSE whether it is in service. Whether a session is finished first.
+    fn settle_service(&mut self, number: u32) -> bool {
+        let Some(evse) = self.evses.get_mut(&number) else { return false };
+        evse.available = evse.available_alone && self.in_service && evse.tested_until.is_none();
+        let scheduled = !evse.available && evse.control.is_active();
+        self.brief(number);
+        self.let_in(number);
+        scheduled
+    }
+
+    /// Takes an EVSE out of service for a check. In memory alone: whoever tests may die, and so may this daemon.
+    pub(super) fn test(&mut self, number: u32) -> Result<(), Error> {
+        let evse = self.evses.get_mut(&number);
+        let evse = evse.ok_or_else(|| Error::UnknownEvse(format!("there is no EVSE {number}")))?;
+        if evse.control.is_active() {
+            return Err(Error::Busy("a session runs: stop it first".to_owned()));
+        }
+        let begins = evse.tested_until.replace(now() + TEST_LAPSES).is_none();
+        if begins {
+            if let Some(count) = self.due() {
+                info!(evse = number, count, "out of service for its self-test");
+            }
+            self.settle_service(number);
+        }
+        Ok(())
+    }
+
+    pub(super) fn end_test(&mut self, number: u32) {
+        let ended = self.evses.get_mut(&number).and_then(|evse| evse.tested_until.take());
+        if ended.is_some() {
+            if let Some(count) = self.due() {
+                info!(evse = number, count, "the self-test is over");
+            }
+            self.settle_service(number);
+        }
+    }
+
+    /// Whoever tested forgot to end it, or died.
+    pub(super) fn expire_tests(&mut self, now: Timestamp) {
+        let over = |evse: &&Evse| evse.tested_until.is_some_and(|until| until <= now);
+        let over: Vec<u32> = self.evses.values().filter(over).map(|evse| evse.number).collect();
+        over.into_iter().for_each(|number| self.end_test(number));
     }
 
     pub(super) fn read_meter(&self, number: u32) -> Result<MeterValues, Error> {

@@ -17,7 +17,10 @@ use futures_util::StreamExt as _;
 use rig::{Rig, SOON};
 use steps::step;
 use voltry_bus::proxies::TokenRefusedStream;
-use voltry_bus::{Authorization, EndReason, Error, EvseState, ReserveOutcome, TokenKind, TokenStatus};
+use voltry_bus::{
+    Authorization, EndReason, Error, EvseState, ReserveOutcome, SelfTestOutcome, SelfTestStep, TokenKind,
+    TokenStatus,
+};
 
 /// The program that is tested.
 fn station_program() -> std::path::PathBuf {
@@ -379,6 +382,39 @@ async fn an_evse_goes_out_of_service_when_its_session_is_over() {
     assert_eq!(outcome.outcome, "refused");
     assert!(!rig.station.change_availability(0, true).await.unwrap());
     rig.until_world("told", |world| world.available).await;
+}
+
+#[tokio::test]
+async fn a_self_test_takes_an_evse_out_of_service_for_itself_alone() {
+    let mut rig = Rig::start("").await;
+    let test = async |rig: &Rig| {
+        let leaves = async {
+            rig.until_world("told to leave", |world| !world.available).await;
+            rig.change(|world| world.state = EvseState::Unavailable).await;
+        };
+        let (tested, ()) = tokio::join!(rig.station.self_test(1, SelfTestStep::Lock), leaves);
+        assert_eq!(tested.unwrap().outcome, SelfTestOutcome::Passed);
+        assert!(!rig.station.evses().await.unwrap()[0].available);
+    };
+    test(&rig).await;
+    rig.station.end_self_test(1).await.unwrap();
+    rig.until_world("in service again", |world| world.available).await;
+    // Somebody takes it out of service meanwhile: that stays.
+    test(&rig).await;
+    rig.station.set_available(1, false).await.unwrap();
+    rig.station.end_self_test(1).await.unwrap();
+    rig.until("ended", async || !rig.station.evses().await.unwrap()[0].available).await;
+    rig.station.set_available(1, true).await.unwrap();
+    rig.until_world("in service again", |world| world.available).await;
+    // Nothing of a test is left after a restart.
+    test(&rig).await;
+    rig.kill();
+    rig.start_daemon().await;
+    rig.until_world("in service again", |world| world.available).await;
+    assert!(rig.station.evses().await.unwrap()[0].available);
+    rig.plug(5).await;
+    rig.until_newest("plugged").await;
+    assert!(matches!(rig.station.self_test(9, SelfTestStep::Lock).await, Err(Error::UnknownEvse(_))));
 }
 
 #[tokio::test]

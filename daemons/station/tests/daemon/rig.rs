@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use voltry_bus::{
-    Authorization, Book1Proxy, DcCapability, Error, EvseSession, EvseState, Fault, Live, MeterReading,
-    Permit, SessionEvent, Settings1Proxy, SignedReading, Station1Proxy, TokenAnswer, TokenKind, TokenStatus,
-    names,
+    Authorization, Book1Proxy, CheckResult, DcCapability, Error, EvseSession, EvseState, Fault, Live,
+    MeterReading, Permit, SelfTestOutcome, SelfTestStep, SessionEvent, Settings1Proxy, SignedReading,
+    Station1Proxy, TokenAnswer, TokenKind, TokenStatus, names,
 };
 use voltry_service::clock::now;
 use zbus::object_server::SignalEmitter;
@@ -149,6 +149,19 @@ impl FakeEvse {
     }
 }
 
+/// Passes every check that it is asked for out of service.
+struct FakeSelfTest(Shared);
+
+#[interface(name = "org.voltry.SelfTest1")]
+impl FakeSelfTest {
+    #[zbus(out_args("result"))]
+    fn check(&self, step: SelfTestStep) -> (CheckResult,) {
+        let out = self.0.lock().unwrap().state == EvseState::Unavailable;
+        let outcome = if out { SelfTestOutcome::Passed } else { SelfTestOutcome::Refused };
+        (CheckResult { outcome, seen: step.to_string() },)
+    }
+}
+
 struct FakeMeter {
     world: Shared,
     woken: Arc<Notify>,
@@ -278,6 +291,7 @@ impl Rig {
         let connection = voltry_service::connect(Some(&bus.address)).await.unwrap();
         let server = connection.object_server();
         server.at(EVSE_PATH, FakeEvse(Arc::clone(&world))).await.unwrap();
+        server.at(EVSE_PATH, FakeSelfTest(Arc::clone(&world))).await.unwrap();
         let meter = FakeMeter { world: Arc::clone(&world), woken: Arc::clone(&woken) };
         server.at(METER_PATH, meter).await.unwrap();
         for name in [names::evse(1).as_str(), METER_NAME] {

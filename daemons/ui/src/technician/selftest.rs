@@ -1,9 +1,8 @@
 //! An EVSE checks itself while a technician looks on.
 //!
-//! As `voltryctl selftest`: the EVSE is taken out of service, each check is made after the one before, and whoever
-//! was in service is so again afterwards. One at a time. Modules are raised only for somebody who says that nobody is
-//! in the cabinet. If this daemon ends meanwhile, the check under way ends by itself with everything off, and the EVSE
-//! stays out of service.
+//! As `voltryctl selftest`: `voltry-station` keeps the EVSE out of service meanwhile, and each check is made after the
+//! one before. One at a time. Modules are raised only for somebody who says that nobody is in the cabinet. If this
+//! daemon ends meanwhile, the check under way ends by itself with everything off.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,21 +14,18 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
-use tokio::sync::watch;
 use tokio::time::timeout;
-use voltry_bus::{CheckResult, EvseState, EvseStatus, SelfTestOutcome, SelfTestStep, Station1Proxy};
+use voltry_bus::{CheckResult, SelfTestOutcome, SelfTestStep, Station1Proxy};
 use voltry_service::self_test::does;
 
 use super::accounts::Role;
 use super::page;
 use super::routes::{LoggedIn, Shared};
 use super::sessions::Session;
-use crate::bus::{self, Seen};
+use crate::bus;
 
 /// The longest check, and some more.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// An EVSE is out of service within this time, if nobody charges.
-const OUT_OF_SERVICE: Duration = Duration::from_secs(10);
 
 /// The self-test that runs, or ran last.
 #[derive(Debug, Default)]
@@ -118,37 +114,14 @@ fn is_bad(result: Option<&CheckResult>) -> bool {
 }
 
 async fn test(it: &Shared, evse: u32, modules: bool) -> Result<(), String> {
-    let mut seen = it.seen.clone();
-    let before = status(&seen.borrow(), evse).ok_or("there is no such EVSE, or nobody answers for it")?;
-    if before.transaction != 0 {
-        return Err("a transaction runs: stop it first".to_owned());
-    }
     let station = bus::station(&it.connection).await.map_err(|error| error.to_string())?;
-    if before.available {
-        station.set_available(evse, false).await.map_err(|error| error.to_string())?;
-    }
-    let tested = checks(it, &station, &mut seen, evse, modules).await;
-    if before.available {
-        let back = station.set_available(evse, true).await;
-        back.map_err(|error| format!("it is still out of service: {error}"))?;
-    }
-    tested
+    let tested = checks(it, &station, evse, modules).await;
+    let ended =
+        station.end_self_test(evse).await.map_err(|error| format!("it is still out of service: {error}"));
+    tested.and(ended)
 }
 
-async fn checks(
-    it: &Shared,
-    station: &Station1Proxy<'_>,
-    seen: &mut watch::Receiver<Seen>,
-    evse: u32,
-    modules: bool,
-) -> Result<(), String> {
-    let out = |seen: &Seen| {
-        status(seen, evse).is_some_and(|status| status.state == EvseState::Unavailable.as_str())
-    };
-    let left = timeout(OUT_OF_SERVICE, seen.wait_for(out)).await.is_ok_and(|left| left.is_ok());
-    if !left {
-        return Err("the EVSE does not go out of service".to_owned());
-    }
+async fn checks(it: &Shared, station: &Station1Proxy<'_>, evse: u32, modules: bool) -> Result<(), String> {
     for step in SelfTestStep::ALL.iter().copied().filter(|step| modules || *step != SelfTestStep::Modules) {
         it.self_test.shown().checks.push((step, None));
         let answer = timeout(PATIENCE, station.self_test(evse, step)).await;
@@ -165,10 +138,6 @@ async fn checks(
         }
     }
     Ok(())
-}
-
-fn status(seen: &Seen, evse: u32) -> Option<EvseStatus> {
-    seen.station.as_ref()?.evses.iter().find(|status| status.evse == evse).cloned()
 }
 
 /// The middle of the page, which follows the test.

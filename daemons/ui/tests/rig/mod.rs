@@ -14,7 +14,9 @@ use private_bus::{Bus, Process};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use voltry_bus::{CheckResult, Connector, EvseStatus, SelfTestOutcome, SelfTestStep, Transaction, names};
+use voltry_bus::{
+    CheckResult, Connector, Error, EvseStatus, SelfTestOutcome, SelfTestStep, Transaction, names,
+};
 use zbus::object_server::SignalEmitter;
 use zbus::{Connection, interface};
 
@@ -53,12 +55,21 @@ impl Station {
 
     /// Its insulation monitor is broken.
     #[zbus(out_args("result"))]
-    fn self_test(&self, evse: u32, step: SelfTestStep) -> (CheckResult,) {
-        assert!(self.evses.iter().all(|status| status.evse == evse && !status.available));
+    fn self_test(&self, evse: u32, step: SelfTestStep) -> Result<(CheckResult,), Error> {
+        let Some(status) = self.evses.iter().find(|status| status.evse == evse) else {
+            return Err(Error::UnknownEvse(format!("there is no EVSE {evse}")));
+        };
+        if status.transaction != 0 {
+            return Err(Error::Busy("a session runs: stop it first".to_owned()));
+        }
         self.stops.send((0, format!("check {step}"))).unwrap();
         let broken = step == SelfTestStep::InsulationMonitor;
         let outcome = if broken { SelfTestOutcome::Failed } else { SelfTestOutcome::Passed };
-        (CheckResult { outcome, seen: format!("<{step}> was seen") },)
+        Ok((CheckResult { outcome, seen: format!("<{step}> was seen") },))
+    }
+
+    fn end_self_test(&self, evse: u32) {
+        self.stops.send((0, format!("end of the test of {evse}"))).unwrap();
     }
 
     fn transactions(&self, _limit: u32) -> Vec<Transaction> {
