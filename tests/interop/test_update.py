@@ -269,9 +269,10 @@ def test_a_version_that_does_not_charge_is_left_for_the_one_from_before(machine)
     machine = machine("trial_s = 2\nsteady_s = 1")
 
     async def scenario():
+        bundle = machine.bundle("2.0.0")
         async with machine.boot() as peer:
             await until_idle_is_known(peer, machine)
-            assert await install(peer, machine.bundle("2.0.0")) == ("restart-needed", "")
+            assert await install(peer, bundle) == ("restart-needed", "")
             assert await peer.call(*UPDATE, "Restart") == []
             await machine.until_restarting(peer)
         machine.station.state = "faulted"
@@ -316,13 +317,15 @@ def test_what_is_damaged_foreign_or_older_is_refused_and_what_runs_stays(machine
         text = bytearray(whole.read_bytes())
         text[50_000] ^= 1
         tampered.write_bytes(text)
+        foreign = machine.bundle("2.0.0", signer="stranger")
+        older, another_machines = machine.bundle("0.9.0"), machine.bundle("3.0.0", "Another Machine")
         async with machine.boot() as peer:
             await until_idle_is_known(peer, machine)
-            for bundle in [tampered, machine.bundle("2.0.0", signer="stranger"), machine.folder / "nowhere"]:
+            for bundle in [tampered, foreign, machine.folder / "nowhere"]:
                 outcome, detail = await install(peer, bundle)
                 assert (outcome, bool(detail)) == ("invalid", True), bundle
-            assert await install(peer, machine.bundle("0.9.0")) == "org.voltry.Error.Refused"
-            assert await install(peer, machine.bundle("3.0.0", "Another Machine")) == "org.voltry.Error.Refused"
+            assert await install(peer, older) == "org.voltry.Error.Refused"
+            assert await install(peer, another_machines) == "org.voltry.Error.Refused"
             assert await peer.get(*UPDATE, "RestartNeeded") is False
             assert await peer.call(*UPDATE, "Restart") == "org.voltry.Error.Refused"
         assert (machine.starts_from(), machine.loader("B")) == ("A", "good")
