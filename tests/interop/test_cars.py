@@ -6,6 +6,8 @@ The recordings are no part of this project; where they are not beside it, this s
 
 import asyncio
 import json
+import socket
+import time
 import types
 
 import capture
@@ -107,6 +109,30 @@ def test_only_the_session_id_changes_in_a_recorded_message(protocol):
         assert changed != payload
         assert len(changed) - len(payload) == len(OURS) - len(own)
         assert exi_fields.with_session_id(changed, own) == payload
+
+
+async def answered_while_the_player_is_away(answer):
+    ours, theirs = socket.socketpair()
+    link = recorded_car.Link()
+    link.reader, link.writer = await asyncio.open_connection(sock=ours)
+
+    def be_away():
+        time.sleep(0.3)
+        theirs.sendall(answer)
+
+    asyncio.get_running_loop().call_soon(be_away)
+    try:
+        return await link.ask(b"?", 0.25)
+    finally:
+        await link.close()
+        theirs.close()
+
+
+def test_an_answer_that_came_while_the_player_was_away_counts_and_none_does_not():
+    answer = recorded_car.EXI_PAYLOAD + (1).to_bytes(4) + b"!"
+    assert asyncio.run(answered_while_the_player_is_away(answer)) == b"!"
+    with pytest.raises(recorded_car.Ended, match="no answer in 0.25 s"):
+        asyncio.run(answered_while_the_player_is_away(b""))
 
 
 def conversation(*kinds, refusal=None):
