@@ -1,8 +1,10 @@
-"""What each test of a daemon against a foreign peer needs: a private bus, the one daemon, serial lines."""
+"""What each test of a daemon against a foreign peer needs: a private bus, the one daemon, serial lines, a port."""
 
 import asyncio
 import contextlib
 import os
+import random
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -28,6 +30,18 @@ def program(name):
     path = PROGRAMS / name
     assert path.is_file(), f"{path} is not built: run `make build` first"
     return path
+
+
+def free_port():
+    """One that is nobody's; not of those that the kernel gives out meanwhile."""
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with socket.socket() as tried:
+            try:
+                tried.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import json
 from datetime import UTC, datetime
 
 import websockets
+from conftest import free_port
 from ocpp.messages import CallError
 from ocpp.routing import after, on
 from ocpp.v16 import ChargePoint as ChargePoint16
@@ -280,14 +281,13 @@ class Csms:
         self.version, self.book = version, Book()
         self.kind = {"1.6": Station16, "2.0.1": Station201}[version]
         self.calls = {"1.6": call16, "2.0.1": call201}[version]
-        self.server, self.port, self.station = None, 0, None
+        self.server, self.port, self.station = None, free_port(), None
         self.boot_status = "Accepted"
 
     async def open(self):
         self.server = await websockets.serve(
             self.serve, "127.0.0.1", self.port, subprotocols=[f"ocpp{self.version}"]
         )
-        self.port = self.server.sockets[0].getsockname()[1]
 
     async def close(self):
         self.server.close()

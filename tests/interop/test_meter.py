@@ -2,7 +2,7 @@
 
 import contextlib
 
-from conftest import ROOT, play
+from conftest import ROOT, free_port, play
 from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
@@ -104,7 +104,7 @@ def test_a_meter_that_goes_away_is_missing_and_comes_back(daemon, tmp_path):
     async def scenario():
         meter = Meter(CHARGING)
         async with contextlib.AsyncExitStack() as stack:
-            async with tcp(meter) as port:
+            async with tcp(meter, free_port()) as port:
                 config = configuration(f'{{ tcp = "127.0.0.1:{port}" }}', tmp_path, "back_off_ms = 200")
                 run = daemon("voltry-meter", BUS_NAME, config, "dc")
                 process = await stack.enter_async_context(run)

@@ -2,13 +2,12 @@
 
 import asyncio
 import contextlib
-import socket
 import subprocess
 import urllib.error
 import urllib.request
 
 import pytest
-from conftest import play, program
+from conftest import free_port, play, program
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from station import station_of
 
@@ -19,11 +18,6 @@ evses = 2
 monitor_pace = 10
 vehicle = { capacity_wh = 150.0, soc = 20.0, target_soc = 80.0 }
 """
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 @contextlib.contextmanager

@@ -11,10 +11,9 @@ import contextlib
 import json
 import os
 import re
-import socket
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, free_port
 from station import station_of
 from test_ocpp import register_now, until_counted
 from test_ocpp_charging import until_power
@@ -22,12 +21,6 @@ from test_ocpp_charging import until_power
 PEERS = ROOT / ".peers"
 SOURCES = ROOT / "tests/interop/csms_peers"
 IDENTITY, PASSWORD = "VOLTRY-1", "sixteen.letters."
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 class Peer:

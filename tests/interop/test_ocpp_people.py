@@ -1,12 +1,10 @@
 """What concerns people and makers' own messages, with PyPI `ocpp` as the CSMS of the simulated station."""
 
 import asyncio
-import random
 import re
-import socket
 import urllib.request
 
-from conftest import play
+from conftest import free_port, play
 from csms import csms_of
 from dbus_fast import BusType, Message
 from dbus_fast.aio import MessageBus
@@ -86,18 +84,6 @@ def test_what_concerns_people_is_told_shown_and_forgotten(tmp_path):
             bus.disconnect()
 
     play(scenario(), 90)
-
-
-def free_port():
-    """One that is nobody's; not of those that the kernel gives out."""
-    while True:
-        port = random.randrange(20_000, 30_000)
-        with socket.socket() as tried:
-            try:
-                tried.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 def test_what_the_csms_says_to_drivers_is_on_the_screen(tmp_path):
