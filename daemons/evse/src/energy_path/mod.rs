@@ -410,8 +410,15 @@ impl EnergyPath {
             && matches!(self.state, State::CableCheck(_) | State::Checking(_));
         let arming = matches!(command, Command::ArmOverVoltage(limit) if self.outputs.guard().is_some_and(|guard| guard.limit == limit));
         let concerns = self_test || arming || self.outputs.concerns_open_epoch(&command);
+        let setpoint = matches!(command, Command::SetOutput { .. });
         let renewal = matches!(command, Command::RenewSupply(_) | Command::RenewContactors(_));
-        let borne = renewal && refusal == Refusal::TooOld && concerns && !self.outputs.is_late_again(now);
+        let borne = (renewal || setpoint)
+            && refusal == Refusal::TooOld
+            && concerns
+            && !self.outputs.is_late_again(now);
+        if borne && setpoint {
+            self.outputs.order_setpoint_again(now);
+        }
         if !ending && concerns && !borne {
             if let State::Checking(checking) = self.state {
                 return self.check_refused(now, checking, &command, refusal);

@@ -68,7 +68,7 @@ pub(super) struct Outputs {
     limits: Option<Capability>,
     discharge: Option<Discharge>,
     /// When a renewal was last found too late, and when before that.
-    late_renewals: [Option<Timestamp>; 2],
+    late: [Option<Timestamp>; 2],
 }
 
 impl Outputs {
@@ -136,9 +136,15 @@ impl Outputs {
             self.raised_at = Some(now);
         }
         self.setpoint = Some(setpoint);
-        let Setpoint { voltage, current } = setpoint;
-        let lease = self.supply.holder.stamp(now);
-        self.send(Command::SetOutput { lease, voltage, current });
+        self.order_setpoint_again(now);
+    }
+
+    /// Until a supply has taken it, the one before holds.
+    pub(super) fn order_setpoint_again(&mut self, now: Timestamp) {
+        if let Some(Setpoint { voltage, current }) = self.setpoint {
+            let lease = self.supply.holder.stamp(now);
+            self.send(Command::SetOutput { lease, voltage, current });
+        }
     }
 
     pub(super) fn supply_off(&mut self) {
@@ -195,12 +201,12 @@ impl Outputs {
             || (self.contactors.open && epoch == Some(self.contactors.holder.epoch()))
     }
 
-    /// Whether a renewal that its provider found too late is one too many. Each is as one that was
+    /// Whether a renewal or a set-point that its provider found too late is one too many. Each is as one that was
     /// lost, and the lease runs on from the one before it: two leave 200 ms of the 500, a third within
     /// a second says that this machine cannot keep its leases.
     pub(super) fn is_late_again(&mut self, now: Timestamp) -> bool {
-        let again = self.late_renewals[1].is_some_and(|before| now.since(before) < Duration::from_secs(1));
-        self.late_renewals = [Some(now), self.late_renewals[0]];
+        let again = self.late[1].is_some_and(|before| now.since(before) < Duration::from_secs(1));
+        self.late = [Some(now), self.late[0]];
         again
     }
 

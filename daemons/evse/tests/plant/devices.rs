@@ -114,6 +114,7 @@ pub struct Devices {
     pub surge: f64,
     /// So many renewals of the supply's lease come too late.
     pub late_renewals: u32,
+    pub late_setpoints: u32,
     /// The board closes for a vehicle alone: it refuses.
     pub interlocked: bool,
     supply: Lease,
@@ -185,6 +186,7 @@ impl Default for Devices {
             stray: 0.0,
             surge: 0.0,
             late_renewals: 0,
+            late_setpoints: 0,
             interlocked: false,
             supply: Lease::default(),
             board: Lease::default(),
@@ -215,6 +217,11 @@ impl Devices {
         self.board.until.is_none()
     }
 
+    /// Whether a command with a lease was refused for its age alone; forgotten by that.
+    pub fn was_too_old(&mut self) -> bool {
+        std::mem::take(&mut self.supply.too_old) | std::mem::take(&mut self.board.too_old)
+    }
+
     /// Takes a command; false if it is refused.
     pub fn obey(&mut self, command: Command, now: Timestamp) -> bool {
         match command {
@@ -222,6 +229,10 @@ impl Devices {
             Command::SetOutput { lease, voltage, current } => {
                 let range = self.capability.voltage_min..=self.capability.voltage_max;
                 if self.misled.blocked || !range.contains(&voltage) || !self.supply.accepts(lease, now) {
+                    return false;
+                }
+                if is_busy(&mut self.late_setpoints) {
+                    self.supply.too_old = true;
                     return false;
                 }
                 if !self.can_cut {

@@ -13,23 +13,26 @@ pub struct Lease {
     epoch: u64,
     sequence: u64,
     pub until: Option<Timestamp>,
+    /// The last message was refused for its age alone.
+    pub too_old: bool,
 }
 
 impl Lease {
     pub fn enable(&mut self, epoch: u64, now: Timestamp) -> bool {
         let newer = epoch > self.epoch;
         if newer {
-            *self = Self { epoch, sequence: 0, until: Some(now + LEASE) };
+            *self = Self { epoch, sequence: 0, until: Some(now + LEASE), too_old: false };
         }
         newer
     }
 
     pub fn accepts(&mut self, message: Stamp, now: Timestamp) -> bool {
-        let good = self.until.is_some_and(|until| now <= until)
+        let current = self.until.is_some_and(|until| now <= until)
             && message.epoch == self.epoch
             && message.sequence > self.sequence
-            && message.sent_at <= now
-            && now.since(message.sent_at) <= TOO_OLD;
+            && message.sent_at <= now;
+        self.too_old = current && now.since(message.sent_at) > TOO_OLD;
+        let good = current && !self.too_old;
         if good {
             self.sequence = message.sequence;
         }

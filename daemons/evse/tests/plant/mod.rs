@@ -243,10 +243,11 @@ impl World {
                     } else {
                         let renewal =
                             matches!(command, Command::RenewSupply(_) | Command::RenewContactors(_));
-                        let refusal = match (renewal, self.devices.has_let_go()) {
-                            (true, true) => Refusal::NotCurrent,
+                        let too_old = self.devices.was_too_old() || renewal;
+                        let refusal = match (too_old, renewal && self.devices.has_let_go()) {
+                            (_, true) => Refusal::NotCurrent,
                             (true, false) => Refusal::TooOld,
-                            (false, _) => Refusal::Device,
+                            (false, false) => Refusal::Device,
                         };
                         self.inbox.push(Input::Refused(*command, refusal));
                     }

@@ -243,7 +243,8 @@ impl Player {
         }
         let command = command(named.as_str(), member.as_str(), message)?;
         if self.refusing.contains(&role) || !self.obey(command).await? {
-            let refused = Message::error(&header, "org.voltry.Error.Refused").build(&("no",))?;
+            let why = if self.devices.was_too_old() { "TooOld" } else { "Refused" };
+            let refused = Message::error(&header, format!("org.voltry.Error.{why}")).build(&("no",))?;
             connection.send(&refused).await?;
             return Ok(command);
         }
