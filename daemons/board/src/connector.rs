@@ -43,7 +43,8 @@ const DEAF_AFTER_RESET: Duration = Duration::from_millis(200);
 const INQUIRY_INTERVAL: Duration = Duration::from_secs(1);
 
 const COMMUNICATION_FAULT: &str = "CommunicationFault";
-const SILENT: &str = "the safety controller is silent";
+const SILENT: &str =
+    "nothing readable comes from the safety controller: it is silent, or its line is disturbed";
 
 /// What the shell does.
 #[derive(Debug, Clone, PartialEq)]
