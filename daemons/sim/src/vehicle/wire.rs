@@ -27,6 +27,9 @@ const CURRENT_DEMAND_TIMEOUT: Duration = Duration::from_millis(250);
 /// The same of ISO 15118-20.
 const CHARGE_LOOP_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// A vehicle looks at its clock this often while it waits.
+const PIECE: Duration = Duration::from_millis(50);
+
 /// Why a conversation broke off.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WireError {
@@ -161,7 +164,8 @@ impl Wire {
         self.connection.send(request)?;
         let bytes = self.connection.take_transmit();
         self.stream.write_all(&bytes).await?;
-        timeout(limit, self.receive(name)).await.map_err(|_| WireError::Timeout { request: name, limit })?
+        let answer = std::pin::pin!(self.receive(name));
+        patiently(limit, answer).await.unwrap_or(Err(WireError::Timeout { request: name, limit }))
     }
 
     async fn receive(&mut self, name: &'static str) -> Result<Message, WireError> {
@@ -176,6 +180,18 @@ impl Wire {
             }
         }
     }
+}
+
+/// As [`timeout`], by pieces: time in which this process did not run is not held against the station.
+async fn patiently<F: Future + Unpin>(limit: Duration, mut answer: F) -> Option<F::Output> {
+    let mut waited = Duration::ZERO;
+    while waited < limit {
+        if let Ok(answer) = timeout(PIECE, &mut answer).await {
+            return Some(answer);
+        }
+        waited += PIECE;
+    }
+    None
 }
 
 async fn discover(interface: &str, scope: u32) -> Result<SocketAddrV6, WireError> {
