@@ -136,9 +136,9 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
 /// What is wrong if the rule does not go red for its reason.
 async fn missed((role, fault, rule, seen): &(&str, &str, &str, &str)) -> Option<String> {
     let (code, rules) = conform(role, fault, &[rule], "1").await;
-    assert!(code == Some(1) && verdicts(&rules) == [(*rule, "failed")], "{role} {fault}: {code:?} {rules:?}");
+    let failed = code == Some(1) && verdicts(&rules) == [(*rule, "failed")];
     let why = rules[0]["seen"].as_str().unwrap();
-    (!why.contains(seen)).then(|| format!("{role} {fault}: {why}"))
+    (!failed || !why.contains(seen)).then(|| format!("{role} {fault}: {code:?} {rules:?}"))
 }
 
 #[tokio::test]

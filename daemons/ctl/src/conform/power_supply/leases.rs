@@ -5,7 +5,7 @@ use std::time::Duration;
 use voltry_bus::{DcOutput, SupplyState};
 use voltry_service::{Stamp, clock};
 
-use super::{Holder, LEASE, NO_CURRENT, RENEWED, Watch, too_slow};
+use super::{Holder, LEASE, NO_CURRENT, RENEWED, TOO_LATE, Watch, too_slow};
 use crate::conform::every_role::refused_as;
 use crate::conform::provider::Provider;
 use crate::conform::report::{Report, Trial, Unmet, broken};
@@ -164,6 +164,10 @@ async fn off(provider: &Provider, watch: &Watch) -> Trial {
     let since = clock::now();
     watch.supply.off().await?;
     watch.off_since(since).await?;
+    // What lapsed by itself proves nothing.
+    if clock::now().since(holder.renewed) > TOO_LATE {
+        return Err(too_slow());
+    }
     refused_as("Lapsed", "SetOutput after Off", holder.set((0.0, 0.0)).await)?;
     refused_as("Lapsed", "RenewLease after Off", holder.renew().await)?;
     Ok("taken from another connection; the epoch is over".to_owned())
