@@ -59,13 +59,18 @@ impl Watched {
         std::fs::read_to_string(&self.log).unwrap().lines().filter(|line| line.contains(words)).count()
     }
 
+    pub(crate) fn told_once_a_minute(&self, cause: &str) {
+        let minutes = usize::try_from(self.started.elapsed().as_secs() / 60).unwrap();
+        let told = self.logged(cause);
+        assert!((1..=1 + minutes).contains(&told), "{cause:?} was told {told} times in {minutes} minutes");
+    }
+
     /// The flood told its cause in one line a minute, nothing else filled the log, and memory stayed.
     pub(crate) fn withstood(&self, cause: &str, before_kib: u64) {
         let log = std::fs::read_to_string(&self.log).unwrap();
         let after = self.resident_kib();
         println!("resident {before_kib} KiB before, {after} KiB after; {} lines of log", log.lines().count());
-        let minutes = usize::try_from(self.started.elapsed().as_secs() / 60).unwrap();
-        assert!((1..=1 + minutes).contains(&self.logged(cause)), "{log}");
+        self.told_once_a_minute(cause);
         assert!(log.lines().count() <= 20, "{log}");
         assert!(after <= before_kib + GROWTH_KIB, "{} KiB more", after - before_kib);
     }

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use sha1::Digest as _;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::TcpListener;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpSocket};
 use watched::{Bus, Watched};
 
 /// Heap and stacks that the daemon keeps to under any CSMS: of 32 MiB what 12 MiB of the shipped program leave.
@@ -36,7 +36,7 @@ impl Rig {
     /// With more of the table `[ocpp]`, made from the folder of the test.
     async fn start_with(version: &str, more: impl Fn(&Path) -> String) -> Self {
         let (bus, folder) = (Bus::start(), tempfile::tempdir().unwrap());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = listen();
         let file = folder.path().join("voltry.toml");
         let text = format!(
             "[ocpp]\nidentity = 'A'\ndatabase = '{}'\n{}[ocpp.profile.1]\nurl = 'ws://{}'\nversion = '{version}'\n\
@@ -111,6 +111,15 @@ impl Rig {
             () = answered => {}
         }
     }
+}
+
+/// With little room on the way: what the CSMS answers must not wait behind megabytes of its own flood for longer than
+/// the station waits for an answer.
+fn listen() -> TcpListener {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_send_buffer_size(32 << 10).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    socket.listen(16).unwrap()
 }
 
 /// What a good CSMS says to a CALL of the station; `None`: it is none.

@@ -356,6 +356,23 @@ impl Station {
         }
     }
 
+    /// Waits until this transaction is closed, whatever began after it.
+    pub async fn closed_transaction_of(&self, id: u64, limit: Duration) -> Transaction {
+        let station = self.station().await;
+        let started = Instant::now();
+        let mut tick = tokio::time::interval(LOOK);
+        loop {
+            tick.tick().await;
+            let known = station.transaction(id).await;
+            if let Ok((transaction, _)) = &known
+                && transaction.state == "closed"
+            {
+                return transaction.clone();
+            }
+            assert!(started.elapsed() < limit, "transaction {id} is not closed within {limit:?}: {known:?}");
+        }
+    }
+
     /// Asserts that a transaction's end is explained as the table says for this fault.
     pub fn assert_explained(&self, fault: &str, transaction: &Transaction) {
         println!("{fault}: {}", transaction.why);

@@ -23,9 +23,11 @@ async fn a_killed_evse_lets_go_in_time_and_its_transaction_is_closed_by_the_mete
     let mut station = Station::start(LARGE_CAR).await;
     let before = station.truth(1).await.register;
     station.charge(1).await;
+    let id = station.station().await.evses().await.unwrap()[0].transaction;
     station.tell("kill evse-1").await;
     station.assert_safe_within(1, LEASE, OPEN).await;
-    let transaction = station.closed_transaction(RECOVERY).await;
+    // Where everybody may charge, the vehicle begins the next one.
+    let transaction = station.closed_transaction_of(id, RECOVERY).await;
     station.assert_billed(&transaction, 1, before).await;
     station.tell("unplug 1").await;
     station.until_state(1, &[EvseState::Available], RECOVERY).await;

@@ -107,8 +107,18 @@ impl Vehicle {
         Some(sdp::Response::from_frame(&answer[..length]).unwrap())
     }
 
+    /// As a vehicle does, 50 times (ISO 15118-2, table 17).
+    pub(crate) async fn discover_patiently(request: sdp::Request) -> sdp::Response {
+        for _ in 0..50 {
+            if let Some(station) = Self::discover_by(request).await {
+                return station;
+            }
+        }
+        panic!("discovery is not answered");
+    }
+
     pub(crate) async fn connect() -> Self {
-        let station = Self::discover().await.expect("discovery is answered");
+        let station = Self::discover_patiently(sdp::Request::PLAIN).await;
         let stream = TcpStream::connect((station.ipv6(), station.port)).await.unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream: Box::new(stream), v2g: V2g::new(), id: vec![0; 8] }

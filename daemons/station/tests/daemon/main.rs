@@ -28,7 +28,7 @@ fn station_program() -> std::path::PathBuf {
 }
 
 const CSMS: &str = "csms = { name = \"org.voltry.Ocpp1\", path = \"/org/voltry/csms\" }\n\
-                    csms_patience_s = 1\ntokens = [\"0A\"]";
+                    tokens = [\"0A\"]";
 
 fn accepted(group: &str) -> Option<(TokenStatus, String)> {
     Some((TokenStatus::Accepted, group.to_owned()))
@@ -197,7 +197,7 @@ async fn after_a_restart_a_register_that_cannot_be_is_not_billed() {
 #[tokio::test]
 async fn a_back_end_that_hangs_costs_its_patience_and_the_list_holds_without_it() {
     for (away, outcome) in [("refuse", "refused"), ("allow", "granted")] {
-        let rig = Rig::start(&format!("{CSMS}\ncsms_away = \"{away}\"")).await;
+        let rig = Rig::start(&format!("{CSMS}\ncsms_patience_s = 1\ncsms_away = \"{away}\"")).await;
         rig.world.lock().unwrap().verdict = None;
         rig.plug(5).await;
         rig.until_newest("plugged").await;
@@ -261,6 +261,7 @@ async fn whoever_does_not_plug_in_is_waited_for_no_longer() {
     let _ = rig.station.remote_start(1, "APP1", TokenKind::Central, "", "17").await.unwrap();
     let events = rig.until_newest("connect-timed-out").await;
     assert_eq!(events.last().unwrap().reason, EndReason::Timeout);
+    rig.settings.write("connection_timeout", "60").await.unwrap();
     let _ = rig.station.remote_start(1, "APP2", TokenKind::Central, "", "18").await.unwrap();
     let session = rig.until_newest("authorized").await.last().unwrap().session;
     rig.station.stop_session(session, EndReason::Remote).await.unwrap();
@@ -290,7 +291,7 @@ async fn a_limit_reaches_the_evse_outlasts_a_restart_and_is_taken_away() {
     rig.until_world("suspended still", power(0.0)).await;
     rig.station.clear_limit(0, "operator").await.unwrap();
     rig.until_world("its own limit again", power(20_000.0)).await;
-    rig.station.set_limit(1, "csms", 30_000.0, 0.2).await.unwrap();
+    rig.station.set_limit(1, "csms", 30_000.0, 2.0).await.unwrap();
     rig.until_world("for a while", power(30_000.0)).await;
     rig.until_world("over", power(100_000.0)).await;
     assert_eq!(rig.station.limits().await.unwrap(), []);
@@ -444,10 +445,11 @@ async fn a_setting_is_checked_lasts_and_changes_what_the_book_gets() {
 #[tokio::test]
 async fn a_clock_aligned_reading_stands_exactly_on_its_mark() {
     let rig = Rig::start("free_vending = true").await;
-    rig.settings.write("clock_aligned_interval", "1").await.unwrap();
     rig.plug(5).await;
     rig.until_newest("started").await;
     rig.meter(1001.0).await;
+    rig.until("heard", async || rig.station.evses().await.unwrap()[0].energy > 0.0).await;
+    rig.settings.write("clock_aligned_interval", "1").await.unwrap();
     let events = rig.until_newest("clock-reading").await;
     let reading = events.last().unwrap();
     assert_eq!(reading.time % 1_000_000, 0, "{reading:?}");

@@ -18,8 +18,7 @@ const STANDING: usize = 10_000;
 #[tokio::test]
 async fn a_server_that_never_answers_costs_the_time_of_a_dial() {
     let listener = listen().await;
-    let mut rig =
-        Rig::start(vec![plain(1, &listener)], Times { dial: Duration::from_millis(100), ..times() });
+    let mut rig = Rig::start(vec![plain(1, &listener)], Times { dial: Duration::from_secs(1), ..times() });
     // Accepted, read, and left so; once with half an answer.
     let (_first, _) = rig::head(&listener).await;
     assert!(rig.failed().await.1.contains("no answer within"));

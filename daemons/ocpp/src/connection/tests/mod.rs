@@ -121,7 +121,7 @@ async fn when_the_uplink_goes_the_csms_is_told() {
 async fn a_csms_that_answers_no_ping_is_left_and_dialled_again() {
     let listener = listen().await;
     let keepalive =
-        KeepaliveTimes { interval: Some(Duration::from_millis(50)), timeout: Duration::from_millis(50) };
+        KeepaliveTimes { interval: Some(Duration::from_millis(50)), timeout: Duration::from_secs(1) };
     let mut rig = Rig::start(vec![plain(1, &listener)], Times { keepalive, ..times() });
     // Its socket stays open, and nobody reads it.
     let _silent = Csms::accept(&listener, "ocpp1.6").await;
