@@ -212,6 +212,12 @@ impl Devices {
         is_busy(&mut self.late_renewals)
     }
 
+    /// The same of a set-point.
+    const fn is_late(&mut self) -> bool {
+        self.supply.too_old = is_busy(&mut self.late_setpoints);
+        self.supply.too_old
+    }
+
     /// Whether no lease of the contactors runs any more.
     pub const fn has_let_go(&self) -> bool {
         self.board.until.is_none()
@@ -228,11 +234,8 @@ impl Devices {
             Command::EnableSupply(epoch) => return self.supply.enable(epoch, now),
             Command::SetOutput { lease, voltage, current } => {
                 let range = self.capability.voltage_min..=self.capability.voltage_max;
-                if self.misled.blocked || !range.contains(&voltage) || !self.supply.accepts(lease, now) {
-                    return false;
-                }
-                if is_busy(&mut self.late_setpoints) {
-                    self.supply.too_old = true;
+                let good = range.contains(&voltage) && !self.is_late() && self.supply.accepts(lease, now);
+                if self.misled.blocked || !good {
                     return false;
                 }
                 if !self.can_cut {
