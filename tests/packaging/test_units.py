@@ -1,5 +1,6 @@
 """The unit files, as systemd itself reads them (no running systemd is needed)."""
 
+import fnmatch
 import json
 import re
 import shutil
@@ -143,6 +144,37 @@ def test_a_makers_package_as_docs_oem_makes_it_runs_in_the_same_sandbox(image, t
     assert told == {"tables": [], "objects": [bound], "errors": []}
     assert f'<allow own="{bound["name"]}"/>' in policy
     assert 'user="voltry-example-power"' in policy
+
+
+SERIAL = ["voltry-board", "voltry-power", "voltry-meter@grid", "voltry-reader"]
+# By the kernel's drivers: 8250, i.MX, AMBA, STM32, Zynq, NXP's SPI bridges, OMAP, Qualcomm.
+UARTS = ["ttyS", "ttymxc", "ttyAMA", "ttySTM", "ttyPS", "ttySC", "ttyO", "ttyMSM"]
+# As Documentation/admin-guide/devices.txt has them.
+ADAPTERS = {"ttyUSB": "188", "ttyACM": "166"}
+CONSOLES = ["tty", "ttyp", "ttyprintk", "/dev/tty", "/dev/console", "/dev/vc/0"]
+
+
+def groups(lines):
+    """The groups of character devices that DeviceAllow= names: of /proc/devices by pattern, or by number."""
+    return [re.fullmatch("char-(.*) rw", line)[1] for line in lines]
+
+
+@pytest.mark.parametrize("unit", SERIAL)
+def test_a_serial_line_may_be_any_uart_and_no_console(unit):
+    allowed = groups(setting(unit, "DeviceAllow"))
+    named = {name for file in (ROOT / "docs").glob("*.md") for name in re.findall(r"/dev/(tty[A-Za-z]+)\d", file.read_text())}
+    assert "ttyLP" in named
+    for name in [*UARTS, *ADAPTERS, *named]:
+        assert any(fnmatch.fnmatchcase(name, pattern) for pattern in allowed), name
+    assert not [name for name in CONSOLES for pattern in allowed if fnmatch.fnmatchcase(name, pattern)]
+
+
+def test_an_adapter_may_come_after_the_daemon_that_uses_it():
+    """At a unit's start systemd leaves out the names that no driver has taken yet; a number it takes as it is."""
+    for unit in SERIAL:
+        assert set(ADAPTERS.values()) <= set(groups(setting(unit, "DeviceAllow"))), unit
+    example = settings(ROOT / "examples/package/20-needs.conf")
+    assert set(groups(value for key, value in example if key == "DeviceAllow")) == set(ADAPTERS.values())
 
 
 @pytest.mark.parametrize("unit", UNITS)
