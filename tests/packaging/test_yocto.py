@@ -34,12 +34,15 @@ SURROUNDINGS = {
 }
 CLASSES = ["base", "cargo", "core-image", "externalsrc", "features_check", "packagegroup", "pkgconfig", "systemd", "useradd"]
 
+# What Voltry needs of OpenEmbedded-Core's packages.
+CORE = {"ca-certificates", "dbus", "iproute2", "kernel-modules", "packagegroup-core-boot"}
+
 needs_bitbake = pytest.mark.skipif(not importlib.util.find_spec("bb"), reason="bitbake-setup (PyPI) is not installed")
 
 
 @pytest.fixture(scope="module")
 def parsed(tmp_path_factory):
-    """parsed(RECIPE): its variables."""
+    """parsed(RECIPE, VARIABLE=VALUE...): its variables."""
     # The parser's package leaves out two servers of BitBake's, which it imports and nobody asks here.
     for absent in ("hashserv", "hashserv.client"):
         sys.modules.setdefault(absent, types.ModuleType(absent))
@@ -52,11 +55,11 @@ def parsed(tmp_path_factory):
     for name in CLASSES:
         (folder / f"classes/{name}.bbclass").write_text("")
 
-    def parse(recipe):
+    def parse(recipe, **more):
         data = bb.data.init()
         data.setVar("BBPATH", f"{folder}:{LAYER}")
         data.setVar("TOPDIR", str(folder))
-        for name, value in SURROUNDINGS.items():
+        for name, value in {**SURROUNDINGS, **more}.items():
             data.setVar(name, value)
         data.setVar("FILE", str(recipe))
         bb.parse.siggen = bb.siggen.init(data)
@@ -105,6 +108,29 @@ def test_the_recipe_builds_the_sources_that_it_is_a_folder_of(parsed):
     assert recipe.getVar("PV") == version
     lock = (ROOT / "Cargo.lock").read_text().count('source = "registry')
     assert len(recipe.getVar("SRC_URI").split()) == lock > 100
+
+
+@needs_bitbake
+def test_a_build_within_the_sources_is_refused(parsed):
+    import bb
+
+    with pytest.raises(bb.BBHandledException):
+        parsed(RECIPE, TOPDIR=str(ROOT / "build"))
+
+
+@needs_bitbake
+def test_every_package_that_is_needed_is_in_a_layer_of_the_build(parsed):
+    def needed(recipe):
+        for variable in recipe.keys():
+            if variable.startswith(("RDEPENDS:", "RRECOMMENDS:", "IMAGE_INSTALL")):
+                yield from recipe.getVar(variable).replace("${CORE_IMAGE_EXTRA_INSTALL}", "").split()
+
+    recipe, group, image = [parsed(next(LAYER.rglob(f"{name}*.bb"))) for name in ["voltry_", "packagegroup-voltry", "voltry-image"]]
+    ours = {"voltry", "packagegroup-voltry", *recipe.getVar("PACKAGE_BEFORE_PN").split()}
+    assert {name for of in [recipe, group, image] for name in needed(of)} <= ours | CORE
+    # meta-rauc's collection.
+    assert recipe.getVar("RRECOMMENDS:voltry-update") == ""
+    assert parsed(RECIPE, BBFILE_COLLECTIONS="core voltry rauc").getVar("RRECOMMENDS:voltry-update") == "rauc"
 
 
 @needs_bitbake

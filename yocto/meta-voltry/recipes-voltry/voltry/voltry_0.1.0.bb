@@ -23,6 +23,12 @@ inherit cargo externalsrc pkgconfig systemd useradd
 VOLTRY_SOURCE ?= "${@os.path.realpath('${THISDIR}/../../../..')}"
 EXTERNALSRC = "${VOLTRY_SOURCE}"
 
+# nooelint: oelint.task.noanonpython - the sources are hashed before any task could refuse
+python () {
+    if os.path.realpath(d.getVar("TOPDIR")).startswith(d.getVar("VOLTRY_SOURCE") + "/"):
+        bb.fatal("the build's folder is part of the sources, which externalsrc hashes whole: build outside of VOLTRY_SOURCE")
+}
+
 CARGO_BUILD_FLAGS += "--bins -p voltry-evse -p voltry-station -p voltry-power -p voltry-meter \
                       -p voltry-board -p voltry-reader -p voltry-secc -p voltry-ocpp -p voltry-ui -p voltry-update \
                       -p voltryctl -p voltry-sim"
@@ -73,7 +79,8 @@ RDEPENDS:${PN}-simulated = "${PN} iproute2"
 RDEPENDS:${PN}-station = "${PN}"
 RDEPENDS:${PN}-ui = "${PN}"
 RDEPENDS:${PN}-update = "${PN}"
-RRECOMMENDS:${PN}-update = "rauc"
+# Of meta-rauc, where the build has it: nothing else provides it.
+RRECOMMENDS:${PN}-update = "${@bb.utils.filter('BBFILE_COLLECTIONS', 'rauc', d)}"
 
 SYSTEMD_PACKAGES = "${PN} ${PN}-board ${PN}-evse ${PN}-meter ${PN}-ocpp ${PN}-power ${PN}-reader ${PN}-secc \
                     ${PN}-station ${PN}-ui ${PN}-update"
