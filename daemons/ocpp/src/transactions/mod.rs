@@ -77,6 +77,9 @@ pub enum About {
         transaction: u64,
         /// Who, if the message names him.
         token: Option<Token>,
+        /// When it happened, microseconds of Unix time; 0 in a store from before it was kept.
+        #[serde(default)]
+        unix: i64,
     },
     /// 1.6: the answer judges the token for the next time.
     Stop {

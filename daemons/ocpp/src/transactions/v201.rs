@@ -292,7 +292,8 @@ fn message(plug: &mut Plugged, event: &Event, told: &Told, kind: &str, offline: 
     if let Some(value) = value {
         payload["meterValue"] = json!([value]);
     }
-    let about = About::Event { evse: event.evse, transaction: plug.transaction, token };
+    let (evse, unix) = (event.evse, event.sample.unix);
+    let about = About::Event { evse, transaction: plug.transaction, token, unix };
     Message { action: "TransactionEvent", payload, about }
 }
 

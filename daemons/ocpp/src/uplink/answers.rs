@@ -153,7 +153,9 @@ impl Uplink {
         self.store_progress(actions);
         let acknowledged = self.core.delivery.progress().acknowledged;
         actions.push(Action::Acknowledge(acknowledged));
-        if let About::Event { evse, .. } = &about {
+        if let About::Event { evse, unix, .. } = &about
+            && !self.core.display.is_of_who_left(*evse, *unix)
+        {
             if let Some(cost) = answer.cost {
                 self.core.display.cost(*evse, cost);
             }

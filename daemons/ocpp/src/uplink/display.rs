@@ -81,13 +81,22 @@ pub struct ForDriver {
 pub struct Display {
     messages: Messages,
     drivers: BTreeMap<u32, ForDriver>,
+    /// When somebody left last, microseconds of Unix time, by EVSE.
+    left: BTreeMap<u32, Left>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Left {
+    unix: i64,
+    /// Somebody else has come since.
+    replaced: bool,
 }
 
 impl Display {
     /// As the store has kept it.
     #[must_use]
     pub const fn new(messages: Messages) -> Self {
-        Self { messages, drivers: BTreeMap::new() }
+        Self { messages, drivers: BTreeMap::new(), left: BTreeMap::new() }
     }
 
     /// What must outlive the machine.
@@ -159,13 +168,24 @@ impl Display {
     /// Somebody comes, by the station's word: the book may be read hours later. What the last one read is
     /// gone.
     pub fn come(&mut self, evse: u32) {
+        if let Some(left) = self.left.get_mut(&evse) {
+            left.replaced = true;
+        }
         if self.drivers.get(&evse).is_some_and(|driver| !driver.ahead) {
             self.drivers.remove(&evse);
         }
     }
 
-    /// He leaves, and may still read what it cost.
-    pub fn leave(&mut self, evse: u32) {
+    /// Whether what happened then was with somebody who is gone, and another stands there: the CSMS may answer hours
+    /// later, and the next driver must not take it for his.
+    #[must_use]
+    pub fn is_of_who_left(&self, evse: u32, unix: i64) -> bool {
+        self.left.get(&evse).is_some_and(|left| left.replaced && unix < left.unix)
+    }
+
+    /// He leaves at this time, microseconds of Unix time, and may still read what it cost.
+    pub fn leave(&mut self, evse: u32, unix: i64) {
+        self.left.insert(evse, Left { unix, replaced: false });
         if let Some(driver) = self.drivers.get_mut(&evse) {
             driver.ahead = false;
         }

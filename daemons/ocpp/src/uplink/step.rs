@@ -105,7 +105,7 @@ impl Uplink {
         self.core.connectors.judge(uses.unwrap_or_default(), now.set, since(now));
         let now_taken = self.core.connectors.taken();
         for evse in taken.difference(&now_taken) {
-            self.core.display.leave(*evse);
+            self.core.display.leave(*evse, now.unix);
         }
         for evse in now_taken.difference(&taken) {
             self.core.display.come(*evse);

@@ -192,6 +192,29 @@ fn a_transactions_message_and_cost_are_the_drivers() {
     assert!(desk.shown.drivers.is_empty(), "the next driver does not read it");
 }
 
+#[test]
+fn what_the_csms_says_late_of_who_left_is_not_read_by_who_came() {
+    let mut desk = Desk::accepted(Version::V201);
+    desk.seen("preparing");
+    for kind in [Kind::Plugged, Kind::Authorized, Kind::Started] {
+        desk.happens(kind, 0);
+    }
+    desk.answer_all();
+    lost(&mut desk);
+    desk.happens(Kind::Ended, 1000);
+    desk.pass(10);
+    desk.seen("available");
+    desk.pass(10);
+    desk.seen("preparing");
+    desk.input(Input::Connected);
+    while desk.open().is_some_and(|call| call.payload["eventType"] != "Ended") {
+        desk.answer(json!({}));
+    }
+    let text = json!({ "format": "UTF8", "content": "Thank you, Anna" });
+    desk.answer(json!({ "totalCost": 37.2, "updatedPersonalMessage": text }));
+    assert_eq!(texts(&desk), [] as [(u32, &str); 0]);
+}
+
 fn texts(desk: &Desk) -> Vec<(u32, &str)> {
     desk.shown.drivers.iter().map(|driver| (driver.evse, driver.text.as_str())).collect()
 }
