@@ -30,13 +30,13 @@ struct Rig {
 
 impl Rig {
     async fn start(version: &str) -> Self {
-        Self::start_with(version, |_| String::new()).await
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_with(version, listener, |_| String::new()).await
     }
 
     /// With more of the table `[ocpp]`, made from the folder of the test.
-    async fn start_with(version: &str, more: impl Fn(&Path) -> String) -> Self {
+    async fn start_with(version: &str, listener: TcpListener, more: impl Fn(&Path) -> String) -> Self {
         let (bus, folder) = (Bus::start(), tempfile::tempdir().unwrap());
-        let listener = listen();
         let file = folder.path().join("voltry.toml");
         let text = format!(
             "[ocpp]\nidentity = 'A'\ndatabase = '{}'\n{}[ocpp.profile.1]\nurl = 'ws://{}'\nversion = '{version}'\n\
@@ -115,7 +115,7 @@ impl Rig {
 
 /// With little room on the way: what the CSMS answers must not wait behind megabytes of its own flood for longer than
 /// the station waits for an answer.
-fn listen() -> TcpListener {
+fn narrow() -> TcpListener {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_send_buffer_size(32 << 10).unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -186,7 +186,7 @@ fn rubbish(number: usize) -> String {
 #[tokio::test]
 async fn rubbish_by_the_ten_thousand_is_answered_and_costs_no_memory() {
     for version in ["1.6", "2.0.1"] {
-        let mut rig = Rig::start(version).await;
+        let mut rig = Rig::start_with(version, narrow(), |_| String::new()).await;
         rig.flood(1_000, rubbish).await;
         let before = rig.ocpp.resident_kib();
         let begin = Instant::now();
@@ -202,7 +202,7 @@ async fn rubbish_by_the_ten_thousand_is_answered_and_costs_no_memory() {
 #[tokio::test]
 async fn a_reset_has_the_machine_start_anew_where_somebody_can() {
     let reset = |folder: &Path| format!("reset_file = '{}'\n", folder.join("reset").display());
-    let mut rig = Rig::start_with("2.0.1", reset).await;
+    let mut rig = Rig::start_with("2.0.1", narrow(), reset).await;
     let file = rig.folder.path().join("reset");
     let (read, write) = (&mut rig.read, &mut rig.write);
     let answering = async {
