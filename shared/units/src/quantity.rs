@@ -56,12 +56,13 @@ macro_rules! quantity {
             /// # Errors
             /// NaN, infinities, and numbers outside [`Self::MIN`]`..=`[`Self::MAX`].
             pub fn from_si(value: f64) -> Result<Self, OutOfRange> {
-                if ($min as f64..=$max as f64).contains(&value) {
+                let (min, max) = (Self::MIN.as_si(), Self::MAX.as_si());
+                if (min..=max).contains(&value) {
                     // In range by the check above; NaN is in no range.
                     #[allow(clippy::cast_possible_truncation)]
                     return Ok(Self((value * 1000.0).round() as i64));
                 }
-                Err(OutOfRange { value, min: $min as f64, max: $max as f64, unit: $symbol })
+                Err(OutOfRange { value, min, max, unit: $symbol })
             }
 
             /// In the SI unit.
@@ -174,8 +175,8 @@ quantity!(
     Watts, "W", -10_000_000..=10_000_000
 );
 quantity!(
-    /// Energy, in watt-hours.
-    WattHours, "Wh", -2_000_000_000..=2_000_000_000
+    /// Energy, in watt-hours: a register of 64 bits may be years beyond what one of 32 could hold.
+    WattHours, "Wh", -1_000_000_000_000..=1_000_000_000_000
 );
 quantity!(
     /// Resistance, in ohms.
