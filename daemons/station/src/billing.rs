@@ -183,7 +183,9 @@ pub(crate) async fn close_left_behind(
 
 async fn last_reading(meter: &EnergyMeter1Proxy<'_>, name: &str) -> Option<SignedReading> {
     for attempt in 1..=CLOSING_ATTEMPTS {
-        match within(meter.stop(name)).await {
+        let ended = within(meter.stop(name)).await;
+        let refused = matches!(ended, Err(Error::Refused(_)));
+        match ended {
             Ok(reading) => return Some(reading),
             Err(problem) => warn!(attempt, error = %problem, "the meter did not end the transaction"),
         }
@@ -194,8 +196,11 @@ async fn last_reading(meter: &EnergyMeter1Proxy<'_>, name: &str) -> Option<Signe
         {
             return Some(reading);
         }
-        // A meter that knows nothing of the transaction still has its register.
-        if let Ok(reading) = within(meter.read_register()).await {
+        // A meter that knows nothing of the transaction still has its register. One whose answer was lost has a signed
+        // reading for whoever asks again.
+        if (refused || attempt == CLOSING_ATTEMPTS)
+            && let Ok(reading) = within(meter.read_register()).await
+        {
             return Some(SignedReading {
                 energy: reading.energy_import,
                 format: "none".to_owned(),

@@ -386,6 +386,18 @@ async fn an_evse_goes_out_of_service_when_its_session_is_over() {
 }
 
 #[tokio::test]
+async fn a_signed_end_whose_answer_was_lost_is_asked_for_again() {
+    let rig = Rig::start("free_vending = true").await;
+    rig.plug(5).await;
+    rig.until_newest("started").await;
+    rig.meter(1500.0).await;
+    rig.world.lock().unwrap().lost_answers = 1;
+    rig.end("ended by the vehicle").await;
+    let events = rig.until_newest("ended").await;
+    assert_eq!(events.last().unwrap().signed, "OCMF|stop|1500");
+}
+
+#[tokio::test]
 async fn a_self_test_takes_an_evse_out_of_service_for_itself_alone() {
     let mut rig = Rig::start("").await;
     let test = async |rig: &Rig| {

@@ -52,6 +52,10 @@ pub(crate) struct World {
     pub(crate) register: f64,
     /// The transaction that the meter has open.
     pub(crate) open: Option<String>,
+    /// The transaction that the meter ended last, and what it signed.
+    pub(crate) ended: Option<(String, SignedReading)>,
+    /// So many answers of the meter to an end are lost on their way.
+    pub(crate) lost_answers: u32,
     /// The meter gives no answer as long as this holds.
     pub(crate) meter_hangs: bool,
     /// Starts and stops that the meter was asked for.
@@ -75,6 +79,8 @@ impl World {
             stopped: None,
             register: 1000.0,
             open: None,
+            ended: None,
+            lost_answers: 0,
             meter_hangs: false,
             meter_asked: 0,
             verdict: Some((TokenStatus::Unknown, String::new())),
@@ -231,11 +237,17 @@ impl FakeMeter {
     async fn stop(&self, transaction: String) -> Result<(SignedReading,), Error> {
         self.answer().await;
         let mut world = self.world.lock().unwrap();
-        if world.open.as_ref() != Some(&transaction) {
-            return Err(Error::Refused("it is not open".to_owned()));
+        if world.open.as_ref() == Some(&transaction) {
+            world.open = None;
+            world.ended = Some((transaction.clone(), signed(&world, "stop")));
         }
-        world.open = None;
-        Ok((signed(&world, "stop"),))
+        if world.lost_answers > 0 {
+            world.lost_answers -= 1;
+            return Err(Error::Unavailable("the meter does not answer".to_owned()));
+        }
+        let ended = world.ended.clone().filter(|(ended, _)| *ended == transaction);
+        let (_, reading) = ended.ok_or_else(|| Error::Refused("it is not open".to_owned()))?;
+        Ok((reading,))
     }
 
     #[zbus(signal)]
