@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use voltry_service::Program;
+use voltry_service::{Program, where_configured};
 
 fn main() -> ExitCode {
     Program {
@@ -10,5 +10,16 @@ fn main() -> ExitCode {
         about: "The wires of the connectors: pilot, contactors, temperatures, emergency stop",
         instances: None,
     }
-    .main_with_outputs(voltry_board::configure, voltry_board::make_safe, voltry_board::run)
+    .main_with_outputs(
+        where_configured("board", voltry_board::configure),
+        async |settings| {
+            if let Some(settings) = settings {
+                voltry_board::make_safe(settings).await;
+            }
+        },
+        async |settings, daemon| match settings {
+            Some(settings) => voltry_board::run(settings, daemon).await,
+            None => daemon.idle("there is no table [board]").await,
+        },
+    )
 }

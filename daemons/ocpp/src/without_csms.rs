@@ -1,25 +1,16 @@
 //! A station without a CSMS. Every installed daemon is asked to check the configuration, and one that is not
 //! wanted has nothing to say against it.
 
-use std::time::Duration;
+use voltry_service::{Config, ConfigError, Daemon, Problem, Provision, where_configured};
 
-use voltry_service::{Config, ConfigError, Daemon, Problem, Provision, Watchdog};
-
-use crate::{Settings, shell};
-
-/// Between two beats of the watchdog.
-const BEAT: Duration = Duration::from_secs(1);
+use crate::Settings;
 
 /// As [`crate::configure`], where there is a CSMS.
 ///
 /// # Errors
 /// All that is wrong with `[ocpp]`.
 pub fn configure(config: &Config, instance: &str) -> Result<Provision<Option<Settings>>, ConfigError> {
-    if !config.contains("ocpp") {
-        return Ok(Provision { objects: Vec::new(), settings: None });
-    }
-    let Provision { objects, settings } = crate::configure(config, instance)?;
-    Ok(Provision { objects, settings: Some(settings) })
+    where_configured("ocpp", crate::configure)(config, instance)
 }
 
 /// As [`crate::audit`], where there is a CSMS.
@@ -34,17 +25,9 @@ pub fn audit(config: &Config, instance: &str, settings: &Option<Settings>) -> Ve
 /// # Errors
 /// Those of [`crate::run`].
 pub async fn run(settings: Option<Settings>, daemon: Daemon) -> anyhow::Result<()> {
-    if let Some(settings) = settings {
-        return crate::run(settings, daemon).await;
-    }
-    tracing::info!("no CSMS is configured: there is no table [ocpp]");
-    daemon.ready();
-    let mut watchdog = Watchdog::from_environment();
-    loop {
-        watchdog.beat(shell::instant().at);
-        if tokio::time::timeout(BEAT, daemon.stop()).await.is_ok() {
-            return Ok(());
-        }
+    match settings {
+        Some(settings) => crate::run(settings, daemon).await,
+        None => daemon.idle("there is no table [ocpp]").await,
     }
 }
 

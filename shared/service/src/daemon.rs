@@ -10,6 +10,9 @@ use voltry_units::Timestamp;
 use zbus::Connection;
 use zbus::fdo::RequestNameFlags;
 
+/// Between two beats of the watchdog of a daemon that has nothing to do.
+const BEAT: Duration = Duration::from_secs(1);
+
 /// What a daemon's `run` works with.
 #[derive(Debug)]
 pub struct Daemon {
@@ -84,6 +87,22 @@ impl Daemon {
         match stop.wait_for(Option::is_some).await.map(|reason| *reason) {
             Ok(Some(reason)) => reason,
             Ok(None) | Err(_) => Stop::BusLost,
+        }
+    }
+
+    /// Nothing is configured for this daemon: waits until it is asked to end.
+    ///
+    /// # Errors
+    /// None; as the `run` of a daemon that has work.
+    pub async fn idle(&self, why: &str) -> anyhow::Result<()> {
+        tracing::info!(why, "nothing to do");
+        self.ready();
+        let mut watchdog = Watchdog::from_environment();
+        loop {
+            watchdog.beat(crate::clock::now());
+            if tokio::time::timeout(BEAT, self.stop()).await.is_ok() {
+                return Ok(());
+            }
         }
     }
 

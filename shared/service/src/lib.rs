@@ -33,7 +33,7 @@ pub use device::{Device, Identity};
 pub use faults::FaultLog;
 pub use holder_watch::HolderWatch;
 pub use lease::{Lease, LeaseHolder, LeaseState, LeaseTimes, Refusal, Stamp};
-pub use program::{Program, Provision};
+pub use program::{Program, Provision, where_configured};
 pub use rate_limit::RateLimit;
 pub use refusals::Refusals;
 pub use settings::Settings;

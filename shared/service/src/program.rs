@@ -44,6 +44,21 @@ pub struct Provision<T> {
     pub settings: T,
 }
 
+/// The `configure` of a daemon that is installed everywhere and has work where its table is: without that it
+/// provides nothing, and has nothing to say against a configuration in which an OEM's daemon does its part.
+pub fn where_configured<T>(
+    table: &'static str,
+    configure: impl Fn(&Config, &str) -> Result<Provision<T>, ConfigError>,
+) -> impl Fn(&Config, &str) -> Result<Provision<Option<T>>, ConfigError> {
+    move |config, instance| {
+        if !config.contains(table) {
+            return Ok(Provision { objects: Vec::new(), settings: None });
+        }
+        let Provision { objects, settings } = configure(config, instance)?;
+        Ok(Provision { objects, settings: Some(settings) })
+    }
+}
+
 #[derive(Debug, Args)]
 struct Options {
     /// Read only this file, or this folder's voltry.toml and voltry.d
