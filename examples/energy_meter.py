@@ -10,8 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from dbus_fast.service import ServiceInterface, dbus_method, dbus_property, dbus_signal
-from provider import READ, Device1, announced, notify, now, refused, serve
+from dbus_fast.service import ServiceInterface, dbus_property
+from provider import READ, Device1, announced, dbus_method, dbus_signal, notify, now, refused, serve
 from pymodbus.client import AsyncModbusSerialClient
 from pymodbus.exceptions import ModbusException
 
@@ -76,7 +76,7 @@ class EnergyMeter1(ServiceInterface):
         """On the disk, or not at all, also when the mains fail half way."""
         new = self.file.with_suffix(".new")
         with new.open("w") as file:
-            file.write(name)
+            print(name, end="", file=file, flush=True)
             os.fsync(file.fileno())
         new.rename(self.file)
         folder = os.open(self.file.parent, os.O_RDONLY)

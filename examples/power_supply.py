@@ -9,10 +9,10 @@ import itertools
 import math
 import sys
 
-from dbus_fast.service import ServiceInterface, dbus_method, dbus_property, dbus_signal
+from dbus_fast.service import ServiceInterface, dbus_property
 from infypower import Modules
 from lease import Lease
-from provider import READ, Device1, notify, now, refused, serve
+from provider import READ, Device1, dbus_method, dbus_signal, notify, now, refused, serve
 
 OFF = (0, 0)
 
@@ -111,7 +111,7 @@ class PowerSupply1(ServiceInterface):
 
     @dbus_property(READ)
     def Capability(self) -> "(dddd)":
-        return self.modules.capability()
+        return [*self.modules.capability()]
 
     @dbus_property(READ)
     def Discharge(self) -> "(ddd)":

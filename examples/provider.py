@@ -5,11 +5,18 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 import time
 
 from dbus_fast import BusType, DBusError, Message, PropertyAccess
 from dbus_fast.aio import MessageBus
 from dbus_fast.service import ServiceInterface, dbus_property
+
+try:
+    from dbus_fast.service import dbus_method, dbus_signal
+except ImportError:  # before 2.46, as in Debian 12 and 13
+    from dbus_fast.service import method as dbus_method
+    from dbus_fast.service import signal as dbus_signal
 
 READ = PropertyAccess.READ
 EMITS = "org.freedesktop.DBus.Property.EmitsChangedSignal"
@@ -35,7 +42,8 @@ def refused(error, why):
 
 def announced(prop, changes):
     """Says how changes of a property are told, where it is not by their values: const or invalidates."""
-    prop.introspection.annotations[EMITS] = changes
+    # Debian 12's dbus-fast says nothing of it.
+    getattr(prop.introspection, "annotations", {})[EMITS] = changes
 
 
 class Device1(ServiceInterface):
@@ -113,14 +121,20 @@ async def serve(name, path, interfaces, work, lost=lambda name: None, called=lam
         bus.export(path, interface)
     # Only now: whoever sees the name calls.
     await bus.request_name(name)
+    working, ended = asyncio.ensure_future(work), asyncio.ensure_future(bus.wait_for_disconnect())
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.cancel)
     notify("READY=1")
-    working = asyncio.ensure_future(work)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, working.cancel)
-    ended = asyncio.ensure_future(bus.wait_for_disconnect())
     await asyncio.wait([working, ended], return_when=asyncio.FIRST_COMPLETED)
-    # Ending the work makes the outputs safe, also where nobody can command any more.
-    working.cancel()
+    gone = ended.done() and not ended.cancelled()
+    # Ending the work makes the outputs safe, also where nobody can command any more. Again, because one that comes as
+    # the work's own asyncio.wait_for ends is lost (before Python 3.12).
+    while not working.done():
+        working.cancel()
+        await asyncio.wait([working], timeout=1)
     ended.cancel()
     outcome, _ = await asyncio.gather(working, ended, return_exceptions=True)
     if isinstance(outcome, Exception):
         raise outcome
+    if gone:
+        # Restart=on-failure: with 0 it would stay away.
+        sys.exit("the bus is gone")

@@ -45,14 +45,20 @@ def free_port():
 
 
 @pytest.fixture
-def bus(tmp_path):
-    """The address of a bus of this test's own."""
+def broker(tmp_path):
+    """The process of a bus of this test's own."""
     (tmp_path / "bus.conf").write_text(BUS_CONFIGURATION.format(socket=tmp_path / "bus"))
     command = ["dbus-daemon", "--nofork", "--print-address=1", f"--config-file={tmp_path}/bus.conf"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline().startswith("unix:"), "the bus did not start"
-        yield f"unix:path={tmp_path}/bus"
+        yield process
         process.terminate()
+
+
+@pytest.fixture
+def bus(broker, tmp_path):
+    """The address of that bus."""
+    return f"unix:path={tmp_path}/bus"
 
 
 class Daemon:

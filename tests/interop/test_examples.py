@@ -2,11 +2,15 @@
 
 import asyncio
 import contextlib
+import importlib
 import json
 import os
 import socket
+import subprocess
 import sys
+from pathlib import Path
 
+import pytest
 from conftest import ROOT, play, program
 from station import FIRST_IN_LINE, station_of
 
@@ -71,3 +75,66 @@ def test_a_station_charges_to_the_end_with_both_examples(tmp_path):
             assert transaction["register_end"] == float(true["register"]), true
 
     play(scenario(), 120)
+
+
+@contextlib.contextmanager
+def meter_without_hardware(bus, folder):
+    """The meter's example, once it is ready; nothing answers at its line."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(f"{folder}/notify")
+        told.settimeout(20)
+        environment = {**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": bus, "NOTIFY_SOCKET": f"{folder}/notify"}
+        command = [sys.executable, EXAMPLES / METER[0], *METER[1:], folder / "no-line", folder / "open"]
+        with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+            assert told.recv(64) == b"READY=1"
+            yield process
+            process.kill()
+
+
+def test_an_example_that_lost_the_bus_fails_so_that_it_is_started_again(broker, bus, tmp_path):
+    with meter_without_hardware(bus, tmp_path) as meter:
+        broker.terminate()
+        _, said = meter.communicate(timeout=20)
+    assert (meter.returncode, said.splitlines()[-1]) == (1, "the bus is gone")
+
+
+def test_an_example_that_is_told_to_end_has_not_failed(bus, tmp_path):
+    with meter_without_hardware(bus, tmp_path) as meter:
+        meter.terminate()
+        assert meter.wait(20) == 0
+
+
+def test_the_meters_transaction_is_on_the_disk_before_the_last_is_forgotten(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    energy_meter = importlib.import_module("energy_meter")
+    on_disk = []
+
+    def fsync(file):
+        path = Path(f"/proc/self/fd/{file}").resolve()
+        on_disk.append(path.read_text() if path.is_file() else path)
+
+    async def scenario():
+        monkeypatch.setattr(energy_meter.os, "fsync", fsync)
+        energy_meter.EnergyMeter1(None, "no-line", tmp_path / "open").remember("transaction 1")
+
+    play(scenario())
+    assert on_disk == ["transaction 1", tmp_path]
+
+
+# It has neither the decorators by these names nor annotations in what is introspected.
+DBUS_FAST_1_84 = """
+import dbus_fast.introspection, dbus_fast.service
+del dbus_fast.service.dbus_method, dbus_fast.service.dbus_signal
+of_today = dbus_fast.introspection.Property.__init__
+def __init__(self, *arguments):
+    of_today(self, *arguments)
+    del self.annotations
+dbus_fast.introspection.Property.__init__ = __init__
+"""
+
+
+@pytest.mark.parametrize("example", [SUPPLY[0], METER[0]])
+def test_the_examples_load_with_the_dbus_fast_of_debian_12(example):
+    script = f"{DBUS_FAST_1_84}\nimport {example.removesuffix('.py')}"
+    done = subprocess.run([sys.executable, "-c", script], cwd=EXAMPLES, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
