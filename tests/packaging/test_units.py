@@ -2,6 +2,7 @@
 
 import fnmatch
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -175,6 +176,21 @@ def test_an_adapter_may_come_after_the_daemon_that_uses_it():
         assert set(ADAPTERS.values()) <= set(groups(setting(unit, "DeviceAllow"))), unit
     example = settings(ROOT / "examples/package/20-needs.conf")
     assert set(groups(value for key, value in example if key == "DeviceAllow")) == set(ADAPTERS.values())
+
+
+def test_a_makers_package_that_is_removed_leaves_no_unit_that_would_start(tmp_path):
+    subprocess.run([ROOT / "examples/package/make-deb", tmp_path], check=True, capture_output=True, timeout=60)
+    [package] = tmp_path.glob("*.deb")
+    subprocess.run(["dpkg-deb", "--control", package, tmp_path / "control"], check=True, timeout=60)
+    (tmp_path / "systemctl").write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/told\n')
+    (tmp_path / "systemctl").chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    for script, action in [("prerm", "upgrade"), ("prerm", "remove"), ("postrm", "remove")]:
+        subprocess.run([tmp_path / "control" / script, action], env=environment, check=True, timeout=60)
+    told = (tmp_path / "told").read_text().splitlines()
+    running = Path("/run/systemd/system").is_dir()
+    stopped = ["stop voltry-example-power.service", "daemon-reload"] if running else []
+    assert told == ["disable voltry-example-power.service", *stopped]
 
 
 @pytest.mark.parametrize("unit", UNITS)
