@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 CGROUPS = [Path("/sys/fs/cgroup/systemd"), Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup")]
-INCLUDED = "systemd,systemd-sysv,dbus,libnss-systemd,iproute2,libssl3,init-system-helpers,passwd,procps"
+INCLUDED = "systemd,systemd-sysv,dbus,ca-certificates,libnss-systemd,iproute2,libssl3,init-system-helpers,passwd,procps"
 
 
 class CannotRun(Exception):

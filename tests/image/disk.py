@@ -9,8 +9,8 @@ from machine import CannotRun, base
 
 HERE = Path(__file__).resolve().parent
 INCLUDED = (
-    "systemd,systemd-sysv,dbus,libnss-systemd,udev,kmod,iproute2,libssl3,init-system-helpers,passwd,procps,"
-    "can-utils,sqlite3"
+    "systemd,systemd-sysv,dbus,ca-certificates,libnss-systemd,udev,kmod,iproute2,libssl3,init-system-helpers,passwd,"
+    "procps,can-utils,sqlite3"
 )
 MIB = 1024
 # What a site writes, and where it belongs.

@@ -75,6 +75,26 @@ def test_the_packages_have_the_version_of_the_programs():
     assert (PACKAGING / "debian/changelog").read_text().startswith(f"voltry ({version}) ")
 
 
+def related(package, field):
+    """The packages that debian/control names for one of ours."""
+    [paragraph] = re.findall(rf"^Package: {package}$.*?(?:\n\n|\Z)", (PACKAGING / "debian/control").read_text(), re.M | re.S)
+    found = re.search(rf"^{field}: (.*)$", paragraph, re.M)
+    return {re.match(r"[a-z0-9-]*", each)[0] for each in re.split(r"[,|] *", found[1])} - {""} if found else set()
+
+
+def test_the_debian_package_needs_what_its_programs_and_its_policy_take_for_granted():
+    # The broker that knows send_destination_prefix, and where [ocpp] looks for authorities.
+    assert {"dbus", "ca-certificates"} <= related("voltry", "Depends")
+    assert "dbus-broker" in related("voltry", "Conflicts") - related("voltry", "Depends")
+
+
+@pytest.mark.parametrize("machine", ["container/machine.py", "image/disk.py"])
+def test_the_machines_that_the_packages_are_installed_in_have_what_they_need(machine):
+    [included] = re.findall(r"^INCLUDED = (\([^)]*\)|[^\n]*)", (ROOT / "tests" / machine).read_text(), re.M)
+    included = set(re.findall(r"[a-z0-9-]+", included))
+    assert related("voltry", "Depends") | related("voltry-simulated", "Depends") <= included | {"voltry"}
+
+
 PROGRAMS = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
 
 
