@@ -177,9 +177,9 @@ def version(machine):
 
 def test_an_upgrade_waits_for_a_running_charge_and_keeps_data_and_configuration(station, packages, tmp_path):
     machine = station.machine
-    edited = machine.root / "etc/voltry/voltry.d/50-simulated.toml"
-    edited.write_text(edited.read_text() + "\n# By the administrator.\n")
-    text = edited.read_text()
+    site = machine.root / "etc/voltry/voltry.d/70-site.toml"
+    text = '[station]\nname = "By the administrator"\n'
+    site.write_text(text)
     newer = []
     for name, package in packages.items():
         (tmp_path / name).mkdir()
@@ -206,7 +206,7 @@ def test_an_upgrade_waits_for_a_running_charge_and_keeps_data_and_configuration(
     wait_for(lambda: pid(machine, "voltry-evse@1") not in {"0", daemon}, "the new programs run")
     station.free()
     assert [row["id"] for row in station.transactions()][1:] == [row["id"] for row in known]
-    assert edited.read_text() == text
+    assert site.read_text() == text
     station.charge()
     station.free()
 

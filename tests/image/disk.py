@@ -54,6 +54,8 @@ def make(folder, kernel, packages):
     for package in packages.values():
         shutil.copy(package, root / "srv")
     inside(root, *apt("install", *(f"/srv/{package.name}" for package in packages.values())))
+    # As packaging/README.md says.
+    inside(root, "dpkg-divert", "--rename", "/usr/lib/voltry/50-simulated.toml")
     (root / "etc/voltry/voltry.d/50-simulated.toml").write_text(
         inside(root, "voltry-sim", "configuration", "--topology", "/etc/voltry-sim.toml")
     )

@@ -54,8 +54,13 @@ def test_nothing_of_a_folder_stays_behind(installed, folder, to):
     assert wanted <= there
 
 
+def test_nothing_that_would_outlive_its_package_is_installed(installed):
+    """Files below /etc stay when a package is removed: a station that vends for nothing stayed configured."""
+    assert {path.name for path in installed.iterdir()} == {"usr"}
+
+
 def test_the_units_of_the_simulated_hardware_are_those_of_its_configuration(installed):
-    config = tomllib.loads((installed / "etc/voltry/voltry.d/50-simulated.toml").read_text())
+    config = tomllib.loads((installed / "usr/lib/voltry/50-simulated.toml").read_text())
     wanted = {f"voltry-{role}@{name}.service" for role in ["evse", "secc", "meter"] for name in config[role]}
     drop_in = (installed / "usr/lib/systemd/system/voltry.target.d/50-simulated.conf").read_text()
     wants = {unit for line in re.findall("^Wants=(.*)$", drop_in, re.M) for unit in line.split()}

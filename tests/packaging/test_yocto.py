@@ -24,7 +24,6 @@ SURROUNDINGS = {
     "PN": "${@bb.parse.vars_from_file(d.getVar('FILE', False), d)[0]}",
     "PV": "${@bb.parse.vars_from_file(d.getVar('FILE', False), d)[1]}",
     "bindir": "/usr/bin",
-    "sysconfdir": "/etc",
     "datadir": "/usr/share",
     "localstatedir": "/var",
     "nonarch_libdir": "/usr/lib",

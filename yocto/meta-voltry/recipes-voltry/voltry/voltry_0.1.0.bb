@@ -60,7 +60,7 @@ FILES:${PN}-reader += "${bindir}/voltry-reader ${systemd_system_unitdir}/voltry-
 FILES:${PN}-secc += "${bindir}/voltry-secc ${systemd_system_unitdir}/voltry-secc@.service*"
 FILES:${PN}-simulated += "${bindir}/voltry-sim ${systemd_system_unitdir}/voltry-sim.service* \
                           ${systemd_system_unitdir}/voltry.target.d ${nonarch_libdir}/sysusers.d/voltry-simulated.conf \
-                          ${datadir}/dbus-1/system.d/org.voltry.Sim.conf ${sysconfdir}/voltry"
+                          ${datadir}/dbus-1/system.d/org.voltry.Sim.conf ${nonarch_libdir}/voltry/50-simulated.toml"
 FILES:${PN}-station += "${bindir}/voltry-station ${systemd_system_unitdir}/voltry-station.service*"
 FILES:${PN}-ui += "${bindir}/voltry-ui ${systemd_system_unitdir}/voltry-ui.service*"
 FILES:${PN}-update += "${bindir}/voltry-update ${systemd_system_unitdir}/voltry-update.service* \
