@@ -1,8 +1,10 @@
 """What packaging/files installs, and the Debian packages' own files."""
 
+import configparser
 import os
 import re
 import subprocess
+import textwrap
 import tomllib
 from pathlib import Path
 
@@ -52,6 +54,15 @@ def test_nothing_of_a_folder_stays_behind(installed, folder, to):
     there = {path.name for path in (installed / to).rglob("*") if path.is_file()}
     wanted = {path.name for path in (ROOT / folder).rglob("*") if path.is_file()}
     assert wanted <= there
+
+
+def test_raucs_word_on_its_slots_is_where_no_update_replaces_it():
+    ini = re.search(r"```ini\n(.*?)```", (ROOT / "docs/updates.md").read_text(), re.S)[1]
+    system = configparser.ConfigParser()
+    system.read_string(textwrap.dedent(ini))
+    folder = Path(system["system"]["statusfile"]).parent
+    assert Path("/var/lib/voltry") in folder.parents
+    assert re.search(rf"^d {folder} 0700 root root -$", (PACKAGING / "tmpfiles.d/voltry.conf").read_text(), re.M)
 
 
 def test_nothing_that_would_outlive_its_package_is_installed(installed):
