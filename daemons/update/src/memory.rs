@@ -12,6 +12,9 @@ use voltry_bus::UpdateVerdict;
 pub struct Memory {
     /// The slot whose version is known to charge; empty: none was started yet.
     pub good: String,
+    /// That version, as it names itself; empty: not known, until it runs again.
+    #[serde(default)]
+    pub good_version: String,
     /// The update that is under way, from its first byte to its verdict.
     pub pending: Option<Pending>,
     /// What is thought of the last one.
@@ -27,6 +30,9 @@ pub struct Pending {
     pub version: String,
     /// The kernel's id of the boot in which it was installed.
     pub boot: String,
+    /// The slot that ran then, which RAUC does not write to; empty: none of RAUC's, or nobody asked.
+    #[serde(default)]
+    pub from: String,
     /// RAUC said that it is written whole.
     pub written: bool,
     /// The EVSEs that worked before; `None`: nobody knew.
@@ -35,7 +41,13 @@ pub struct Pending {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { good: String::new(), pending: None, verdict: UpdateVerdict::None, detail: String::new() }
+        Self {
+            good: String::new(),
+            good_version: String::new(),
+            pending: None,
+            verdict: UpdateVerdict::None,
+            detail: String::new(),
+        }
     }
 }
 
@@ -95,11 +107,13 @@ mod tests {
         let pending = Pending {
             version: "2.0".to_owned(),
             boot: "a".to_owned(),
+            from: "rootfs.0".to_owned(),
             written: true,
             working: Some(vec![1, 2]),
         };
         let memory = Memory {
             good: "rootfs.0".to_owned(),
+            good_version: "1.0".to_owned(),
             pending: Some(pending),
             verdict: UpdateVerdict::OnTrial,
             detail: "EVSE 2 does not work".to_owned(),
@@ -108,5 +122,18 @@ mod tests {
         assert_eq!(file.read().unwrap(), memory);
         std::fs::write(&path, "{").unwrap();
         assert_eq!(file.read().unwrap(), Memory::default());
+    }
+
+    #[test]
+    fn what_was_written_before_versions_were_remembered_is_read_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        let pending = r#"{"version":"2.0","boot":"a","written":true,"working":null}"#;
+        let old = format!(r#"{{"good":"rootfs.0","pending":{pending},"verdict":"on-trial","detail":""}}"#);
+        std::fs::write(&path, old).unwrap();
+        let memory = MemoryFile::new(path).read().unwrap();
+        assert_eq!((memory.good.as_str(), memory.good_version.as_str()), ("rootfs.0", ""));
+        let pending = memory.pending.unwrap();
+        assert_eq!((pending.version.as_str(), pending.from.as_str()), ("2.0", ""));
     }
 }

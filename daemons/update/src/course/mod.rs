@@ -7,7 +7,7 @@
 //!   ▲                 │ refused      │ failed       │ failed, lost      │ not what was asked for
 //!   └─────────────────┴──────────────┴──────────────┴───────────────────┘
 //!
-//!  the machine starts, the slot that runs is
+//!  the machine starts, the version that runs is
 //!   known to charge ──▶ unmarked ──(the boot loader is told)──▶ settled
 //!                           ▲ every EVSE has worked for `steady`
 //!   another ───────────▶ on trial
@@ -316,6 +316,7 @@ impl Course {
         self.memory.pending = Some(Pending {
             version: bundle.version,
             boot: self.boot.clone(),
+            from: self.facts.as_ref().map_or("", Facts::booted).to_owned(),
             written: false,
             working: self.station.as_ref().map(|station| {
                 station.evses.iter().filter(|(_, works)| *works).map(|(evse, _)| *evse).collect()

@@ -4,6 +4,7 @@ use voltry_bus::{Error, UpdateVerdict};
 use voltry_units::Timestamp;
 
 use super::{Action, Course, Facts, Stage};
+use crate::memory::Memory;
 use crate::station::Station;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,8 +13,9 @@ pub(super) enum Standing {
     Unknown,
     /// Not started from any of RAUC's slots: nothing to tell the boot loader.
     Foreign,
-    /// Good, and the boot loader is to be told; `asked`: it is being told.
-    Unmarked { asked: bool },
+    /// Good, and the boot loader is to be told; `asked`: it is being told; `tried`: by a trial in this boot, which
+    /// is over only when the boot loader knows.
+    Unmarked { asked: bool, tried: bool },
     /// It is told.
     Settled,
     /// New.
@@ -28,7 +30,10 @@ impl Standing {
     pub(super) fn may_install(self) -> Result<(), Error> {
         match self {
             Self::Unknown => Err(Error::Unavailable("RAUC does not answer".to_owned())),
-            Self::Foreign | Self::Unmarked { .. } | Self::Settled => Ok(()),
+            Self::Foreign | Self::Unmarked { tried: false, .. } | Self::Settled => Ok(()),
+            Self::Unmarked { tried: true, .. } => Err(Error::Refused(
+                "the boot loader has not been told yet that the version that runs is good".to_owned(),
+            )),
             Self::Trial { .. } => Err(Error::Refused("the version that runs is on trial".to_owned())),
             Self::Condemned { .. } | Self::Falling => {
                 Err(Error::Refused("the version that runs is given up".to_owned()))
@@ -46,22 +51,46 @@ impl Course {
             self.standing = Standing::Foreign;
             return self.resume(&facts);
         }
-        self.standing = Standing::Unmarked { asked: false };
-        // As it left the factory, or its memory is lost: it is what there is, and that is known before anything
-        // else is installed.
-        if self.memory.good.is_empty() {
-            booted.clone_into(&mut self.memory.good);
-            let mut actions = vec![self.remember()];
-            actions.extend(self.resume(&facts));
-            return actions;
-        }
-        if booted != self.memory.good {
+        if !self.known_to_charge(booted) {
             self.standing = Standing::Trial { until: now + self.rules.trial, well_since: None };
             self.memory.verdict = UpdateVerdict::OnTrial;
             self.memory.detail = self.unwell().unwrap_or_default();
             return vec![self.remember()];
         }
-        self.resume(&facts)
+        self.standing = Standing::Unmarked { asked: false, tried: false };
+        let mut actions = Vec::new();
+        // Which one is good is known before anything else is installed.
+        if self.memory.good.is_empty() || self.memory.good_version.is_empty() {
+            self.take_for_good(booted);
+            actions.push(self.remember());
+        }
+        actions.extend(self.resume(&facts));
+        actions
+    }
+
+    /// Whether it is the version that was good before. Its slot alone does not tell: another version may have been
+    /// written to it by hand, or from a system that was started from elsewhere. Where nothing is remembered, as
+    /// after the factory, it is what there is.
+    fn known_to_charge(&self, booted: &str) -> bool {
+        let Memory { good, good_version, .. } = &self.memory;
+        let same_slot = good.is_empty() || good == booted;
+        let same_version = good_version.is_empty() || *good_version == self.version;
+        same_slot && same_version && !self.runs_the_update(booted)
+    }
+
+    /// Whether what runs is the update that is under way.
+    fn runs_the_update(&self, booted: &str) -> bool {
+        self.memory.pending.as_ref().is_some_and(|pending| {
+            pending.written
+                && pending.boot != self.boot
+                && pending.from != booted
+                && pending.version == self.version
+        })
+    }
+
+    fn take_for_good(&mut self, booted: &str) {
+        booted.clone_into(&mut self.memory.good);
+        self.version.clone_into(&mut self.memory.good_version);
     }
 
     /// The version from before runs: what became of an update that was under way?
@@ -102,9 +131,9 @@ impl Course {
     pub(super) fn judge_standing(&mut self, now: Timestamp) -> Vec<Action> {
         match self.standing {
             Standing::Unknown | Standing::Foreign | Standing::Settled => Vec::new(),
-            Standing::Unmarked { asked: true } | Standing::Condemned { asked: true } => Vec::new(),
-            Standing::Unmarked { asked: false } => {
-                self.standing = Standing::Unmarked { asked: true };
+            Standing::Unmarked { asked: true, .. } | Standing::Condemned { asked: true } => Vec::new(),
+            Standing::Unmarked { asked: false, tried } => {
+                self.standing = Standing::Unmarked { asked: true, tried };
                 vec![Action::MarkGood]
             }
             Standing::Trial { until, well_since } => self.judge_trial(now, until, well_since),
@@ -128,7 +157,7 @@ impl Course {
             let since = well_since.unwrap_or(now);
             self.memory.detail = String::new();
             if now.since(since) >= self.rules.steady {
-                self.standing = Standing::Unmarked { asked: true };
+                self.standing = Standing::Unmarked { asked: true, tried: true };
                 return vec![Action::MarkGood];
             }
             self.standing = Standing::Trial { until, well_since: Some(since) };
@@ -140,37 +169,38 @@ impl Course {
             return Vec::new();
         }
         // A version that does not charge is better than no version at all.
-        if !self.facts.as_ref().is_some_and(|facts| facts.slots.iter().any(|slot| !slot.booted && slot.good))
-        {
+        let facts = self.facts.clone().unwrap_or_default();
+        if !facts.slots.iter().any(|slot| !slot.booted && slot.good) {
             self.memory.detail.push_str("; there is no other version to go back to");
             return Vec::new();
         }
         self.standing = Standing::Condemned { asked: true };
-        let booted = self.facts.as_ref().map_or("", Facts::booted).to_owned();
+        let booted = facts.booted().to_owned();
         vec![self.remember(), Action::MarkBad(booted)]
     }
 
     /// The boot loader was told.
     pub(super) fn marked(&mut self, result: Result<(), String>) -> Vec<Action> {
         match (self.standing, result) {
-            (Standing::Unmarked { asked: true }, Ok(())) => {
+            (Standing::Unmarked { asked: true, tried: false }, Ok(())) => {
                 self.standing = Standing::Settled;
-                let booted = self.facts.as_ref().map_or("", Facts::booted).to_owned();
-                if self.memory.good == booted {
-                    return vec![Action::Look];
-                }
+                vec![Action::Look]
+            }
+            (Standing::Unmarked { asked: true, tried: true }, Ok(())) => {
+                self.standing = Standing::Settled;
                 self.memory.verdict = UpdateVerdict::Good;
                 self.memory.detail = String::new();
                 self.memory.pending = None;
-                self.memory.good = booted;
+                let booted = self.facts.as_ref().map_or("", Facts::booted).to_owned();
+                self.take_for_good(&booted);
                 vec![self.remember(), Action::Look]
             }
             (Standing::Condemned { asked: true }, Ok(())) => {
                 self.standing = Standing::Falling;
                 vec![Action::Look]
             }
-            (Standing::Unmarked { .. }, Err(_)) => {
-                self.standing = Standing::Unmarked { asked: false };
+            (Standing::Unmarked { tried, .. }, Err(_)) => {
+                self.standing = Standing::Unmarked { asked: false, tried };
                 Vec::new()
             }
             (Standing::Condemned { .. }, Err(_)) => {
@@ -184,7 +214,7 @@ impl Course {
                 | Standing::Settled
                 | Standing::Trial { .. }
                 | Standing::Falling
-                | Standing::Unmarked { asked: false }
+                | Standing::Unmarked { asked: false, .. }
                 | Standing::Condemned { asked: false },
                 _,
             ) => vec![Action::Look],

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests count as no test to clippy
 
+mod known_good;
 mod power_cut;
 
 use std::collections::VecDeque;
@@ -52,6 +53,10 @@ struct Machine {
     exchanged: Option<Bundle>,
     charging: bool,
     silent: bool,
+    /// A rescue system runs, from neither slot.
+    rescue: bool,
+    /// The boot loader cannot be told anything.
+    unmarkable: bool,
     /// The power goes before the action of this number.
     cut_at: Option<usize>,
     performed: usize,
@@ -68,7 +73,8 @@ impl Machine {
     /// Version 1.0 runs and is known to charge.
     fn new() -> Self {
         let slot = |version: &str| Slot { version: version.to_owned(), attempts: ATTEMPTS };
-        let memory = Memory { good: "rootfs.0".to_owned(), ..Memory::default() };
+        let (good, good_version) = ("rootfs.0".to_owned(), "1.0".to_owned());
+        let memory = Memory { good, good_version, ..Memory::default() };
         let mut machine = Self {
             now: Timestamp::from_micros(1_000_000_000),
             slots: [slot("1.0"), slot("0.9")],
@@ -90,6 +96,8 @@ impl Machine {
             exchanged: None,
             charging: false,
             silent: false,
+            rescue: false,
+            unmarkable: false,
             cut_at: None,
             performed: 0,
             replies: Vec::new(),
@@ -106,7 +114,7 @@ impl Machine {
     fn facts(&self) -> Facts {
         let slot = |number: usize| UpdateSlot {
             name: format!("rootfs.{number}"),
-            booted: number == self.booted,
+            booted: number == self.booted && !self.rescue,
             good: self.slots[number].attempts > 0,
             version: self.slots[number].version.clone(),
         };
@@ -121,7 +129,7 @@ impl Machine {
 
     /// The version that runs comes up, or the boot loader tries the other one.
     fn boot(&mut self) {
-        (self.writing, self.charging) = (None, false);
+        (self.writing, self.charging, self.rescue) = (None, false, false);
         self.inputs.clear();
         loop {
             let slot = if self.slots[self.primary].attempts > 0 { self.primary } else { 1 - self.primary };
@@ -172,6 +180,9 @@ impl Machine {
                 self.inputs.push_back(Input::Begun(Ok(())));
             }
             Action::Remember(memory) => self.memory = memory,
+            Action::MarkGood if self.unmarkable => {
+                self.inputs.push_back(Input::Marked(Err("read-only".to_owned())));
+            }
             Action::MarkGood => {
                 assert!(
                     self.kind != Kind::Lame || self.slots[self.booted].version != "2.0",

@@ -28,6 +28,7 @@ fn a_power_cut_before_any_action_leaves_a_version_that_runs_is_marked_and_is_tol
             assert_eq!(machine.course.standing, Standing::Settled, "{kind:?} {cut}");
             assert_eq!(machine.slots[machine.booted].attempts, ATTEMPTS, "{kind:?} {cut}");
             assert_eq!(machine.memory.good, format!("rootfs.{}", machine.booted), "{kind:?} {cut}");
+            assert_eq!(machine.memory.good_version, runs, "{kind:?} {cut}");
             assert!(machine.memory.pending.is_none(), "{kind:?} {cut}");
             let verdict = machine.memory.verdict;
             assert!(verdict != UpdateVerdict::OnTrial, "{kind:?} {cut}");
