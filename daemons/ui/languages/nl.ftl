@@ -33,6 +33,7 @@ hint-stopping = Wacht tot de stroom uit is.
 hint-finished = Trek de kabel los en hang hem op.
 hint-fault = Gebruik een ander laadpunt, of bel voor hulp.
 hint-emergency = De noodstop is ingedrukt. Blijf weg van de kabel en bel voor hulp.
+hint-live-cable = Blijf weg van de kabel en raak hem niet aan. Bel voor hulp.
 hint-fault-plug = Trek de kabel los en probeer het opnieuw. Helpt dat niet, bel dan voor hulp.
 hint-out-of-service = Gebruik een ander laadpunt.
 hint-starting = Dit laadpunt controleert zichzelf.

@@ -43,8 +43,8 @@ pub enum Face {
     Finished(Option<Receipt>),
     /// Off because of a fault, or on the way there.
     Fault {
-        /// The code of the first of its faults; empty: it has not said.
-        code: String,
+        /// The codes of its faults, in the order in which they came; none: it has not said.
+        codes: Vec<String>,
         /// What was charged before it.
         receipt: Option<Receipt>,
     },
@@ -212,7 +212,7 @@ fn face(seen: &Seen, station: &Station, status: &EvseStatus) -> Face {
         EvseState::Stopping => Face::Stopping(flow()),
         EvseState::Finished => Face::Finished(receipt()),
         EvseState::ErrorShutdown | EvseState::Emergency | EvseState::Faulted => Face::Fault {
-            code: status.faults.first().map(|fault| fault.code.clone()).unwrap_or_default(),
+            codes: status.faults.iter().map(|fault| fault.code.clone()).collect(),
             // Mostly nothing has flowed, and a receipt of nothing only puzzles.
             receipt: receipt().filter(|receipt| receipt.energy >= WORTH_A_RECEIPT),
         },
@@ -443,14 +443,14 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_is_told_by_the_code_that_came_first() {
+    fn of_several_faults_none_is_left_out() {
         let fault = |code: &str| Fault { code: code.to_owned(), cause: String::new(), at: 1 };
         for state in ["faulted", "emergency", "error-shutdown"] {
             let faults = vec![fault("MREC8EmergencyStop"), fault("MeterStuck")];
-            let Face::Fault { code, .. } = shown(EvseStatus { faults, ..status(state) }, "faulted") else {
+            let Face::Fault { codes, .. } = shown(EvseStatus { faults, ..status(state) }, "faulted") else {
                 panic!("{state} is no fault");
             };
-            assert_eq!(code, "MREC8EmergencyStop");
+            assert_eq!(codes, ["MREC8EmergencyStop", "MeterStuck"]);
         }
     }
 }

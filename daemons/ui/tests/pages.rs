@@ -27,6 +27,14 @@ async fn a_page_follows_the_station_as_it_comes_changes_and_goes() {
     rig.show(EvseStatus { faults: vec![fault], ..status("emergency") }).await;
     let line = events.until("state-fault").await;
     assert!(line.contains("MREC8EmergencyStop") && line.contains("emergency stop was pressed"), "{line}");
+    let faults = ["MREC22ResistanceFault", "OutputNotOff"].map(|code| Fault {
+        code: code.to_owned(),
+        cause: String::new(),
+        at: 1,
+    });
+    rig.show(EvseStatus { faults: faults.to_vec(), ..status("faulted") }).await;
+    let line = events.until("OutputNotOff").await;
+    assert!(line.contains("do not touch it") && !line.contains("Unplug"), "{line}");
     rig.station = None;
     events.until("state-away").await;
     rig.station_comes(status("finished")).await;

@@ -1,5 +1,6 @@
 //! The screen at the charger. On loopback, without a login: it shows and commands what a passer-by may.
 
+mod advice;
 mod page;
 mod picture;
 mod routes;

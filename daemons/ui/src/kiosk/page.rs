@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use maud::{DOCTYPE, Markup, html};
 use voltry_bus::{CsmsState, DisplayMessage};
-use voltry_service::fault_guide::{Clears, FaultGuide};
+use voltry_service::fault_guide::FaultGuide;
 
+use super::advice;
 use super::picture::picture;
 use crate::assets;
 use crate::bus::{Refusal, Refused, Seen};
@@ -188,8 +189,8 @@ fn body(view: View<'_>, face: &Face) -> Markup {
         },
         Face::Charging(flow) | Face::Paused { flow, .. } | Face::Stopping(flow) => facts(view, flow),
         Face::Finished(Some(receipt)) => self::receipt(view, receipt),
-        Face::Fault { code, receipt } => html! {
-            @if !code.is_empty() { p.code { (words.with("fault-code", &[("code", code)])) } }
+        Face::Fault { codes, receipt } => html! {
+            @if let Some(code) = advice::worst(codes, view.guide) { p.code { (words.with("fault-code", &[("code", code)])) } }
             @if let Some(receipt) = receipt { (self::receipt(view, receipt)) }
         },
         Face::Away
@@ -385,11 +386,7 @@ fn hint(face: &Face, guide: &FaultGuide) -> &'static str {
         Face::Paused { why: Pause::Limit, .. } => "hint-paused-limit",
         Face::Stopping(_) => "hint-stopping",
         Face::Finished(_) => "hint-finished",
-        Face::Fault { code, .. } if code == "MREC8EmergencyStop" => "hint-emergency",
-        Face::Fault { code, .. } => match guide.find(code).map(|(_, entry)| entry.clears) {
-            Some(Clears::Plug) => "hint-fault-plug",
-            Some(Clears::Command | Clears::Itself) | None => "hint-fault",
-        },
+        Face::Fault { codes, .. } => advice::hint(codes, guide),
     }
 }
 

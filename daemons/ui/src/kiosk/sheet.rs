@@ -16,7 +16,7 @@ const STYLE: &str = include_str!("../../assets/style.css");
 fn faces() -> Vec<Face> {
     let flow =
         Flow { power: 49_870.0, energy: 12_350.0, soc: Some(54.0), left: Some((24, 80.0)), cost: None };
-    let fault = |code: &str| Face::Fault { code: code.to_owned(), receipt: None };
+    let fault = |code: &str| Face::Fault { codes: vec![code.to_owned()], receipt: None };
     vec![
         Face::Free,
         Face::PlugIn,
@@ -33,6 +33,7 @@ fn faces() -> Vec<Face> {
             end: Ending::Vehicle,
         })),
         fault("MREC8EmergencyStop"),
+        fault("MREC24ConnectorVoltageHigh"),
         fault("MREC14PilotFault"),
         Face::Reserved,
         Face::OutOfService,
@@ -65,10 +66,10 @@ fn sheet() -> String {
          .sheet .picture {{ width: 5rem; }}\n.sheet dd {{ font-size: 1.3rem; }}]]>"
     );
     let drawn = html! {
-        svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1500 1560" {
+        svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1500 1600" {
             title { "What a driver sees of a charge point in each state" }
             style { (PreEscaped(style)) }
-            foreignObject width="1500" height="1560" {
+            foreignObject width="1500" height="1600" {
                 div.sheet xmlns="http://www.w3.org/1999/xhtml" { div.evses { @for card in &cards { (card) } } }
             }
         }
