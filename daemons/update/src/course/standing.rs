@@ -97,7 +97,12 @@ impl Course {
     fn resume(&mut self, facts: &Facts) -> Vec<Action> {
         let Some(pending) = self.memory.pending.clone() else {
             self.rest();
-            return Vec::new();
+            // Of what was installed by hand only its trial is remembered.
+            if self.memory.verdict != UpdateVerdict::OnTrial {
+                return Vec::new();
+            }
+            self.memory.verdict = UpdateVerdict::FellBack;
+            return vec![self.remember()];
         };
         let written = pending.written || facts.next().is_some();
         if pending.boot == self.boot {
@@ -170,12 +175,17 @@ impl Course {
         }
         // A version that does not charge is better than no version at all.
         let facts = self.facts.clone().unwrap_or_default();
-        if !facts.slots.iter().any(|slot| !slot.booted && slot.good) {
+        let Some(other) = facts.slots.iter().find(|slot| !slot.booted && slot.good) else {
             self.memory.detail.push_str("; there is no other version to go back to");
             return Vec::new();
-        }
+        };
         self.standing = Standing::Condemned { asked: true };
         let booted = facts.booted().to_owned();
+        // The good version was written over by this one: what is left is all there is.
+        if booted == self.memory.good {
+            other.name.clone_into(&mut self.memory.good);
+            self.memory.good_version.clear();
+        }
         vec![self.remember(), Action::MarkBad(booted)]
     }
 

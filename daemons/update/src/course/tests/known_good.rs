@@ -110,3 +110,43 @@ fn nothing_is_installed_until_the_boot_loader_knows_that_a_trial_was_passed() {
     machine.seconds(10);
     assert_eq!(machine.memory.pending.as_ref().unwrap().version, "3.0");
 }
+
+#[test]
+fn what_was_installed_by_hand_and_fails_its_trial_has_fallen_back() {
+    let mut machine = Machine::new();
+    machine.kind = Kind::Lame;
+    machine.install_by_hand("2.0");
+    machine.boot();
+    machine.seconds(610);
+    assert_eq!(machine.runs(), "1.0");
+    assert_eq!(machine.verdict(), (UpdateVerdict::FellBack, "EVSE 1 does not work"));
+}
+
+#[test]
+fn where_the_version_that_was_good_is_written_over_and_the_new_one_fails_the_other_slot_is_what_there_is() {
+    let mut machine = Machine::new();
+    machine.kind = Kind::Lame;
+    machine.boot_rescue_system();
+    machine.install().unwrap();
+    machine.seconds(10);
+    machine.restart().unwrap();
+    machine.seconds(610);
+    assert_eq!((machine.runs(), machine.slots[1].attempts), ("0.9", ATTEMPTS));
+    assert_eq!(machine.verdict(), (UpdateVerdict::FellBack, "EVSE 1 does not work"));
+    assert_eq!((machine.memory.good.as_str(), machine.memory.good_version.as_str()), ("rootfs.1", "0.9"));
+}
+
+#[test]
+fn an_update_that_was_on_trial_is_so_again_after_one_by_hand_failed() {
+    let mut machine = Machine::with_on_trial("1.5");
+    machine.install_by_hand("2.0");
+    machine.kind = Kind::Lame;
+    machine.boot();
+    machine.seconds(599);
+    // The power goes after it is remembered that this one failed, before the boot loader is told.
+    machine.cut_at = Some(machine.performed + 1);
+    machine.seconds(10);
+    assert_eq!((machine.runs(), machine.verdict().0), ("2.0", UpdateVerdict::OnTrial));
+    machine.seconds(610);
+    assert_eq!((machine.runs(), machine.verdict().0), ("1.5", UpdateVerdict::OnTrial));
+}
