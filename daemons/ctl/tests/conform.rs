@@ -131,6 +131,7 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
     ("connector", "open-keeps-the-epoch", "open", "after OpenContactors: accepted"),
     ("connector", "refuses-f", "pilot-and-lock", "refused"),
     ("connector", "locks-without-a-lock", "pilot-and-lock", "without a lock: accepted"),
+    ("connector", "comes-back-closed", "restart", "are not open"),
 ];
 
 /// What is wrong if the rule does not go red for its reason.

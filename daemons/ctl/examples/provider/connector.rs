@@ -126,7 +126,8 @@ pub(super) async fn run(connection: Connection, path: &str, fault: String) {
     if fault == "waits-for-the-lapse" {
         times.after_holder_loss = times.lease;
     }
-    let inner = Inner { lease: Lease::new(times), closed: false, enabled: None };
+    let closed = fault == "comes-back-closed";
+    let inner = Inner { lease: Lease::new(times), closed, enabled: None };
     let connector = Connector { fault, inner: Arc::new(Mutex::new(inner)) };
     connection.object_server().at(path, connector.clone()).await.unwrap();
     let mut holders = HolderWatch::new(&connection).await.unwrap();
@@ -142,7 +143,8 @@ pub(super) async fn run(connection: Connection, path: &str, fault: String) {
         let now = clock::now();
         let (closed, enabled) = {
             let mut inner = connector.inner.lock().unwrap();
-            if !inner.lease.poll(now).may_energise() && !connector.is("never-lapses") {
+            let stays = connector.is("never-lapses") || connector.is("comes-back-closed");
+            if !inner.lease.poll(now).may_energise() && !stays {
                 inner.closed = false;
             }
             (inner.closed, inner.enabled.take())

@@ -43,7 +43,7 @@ impl Stamped for ConnectorState {
     }
 }
 
-pub(super) async fn rules(provider: &Provider, report: &mut Report) -> Result<(), Failure> {
+pub(super) async fn rules(provider: &mut Provider, report: &mut Report) -> Result<(), Failure> {
     let watch = Watch::new(provider).await?;
     watch.io.first(Timestamp::from_micros(0), provider.within(Duration::from_secs(15)), |_| true).await;
     let asks = "Io every 100 ms, at most 50 a second";
@@ -70,6 +70,8 @@ pub(super) async fn rules(provider: &Provider, report: &mut Report) -> Result<()
     report.rule("open", asks, async || open(provider, &watch).await).await;
     let asks = "SetPilot is taken from anybody; locking where there is no lock is Refused";
     report.rule("pilot-and-lock", asks, async || pilot_and_lock(&watch).await).await;
+    let asks = "killed while they are closed, it comes back open, and only a new epoch closes them";
+    report.rule("restart", asks, async || restart(provider, &watch).await).await;
     Ok(())
 }
 
@@ -364,4 +366,21 @@ async fn pilot_and_lock(watch: &Watch) -> Trial {
         }
     }
     Ok("three outputs of the pilot; it locks and unlocks".to_owned())
+}
+
+async fn restart(provider: &mut Provider, watch: &Watch) -> Trial {
+    if !provider.is_ours() {
+        return Err(Unmet::NotTried("its program was not given after --".to_owned()));
+    }
+    watch.rest().await?;
+    let mut holder = Holder::new(provider).await?;
+    holder.closed(watch).await?;
+    let mut stamp = holder.lease.stamp(clock::now());
+    provider.restart().await?;
+    watch.until(Contactors::Open).await?;
+    stamp.sent_at = clock::now();
+    refused_as("Lapsed", "CloseContactors of the epoch before", holder.close(stamp).await)?;
+    holder.closed(watch).await?;
+    watch.rest().await?;
+    Ok("open after it, the old epoch is Lapsed, a new one closes them".to_owned())
 }

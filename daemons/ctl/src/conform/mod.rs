@@ -34,7 +34,7 @@ pub(crate) async fn run(command: Conform, bus: Option<&str>, json: bool) -> Resu
         Role::EnergyMeter => energy_meter::rules(&mut provider, &mut report).await?,
         Role::InsulationMonitor => monitors::insulation(&provider, &mut report).await?,
         Role::VoltageMonitor => monitors::voltage(&provider, &mut report).await?,
-        Role::Connector => connector::rules(&provider, &mut report).await?,
+        Role::Connector => connector::rules(&mut provider, &mut report).await?,
     }
     report.show(json)
 }
