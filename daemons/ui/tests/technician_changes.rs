@@ -5,6 +5,7 @@
 use crate::rig;
 
 use std::fmt::Write as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use rig::page::Page;
 use rig::{PATIENCE, status};
@@ -110,6 +111,8 @@ async fn a_mistake_in_the_configuration_is_shown_at_its_line_and_changes_nothing
         assert!(answer.contains("It was not taken."), "{answer}");
         assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
     }
+    // What the daemon writes by itself is as its umask wants it.
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o664)).unwrap();
     let good = before.replace("0800 123", "0800 456");
     let checked = page.ask("POST /configuration", &boss, &form(&name, &good, "check")).await;
     assert!(checked.starts_with("HTTP/1.1 200") && checked.contains("It was not saved."), "{checked}");
@@ -120,6 +123,7 @@ async fn a_mistake_in_the_configuration_is_shown_at_its_line_and_changes_nothing
         page.ask("POST /configuration", &boss, &form(&name, &good.replace('\n', "\r\n"), "save")).await;
     assert!(saved.starts_with("HTTP/1.1 200") && saved.contains("Saved."), "{saved}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), good);
+    assert_eq!(std::fs::metadata(&file).unwrap().mode() & 0o777, 0o664, "other daemons read it no more");
     assert!(page.ask("GET /audit", &boss, "").await.contains("voltry.toml: Saved."));
 }
 

@@ -4,7 +4,9 @@
 //! is written only if nothing is wrong that was not wrong before, and only where this daemon's user may write: as
 //! packaged it may not, and says so.
 
+use std::fs::Permissions;
 use std::net::SocketAddr;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path as FilePath, PathBuf};
 
 use axum::Extension;
@@ -160,12 +162,30 @@ impl Drop for Trial {
     }
 }
 
+/// Of a file that nobody had before: every daemon reads it, as its own user.
+const MODE: u32 = 0o644;
+
 /// Whole, or not at all.
 fn write(file: &FilePath, text: &str) -> std::io::Result<()> {
     let beside = file.with_extension("toml.new");
     std::fs::write(&beside, text)?;
+    keep_readers(&beside, file)?;
     std::fs::File::open(&beside)?.sync_all()?;
     std::fs::rename(&beside, file)
+}
+
+/// Whoever may read what is replaced may read what replaces it, whatever this process's umask.
+fn keep_readers(new: &FilePath, replaced: &FilePath) -> std::io::Result<()> {
+    let Ok(about) = std::fs::metadata(replaced) else {
+        return std::fs::set_permissions(new, Permissions::from_mode(MODE));
+    };
+    let mode = about.mode() & 0o777;
+    let group = std::os::unix::fs::chown(new, None, Some(about.gid()));
+    // A group that is not ours cannot be given: that matters where the file is for it and not for all.
+    if mode & 0o044 == 0o040 {
+        group?;
+    }
+    std::fs::set_permissions(new, Permissions::from_mode(mode))
 }
 
 fn answer(who: &LoggedIn, it: &Shared, tried: &Tried, status: StatusCode) -> Response {
@@ -244,5 +264,26 @@ fn numbered(text: &str, bad: &[usize]) -> Markup {
                 li.wrong[bad.contains(&number)] { @if bad.contains(&number) { strong { (line) } } @else { (line) } }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_may_read_a_file_may_still_when_it_was_saved() {
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |file: &FilePath| std::fs::metadata(file).unwrap().mode() & 0o7777;
+        for before in [0o600, 0o640, 0o644, 0o664] {
+            let file = folder.path().join(format!("{before:o}.toml"));
+            std::fs::write(&file, "old").unwrap();
+            std::fs::set_permissions(&file, Permissions::from_mode(before)).unwrap();
+            write(&file, "new").unwrap();
+            assert_eq!((mode(&file), std::fs::read_to_string(&file).unwrap()), (before, "new".to_owned()));
+        }
+        let new = folder.path().join("new.toml");
+        write(&new, "new").unwrap();
+        assert_eq!(mode(&new), 0o644);
     }
 }
