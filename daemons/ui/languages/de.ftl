@@ -18,6 +18,7 @@ state-fault = Gestört
 state-out-of-service = Außer Betrieb
 state-starting = Einen Moment
 state-away = Kein Kontakt
+state-absent = Keine Antwort
 
 hint-free = Stecken Sie das Kabel in Ihr Fahrzeug.
 hint-reserved = Dieser Ladepunkt ist reserviert. Wenn er für Sie reserviert ist, halten Sie Ihre Karte an das Lesegerät.
@@ -37,7 +38,8 @@ hint-live-cable = Bleiben Sie vom Kabel weg und berühren Sie es nicht. Rufen Si
 hint-fault-plug = Ziehen Sie das Kabel ab und versuchen Sie es noch einmal. Hilft das nicht, rufen Sie die Hilfe-Nummer an.
 hint-out-of-service = Bitte nutzen Sie einen anderen Ladepunkt.
 hint-starting = Dieser Ladepunkt prüft sich gerade selbst.
-hint-away = Dieser Bildschirm hat keinen Kontakt zum Ladepunkt. Ein laufender Ladevorgang geht weiter.
+hint-away = Dieser Bildschirm hat keinen Kontakt zum Ladepunkt. Lädt Ihr Fahrzeug nicht, ziehen Sie das Kabel ab und rufen Sie die Hilfe-Nummer an.
+hint-absent = Dieser Ladepunkt antwortet nicht. Lädt Ihr Fahrzeug nicht, ziehen Sie das Kabel ab und rufen Sie die Hilfe-Nummer an.
 
 card-refused = Karte abgelehnt.
 card-not-accepted = Mit dieser Karte können Sie hier nicht laden. Versuchen Sie eine andere oder fragen Sie den Anbieter der Karte.

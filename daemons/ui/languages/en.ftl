@@ -21,6 +21,7 @@ state-fault = Out of order
 state-out-of-service = Out of service
 state-starting = One moment
 state-away = No contact
+state-absent = No answer
 
 hint-free = Plug the cable into your vehicle.
 hint-reserved = This charge point is held for somebody. If that is you, hold your card to the reader.
@@ -40,7 +41,8 @@ hint-live-cable = Keep away from the cable and do not touch it. Call for help.
 hint-fault-plug = Unplug the cable and try again. If it does not help, call for help.
 hint-out-of-service = Please use another charge point.
 hint-starting = This charge point is checking itself.
-hint-away = This screen has no contact with the charge point. A charge under way goes on.
+hint-away = This screen has no contact with the charge point. If your vehicle does not charge, unplug it and call for help.
+hint-absent = This charge point does not answer. If your vehicle does not charge, unplug it and call for help.
 
 card-refused = Card refused.
 card-not-accepted = This card may not charge here. Please try another one, or ask whoever gave it to you.

@@ -18,6 +18,7 @@ state-fault = Averiado
 state-out-of-service = Fuera de servicio
 state-starting = Un momento
 state-away = Sin contacto
+state-absent = Sin respuesta
 
 hint-free = Conecte el cable a su vehículo.
 hint-reserved = Este punto está reservado. Si es para usted, acerque su tarjeta al lector.
@@ -37,7 +38,8 @@ hint-live-cable = Aléjese del cable y no lo toque. Pida ayuda.
 hint-fault-plug = Desconecte el cable e inténtelo otra vez. Si no funciona, pida ayuda.
 hint-out-of-service = Use otro punto de recarga.
 hint-starting = Este punto de recarga se está comprobando.
-hint-away = Esta pantalla no tiene contacto con el punto de recarga. Una carga en curso continúa.
+hint-away = Esta pantalla no tiene contacto con el punto de recarga. Si su vehículo no carga, desconéctelo y pida ayuda.
+hint-absent = Este punto de recarga no responde. Si su vehículo no carga, desconéctelo y pida ayuda.
 
 card-refused = Tarjeta rechazada.
 card-not-accepted = Esta tarjeta no permite cargar aquí. Pruebe con otra o consulte a quien la emitió.

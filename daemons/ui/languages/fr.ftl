@@ -18,6 +18,7 @@ state-fault = En panne
 state-out-of-service = Hors service
 state-starting = Un instant
 state-away = Pas de contact
+state-absent = Pas de réponse
 
 hint-free = Branchez le câble sur votre véhicule.
 hint-reserved = Ce point de charge est réservé. S’il l’est pour vous, présentez votre carte au lecteur.
@@ -37,7 +38,8 @@ hint-live-cable = Éloignez-vous du câble et ne le touchez pas. Appelez l’ass
 hint-fault-plug = Débranchez le câble et réessayez. Si cela ne suffit pas, appelez l’assistance.
 hint-out-of-service = Veuillez utiliser un autre point de charge.
 hint-starting = Ce point de charge effectue son autotest.
-hint-away = Cet écran n’a pas de contact avec le point de charge. Une charge en cours continue.
+hint-away = Cet écran n’a pas de contact avec le point de charge. Si votre véhicule ne charge pas, débranchez-le et appelez l’assistance.
+hint-absent = Ce point de charge ne répond pas. Si votre véhicule ne charge pas, débranchez-le et appelez l’assistance.
 
 card-refused = Carte refusée.
 card-not-accepted = Cette carte ne permet pas de charger ici. Essayez-en une autre ou adressez-vous à son émetteur.

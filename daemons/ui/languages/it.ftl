@@ -18,6 +18,7 @@ state-fault = Guasto
 state-out-of-service = Fuori servizio
 state-starting = Un momento
 state-away = Nessun contatto
+state-absent = Nessuna risposta
 
 hint-free = Collegare il cavo al veicolo.
 hint-reserved = Questo punto è prenotato. Se è per lei, avvicini la tessera al lettore.
@@ -37,7 +38,8 @@ hint-live-cable = Stia lontano dal cavo e non lo tocchi. Chiami l’assistenza.
 hint-fault-plug = Scolleghi il cavo e riprovi. Se non basta, chiami l’assistenza.
 hint-out-of-service = Usi un altro punto di ricarica.
 hint-starting = Questo punto di ricarica si sta controllando.
-hint-away = Questo schermo non ha contatto con il punto di ricarica. Una ricarica in corso continua.
+hint-away = Questo schermo non ha contatto con il punto di ricarica. Se il veicolo non si ricarica, lo scolleghi e chiami l’assistenza.
+hint-absent = Questo punto di ricarica non risponde. Se il veicolo non si ricarica, lo scolleghi e chiami l’assistenza.
 
 card-refused = Tessera rifiutata.
 card-not-accepted = Questa tessera non permette di ricaricare qui. Provi con un’altra o si rivolga a chi l’ha emessa.

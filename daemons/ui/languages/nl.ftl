@@ -18,6 +18,7 @@ state-fault = Storing
 state-out-of-service = Buiten dienst
 state-starting = Een ogenblik
 state-away = Geen contact
+state-absent = Geen antwoord
 
 hint-free = Steek de kabel in uw voertuig.
 hint-reserved = Dit laadpunt is gereserveerd. Is het voor u, houd dan uw pas bij de lezer.
@@ -37,7 +38,8 @@ hint-live-cable = Blijf weg van de kabel en raak hem niet aan. Bel voor hulp.
 hint-fault-plug = Trek de kabel los en probeer het opnieuw. Helpt dat niet, bel dan voor hulp.
 hint-out-of-service = Gebruik een ander laadpunt.
 hint-starting = Dit laadpunt controleert zichzelf.
-hint-away = Dit scherm heeft geen contact met het laadpunt. Een lopende laadbeurt gaat door.
+hint-away = Dit scherm heeft geen contact met het laadpunt. Laadt uw voertuig niet, trek dan de kabel los en bel voor hulp.
+hint-absent = Dit laadpunt antwoordt niet. Laadt uw voertuig niet, trek dan de kabel los en bel voor hulp.
 
 card-refused = Pas geweigerd.
 card-not-accepted = Met deze pas kunt u hier niet laden. Probeer een andere, of vraag het de uitgever van de pas.

@@ -18,6 +18,7 @@ state-fault = Awaria
 state-out-of-service = Nieczynny
 state-starting = Chwileczkę
 state-away = Brak kontaktu
+state-absent = Brak odpowiedzi
 
 hint-free = Podłącz kabel do pojazdu.
 hint-reserved = Ten punkt jest zarezerwowany. Jeśli dla ciebie, przyłóż kartę do czytnika.
@@ -37,7 +38,8 @@ hint-live-cable = Nie zbliżaj się do kabla i nie dotykaj go. Zadzwoń po pomoc
 hint-fault-plug = Odłącz kabel i spróbuj ponownie. Jeśli to nie pomoże, zadzwoń po pomoc.
 hint-out-of-service = Skorzystaj z innego punktu ładowania.
 hint-starting = Ten punkt ładowania właśnie się sprawdza.
-hint-away = Ekran nie ma kontaktu z punktem ładowania. Trwające ładowanie jest kontynuowane.
+hint-away = Ekran nie ma kontaktu z punktem ładowania. Jeśli pojazd się nie ładuje, odłącz kabel i zadzwoń po pomoc.
+hint-absent = Ten punkt ładowania nie odpowiada. Jeśli pojazd się nie ładuje, odłącz kabel i zadzwoń po pomoc.
 
 card-refused = Karta odrzucona.
 card-not-accepted = Tą kartą nie można tu ładować. Spróbuj innej albo zapytaj jej wydawcę.

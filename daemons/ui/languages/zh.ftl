@@ -18,6 +18,7 @@ state-fault = 故障
 state-out-of-service = 停止服务
 state-starting = 请稍候
 state-away = 失去联系
+state-absent = 无响应
 
 hint-free = 请将充电枪插入车辆。
 hint-reserved = 此充电位已被预约。如果是您预约的，请刷卡。
@@ -37,7 +38,8 @@ hint-live-cable = 请远离电缆，切勿触碰，并致电求助。
 hint-fault-plug = 请拔下充电枪后重试。如果仍然不行，请致电求助。
 hint-out-of-service = 请使用其他充电位。
 hint-starting = 此充电位正在自检。
-hint-away = 屏幕与充电位失去联系。正在进行的充电会继续。
+hint-away = 屏幕与充电位失去联系。如果您的车辆没有在充电，请拔下充电枪并致电求助。
+hint-absent = 此充电位没有响应。如果您的车辆没有在充电，请拔下充电枪并致电求助。
 
 card-refused = 卡被拒绝。
 card-not-accepted = 此卡不能在这里充电。请换一张卡，或咨询发卡方。

@@ -7,8 +7,10 @@ use crate::bus::{Seen, Station, Vehicle};
 /// An EVSE as its driver meets it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Face {
-    /// Nobody knows: its daemon or the station does not answer.
+    /// Nobody knows: the station does not answer.
     Away,
+    /// Its daemon does not answer, and what was charged before it fell silent.
+    Absent(Option<Receipt>),
     /// It proves that everything is off.
     Starting,
     /// Somebody took it out of service.
@@ -162,12 +164,14 @@ pub fn faces(seen: &Seen) -> Vec<(u32, Face)> {
 }
 
 fn face(seen: &Seen, station: &Station, status: &EvseStatus) -> Face {
-    // An EVSE whose daemon is away is `absent`, which is no state.
-    let Ok(state) = status.state.parse::<EvseState>() else { return Face::Away };
     let connector = station.connectors.iter().find(|connector| connector.evse == status.evse);
     let used = connector.and_then(|connector| connector.state.parse::<ConnectorUse>().ok());
     let flow = || flow(seen, status);
     let receipt = || receipt(seen, status.evse, connector.map_or(0, |connector| connector.since));
+    // Mostly nothing has flowed before something went wrong, and a receipt of nothing only puzzles.
+    let of_something = || receipt().filter(|receipt| receipt.energy >= WORTH_A_RECEIPT);
+    // An EVSE whose daemon is away is `absent`, which is no state.
+    let Ok(state) = status.state.parse::<EvseState>() else { return Face::Absent(of_something()) };
     match state {
         EvseState::Starting => Face::Starting,
         EvseState::Unavailable => Face::OutOfService,
@@ -213,8 +217,7 @@ fn face(seen: &Seen, station: &Station, status: &EvseStatus) -> Face {
         EvseState::Finished => Face::Finished(receipt()),
         EvseState::ErrorShutdown | EvseState::Emergency | EvseState::Faulted => Face::Fault {
             codes: status.faults.iter().map(|fault| fault.code.clone()).collect(),
-            // Mostly nothing has flowed, and a receipt of nothing only puzzles.
-            receipt: receipt().filter(|receipt| receipt.energy >= WORTH_A_RECEIPT),
+            receipt: of_something(),
         },
     }
 }
@@ -340,7 +343,7 @@ mod tests {
         let waiting = |state| EvseStatus { authorized: false, ..status(state) };
         let step = |step| Face::Preparing { step, card: false };
         for (status, used, face) in [
-            (status("absent"), "unavailable", Face::Away),
+            (status("absent"), "unavailable", Face::Absent(None)),
             (status("starting"), "unavailable", Face::Starting),
             (status("unavailable"), "unavailable", Face::OutOfService),
             (EvseStatus { available: false, ..status("available") }, "unavailable", Face::OutOfService),
@@ -440,6 +443,10 @@ mod tests {
             assert_eq!(end(now, words), Some(ending), "{words}");
         }
         assert_eq!(end(now - 120_000_000, "timed out"), None, "somebody who was here before");
+        let mut absent = seen(status("absent"), "unavailable");
+        absent.ended.insert(1, Transaction { energy: 9_000.0, ..transaction(now, "timed out") });
+        let Face::Absent(Some(receipt)) = faces(&absent).remove(0).1 else { panic!("it is there too") };
+        assert_eq!(receipt.energy, 9_000.0);
     }
 
     #[test]

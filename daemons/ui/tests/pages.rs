@@ -35,8 +35,12 @@ async fn a_page_follows_the_station_as_it_comes_changes_and_goes() {
     rig.show(EvseStatus { faults: faults.to_vec(), ..status("faulted") }).await;
     let line = events.until("OutputNotOff").await;
     assert!(line.contains("do not touch it") && !line.contains("Unplug"), "{line}");
+    rig.show(status("absent")).await;
+    let line = events.until("state-absent").await;
+    assert!(line.contains("unplug it and call for help") && !line.contains("goes on"), "{line}");
     rig.station = None;
-    events.until("state-away").await;
+    let line = events.until("state-away").await;
+    assert!(!line.contains("goes on"), "{line}");
     rig.station_comes(status("finished")).await;
     events.until("state-finished").await;
 }

@@ -128,7 +128,7 @@ fn messages<'a>(seen: &'a Seen, words: Words<'_>, shown: &[(u32, Face)]) -> Vec<
             "charging" => matches!(face, Face::Charging(_) | Face::Paused { .. }),
             "faulted" => matches!(face, Face::Fault { .. }),
             "idle" => matches!(face, Face::Free | Face::Reserved),
-            "unavailable" => matches!(face, Face::OutOfService | Face::Away),
+            "unavailable" => matches!(face, Face::OutOfService | Face::Away | Face::Absent(_)),
             _ => true,
         };
         shown.iter().filter(place).any(state)
@@ -188,12 +188,13 @@ fn body(view: View<'_>, face: &Face) -> Markup {
             (steps(words, *step))
         },
         Face::Charging(flow) | Face::Paused { flow, .. } | Face::Stopping(flow) => facts(view, flow),
-        Face::Finished(Some(receipt)) => self::receipt(view, receipt),
+        Face::Finished(Some(receipt)) | Face::Absent(Some(receipt)) => self::receipt(view, receipt),
         Face::Fault { codes, receipt } => html! {
             @if let Some(code) = advice::worst(codes, view.guide) { p.code { (words.with("fault-code", &[("code", code)])) } }
             @if let Some(receipt) = receipt { (self::receipt(view, receipt)) }
         },
         Face::Away
+        | Face::Absent(None)
         | Face::Starting
         | Face::OutOfService
         | Face::Free
@@ -355,6 +356,7 @@ pub(super) fn dead_end(view: View<'_>, key: &str) -> Markup {
 const fn key(face: &Face) -> &'static str {
     match face {
         Face::Away => "state-away",
+        Face::Absent(_) => "state-absent",
         Face::Starting => "state-starting",
         Face::OutOfService => "state-out-of-service",
         Face::Free => "state-free",
@@ -373,6 +375,7 @@ const fn key(face: &Face) -> &'static str {
 fn hint(face: &Face, guide: &FaultGuide) -> &'static str {
     match face {
         Face::Away => "hint-away",
+        Face::Absent(_) => "hint-absent",
         Face::Starting => "hint-starting",
         Face::OutOfService => "hint-out-of-service",
         Face::Free => "hint-free",
@@ -398,6 +401,6 @@ const fn tone(face: &Face) -> &'static str {
         Face::Preparing { .. } | Face::Charging(_) | Face::Stopping(_) => "busy",
         Face::Paused { .. } | Face::Reserved => "wait",
         Face::Fault { .. } => "bad",
-        Face::Away | Face::Starting | Face::OutOfService => "off",
+        Face::Away | Face::Absent(_) | Face::Starting | Face::OutOfService => "off",
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn picture(face: &Face) -> Markup {
         Face::Finished(_) => tick(),
         Face::Fault { .. } => warning(),
         Face::OutOfService => bar(),
-        Face::Away => question(),
+        Face::Away | Face::Absent(_) => question(),
     };
     html! { svg.picture viewBox="0 0 120 120" aria-hidden="true" focusable="false" { (drawing) } }
 }

@@ -39,6 +39,7 @@ fn faces() -> Vec<Face> {
         Face::OutOfService,
         Face::Starting,
         Face::Away,
+        Face::Absent(None),
     ]
 }
 
@@ -109,6 +110,7 @@ fn every_face_has_its_place_in_the_picture() {
         "out-of-service",
         "starting",
         "away",
+        "absent",
     ] {
         assert!(drawn.contains(&format!("data-state=\"state-{key}\"")), "{key}");
     }
