@@ -6,5 +6,7 @@ mod picture;
 mod routes;
 #[cfg(test)]
 mod sheet;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use routes::{Kiosk, router};

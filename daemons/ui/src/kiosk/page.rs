@@ -148,7 +148,10 @@ fn messages<'a>(seen: &'a Seen, words: Words<'_>, shown: &[(u32, Face)]) -> Vec<
 pub(super) fn card(view: View<'_>, seen: &Seen, evse: Option<u32>, face: &Face) -> Markup {
     let words = view.words;
     let number = evse.map(|evse| evse.to_string()).unwrap_or_default();
-    let told = evse.and_then(|evse| seen.drivers.iter().find(|driver| driver.evse == evse));
+    let told = evse.filter(|_| has_driver(face)).and_then(|evse| {
+        let told = seen.drivers.iter().find(|driver| driver.evse == evse)?;
+        Some(&told.text).filter(|text| !text.is_empty())
+    });
     html! {
         section class=(format!("evse {}", tone(face))) data-evse=[evse] data-state=(key(face)) {
             @if evse.is_some() { h2 { (words.with("evse", &[("number", &number)])) } }
@@ -161,12 +164,32 @@ pub(super) fn card(view: View<'_>, seen: &Seen, evse: Option<u32>, face: &Face) 
                 }
             }
             (body(view, face))
-            @if let Some(told) = told.filter(|told| !told.text.is_empty()) { p.told { (told.text) } }
+            @if let Some(told) = told { p.told { (told) } }
             @if matches!(face, Face::Free | Face::PlugIn | Face::Authorize | Face::Preparing { card: true, .. } | Face::Reserved) {
-                (price(view, told.is_some_and(|told| !told.text.is_empty())))
+                (price(view, told.is_some()))
             }
             @if let (Some(evse), true) = (evse, may_stop(face)) { (stop(view, evse)) }
         }
+    }
+}
+
+/// Whether what the back end says to a driver is to whoever stands there now.
+const fn has_driver(face: &Face) -> bool {
+    match face {
+        Face::PlugIn
+        | Face::Authorize
+        | Face::Preparing { .. }
+        | Face::Charging(_)
+        | Face::Paused { .. }
+        | Face::Stopping(_)
+        | Face::Finished(_) => true,
+        Face::Away
+        | Face::Absent(_)
+        | Face::Starting
+        | Face::OutOfService
+        | Face::Free
+        | Face::Reserved
+        | Face::Fault { .. } => false,
     }
 }
 

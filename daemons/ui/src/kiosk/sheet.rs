@@ -1,13 +1,11 @@
 //! The picture of all states in the documentation, drawn by the screen's own templates and style sheet.
 
 use maud::{Markup, PreEscaped, html};
-use voltry_service::Config;
-use voltry_service::fault_guide::FaultGuide;
 
-use super::page::{View, card};
+use super::page::card;
+use super::tests::in_view;
 use crate::bus::Seen;
 use crate::face::{Ending, Face, Flow, Pause, Receipt, Step};
-use crate::words::Languages;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/ui-states.svg");
 const STYLE: &str = include_str!("../../assets/style.css");
@@ -49,17 +47,14 @@ fn clock(hour: i8, minute: i8) -> i64 {
     jiff::tz::TimeZone::system().to_timestamp(time).unwrap().as_microsecond()
 }
 
+const PRICE: &str =
+    "[ui.price]\ncurrency = \"EUR\"\nper_kwh = 0.59\nper_minute = 0.1\nper_minute_after = 240\n";
+
 fn sheet() -> String {
-    let text =
-        "[ui]\n[ui.price]\ncurrency = \"EUR\"\nper_kwh = 0.59\nper_minute = 0.1\nper_minute_after = 240\n";
-    let config = Config::parse([("voltry.toml", text)]).unwrap();
-    let settings = crate::config::configure(&config, "").unwrap().settings;
-    let languages = Languages::load(std::path::Path::new("/nowhere"), &[]);
-    let guide = FaultGuide::of(&[], |_| {});
-    let (words, seen) = (languages.speak("en").unwrap(), Seen::default());
-    let view = View { settings: &settings, languages: &languages, guide: &guide, words, only: None };
-    let cards = (1..).zip(faces()).map(|(evse, face)| card(view, &seen, Some(evse), &face));
-    let cards: Vec<Markup> = cards.collect();
+    let cards: Vec<Markup> = in_view(PRICE, |view| {
+        let cards = (1..).zip(faces());
+        cards.map(|(evse, face)| card(view, &Seen::default(), Some(evse), &face)).collect()
+    });
     // Smaller than on a screen, where a driver reads it from a metre.
     let style = format!(
         "<![CDATA[{STYLE}\n.sheet {{ font: 16px/1.35 system-ui, sans-serif; padding: 16px; background: var(--ground); \

@@ -1,0 +1,61 @@
+//! What stands on the board.
+
+use voltry_bus::DriverText;
+use voltry_service::Config;
+use voltry_service::fault_guide::FaultGuide;
+
+use super::page::{View, card};
+use crate::bus::Seen;
+use crate::face::{Face, Flow, Pause, Step};
+use crate::words::Languages;
+
+/// What is drawn in English with this after `[ui]`.
+pub(super) fn in_view<T>(more: &str, draw: impl FnOnce(View<'_>) -> T) -> T {
+    let config = Config::parse([("voltry.toml", &*format!("[ui]\n{more}"))]).unwrap();
+    let settings = crate::config::configure(&config, "").unwrap().settings;
+    let languages = Languages::load(std::path::Path::new("/nowhere"), &[]);
+    let guide = FaultGuide::of(&[], |why| panic!("{why}"));
+    let words = languages.speak("en").unwrap();
+    draw(View { settings: &settings, languages: &languages, guide: &guide, words, only: None })
+}
+
+/// The card of EVSE 1 as text.
+fn drawn(view: View<'_>, seen: &Seen, face: &Face) -> String {
+    card(view, seen, Some(1), face).into_string()
+}
+
+#[test]
+fn what_the_back_end_says_to_a_driver_is_read_by_nobody_who_comes_after() {
+    let text = "Thanks, Ada: 3 euros from your account".to_owned();
+    let told = DriverText { evse: 1, cost: -1.0, text: text.clone() };
+    let seen = Seen { drivers: vec![told], ..Seen::default() };
+    let flow = Flow::default();
+    let theirs = [
+        Face::PlugIn,
+        Face::Authorize,
+        Face::Preparing { step: Step::Connecting, card: false },
+        Face::Charging(flow),
+        Face::Paused { why: Pause::Vehicle, flow },
+        Face::Stopping(flow),
+        Face::Finished(None),
+    ];
+    let nobodys = [
+        Face::Free,
+        Face::Reserved,
+        Face::OutOfService,
+        Face::Starting,
+        Face::Away,
+        Face::Absent(None),
+        Face::Fault { codes: Vec::new(), receipt: None },
+    ];
+    in_view("", |view| {
+        for face in theirs {
+            assert!(drawn(view, &seen, &face).contains(&text), "{face:?}");
+        }
+        for face in nobodys {
+            assert!(!drawn(view, &seen, &face).contains("Ada"), "{face:?}");
+        }
+        let free = drawn(view, &seen, &Face::Free);
+        assert!(free.contains("Your provider tells you the price"), "{free}");
+    });
+}
