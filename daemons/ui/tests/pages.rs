@@ -55,6 +55,13 @@ async fn a_receipt_is_for_whoever_is_still_plugged_in_and_names_nobody() {
     rig.show(status("finished")).await;
     let receipt = events.until("12.34").await;
     assert!(receipt.contains("Ended by your vehicle") && !receipt.contains("04A1"), "{receipt}");
+    rig.show(status("faulted")).await;
+    let later = events.until("state-fault").await;
+    assert!(!later.contains("12.34"), "that charge ended long ago: {later}");
+    rig.show(status("finished")).await;
+    events.until("state-finished").await;
+    rig.end_transaction().await;
+    events.until("12.34").await;
     rig.show(status("available")).await;
     events.until("state-free").await;
     rig.show(status("finished")).await;

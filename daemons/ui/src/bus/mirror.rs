@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{info, warn};
-use voltry_bus::{ChargeLimits, CsmsState, EvseState, Station1Proxy, Transaction, VehicleNeeds, names};
+use voltry_bus::{ChargeLimits, CsmsState, Station1Proxy, Transaction, VehicleNeeds, names};
 use voltry_service::clock::now;
 use voltry_service::{Binding, Watchdog};
 use zbus::fdo::{DBusProxy, PropertiesProxy};
@@ -176,11 +176,15 @@ impl Mirror {
         }
     }
 
-    /// Who has unplugged leaves no receipt to whoever comes next.
+    /// Who has left leaves no receipt to whoever comes next.
     fn forget_who_left(&mut self) {
-        let evses = self.seen.station.iter().flat_map(|station| &station.evses);
-        for status in evses.filter(|status| status.state == EvseState::Available.as_str()) {
-            self.seen.ended.remove(&status.evse);
+        let unix = jiff::Timestamp::now().as_microsecond();
+        let (ended, station) = (&mut self.seen.ended, &self.seen.station);
+        for status in station.iter().flat_map(|station| &station.evses) {
+            let is_left = |it: &Transaction| super::has_left(&status.state, unix.saturating_sub(it.ended));
+            if ended.get(&status.evse).is_some_and(is_left) {
+                ended.remove(&status.evse);
+            }
         }
     }
 

@@ -6,7 +6,9 @@ mod mirror;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use voltry_bus::{Connector, CsmsState, DisplayMessage, DriverText, EvseStatus, PowerShare, Transaction};
+use voltry_bus::{
+    Connector, CsmsState, DisplayMessage, DriverText, EvseState, EvseStatus, PowerShare, Transaction,
+};
 use voltry_units::Timestamp;
 
 pub(crate) use latency::{Histogram, Latencies};
@@ -80,6 +82,33 @@ impl Refusal {
 /// For so long a screen says that a card was refused.
 const READ: Duration = Duration::from_secs(12);
 
+/// Where something is wrong nobody knows when a driver unplugged: for so long a receipt is for somebody who may
+/// still be there.
+const STAYS: Duration = Duration::from_secs(300);
+
+/// Whether the driver has left who charged until so many microseconds ago where the EVSE is in this state.
+fn has_left(state: &str, ago: i64) -> bool {
+    match state.parse::<EvseState>() {
+        Ok(EvseState::Available) => true,
+        Ok(EvseState::ErrorShutdown | EvseState::Emergency | EvseState::Faulted) | Err(_) => {
+            u64::try_from(ago).is_ok_and(|ago| Duration::from_micros(ago) > STAYS)
+        }
+        Ok(
+            EvseState::Starting
+            | EvseState::Unavailable
+            | EvseState::Connected
+            | EvseState::Authorizing
+            | EvseState::Parameters
+            | EvseState::CableCheck
+            | EvseState::PreCharge
+            | EvseState::Charging
+            | EvseState::Paused
+            | EvseState::Stopping
+            | EvseState::Finished,
+        ) => false,
+    }
+}
+
 /// Transactions that ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -114,6 +143,17 @@ pub struct Vehicle {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_receipt_is_left_to_nobody_who_comes_after() {
+        let minutes = |minutes: i64| minutes * 60_000_000;
+        assert!(has_left("available", 0));
+        for wrong in ["faulted", "emergency", "error-shutdown", "absent"] {
+            assert!(!has_left(wrong, minutes(4)) && has_left(wrong, minutes(6)), "{wrong}");
+            assert!(!has_left(wrong, minutes(-60)), "a clock that was set back says nothing");
+        }
+        assert!(!has_left("finished", minutes(600)), "the plug is in");
+    }
 
     #[test]
     fn a_refused_card_is_told_until_it_was_read_or_another_is_let_in() {
