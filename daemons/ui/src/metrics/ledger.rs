@@ -42,10 +42,17 @@ pub(super) struct Account {
     /// By code.
     pub(super) faults: BTreeMap<String, u64>,
     standing: Option<Standing>,
-    session_energy: Option<f64>,
+    metered: Option<Metered>,
     latched: Option<BTreeSet<(String, u64)>>,
     authorized: Option<Timestamp>,
     charging: bool,
+}
+
+/// The most that an EVSE told of a transaction.
+#[derive(Debug)]
+struct Metered {
+    transaction: u64,
+    energy: f64,
 }
 
 impl Ledger {
@@ -77,7 +84,7 @@ impl Ledger {
             }
             let account = self.evses.entry(status.evse).or_default();
             account.standing = Some((Condition::of(status), uplink));
-            account.count_energy(status.energy);
+            account.count_energy(status);
             account.count_faults(status, &mut self.codes);
             if let Some(took) = account.begins(now, status) {
                 self.setup.count(took);
@@ -93,13 +100,20 @@ impl Account {
         }
     }
 
-    /// What an EVSE tells begins anew with each session. What it told first was delivered before.
-    fn count_energy(&mut self, energy: f64) {
+    /// What an EVSE tells begins anew with each transaction. Within one a station that crashed goes on from what was
+    /// written last, which is less than it told before. What it told first was delivered before.
+    fn count_energy(&mut self, status: &EvseStatus) {
+        let EvseStatus { transaction, energy, .. } = *status;
         if !energy.is_finite() || energy < 0.0 {
             return;
         }
-        let before = self.session_energy.replace(energy).unwrap_or(energy);
-        self.energy += if energy >= before { energy - before } else { energy };
+        let metered = self.metered.get_or_insert(Metered { transaction, energy });
+        // Without an open one it is still that of the last.
+        if transaction != 0 && transaction != metered.transaction {
+            *metered = Metered { transaction, energy: 0.0 };
+        }
+        self.energy += (energy - metered.energy).max(0.0);
+        metered.energy = metered.energy.max(energy);
     }
 
     /// What was latched before anybody looked is not counted.
@@ -208,15 +222,31 @@ mod tests {
     #[test]
     fn energy_rises_with_each_session_and_by_nothing_that_was_before() {
         let mut ledger = Ledger::default();
-        let mut told = |energy: f64| {
-            ledger.note(at(0), &seen(EvseStatus { energy, ..status("charging") }));
+        let mut told = |transaction: u64, energy: f64| {
+            ledger.note(at(0), &seen(EvseStatus { transaction, energy, ..status("charging") }));
             ledger.evses[&1].energy
         };
-        assert_eq!(told(500.0), 0.0);
-        assert_eq!(told(700.0), 200.0);
-        assert_eq!(told(0.0), 200.0);
-        assert_eq!(told(30.0), 230.0);
-        assert_eq!(told(f64::NAN), 230.0);
+        assert_eq!(told(7, 500.0), 0.0);
+        assert_eq!(told(7, 700.0), 200.0);
+        assert_eq!(told(0, 710.0), 210.0, "read for the closing");
+        assert_eq!(told(0, 0.0), 210.0);
+        assert_eq!(told(8, 30.0), 240.0);
+        assert_eq!(told(8, f64::NAN), 240.0);
+    }
+
+    #[test]
+    fn energy_that_a_station_tells_again_after_a_crash_is_counted_once() {
+        let mut ledger = Ledger::default();
+        let mut told = |transaction: u64, energy: f64| {
+            ledger.note(at(0), &seen(EvseStatus { transaction, energy, ..status("charging") }));
+            ledger.evses[&1].energy
+        };
+        told(7, 0.0);
+        assert_eq!(told(7, 700.0), 700.0);
+        for (transaction, energy) in [(0, 0.0), (7, 690.0), (7, 700.0)] {
+            assert_eq!(told(transaction, energy), 700.0);
+        }
+        assert_eq!(told(7, 720.0), 720.0);
     }
 
     #[test]
