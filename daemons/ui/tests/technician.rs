@@ -32,7 +32,13 @@ async fn without_a_login_nothing_is_said_and_nothing_is_done() {
         );
         assert!(!answer.contains("Harbour"), "{answer}");
     }
-    assert!(page.ask("GET /events?page=", "", "").await.starts_with("HTTP/1.1 401"));
+    let events = page.ask("GET /events?page=", "", "").await;
+    assert!(
+        events.starts_with("HTTP/1.1 200") && events.contains("content-type: text/event-stream"),
+        "{events}"
+    );
+    assert!(events.contains("event: over") && events.matches("event:").count() == 1, "{events}");
+    assert!(!events.contains("Harbour"), "{events}");
     for command in ["/evse/1/stop", "/settings/reading_interval", "/logout"] {
         let answer = page.ask(&format!("POST {command}"), "", "key=&value=1").await;
         assert!(answer.starts_with("HTTP/1.1 303"), "{command}: {answer}");

@@ -83,6 +83,16 @@ pub(super) async fn events(
         .into_response()
 }
 
+/// What a page that follows hears when its session is over: it takes any other answer for lost contact.
+pub(super) fn over() -> Response {
+    let told = futures_util::stream::once(async { Ok::<_, Infallible>(session_over()) });
+    Sse::new(told).into_response()
+}
+
+fn session_over() -> Event {
+    Event::default().event("over").data("")
+}
+
 /// Which page is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Followed {
@@ -120,7 +130,7 @@ impl Told {
         loop {
             if self.it.sessions().look(now(), &self.who.secret).is_none() {
                 self.over = true;
-                return Some(Event::default().event("over").data(""));
+                return Some(session_over());
             }
             let middle = match self.followed {
                 Followed::Station => self.it.station_page(&self.who.session),

@@ -162,7 +162,7 @@ async fn only_with_a_session(State(it): State<Shared>, mut request: Request, nex
             request.extensions_mut().insert(LoggedIn { session, secret });
             next.run(request).await
         }
-        None if request.uri().path() == "/events" => StatusCode::UNAUTHORIZED.into_response(),
+        None if request.uri().path() == "/events" => live::over(),
         None => Redirect::to("/login").into_response(),
     }
 }
