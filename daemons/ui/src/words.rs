@@ -28,6 +28,8 @@ const BUILT_IN: [(&str, &str); 8] = [
 const FILE_MAX: u64 = 1 << 18;
 /// The key of what a language calls itself.
 const NAME: &str = "language-name";
+/// A price per kilowatt-hour or minute has at most so many places.
+const UNIT_PRICE_PLACES: usize = 4;
 /// Languages that one station offers.
 const LANGUAGES_MAX: usize = 32;
 
@@ -198,14 +200,33 @@ impl<'a> Words<'a> {
         format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
     }
 
-    /// Money, as `0,59 EUR`.
+    /// What is paid, in whole cents: `0,59 EUR`.
     #[must_use]
-    pub fn money(self, amount: f64, currency: &str) -> String {
-        let cents = amount * 100.0;
-        let whole = (cents - cents.round()).abs() < 1e-6;
-        let places = if whole { 2 } else { 4 };
+    pub fn cost(self, amount: f64, currency: &str) -> String {
+        self.money(amount, minor_places(currency), currency)
+    }
+
+    /// What one of something costs, with up to four places: `0,2999 EUR`.
+    #[must_use]
+    pub fn unit_price(self, amount: f64, currency: &str) -> String {
+        let is_exact = |&places: &usize| format!("{amount:.places$}").parse::<f64>() == Ok(amount);
+        let places = (minor_places(currency)..UNIT_PRICE_PLACES).find(is_exact);
+        self.money(amount, places.unwrap_or(UNIT_PRICE_PLACES), currency)
+    }
+
+    fn money(self, amount: f64, places: usize, currency: &str) -> String {
         let amount = self.number(amount, places);
         if currency.is_empty() { amount } else { format!("{amount}\u{a0}{currency}") }
+    }
+}
+
+/// How many places the amounts of a currency have (ISO 4217).
+fn minor_places(currency: &str) -> usize {
+    match currency {
+        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX" | "UYI"
+        | "VND" | "VUV" | "XAF" | "XOF" | "XPF" => 0,
+        "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => 3,
+        _ => 2,
     }
 }
 
@@ -313,8 +334,15 @@ mod tests {
         assert_eq!(german.number(1234.56, 1), "1234,6");
         assert_eq!(english.number(-0.001, 1), "0.0");
         assert_eq!(german.number(f64::NAN, 1), "–");
-        assert_eq!(german.money(0.59, "EUR"), "0,59\u{a0}EUR");
-        assert_eq!(english.money(0.2999, "GBP"), "0.2999\u{a0}GBP");
+        assert_eq!(german.unit_price(0.59, "EUR"), "0,59\u{a0}EUR");
+        assert_eq!(english.unit_price(0.2999, "GBP"), "0.2999\u{a0}GBP");
+        assert_eq!(english.unit_price(0.125, "GBP"), "0.125\u{a0}GBP");
+        assert_eq!(english.unit_price(1.0 / 3.0, "GBP"), "0.3333\u{a0}GBP");
+        assert_eq!(english.unit_price(45.0, "JPY"), "45\u{a0}JPY");
+        assert_eq!(english.cost(3.4567, "EUR"), "3.46\u{a0}EUR", "nobody pays hundredths of a cent");
+        assert_eq!(english.cost(345.67, "JPY"), "346\u{a0}JPY");
+        assert_eq!(english.cost(3.5, "KWD"), "3.500\u{a0}KWD");
+        assert_eq!(english.cost(3.5, ""), "3.50");
         assert_eq!(english.duration(3_723), "1:02:03");
     }
 }

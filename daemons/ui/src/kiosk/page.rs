@@ -258,7 +258,7 @@ fn facts(view: View<'_>, flow: &Flow) -> Markup {
                 div.wide { dt { (words.say("time-left")) } dd.text { (words.with("time-left-value", &put_in)) } }
             }
             @if let Some(cost) = flow.cost {
-                (fact(&words.say("cost-so-far"), &words.money(cost, currency(view)), ""))
+                (fact(&words.say("cost-so-far"), &words.cost(cost, currency(view)), ""))
             }
         }
     }
@@ -282,7 +282,7 @@ fn receipt(view: View<'_>, receipt: &Receipt) -> Markup {
                 (fact(&words.say("from"), &clock(receipt.started), ""))
                 (fact(&words.say("to"), &clock(receipt.ended), ""))
                 @if let Some(cost) = receipt.cost {
-                    (fact(&words.say("cost"), &words.money(cost, currency(view)), ""))
+                    (fact(&words.say("cost"), &words.cost(cost, currency(view)), ""))
                 }
             }
             p { (ended(words, &receipt.end)) }
@@ -315,21 +315,24 @@ fn price(view: View<'_>, told: bool) -> Markup {
     let Some(price) = &view.settings.price else {
         return html! { @if !told { p.price { (words.say("price-unknown")) } } };
     };
-    let money = |amount| words.money(amount, &price.currency);
+    let money = |amount| words.unit_price(amount, &price.currency);
+    let per_minute = price.per_minute.filter(|amount| *amount > 0.0);
+    // What costs only later is free until then.
+    let free = price.per_kwh <= 0.0 && (per_minute.is_none() || price.per_minute_after > 0);
     html! {
         div.price {
             h3 { (words.say("price")) }
             @if price.per_kwh > 0.0 {
                 p.amount { (words.with("price-per-kwh", &[("amount", &money(price.per_kwh))])) }
-            } @else {
+            } @else if free {
                 p.amount { (words.say("price-free")) }
             }
-            @if let Some(per_minute) = price.per_minute.filter(|amount| *amount > 0.0) {
+            @if let Some(per_minute) = per_minute {
                 @let (amount, minute) = (money(per_minute), price.per_minute_after.to_string());
                 @let key = if price.per_minute_after == 0 { "price-per-minute" } else { "price-per-minute-after" };
-                p { (words.with(key, &[("amount", &amount), ("minute", &minute)])) }
+                p class=[(!free && price.per_kwh <= 0.0).then_some("amount")] { (words.with(key, &[("amount", &amount), ("minute", &minute)])) }
             }
-            @if price.per_kwh > 0.0 { p.small { (words.say("price-contract")) } }
+            @if !free { p.small { (words.say("price-contract")) } }
         }
     }
 }

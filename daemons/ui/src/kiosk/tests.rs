@@ -19,6 +19,19 @@ pub(super) fn in_view<T>(more: &str, draw: impl FnOnce(View<'_>) -> T) -> T {
     draw(View { settings: &settings, languages: &languages, guide: &guide, words, only: None })
 }
 
+#[test]
+fn charging_is_called_free_only_where_nothing_is_paid_from_its_start() {
+    let free = |price: &str| {
+        in_view(&format!("[ui.price]\ncurrency = \"EUR\"\n{price}"), |view| {
+            drawn(view, &Seen::default(), &Face::Free).contains("Charging is free")
+        })
+    };
+    assert!(free("per_kwh = 0"));
+    assert!(free("per_kwh = 0\nper_minute = 0.1\nper_minute_after = 240"));
+    assert!(!free("per_kwh = 0\nper_minute = 0.1"));
+    assert!(!free("per_kwh = 0.59"));
+}
+
 /// The card of EVSE 1 as text.
 fn drawn(view: View<'_>, seen: &Seen, face: &Face) -> String {
     card(view, seen, Some(1), face).into_string()
