@@ -1,6 +1,7 @@
 //! The screen at the charger. On loopback, without a login: it shows and commands what a passer-by may.
 
 mod advice;
+mod messages;
 mod page;
 mod picture;
 mod routes;

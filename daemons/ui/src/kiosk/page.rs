@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use maud::{DOCTYPE, Markup, html};
-use voltry_bus::{CsmsState, DisplayMessage};
+use voltry_bus::CsmsState;
 use voltry_service::fault_guide::FaultGuide;
 
 use super::advice;
+use super::messages::messages;
 use super::picture::picture;
 use crate::assets;
 use crate::bus::{Refusal, Refused, Seen};
@@ -16,8 +17,6 @@ use crate::words::{Languages, Words};
 
 /// EVSEs that one screen has room for.
 const EVSES_MAX: usize = 8;
-/// Messages of the back end that are shown at once.
-const MESSAGES_MAX: usize = 3;
 
 /// Who looks at which part of the station.
 #[derive(Debug, Clone, Copy)]
@@ -117,32 +116,6 @@ pub(super) fn board(view: View<'_>, seen: &Seen) -> Markup {
             }
         }
     }
-}
-
-/// What the back end wants read in this language while the EVSEs are as they are.
-fn messages<'a>(seen: &'a Seen, words: Words<'_>, shown: &[(u32, Face)]) -> Vec<&'a DisplayMessage> {
-    let primary = |tag: &str| tag.split('-').next().unwrap_or_default().to_ascii_lowercase();
-    let fits = |message: &&DisplayMessage| {
-        let place = |(evse, _): &&(u32, Face)| message.evse == 0 || message.evse == *evse;
-        let state = |(_, face): &(u32, Face)| match message.state.as_str() {
-            "charging" => matches!(face, Face::Charging(_) | Face::Paused { .. }),
-            "faulted" => matches!(face, Face::Fault { .. }),
-            "idle" => matches!(face, Face::Free | Face::Reserved),
-            "unavailable" => matches!(face, Face::OutOfService | Face::Away | Face::Absent(_)),
-            _ => true,
-        };
-        shown.iter().filter(place).any(state)
-    };
-    let own = |message: &&DisplayMessage| primary(&message.language) == primary(words.tag());
-    let all: Vec<_> = seen.messages.iter().filter(fits).collect();
-    let spoken = all.iter().any(own);
-    let mut said: Vec<_> =
-        all.into_iter().filter(|message| !spoken || message.language.is_empty() || own(message)).collect();
-    if let Some(front) = said.iter().position(|message| message.priority == "always-front") {
-        said = vec![said[front]];
-    }
-    said.truncate(MESSAGES_MAX);
-    said
 }
 
 pub(super) fn card(view: View<'_>, seen: &Seen, evse: Option<u32>, face: &Face) -> Markup {
