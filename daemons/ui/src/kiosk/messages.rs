@@ -1,6 +1,9 @@
 //! Which of the back end's messages are shown, and in which order.
 
+use std::time::Duration;
+
 use voltry_bus::DisplayMessage;
+use voltry_units::Timestamp;
 
 use crate::bus::Seen;
 use crate::face::Face;
@@ -8,6 +11,8 @@ use crate::words::Words;
 
 /// Messages that are shown at once.
 const AT_ONCE: usize = 3;
+/// For so long, when they take turns: a few sentences are read.
+const TURN: Duration = Duration::from_secs(15);
 
 /// How pressing a message is, the most pressing first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,18 +36,35 @@ impl Priority {
     }
 }
 
-/// What the back end wants read while the EVSEs are as they are.
+/// What the back end wants read while the EVSEs are as they are, in this turn.
 pub(super) fn messages<'a>(
     seen: &'a Seen,
     words: Words<'_>,
     shown: &[(u32, Face)],
+    turn: usize,
 ) -> Vec<&'a DisplayMessage> {
     let mut all: Vec<_> = seen.messages.iter().filter(|message| fits(message, shown)).collect();
     // Those of other languages follow: nobody knows that they say the same.
     all.sort_by_key(|message| (Priority::of(message), !is_read(message, words)));
     let front = all.first().is_some_and(|first| Priority::of(first) == Priority::AlwaysFront);
-    all.truncate(if front { 1 } else { AT_ONCE });
+    if front {
+        all.truncate(1);
+        return all;
+    }
+    let stays = all.iter().take_while(|message| Priority::of(message) == Priority::InFront).count();
+    let by_turns = all.get_mut(stays..).unwrap_or_default();
+    let places = AT_ONCE.saturating_sub(stays);
+    if by_turns.len() > places {
+        by_turns.rotate_left(turn.wrapping_mul(places) % by_turns.len());
+    }
+    all.truncate(AT_ONCE);
     all
+}
+
+/// Which turn it is so long after the machine's start.
+pub(super) fn turn(now: Timestamp) -> usize {
+    let turns = now.as_micros() / u64::try_from(TURN.as_micros()).unwrap_or(u64::MAX);
+    usize::try_from(turns).unwrap_or_default()
 }
 
 fn fits(message: &DisplayMessage, shown: &[(u32, Face)]) -> bool {
@@ -82,14 +104,14 @@ mod tests {
 
     /// The numbers of those that are shown where German is spoken.
     fn shown(messages: Vec<DisplayMessage>) -> Vec<i64> {
+        shown_in(0, messages)
+    }
+
+    fn shown_in(turn: usize, messages: Vec<DisplayMessage>) -> Vec<i64> {
         let languages = Languages::load(std::path::Path::new("/nowhere"), &[]);
         let seen = Seen { messages, ..Seen::default() };
         let words = languages.speak("de").unwrap();
-        messages_of(&seen, words).iter().map(|message| message.id).collect()
-    }
-
-    fn messages_of<'a>(seen: &'a Seen, words: Words<'_>) -> Vec<&'a DisplayMessage> {
-        messages(seen, words, &[(1, Face::Free)])
+        super::messages(&seen, words, &[(1, Face::Free)], turn).iter().map(|message| message.id).collect()
     }
 
     #[test]
@@ -102,6 +124,23 @@ mod tests {
         assert_eq!(shown(vec![pressing, english.clone(), german.clone()]), [4, 2, 1]);
         let front = [message(5, "always-front", "en"), message(6, "always-front", "de")];
         assert_eq!(shown([&front[..], &[english, german]].concat()), [6]);
+    }
+
+    #[test]
+    fn those_for_which_there_is_no_place_take_turns_and_pressing_ones_stay() {
+        let mut all: Vec<_> = (1..=5).map(|id| message(id, "normal-cycle", "de")).collect();
+        let turns: Vec<_> = (0..3).map(|turn| shown_in(turn, all.clone())).collect();
+        assert_eq!(turns, [[1, 2, 3], [4, 5, 1], [2, 3, 4]]);
+        all.push(message(6, "in-front", "de"));
+        let turns: Vec<_> = (0..3).map(|turn| shown_in(turn, all.clone())).collect();
+        assert_eq!(turns, [[6, 1, 2], [6, 3, 4], [6, 5, 1]]);
+        let few = || all[..3].to_vec();
+        assert_eq!(shown_in(1, few()), shown_in(2, few()), "there is a place for each");
+        let pressing = |id| message(id, "in-front", "de");
+        let crowd: Vec<_> = (7..=10).map(pressing).chain(all.iter().cloned()).collect();
+        assert_eq!(shown_in(1, crowd), [7, 8, 9]);
+        let turn = |seconds: u64| turn(Timestamp::from_micros(seconds * 1_000_000));
+        assert_eq!((turn(0), turn(14), turn(15), turn(31)), (0, 0, 1, 2));
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub(super) struct View<'a> {
     pub(super) words: Words<'a>,
     /// The only EVSE that is shown; `None`: all of them.
     pub(super) only: Option<u32>,
+    /// Whose turn it is of the messages for which there is no place at once.
+    pub(super) turn: usize,
 }
 
 impl View<'_> {
@@ -103,7 +105,7 @@ pub(super) fn board(view: View<'_>, seen: &Seen) -> Markup {
             p.banner.offline role="status" { (words.say("offline-uplink")) }
         }
         @if let Some(refused) = seen.refused.get(&0) { (card_refused(words, refused)) }
-        @for message in messages(seen, words, &shown) {
+        @for message in messages(seen, words, &shown, view.turn) {
             p.message lang=[Some(message.language.as_str()).filter(|tag| !tag.is_empty())] {
                 strong.hidden { (words.say("message")) } " " (message.content)
             }

@@ -19,9 +19,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 use voltry_bus::EndReason;
 use voltry_service::Refusals;
+use voltry_service::clock::now;
 use voltry_service::fault_guide::FaultGuide;
 use zbus::Connection;
 
+use super::messages::turn;
 use super::page::{self, View};
 use crate::assets;
 use crate::bus::{self, Seen};
@@ -56,6 +58,7 @@ impl Kiosk {
             guide: &self.guide,
             words,
             only: place.evse,
+            turn: turn(now()),
         }
     }
 

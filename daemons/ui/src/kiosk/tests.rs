@@ -16,7 +16,7 @@ pub(super) fn in_view<T>(more: &str, draw: impl FnOnce(View<'_>) -> T) -> T {
     let languages = Languages::load(std::path::Path::new("/nowhere"), &[]);
     let guide = FaultGuide::of(&[], |why| panic!("{why}"));
     let words = languages.speak("en").unwrap();
-    draw(View { settings: &settings, languages: &languages, guide: &guide, words, only: None })
+    draw(View { settings: &settings, languages: &languages, guide: &guide, words, only: None, turn: 0 })
 }
 
 #[test]
