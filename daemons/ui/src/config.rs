@@ -1,6 +1,6 @@
 //! The `[ui]` table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -74,6 +74,8 @@ pub(crate) struct Sources {
     /// The uplink, if the station has one.
     pub(crate) csms: Option<Binding>,
     pub(crate) display: Option<Binding>,
+    /// The station's EVSEs.
+    pub(crate) evses: BTreeSet<u32>,
     /// The vehicles' links, by EVSE.
     pub(crate) links: BTreeMap<u32, Binding>,
     /// What gets warm, by EVSE.
@@ -170,6 +172,7 @@ fn sources(config: &Config, display: Option<Binding>) -> Sources {
         let parts: Vec<&str> = path.split('.').collect();
         match parts[..] {
             ["station", "csms"] => sources.csms = Some(binding),
+            ["station", "evse", evse, "energy_meter"] => sources.evses.extend(evse.parse::<u32>()),
             ["evse", evse, "ev_link"] => {
                 if let Ok(evse) = evse.parse() {
                     sources.links.insert(evse, binding);
@@ -235,11 +238,14 @@ mod tests {
             [ui]
             [station]
             csms = { name = "com.example.Back", path = "/com/example/back" }
+            [station.evse.1]
+            energy_meter = { name = "org.voltry.Meter.Dc1", path = "/org/voltry/energy_meter/dc1" }
             [evse.2]
             ev_link = { name = "org.voltry.Secc.N2", path = "/org/voltry/ev_link/2" }
         "#;
         let sources = check(text).unwrap().sources;
         assert_eq!(sources.display.unwrap().name.as_str(), "com.example.Back");
+        assert_eq!(sources.evses, [1].into());
         assert_eq!(sources.links.keys().collect::<Vec<_>>(), [&2]);
     }
 }

@@ -45,7 +45,8 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     let mirror = bus::Mirror::new(daemon.connection(), &settings.sources, latencies.clone());
     let metrics = match &settings.metrics {
         Some(MetricsSettings { address }) => {
-            Some((bind(*address).await?, metrics::Metrics::new(seen.clone(), latencies)))
+            let evses = settings.sources.evses.iter().copied();
+            Some((bind(*address).await?, metrics::Metrics::new(evses, seen.clone(), latencies)))
         }
         None => None,
     };

@@ -56,6 +56,12 @@ struct Metered {
 }
 
 impl Ledger {
+    /// Of these EVSEs, of which nobody has told anything yet; of others from when the station tells of them.
+    pub(super) fn of(evses: impl IntoIterator<Item = u32>) -> Self {
+        let evses = evses.into_iter().take(EVSES_MAX).map(|evse| (evse, Account::default()));
+        Self { evses: evses.collect(), ..Self::default() }
+    }
+
     /// The EVSEs with their counters.
     pub(super) fn accounts(&self) -> impl Iterator<Item = (u32, &Account)> {
         self.evses.iter().map(|(evse, account)| (*evse, account))
@@ -217,6 +223,15 @@ mod tests {
         }
         assert_eq!(told.len(), 6);
         assert_eq!(ledger.unknown, Duration::from_secs(100));
+    }
+
+    #[test]
+    fn an_evse_of_a_station_that_never_came_is_down() {
+        let mut ledger = Ledger::of([1]);
+        ledger.note(at(0), &Seen::default());
+        ledger.note(at(5), &Seen::default());
+        assert_eq!(times(&ledger), [("down", "daemon", "none", 5)]);
+        assert_eq!(Ledger::of(1..=100).evses.len(), EVSES_MAX);
     }
 
     #[test]

@@ -40,8 +40,12 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     /// Nothing is counted yet.
-    pub(crate) fn new(seen: watch::Receiver<Seen>, latencies: Latencies) -> Arc<Self> {
-        Arc::new(Self { ledger: Mutex::new(Ledger::default()), seen, latencies })
+    pub(crate) fn new(
+        evses: impl IntoIterator<Item = u32>,
+        seen: watch::Receiver<Seen>,
+        latencies: Latencies,
+    ) -> Arc<Self> {
+        Arc::new(Self { ledger: Mutex::new(Ledger::of(evses)), seen, latencies })
     }
 
     /// Counts what is seen, for as long as anything is.
