@@ -78,6 +78,8 @@ pub(crate) struct Sources {
     pub(crate) evses: BTreeSet<u32>,
     /// The vehicles' links, by EVSE.
     pub(crate) links: BTreeMap<u32, Binding>,
+    /// What is bound to a role and lies where no object is found without being named.
+    pub(crate) elsewhere: Vec<Binding>,
     /// What gets warm, by EVSE.
     pub(crate) warm: BTreeMap<u32, Warm>,
     /// Where all of the configuration was read from; `None`: where it is installed.
@@ -169,6 +171,9 @@ fn sources(config: &Config, display: Option<Binding>) -> Sources {
     let configuration = config.source().map(Path::to_owned);
     let mut sources = Sources { configuration, ..Sources::default() };
     for (path, binding) in config.bindings() {
+        if !binding.path.starts_with("/org/voltry/") && !sources.elsewhere.contains(&binding) {
+            sources.elsewhere.push(binding.clone());
+        }
         let parts: Vec<&str> = path.split('.').collect();
         match parts[..] {
             ["station", "csms"] => sources.csms = Some(binding),
@@ -246,6 +251,8 @@ mod tests {
         let sources = check(text).unwrap().sources;
         assert_eq!(sources.display.unwrap().name.as_str(), "com.example.Back");
         assert_eq!(sources.evses, [1].into());
+        let elsewhere: Vec<_> = sources.elsewhere.iter().map(|binding| binding.path.as_str()).collect();
+        assert_eq!(elsewhere, ["/com/example/back"]);
         assert_eq!(sources.links.keys().collect::<Vec<_>>(), [&2]);
     }
 }

@@ -264,3 +264,26 @@ async fn whoever_looks_at_an_evse_sees_how_warm_it_gets() {
     };
     tokio::time::timeout(rig::PATIENCE, seen).await.expect("no temperature is shown");
 }
+
+#[tokio::test]
+async fn a_device_of_another_maker_is_shown_where_it_is_found_and_where_a_role_is_bound_to_it() {
+    let bound =
+        "[evse.1]\nover_voltage_monitor = { name = \"com.example.Guard1\", path = \"/com/example/guard\" }\n";
+    let page = Page::start_with(bound, &[]).await;
+    let maker = voltry_service::connect(Some(&page.rig.bus.address)).await.unwrap();
+    maker.object_server().at("/com/example/guard", Board).await.unwrap();
+    maker.object_server().at("/org/voltry/fan/1", Board).await.unwrap();
+    maker.request_name("com.example.Guard1").await.unwrap();
+    let viewer = page.login("anna", "view this").await.unwrap();
+    let seen = async {
+        loop {
+            let shown = page.ask("GET /devices", &viewer, "").await;
+            let devices = ["/com/example/guard", "fan/1"].map(|path| format!("data-device=\"{path}\""));
+            if devices.iter().all(|device| shown.contains(device)) {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(rig::PATIENCE, seen).await.expect("a device is not shown");
+}

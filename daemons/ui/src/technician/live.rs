@@ -56,7 +56,7 @@ pub(super) async fn remember(
 /// By the paths of the devices.
 fn hottest(devices: &Devices) -> BTreeMap<String, f64> {
     let answering = devices.known().into_iter().filter(|device| device.online);
-    answering.map(|device| (format!("/org/voltry/{}", device.path), device.hottest())).collect()
+    answering.map(|device| (device.object(), device.hottest())).collect()
 }
 
 #[derive(Deserialize)]

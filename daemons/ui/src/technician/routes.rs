@@ -71,7 +71,7 @@ impl Technician {
         seen: watch::Receiver<Seen>,
     ) -> Self {
         let history = Arc::new(Mutex::new(History::default()));
-        let devices = Devices::follow(connection);
+        let devices = Devices::follow(connection, sources.elsewhere.clone());
         let warm = sources.warm.clone();
         tokio::spawn(live::remember(seen.clone(), history.clone(), devices.clone(), warm));
         let audit = Arc::new(Audit::new(audit));
