@@ -1,7 +1,7 @@
 //! What is told to the station: let in, stop, in and out of service.
 
-use voltry_bus::Station1Proxy;
 use voltry_bus::names::{STATION, STATION_PATH};
+use voltry_bus::{Station1Proxy, TokenKind};
 use zbus::Connection;
 use zbus::proxy::CacheProperties;
 
@@ -23,7 +23,7 @@ pub(crate) async fn authorize(
     evse: u32,
     json: bool,
 ) -> Result<Outcome, Failure> {
-    let outcome = proxy(connection).await?.authorize(token, evse).await?;
+    let outcome = proxy(connection).await?.authorize_token(token, TokenKind::Iso14443, evse).await?;
     if json {
         output::json(&outcome)?;
     } else {
@@ -36,9 +36,7 @@ pub(crate) async fn authorize(
         }
     }
     if outcome.outcome == "refused" {
-        return Err(Failure::Refused(
-            "refused: the token is not in the list, or the EVSE is taken".to_owned(),
-        ));
+        return Err(Failure::Refused(format!("refused: {}", outcome.detail)));
     }
     Ok(Outcome::Done)
 }

@@ -124,8 +124,8 @@ pub(super) const AUTHORIZE: &str = "\
 Exit code 1 if the token is refused.
 
 JSON
-  {evse, outcome}: outcome is granted, refused, stopped (its session ends) or remembered (for the
-  next vehicle plugged in; evse is 0).";
+  {evse, outcome, detail}: outcome is granted, refused, stopped (its session ends) or remembered (for
+  the next vehicle plugged in; evse is 0). detail: why it is refused.";
 
 pub(super) const FAULTS: &str = "\
 Exit code 4 if there are faults; 3 if there are none, but some daemon does not answer.

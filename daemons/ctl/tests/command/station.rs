@@ -2,8 +2,8 @@
 #![allow(clippy::unused_self, clippy::needless_pass_by_value, reason = "the bus wants them so")]
 
 use voltry_bus::{
-    AuthorizeOutcome, BookEvent, CheckResult, Connector, CsmsState, Error, EvseStatus, Fault, Module,
-    ModuleGroup, ModuleUse, SelfTestOutcome, SelfTestStep, SimFault, SimTruth, Transaction, V2gConversation,
+    BookEvent, CheckResult, Connector, CsmsState, Error, EvseStatus, Fault, Module, ModuleGroup, ModuleUse,
+    SelfTestOutcome, SelfTestStep, SimFault, SimTruth, StartOutcome, TokenKind, Transaction, V2gConversation,
     V2gMessage, names,
 };
 use voltry_service::{Device, Identity};
@@ -44,9 +44,10 @@ fn known(evse: u32) -> Result<(), Error> {
 
 #[interface(name = "org.voltry.Station1")]
 impl Station {
-    fn authorize(&self, token: String, evse: u32) -> Result<AuthorizeOutcome, Error> {
-        let outcome = if token == "GOOD" { "granted" } else { "refused" }.to_owned();
-        Ok(AuthorizeOutcome { evse, outcome })
+    fn authorize_token(&self, token: String, _kind: TokenKind, evse: u32) -> (StartOutcome,) {
+        let (outcome, detail) =
+            if token == "GOOD" { ("granted", "") } else { ("refused", "the back end says it is expired") };
+        (StartOutcome { evse, outcome: outcome.to_owned(), detail: detail.to_owned() },)
     }
 
     fn stop(&self, evse: u32) -> Result<(), Error> {
