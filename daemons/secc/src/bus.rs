@@ -18,6 +18,7 @@ use zbus::{Connection, interface};
 
 use crate::certificates::Certificates;
 use crate::message::{EvLimits, Limited, Limits, Needs, Plan, PowerPoint, Wanted};
+use crate::peer_text;
 use crate::pushed::{Present, Pushed};
 use crate::schedules::Schedules;
 use crate::session::Event;
@@ -275,7 +276,7 @@ fn checked_register(meter: &MeterRegister) -> Result<Measured<WattHours>, Error>
 }
 
 fn cut(reason: &str) -> Arc<str> {
-    Arc::from(&reason[..reason.floor_char_boundary(REASON_MAX)])
+    peer_text::for_bus(&reason[..reason.floor_char_boundary(REASON_MAX)]).into()
 }
 
 impl Publisher {
@@ -354,7 +355,7 @@ impl Publisher {
                 if changed { self.object.vehicle_id_changed(emitter).await } else { Ok(()) }
             }
             Event::Contract(proven) => {
-                let emaid = Arc::clone(&proven.emaid);
+                let emaid = peer_text::for_bus(&proven.emaid).into();
                 if !self.told.send_if_modified(|told| is_news(&mut told.contract, emaid)) {
                     return Ok(());
                 }
@@ -395,7 +396,7 @@ impl Publisher {
             Event::Ended(outcome, cause) => {
                 self.certificates.close();
                 self.schedules.close();
-                let detail = cause.map(|cause| cause.to_string()).unwrap_or_default();
+                let detail = cause.map(|cause| peer_text::for_bus(&cause.to_string())).unwrap_or_default();
                 EvLink1::ended(emitter, LinkEnd { phase: self.counter, outcome, detail, at }).await
             }
         }

@@ -11,6 +11,7 @@ use zbus::{Connection, interface};
 
 use crate::contract::{CertificateAnswer, Proven};
 use crate::message::Protocol;
+use crate::peer_text;
 use crate::pushed::Pushed;
 use crate::v2g;
 
@@ -67,7 +68,8 @@ impl Certificates {
 
     /// A vehicle has proved that it has a contract.
     pub(crate) async fn show(&self, proven: &Proven) -> zbus::Result<()> {
-        let contract = ShownContract { emaid: proven.emaid.to_string(), chain: proven.chain.to_vec() };
+        let contract =
+            ShownContract { emaid: peer_text::for_bus(&proven.emaid), chain: proven.chain.to_vec() };
         ContractCertificates1::shown(&self.emitter, contract).await
     }
 

@@ -18,6 +18,7 @@
 //!   and events out; [`slac::shell`] is its socket.
 //! - [`transcript`]: what was said, bounded; [`v2g_log`] serves it, [`transcript_files`] keeps it on disk.
 //! - [`installed`]: certificates that the back end installs.
+//! - `peer_text`: what a peer wrote, for the bus.
 //! - [`link`], [`net`], [`transport`]: sockets; [`tls`]: what is spoken on them. [`bus`]: D-Bus.
 //!
 //! An answer never waits on the bus: evse pushes, the newest push is what the vehicle hears,
@@ -34,6 +35,7 @@ pub mod link;
 pub mod message;
 pub mod net;
 pub mod order;
+mod peer_text;
 pub mod pushed;
 mod schedules;
 pub mod session;

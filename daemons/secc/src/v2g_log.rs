@@ -11,6 +11,7 @@ use voltry_units::Timestamp;
 use zbus::object_server::SignalEmitter;
 use zbus::{Connection, interface};
 
+use crate::peer_text;
 use crate::transcript::{Said, Transcripts};
 use crate::transcript_files::{self, Writer};
 use crate::v2g;
@@ -143,7 +144,7 @@ fn wire(time: i64, said: &Said) -> V2gMessage {
         time,
         by_vehicle: said.by_vehicle,
         name,
-        text,
+        text: peer_text::for_bus(&text),
         payload_type: said.payload_type,
         payload: said.payload.clone(),
     }
@@ -175,7 +176,7 @@ impl V2gLog1 {
             .map(|transcript| V2gConversation {
                 began: transcript.began,
                 protocol: transcript.protocol.to_owned(),
-                ended: transcript.ended.clone(),
+                ended: peer_text::for_bus(&transcript.ended),
                 left_out: transcript.left_out,
             })
             .collect()

@@ -8,6 +8,8 @@ mod certificates;
 mod rig;
 #[path = "daemon/schedules.rs"]
 mod schedules;
+#[path = "daemon/texts.rs"]
+mod texts;
 #[path = "daemon/tls.rs"]
 mod tls;
 

@@ -43,6 +43,9 @@ pub const MAX_PAYLOAD: usize = 16_384;
 /// How many whole frames may wait; the protocol is half-duplex, so one is usual.
 pub const MAX_PENDING: usize = 4;
 
+/// How much is told of the names of what a vehicle offers, characters: some have five, of 30 each.
+const NAMES_MAX: usize = 400;
+
 /// What carries MeteringConfirmation beside the charge loop (ISO 15118-20 table 10); its messages are of
 /// the common set, and some send them as those.
 const METERING_CONFIRMATION: PayloadType = PayloadType::Reserved(0x8102);
@@ -257,9 +260,7 @@ impl Wire {
         else {
             let reject = SupportedAppProtocolRes::reject();
             self.transmit(&Envelope::Iso(Message::AppProtocolRes(Box::new(reject))))?;
-            let names: Vec<_> =
-                offer.app_protocols.iter().map(|entry| entry.protocol_namespace.as_str()).collect();
-            return Err(WireError::NoCommonProtocol(names.join(", ")));
+            return Err(WireError::NoCommonProtocol(names(offer)));
         };
         let accept = SupportedAppProtocolRes::accept(agreed);
         self.transmit(&Envelope::Iso(Message::AppProtocolRes(Box::new(accept))))?;
@@ -336,6 +337,12 @@ impl Wire {
     pub fn held(&self) -> (usize, usize) {
         (self.connection.pending_input(), self.connection.pending_frames())
     }
+}
+
+/// What the vehicle offers, to be read: it may have put anything into the names.
+fn names(offer: &SupportedAppProtocolReq) -> String {
+    let names: Vec<_> = offer.app_protocols.iter().map(|entry| entry.protocol_namespace.as_str()).collect();
+    names.join(", ").escape_debug().take(NAMES_MAX).collect()
 }
 
 const fn generation(protocol: Protocol) -> Generation {
