@@ -34,8 +34,12 @@ JSON
   authorized, voltage, current (negative: from the vehicle), share (W that it may take), energy (Wh of the session), soc
   (percent; below 0: not told), transaction (0: none), faults ([{code, cause, at}], at in
   microseconds since boot), connector (as a driver meets it: state, since, reservation, limit (W)
-  and limit_origin: hardware, or a source as in `limits`). With --watch an array
-  a line, every second.";
+  and limit_origin: hardware, or a source as in `limits`), power (as of the shares in `limits`: permit,
+  share, wants, source, detail), vehicle (where one talks: {protocol, limits, needs}, with limits:
+  voltage_min, voltage_max, current_min, current_max, power_min, power_max, discharge_current_max,
+  discharge_power_max, energy_capacity (Wh), and needs: departure_at (microseconds since boot; 0: not
+  told), energy, energy_min, energy_max (Wh), soc, soc_min (percent); below 0: not told). With --watch
+  an array a line, every second.";
 
 pub(super) const OCPP_STATUS: &str = "\
 Exit code 4 if a back end is configured and has not accepted the station; 3 if voltry-ocpp does not
@@ -74,7 +78,8 @@ JSON
 pub(super) const SESSION: &str = "\
 JSON
   {transaction, events}: the transaction as in `sessions list`, and its events in order: number,
-  time (microseconds of Unix time), kind, register (Wh), detail. With --timeline as `sessions record`.";
+  time (microseconds of Unix time), kind, register (Wh), detail. With --v2g a line a
+  conversation, as in `v2g show`. With --timeline as `sessions record`.";
 
 pub(super) const PASSWORD: &str = "\
 The password is made and printed once, unless --stdin reads it: at least 12 letters. It is kept hashed, in
@@ -169,7 +174,10 @@ Exit code 3 if some daemon is on the bus and does not answer; what answers is sh
 
 JSON
   An array of devices: object, vendor, model, serial, firmware (each empty where the device does
-  not tell), online, faults ([{code, cause, at}], at in microseconds since boot).";
+  not tell), online, faults ([{code, cause, at}], at in microseconds since boot). Of a link over a
+  powerline also powerline: {state, vehicle (the address of the one matched last; empty: none),
+  attenuation (dB), matched_at (microseconds since boot; 0: never), retries (how often the vehicle was
+  started anew by its pilot)}.";
 
 pub(super) const LIMITS: &str = "\
 MAY TAKE is what the EVSE was told; SHARE more than that waits until others take less. A limit of the
