@@ -30,6 +30,25 @@ pub(crate) struct Device {
     powerline: Option<Powerline>,
 }
 
+impl Device {
+    /// Leaves of a vehicle's address what tells it from another.
+    pub(crate) fn mask_vehicle(&mut self) {
+        if let Some(powerline) = &mut self.powerline
+            && !powerline.vehicle.is_empty()
+        {
+            powerline.vehicle = masked(&powerline.vehicle);
+        }
+    }
+}
+
+/// An Ethernet address of which only the last two bytes are shown; of anything else nothing is.
+fn masked(address: &str) -> String {
+    match address.split(':').collect::<Vec<_>>()[..] {
+        [_, _, _, _, last_but_one, last] => format!("…{last_but_one}:{last}"),
+        _ => "…".to_owned(),
+    }
+}
+
 /// Every device that answers; who does not is in the walk.
 pub(crate) async fn devices(connection: &Connection) -> Result<(Vec<Device>, Walk), Failure> {
     let mut walk = walk(connection).await?;
@@ -346,6 +365,11 @@ fn print_modules(modules: &[Shown]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_vehicles_address_two_bytes_are_shown_and_nothing_of_what_is_none() {
+        assert_eq!(["02:56:4f:4c:54:01", "02564f4c5401", ""].map(masked), ["…54:01", "…", "…"]);
+    }
 
     #[test]
     fn a_module_never_heard_is_not_called_silent() {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use private_bus::Bus;
 use serde_json::Value;
-use station::serve;
+use station::{VEHICLE, serve};
 use voltry_bus::names;
 use voltry_service::FaultLog;
 use voltry_units::Timestamp;
@@ -76,12 +76,13 @@ async fn every_key_of_json_is_explained_by_help() {
     let _updates = updates::serve(&bus).await;
     for (arguments, help, wanted) in [
         ("status", "status", vec!["/0/evse", "/0/state", "/0/soc", "/0/faults/0/code"]),
-        ("status 1", "status", vec!["/0/energy", "/0/connector/reservation"]),
+        ("status 1", "status", vec!["/0/energy", "/0/connector/reservation", "/0/power", "/0/vehicle"]),
         ("ocpp status", "ocpp status", vec!["/state", "/waiting", "/acknowledged"]),
         ("sessions list", "sessions list", vec!["/0/id", "/0/energy", "/0/end_reason"]),
         ("sessions show 17", "sessions show", vec!["/transaction/id", "/events/0/kind"]),
+        ("sessions show 17 --v2g", "v2g show", vec!["/conversation/began", "/messages/0/name"]),
         ("authorize GOOD --evse 1", "authorize", vec!["/evse", "/outcome", "/detail"]),
-        ("devices", "devices", vec!["/0/object", "/0/online", "/0/faults/0/cause"]),
+        ("devices", "devices", vec!["/0/object", "/0/online", "/0/powerline/vehicle", "/4/faults/0/cause"]),
         ("faults list", "devices", vec!["/0/object", "/0/faults/0/code"]),
         ("faults clear 1", "faults clear", vec!["/0/code", "/0/cause", "/0/at"]),
         (
@@ -344,7 +345,10 @@ async fn a_support_bundle_has_what_there_is_tells_what_there_is_not_and_no_secre
     assert!(read("configuration.txt").contains("Harbour") && read("about.txt").contains("voltryctl"));
     // This station keeps no recordings.
     assert!(read("missing.txt").contains("sessions.json") && whole.err.contains("left out: sessions.json"));
-    assert!(!String::from_utf8_lossy(&std::fs::read(&file).unwrap()).contains("04A1B2C3"));
+    let devices = read("devices.json");
+    assert!(devices.contains("…54:01"), "{devices}");
+    let all = String::from_utf8_lossy(&std::fs::read(&file).unwrap()).into_owned();
+    assert!(!all.contains("04A1B2C3") && !all.contains(VEHICLE));
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600, "read by its owner alone");
 }

@@ -19,6 +19,7 @@ use voltry_service::Config;
 use zbus::Connection;
 
 use self::tar::Archive;
+use crate::devices::Device;
 use crate::outcome::{Failure, Outcome};
 use crate::{bus, cli, config_check, devices, station, timeline};
 
@@ -87,7 +88,7 @@ async fn of_station<W: io::Write>(bundle: &mut Bundle<W>, connection: &Connectio
     bundle.add_json("status.json", async { Ok(proxy.evses().await?) }.await)?;
     bundle.add_json("connectors.json", async { Ok(proxy.connectors().await?) }.await)?;
     bundle.add_json("limits.json", async { Ok((proxy.sources().await?, proxy.shares().await?)) }.await)?;
-    bundle.add_json("devices.json", devices::devices(connection).await.map(|(devices, _)| devices))?;
+    bundle.add_json("devices.json", anonymous_devices(connection).await)?;
     bundle.add_json("transactions.json", async { Ok(proxy.transactions(TRANSACTIONS).await?) }.await)?;
     let recorded = async { Ok(timeline::recorder(connection).await?.sessions(SESSIONS).await?) }.await;
     let numbers: Vec<u64> = recorded.iter().flatten().map(|session| session.number).collect();
@@ -101,6 +102,13 @@ async fn of_station<W: io::Write>(bundle: &mut Bundle<W>, connection: &Connectio
         bundle.add_json(&format!("sessions/{number:08}.json"), read)?;
     }
     bundle.add_json("ocpp.json", timeline::csms(connection).await)
+}
+
+/// The devices, without the address of a vehicle, which may be what lets it charge.
+async fn anonymous_devices(connection: &Connection) -> Result<Vec<Device>, Failure> {
+    let (mut devices, _) = devices::devices(connection).await?;
+    devices.iter_mut().for_each(Device::mask_vehicle);
+    Ok(devices)
 }
 
 fn about() -> String {

@@ -2,9 +2,9 @@
 #![allow(clippy::unused_self, clippy::needless_pass_by_value, reason = "the bus wants them so")]
 
 use voltry_bus::{
-    BookEvent, CheckResult, Connector, CsmsState, Error, EvseStatus, Fault, Module, ModuleGroup, ModuleUse,
-    SelfTestOutcome, SelfTestStep, SimFault, SimTruth, StartOutcome, TokenKind, Transaction, V2gConversation,
-    V2gMessage, names,
+    BookEvent, ChargeLimits, CheckResult, Connector, CsmsState, Error, EvseStatus, Fault, Module,
+    ModuleGroup, ModuleUse, PowerShare, Powerline, PowerlineState, SelfTestOutcome, SelfTestStep, SimFault,
+    SimTruth, StartOutcome, TokenKind, Transaction, V2gConversation, V2gMessage, VehicleNeeds, names,
 };
 use voltry_service::{Device, Identity};
 use zbus::{Connection, interface};
@@ -111,6 +111,12 @@ impl Station {
     }
 
     #[zbus(property)]
+    fn shares(&self) -> Vec<PowerShare> {
+        let (source, detail) = ("session".to_owned(), String::new());
+        vec![PowerShare { evse: 1, permit: 60_000.0, share: 60_000.0, wants: 72_000.0, source, detail }]
+    }
+
+    #[zbus(property)]
     fn evses(&self) -> Vec<EvseStatus> {
         let free = EvseStatus {
             evse: 3,
@@ -188,7 +194,7 @@ struct Log;
 impl Log {
     fn conversations(&self) -> Vec<V2gConversation> {
         let (protocol, ended) = ("ISO 15118-2:2014".to_owned(), "the vehicle, in Charging".to_owned());
-        vec![V2gConversation { began: 1, protocol, ended, left_out: 0 }]
+        vec![V2gConversation { began: transaction().started, protocol, ended, left_out: 0 }]
     }
 
     fn read(&self, _began: i64) -> Vec<V2gMessage> {
@@ -200,6 +206,41 @@ impl Log {
             payload_type: 0x8001,
             payload: vec![0x80],
         }]
+    }
+}
+
+/// A link over a powerline, with what is known of its last vehicle.
+struct Link;
+
+/// By it this vehicle is let in.
+pub(crate) const VEHICLE: &str = "02:56:4f:4c:54:01";
+
+#[interface(name = "org.voltry.EvLink1")]
+impl Link {
+    #[zbus(property)]
+    fn protocol(&self) -> &str {
+        "ISO 15118-2:2014"
+    }
+
+    #[zbus(property)]
+    fn charge_limits(&self) -> ChargeLimits {
+        ChargeLimits::default()
+    }
+
+    #[zbus(property)]
+    fn needs(&self) -> VehicleNeeds {
+        VehicleNeeds::UNTOLD
+    }
+
+    #[zbus(property)]
+    fn powerline(&self) -> Powerline {
+        Powerline {
+            state: PowerlineState::Up,
+            vehicle: VEHICLE.to_owned(),
+            attenuation: 30.9,
+            matched_at: 1,
+            retries: 0,
+        }
     }
 }
 
@@ -289,6 +330,7 @@ impl Csms {
 /// A station with one EVSE, a rack, a simulator, an uplink, and a device with a fault. Ends when dropped.
 pub(crate) struct Served {
     _connection: Connection,
+    _link: Device,
     pub(crate) device: Device,
 }
 
@@ -297,7 +339,10 @@ pub(crate) async fn serve(bus: &Bus) -> Served {
     let server = connection.object_server();
     server.at(names::STATION_PATH, Station).await.unwrap();
     server.at(names::SIM_PATH, Sim).await.unwrap();
-    server.at(names::path("ev_link", "1"), Log).await.unwrap();
+    let link = names::path("ev_link", "1");
+    server.at(link.as_str(), Log).await.unwrap();
+    server.at(link.as_str(), Link).await.unwrap();
+    let link = Device::serve(&connection, &link, Identity::default()).await.unwrap();
     server.at(names::CSMS_PATH, Csms).await.unwrap();
     let supply = names::path("power_supply", "1");
     server.at(supply.as_str(), Rack).await.unwrap();
@@ -305,5 +350,5 @@ pub(crate) async fn serve(bus: &Bus) -> Served {
     for name in [names::STATION, names::SIM, names::POWER, names::OCPP] {
         connection.request_name(name).await.unwrap();
     }
-    Served { _connection: connection, device }
+    Served { _connection: connection, _link: link, device }
 }
