@@ -207,7 +207,7 @@ fn a_planners_schedules_and_tariffs_are_told_and_what_the_vehicle_makes_of_them_
     bench.send(start(7, &[(0, 50)]));
     bench.answer(PhaseAnswer::Finished);
     assert_eq!(code(&bench.heard().unwrap()), ResponseCode::OK);
-    let plan = voltry_secc::message::Plan { schedule: 7, profile: points(&[(0, 50)]) };
+    let plan = voltry_secc::message::Plan { schedule: 7, profile: points(&[(0, 50)]), end: None };
     assert!(bench.events.contains(&Event::ScheduleChosen { id, plan: Arc::new(plan) }));
     let B::CurrentDemandRes(answer) = bench.ok(current_demand()) else { panic!() };
     assert_eq!(answer.sa_schedule_tuple_id, 7);
@@ -380,5 +380,22 @@ fn where_it_is_configured_a_limit_that_stays_changed_asks_to_renegotiate() {
         assert_eq!(power(&told(&answer).unwrap()[0])[0].2, value(0, UnitSymbol::W, 30_000));
         bench.ok(start(1, &[(0, 30)]));
         assert_eq!(notification(&mut bench), EVSENotification::None);
+    }
+}
+
+/// Volkswagen's vehicles send one entry, of what they take at first.
+#[test]
+fn a_profile_of_one_entry_is_judged_by_what_is_allowed_when_it_begins() {
+    for (profile, expected) in [
+        (&[(0, 11)][..], ResponseCode::OK),
+        (&[(0, 7), (u32::MAX, 7)], ResponseCode::OK),
+        (&[(0, 12)], ResponseCode::FAILEDChargingProfileInvalid),
+        (&[(43_200, 11)], ResponseCode::FAILEDChargingProfileInvalid),
+    ] {
+        let falling = Schedule { duration: 86_400, ..schedule(1, &[(0, 11), (43_200, 7)], None) };
+        let mut bench = ready(Timing::default(), vec![falling]);
+        bench.send(start(1, profile));
+        bench.answer(PhaseAnswer::Finished);
+        assert_eq!(code(&bench.heard().unwrap()), expected, "{profile:?}");
     }
 }

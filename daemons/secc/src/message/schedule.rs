@@ -127,6 +127,8 @@ pub struct Plan {
     pub schedule: u32,
     /// What it means to take; empty: it did not say.
     pub profile: Vec<PowerPoint>,
+    /// When the last of it ends, seconds; `None`: it did not say.
+    pub end: Option<u32>,
 }
 
 impl Schedule {
@@ -140,16 +142,20 @@ impl Schedule {
     /// The least power that is allowed from one second to another.
     #[must_use]
     pub fn least(&self, from: u32, until: u32) -> Watts {
+        let (from, until) = (from.min(u32::MAX - 1), until.max(from.saturating_add(1)));
         let ends = self.points.iter().skip(1).map(|point| point.start).chain([u32::MAX]);
-        let over = |(point, end): &(&PowerPoint, u32)| point.start < until.max(from + 1) && *end > from;
+        let over = |(point, end): &(&PowerPoint, u32)| point.start < until && *end > from;
         self.points.iter().zip(ends).filter(over).map(|(point, _)| point.power).min().unwrap_or(Watts::ZERO)
     }
 
     /// Whether a vehicle that takes what it means to stays within this schedule (ISO 15118-2
-    /// \[V2G2-225\]).
+    /// \[V2G2-225\]). Volkswagen's send a single entry, of what is allowed at first, for any schedule: one
+    /// whose end is not told says nothing of what comes after the limit under which it begins.
     #[must_use]
-    pub fn allows(&self, profile: &[PowerPoint]) -> bool {
-        let ends = profile.iter().skip(1).map(|point| point.start).chain([self.duration]);
+    pub fn allows(&self, plan: &Plan) -> bool {
+        let profile = &plan.profile;
+        let last = profile.last().map(|point| plan.end.unwrap_or(point.start));
+        let ends = profile.iter().skip(1).map(|point| point.start).chain(last);
         profile.iter().zip(ends).all(|(point, end)| point.power <= self.least(point.start, end))
     }
 
@@ -247,15 +253,19 @@ mod tests {
             (&[(0, 50_000), (600, 20_000), (1200, 60_000)][..], true),
             (&[(0, 20_000)], true),
             (&[(0, 0)], true),
-            (&[(0, 20_001)], false),
-            (&[(0, 50_000)], false),
+            (&[(0, 50_000)], true),
+            (&[(0, 50_001)], false),
+            (&[(600, 20_001)], false),
             (&[(0, 50_000), (599, 20_000)], true),
             (&[(0, 50_000), (601, 20_000)], false),
             (&[(1200, 60_000)], true),
             (&[(0, 10_000), (1199, 60_000)], false),
             (&[(0, 10_000), (90_000, 60_001)], false),
+            (&[(0, 10_000), (u32::MAX, 60_000)], true),
+            (&[(u32::MAX, 60_001)], false),
         ] {
-            assert_eq!(schedule().allows(&points(profile)), allowed, "{profile:?}");
+            let plan = Plan { schedule: 1, profile: points(profile), end: None };
+            assert_eq!(schedule().allows(&plan), allowed, "{profile:?}");
         }
     }
 

@@ -32,7 +32,7 @@ impl Schedules {
         let Some((offer, ..)) = &self.told else { return Ok(()) };
         let mut schedules = offer.schedules.iter();
         let chosen = schedules.find(|one| u32::from(one.id) == plan.schedule).ok_or(Unfit::Schedule)?;
-        if chosen.allows(&plan.profile) { Ok(()) } else { Err(Unfit::Profile) }
+        if chosen.allows(plan) { Ok(()) } else { Err(Unfit::Profile) }
     }
 }
 

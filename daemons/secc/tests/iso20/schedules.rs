@@ -159,3 +159,14 @@ fn a_new_offer_asks_a_vehicle_under_scheduled_control_to_renegotiate_and_no_othe
         }
     }
 }
+
+#[test]
+fn a_profile_that_ends_before_the_schedule_falls_is_taken_and_one_that_lasts_longer_is_not() {
+    for (seconds, expected) in [(3600, ResponseCode::OK), (3601, ResponseCode::FAILEDEVPowerProfileInvalid)] {
+        let (mut vehicle, _) = ready(vec![planned(1, &[(0, 50_000), (3600, 20_000)], &[])]);
+        vehicle.send_main(|header| start(header, 1, &[(seconds, 50)]));
+        vehicle.bench.answer(PhaseAnswer::Finished);
+        let Some(Main::PowerDeliveryRes(answer)) = vehicle.heard_main() else { panic!() };
+        assert_eq!(answer.response_code, expected, "{seconds} s");
+    }
+}

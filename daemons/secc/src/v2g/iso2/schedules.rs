@@ -87,5 +87,5 @@ pub(super) fn plan(req: &iso2::PowerDeliveryReq) -> Plan {
         ),
     };
     let entries = req.charging_profile.iter().flat_map(|profile| &profile.profile_entry);
-    Plan { schedule: req.sa_schedule_tuple_id.into(), profile: entries.map(point).collect() }
+    Plan { schedule: req.sa_schedule_tuple_id.into(), profile: entries.map(point).collect(), end: None }
 }

@@ -145,7 +145,7 @@ fn plan(req: &messages::PowerDeliveryReq) -> Option<Plan> {
     };
     let entries = &profile.ev_power_profile_entries.ev_power_profile_entry;
     let profile = entries.iter().map(point).collect();
-    Some(Plan { schedule: mode.selected_schedule_tuple_id, profile })
+    Some(Plan { schedule: mode.selected_schedule_tuple_id, profile, end: Some(start) })
 }
 
 /// A start with EVProcessing = Ongoing asks to wait; some vehicles repeat it many times.
