@@ -1,10 +1,13 @@
 //! The way to the station, and the walk over what stands on its bus.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use zbus::fdo::DBusProxy;
+use voltry_service::Binding;
+use zbus::fdo::{DBusProxy, IntrospectableProxy};
 use zbus::names::OwnedWellKnownName;
+use zbus::proxy::CacheProperties;
 use zbus::{Connection, OwnedObjectPath};
 
 use crate::outcome::Failure;
@@ -48,22 +51,32 @@ pub(crate) struct Object {
 /// What stands on the bus.
 #[derive(Debug, Default)]
 pub(crate) struct Walk {
-    /// Every object of every `org.voltry` name, ours or an OEM's, in order of their paths.
+    /// Every object below `/org/voltry`, ours or an OEM's, in order of their paths.
     pub(crate) objects: Vec<Object>,
-    /// Names whose daemon does not answer.
-    pub(crate) silent: Vec<String>,
+    /// Names whose daemon does not answer or is away, and objects that do not answer properly.
+    pub(crate) silent: BTreeSet<String>,
+    /// Every name that was walked over.
+    names: Vec<OwnedWellKnownName>,
 }
 
 impl Walk {
+    /// This object does not answer, or not as it should.
+    pub(crate) fn misses(&mut self, name: &OwnedWellKnownName, path: &OwnedObjectPath) {
+        self.silent.insert(format!("{path} of {name}"));
+    }
+
     /// What was listed is not everything.
     pub(crate) fn is_whole(&self) -> Result<(), Failure> {
         if self.silent.is_empty() {
             return Ok(());
         }
-        let names = self.silent.join(", ");
+        let names = self.silent.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
         Err(Failure::Unreachable(format!("{names} does not answer: this is not everything")))
     }
 }
+
+/// Whose objects are none of a station.
+const FOREIGN: &str = "org.freedesktop.";
 
 /// Walks over the bus. One that hangs holds up nobody else.
 pub(crate) async fn walk(connection: &Connection) -> Result<Walk, Failure> {
@@ -74,22 +87,60 @@ pub(crate) async fn walk(connection: &Connection) -> Result<Walk, Failure> {
         .map_err(zbus::Error::from)?
         .into_iter()
         .filter_map(|name| OwnedWellKnownName::try_from(name.to_string()).ok())
-        .filter(|name| name.starts_with("org.voltry."))
+        .filter(|name| !name.starts_with(FOREIGN))
         .collect();
-    let mut walk = Walk::default();
     let found = join_all(names.iter().map(|name| objects(connection, name))).await;
-    for (name, found) in names.iter().zip(found) {
+    let mut walk = Walk { names, ..Walk::default() };
+    for (name, found) in walk.names.iter().zip(found) {
         match found {
             Ok(mut objects) => walk.objects.append(&mut objects),
-            Err(Failure::Unreachable(_)) => walk.silent.push(name.to_string()),
+            Err(Failure::Unreachable(_)) => {
+                walk.silent.insert(name.to_string());
+            }
             // It left meanwhile, or denies reading: it has nothing to show.
             Err(Failure::Refused(_) | Failure::Other(_)) => {}
             Err(failure @ Failure::NoBus(_)) => return Err(failure),
         }
     }
     walk.objects.sort_by(|one, other| one.path.cmp(&other.path));
-    walk.silent.sort();
     Ok(walk)
+}
+
+/// Adds what roles are bound to and the walk did not come to: objects that lie elsewhere, and who is away.
+pub(crate) async fn add_bound(connection: &Connection, walk: &mut Walk, bound: &[Binding]) {
+    for Binding { name, path } in bound {
+        if !walk.names.contains(name) {
+            walk.silent.insert(name.to_string());
+            continue;
+        }
+        let known = walk.objects.iter().any(|object| object.name == *name && object.path == *path);
+        if known || walk.silent.contains(name.as_str()) {
+            continue;
+        }
+        match interfaces(connection, name, path).await {
+            Ok(interfaces) => {
+                walk.objects.push(Object { name: name.clone(), path: path.clone(), interfaces });
+            }
+            Err(_) => walk.misses(name, path),
+        }
+    }
+}
+
+/// What the object at a path has, wherever it lies. A name in quotation marks is an interface, or an annotation,
+/// for which nobody looks.
+async fn interfaces(
+    connection: &Connection,
+    name: &OwnedWellKnownName,
+    path: &OwnedObjectPath,
+) -> Result<Vec<String>, zbus::Error> {
+    let proxy = IntrospectableProxy::builder(connection)
+        .destination(name.clone())
+        .path(path.clone())
+        .cache_properties(CacheProperties::No)
+        .build()
+        .await?;
+    let xml = proxy.introspect().await?;
+    Ok(xml.split(['"', '\'']).filter(|word| word.starts_with("org.voltry.")).map(str::to_owned).collect())
 }
 
 /// The objects of one name.

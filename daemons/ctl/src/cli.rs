@@ -103,7 +103,12 @@ pub(crate) enum Command {
     },
     /// Show every device: what it is, and whether it answers
     #[command(after_help = DEVICES)]
-    Devices,
+    Devices {
+        /// What its EVSEs are bound to: this file, or this folder's voltry.toml and voltry.d. Without it what
+        /// is installed, where the bus is the machine's own
+        #[arg(long, value_name = "FILE_OR_DIR")]
+        config: Option<PathBuf>,
+    },
     /// Show what limits each EVSE's power now, and why
     #[command(after_help = LIMITS)]
     Limits,
@@ -311,7 +316,12 @@ pub(crate) enum V2g {
 pub(crate) enum Faults {
     /// Every fault, present or latched; exit code 4 if there are any
     #[command(after_help = FAULTS)]
-    List,
+    List {
+        /// What its EVSEs are bound to: this file, or this folder's voltry.toml and voltry.d. Without it what
+        /// is installed, where the bus is the machine's own
+        #[arg(long, value_name = "FILE_OR_DIR")]
+        config: Option<PathBuf>,
+    },
     /// What a code means, its likely causes, and what to measure; without a code, all that are known
     #[command(after_help = SHOW_FAULT)]
     Show {

@@ -1,15 +1,19 @@
 //! `voltryctl faults`, `devices`, `modules`: whatever implements `Device1` or `PowerRack1`,
 //! ours or an OEM's.
 
+use std::path::Path;
+
 use serde::Serialize;
 use voltry_bus::{
     Device1Proxy, EvLink1Proxy, Fault, Module, ModuleGroup, ModuleUse, PowerRack1Proxy, Powerline,
     PowerlineState, names,
 };
+use voltry_service::Binding;
 use zbus::Connection;
 use zbus::proxy::CacheProperties;
 
-use crate::bus::{Object, Walk, walk};
+use crate::bound::bindings;
+use crate::bus::{Object, Walk, add_bound, walk};
 use crate::cli::{Faults, Modules};
 use crate::fault_guide::Guide;
 use crate::outcome::{Failure, Outcome};
@@ -49,15 +53,23 @@ fn masked(address: &str) -> String {
     }
 }
 
-/// Every device that answers; who does not is in the walk.
-pub(crate) async fn devices(connection: &Connection) -> Result<(Vec<Device>, Walk), Failure> {
+/// Every device that answers, of what is on the bus and what roles are bound to; who does not is in the walk.
+pub(crate) async fn devices(
+    connection: &Connection,
+    bound: &[Binding],
+) -> Result<(Vec<Device>, Walk), Failure> {
     let mut walk = walk(connection).await?;
+    add_bound(connection, &mut walk, bound).await;
     let mut devices = Vec::new();
     for object in having(&walk, "org.voltry.Device1") {
         match device(connection, &object).await {
             Ok(device) => devices.push(device),
-            Err(Failure::Unreachable(_)) => walk.silent.push(object.name.to_string()),
-            Err(failure) => return Err(failure),
+            Err(Failure::Unreachable(_)) => {
+                walk.silent.insert(object.name.to_string());
+            }
+            // One that keeps no contract hides nobody else.
+            Err(Failure::Refused(_) | Failure::Other(_)) => walk.misses(&object.name, &object.path),
+            Err(failure @ Failure::NoBus(_)) => return Err(failure),
         }
     }
     if devices.is_empty() {
@@ -117,8 +129,13 @@ async fn absent(connection: &Connection) -> Result<Vec<String>, Failure> {
     }
 }
 
-pub(crate) async fn list(connection: &Connection, json: bool) -> Result<Outcome, Failure> {
-    let (devices, walk) = devices(connection).await?;
+pub(crate) async fn list(
+    connection: &Connection,
+    config: Option<&Path>,
+    address: Option<&str>,
+    json: bool,
+) -> Result<Outcome, Failure> {
+    let (devices, walk) = devices(connection, &bindings(config, address)?).await?;
     if json {
         print_json(&devices)?;
         walk.is_whole()?;
@@ -156,38 +173,47 @@ pub(crate) async fn list(connection: &Connection, json: bool) -> Result<Outcome,
     Ok(Outcome::Done)
 }
 
-pub(crate) async fn faults(connection: &Connection, command: Faults, json: bool) -> Result<Outcome, Failure> {
+async fn list_faults(connection: &Connection, bound: &[Binding], json: bool) -> Result<Outcome, Failure> {
+    let (mut devices, mut walk) = devices(connection, bound).await?;
+    walk.silent.extend(absent(connection).await?);
+    devices.retain(|device| !device.faults.is_empty());
+    if json {
+        print_json(&devices)?;
+    } else if devices.is_empty() {
+        println!("no faults{}", if walk.silent.is_empty() { "" } else { " of those that answer" });
+    } else {
+        print_faults(&devices);
+    }
+    if devices.is_empty() {
+        return walk.is_whole().map(|()| Outcome::Done);
+    }
+    if let Err(part) = walk.is_whole() {
+        eprintln!("voltryctl: {part}");
+    }
+    Ok(Outcome::BadNews)
+}
+
+fn print_faults(devices: &[Device]) {
+    let mut rows = table(["DEVICE", "FAULT", "SINCE", "CAUSE"]);
+    for device in devices {
+        for fault in &device.faults {
+            rows.add_row([device.object.clone(), fault.code.clone(), ago(fault.at), fault.cause.clone()]);
+        }
+    }
+    println!("{rows}");
+    println!("\nvoltryctl faults show CODE: what it means, and what to measure");
+}
+
+pub(crate) async fn faults(
+    connection: &Connection,
+    command: Faults,
+    address: Option<&str>,
+    json: bool,
+) -> Result<Outcome, Failure> {
     match command {
-        Faults::List => {
-            let (mut devices, mut walk) = devices(connection).await?;
-            walk.silent.append(&mut absent(connection).await?);
-            devices.retain(|device| !device.faults.is_empty());
-            if json {
-                print_json(&devices)?;
-            } else if devices.is_empty() {
-                println!("no faults{}", if walk.silent.is_empty() { "" } else { " of those that answer" });
-            } else {
-                let mut rows = table(["DEVICE", "FAULT", "SINCE", "CAUSE"]);
-                for device in &devices {
-                    for fault in &device.faults {
-                        rows.add_row([
-                            device.object.clone(),
-                            fault.code.clone(),
-                            ago(fault.at),
-                            fault.cause.clone(),
-                        ]);
-                    }
-                }
-                println!("{rows}");
-                println!("\nvoltryctl faults show CODE: what it means, and what to measure");
-            }
-            if devices.is_empty() {
-                return walk.is_whole().map(|()| Outcome::Done);
-            }
-            if let Err(part) = walk.is_whole() {
-                eprintln!("voltryctl: {part}");
-            }
-            Ok(Outcome::BadNews)
+        Faults::List { config } => {
+            let bound = bindings(config.as_deref(), address)?;
+            list_faults(connection, &bound, json).await
         }
         // Asks nobody on the bus.
         Faults::Show { code } => Guide::of_machine().show(code.as_deref(), json),

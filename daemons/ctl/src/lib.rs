@@ -3,6 +3,7 @@
 //! One file a group of commands. Each prints plain English, or JSON with `--json`, and returns
 //! an [`Outcome`]; failures are [`Failure`]s, which map to exit codes that scripts can use.
 
+mod bound;
 mod bus;
 mod cli;
 mod config_check;
@@ -69,7 +70,7 @@ fn manual(folder: &Path) -> Result<Outcome, Failure> {
 }
 
 async fn run(cli: Cli) -> Result<Outcome, Failure> {
-    let json = cli.json;
+    let (address, json) = (cli.bus.as_deref(), cli.json);
     match cli.command {
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "voltryctl", &mut std::io::stdout());
@@ -77,10 +78,10 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
         }
         Command::Man { folder } => return manual(&folder),
         Command::Config { command } => return config_check::run(command, json).await,
-        Command::Setup(command) => return setup::run(command, cli.bus.as_deref(), json).await,
+        Command::Setup(command) => return setup::run(command, address, json).await,
         Command::Password(command) => return setup::change_password(&command),
-        Command::SupportBundle(command) => return support::run(command, cli.bus.as_deref()).await,
-        Command::Conform(command) => return conform::run(command, cli.bus.as_deref(), json).await,
+        Command::SupportBundle(command) => return support::run(command, address).await,
+        Command::Conform(command) => return conform::run(command, address, json).await,
         Command::Faults { command: cli::Faults::Show { ref code } } => {
             return fault_guide::Guide::of_machine().show(code.as_deref(), json);
         }
@@ -93,7 +94,7 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
         | Command::Available { .. }
         | Command::Selftest { .. }
         | Command::Faults { .. }
-        | Command::Devices
+        | Command::Devices { .. }
         | Command::Limits
         | Command::Modules { .. }
         | Command::Ocpp { .. }
@@ -101,15 +102,15 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
         | Command::Sim { .. } => {}
     }
     if let Command::Selftest { evse, only, yes } = cli.command {
-        let connection = bus::connect_patiently(cli.bus.as_deref(), selftest::PATIENCE).await?;
+        let connection = bus::connect_patiently(address, selftest::PATIENCE).await?;
         return selftest::run(&connection, evse, &only, yes, json).await;
     }
     if let Command::Update(update) = cli.command {
         let patience = if update.command.is_none() { update::PATIENCE } else { bus::TIMEOUT };
-        let connection = bus::connect_patiently(cli.bus.as_deref(), patience).await?;
+        let connection = bus::connect_patiently(address, patience).await?;
         return update::run(&connection, update, json).await;
     }
-    let connection = bus::connect(cli.bus.as_deref()).await?;
+    let connection = bus::connect(address).await?;
     match cli.command {
         Command::Top { every, plain } => top::run(&connection, every, plain, json).await,
         Command::Status { evse, watch } => status::run(&connection, evse, watch, json).await,
@@ -118,8 +119,8 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Authorize { token, evse } => station::authorize(&connection, &token, evse, json).await,
         Command::Stop { evse } => station::stop(&connection, evse, json).await,
         Command::Available { evse, no } => station::available(&connection, evse, !no, json).await,
-        Command::Faults { command } => devices::faults(&connection, command, json).await,
-        Command::Devices => devices::list(&connection, json).await,
+        Command::Faults { command } => devices::faults(&connection, command, address, json).await,
+        Command::Devices { config } => devices::list(&connection, config.as_deref(), address, json).await,
         Command::Limits => limits::run(&connection, json).await,
         Command::Modules { command } => devices::modules(&connection, command, json).await,
         Command::Ocpp { command } => ocpp::run(&connection, command, json).await,

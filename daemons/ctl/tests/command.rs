@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests count as no test to clippy
 
+#[path = "command/devices.rs"]
+mod devices;
 #[path = "command/updates.rs"]
 mod updates;
 
@@ -41,12 +43,13 @@ impl Said {
 }
 
 async fn ctl(bus: &str, arguments: &str) -> Said {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_voltryctl"));
+    said(command.args(arguments.split_whitespace()).env("VOLTRY_BUS", bus)).await
+}
+
+async fn said(command: &mut tokio::process::Command) -> Said {
     let begin = Instant::now();
-    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_voltryctl"))
-        .args(arguments.split_whitespace())
-        .env("VOLTRY_BUS", bus)
-        .kill_on_drop(true)
-        .output();
+    let output = command.kill_on_drop(true).output();
     let output = tokio::time::timeout(Duration::from_secs(30), output).await.expect("it ends").unwrap();
     Said {
         code: output.status.code(),
@@ -328,7 +331,9 @@ async fn man_pages_tell_exit_codes_and_json() {
 async fn a_support_bundle_has_what_there_is_tells_what_there_is_not_and_no_secret() {
     let (bus, folder) = (Bus::start(), tempfile::tempdir().unwrap());
     let (file, config) = (folder.path().join("bundle.tar"), folder.path().join("voltry.toml"));
-    std::fs::write(&config, "[station]\nname = \"Harbour\"\ntokens = [\"04A1B2C3\"]\n").unwrap();
+    let written = "[station]\nname = \"Harbour\"\ntokens = [\"04A1B2C3\"]\n\
+                   [evse.1]\nconnector_io = { name = \"org.voltry.Board1\", path = \"/org/voltry/connector/1\" }\n";
+    std::fs::write(&config, written).unwrap();
     let bundle = format!("support-bundle {} --config {}", file.display(), config.display());
     let read = |name: &str| {
         let tar = std::process::Command::new("tar").arg("-xOf").arg(&file).arg(name).output().unwrap();
@@ -345,6 +350,7 @@ async fn a_support_bundle_has_what_there_is_tells_what_there_is_not_and_no_secre
     assert!(read("configuration.txt").contains("Harbour") && read("about.txt").contains("voltryctl"));
     // This station keeps no recordings.
     assert!(read("missing.txt").contains("sessions.json") && whole.err.contains("left out: sessions.json"));
+    assert!(read("missing.txt").contains("devices.json: org.voltry.Board1 does not answer"), "{whole:?}");
     let devices = read("devices.json");
     assert!(devices.contains("…54:01"), "{devices}");
     let all = String::from_utf8_lossy(&std::fs::read(&file).unwrap()).into_owned();

@@ -133,7 +133,9 @@ JSON
   the next vehicle plugged in; evse is 0). detail: why it is refused.";
 
 pub(super) const FAULTS: &str = "\
-Exit code 4 if there are faults; 3 if there are none, but some daemon does not answer.
+Exit code 4 if there are faults; 3 if there are none, but some daemon is away, or it or a device of it
+does not answer properly: it is named. Who should be there is known by the configuration; on another
+bus than the machine's own, as of a simulated station, only with --config.
 
 JSON
   An array of the devices that have faults, as in `devices`.";
@@ -170,7 +172,8 @@ JSON
   An array of the faults that stay: code, cause, at (microseconds since boot).";
 
 pub(super) const DEVICES: &str = "\
-Exit code 3 if some daemon is on the bus and does not answer; what answers is shown all the same.
+Exit code 3 if some daemon is away (as in `faults list`), or it or a device of it does not answer
+properly: it is named; what answers is shown all the same.
 
 JSON
   An array of devices: object, vendor, model, serial, firmware (each empty where the device does
@@ -251,9 +254,9 @@ pub(super) const CONFORM: &str = "\
 Whoever implements a role's interface may play the role; this tries whether it keeps the contract
 that dbus/*.xml writes down. Not for the station's own bus: the provider is energised, refused, left
 alone and killed. With its program after `--` it is started on a bus of its own (or the one at --bus,
-which it finds in $DBUS_SYSTEM_BUS_ADDRESS), killed, and started again. A power supply raises its
-output to 200 V, or what it can, into whatever is connected; an energy meter opens transactions; an
-insulation monitor pauses and tests itself; a connector closes its contactors.
+which it finds in $DBUS_SYSTEM_BUS_ADDRESS); who energises or counts is killed, and started again. A
+power supply raises its output to 200 V, or what it can, into whatever is connected; an energy meter
+opens transactions; an insulation monitor pauses and tests itself; a connector closes its contactors.
 
 ROLES
   power-supply        org.voltry.PowerSupply1

@@ -32,7 +32,7 @@ pub(super) async fn running(address: Option<&str>) -> Option<Connection> {
 
 /// The devices of a station that runs.
 pub(super) async fn ask(station: &Connection) -> Result<Vec<Device>, Failure> {
-    Ok(devices(station).await?.0)
+    Ok(devices(station, &[]).await?.0)
 }
 
 /// The devices that the site's configuration leads to.
@@ -50,7 +50,7 @@ pub(super) async fn look(site: &Site, config: &Path, daemons: &Path) -> Result<V
     let connection = bus::connect(Some(&address)).await?;
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
-        let seen = devices(&connection).await;
+        let seen = devices(&connection, &[]).await;
         let all_answer = |seen: &[Device]| {
             let wanted = expected(site);
             wanted.iter().all(|object| seen.iter().any(|device| device.object == *object && device.online))

@@ -15,10 +15,11 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, BufReader
 use tokio::process::Command;
 use tokio::time::timeout;
 use voltry_recording::Entry;
-use voltry_service::Config;
+use voltry_service::{Binding, Config};
 use zbus::Connection;
 
 use self::tar::Archive;
+use crate::bound::bindings;
 use crate::devices::Device;
 use crate::outcome::{Failure, Outcome};
 use crate::{bus, cli, config_check, devices, station, timeline};
@@ -70,7 +71,10 @@ pub(crate) async fn run(command: cli::SupportBundle, address: Option<&str>) -> R
     bundle.add("configuration.txt", configuration(config.as_deref()))?;
     bundle.add_json("configuration-check.json", config_check::check(config.as_deref(), None).await)?;
     match bus::connect(address).await {
-        Ok(connection) => of_station(&mut bundle, &connection).await?,
+        Ok(connection) => {
+            let bound = bindings(config.as_deref(), address).unwrap_or_default();
+            of_station(&mut bundle, &connection, &bound).await?;
+        }
         Err(why) => bundle.missing.push(format!("everything of the station: {why}\n")),
     }
     bundle.add("journal.txt", journal().await)?;
@@ -82,13 +86,17 @@ pub(crate) async fn run(command: cli::SupportBundle, address: Option<&str>) -> R
     Ok(Outcome::Done)
 }
 
-async fn of_station<W: io::Write>(bundle: &mut Bundle<W>, connection: &Connection) -> Result<(), Failure> {
+async fn of_station<W: io::Write>(
+    bundle: &mut Bundle<W>,
+    connection: &Connection,
+    bound: &[Binding],
+) -> Result<(), Failure> {
     let proxy = station::proxy(connection).await?;
     bundle.add_json("station.json", async { Ok((proxy.name().await?, proxy.version().await?)) }.await)?;
     bundle.add_json("status.json", async { Ok(proxy.evses().await?) }.await)?;
     bundle.add_json("connectors.json", async { Ok(proxy.connectors().await?) }.await)?;
     bundle.add_json("limits.json", async { Ok((proxy.sources().await?, proxy.shares().await?)) }.await)?;
-    bundle.add_json("devices.json", anonymous_devices(connection).await)?;
+    add_devices(bundle, connection, bound).await?;
     bundle.add_json("transactions.json", async { Ok(proxy.transactions(TRANSACTIONS).await?) }.await)?;
     let recorded = async { Ok(timeline::recorder(connection).await?.sessions(SESSIONS).await?) }.await;
     let numbers: Vec<u64> = recorded.iter().flatten().map(|session| session.number).collect();
@@ -105,10 +113,22 @@ async fn of_station<W: io::Write>(bundle: &mut Bundle<W>, connection: &Connectio
 }
 
 /// The devices, without the address of a vehicle, which may be what lets it charge.
-async fn anonymous_devices(connection: &Connection) -> Result<Vec<Device>, Failure> {
-    let (mut devices, _) = devices::devices(connection).await?;
-    devices.iter_mut().for_each(Device::mask_vehicle);
-    Ok(devices)
+async fn add_devices<W: io::Write>(
+    bundle: &mut Bundle<W>,
+    connection: &Connection,
+    bound: &[Binding],
+) -> Result<(), Failure> {
+    let found = devices::devices(connection, bound).await;
+    if let Ok((_, walk)) = &found
+        && let Err(part) = walk.is_whole()
+    {
+        bundle.missing.push(format!("devices.json: {part}\n"));
+    }
+    let anonymous = found.map(|(mut devices, _)| {
+        devices.iter_mut().for_each(Device::mask_vehicle);
+        devices
+    });
+    bundle.add_json("devices.json", anonymous)
 }
 
 fn about() -> String {

@@ -110,8 +110,8 @@ async fn ask_uplink(connection: &Connection) -> Result<Uplink, Failure> {
 }
 
 async fn ask_devices(connection: &Connection) -> Result<Devices, Failure> {
-    let (devices, walk) = devices::devices(connection).await?;
-    let mut told = Devices { silent: walk.silent, ..Devices::default() };
+    let (devices, walk) = devices::devices(connection, &[]).await?;
+    let mut told = Devices { silent: walk.silent.into_iter().collect(), ..Devices::default() };
     for device in devices {
         if !device.online {
             told.offline.push(device.object.clone());
