@@ -12,8 +12,8 @@ use crate::outcome::{Failure, Outcome};
 use crate::output::json as print_json;
 use crate::station;
 
-/// The longest check, and some more.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+/// The longest check, going out of service before it, and some more.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(100);
 
 #[derive(Debug, Serialize)]
 struct Row {

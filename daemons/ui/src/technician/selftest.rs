@@ -24,8 +24,8 @@ use super::routes::{LoggedIn, Shared};
 use super::sessions::Session;
 use crate::bus;
 
-/// The longest check, and some more.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// The longest check, going out of service before it, and some more.
+const PATIENCE: Duration = Duration::from_secs(100);
 
 /// The self-test that runs, or ran last.
 #[derive(Debug, Default)]
