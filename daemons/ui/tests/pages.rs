@@ -131,6 +131,24 @@ async fn a_charge_is_ended_from_the_screens_own_page_alone() {
 }
 
 #[tokio::test]
+async fn whoever_looks_at_one_evse_out_of_many_comes_back_to_all() {
+    let mut rig = Rig::start("").await;
+    rig.station_comes(status("charging")).await;
+    let way = "evse=1&from_all=true";
+    let line = rig.listen(&format!("/events?language=en&{way}")).await.until("state-charging").await;
+    assert!(line.contains("href=\"/en\""), "{line}");
+    let page = rig.get(&format!("/en?{way}")).await;
+    assert!(
+        page.contains("data-home=\"/\"") && page.contains("language=en&amp;evse=1&amp;from_all=true"),
+        "{page}"
+    );
+    let own = format!("POST /en/stop/1?{way} HTTP/1.1\r\nHost: {0}\r\nOrigin: http://{0}", rig.address);
+    let answer = rig.ask(&own, "").await;
+    assert!(answer.contains(&format!("location: /en?{way}\r\n")), "{answer}");
+    assert!(rig.get("/en?evse=1").await.contains("data-home=\"/?evse=1\""), "a post keeps to its EVSE");
+}
+
+#[tokio::test]
 async fn who_may_end_a_charge_is_configured() {
     let mut rig = Rig::start("stop = \"card\"").await;
     rig.station_comes(status("charging")).await;

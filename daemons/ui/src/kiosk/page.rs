@@ -27,6 +27,8 @@ pub(super) struct View<'a> {
     pub(super) words: Words<'a>,
     /// The only EVSE that is shown; `None`: all of them.
     pub(super) only: Option<u32>,
+    /// Whether it is looked at from the page of all, to which it goes back.
+    pub(super) from_all: bool,
     /// Whose turn it is of the messages for which there is no place at once.
     pub(super) turn: usize,
 }
@@ -34,12 +36,25 @@ pub(super) struct View<'a> {
 impl View<'_> {
     /// The query that keeps to the EVSE.
     fn query(self) -> String {
-        self.only.map_or_else(String::new, |evse| format!("?evse={evse}"))
+        match self.only {
+            None => String::new(),
+            Some(evse) if self.from_all => from_all(evse),
+            Some(evse) => format!("?evse={evse}"),
+        }
     }
 
-    fn home(self) -> String {
+    pub(super) fn home(self) -> String {
         format!("/{}{}", self.words.tag(), self.query())
     }
+
+    /// Where a page goes back to that nobody touches.
+    fn start(self) -> String {
+        if self.from_all { "/".to_owned() } else { format!("/{}", self.query()) }
+    }
+}
+
+fn from_all(evse: u32) -> String {
+    format!("?evse={evse}&from_all=true")
 }
 
 /// A page with this in its middle. `live`: it follows what happens.
@@ -59,7 +74,7 @@ pub(super) fn document(view: View<'_>, title: &str, middle: &Markup, live: bool)
                 script src=(assets::script()) defer {}
                 @if live { noscript { meta http-equiv="refresh" content="5"; } }
             }
-            body data-version=(assets::version()) data-home=(format!("/{}", view.query()))
+            body data-version=(assets::version()) data-home=(view.start())
                 data-events=[live.then_some(events)] {
                 div #offline.banner role="alert" hidden { (words.say("offline-page")) }
                 main { (middle) }
@@ -97,6 +112,7 @@ pub(super) fn board(view: View<'_>, seen: &Seen) -> Markup {
     let words = view.words;
     let mut shown = faces(seen);
     shown.retain(|(evse, _)| view.only.is_none_or(|only| only == *evse));
+    let others: Vec<u32> = shown.iter().skip(EVSES_MAX).map(|(evse, _)| *evse).collect();
     shown.truncate(EVSES_MAX);
     let name = seen.station.as_ref().map(|station| station.name.clone()).filter(|name| !name.is_empty());
     html! {
@@ -115,6 +131,22 @@ pub(super) fn board(view: View<'_>, seen: &Seen) -> Markup {
         } @else {
             div.evses data-count=(shown.len()) {
                 @for (evse, face) in &shown { (card(view, seen, Some(*evse), face)) }
+            }
+        }
+        (elsewhere(view, &others))
+    }
+}
+
+/// The ways to the EVSEs for which there is no room, or back from one.
+fn elsewhere(view: View<'_>, others: &[u32]) -> Markup {
+    let (words, tag) = (view.words, view.words.tag());
+    html! {
+        @if view.from_all || !others.is_empty() {
+            div.elsewhere {
+                @for evse in others {
+                    a.button href=(format!("/{tag}{}", from_all(*evse))) { (words.with("evse", &[("number", &evse.to_string())])) }
+                }
+                @if view.from_all { a.button href=(format!("/{tag}")) { (words.say("back")) } }
             }
         }
     }

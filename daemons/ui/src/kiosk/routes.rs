@@ -58,6 +58,7 @@ impl Kiosk {
             guide: &self.guide,
             words,
             only: place.evse,
+            from_all: place.from_all,
             turn: turn(now()),
         }
     }
@@ -71,12 +72,16 @@ impl Kiosk {
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 struct Place {
     evse: Option<u32>,
+    #[serde(default)]
+    from_all: bool,
 }
 
 #[derive(Debug, Deserialize)]
 struct Listener {
     language: String,
     evse: Option<u32>,
+    #[serde(default)]
+    from_all: bool,
 }
 
 /// All pages of the screen.
@@ -196,7 +201,8 @@ impl Told {
     fn render(&mut self) -> String {
         let words = self.kiosk.speak(&self.listener.language);
         let words = words.unwrap_or_else(|| self.kiosk.languages.first());
-        let view = self.kiosk.view(words, Place { evse: self.listener.evse });
+        let Listener { evse, from_all, .. } = self.listener;
+        let view = self.kiosk.view(words, Place { evse, from_all });
         http::event(&page::board(view, &self.seen.borrow_and_update()))
     }
 }
@@ -230,8 +236,7 @@ async fn stop(
     match timeout(STOP, end(&kiosk, evse)).await {
         Ok(Ok(())) => {
             info!(evse, "somebody at the screen ends the charge");
-            let query = place.evse.map_or_else(String::new, |evse| format!("?evse={evse}"));
-            Redirect::to(&format!("/{language}{query}")).into_response()
+            Redirect::to(&view.home()).into_response()
         }
         failed => {
             let error = match failed {

@@ -1,11 +1,11 @@
 //! What stands on the board.
 
-use voltry_bus::DriverText;
+use voltry_bus::{DriverText, EvseStatus};
 use voltry_service::Config;
 use voltry_service::fault_guide::FaultGuide;
 
-use super::page::{View, card};
-use crate::bus::Seen;
+use super::page::{View, board, card};
+use crate::bus::{Seen, Station};
 use crate::face::{Face, Flow, Pause, Step};
 use crate::words::Languages;
 
@@ -16,7 +16,15 @@ pub(super) fn in_view<T>(more: &str, draw: impl FnOnce(View<'_>) -> T) -> T {
     let languages = Languages::load(std::path::Path::new("/nowhere"), &[]);
     let guide = FaultGuide::of(&[], |why| panic!("{why}"));
     let words = languages.speak("en").unwrap();
-    draw(View { settings: &settings, languages: &languages, guide: &guide, words, only: None, turn: 0 })
+    draw(View {
+        settings: &settings,
+        languages: &languages,
+        guide: &guide,
+        words,
+        only: None,
+        from_all: false,
+        turn: 0,
+    })
 }
 
 #[test]
@@ -30,6 +38,39 @@ fn charging_is_called_free_only_where_nothing_is_paid_from_its_start() {
     assert!(free("per_kwh = 0\nper_minute = 0.1\nper_minute_after = 240"));
     assert!(!free("per_kwh = 0\nper_minute = 0.1"));
     assert!(!free("per_kwh = 0.59"));
+}
+
+#[test]
+fn evses_for_which_there_is_no_room_are_a_touch_away_and_so_is_the_way_back() {
+    let status = |evse| EvseStatus {
+        evse,
+        state: "available".to_owned(),
+        available: true,
+        authorized: false,
+        voltage: 0.0,
+        current: 0.0,
+        share: 0.0,
+        energy: 0.0,
+        soc: -1.0,
+        transaction: 0,
+        faults: Vec::new(),
+    };
+    let station = |evses: u32| Station { evses: (1..=evses).map(status).collect(), ..Station::default() };
+    let seen = |evses| Seen { station: Some(station(evses)), ..Seen::default() };
+    let (way, back) = (|evse| format!("/en?evse={evse}&amp;from_all=true"), "href=\"/en\"");
+    in_view("", |view| {
+        let all = board(view, &seen(10)).into_string();
+        for (evse, is_shown) in [(1, true), (8, true), (9, false), (10, false)] {
+            assert_eq!(all.contains(&format!("data-evse=\"{evse}\"")), is_shown, "{evse}");
+            assert_eq!(all.contains(&way(evse)), !is_shown, "{evse}");
+        }
+        assert!(!all.contains(back) && !board(view, &seen(8)).into_string().contains("elsewhere"));
+        let ninth = View { only: Some(9), ..view };
+        assert!(!board(ninth, &seen(10)).into_string().contains("elsewhere"), "a post for one EVSE alone");
+        let looked_at = View { from_all: true, ..ninth };
+        let shown = board(looked_at, &seen(10)).into_string();
+        assert!(shown.contains("data-evse=\"9\"") && shown.contains(back), "{shown}");
+    });
 }
 
 /// The card of EVSE 1 as text.
