@@ -5,6 +5,8 @@
 
 #[path = "command/devices.rs"]
 mod devices;
+#[path = "command/setup.rs"]
+mod setup;
 #[path = "command/updates.rs"]
 mod updates;
 

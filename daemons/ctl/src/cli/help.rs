@@ -244,11 +244,15 @@ FILE (TOML)
            board, modules = { family, can, addresses, more }, meter = { model, line, baud, address },
            insulation_monitor = { the same }
 
-Exit code 4 if the configuration has errors, a device is missing or has a fault, or a check failed.
+Exit code 4 if the configuration has errors, a device is missing or has a fault, or a check failed or was
+refused, as while somebody charges; 1 if something could not be written: the passwords that were made by
+then are shown all the same.
 
 JSON
-  {name, written (the file; null: nothing was), errors, devices (as in `devices`), missing (devices
-  that do not answer), self_test (as of `selftest`, each with its evse), secrets ([{of, file, secret}])}";
+  {name, written (the file; null: nothing was), units (that this station has beside those of every
+  station, to be enabled), errors, devices (as in `devices`), missing (devices that do not answer),
+  self_test (as of `selftest`, each with its evse), secrets ([{of, file, secret}]), failure (what it
+  broke off with; null: nothing)}";
 
 pub(super) const CONFORM: &str = "\
 Whoever implements a role's interface may play the role; this tries whether it keeps the contract

@@ -9,8 +9,10 @@ mod site;
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+
+use zbus::Connection;
 
 use crate::cli;
 use crate::config_check;
@@ -42,13 +44,27 @@ pub(crate) async fn run(command: cli::Setup, bus: Option<&str>, json: bool) -> R
         None => probe::look(&site, &trial.folder, &folder).await?,
     });
     if !dry_run {
-        report.secrets = secrets::make(&site, &credentials)?;
-        report.written = Some(write(&site, &config)?);
-        if let Some(station) = &station {
-            report.self_test = probe::self_test(station).await?;
-        }
+        let installed = install(&site, &mut report, &config, &credentials, station.as_ref()).await;
+        report.failure = installed.err().map(|failure| failure.to_string());
     }
     report.show(json)
+}
+
+/// Makes the secrets, writes the configuration and has a station that runs test itself. What was done is in the
+/// report however it ends: nobody sees a secret again that is not shown now.
+async fn install(
+    site: &Site,
+    report: &mut Report,
+    config: &Path,
+    credentials: &Path,
+    station: Option<&Connection>,
+) -> Result<(), Failure> {
+    secrets::make(site, credentials, &mut report.secrets)?;
+    report.written = Some(write(site, config)?);
+    if let Some(station) = station {
+        report.self_test = probe::self_test(station).await?;
+    }
+    Ok(())
 }
 
 fn text(site: &Site) -> Result<String, Failure> {
@@ -57,20 +73,28 @@ fn text(site: &Site) -> Result<String, Failure> {
     Ok(format!("# Written by voltryctl setup. Put changes into voltry.d/*.toml.\n\n{config}"))
 }
 
-/// Writes the configuration whole or not at all, and keeps the one before it.
+/// Writes the configuration whole or not at all, and keeps the one before it. The daemons read it as users of
+/// their own, whatever root's umask is.
 fn write(site: &Site, folder: &Path) -> Result<PathBuf, Failure> {
     let file = folder.join("voltry.toml");
     let failed = |error: std::io::Error| Failure::Other(format!("{}: {error}", file.display()));
     let text = text(site)?;
-    fs::create_dir_all(folder).map_err(failed)?;
+    if !folder.exists() {
+        fs::create_dir_all(folder).and_then(|()| allow(folder, 0o755)).map_err(failed)?;
+    }
     if file.exists() {
         fs::copy(&file, folder.join("voltry.toml.before")).map_err(failed)?;
     }
     let new = folder.join("voltry.toml.new");
     let mut written = fs::File::create(&new).map_err(failed)?;
+    allow(&new, 0o644).map_err(failed)?;
     written.write_all(text.as_bytes()).and_then(|()| written.sync_all()).map_err(failed)?;
     fs::rename(&new, &file).and_then(|()| fs::File::open(folder)?.sync_all()).map_err(failed)?;
     Ok(file)
+}
+
+fn allow(path: &Path, mode: u32) -> std::io::Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
 /// A folder for the configuration that is tried, with what the site has added by hand.

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
-use voltry_bus::{SelfTestStep, names};
+use voltry_bus::{CheckResult, SelfTestOutcome, SelfTestStep, Station1Proxy, names};
 use zbus::Connection;
 use zbus::fdo::DBusProxy;
 
@@ -82,16 +82,31 @@ pub(super) async fn self_test(connection: &Connection) -> Result<Vec<Checked>, F
     let station = station::proxy(connection).await?;
     let mut checked = Vec::new();
     for evse in station.evses().await? {
-        for step in SelfTestStep::ALL.iter().copied().filter(|step| *step != SelfTestStep::Modules) {
-            let result = station.self_test(evse.evse, step).await?;
-            checked.push(Checked {
-                evse: evse.evse,
-                check: step,
-                outcome: result.outcome,
-                seen: result.seen,
-            });
-        }
-        station.end_self_test(evse.evse).await?;
+        checked.append(&mut checks(&station, evse.evse).await);
     }
     Ok(checked)
+}
+
+/// The checks of one EVSE. After one that it does not make, as while somebody charges, it would make no other.
+async fn checks(station: &Station1Proxy<'_>, evse: u32) -> Vec<Checked> {
+    let mut checked = Vec::new();
+    for &check in SelfTestStep::ALL.iter().filter(|step| **step != SelfTestStep::Modules) {
+        let made = station.self_test(evse, check).await;
+        let refused = made.is_err();
+        let CheckResult { outcome, seen } = made.unwrap_or_else(|error| CheckResult {
+            outcome: SelfTestOutcome::Refused,
+            seen: Failure::from(error).to_string(),
+        });
+        checked.push(Checked { evse, check, outcome, seen });
+        if refused {
+            break;
+        }
+    }
+    if let Err(error) = station.end_self_test(evse).await
+        && let Some(last) = checked.last_mut()
+    {
+        last.outcome = SelfTestOutcome::Refused;
+        last.seen += &format!("; the self-test was not ended: {}", Failure::from(error));
+    }
+    checked
 }

@@ -34,6 +34,8 @@ pub(super) struct Report {
     missing: Vec<String>,
     pub(super) self_test: Vec<Checked>,
     pub(super) secrets: Vec<Secret>,
+    /// What it broke off with.
+    pub(super) failure: Option<String>,
     #[serde(skip)]
     expected: Vec<String>,
 }
@@ -49,6 +51,7 @@ impl Report {
             missing: Vec::new(),
             self_test: Vec::new(),
             secrets: Vec::new(),
+            failure: None,
             expected: expected(site),
         }
     }
@@ -63,15 +66,26 @@ impl Report {
 
     fn is_good(&self) -> bool {
         let good = |row: &Checked| matches!(row.outcome, SelfTestOutcome::Passed | SelfTestOutcome::Skipped);
-        self.errors.is_empty()
+        self.failure.is_none()
+            && self.errors.is_empty()
             && self.missing.is_empty()
             && self.devices.iter().all(|device| device.faults.is_empty())
             && self.self_test.iter().all(good)
     }
 
+    fn outcome(&self) -> Outcome {
+        if self.failure.is_some() {
+            Outcome::Failed
+        } else if self.is_good() {
+            Outcome::Done
+        } else {
+            Outcome::BadNews
+        }
+    }
+
     /// Prints it.
     pub(super) fn show(&self, json: bool) -> Result<Outcome, Failure> {
-        let outcome = if self.is_good() { Outcome::Done } else { Outcome::BadNews };
+        let outcome = self.outcome();
         if json {
             print_json(self)?;
             return Ok(outcome);
@@ -109,6 +123,9 @@ impl Report {
                 println!("  systemctl restart voltry.target");
             }
             None => println!("Nothing was written."),
+        }
+        if let Some(failure) = &self.failure {
+            println!("It broke off: {failure}");
         }
         println!("{}", if self.is_good() { "No trouble was found." } else { "There is trouble." });
         Ok(outcome)

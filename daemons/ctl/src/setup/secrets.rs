@@ -28,9 +28,9 @@ pub(super) struct Secret {
     pub(super) secret: String,
 }
 
-/// Makes those that the site wants; what was made before stays, for somebody else knows it by now.
-pub(super) fn make(site: &Site, folder: &Path) -> Result<Vec<Secret>, Failure> {
-    let mut made = Vec::new();
+/// Makes those that the site wants; what was made before stays, for somebody else knows it by now. Each that
+/// was made is told even if the next fails.
+pub(super) fn make(site: &Site, folder: &Path, made: &mut Vec<Secret>) -> Result<(), Failure> {
     if let Some(csms) = &site.csms {
         // What OCPP 1.6 wants, and no more than 2.0.1 takes.
         let secret = hexadecimal(20)?;
@@ -43,7 +43,7 @@ pub(super) fn make(site: &Site, folder: &Path) -> Result<Vec<Secret>, Failure> {
     if let Some(file) = written(folder, ACCOUNTS, &accounts)? {
         made.push(Secret { of: format!("{TECHNICIAN} at the technician's page"), file, secret });
     }
-    Ok(made)
+    Ok(())
 }
 
 /// The file, for root alone; `None` if it was there.
@@ -81,20 +81,35 @@ mod tests {
     use super::super::site::tests::site;
     use super::*;
 
+    fn made(folder: &Path) -> Vec<Secret> {
+        let mut made = Vec::new();
+        make(&site(), folder, &mut made).unwrap();
+        made
+    }
+
+    #[test]
+    fn a_password_is_told_though_the_next_cannot_be_made() {
+        let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("nowhere/else", folder.path().join(ACCOUNTS)).unwrap();
+        let mut made = Vec::new();
+        assert!(make(&site(), folder.path(), &mut made).is_err());
+        assert_eq!(made.len(), 1, "{made:?}");
+    }
+
     #[test]
     fn passwords_are_made_once_for_root_alone_and_the_technicians_is_stored_hashed() {
         let folder = tempfile::tempdir().unwrap();
-        let made = make(&site(), folder.path()).unwrap();
-        let [csms, technician] = &made[..] else { panic!("{made:?}") };
+        let made_first = made(folder.path());
+        let [csms, technician] = &made_first[..] else { panic!("{made_first:?}") };
         assert_eq!(fs::read_to_string(&csms.file).unwrap(), csms.secret);
         assert_eq!(csms.secret.len(), 40);
         let accounts = fs::read_to_string(&technician.file).unwrap();
         assert!(accounts.contains("$argon2id$") && !accounts.contains(&technician.secret), "{accounts}");
-        for secret in &made {
+        for secret in &made_first {
             assert_eq!(fs::metadata(&secret.file).unwrap().permissions().mode() & 0o777, 0o600);
         }
-        assert!(make(&site(), folder.path()).unwrap().is_empty(), "what somebody knows stays");
+        assert!(made(folder.path()).is_empty(), "what somebody knows stays");
         let other = tempfile::tempdir().unwrap();
-        assert_ne!(make(&site(), other.path()).unwrap()[0].secret, csms.secret);
+        assert_ne!(made(other.path())[0].secret, csms.secret);
     }
 }

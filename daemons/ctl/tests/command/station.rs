@@ -1,6 +1,8 @@
 //! A station of the test's own: what it serves is always the same.
 #![allow(clippy::unused_self, clippy::needless_pass_by_value, reason = "the bus wants them so")]
 
+use std::sync::{Arc, Mutex};
+
 use voltry_bus::{
     BookEvent, ChargeLimits, CheckResult, Connector, CsmsState, Error, EvseStatus, Fault, Module,
     ModuleGroup, ModuleUse, PowerShare, Powerline, PowerlineState, SelfTestOutcome, SelfTestStep, SimFault,
@@ -11,7 +13,10 @@ use zbus::{Connection, interface};
 
 use crate::private_bus::Bus;
 
-struct Station;
+/// It remembers whose self-test it was told to end.
+struct Station {
+    ended: Arc<Mutex<Vec<u32>>>,
+}
 
 fn transaction() -> Transaction {
     Transaction {
@@ -60,6 +65,9 @@ impl Station {
 
     fn self_test(&self, evse: u32, step: SelfTestStep) -> Result<(CheckResult,), Error> {
         known(evse)?;
+        if evse == 1 {
+            return Err(Error::Busy("EVSE 1: a transaction runs".to_owned()));
+        }
         let outcome = match step {
             SelfTestStep::Lock => SelfTestOutcome::Skipped,
             SelfTestStep::Modules => SelfTestOutcome::Failed,
@@ -72,6 +80,7 @@ impl Station {
     }
 
     fn end_self_test(&self, evse: u32) -> Result<(), Error> {
+        self.ended.lock().unwrap().push(evse);
         known(evse)
     }
 
@@ -332,12 +341,15 @@ pub(crate) struct Served {
     _connection: Connection,
     _link: Device,
     pub(crate) device: Device,
+    /// The EVSEs whose self-test was ended.
+    pub(crate) ended: Arc<Mutex<Vec<u32>>>,
 }
 
 pub(crate) async fn serve(bus: &Bus) -> Served {
     let connection = voltry_service::connect(Some(&bus.address)).await.unwrap();
     let server = connection.object_server();
-    server.at(names::STATION_PATH, Station).await.unwrap();
+    let ended = Arc::new(Mutex::new(Vec::new()));
+    server.at(names::STATION_PATH, Station { ended: ended.clone() }).await.unwrap();
     server.at(names::SIM_PATH, Sim).await.unwrap();
     let link = names::path("ev_link", "1");
     server.at(link.as_str(), Log).await.unwrap();
@@ -350,5 +362,5 @@ pub(crate) async fn serve(bus: &Bus) -> Served {
     for name in [names::STATION, names::SIM, names::POWER, names::OCPP] {
         connection.request_name(name).await.unwrap();
     }
-    Served { _connection: connection, _link: link, device }
+    Served { _connection: connection, _link: link, device, ended }
 }
