@@ -399,6 +399,7 @@ impl Session {
 
     /// Answers the open request, if it can be.
     fn settle(&mut self, now: Timestamp, pushed: &Pushed) {
+        self.watch_offer(now, pushed);
         self.watch_limit(now, pushed);
         let Some(held) = self.held.take() else { return };
         let question = self.question(now, &held.request, now >= held.until, pushed);

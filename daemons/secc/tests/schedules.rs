@@ -320,6 +320,10 @@ fn a_new_offer_asks_the_vehicle_to_renegotiate_until_it_has() {
     assert_ne!(wanted(&bench), first, "a vehicle that asks anew is a planner's business");
     bench.ok(start(2, &[(0, 22)]));
     assert_eq!(notification(&mut bench), EVSENotification::None);
+    bench.pass(Duration::from_millis(10), true);
+    let again = wanted(&bench);
+    offer(&mut bench, again, vec![schedule(2, &[(0, 22)], None)]);
+    assert_eq!(notification(&mut bench), EVSENotification::None, "it has agreed to that");
     bench.push(|pushed| pushed.stop = Some("the driver stopped it".into()));
     offer(&mut bench, 0, vec![schedule(3, &[(0, 11)], None)]);
     assert_eq!(notification(&mut bench), EVSENotification::StopCharging, "to stop comes first");
@@ -397,5 +401,42 @@ fn a_profile_of_one_entry_is_judged_by_what_is_allowed_when_it_begins() {
         bench.send(start(1, profile));
         bench.answer(PhaseAnswer::Finished);
         assert_eq!(code(&bench.heard().unwrap()), expected, "{profile:?}");
+    }
+}
+
+/// One that plans may answer each vehicle that asks anew, and would have it ask for ever.
+#[test]
+fn an_offer_of_what_the_vehicle_was_told_asks_nobody_to_renegotiate() {
+    let plan = || vec![schedule(1, &[(0, 50), (600, 22)], Some(tariff()))];
+    let mut bench = charging(Timing::default(), plan());
+    bench.pass(Duration::from_secs(40), true);
+    let later = |seconds, schedules: Vec<Schedule>| -> Vec<Schedule> {
+        let moved = |schedule: Schedule| {
+            let mut schedule = schedule;
+            schedule.points[1].start -= seconds;
+            schedule.tariff.as_mut().unwrap().entries[1].start -= seconds;
+            schedule
+        };
+        schedules.into_iter().map(moved).collect()
+    };
+    // As planners do: from now on, for as long as ever, on their own clock.
+    for off in [0, 1, 2] {
+        offer(&mut bench, 0, later(39 + off, plan()));
+        assert_eq!(notification(&mut bench), EVSENotification::None, "{off}");
+    }
+    bench.pass(Duration::from_millis(1500), true);
+    assert_eq!(notification(&mut bench), EVSENotification::None);
+    let mut other_price = later(40, plan());
+    other_price[0].tariff.as_mut().unwrap().entries[1].price_level = Some(2);
+    for news in [
+        later(40, vec![schedule(1, &[(0, 50), (600, 11)], Some(tariff()))]),
+        later(40, vec![schedule(1, &[(0, 22), (600, 22)], Some(tariff()))]),
+        later(140, plan()),
+        later(40, vec![schedule(2, &[(0, 50), (600, 22)], Some(tariff()))]),
+        later(40, [plan(), vec![schedule(2, &[(0, 50), (600, 11)], Some(tariff()))]].concat()),
+        other_price,
+    ] {
+        offer(&mut bench, 0, later(0, news));
+        assert_eq!(notification(&mut bench), EVSENotification::ReNegotiation);
     }
 }

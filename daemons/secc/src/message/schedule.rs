@@ -10,6 +10,8 @@ use super::{EvLimits, Needs, Protocol};
 pub const UNPLANNED: (u8, u32) = (1, 86_400);
 /// How old a signed tariff may be told: its times count from when it is, and cannot be moved.
 const SIGNED_WITHIN: Duration = Duration::from_secs(60);
+/// Steps so near to each other are one: whole seconds of two clocks, and the bus's way. Seconds.
+const SAME_WITHIN: u32 = 5;
 
 /// So much power from so many seconds on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +133,15 @@ pub struct Plan {
     pub end: Option<u32>,
 }
 
+impl Tariff {
+    /// What energy costs at a second.
+    fn price(&self, second: u32) -> Option<(Option<u8>, &[ConsumptionCost])> {
+        let begun = self.entries.partition_point(|entry| entry.start <= second);
+        let entry = self.entries.get(begun.checked_sub(1)?)?;
+        Some((entry.price_level, &entry.costs))
+    }
+}
+
 impl Schedule {
     /// All that there is, for a day.
     #[must_use]
@@ -157,6 +168,41 @@ impl Schedule {
         let last = profile.last().map(|point| plan.end.unwrap_or(point.start));
         let ends = profile.iter().skip(1).map(|point| point.start).chain(last);
         profile.iter().zip(ends).all(|(point, end)| point.power <= self.least(point.start, end))
+    }
+
+    /// Whether a vehicle may take by this what it may by the other, as long as both last.
+    fn allows_as(&self, other: &Self, limit: Watts) -> bool {
+        let power = |schedule: &Self, second| {
+            let begun = schedule.points.partition_point(|point| point.start <= second);
+            begun
+                .checked_sub(1)
+                .and_then(|last| schedule.points.get(last))
+                .map(|point| point.power.min(limit))
+        };
+        let starts = |schedule: &Self| schedule.points.iter().map(|point| point.start).collect();
+        self.id == other.id
+            && self.agrees(other, starts, |second| power(self, second) == power(other, second))
+    }
+
+    /// Whether the energy costs by this what it does by the other, likewise.
+    fn costs_as(&self, other: &Self) -> bool {
+        let (Some(tariff), Some(other_tariff)) = (&self.tariff, &other.tariff) else {
+            return self.tariff == other.tariff;
+        };
+        let starts = |schedule: &Self| {
+            let entries = schedule.tariff.iter().flat_map(|tariff| &tariff.entries);
+            entries.map(|entry| entry.start).collect()
+        };
+        tariff.id == other_tariff.id
+            && self.agrees(other, starts, |second| tariff.price(second) == other_tariff.price(second))
+    }
+
+    /// Whether two agree shortly after each step of either, as long as both last.
+    fn agrees(&self, other: &Self, starts: fn(&Self) -> Vec<u32>, agrees: impl Fn(u32) -> bool) -> bool {
+        let end = self.duration.min(other.duration);
+        let steps = [starts(self), starts(other)].concat();
+        let after = |start: &u32| start.saturating_add(SAME_WITHIN);
+        steps.iter().map(after).filter(|second| *second < end).all(agrees)
     }
 
     /// What is left of it after so many seconds; `None`: nothing.
@@ -206,27 +252,54 @@ impl Offer {
     #[must_use]
     pub fn told(planned: Option<&Self>, now: Timestamp, limit: Watts, entries: usize) -> Self {
         let (id, at) = planned.map_or((0, now), |planned| (planned.id, planned.at));
-        let seconds = u32::try_from(now.since(at).as_secs()).unwrap_or(u32::MAX);
-        let signed = planned.is_some_and(|planned| planned.signature.is_some());
-        let mut schedules: Vec<_> = planned
-            .iter()
-            .flat_map(|planned| &planned.schedules)
-            .filter_map(|schedule| if signed { Some(schedule.clone()) } else { schedule.after(seconds) })
-            .map(|schedule| schedule.in_at_most(entries))
-            .collect();
+        let mut schedules = planned.map_or_else(Vec::new, |planned| planned.left(now, entries));
         if schedules.is_empty() {
             schedules.push(Schedule::unplanned(limit));
         }
+        let signature = planned.and_then(|planned| planned.signature.clone());
         for schedule in &mut schedules {
             for point in &mut schedule.points {
                 point.power = point.power.min(limit);
             }
-            if signed && now.since(at) > SIGNED_WITHIN {
+            if signature.is_some() && now.since(at) > SIGNED_WITHIN {
                 schedule.tariff = None;
             }
         }
-        let signature = planned.and_then(|planned| planned.signature.clone());
         Self { id, at, schedules, signature }
+    }
+
+    /// Whether a vehicle that was told `told`, when an EVSE offered `limit`, would hear something else now.
+    /// An offer that a planner only repeats is none: one who answers each vehicle that asks anew would have
+    /// it ask for ever.
+    #[must_use]
+    pub fn is_news(&self, told: &Self, now: Timestamp, limit: Watts, entries: usize) -> bool {
+        let left = |offer: &Self| {
+            let left = offer.left(now, entries);
+            if left.is_empty() { vec![Schedule::unplanned(limit)] } else { left }
+        };
+        let (new, old) = (left(self), left(told));
+        // What is signed cannot be moved.
+        let signed = self.signature.is_some();
+        let same_price = |new: &Schedule, old: &Schedule| {
+            if signed { new.tariff == old.tariff } else { new.costs_as(old) }
+        };
+        let same = |(new, old): (&Schedule, &Schedule)| new.allows_as(old, limit) && same_price(new, old);
+        signed != told.signature.is_some() || new.len() != old.len() || !new.iter().zip(&old).all(same)
+    }
+
+    /// What is left of its schedules, in so many entries each. A signed tariff is whole, or none.
+    fn left(&self, now: Timestamp, entries: usize) -> Vec<Schedule> {
+        let seconds = u32::try_from(now.since(self.at).as_secs()).unwrap_or(u32::MAX);
+        let whole = |tariff: &&Tariff| entries == 0 || tariff.entries.len() <= entries;
+        let left = |schedule: &Schedule| {
+            let left = schedule.after(seconds)?.in_at_most(entries);
+            Some(if self.signature.is_some() {
+                Schedule { tariff: schedule.tariff.as_ref().filter(whole).cloned(), ..left }
+            } else {
+                left
+            })
+        };
+        self.schedules.iter().filter_map(left).collect()
     }
 }
 
@@ -267,6 +340,30 @@ mod tests {
             let plan = Plan { schedule: 1, profile: points(profile), end: None };
             assert_eq!(schedule().allows(&plan), allowed, "{profile:?}");
         }
+    }
+
+    #[test]
+    fn a_signed_tariff_is_told_whole_or_not_at_all_beside_what_is_left_of_the_power() {
+        let now = Timestamp::from_micros(1_000_000_000);
+        let entry = |start| TariffEntry { start, duration: None, price_level: Some(1), costs: Vec::new() };
+        let entries = vec![entry(0), entry(10), entry(1800)];
+        let tariff = Tariff { id: 1, description: None, price_levels: Some(1), entries };
+        let schedules = vec![Schedule { tariff: Some(tariff.clone()), ..schedule() }];
+        let planned = Offer { id: 7, at: now, schedules, signature: Some(vec![1; 64]) };
+        let told = |seconds, entries| {
+            let later = now + Duration::from_secs(seconds);
+            let told = Offer::told(Some(&planned), later, Watts::new(55_000), entries);
+            (told.schedules[0].points.clone(), told.schedules[0].tariff.clone())
+        };
+        let whole = points(&[(0, 50_000), (570, 20_000), (1170, 55_000)]);
+        assert_eq!(told(30, 0), (whole.clone(), Some(tariff.clone())));
+        assert_eq!(told(30, 3), (whole, Some(tariff)));
+        assert_eq!(
+            told(30, 2),
+            (points(&[(0, 50_000), (570, 20_000)]), None),
+            "cut it is not what was signed"
+        );
+        assert_eq!(told(700, 0), (points(&[(0, 20_000), (500, 55_000)]), None));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! to agree anew.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use voltry_units::{Timestamp, Watts};
 
@@ -20,16 +21,31 @@ pub(super) struct Schedules {
     entries_max: u16,
     /// The station sets the power: the vehicle is told of none.
     dynamic: bool,
-    /// What it was told last, when, and what the EVSE offered then.
-    told: Option<(Offer, Timestamp, Watts)>,
+    /// What it was told last, since when its times count, and what the EVSE offered then.
+    told: Option<(Offer, Watts)>,
+    /// Whether what a planner has offered since is news.
+    judged: Option<Judged>,
     /// Since when the EVSE has offered something else than it was told.
     differs: Option<Timestamp>,
 }
 
+/// What was found of an offer: it is not compared anew in each round of the charge loop.
+#[derive(Debug, Clone, Copy)]
+struct Judged {
+    /// When it came.
+    offer: Timestamp,
+    news: bool,
+    /// What the vehicle was told may end meanwhile.
+    until: Timestamp,
+}
+
+/// How long that is taken as found.
+const JUDGED_FOR: Duration = Duration::from_secs(30);
+
 impl Schedules {
     /// ISO 15118-2 \[V2G2-224\], \[V2G2-225\], and their like in ISO 15118-20.
     fn judge(&self, plan: &Plan) -> Result<(), Unfit> {
-        let Some((offer, ..)) = &self.told else { return Ok(()) };
+        let Some((offer, _)) = &self.told else { return Ok(()) };
         let mut schedules = offer.schedules.iter();
         let chosen = schedules.find(|one| u32::from(one.id) == plan.schedule).ok_or(Unfit::Schedule)?;
         if chosen.allows(plan) { Ok(()) } else { Err(Unfit::Profile) }
@@ -85,7 +101,7 @@ impl Session {
             plan: chosen.map_or(Ok(()), |plan| self.schedules.judge(plan)),
             awaited: self.awaited(now, pushed),
             entries_max: self.schedules.entries_max,
-            renegotiate: self.renegotiate(now, pushed),
+            renegotiate: self.renegotiate(now),
         }
     }
 
@@ -99,22 +115,37 @@ impl Session {
 
     /// A planner offers something newer than the vehicle was told; or, where that is configured, the EVSE
     /// something else.
-    fn renegotiate(&self, now: Timestamp, pushed: &Pushed) -> bool {
-        let Some((_, at, _)) = &self.schedules.told else { return false };
-        if self.stage != Stage::Charging || self.protocol == Protocol::Din {
+    fn renegotiate(&self, now: Timestamp) -> bool {
+        if self.schedules.told.is_none() || self.stage != Stage::Charging || self.protocol == Protocol::Din {
             return false;
         }
-        // No schedules are nothing to agree on.
-        let newer = pushed.schedules.as_ref();
-        let newer = newer.is_some_and(|offer| offer.at > *at && !offer.schedules.is_empty());
         let after = self.timing.renegotiation;
         let differs = |since| !after.is_zero() && now.since(since) >= after;
-        newer || self.schedules.differs.is_some_and(differs)
+        let news = self.schedules.judged.is_some_and(|judged| judged.news);
+        news || self.schedules.differs.is_some_and(differs)
+    }
+
+    /// Judges what a planner offers since the vehicle was told.
+    pub(super) fn watch_offer(&mut self, now: Timestamp, pushed: &Pushed) {
+        let Schedules { told: Some((told, limit)), entries_max, judged, .. } = &mut self.schedules else {
+            return;
+        };
+        // No schedules are nothing to agree on.
+        let newer = pushed.schedules.as_ref();
+        let newer = newer.filter(|offer| offer.at > told.at && !offer.schedules.is_empty());
+        let known = |offer: &Offer| judged.filter(|known| known.offer == offer.at && now < known.until);
+        *judged = newer.map(|offer| {
+            known(offer).unwrap_or_else(|| Judged {
+                offer: offer.at,
+                news: offer.is_news(told, now, *limit, usize::from(*entries_max)),
+                until: now + JUDGED_FOR,
+            })
+        });
     }
 
     /// Watches whether the EVSE still offers what the vehicle was told.
     pub(super) fn watch_limit(&mut self, now: Timestamp, pushed: &Pushed) {
-        if let (Some((.., told)), Some(limits)) = (&self.schedules.told, pushed.limits) {
+        if let (Some((_, told)), Some(limits)) = (&self.schedules.told, pushed.limits) {
             let since = self.schedules.differs.unwrap_or(now);
             self.schedules.differs = (limits.power_max != *told).then_some(since);
         }
@@ -125,11 +156,13 @@ impl Session {
         if let Body::ChargeParameterDiscovery { limits, offer: Some(offer), .. }
         | Body::ScheduleExchange { limits, offer: Some(offer), .. } = &answer.body
         {
-            self.schedules.told = (!self.schedules.dynamic).then(|| (offer.clone(), now, limits.power_max));
+            let told = Offer { at: now, ..offer.clone() };
+            self.schedules.told = (!self.schedules.dynamic).then_some((told, limits.power_max));
             self.schedules.differs = None;
+            self.schedules.judged = None;
         }
         if let Some(plan) = chosen(request) {
-            let id = self.schedules.told.as_ref().map_or(0, |(offer, ..)| offer.id);
+            let id = self.schedules.told.as_ref().map_or(0, |(offer, _)| offer.id);
             self.events.push_back(Event::ScheduleChosen { id, plan: Arc::new(plan.clone()) });
         }
     }
