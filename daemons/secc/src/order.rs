@@ -13,6 +13,7 @@
 //! ```
 //! In -2 a vehicle that was told to sign what was metered does that next (ReceiptDue), or stops; and one
 //! that renegotiates comes back by CableCheck, or, as Volkswagens do, stays in state C and goes on.
+//! In -20 a vehicle that was warned of its contract may fetch another (Authorizing ─▶ AuthorizationOffered).
 //! In -20 SessionStop(ServiceRenegotiation) leads back to Services, from Selected and Parameters, and
 //! from PowerOff and WeldingDetection, when the current is off and the contactors are open.
 //! SessionStop leads to Stopping from everywhere after Setup, and PowerDelivery(Stop) to
@@ -129,7 +130,10 @@ impl Stage {
         Some(match (self, request) {
             (S::Setup, R::SessionSetup { .. }) => S::Identified,
             (S::Identified, R::AuthorizationSetup) => S::AuthorizationOffered,
-            (S::AuthorizationOffered, R::Contract(C::Certificate { .. })) => S::AuthorizationOffered,
+            (
+                S::AuthorizationOffered | S::Authorizing { granted: false },
+                R::Contract(C::Certificate { .. }),
+            ) => S::AuthorizationOffered,
             (S::AuthorizationOffered, R::Authorization | R::Contract(C::Authorization { .. })) => {
                 S::Authorizing { granted: false }
             }
@@ -143,8 +147,11 @@ impl Stage {
                 S::Parameters { agreed: false }
             }
             (S::Parameters { agreed }, R::ScheduleExchange { .. }) => S::Parameters { agreed },
-            // Beside the charge loop, which goes on meanwhile.
-            (S::Charging | S::Standby, R::Contract(C::MeteringReceipt { .. })) => self,
+            // Beside the other messages: it may cross those that end the charge loop.
+            (
+                S::Charging | S::Standby | S::Renegotiating | S::PowerOff | S::WeldingDetection,
+                R::Contract(C::MeteringReceipt { .. }),
+            ) => self,
             (
                 S::Selected | S::Parameters { .. } | S::PowerOff | S::WeldingDetection,
                 R::ServiceRenegotiation,
@@ -172,9 +179,12 @@ impl Stage {
                 R::CurrentDemand { .. } | R::PowerDelivery { progress: Progress::Preparing, .. },
             ) => S::Standby,
             (S::Charging | S::Standby, R::PowerDelivery { progress: Progress::Renegotiate, .. })
-            | (S::Renegotiating, R::ChargeParameterDiscovery { .. } | R::ScheduleExchange { .. }) => {
-                S::Renegotiating
-            }
+            | (
+                S::Renegotiating,
+                R::ChargeParameterDiscovery { .. }
+                | R::ScheduleExchange { .. }
+                | R::PowerDelivery { progress: Progress::Preparing, .. },
+            ) => S::Renegotiating,
             (S::Renegotiating | S::Standby, R::PowerDelivery { progress: Progress::Start, .. }) => {
                 S::Charging
             }

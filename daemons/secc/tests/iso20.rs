@@ -365,3 +365,23 @@ fn a_vehicle_of_another_message_set_falls_back_to_its_next_protocol() {
     bench.flush();
     assert_eq!(bench.events, [Event::Protocol("ISO 15118-2:2014")]);
 }
+
+#[test]
+fn a_vehicle_that_renegotiates_may_ask_to_wait_before_it_goes_on() {
+    let mut vehicle = Vehicle::new();
+    vehicle.reach_charging(false);
+    let deliver = |vehicle: &mut Vehicle, processing, progress| {
+        let answer = vehicle.main(|header| power_delivery(header, processing, progress));
+        let Main::PowerDeliveryRes(answer) = answer else { panic!() };
+        assert_eq!(answer.response_code, ResponseCode::OK, "{processing:?}");
+    };
+    deliver(&mut vehicle, Processing::Finished, messages::ChargeProgress::ScheduleRenegotiation);
+    assert!(matches!(vehicle.main(|header| schedule_exchange(header, false)), Main::ScheduleExchangeRes(_)));
+    for _ in 0..2 {
+        deliver(&mut vehicle, Processing::Ongoing, START);
+        assert_eq!(vehicle.bench.phase(), Some(LinkPhase::Renegotiating), "it is not ready yet");
+    }
+    deliver(&mut vehicle, Processing::Finished, START);
+    assert_eq!(vehicle.bench.phase(), Some(LinkPhase::Charging));
+    assert_eq!(vehicle.charge_loop(scheduled()).response_code, ResponseCode::OK);
+}

@@ -332,3 +332,31 @@ fn an_answer_of_the_back_end_in_another_protocol_is_none() {
     assert!(refused(message::Protocol::Iso20, &other).unwrap_err().contains("answers another request"));
     assert!(refused(message::Protocol::Iso20, &[0x80; 16_385]).unwrap_err().contains("more than"));
 }
+
+#[test]
+fn a_vehicle_that_was_warned_of_its_contract_may_fetch_another_one() {
+    let expired = Contract::new(Suite::EcdsaSha256, (-30, -2));
+    let (mut vehicle, challenge) = expired.vehicle();
+    vehicle.prove(expired.proof(&challenge));
+    assert_eq!(vehicle.told().0, ResponseCode::WARNINGCertificateExpired);
+    vehicle.send_main(certificate_request);
+    let (id, _) = asked_for_a_certificate(&vehicle);
+    let answer =
+        CertificateAnswer { id, message: Some(installation(ResponseCode::OK).into()), refused: false };
+    vehicle.bench.push(|pushed| pushed.certificate = Some(answer));
+    let Some(Main::CertificateInstallationRes(answer)) = vehicle.heard_main() else { panic!() };
+    assert_eq!(answer.response_code, ResponseCode::OK);
+    vehicle.prove(expired.proof(&challenge));
+    assert_eq!(vehicle.told().0, ResponseCode::WARNINGCertificateExpired, "heard, whatever it shows now");
+}
+
+#[test]
+fn a_vehicle_that_was_granted_its_charge_fetches_no_certificate() {
+    let contract = Contract::new(Suite::EcdsaSha256, (-1, 365));
+    let (mut vehicle, challenge) = contract.vehicle();
+    vehicle.bench.pushed.authorization = Authorization::Granted;
+    vehicle.prove(contract.proof(&challenge));
+    assert_eq!(vehicle.told(), (ResponseCode::OK, Processing::Finished));
+    let Main::CertificateInstallationRes(answer) = vehicle.main(certificate_request) else { panic!() };
+    assert_eq!(answer.response_code, ResponseCode::FAILEDSequenceError);
+}

@@ -163,3 +163,34 @@ fn a_vehicle_that_does_not_confirm_in_its_time_is_refused() {
     });
     assert_eq!(cause.unwrap(), "no receipt of the vehicle for what was metered within 30 s");
 }
+
+#[test]
+fn a_confirmation_that_crosses_the_end_of_the_charge_loop_is_taken() {
+    let contract = Contract::new(Suite::EcdsaSha256, (-1, 365));
+    let deliver = |vehicle: &mut Vehicle, progress| {
+        vehicle.send_main(|header| power_delivery(header, Processing::Finished, progress));
+        vehicle.bench.answer(PhaseAnswer::Finished);
+        assert!(matches!(vehicle.heard_main(), Some(Main::PowerDeliveryRes(_))));
+    };
+    for (progress, phase) in [
+        (messages::ChargeProgress::ScheduleRenegotiation, LinkPhase::Renegotiating),
+        (messages::ChargeProgress::Standby, LinkPhase::Charging),
+        (messages::ChargeProgress::Stop, LinkPhase::PowerOff),
+    ] {
+        let mut vehicle = charging(&contract);
+        let info = vehicle.asked();
+        deliver(&mut vehicle, progress);
+        assert_eq!(vehicle.confirm(BESIDE, confirmation(&contract, &info)), ResponseCode::OK, "{phase}");
+        assert_eq!(vehicle.bench.phase(), Some(phase));
+    }
+    let mut vehicle = charging(&contract);
+    let info = vehicle.asked();
+    deliver(&mut vehicle, messages::ChargeProgress::Stop);
+    vehicle.bench.present(10, 0);
+    let welding = |header| {
+        Dc::DCWeldingDetectionReq(dc::DCWeldingDetectionReq { header, ev_processing: Processing::Ongoing })
+    };
+    assert!(matches!(vehicle.dc(welding), Dc::DCWeldingDetectionRes(_)));
+    assert_eq!(vehicle.confirm(BESIDE, confirmation(&contract, &info)), ResponseCode::OK);
+    assert!(matches!(vehicle.dc(welding), Dc::DCWeldingDetectionRes(_)), "it goes on where it was");
+}
