@@ -117,8 +117,9 @@ pub struct Session {
     heard: Timestamp,
     limits: EvLimits,
     status: Option<(EvStatus, Timestamp)>,
-    /// What the vehicle needs, and when that was told.
+    /// What the vehicle needs, and when that was so; what evse was told of it, and when.
     needs: Option<(Needs, Timestamp)>,
+    needs_told: Option<(Needs, Timestamp)>,
     /// The contract that the vehicle proved to hold.
     contract: Option<Arc<str>>,
     receipts: Receipts,
@@ -161,6 +162,7 @@ impl Session {
             limits: EvLimits::default(),
             status: None,
             needs: None,
+            needs_told: None,
             contract: None,
             receipts: Receipts::default(),
             schedules: Schedules::default(),

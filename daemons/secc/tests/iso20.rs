@@ -385,3 +385,47 @@ fn a_vehicle_that_renegotiates_may_ask_to_wait_before_it_goes_on() {
     assert_eq!(vehicle.bench.phase(), Some(LinkPhase::Charging));
     assert_eq!(vehicle.charge_loop(scheduled()).response_code, ResponseCode::OK);
 }
+
+#[test]
+fn what_a_vehicle_needs_is_complete_for_a_planner_however_fast_it_says_it() {
+    let mut vehicle = Vehicle::new();
+    vehicle.reach_selected(2);
+    vehicle.dc(|header| {
+        let Dc::DCChargeParameterDiscoveryReq(mut req) = parameters(header) else { panic!() };
+        let dc::DCChargeParameterDiscoveryReqChoice::DCCPDReqEnergyTransferMode(mode) = &mut req.choice
+        else {
+            panic!()
+        };
+        mode.target_soc = Some(80);
+        Dc::DCChargeParameterDiscoveryReq(req)
+    });
+    vehicle.bench.pass(Duration::from_millis(50), true);
+    vehicle.send_main(|header| {
+        let Main::ScheduleExchangeReq(mut req) = schedule_exchange(header, false) else { panic!() };
+        let messages::ScheduleExchangeReqChoice::ScheduledSEReqControlMode(mode) = &mut req.choice else {
+            panic!()
+        };
+        mode.departure_time = Some(7200);
+        mode.ev_target_energy_request = Some(number(3, 40));
+        Main::ScheduleExchangeReq(req)
+    });
+    let complete = Needs {
+        departure: Some(Duration::from_secs(7200)),
+        energy: Some(WattHours::new(40_000)),
+        soc: Some(Percent::new(80)),
+        ..Needs::default()
+    };
+    let wanted = vehicle.bench.events.iter().find_map(|event| match event {
+        Event::SchedulesWanted(wanted) => Some(wanted.needs),
+        _ => None,
+    });
+    assert_eq!(wanted, Some(complete));
+    vehicle.bench.pass(Duration::from_secs(2), true);
+    vehicle.send_main(|header| schedule_exchange(header, false));
+    let told = vehicle.bench.events.iter().rev().find_map(|event| match event {
+        Event::Needs(needs) => Some(*needs),
+        _ => None,
+    });
+    let later = Duration::from_secs(7198);
+    assert_eq!(told, Some(Needs { departure: Some(later), ..complete }), "told late, but told");
+}

@@ -158,22 +158,33 @@ impl Session {
         }
     }
 
-    fn note_needs(&mut self, now: Timestamp, needs: Option<&Needs>) {
-        let Some(&named) = needs.filter(|needs| **needs != Needs::default()) else { return };
-        let Some((told, at)) = self.needs else {
-            self.needs = Some((named, now));
-            return self.events.push_back(Event::Needs(named));
-        };
-        let left = told.departure.map(|departure| departure.saturating_sub(now.since(at)));
-        let needs = named.or(Needs { departure: left, ..told });
-        let moved = match (needs.departure, left) {
-            (Some(new), Some(old)) => new.abs_diff(old) >= DEPARTURE_STEP,
-            (new, old) => new != old,
-        };
-        let news = moved || Needs { departure: None, ..needs } != Needs { departure: None, ..told };
-        if news && now.since(at) >= NEEDS_INTERVAL {
-            self.needs = Some((needs, now));
+    /// What is named here joins what is known; evse hears of it not too often, but of all of it.
+    fn note_needs(&mut self, now: Timestamp, named: Option<&Needs>) {
+        let known = until_departure(self.needs, now).unwrap_or_default();
+        let needs = named.copied().unwrap_or_default().or(known);
+        if needs == Needs::default() {
+            return;
+        }
+        self.needs = Some((needs, now));
+        let waits = self.needs_told.is_some_and(|(_, at)| now.since(at) < NEEDS_INTERVAL);
+        if !waits && until_departure(self.needs_told, now).is_none_or(|told| is_news(&needs, &told)) {
+            self.needs_told = self.needs;
             self.events.push_back(Event::Needs(needs));
         }
     }
+}
+
+/// Needs that were told then, as they are now.
+fn until_departure(told: Option<(Needs, Timestamp)>, now: Timestamp) -> Option<Needs> {
+    let (needs, at) = told?;
+    let departure = needs.departure.map(|departure| departure.saturating_sub(now.since(at)));
+    Some(Needs { departure, ..needs })
+}
+
+fn is_news(needs: &Needs, told: &Needs) -> bool {
+    let moved = match (needs.departure, told.departure) {
+        (Some(new), Some(old)) => new.abs_diff(old) >= DEPARTURE_STEP,
+        (new, old) => new != old,
+    };
+    moved || Needs { departure: None, ..*needs } != Needs { departure: None, ..*told }
 }
