@@ -38,6 +38,9 @@ const PROMPT_LEAST: Duration = Duration::from_millis(110);
 /// A timer that fires later than this tells that this process did not run, so that nobody was waited for.
 const HELD_UP: Duration = Duration::from_millis(20);
 
+/// A gateway has no way to the device, or no answer from it.
+const GATEWAY_EXCEPTIONS: [u8; 2] = [0x0A, 0x0B];
+
 /// Who is asked, and how patiently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
@@ -89,7 +92,9 @@ impl AnswerTimes {
                 let slowest = self.0.entry(address).or_default();
                 *slowest = took.max(*slowest * 15 / 16);
             }
-            Err(Failure::Transport(_) | Failure::Timeout(_) | Failure::Protocol(_)) => {
+            Err(
+                Failure::Transport(_) | Failure::Timeout(_) | Failure::Unreachable(_) | Failure::Protocol(_),
+            ) => {
                 self.0.remove(&address);
             }
         }
@@ -134,7 +139,7 @@ impl Line {
         if let Err(failure) = self.ready(peer).await {
             return ((self.clock)(), Err(failure));
         }
-        let rtu = self.port.is_rtu();
+        let (rtu, rest) = (self.port.is_rtu(), self.rest(peer));
         let link = self.link.as_mut().expect("ready() opened it");
         link.client.set_slave(Slave(peer.address));
         let patience = self.answer_times.patience(peer);
@@ -142,13 +147,13 @@ impl Line {
         let result = match within(patience, link.client.call(modbus(request))).await {
             None => Err(Failure::Timeout(patience)),
             Some(Err(error)) => Err(failed(error, patience)),
-            Some(Ok(Err(exception))) => Err(Failure::Refused(u8::from(exception))),
+            Some(Ok(Err(exception))) => Err(refused(u8::from(exception))),
             Some(Ok(Ok(response))) => answered(request, response),
         };
         self.answer_times.learn(peer.address, begin.elapsed(), &result);
-        self.rest_until = Instant::now() + peer.pause;
+        self.rest_until = Instant::now() + rest;
         match &result {
-            Ok(_) | Err(Failure::Refused(_)) => {}
+            Ok(_) | Err(Failure::Refused(_) | Failure::Unreachable(_)) => {}
             Err(Failure::Transport(_)) => self.link = None,
             Err(Failure::Timeout(_) | Failure::Protocol(_)) => {
                 if rtu {
@@ -162,6 +167,11 @@ impl Line {
             }
         }
         (sent, result)
+    }
+
+    /// The rest after an answer: what the device wants, and what parts two frames.
+    fn rest(&self, peer: Peer) -> Duration {
+        peer.pause.max(self.port.silence())
     }
 
     /// How many bytes were thrown away since this was last asked.
@@ -243,11 +253,18 @@ fn modbus(request: &Request) -> tokio_modbus::Request<'_> {
     }
 }
 
+fn refused(code: u8) -> Failure {
+    if GATEWAY_EXCEPTIONS.contains(&code) { Failure::Unreachable(code) } else { Failure::Refused(code) }
+}
+
 fn failed(error: tokio_modbus::Error, patience: Duration) -> Failure {
     match error {
         tokio_modbus::Error::Protocol(error) => Failure::Protocol(error.to_string()),
-        // The decoder's word for bytes that are no frame.
-        tokio_modbus::Error::Transport(error) if error.kind() == io::ErrorKind::InvalidData => {
+        // The decoder's words for bytes that are no frame, and for a frame that ends too soon. The end of a stream is a
+        // broken pipe to it.
+        tokio_modbus::Error::Transport(error)
+            if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
+        {
             Failure::Protocol(error.to_string())
         }
         tokio_modbus::Error::Transport(error) if error.kind() == io::ErrorKind::TimedOut => {

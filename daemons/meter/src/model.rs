@@ -158,6 +158,18 @@ impl SerialSettings {
         }
         Ok(())
     }
+
+    /// The silence that parts two frames (Modbus over serial line, 2.5.1.1): 3.5 characters, and no less than 1.75 ms.
+    #[must_use]
+    pub fn silence(&self) -> Duration {
+        let parity_bits = match self.parity {
+            Parity::None => 0,
+            Parity::Even | Parity::Odd => 1,
+        };
+        let bits = 1 + 8 + parity_bits + u64::from(self.stop_bits);
+        Duration::from_micros((bits * 3_500_000).div_ceil(u64::from(self.baud).max(1)))
+            .max(Duration::from_micros(1_750))
+    }
 }
 
 impl fmt::Display for SerialSettings {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -46,6 +47,16 @@ impl Port {
             Self::Tcp { .. } => false,
             #[cfg(test)]
             Self::Test(_) => true,
+        }
+    }
+
+    /// The silence that parts two frames on it.
+    pub(crate) fn silence(&self) -> Duration {
+        match self {
+            Self::Serial { settings, .. } => settings.silence(),
+            Self::Tcp { .. } => Duration::ZERO,
+            #[cfg(test)]
+            Self::Test(_) => Duration::ZERO,
         }
     }
 

@@ -25,6 +25,9 @@ pub enum Failure {
     /// that is none is silence.
     #[error("no answer within {} ms", .0.as_millis())]
     Timeout(Duration),
+    /// A gateway answered for the device, which did not.
+    #[error("the gateway does not reach the device: Modbus exception {0:#04x}")]
+    Unreachable(u8),
     /// The port itself: it cannot be opened, or has gone.
     #[error("the line failed: {0}")]
     Transport(String),

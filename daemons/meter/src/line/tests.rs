@@ -7,6 +7,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use voltry_service::clock;
 
 use super::*;
+use crate::model::{Parity, SerialSettings};
 
 const PEER: Peer =
     Peer { address: 3, timeout: Duration::from_millis(500), prompt: false, pause: Duration::from_millis(1) };
@@ -105,6 +106,26 @@ async fn an_exception_is_a_refusal_and_not_a_silence() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_does_not_reach_the_device_is_no_answer_of_it_and_stays_connected() {
+    let (mut line, listener) = tcp().await;
+    let request = holding(1, 1);
+    for code in [0x0A, 0x0B] {
+        line.answer_times.learn(PEER.address, Duration::from_millis(10), &Ok(Vec::new()));
+        let refused = mbap(0, &[3, 0x83, code]);
+        let ((_, result), mut gateway) =
+            tokio::join!(line.exchange(PEER, &request), answer_anew(&listener, &refused));
+        assert_eq!(result, Err(Failure::Unreachable(code)));
+        assert_eq!(line.answer_times.patience(PROMPT), PEER.timeout, "that was not how quick it is");
+        let ((_, result), ()) = tokio::join!(line.exchange(PEER, &request), async {
+            gateway.read_exact(&mut [0; 12]).await.unwrap();
+            gateway.write_all(&mbap(1, &[3, 3, 2, 0, 8])).await.unwrap();
+        });
+        assert_eq!(result, Ok(vec![8]), "on the same connection");
+        line.link = None;
+    }
+}
+
+#[tokio::test]
 async fn a_late_reply_is_not_taken_for_the_next_register() {
     let (mut line, mut device) = connected();
     let (first, second) = (holding(1, 1), holding(2, 1));
@@ -197,6 +218,18 @@ async fn a_reply_of_another_device_is_refused() {
 }
 
 #[tokio::test]
+async fn a_frame_that_ends_too_soon_is_not_the_end_of_the_line() {
+    let (mut line, mut device) = connected();
+    let request = holding(1, 1);
+    let bare = frame(&[3, 0x2B]);
+    let ((_, result), ()) = tokio::join!(line.exchange(PEER, &request), answer(&mut device, &bare));
+    assert!(matches!(result, Err(Failure::Protocol(_))), "{result:?}");
+    let good = frame(&[3, 3, 2, 0, 9]);
+    let ((_, result), ()) = tokio::join!(line.exchange(PEER, &request), answer(&mut device, &good));
+    assert_eq!(result, Ok(vec![9]));
+}
+
+#[tokio::test]
 async fn a_port_that_went_away_is_opened_again() {
     let (mut line, streams) = line();
     let (ours, device) = duplex(4096);
@@ -254,6 +287,24 @@ async fn the_pause_that_a_device_wants_is_kept() {
     let ((sent, second), ()) = tokio::join!(line.exchange(peer, &request), answer(&mut device, &good));
     assert_eq!((first, second), (Ok(vec![9]), Ok(vec![9])));
     assert!(sent.since(answered) >= Duration::from_millis(38), "{:?}", sent.since(answered));
+}
+
+#[test]
+fn frames_on_a_slow_line_are_parted_by_three_and_a_half_characters() {
+    let rest = |baud, parity| {
+        let settings = SerialSettings { baud, parity, stop_bits: 1 };
+        let port = Port::Serial { device: "/dev/null".into(), settings };
+        quickly(async { Line::new(port, clock::now).rest(PEER) })
+    };
+    let micros = Duration::from_micros;
+    assert_eq!(rest(1200, Parity::Even), micros(32_084), "11 bits a character");
+    assert_eq!(rest(1200, Parity::None), micros(29_167), "10 bits a character");
+    assert_eq!(rest(115_200, Parity::Even), micros(1750), "and never less than this");
+    let wants_more = Peer { pause: Duration::from_millis(40), ..PEER };
+    assert_eq!(
+        Line::new(Port::Tcp { address: String::new() }, clock::now).rest(wants_more),
+        wants_more.pause
+    );
 }
 
 /// A Modbus TCP frame: transaction, protocol 0, length, then unit and PDU.
