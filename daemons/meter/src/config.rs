@@ -39,6 +39,9 @@ const DEVICES_MAX: usize = 32;
 /// A value of insulation is missing after 5 s, and takes two looks at the update counter.
 const INSULATION_PERIOD_MAX: Duration = Duration::from_secs(2);
 
+/// Opening a port, waiting for silence and for an answer may each take as long, and systemd waits 3 s for a sign of life.
+const TIMEOUT_WHY: &str = ": a daemon that waits for longer would be taken for one that hangs, and killed";
+
 /// A line as configured, checked.
 #[derive(Debug)]
 pub struct Settings {
@@ -119,7 +122,7 @@ struct DeviceTable {
     /// How often a meter is read, or a new measurement of an insulation monitor is looked for, ms.
     #[serde(default = "second", deserialize_with = "duration_ms", rename = "period_ms")]
     period: Duration,
-    /// How long the device may take to answer, ms. An insulation monitor that was quicker so far is asked anew sooner.
+    /// How long the device may take to answer, ms, up to a second. An insulation monitor that was quicker so far is asked anew sooner.
     #[serde(default = "timeout", deserialize_with = "duration_ms", rename = "timeout_ms")]
     timeout: Duration,
     /// The device is gone when so many answers in a row are missing.
@@ -179,6 +182,7 @@ pub fn configure(config: &Config, line: &str) -> Result<Provision<Settings>, Con
     let (devices, served): (Vec<_>, Vec<_>) =
         read.device.iter().filter_map(|(name, device)| check.device(name, device)).unzip();
     check.addresses();
+    check.own_line();
     let port = check.port();
     match port {
         Some(port) if check.problems.is_empty() => {
@@ -224,13 +228,13 @@ impl Check<'_> {
         if !whole_gateway && !(1..=247).contains(&device.address) {
             self.problem(&format!("{key}.address"), "an address is 1 to 247, behind TCP also 255");
         }
-        for (name, time, least, most) in [
-            ("timeout_ms", device.timeout, 10, 5_000),
-            ("period_ms", device.period, 100, 60_000),
-            ("back_off_ms", device.back_off, 100, 60_000),
+        for (name, time, least, most, why) in [
+            ("timeout_ms", device.timeout, 10, 1_000, TIMEOUT_WHY),
+            ("period_ms", device.period, 100, 60_000, ""),
+            ("back_off_ms", device.back_off, 100, 60_000, ""),
         ] {
             if !(least..=most).contains(&time.as_millis()) {
-                self.problem(&format!("{key}.{name}"), format!("`{name}` is {least} to {most}"));
+                self.problem(&format!("{key}.{name}"), format!("`{name}` is {least} to {most}{why}"));
             }
         }
         if !(1..=100).contains(&device.misses) {
@@ -346,6 +350,18 @@ impl Check<'_> {
             if let Some(other) = taken.insert(device.address, name) {
                 let text = format!("{name} and {other} have the same address {}", device.address);
                 self.problem(&format!("device.{name}.address"), text);
+            }
+        }
+    }
+
+    /// An answer of another device that is lost costs the line longer than the cable's voltage may be missing.
+    fn own_line(&mut self) {
+        let devices = &self.table.device;
+        for (name, device) in devices.iter().filter(|_| devices.len() > 1) {
+            if device.kind == Kind::InsulationMonitor {
+                let text = "an insulation monitor has a line of its own: one lost answer of another device would \
+                            make the cable's voltage too old, and end a session";
+                self.problem(&format!("device.{name}.kind"), text);
             }
         }
     }

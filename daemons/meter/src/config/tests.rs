@@ -74,11 +74,21 @@ fn what_is_written_wins_over_what_the_map_says() {
 
 #[test]
 fn devices_delivered_differently_need_the_settings_written_down() {
-    let second =
-        "\n[meter.grid.device.imd]\nkind = \"insulation-monitor\"\nmodel = \"isocha425hv\"\naddress = 3\n";
+    let second = "\n[meter.grid.device.second]\nkind = \"energy-meter\"\nmodel = \"abb-b23\"\naddress = 3\n";
     read(&format!("{LINE}{second}"), "grid").expect("both are 9600 8E1");
     let other = LINE.replace("abb-b23", "eastron-sdm630-v2");
     refused(&format!("{other}{second}"), "grid", "port =", "different serial settings");
+}
+
+#[test]
+fn an_insulation_monitor_has_a_line_of_its_own() {
+    let monitor =
+        "\n[meter.grid.device.imd]\nkind = \"insulation-monitor\"\nmodel = \"isocha425hv\"\naddress = 3\n";
+    refused(&format!("{LINE}{monitor}"), "grid", "\"insulation-monitor\"", "a line of its own");
+    let (head, _) = LINE.split_once("[meter.grid.device").unwrap();
+    read(&format!("{head}{monitor}"), "grid").expect("alone");
+    let two = format!("{head}{monitor}{}", monitor.replace("imd]", "imd2]").replace("= 3", "= 4"));
+    refused(&two, "grid", "\"insulation-monitor\"", "a line of its own");
 }
 
 #[test]
@@ -88,7 +98,8 @@ fn mistakes_are_told_where_they_were_made() {
     changed("model = \"abb-b23\"", "model = \"abb\"", "model =", "no register map abb.toml");
     changed("model = \"abb-b23\"", "model = \"../x\"", "model =", "the name of a register map");
     changed("\"energy-meter\"", "\"energy-metre\"", "kind =", "did you mean `energy-meter`");
-    changed("address = 1", "address = 1\ntimeout_ms = 1", "timeout_ms", "10 to 5000");
+    changed("address = 1", "address = 1\ntimeout_ms = 1", "timeout_ms", "10 to 1000");
+    changed("address = 1", "address = 1\ntimeout_ms = 1001", "timeout_ms", "taken for one that hangs");
     changed("address = 1", "address = 1\nperiod_ms = 10", "period_ms", "100 to 60000");
     changed("address = 1", "address = 1\nmisses = 0", "misses", "1 to 100");
     changed("address = 1", "address = 1\ninsulation = {}", "insulation", "has no insulation settings");
