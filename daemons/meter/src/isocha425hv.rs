@@ -14,6 +14,9 @@
 //!   update counter has moved.
 //! - Measurements of a self-test, or from before its end, say nothing about the cable. After a
 //!   test the counter must move once more than usual before anything is told.
+//! - A device that says that it failed may have lost its wires to the cable: its voltage is not
+//!   told. It knows only by a test that it is mended, and no vehicle asks for one that gets no
+//!   voltage: it is tested anew every 10 s.
 //! - Settings live in the device's EEPROM: written only if different.
 //! - The device is easily overwhelmed: it wants 10 to 20 ms between requests (the line's `pause`),
 //!   and U L1-E and U L2-E must not be read during a test (they are never read).
@@ -56,6 +59,8 @@ const VOLTAGE_PERIOD: Duration = Duration::from_millis(50);
 const TEST_PERIOD: Duration = Duration::from_millis(200);
 /// A self-test takes at most this (about 20 s in practice).
 const TEST_LIMIT: Duration = Duration::from_secs(30);
+/// A device that says that it failed is tested anew after this.
+const TEST_AGAIN: Duration = Duration::from_secs(10);
 /// With the counter still for this long, the consumer's 5 s have passed too.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
 
@@ -84,6 +89,8 @@ pub struct IsoCha425Hv {
     /// Whether the device shall measure, also after it was away.
     active: bool,
     pending: Option<Command>,
+    /// Since when the device reports that it failed, or when it was last tested with that.
+    failed: Option<Timestamp>,
     name: String,
     firmware: Option<u16>,
     /// Counts measurements where the device does not.
@@ -92,7 +99,12 @@ pub struct IsoCha425Hv {
 
 #[derive(Debug, Clone, Copy)]
 enum Command {
-    StartTest(Ticket),
+    StartTest {
+        /// None by the driver itself.
+        ticket: Option<Ticket>,
+        /// The device may have begun, and its answer was lost.
+        again: bool,
+    },
     WriteActive(Ticket, bool),
     VerifyActive(Ticket, bool),
 }
@@ -172,6 +184,7 @@ impl IsoCha425Hv {
             not_before: Timestamp::BOOT,
             active: true,
             pending: None,
+            failed: None,
             name: String::new(),
             firmware: None,
             own_counter: 0,
@@ -208,7 +221,7 @@ impl IsoCha425Hv {
                     SettingStep::Write => Request::Write { address, words: vec![wanted] },
                 }
             }
-            Asked::Command(Command::StartTest(_)) => {
+            Asked::Command(Command::StartTest { .. }) => {
                 Request::Write { address: settings::TEST, words: vec![settings::TEST_NOW] }
             }
             Asked::Command(Command::WriteActive(_, active)) => {
@@ -234,15 +247,30 @@ impl IsoCha425Hv {
                 refused("the insulation monitor is not active")
             }
             (State::Measuring(_), Order::StartSelfTest) => {
-                self.pending = Some(Command::StartTest(ticket));
+                self.ordered(Command::StartTest { ticket: Some(ticket), again: false });
                 return Vec::new();
             }
             (State::Measuring(_), Order::SetActive(active)) => {
-                self.pending = Some(Command::WriteActive(ticket, active));
+                self.ordered(Command::WriteActive(ticket, active));
                 return Vec::new();
             }
         };
         vec![Event::Settled(ticket, denied)]
+    }
+
+    fn ordered(&mut self, command: Command) {
+        self.pending = Some(command);
+        self.hurry();
+    }
+
+    /// Nothing is missed as soon as the voltage: it is next.
+    fn hurry(&mut self) {
+        match &mut self.state {
+            State::Starting(_) => {}
+            State::Measuring(schedule) | State::Testing { schedule, .. } => {
+                schedule.voltage = Timestamp::BOOT;
+            }
+        }
     }
 
     fn next(&mut self, now: Timestamp) -> Asked {
@@ -251,7 +279,8 @@ impl IsoCha425Hv {
             State::Measuring(schedule) => (schedule, false),
             State::Testing { schedule, .. } => (schedule, true),
         };
-        if let Some(command) = self.pending.take() {
+        let hurried = self.active && schedule.voltage == Timestamp::BOOT;
+        if !hurried && let Some(command) = self.pending.take() {
             return Asked::Command(command);
         }
         // Whichever was due first: a voltage does not wait until counter and insulation are both

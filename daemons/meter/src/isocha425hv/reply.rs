@@ -4,7 +4,7 @@ use voltry_units::{Ohms, Timestamp, Volts};
 
 use super::{
     Alarm, Asked, Channel, Command, FAULT_DEVICE, FAULT_SETTING, FAULT_STUCK, IsoCha425Hv, STUCK_AFTER,
-    Schedule, SettingStep, Start, State, TEST_LIMIT, Test, Unit, Validity,
+    Schedule, SettingStep, Start, State, TEST_AGAIN, TEST_LIMIT, Test, Unit, Validity,
 };
 use crate::decode::WordOrder;
 use crate::driver::{Denied, Done, Event, Ticket};
@@ -62,6 +62,7 @@ impl IsoCha425Hv {
                 }
             },
             Asked::Voltage => match Channel::parse(words) {
+                Ok(_) if self.failed.is_some() => {}
                 Ok(channel) => voltage(channel, sent, events),
                 Err(error) => events.push(Event::BadInput(error.to_string())),
             },
@@ -123,16 +124,9 @@ impl IsoCha425Hv {
 
     fn commanded(&mut self, command: Command, words: &[u16], now: Timestamp, events: &mut Vec<Event>) {
         match command {
-            Command::StartTest(ticket) => {
-                self.state = State::Testing {
-                    schedule: Schedule::from(now),
-                    deadline: now + TEST_LIMIT,
-                    begun: false,
-                };
-                events.push(Event::Settled(ticket, Ok(Done::Confirmed)));
-            }
+            Command::StartTest { .. } => self.test(command, now, events),
             Command::WriteActive(ticket, active) => {
-                self.pending = Some(Command::VerifyActive(ticket, active));
+                self.ordered(Command::VerifyActive(ticket, active));
             }
             Command::VerifyActive(ticket, active) => {
                 let result = if words.first() == Some(&u16::from(active)) {
@@ -146,6 +140,12 @@ impl IsoCha425Hv {
                 events.push(Event::Settled(ticket, result));
             }
         }
+    }
+
+    fn test(&mut self, command: Command, now: Timestamp, events: &mut Vec<Event>) {
+        let schedule = Schedule::from(now);
+        self.state = State::Testing { schedule, deadline: now + TEST_LIMIT, begun: false };
+        settle(command, Ok(Done::Confirmed), events);
     }
 
     fn counted(&mut self, words: &[u16], sent: Timestamp, now: Timestamp, events: &mut Vec<Event>) {
@@ -162,11 +162,9 @@ impl IsoCha425Hv {
     }
 
     fn insulation(&mut self, channel: Channel, sent: Timestamp, now: Timestamp, events: &mut Vec<Event>) {
-        if channel.alarm == Alarm::DeviceError {
-            let cause = "the device reports an error of its own or of its connection".into();
-            events.push(Event::Fault { code: FAULT_DEVICE, cause });
-        } else {
-            events.push(Event::FaultGone(FAULT_DEVICE));
+        // During a test it does not say whether it has failed.
+        if channel.test == Test::None {
+            self.judge(channel.alarm == Alarm::DeviceError, now, events);
         }
         let fresh = match &mut self.state {
             State::Starting(_) => None,
@@ -181,9 +179,8 @@ impl IsoCha425Hv {
             State::Testing { begun, .. } => {
                 *begun |= channel.test == Test::External;
                 if *begun && channel.test == Test::None {
-                    let passed = channel.alarm != Alarm::DeviceError;
-                    let detail = if passed { "" } else { "the device found an error" };
-                    self.finish_test(passed, detail, now, events);
+                    let failure = failure(channel);
+                    self.finish_test(failure.is_none(), failure.unwrap_or_default(), now, events);
                 }
                 None
             }
@@ -198,8 +195,25 @@ impl IsoCha425Hv {
         }
     }
 
+    fn judge(&mut self, failed: bool, now: Timestamp, events: &mut Vec<Event>) {
+        if !failed {
+            self.failed = None;
+            events.push(Event::FaultGone(FAULT_DEVICE));
+            return;
+        }
+        let cause = "the device reports an error of its own or of its connection".into();
+        events.push(Event::Fault { code: FAULT_DEVICE, cause });
+        let since = *self.failed.get_or_insert(now);
+        let free = self.active && self.pending.is_none() && matches!(self.state, State::Measuring(_));
+        if free && now.since(since) >= TEST_AGAIN {
+            self.failed = Some(now);
+            self.ordered(Command::StartTest { ticket: None, again: false });
+        }
+    }
+
     fn finish_test(&mut self, passed: bool, detail: &str, now: Timestamp, events: &mut Vec<Event>) {
         self.state = State::Measuring(Schedule::from(now));
+        self.failed = self.failed.map(|_| now);
         events.push(Event::SelfTestFinished { passed, detail: detail.into(), at: now });
     }
 
@@ -226,9 +240,12 @@ impl IsoCha425Hv {
                 events.push(Event::Fault { code: FAULT_SETTING, cause });
                 self.set(index, now, events);
             }
+            // It has begun at the first try. If not, it will be seen not to begin.
+            Asked::Command(command @ Command::StartTest { again: true, .. }) => {
+                self.test(command, now, events);
+            }
             Asked::Command(command) => {
-                let denied = Err(Denied::Refused(failure.to_string()));
-                events.push(Event::Settled(command.ticket(), denied));
+                settle(command, Err(Denied::Refused(failure.to_string())), events);
             }
             Asked::Counter | Asked::Insulation | Asked::Voltage => {
                 self.forget_pair();
@@ -244,15 +261,15 @@ impl IsoCha425Hv {
         events.push(Event::BadInput(failure.to_string()));
         self.forget_pair();
         self.hurry();
-        let unavailable = || Err(Denied::Unavailable(failure.to_string()));
         if let Asked::Command(command) = asked {
-            events.push(Event::Settled(command.ticket(), unavailable()));
+            // Perhaps only its answer was lost.
+            self.pending = Some(command.again());
         }
         if !self.presence.is_gone() {
             return;
         }
         if let Some(command) = self.pending.take() {
-            events.push(Event::Settled(command.ticket(), unavailable()));
+            settle(command, Err(Denied::Unavailable(failure.to_string())), events);
         }
         if matches!(self.state, State::Testing { .. }) {
             self.finish_test(false, "the device does not answer any more", now, events);
@@ -262,16 +279,6 @@ impl IsoCha425Hv {
         if missed.lost {
             events.push(Event::Active(false));
             events.push(Event::Online(false));
-        }
-    }
-
-    /// Nothing is missed as soon as the voltage: it is next.
-    fn hurry(&mut self) {
-        match &mut self.state {
-            State::Starting(_) => {}
-            State::Measuring(schedule) | State::Testing { schedule, .. } => {
-                schedule.voltage = Timestamp::BOOT;
-            }
         }
     }
 
@@ -285,11 +292,32 @@ impl IsoCha425Hv {
 }
 
 impl Command {
-    const fn ticket(self) -> Ticket {
+    const fn ticket(self) -> Option<Ticket> {
         match self {
-            Self::StartTest(ticket) | Self::WriteActive(ticket, _) | Self::VerifyActive(ticket, _) => ticket,
+            Self::StartTest { ticket, .. } => ticket,
+            Self::WriteActive(ticket, _) | Self::VerifyActive(ticket, _) => Some(ticket),
         }
     }
+
+    const fn again(self) -> Self {
+        match self {
+            Self::StartTest { ticket, .. } => Self::StartTest { ticket, again: true },
+            Self::WriteActive(..) | Self::VerifyActive(..) => self,
+        }
+    }
+}
+
+/// Answers whoever gave the order.
+fn settle(command: Command, result: Result<Done, Denied>, events: &mut Vec<Event>) {
+    events.extend(command.ticket().map(|ticket| Event::Settled(ticket, result)));
+}
+
+/// Why a test that ended with this channel was not passed.
+fn failure(channel: Channel) -> Option<&'static str> {
+    if channel.alarm == Alarm::DeviceError {
+        return Some("the device found an error");
+    }
+    (channel.validity == Validity::Invalid).then_some("it has no value after its test: it may have restarted")
 }
 
 /// The least resistance that the channel allows, and whether the device vouches for it.
@@ -315,6 +343,9 @@ fn resistance(channel: Channel) -> Result<(Ohms, bool), String> {
 }
 
 fn voltage(channel: Channel, sent: Timestamp, events: &mut Vec<Event>) {
+    if channel.alarm == Alarm::DeviceError {
+        return;
+    }
     match channel.validity {
         // "Smaller than" is told as the figure: it must never look like less than it may be.
         Validity::True | Validity::Smaller => {}

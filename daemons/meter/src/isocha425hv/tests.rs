@@ -1,4 +1,5 @@
 mod bench;
+mod orders;
 
 use bench::{Bench, SILENCE};
 use proptest::prelude::*;
@@ -210,7 +211,9 @@ fn one_lost_answer_leaves_the_voltage_young_enough_whichever_it_was() {
 
 #[test]
 fn a_voltage_that_may_be_more_than_told_is_not_told() {
-    for (flags, told) in [(0x0004, true), (0x0044, true), (0x0084, false), (0x00C4, false), (0x0002, false)] {
+    for (flags, told) in
+        [(0x0004, true), (0x0044, true), (0x0084, false), (0x00C4, false), (0x0204, false), (0x0002, false)]
+    {
         let mut bench = Bench::ready();
         bench.channel(1008, 400.0, flags);
         assert_eq!(voltages(&bench.run(Duration::from_secs(1))) > 0, told, "flags {flags:#06x}");
@@ -218,59 +221,19 @@ fn a_voltage_that_may_be_more_than_told_is_not_told() {
 }
 
 #[test]
-fn a_self_test_is_over_when_the_device_says_so() {
-    for (error, passes) in [(0x0002, true), (0x0202, false)] {
-        let mut bench = Bench::ready();
-        assert_eq!(bench.order(Order::StartSelfTest), []);
-        let events = bench.exchange();
-        assert_eq!(settled(&events), Some(Ok(Done::Confirmed)));
-        assert_eq!(bench.writes, [(8005, 0x5445)]);
-        bench.channel(1000, 250_000.0, 0x8002);
-        let events = bench.run(Duration::from_secs(8));
-        assert!(!events.iter().any(|event| matches!(event, Event::SelfTestFinished { .. })));
-        bench.channel(1000, 250_000.0, error);
-        let events = bench.run(Duration::from_secs(1));
-        let results: Vec<_> = events
-            .iter()
-            .filter_map(|event| match event {
-                Event::SelfTestFinished { passed, .. } => Some(*passed),
-                _ => None,
-            })
-            .collect();
-        assert_eq!(results, [passes]);
-    }
-}
-
-#[test]
-fn nothing_measured_before_the_end_of_a_self_test_is_told_after_it() {
+fn a_device_that_says_that_it_failed_tells_no_voltage_until_it_is_well() {
     let mut bench = Bench::ready();
-    bench.run(Duration::from_secs(2));
-    bench.order(Order::StartSelfTest);
-    bench.channel(1000, 250_000.0, 0x8002);
-    let mut events = bench.run(Duration::from_secs(2));
-    bench.count();
-    bench.channel(1000, 250_000.0, 0x0002);
-    events.extend(bench.run(Duration::from_secs(5)));
-    assert_eq!(insulations(&events), [], "the counter moved during the test");
-    bench.count();
-    assert_eq!(insulations(&bench.run(Duration::from_secs(2))).len(), 1);
-}
-
-#[test]
-fn a_self_test_that_does_not_end_has_failed_after_30_s() {
-    for (flags, word) in [(0x8002, "end"), (0x0002, "begin")] {
-        let mut bench = Bench::ready();
-        bench.order(Order::StartSelfTest);
-        bench.exchange();
-        let begun = bench.now;
-        bench.channel(1000, 250_000.0, flags);
-        let events = bench.until(|event| matches!(event, Event::SelfTestFinished { .. }));
-        let Some(Event::SelfTestFinished { passed: false, detail, at }) = events.last() else {
-            panic!("{events:?}")
-        };
-        assert!(detail.contains(word), "{detail}");
-        assert!((30.0..30.5).contains(&at.since(begun).as_secs_f64()), "{at:?}");
+    bench.run(Duration::from_secs(1));
+    for failed in [true, false, true] {
+        bench.channel(1000, 250_000.0, if failed { 0x0202 } else { 0x0002 });
+        // Until it is looked at.
+        bench.run(Duration::from_millis(1200));
+        assert_eq!(voltages(&bench.run(Duration::from_secs(3))) == 0, failed);
     }
+    bench.until(|event| *event == Event::FaultGone(FAULT_STUCK));
+    bench.order(Order::StartSelfTest);
+    bench.channel(1000, 250_000.0, 0x8202);
+    assert_eq!(voltages(&bench.run(Duration::from_secs(3))), 0, "a test has found nothing yet");
 }
 
 #[test]
@@ -284,23 +247,6 @@ fn voltages_to_earth_are_never_read() {
         Request::Write { .. } => false,
     };
     assert!(!bench.asked.iter().any(reads_earth));
-}
-
-#[test]
-fn a_device_lost_in_a_self_test_has_failed_it_and_is_set_up_anew_when_it_is_back() {
-    let mut bench = Bench::ready();
-    bench.order(Order::StartSelfTest);
-    bench.exchange();
-    bench.silent = true;
-    let events = bench.until(|event| *event == Event::Online(false));
-    assert!(events.iter().any(|event| matches!(event, Event::SelfTestFinished { passed: false, .. })));
-    assert_eq!((voltages(&events), insulations(&events)), (0, vec![]));
-    assert!(matches!(settled(&bench.order(Order::StartSelfTest)), Some(Err(Denied::Unavailable(_)))));
-    bench.silent = false;
-    bench.registers.insert(3026, 0);
-    bench.writes.clear();
-    bench.until(|event| *event == Event::Active(true));
-    assert_eq!(bench.writes, [(3026, 1)], "it came back switched off");
 }
 
 #[test]
@@ -323,29 +269,6 @@ fn a_paused_device_tells_nothing_until_it_measures_again() {
     let events = bench.run(Duration::from_secs(2));
     assert!(voltages(&events) > 10);
     assert_eq!(insulations(&events).len(), 1);
-}
-
-#[test]
-fn a_device_that_does_not_switch_over_is_not_said_to_have() {
-    let mut bench = Bench::ready();
-    bench.order(Order::SetActive(false));
-    bench.exchange();
-    bench.registers.insert(3026, 1);
-    let events = bench.exchange();
-    assert!(matches!(settled(&events), Some(Err(Denied::Refused(_)))), "{events:?}");
-    assert!(!events.iter().any(|event| matches!(event, Event::Active(_))));
-}
-
-#[test]
-fn orders_that_cannot_be_carried_out_now_are_refused_at_once() {
-    let mut starting = Bench::new(Settings::default());
-    assert!(matches!(settled(&starting.order(Order::StartSelfTest)), Some(Err(Denied::Unavailable(_)))));
-    let mut bench = Bench::ready();
-    assert!(matches!(settled(&bench.order(Order::ReadRegister)), Some(Err(Denied::Refused(_)))));
-    assert_eq!(settled(&bench.order(Order::StartSelfTest)), None);
-    assert_eq!(settled(&bench.order(Order::SetActive(false))), Some(Err(Denied::Busy)));
-    bench.exchange();
-    assert!(matches!(settled(&bench.order(Order::StartSelfTest)), Some(Err(Denied::Refused(_)))));
 }
 
 #[test]

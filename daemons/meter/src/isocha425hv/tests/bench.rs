@@ -13,7 +13,11 @@ pub(super) struct Bench {
     pub(super) registers: BTreeMap<u16, u16>,
     /// Registers that the device refuses.
     pub(super) refuses: Vec<u16>,
+    /// Whether a test begins when it is ordered.
+    pub(super) begins: bool,
     pub(super) silent: bool,
+    /// Answers to the next requests that get lost.
+    pub(super) loses: u32,
     pub(super) writes: Vec<(u16, u16)>,
     pub(super) asked: Vec<Request>,
     pub(super) now: Timestamp,
@@ -32,7 +36,9 @@ impl Bench {
             driver: Driver::IsoCha425Hv(IsoCha425Hv::new(settings, period, PATIENCE)),
             registers: BTreeMap::new(),
             refuses: Vec::new(),
+            begins: false,
             silent: false,
+            loses: 0,
             writes: Vec::new(),
             asked: Vec::new(),
             now: Timestamp::from_micros(1_000_000),
@@ -72,7 +78,11 @@ impl Bench {
     pub(super) fn exchange(&mut self) -> Vec<Event> {
         let (sent, request) = self.ask();
         self.now = self.now + if self.silent { Duration::from_millis(300) } else { self.exchange };
-        let outcome = if self.silent { Err(SILENCE) } else { self.answer(&request) };
+        let mut outcome = if self.silent { Err(SILENCE) } else { self.answer(&request) };
+        if self.loses > 0 {
+            self.loses -= 1;
+            outcome = Err(SILENCE);
+        }
         self.driver.reply(sent, self.now, outcome)
     }
 
@@ -102,6 +112,11 @@ impl Bench {
             Request::Write { address, words } => {
                 if self.refuses.contains(address) {
                     return Err(Failure::Refused(2));
+                }
+                if *address == 8005 && self.begins {
+                    // While it runs it cannot be started.
+                    self.refuses.push(8005);
+                    self.channel(1000, 250_000.0, 0x8002);
                 }
                 for (register, word) in (*address..).zip(words) {
                     self.registers.insert(register, *word);
