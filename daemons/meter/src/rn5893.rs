@@ -3,18 +3,22 @@
 //! ```text
 //!                   settings right         order, written
 //!  Starting ─────────────────────▶ Measuring ───────────▶ Switching, Testing
-//!     ▲  settings, faults reset     │      ▲                  │
+//!     ▲  faults reset, settings     │      ▲                  │
 //!     └──── lost, or fault 9 ───────┘      └── it did, or not ─┘
 //! ```
 //!
 //! What is dangerous here:
 //! - The device has no update counter: a value is believed because the device says with it that it
 //!   measures and has no fault. One that hangs and still answers would be believed.
+//! - Its voltage is what contactors are closed by: told only with a look at the state that is fresh
+//!   and good. Nothing published says that a self-test disturbs it: it goes on in one.
+//! - A fault that it remembers would leave it without a voltage for good: it is reset and tested
+//!   anew every 10 s.
 //! - Only the state register says whether it measures or tests: an order is confirmed by it, not by
 //!   the echo of what was written.
 //! - Its settings live in an EEPROM: written only if different. A write is one request for all of
 //!   them, so that they are never half set.
-//! - After its own Modbus time-out (fault 9) it takes nothing but a reset.
+//! - After its own Modbus time-out (fault 9) it takes nothing but a reset: that is written first.
 //!
 //! All requests of the rhythm have different lengths (state 2, values 3 registers), so that a late
 //! reply cannot pass for another register.
@@ -47,8 +51,12 @@ pub const FAULT_SETTING: &str = "InsulationMonitorSetting";
 
 /// Consumers miss the voltage on the cable after 300 ms.
 const VALUES_PERIOD: Duration = Duration::from_millis(60);
-/// Often enough to see a short test begin.
-const WATCH_PERIOD: Duration = Duration::from_millis(200);
+/// Often enough to see a short test begin, and a device that fails about as soon as one that is silent.
+const LOOK_PERIOD: Duration = Duration::from_millis(200);
+/// How long a look at the state says what a voltage is worth: its period, an order in between, and an answer lost.
+const LOOK_COUNTS: Duration = Duration::from_millis(500);
+/// A device that says that it failed is tested anew after this.
+const TEST_AGAIN: Duration = Duration::from_secs(10);
 /// A self-test takes at most this.
 const TEST_LIMIT: Duration = Duration::from_secs(30);
 /// A device that has not begun or stopped measuring after this will not.
@@ -80,8 +88,12 @@ pub struct Rn5893 {
     active: bool,
     /// The settings as they are to be written, with what the device holds where nobody minds.
     to_write: Vec<u16>,
-    /// Whether it reported a fault when last asked.
-    faulty: bool,
+    /// Since when it reports a fault, or when it was last tested with one.
+    failed: Option<Timestamp>,
+    /// When the last look was sent, if that said that its voltage is good.
+    vouched: Option<Timestamp>,
+    /// The voltage goes before everything else: an answer was lost, or an order would be in its way.
+    overdue: bool,
     counter: u64,
 }
 
@@ -93,6 +105,8 @@ enum State {
     Ordered {
         command: Command,
         reset: bool,
+        /// The device may have carried it out, and its answer was lost.
+        again: bool,
     },
     Switching {
         ticket: Ticket,
@@ -101,7 +115,7 @@ enum State {
         deadline: Timestamp,
     },
     Testing {
-        look_at: Timestamp,
+        schedule: Schedule,
         deadline: Timestamp,
         begun: bool,
     },
@@ -111,18 +125,19 @@ enum State {
 
 #[derive(Debug, Clone, Copy)]
 enum Start {
+    Reset,
     TimeOut,
     TimeOutOff,
     Compare,
     Write,
     Verify,
-    Reset,
     Control,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Command {
-    Test(Ticket),
+    /// Without a ticket by the driver itself.
+    Test(Option<Ticket>),
     Active(Ticket, bool),
 }
 
@@ -131,6 +146,9 @@ enum Asked {
     Start(Start),
     Reset(Command),
     Command(Command),
+    /// What it does.
+    Look,
+    /// The same; the insulation is told with the values that follow.
     State,
     Values,
     PutBack,
@@ -140,6 +158,7 @@ enum Asked {
 #[derive(Debug, Clone, Copy)]
 struct Schedule {
     values: Timestamp,
+    look: Timestamp,
     insulation: Timestamp,
     /// The device has said that it measures, and whether without a fault; the values are next.
     measures: Option<bool>,
@@ -147,14 +166,26 @@ struct Schedule {
 
 impl Schedule {
     const fn from(now: Timestamp) -> Self {
-        Self { values: now, insulation: now, measures: None }
+        Self { values: now, look: now, insulation: now, measures: None }
+    }
+
+    fn read_values(&mut self, now: Timestamp) -> Asked {
+        // Aligned to the first, unless the line is too slow for that.
+        self.values = (self.values + VALUES_PERIOD).max(now);
+        Asked::Values
+    }
+
+    fn read_state(&mut self, now: Timestamp) -> Asked {
+        self.look = now + LOOK_PERIOD;
+        Asked::Look
     }
 }
 
 impl Command {
-    const fn ticket(self) -> Ticket {
+    const fn ticket(self) -> Option<Ticket> {
         match self {
-            Self::Test(ticket) | Self::Active(ticket, _) => ticket,
+            Self::Test(ticket) => ticket,
+            Self::Active(ticket, _) => Some(ticket),
         }
     }
 }
@@ -167,12 +198,14 @@ impl Rn5893 {
             settings,
             period,
             presence: Presence::new(patience),
-            state: State::Starting(Start::TimeOut),
+            state: State::Starting(Start::Reset),
             asked: None,
             not_before: Timestamp::BOOT,
             active: true,
             to_write: Vec::new(),
-            faulty: false,
+            failed: None,
+            vouched: None,
+            overdue: false,
             counter: 0,
         }
     }
@@ -180,14 +213,24 @@ impl Rn5893 {
     /// See [`crate::driver::Driver::due`].
     #[must_use]
     pub fn due(&self) -> Timestamp {
+        if self.overdue {
+            return self.not_before;
+        }
         let due = match &self.state {
             State::Starting(_) | State::Ordered { .. } | State::Tested => Timestamp::BOOT,
             State::Measuring(Schedule { measures: Some(_), .. }) => Timestamp::BOOT,
-            State::Measuring(schedule) if self.active => schedule.values.min(schedule.insulation),
-            State::Measuring(schedule) => schedule.insulation,
-            State::Switching { look_at, .. } | State::Testing { look_at, .. } => *look_at,
+            State::Measuring(schedule) if !self.active => schedule.insulation,
+            State::Measuring(schedule) => self.values_or(schedule, schedule.look.min(schedule.insulation)),
+            State::Testing { schedule, .. } => self.values_or(schedule, schedule.look),
+            State::Switching { look_at, .. } => *look_at,
         };
         due.max(self.not_before)
+    }
+
+    /// When the voltage is due, or something else before it. Without a good look no voltage would be
+    /// told: there is no hurry to read it.
+    fn values_or(&self, schedule: &Schedule, other: Timestamp) -> Timestamp {
+        if self.vouched.is_some() { schedule.values.min(other) } else { other }
     }
 
     /// See [`crate::driver::Driver::request`].
@@ -207,7 +250,7 @@ impl Rn5893 {
             Asked::Start(Start::Control) | Asked::PutBack => control(measuring(self.active)),
             Asked::Command(Command::Test(_)) => control(START_TEST),
             Asked::Command(Command::Active(_, active)) => control(measuring(active)),
-            Asked::State => Request::Read(STATE),
+            Asked::Look | Asked::State => Request::Read(STATE),
             Asked::Values => Request::Read(VALUES),
         }
     }
@@ -226,34 +269,51 @@ impl Rn5893 {
             }
             (State::Measuring(_), Order::StartSelfTest) => {
                 // A fault that is only remembered must not fail the test; one that is there will.
-                self.state = State::Ordered { command: Command::Test(ticket), reset: self.faulty };
+                self.ordered(Command::Test(Some(ticket)), self.failed.is_some());
                 return Vec::new();
             }
             (State::Measuring(_), Order::SetActive(active)) => {
-                self.state = State::Ordered { command: Command::Active(ticket, active), reset: false };
+                self.ordered(Command::Active(ticket, active), false);
                 return Vec::new();
             }
         };
         vec![Event::Settled(ticket, denied)]
     }
 
+    fn ordered(&mut self, command: Command, reset: bool) {
+        self.state = State::Ordered { command, reset, again: false };
+        self.overdue = self.active && self.vouched.is_some();
+    }
+
     fn next(&mut self, now: Timestamp) -> Asked {
+        if std::mem::take(&mut self.overdue) {
+            return Asked::Values;
+        }
+        let tells = self.active && self.vouched.is_some();
         match &mut self.state {
             State::Starting(start) => Asked::Start(*start),
-            State::Ordered { command, reset: true } => Asked::Reset(*command),
-            State::Ordered { command, reset: false } => Asked::Command(*command),
+            State::Ordered { command, reset: true, .. } => Asked::Reset(*command),
+            State::Ordered { command, reset: false, .. } => Asked::Command(*command),
             State::Tested => Asked::PutBack,
-            State::Switching { look_at, .. } | State::Testing { look_at, .. } => {
-                *look_at = now + WATCH_PERIOD;
-                Asked::State
+            State::Switching { look_at, .. } => {
+                *look_at = now + LOOK_PERIOD;
+                Asked::Look
             }
+            State::Testing { schedule, .. } if tells && schedule.values <= schedule.look => {
+                schedule.read_values(now)
+            }
+            State::Testing { schedule, .. } => schedule.read_state(now),
             State::Measuring(schedule) => {
-                if schedule.measures.is_none() && schedule.insulation <= schedule.values.max(now) {
-                    schedule.insulation = now + self.period;
-                    return Asked::State;
+                let look = schedule.look.min(schedule.insulation);
+                if schedule.measures.is_some() || (tells && schedule.values <= look) {
+                    return schedule.read_values(now);
                 }
-                schedule.values = (schedule.values + VALUES_PERIOD).max(now);
-                Asked::Values
+                let look = schedule.read_state(now);
+                if schedule.insulation > now {
+                    return look;
+                }
+                schedule.insulation = now + self.period;
+                Asked::State
             }
         }
     }

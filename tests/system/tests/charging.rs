@@ -22,6 +22,18 @@ async fn a_car_charges_to_its_end_and_the_bill_is_the_meters() {
     station.quit().await;
 }
 
+#[tokio::test]
+async fn a_car_charges_behind_a_monitor_whose_voltages_go_on_in_its_self_test() {
+    let topology = SMALL_CAR.replace("monitor_pace = 10", "monitor_pace = 1");
+    let mut station = Station::start(&format!("monitor = \"rn5893\"\n{topology}")).await;
+    let before = station.truth(1).await.register;
+    station.charge(1).await;
+    let transaction = station.closed_transaction(Duration::from_secs(60)).await;
+    station.assert_billed(&transaction, 1, before).await;
+    assert!(station.faults(1).await.is_empty());
+    station.quit().await;
+}
+
 /// What an EVSE shows is of its session: none while it has none.
 async fn until_no_energy_is_shown(station: &Station) {
     let mut tick = tokio::time::interval(Duration::from_millis(50));

@@ -3,8 +3,8 @@
 use voltry_units::{Ohms, Timestamp, Volts};
 
 use super::{
-    Asked, Command, FAULT_DEVICE, FAULT_SETTING, Rn5893, SWITCH_LIMIT, Schedule, Start, State, TEST_LIMIT,
-    VALUES_PERIOD,
+    Asked, Command, FAULT_DEVICE, FAULT_SETTING, LOOK_COUNTS, Rn5893, SWITCH_LIMIT, Schedule, Start, State,
+    TEST_AGAIN, TEST_LIMIT, VALUES_PERIOD,
 };
 use crate::driver::{Denied, Done, Event};
 use crate::request::Failure;
@@ -39,9 +39,22 @@ impl Doing {
     }
 }
 
+/// Why a test that ended like this was not passed.
+fn failure(code: u16, doing: Doing) -> Option<String> {
+    if code != 0 {
+        return Some(fault(code));
+    }
+    match doing {
+        Doing::Measuring | Doing::Testing => None,
+        Doing::Failed => Some(fault(0)),
+        Doing::Initialising | Doing::Stopped => Some("it restarted in its test".to_owned()),
+    }
+}
+
 /// A fault register in words.
 fn fault(code: u16) -> String {
     let words = match code {
+        0 => "the device is in its error state",
         1 => "broken wire to L+ or L-",
         2 => "broken wire to PE",
         3 => "internal fault found by the self-test",
@@ -97,16 +110,13 @@ impl Rn5893 {
     ) {
         match asked {
             Asked::Start(start) => self.started(start, words, now, events),
-            Asked::Reset(command) => self.state = State::Ordered { command, reset: false },
+            Asked::Reset(command) => self.state = State::Ordered { command, reset: false, again: false },
             Asked::Command(Command::Active(ticket, active)) => {
                 self.state = State::Switching { ticket, active, look_at: now, deadline: now + SWITCH_LIMIT };
             }
-            Asked::Command(Command::Test(ticket)) => {
-                self.state = State::Testing { look_at: now, deadline: now + TEST_LIMIT, begun: false };
-                events.push(Event::Settled(ticket, Ok(Done::Confirmed)));
-            }
-            Asked::State => match words {
-                [fault, state] => self.looked(*fault, *state, now, events),
+            Asked::Command(command @ Command::Test(_)) => self.test(command, now, events),
+            Asked::Look | Asked::State => match words {
+                [fault, state] => self.looked(asked, [*fault, *state], sent, now, events),
                 _ => events.push(Event::BadInput(format!("a state of {} words", words.len()))),
             },
             Asked::Values => match words {
@@ -119,12 +129,13 @@ impl Rn5893 {
 
     fn started(&mut self, start: Start, words: &[u16], now: Timestamp, events: &mut Vec<Event>) {
         let next = match start {
+            Start::Reset => Start::TimeOut,
             Start::TimeOut if words.first() == Some(&0) => Start::Compare,
             Start::TimeOut => Start::TimeOutOff,
             Start::TimeOutOff => Start::Compare,
             Start::Compare if self.settings.held(words) => {
                 events.push(Event::FaultGone(FAULT_SETTING));
-                Start::Reset
+                Start::Control
             }
             Start::Compare => {
                 tracing::info!(?words, "changing the settings of the monitor");
@@ -141,9 +152,8 @@ impl Rn5893 {
                     let cause = format!("the device keeps {words:?}, not {:?}", self.to_write);
                     events.push(Event::Fault { code: FAULT_SETTING, cause });
                 }
-                Start::Reset
+                Start::Control
             }
-            Start::Reset => Start::Control,
             Start::Control => return self.measure(now, events),
         };
         self.state = State::Starting(next);
@@ -154,23 +164,38 @@ impl Rn5893 {
         events.push(Event::Active(self.active));
     }
 
-    fn looked(&mut self, code: u16, state: u16, now: Timestamp, events: &mut Vec<Event>) {
+    fn test(&mut self, command: Command, now: Timestamp, events: &mut Vec<Event>) {
+        let schedule = Schedule::from(now);
+        self.state = State::Testing { schedule, deadline: now + TEST_LIMIT, begun: false };
+        settle(command, Ok(Done::Confirmed), events);
+    }
+
+    fn looked(
+        &mut self,
+        asked: Asked,
+        [code, state]: [u16; 2],
+        sent: Timestamp,
+        now: Timestamp,
+        events: &mut Vec<Event>,
+    ) {
         let Some(doing) = Doing::of(state) else {
+            self.vouched = None;
             events.push(Event::BadInput(format!("state {state} is unknown")));
             return;
         };
-        self.faulty = code != 0 || doing == Doing::Failed;
-        if self.faulty {
-            let cause = if code == 0 { "the device is in its error state".into() } else { fault(code) };
-            events.push(Event::Fault { code: FAULT_DEVICE, cause });
-        } else {
-            events.push(Event::FaultGone(FAULT_DEVICE));
-        }
-        let faulty = self.faulty;
+        self.judge(code, doing, sent, now, events);
+        let failed = self.failed;
         match &mut self.state {
-            State::Measuring(_) if code == NOT_ASKED => self.state = State::Starting(Start::TimeOut),
-            State::Measuring(schedule) => {
-                schedule.measures = (doing == Doing::Measuring || doing == Doing::Failed).then_some(!faulty);
+            State::Measuring(_) if code == NOT_ASKED => self.state = State::Starting(Start::Reset),
+            State::Measuring(_)
+                if self.active && failed.is_some_and(|since| now.since(since) >= TEST_AGAIN) =>
+            {
+                self.failed = Some(now);
+                self.ordered(Command::Test(None), true);
+            }
+            State::Measuring(schedule) if matches!(asked, Asked::State) => {
+                schedule.measures =
+                    (doing == Doing::Measuring || doing == Doing::Failed).then_some(failed.is_none());
             }
             State::Switching { ticket, active, .. } => {
                 let (ticket, active) = (*ticket, *active);
@@ -182,23 +207,52 @@ impl Rn5893 {
             }
             State::Testing { begun, .. } => {
                 *begun |= doing == Doing::Testing;
-                if *begun && (doing != Doing::Testing || faulty) {
-                    let detail = if code == 0 { String::new() } else { fault(code) };
-                    self.finish_test(!faulty, detail, now, events);
+                let failure = failure(code, doing);
+                if *begun && (doing != Doing::Testing || failure.is_some()) {
+                    self.finish_test(failure.is_none(), failure.unwrap_or_default(), now, events);
                 }
             }
-            State::Starting(_) | State::Ordered { .. } | State::Tested => {}
+            State::Starting(_) | State::Measuring(_) | State::Ordered { .. } | State::Tested => {}
         }
     }
 
+    /// Whether the device has a fault, and what its voltage is worth.
+    fn judge(&mut self, code: u16, doing: Doing, sent: Timestamp, now: Timestamp, events: &mut Vec<Event>) {
+        let faulty = code != 0 || doing == Doing::Failed;
+        if faulty {
+            self.failed.get_or_insert(now);
+            events.push(Event::Fault { code: FAULT_DEVICE, cause: fault(code) });
+        } else if doing != Doing::Testing {
+            // A test that runs has not found anything yet.
+            self.failed = None;
+            events.push(Event::FaultGone(FAULT_DEVICE));
+        }
+        let good = !faulty
+            && match doing {
+                Doing::Measuring => true,
+                // What was not good before is not made so by a test before its end.
+                Doing::Testing => self.is_vouched(sent),
+                Doing::Initialising | Doing::Failed | Doing::Stopped => false,
+            };
+        self.vouched = good.then_some(sent);
+    }
+
+    /// Whether the device vouches for the voltage of a request sent `at`.
+    fn is_vouched(&self, at: Timestamp) -> bool {
+        self.vouched.is_some_and(|look| at.since(look) <= LOOK_COUNTS)
+    }
+
     fn measured(&mut self, resistance: u16, voltage: u16, sent: Timestamp, events: &mut Vec<Event>) {
-        let State::Measuring(schedule) = &mut self.state else { return };
-        let measures = schedule.measures.take();
+        let measures = match &mut self.state {
+            State::Measuring(schedule) => schedule.measures.take(),
+            State::Ordered { .. } | State::Testing { .. } | State::Tested => None,
+            State::Starting(_) | State::Switching { .. } => return,
+        };
         if !self.active {
             return;
         }
         // Out of its range is told as 0xFFFF: then there is no value.
-        if voltage != BEYOND {
+        if voltage != BEYOND && self.is_vouched(sent) {
             events.push(Event::Voltage(Volts::new(voltage.into()), sent));
         }
         if let Some(valid) = measures {
@@ -211,6 +265,7 @@ impl Rn5893 {
 
     fn finish_test(&mut self, passed: bool, detail: String, now: Timestamp, events: &mut Vec<Event>) {
         self.state = State::Tested;
+        self.failed = self.failed.map(|_| now);
         events.push(Event::SelfTestFinished { passed, detail, at: now });
     }
 
@@ -241,21 +296,25 @@ impl Rn5893 {
                 let cause = format!("at its start ({start:?}): {failure}");
                 events.push(Event::Fault { code: FAULT_SETTING, cause });
                 match start {
+                    Start::Reset => self.state = State::Starting(Start::TimeOut),
                     Start::TimeOut | Start::TimeOutOff => self.state = State::Starting(Start::Compare),
                     Start::Compare | Start::Write | Start::Verify => {
-                        self.state = State::Starting(Start::Reset);
+                        self.state = State::Starting(Start::Control);
                     }
-                    Start::Reset => self.state = State::Starting(Start::Control),
                     Start::Control => self.measure(now, events),
                 }
             }
+            // It has begun at the first try. If not, it will be seen not to begin.
+            Asked::Command(command @ Command::Test(_)) if self.is_repeated() => {
+                self.test(command, now, events);
+            }
             Asked::Reset(command) | Asked::Command(command) => {
                 self.state = State::Measuring(Schedule::from(now));
-                let denied = Err(Denied::Refused(failure.to_string()));
-                events.push(Event::Settled(command.ticket(), denied));
+                settle(command, Err(Denied::Refused(failure.to_string())), events);
             }
             Asked::PutBack => self.state = State::Measuring(Schedule::from(now)),
-            Asked::State | Asked::Values => {
+            Asked::Look | Asked::State | Asked::Values => {
+                self.vouched = None;
                 self.forget();
                 // What is refused now will not be given a millisecond later.
                 self.not_before = now + VALUES_PERIOD;
@@ -263,21 +322,22 @@ impl Rn5893 {
         }
     }
 
+    const fn is_repeated(&self) -> bool {
+        matches!(self.state, State::Ordered { again: true, .. })
+    }
+
     fn missed(&mut self, asked: Asked, failure: &Failure, now: Timestamp, events: &mut Vec<Event>) {
         let missed = self.presence.missed(now);
         self.not_before = missed.retry_at;
         events.push(Event::BadInput(failure.to_string()));
         self.forget();
-        let unavailable = || Err(Denied::Unavailable(failure.to_string()));
-        if let Asked::Reset(command) | Asked::Command(command) = asked {
-            events.push(Event::Settled(command.ticket(), unavailable()));
-            self.state = State::Measuring(Schedule::from(now));
-        }
+        self.doubt(asked, now);
         if !self.presence.is_gone() {
             return;
         }
+        let unavailable = || Err(Denied::Unavailable(failure.to_string()));
         match self.state {
-            State::Ordered { command, .. } => events.push(Event::Settled(command.ticket(), unavailable())),
+            State::Ordered { command, .. } => settle(command, unavailable(), events),
             State::Switching { ticket, .. } => events.push(Event::Settled(ticket, unavailable())),
             State::Testing { .. } => {
                 let detail = "the device does not answer any more".to_owned();
@@ -286,11 +346,34 @@ impl Rn5893 {
             State::Starting(_) | State::Measuring(_) | State::Tested => {}
         }
         // It may come back as another device, or with other settings.
-        self.state = State::Starting(Start::TimeOut);
+        self.state = State::Starting(Start::Reset);
+        (self.vouched, self.overdue) = (None, false);
         if missed.lost {
             events.push(Event::Active(false));
             events.push(Event::Online(false));
         }
+    }
+
+    /// What is still known after an answer that did not come. An order is written again, since only
+    /// its answer may be lost.
+    fn doubt(&mut self, asked: Asked, now: Timestamp) {
+        match asked {
+            Asked::Look | Asked::State | Asked::Command(Command::Active(_, false)) => self.vouched = None,
+            Asked::Start(_)
+            | Asked::Reset(_)
+            | Asked::Command(Command::Test(_) | Command::Active(_, true))
+            | Asked::Values
+            | Asked::PutBack => {}
+        }
+        match &mut self.state {
+            State::Measuring(schedule) | State::Testing { schedule, .. } if self.vouched.is_none() => {
+                schedule.look = Timestamp::BOOT;
+            }
+            State::Switching { look_at, .. } => *look_at = Timestamp::BOOT,
+            State::Ordered { again, .. } => *again |= matches!(asked, Asked::Command(_)),
+            State::Starting(_) | State::Measuring(_) | State::Testing { .. } | State::Tested => {}
+        }
+        self.overdue = self.active && self.is_vouched(now);
     }
 
     /// The values that belong to the state just read will not come.
@@ -299,4 +382,9 @@ impl Rn5893 {
             schedule.measures = None;
         }
     }
+}
+
+/// Answers whoever gave the order.
+fn settle(command: Command, result: Result<Done, Denied>, events: &mut Vec<Event>) {
+    events.extend(command.ticket().map(|ticket| Event::Settled(ticket, result)));
 }

@@ -1,137 +1,12 @@
-use std::collections::BTreeMap;
+mod bench;
 
+use bench::{Bench, MEASURING, SILENCE, STOPPED, TESTING};
 use proptest::prelude::*;
 use voltry_units::{Ohms, Volts};
 
 use super::*;
 use crate::driver::{Done, Driver};
 use crate::request::Failure;
-
-const PATIENCE: Patience = Patience { misses: 3, back_off: Duration::from_secs(5) };
-const SILENCE: Failure = Failure::Timeout(Duration::from_millis(300));
-const MEASURING: u16 = 1;
-const TESTING: u16 = 3;
-const STOPPED: u16 = 5;
-/// Registers 2000 to 2010 as the defaults want them, 2004 as the device had it.
-const AS_WANTED: [u16; 11] = [1, 0, 0, 2, 77, 100, 250, 1, 8, 8, 0];
-
-/// An RN5893 by its registers, and the driver, in virtual time.
-struct Bench {
-    driver: Driver,
-    input: BTreeMap<u16, u16>,
-    holding: BTreeMap<u16, u16>,
-    /// What the device does as soon as its control word is written.
-    obeys: bool,
-    refuses: Option<u16>,
-    silent: bool,
-    writes: Vec<(u16, Vec<u16>)>,
-    now: Timestamp,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let driver = Rn5893::new(Settings::default(), Duration::from_secs(1), PATIENCE);
-        let mut bench = Self {
-            driver: Driver::Rn5893(driver),
-            input: BTreeMap::from([(0, 0), (1, MEASURING), (2_000, 4_321), (2_001, 0), (2_002, 400)]),
-            holding: BTreeMap::from([(0, 0), (1, 0), (2, 3_000)]),
-            obeys: true,
-            refuses: None,
-            silent: false,
-            writes: Vec::new(),
-            now: Timestamp::from_micros(1_000_000),
-        };
-        bench.holding.extend((2_000..).zip(AS_WANTED));
-        bench
-    }
-
-    fn ready() -> Self {
-        let mut bench = Self::new();
-        bench.until(|event| *event == Event::Active(true));
-        bench.writes.clear();
-        bench
-    }
-
-    fn state(&mut self, fault: u16, state: u16) {
-        self.input.extend([(0, fault), (1, state)]);
-    }
-
-    fn exchange(&mut self) -> Vec<Event> {
-        self.exchange_of(if self.silent { Duration::from_millis(300) } else { Duration::from_millis(30) })
-    }
-
-    fn exchange_of(&mut self, time: Duration) -> Vec<Event> {
-        self.now = self.now.max(self.driver.due());
-        let sent = self.now;
-        let request = self.driver.request(self.now);
-        self.now = self.now + time;
-        let outcome = if self.silent { Err(SILENCE) } else { self.answer(&request) };
-        self.driver.reply(sent, self.now, outcome)
-    }
-
-    fn answer(&mut self, request: &Request) -> Result<Vec<u16>, Failure> {
-        let address = match request {
-            Request::Read(block) => block.address,
-            Request::Write { address, .. } => *address,
-        };
-        if self.refuses == Some(address) {
-            return Err(Failure::Refused(2));
-        }
-        match request {
-            Request::Read(block) => {
-                let table = match block.function {
-                    Function::InputRegisters => &self.input,
-                    Function::HoldingRegisters => &self.holding,
-                };
-                Ok((block.address..block.address + block.count).map(|register| table[&register]).collect())
-            }
-            Request::Write { address, words } => {
-                self.holding.extend((*address..).zip(words.iter().copied()));
-                self.writes.push((*address, words.clone()));
-                if *address == CONTROL && self.obeys {
-                    self.obey(words[0]);
-                }
-                Ok(Vec::new())
-            }
-        }
-    }
-
-    fn obey(&mut self, control: u16) {
-        match control {
-            RESET_FAULTS => self.state(0, MEASURING),
-            START_TEST => self.input.extend([(1, TESTING)]),
-            MEASUREMENT_OFF => self.input.extend([(1, STOPPED)]),
-            _ => self.input.extend([(1, MEASURING)]),
-        }
-    }
-
-    #[track_caller]
-    fn until(&mut self, wanted: impl Fn(&Event) -> bool) -> Vec<Event> {
-        let mut events = Vec::new();
-        for _ in 0..2_000 {
-            let found = self.exchange();
-            let done = found.iter().any(&wanted);
-            events.extend(found);
-            if done {
-                return events;
-            }
-        }
-        panic!("not within 2000 exchanges; last were {:?}", &events[events.len().saturating_sub(5)..]);
-    }
-
-    fn run(&mut self, time: Duration) -> Vec<Event> {
-        let end = self.now + time;
-        let mut events = Vec::new();
-        while self.now < end {
-            events.extend(self.exchange());
-        }
-        events
-    }
-
-    fn order(&mut self, order: Order) -> Vec<Event> {
-        self.driver.order(self.now, Ticket(1), order)
-    }
-}
 
 fn insulations(events: &[Event]) -> Vec<(f64, bool)> {
     let told = events.iter().filter_map(|event| match event {
@@ -147,6 +22,11 @@ fn voltages(events: &[Event]) -> Vec<(Volts, Timestamp)> {
         _ => None,
     });
     told.collect()
+}
+
+fn longest_gap(events: &[Event]) -> Duration {
+    let gaps = voltages(events).windows(2).map(|pair| pair[1].1.since(pair[0].1)).collect::<Vec<_>>();
+    gaps.into_iter().max().unwrap_or_default()
 }
 
 fn settled(events: &[Event]) -> Option<Result<Done, Denied>> {
@@ -175,8 +55,8 @@ fn one_lost_answer_leaves_the_voltage_young_enough_whichever_it_was() {
         events.extend(bench.exchange_of(cost));
         bench.silent = false;
         events.extend(bench.run(Duration::from_secs(1)));
-        let oldest = voltages(&events).windows(2).map(|pair| pair[1].1.since(pair[0].1) + EXCHANGE).max();
-        assert!(oldest <= Some(Duration::from_millis(280)), "{before}: {oldest:?} of 300");
+        let oldest = longest_gap(&events) + EXCHANGE;
+        assert!(oldest <= Duration::from_millis(280), "{before}: {oldest:?} of 300");
     }
 }
 
@@ -193,9 +73,19 @@ fn other_settings_are_written_at_once_and_what_nobody_knows_stays() {
     let mut bench = Bench::new();
     bench.holding.extend([(1, 1), (2_004, 42), (2_005, 500)]);
     bench.until(|event| *event == Event::Active(true));
-    assert_eq!(bench.writes[0], (1, vec![0]), "its own time-out is off");
-    assert_eq!(bench.writes[1], (2_000, vec![1, 0, 0, 2, 42, 100, 250, 1, 8, 8, 0]));
+    assert_eq!(bench.writes[1], (1, vec![0]), "its own time-out is off");
+    assert_eq!(bench.writes[2], (2_000, vec![1, 0, 0, 2, 42, 100, 250, 1, 8, 8, 0]));
     assert_eq!(bench.writes.len(), 4);
+}
+
+#[test]
+fn a_device_in_its_own_time_out_is_reset_and_then_set() {
+    let mut bench = Bench::new();
+    bench.holding.extend([(1, 1), (2_005, 500)]);
+    bench.state(9, 2);
+    let events = bench.until(|event| *event == Event::Active(true));
+    assert!(!events.iter().any(|event| matches!(event, Event::Fault { .. })), "{events:?}");
+    assert_eq!((bench.holding[&1], bench.holding[&2_005]), (0, 100));
 }
 
 #[test]
@@ -214,14 +104,13 @@ fn resistance_is_told_each_second_and_voltage_ten_times_as_often() {
     let told = insulations(&events);
     assert!((9..=11).contains(&told.len()), "{}", told.len());
     assert!(told.iter().all(|told| *told == (432_100.0, true)), "hundreds of ohms: {told:?}");
-    let voltages = voltages(&events);
-    assert!(voltages.iter().all(|(volts, _)| *volts == Volts::new(400)));
-    let gap = voltages.windows(2).map(|pair| pair[1].1.since(pair[0].1)).max().unwrap();
+    assert!(voltages(&events).iter().all(|(volts, _)| *volts == Volts::new(400)));
+    let gap = longest_gap(&events);
     assert!(gap <= Duration::from_millis(120), "{gap:?}");
     bench.input.extend([(2_000, 0xFFFF), (2_002, 0xFFFF)]);
     let events = bench.run(Duration::from_secs(2));
     assert!(insulations(&events).iter().all(|told| *told == (2e6, true)), "more than 2 MΩ");
-    assert!(super::tests::voltages(&events).is_empty(), "out of its range is no voltage");
+    assert!(voltages(&events).is_empty(), "out of its range is no voltage");
 }
 
 #[test]
@@ -250,6 +139,88 @@ fn a_fault_of_the_device_makes_its_values_worthless_until_it_is_gone() {
 }
 
 #[test]
+fn a_voltage_is_told_only_while_the_device_says_that_it_measures_without_a_fault() {
+    for (fault, state, told) in [
+        (0, 1, true),
+        (0, 6, true),
+        (0, 7, true),
+        (0, 3, true), // a test of its own
+        (1, 2, false),
+        (11, 1, false),
+        (12, 3, false),
+        (0, 0, false),
+        (0, 2, false),
+        (0, 5, false),
+        (0, 9, false),
+    ] {
+        let mut bench = Bench::ready();
+        bench.run(Duration::from_secs(1));
+        bench.state(fault, state);
+        // Until it is looked at.
+        bench.run(Duration::from_millis(300));
+        assert_eq!(!voltages(&bench.run(Duration::from_secs(3))).is_empty(), told, "{fault} {state}");
+        bench.state(0, MEASURING);
+        bench.run(Duration::from_millis(300));
+        assert!(voltages(&bench.run(Duration::from_secs(1))).len() > 10, "{fault} {state}");
+    }
+}
+
+#[test]
+fn a_device_that_comes_back_tells_no_voltage_before_it_was_looked_at() {
+    let mut bench = Bench::ready();
+    bench.run(Duration::from_secs(1));
+    bench.silent = true;
+    bench.until(|event| *event == Event::Online(false));
+    bench.silent = false;
+    bench.obeys = false;
+    bench.state(0, 0);
+    assert!(voltages(&bench.run(Duration::from_secs(3))).is_empty(), "it initialises");
+}
+
+#[test]
+fn a_look_that_was_lost_or_refused_says_nothing_of_the_voltage() {
+    for refused in [false, true] {
+        let mut bench = Bench::ready();
+        bench.run(Duration::from_secs(1));
+        bench.refuses = refused.then_some(STATE.address);
+        let events = if refused {
+            bench.run(Duration::from_millis(300));
+            bench.run(Duration::from_secs(2))
+        } else {
+            bench.silent = true;
+            bench.until(|event| *event == Event::Online(false))
+        };
+        assert!(voltages(&events).is_empty(), "refused {refused}");
+    }
+}
+
+#[test]
+fn a_fault_that_stays_is_tested_anew_every_ten_seconds_and_a_test_passed_ends_it() {
+    let mut bench = Bench::ready();
+    bench.obeys = false;
+    bench.state(3, 2);
+    let tests = |bench: &Bench| bench.writes.iter().filter(|(_, words)| *words == [START_TEST]).count();
+    bench.run(Duration::from_secs(9));
+    assert_eq!(tests(&bench), 0);
+    bench.run(Duration::from_secs(3));
+    assert_eq!(bench.writes, [(0, vec![RESET_FAULTS]), (0, vec![START_TEST])]);
+    bench.state(0, TESTING);
+    let events = bench.run(Duration::from_secs(5));
+    assert!(voltages(&events).is_empty(), "it has not shown yet that it is well");
+    assert!(!events.contains(&Event::FaultGone(FAULT_DEVICE)));
+    bench.state(3, 2);
+    let events = bench.run(Duration::from_secs(9));
+    assert_eq!((test_result(&events).map(|(passed, _)| passed), tests(&bench)), (Some(false), 1));
+    bench.obeys = true;
+    bench.run(Duration::from_secs(3));
+    assert_eq!(tests(&bench), 2);
+    bench.state(0, MEASURING);
+    let events = bench.run(Duration::from_secs(2));
+    assert_eq!(test_result(&events), Some((true, String::new())));
+    assert!(events.contains(&Event::FaultGone(FAULT_DEVICE)) && voltages(&events).len() > 10);
+}
+
+#[test]
 fn a_device_that_nobody_asked_for_too_long_is_set_up_anew() {
     let mut bench = Bench::ready();
     bench.state(9, 2);
@@ -260,17 +231,30 @@ fn a_device_that_nobody_asked_for_too_long_is_set_up_anew() {
 
 #[test]
 fn a_self_test_is_over_when_the_state_says_so() {
-    for (fault, state, passes) in [(0, MEASURING, true), (0, 6, true), (3, 2, false), (0, 2, false)] {
+    for (fault, state, detail) in [
+        (0, MEASURING, None),
+        (0, 6, None),
+        (3, 2, Some("internal fault found by the self-test")),
+        (3, MEASURING, Some("internal fault found by the self-test")),
+        (3, TESTING, Some("internal fault found by the self-test")),
+        (0, 2, Some("the device is in its error state")),
+        (0, 0, Some("it restarted in its test")),
+        (0, STOPPED, Some("it restarted in its test")),
+    ] {
         let mut bench = Bench::ready();
+        bench.run(Duration::from_secs(1));
         assert_eq!(bench.order(Order::StartSelfTest), []);
-        assert_eq!(settled(&bench.exchange()), Some(Ok(Done::Confirmed)));
+        let mut events = bench.run(Duration::from_secs(8));
+        assert_eq!(settled(&events), Some(Ok(Done::Confirmed)));
         assert_eq!(bench.writes, [(0, vec![START_TEST])]);
-        let events = bench.run(Duration::from_secs(8));
         assert_eq!((test_result(&events), insulations(&events)), (None, vec![]), "it runs");
+        let gap = longest_gap(&events);
+        assert!(gap > Duration::ZERO && gap <= Duration::from_millis(100), "its voltages go on: {gap:?}");
         assert!(matches!(settled(&bench.order(Order::StartSelfTest)), Some(Err(Denied::Refused(_)))));
         bench.state(fault, state);
-        let events = bench.run(Duration::from_secs(1));
-        assert_eq!(test_result(&events).map(|(passed, _)| passed), Some(passes), "{fault} {state}");
+        events = bench.run(Duration::from_secs(1));
+        let expected = (detail.is_none(), detail.unwrap_or_default().to_owned());
+        assert_eq!(test_result(&events), Some(expected), "{fault} {state}");
         assert_eq!(bench.writes[1], (0, vec![0]), "the control word is put back");
     }
 }
@@ -340,6 +324,55 @@ fn a_device_lost_in_a_self_test_has_failed_it_and_is_set_up_anew_when_it_is_back
     bench.writes.clear();
     bench.until(|event| *event == Event::Active(true));
     assert_eq!(bench.writes, [(0, vec![RESET_FAULTS]), (0, vec![0])]);
+}
+
+#[test]
+fn an_order_whose_answer_was_lost_is_written_again() {
+    for order in [Order::StartSelfTest, Order::SetActive(true), Order::SetActive(false)] {
+        for lost in 1..3 {
+            let mut bench = Bench::ready();
+            bench.run(Duration::from_millis(500));
+            bench.order(order);
+            bench.loses = lost;
+            let events = bench.until(|event| matches!(event, Event::Settled(..)));
+            assert_eq!(settled(&events), Some(Ok(Done::Confirmed)), "{order:?}, {lost} lost");
+            assert!(!events.contains(&Event::Online(false)));
+        }
+    }
+}
+
+#[test]
+fn one_lost_answer_to_an_order_leaves_the_voltage_young_enough() {
+    const EXCHANGE: Duration = Duration::from_millis(30);
+    for (order, before) in [Order::StartSelfTest, Order::SetActive(true)]
+        .into_iter()
+        .flat_map(|it| (0..30).map(move |n| (it, n)))
+    {
+        for lost in 0..5 {
+            let mut bench = Bench::ready();
+            let mut events = bench.run(before * EXCHANGE);
+            bench.order(order);
+            events.extend(bench.run(lost * EXCHANGE));
+            bench.silent = true;
+            events.extend(bench.exchange_of(Duration::from_millis(110 + 50)));
+            bench.silent = false;
+            events.extend(bench.run(Duration::from_secs(1)));
+            let oldest = longest_gap(&events) + EXCHANGE;
+            assert!(oldest <= Duration::from_millis(290), "{order:?}, {before}, {lost}: {oldest:?} of 300");
+        }
+    }
+}
+
+#[test]
+fn a_repeated_start_of_a_test_that_never_began_is_no_test_passed() {
+    let mut bench = Bench::ready();
+    bench.obeys = false;
+    bench.loses = 1;
+    bench.order(Order::StartSelfTest);
+    bench.exchange();
+    bench.refuses = Some(CONTROL);
+    let events = bench.until(|event| matches!(event, Event::SelfTestFinished { .. }));
+    assert_eq!(test_result(&events), Some((false, "it did not begin within 30 s".to_owned())));
 }
 
 #[derive(Debug, Clone)]
