@@ -118,10 +118,14 @@ pub struct Timing {
     /// The same within the charge loop of ISO 15118-20 (tables 216 and 217).
     #[serde(rename = "charge_loop_ms", deserialize_with = "duration_ms")]
     pub charge_loop: Duration,
-    /// Waiting for authorization. Drivers need longer than the 55 s of the standard; many
-    /// vehicles wait for 60 s only.
+    /// Waiting for a driver who pays otherwise than by contract, who needs longer than the 55 s of the
+    /// standard; a vehicle that does not wait as long ends by itself. In DIN 70121, which has no word
+    /// for such waiting, at most 55000.
     #[serde(rename = "authorization_ms", deserialize_with = "duration_ms")]
     pub authorization: Duration,
+    /// The same under a contract, in which no driver has a part.
+    #[serde(rename = "contract_authorization_ms", deserialize_with = "duration_ms")]
+    pub contract_authorization: Duration,
     /// ChargeParameterDiscovery.
     #[serde(rename = "ongoing_ms", deserialize_with = "duration_ms")]
     pub ongoing: Duration,
@@ -152,6 +156,9 @@ pub struct Timing {
     pub hold: Duration,
 }
 
+/// How long a vehicle may be answered "ongoing" (ISO 15118-2, table 109): it waits 60 s.
+const ONGOING: Duration = Duration::from_secs(55);
+
 impl Default for Timing {
     fn default() -> Self {
         Self {
@@ -159,8 +166,9 @@ impl Default for Timing {
             setup: Duration::from_secs(18),
             sequence: Duration::from_secs(60),
             charge_loop: Duration::from_millis(500),
-            authorization: Duration::from_secs(55),
-            ongoing: Duration::from_secs(55),
+            authorization: Duration::from_secs(300),
+            contract_authorization: ONGOING,
+            ongoing: ONGOING,
             cable_check: Duration::from_secs(38),
             pre_charge: Duration::from_secs(5),
             power_delivery: Duration::from_millis(4500),
@@ -173,6 +181,15 @@ impl Default for Timing {
 }
 
 impl Timing {
+    /// Waiting for authorization by other means than a contract.
+    #[must_use]
+    pub fn authorization_in(&self, protocol: Protocol) -> Duration {
+        match protocol {
+            Protocol::Din => self.authorization.min(ONGOING),
+            Protocol::Iso2 | Protocol::Iso20 => self.authorization,
+        }
+    }
+
     /// PowerDelivery, from request to answer: in DIN 70121 and ISO 15118-20 there are vehicles that
     /// wait 2 s, as for any other answer.
     #[must_use]

@@ -101,7 +101,7 @@ impl Question<'_> {
             Request::Selection { chosen } => services(*chosen),
             Request::Details { believed } => as_believed(believed),
             Request::MeteringReceipt { signed } => as_believed(signed),
-            Request::Authorization { proof: Ok(_) } => self.authorization(),
+            Request::Authorization { proof: Ok(_) } => self.authorization(self.timing.contract_authorization),
             Request::Authorization { proof: Err(disbelief) } => self.unproved(disbelief),
             Request::Certificate { .. } => {
                 // In ISO 15118-20 it may pay otherwise.
@@ -128,7 +128,7 @@ impl Question<'_> {
             return disbelieved(disbelief);
         }
         let cause = Cause::Disbelieved(disbelief.why.clone());
-        if self.since(self.timing.authorization) {
+        if self.since(self.timing.contract_authorization) {
             Verdict::Fail(Code::Failed, cause)
         } else {
             Verdict::Warn(disbelief.code, cause)

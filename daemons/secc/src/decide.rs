@@ -244,7 +244,7 @@ impl Question<'_> {
             ),
             Request::PaymentServiceSelection { contract: false, chosen } => services(*chosen),
             Request::Contract(request) => self.contract(request),
-            Request::Authorization => self.authorization(),
+            Request::Authorization => self.authorization(self.timing.authorization_in(self.protocol)),
             Request::ChargeParameterDiscovery { dc: Err(unfit) } => refused(*unfit),
             Request::ChargeParameterDiscovery { dc: Ok(_) } => self.parameters(),
             Request::ScheduleExchange { .. } => self.agreement(),
@@ -263,11 +263,11 @@ impl Question<'_> {
         }
     }
 
-    pub(crate) fn authorization(&self) -> Verdict {
+    pub(crate) fn authorization(&self, limit: Duration) -> Verdict {
         match self.pushed.authorization {
             Authorization::Granted => Verdict::Say(Processing::Finished),
             Authorization::Refused => Verdict::Fail(Code::Failed, Cause::NotAuthorized),
-            Authorization::Pending => self.not_yet(Processing::WaitingForCustomer, self.timing.authorization),
+            Authorization::Pending => self.not_yet(Processing::WaitingForCustomer, limit),
         }
     }
 

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "tests")]
 
+#[path = "conversation/authorization.rs"]
+mod authorization;
 #[path = "conversation/opening.rs"]
 mod opening;
 
@@ -126,31 +128,6 @@ fn a_target_is_told_at_once_when_it_changes_and_ten_times_a_second_when_it_stays
         bench.ok(B::CurrentDemandReq(lower.clone()));
     }
     assert_eq!(bench.events[2..], [at(10_000), at(10_000)], "200 ms later");
-}
-
-#[test]
-fn authorization_is_ongoing_until_granted() {
-    let mut bench = Bench::new();
-    bench.reach_services();
-    bench.ok(service_discovery());
-    bench.ok(payment());
-    let B::AuthorizationRes(answer) = bench.ask_through(authorization()) else { panic!() };
-    assert_eq!(answer.evse_processing, EVSEProcessing::OngoingWaitingForCustomerInteraction);
-    bench.send(authorization());
-    assert_eq!(bench.heard(), None);
-    bench.push(|pushed| pushed.authorization = Authorization::Granted);
-    let Some(B::AuthorizationRes(answer)) = bench.heard() else { panic!() };
-    assert_eq!(answer.evse_processing, EVSEProcessing::Finished);
-}
-
-#[test]
-fn a_refused_driver_hears_failed() {
-    let mut bench = Bench::new();
-    bench.reach_services();
-    bench.ok(payment());
-    bench.pushed.authorization = Authorization::Refused;
-    assert_eq!(code(&bench.ask(authorization()).unwrap()), ResponseCode::FAILED);
-    assert_eq!(ended(&bench), Some((LinkOutcome::Failed, Some("not authorized"))));
 }
 
 #[test]

@@ -133,6 +133,25 @@ fn a_driver_who_takes_time_is_waited_for_and_teslas_trailing_byte_does_not_matte
     assert_eq!(vehicle.ended(), None);
 }
 
+/// DIN 70121 has no word for a driver who is waited for: its vehicles give up after a minute.
+#[test]
+fn a_driver_who_takes_too_much_time_is_refused_before_the_vehicle_gives_up() {
+    let mut vehicle = Vehicle::new();
+    vehicle.reach_selected();
+    let start = vehicle.bench.now;
+    let refused = loop {
+        vehicle.send(authentication());
+        vehicle.bench.pass(Duration::from_secs(1), true);
+        let Some(B::ContractAuthenticationRes(answer)) = vehicle.heard() else { panic!() };
+        if answer.response_code != ResponseCode::Ok {
+            break answer.response_code;
+        }
+        assert!(vehicle.bench.now.since(start) < Duration::from_secs(60), "it waits no longer");
+    };
+    assert_eq!(refused, ResponseCode::Failed);
+    assert!(vehicle.bench.now.since(start) >= Duration::from_secs(55));
+}
+
 #[test]
 fn a_session_id_of_any_length_opens_a_new_session() {
     for id in [vec![], vec![0], vec![0; 6], vec![0; 8], vec![0x5e; 8]] {

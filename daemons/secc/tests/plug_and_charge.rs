@@ -447,3 +447,24 @@ proptest! {
         prop_assert!(answer.is_some_and(|answer| code(&answer) != R::OK) || bench.session.is_closed());
     }
 }
+
+/// Vehicles wait for a minute: no driver has a part in it.
+#[test]
+fn a_contract_that_nobody_grants_is_refused_before_the_vehicle_gives_up() {
+    let contract = Contract::new();
+    let mut bench = bench(&contract.root);
+    let challenge = challenged(&mut bench, &contract);
+    let start = bench.now;
+    let refused = loop {
+        let (request, proof) = signed(&contract.leaf, &challenge);
+        bench.send_signed(request, Some(proof));
+        bench.pass(Duration::from_secs(1), true);
+        let answer = bench.heard().unwrap();
+        if code(&answer) != R::OK {
+            break code(&answer);
+        }
+        assert!(bench.now.since(start) < Duration::from_secs(60), "it waits no longer");
+    };
+    assert_eq!(refused, R::FAILED);
+    assert!(bench.now.since(start) >= Duration::from_secs(55), "a card may be shown as long");
+}
