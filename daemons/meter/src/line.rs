@@ -20,7 +20,7 @@ use voltry_units::Timestamp;
 
 use crate::model::{Block, Function};
 use crate::port::{Port, Shared};
-use crate::request::{Failure, Request};
+use crate::request::{Failure, Purpose, Request};
 
 /// After a failed request nothing is asked before the line was silent this long. Longer than the
 /// 3.5 characters between two frames at 1200 bit/s, and than the gaps of a slow device.
@@ -70,14 +70,15 @@ pub struct Line {
     answer_times: AnswerTimes,
 }
 
-/// How long the devices lately took to answer, by address; not those whose last answer is missing.
+/// How long the devices lately took to answer, by address and purpose; not those whose last answer is missing. How quick
+/// one is to tell says nothing of how quick it is to change: the first time that is waited for with all patience.
 #[derive(Debug, Default)]
-struct AnswerTimes(BTreeMap<u8, Duration>);
+struct AnswerTimes(BTreeMap<(u8, Purpose), Duration>);
 
 impl AnswerTimes {
     /// How long this peer is waited for.
-    fn patience(&self, peer: Peer) -> Duration {
-        match self.0.get(&peer.address) {
+    fn patience(&self, peer: Peer, purpose: Purpose) -> Duration {
+        match self.0.get(&(peer.address, purpose)) {
             Some(slowest) if peer.prompt => {
                 (2 * *slowest + PROMPT_MARGIN).max(PROMPT_LEAST).min(peer.timeout)
             }
@@ -86,16 +87,16 @@ impl AnswerTimes {
     }
 
     /// One slow answer is forgotten after some fifty quick ones.
-    fn learn(&mut self, address: u8, took: Duration, result: &Result<Vec<u16>, Failure>) {
+    fn learn(&mut self, asked: (u8, Purpose), took: Duration, result: &Result<Vec<u16>, Failure>) {
         match result {
             Ok(_) | Err(Failure::Refused(_)) => {
-                let slowest = self.0.entry(address).or_default();
+                let slowest = self.0.entry(asked).or_default();
                 *slowest = took.max(*slowest * 15 / 16);
             }
             Err(
                 Failure::Transport(_) | Failure::Timeout(_) | Failure::Unreachable(_) | Failure::Protocol(_),
             ) => {
-                self.0.remove(&address);
+                self.0.remove(&asked);
             }
         }
     }
@@ -142,7 +143,7 @@ impl Line {
         let (rtu, rest) = (self.port.is_rtu(), self.rest(peer));
         let link = self.link.as_mut().expect("ready() opened it");
         link.client.set_slave(Slave(peer.address));
-        let patience = self.answer_times.patience(peer);
+        let patience = self.answer_times.patience(peer, request.purpose());
         let (sent, begin) = ((self.clock)(), Instant::now());
         let result = match within(patience, link.client.call(modbus(request))).await {
             None => Err(Failure::Timeout(patience)),
@@ -150,7 +151,7 @@ impl Line {
             Some(Ok(Err(exception))) => Err(refused(u8::from(exception))),
             Some(Ok(Ok(response))) => answered(request, response),
         };
-        self.answer_times.learn(peer.address, begin.elapsed(), &result);
+        self.answer_times.learn((peer.address, request.purpose()), begin.elapsed(), &result);
         self.rest_until = Instant::now() + rest;
         match &result {
             Ok(_) | Err(Failure::Refused(_) | Failure::Unreachable(_)) => {}

@@ -18,6 +18,26 @@ pub enum Request {
     },
 }
 
+/// What a request is for, as far as the time for its answer goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Purpose {
+    /// To know.
+    Read,
+    /// To change: a device may store it before it answers.
+    Write,
+}
+
+impl Request {
+    /// What it is for.
+    #[must_use]
+    pub const fn purpose(&self) -> Purpose {
+        match self {
+            Self::Read(_) => Purpose::Read,
+            Self::Write { .. } => Purpose::Write,
+        }
+    }
+}
+
 /// Why a request has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {

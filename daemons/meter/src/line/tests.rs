@@ -110,12 +110,16 @@ async fn a_gateway_that_does_not_reach_the_device_is_no_answer_of_it_and_stays_c
     let (mut line, listener) = tcp().await;
     let request = holding(1, 1);
     for code in [0x0A, 0x0B] {
-        line.answer_times.learn(PEER.address, Duration::from_millis(10), &Ok(Vec::new()));
+        line.answer_times.learn((PEER.address, Purpose::Read), Duration::from_millis(10), &Ok(Vec::new()));
         let refused = mbap(0, &[3, 0x83, code]);
         let ((_, result), mut gateway) =
             tokio::join!(line.exchange(PEER, &request), answer_anew(&listener, &refused));
         assert_eq!(result, Err(Failure::Unreachable(code)));
-        assert_eq!(line.answer_times.patience(PROMPT), PEER.timeout, "that was not how quick it is");
+        assert_eq!(
+            line.answer_times.patience(PROMPT, Purpose::Read),
+            PEER.timeout,
+            "that was not how quick it is"
+        );
         let ((_, result), ()) = tokio::join!(line.exchange(PEER, &request), async {
             gateway.read_exact(&mut [0; 12]).await.unwrap();
             gateway.write_all(&mbap(1, &[3, 3, 2, 0, 8])).await.unwrap();
@@ -147,24 +151,43 @@ fn a_prompt_device_is_asked_anew_soon_and_after_a_miss_with_all_patience() {
     let ms = Duration::from_millis;
     for (peer, took, patience) in [(PROMPT, 10, 110), (PROMPT, 100, 230), (PROMPT, 400, 500), (PEER, 10, 500)]
     {
-        let mut times = AnswerTimes::default();
-        assert_eq!(times.patience(peer), PEER.timeout, "nothing is known of it");
-        times.learn(peer.address, ms(took), &Ok(Vec::new()));
-        assert_eq!(times.patience(peer), ms(patience), "{took}");
-        assert_eq!(times.patience(Peer { address: 4, ..peer }), PEER.timeout, "another device");
-        times.learn(peer.address, ms(patience), &Err(Failure::Timeout(ms(patience))));
-        assert_eq!(times.patience(peer), PEER.timeout);
+        for (purpose, other) in [(Purpose::Read, Purpose::Write), (Purpose::Write, Purpose::Read)] {
+            let (mut times, asked) = (AnswerTimes::default(), (peer.address, purpose));
+            assert_eq!(times.patience(peer, purpose), PEER.timeout, "nothing is known of it");
+            times.learn(asked, ms(took), &Ok(Vec::new()));
+            assert_eq!(times.patience(peer, purpose), ms(patience), "{took}");
+            assert_eq!(times.patience(peer, other), PEER.timeout, "what it stores may take longer");
+            assert_eq!(times.patience(Peer { address: 4, ..peer }, purpose), PEER.timeout, "another device");
+            times.learn(asked, ms(patience), &Err(Failure::Timeout(ms(patience))));
+            assert_eq!(times.patience(peer, purpose), PEER.timeout);
+        }
     }
+}
+
+#[tokio::test]
+async fn a_write_is_waited_for_longer_than_a_read_of_the_same_device_took() {
+    let (mut line, mut device) = connected();
+    let (read, good) = (holding(1, 1), frame(&[3, 3, 2, 0, 1]));
+    let ((_, result), ()) = tokio::join!(line.exchange(PROMPT, &read), answer(&mut device, &good));
+    assert_eq!(result, Ok(vec![1]));
+    let write = Request::Write { address: 8005, words: vec![0x5445] };
+    let ((_, result), ()) = tokio::join!(line.exchange(PROMPT, &write), async {
+        receive(&mut device, 11).await;
+        tokio::time::sleep(PROMPT_LEAST * 2).await;
+        device.write_all(&frame(&[3, 0x10, 0x1F, 0x45, 0, 1])).await.unwrap();
+    });
+    assert_eq!(result, Ok(vec![]));
 }
 
 #[test]
 fn one_slow_answer_is_forgotten_by_and_by() {
     let mut times = AnswerTimes::default();
-    times.learn(3, Duration::from_millis(200), &Err(Failure::Refused(2)));
+    let asked = (PROMPT.address, Purpose::Read);
+    times.learn(asked, Duration::from_millis(200), &Err(Failure::Refused(2)));
     let patience: Vec<_> = (0..50)
         .map(|_| {
-            times.learn(3, Duration::from_millis(10), &Ok(Vec::new()));
-            times.patience(PROMPT)
+            times.learn(asked, Duration::from_millis(10), &Ok(Vec::new()));
+            times.patience(PROMPT, Purpose::Read)
         })
         .collect();
     assert!(patience.is_sorted_by(|before, after| before >= after));
