@@ -110,6 +110,8 @@ pub struct Session {
     /// The counter of this session's first phase.
     since: u64,
     entered: Timestamp,
+    /// When authorization was asked for first.
+    authorizing: Option<Timestamp>,
     held: Option<Held>,
     /// Until when the vehicle must have said something, while no request is open.
     quiet_until: Timestamp,
@@ -157,6 +159,7 @@ impl Session {
             counter,
             since: counter + 1,
             entered: now,
+            authorizing: None,
             held: None,
             heard: now,
             limits: EvLimits::default(),
@@ -370,7 +373,7 @@ impl Session {
             && before != Some(phase)
         {
             self.counter += 1;
-            self.entered = now;
+            self.entered = self.counts_from(phase, now);
             self.events.push_back(Event::Phase { counter: self.counter, phase });
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use voltry_bus::LinkPhase;
 use voltry_units::{Amps, Timestamp};
 
 use super::{Event, Session};
@@ -87,6 +88,12 @@ impl Session {
         }
         self.note_status(now, request.status());
         self.note_needs(now, request.needs());
+    }
+
+    /// Since when the time of a phase that is entered now counts: a vehicle that fetches a certificate and
+    /// comes back has no more time for its authorization.
+    pub(super) fn counts_from(&mut self, phase: LinkPhase, now: Timestamp) -> Timestamp {
+        if phase == LinkPhase::Authorizing { *self.authorizing.get_or_insert(now) } else { now }
     }
 
     /// In standby the vehicle wants no current, whatever its charge loop says; and none after a while in a

@@ -351,6 +351,26 @@ fn a_vehicle_that_was_warned_of_its_contract_may_fetch_another_one() {
 }
 
 #[test]
+fn certificates_that_are_fetched_again_and_again_give_no_more_time_for_authorization() {
+    let expired = Contract::new(Suite::EcdsaSha256, (-30, -2));
+    let (mut vehicle, challenge) = expired.vehicle();
+    let start = vehicle.bench.now;
+    let refused = loop {
+        vehicle.prove(expired.proof(&challenge));
+        let (code, _) = vehicle.told();
+        if code != ResponseCode::WARNINGCertificateExpired {
+            break code;
+        }
+        vehicle.send_main(certificate_request);
+        vehicle.bench.pass(Duration::from_secs(5), true);
+        assert!(matches!(vehicle.heard_main(), Some(Main::CertificateInstallationRes(_))));
+        assert!(vehicle.bench.now.since(start) < Duration::from_secs(65), "it goes on for ever");
+    };
+    assert_eq!(refused, ResponseCode::FAILED);
+    assert!(vehicle.bench.now.since(start) >= Duration::from_secs(55));
+}
+
+#[test]
 fn a_vehicle_that_was_granted_its_charge_fetches_no_certificate() {
     let contract = Contract::new(Suite::EcdsaSha256, (-1, 365));
     let (mut vehicle, challenge) = contract.vehicle();
