@@ -47,6 +47,27 @@ fn a_vehicle_with_no_protocol_of_ours_is_told_so() {
 }
 
 #[test]
+fn of_endless_names_of_protocols_the_beginning_is_told() {
+    let mut bench = Bench::new();
+    let entry = |schema_id| AppProtocol {
+        protocol_namespace: "\0".repeat(90),
+        version_number_major: 2,
+        version_number_minor: 0,
+        schema_id,
+        priority: 1,
+    };
+    let offer = SupportedAppProtocolReq { app_protocols: (0..20).map(entry).collect() };
+    bench.vehicle.send(&Message::AppProtocolReq(Box::new(offer))).unwrap();
+    bench.flush();
+    let told = bench.events.iter().find_map(|event| match event {
+        Event::Ended(_, cause) => cause.as_ref().map(ToString::to_string),
+        _ => None,
+    });
+    let told = told.unwrap();
+    assert!(told.len() < 500 && told.contains("\\0\\0"), "{told}");
+}
+
+#[test]
 fn a_session_id_of_any_length_opens_a_new_session() {
     // Recorded (EVerest/logfiles, Apache License 2.0) from a Subaru Solterra: no byte. VW ID.3: one.
     // Seres 3: six zeros. Kia EV6: eight. Audi Q4: that of a session long past.
