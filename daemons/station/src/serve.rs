@@ -1,18 +1,18 @@
 //! `Station1`, `Book1` and `Session1` as they stand on the bus.
 
+mod calls;
 mod uplink;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 use voltry_bus::{
     AuthorizeOutcome, BookEvent, CheckResult, Connector, EndReason, Error, EvseState, EvseStatus, Fault,
     MeterValues, PowerLimit, PowerShare, PowerSource, Reservation, ReserveOutcome, SelfTestStep,
     StartOutcome, TokenKind, Transaction,
 };
-use voltry_service::Refusals;
 use voltry_units::Watts;
 use zbus::interface;
 use zbus::object_server::SignalEmitter;
@@ -26,13 +26,11 @@ use crate::limits::Limit;
 use crate::reservations::Held;
 use crate::session::Ending;
 
+pub(crate) use calls::Calls;
 pub(crate) use uplink::Book1;
 
 /// At most this many transactions in one answer.
 const TRANSACTIONS_MAX: u32 = 1000;
-/// Calls that may wait for the book, an EVSE, a back end or the control loop; more are refused as
-/// busy. Fewer than the book has room for: what is billed is written all the same.
-const CALLS_MAX: usize = 16;
 /// The longest check of a self-test, and some more.
 const CHECK_TIME: Duration = Duration::from_secs(80);
 /// An EVSE without a vehicle is out of service within this time.
@@ -67,33 +65,6 @@ pub(crate) struct Station1 {
     pub(crate) clock: Clock,
     pub(crate) shown: watch::Receiver<Shown>,
     pub(crate) calls: Calls,
-}
-
-/// The calls that wait, and those that were refused.
-#[derive(Debug)]
-pub(crate) struct Calls {
-    places: Semaphore,
-    refusals: Refusals,
-}
-
-impl Calls {
-    /// None waits.
-    pub(crate) const fn new() -> Self {
-        Self { places: Semaphore::const_new(CALLS_MAX), refusals: Refusals::new() }
-    }
-
-    /// Carries out a call, unless too many wait already; a refusal is counted.
-    pub(crate) async fn answer<T>(
-        &self,
-        method: &'static str,
-        call: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, Error> {
-        let answer = match self.places.try_acquire() {
-            Ok(_place) => call.await,
-            Err(_) => Err(Error::Busy("too many calls wait".to_owned())),
-        };
-        self.refusals.note(method, answer)
-    }
 }
 
 impl Station1 {
