@@ -62,3 +62,30 @@ fn a_process_that_ends_begins_no_insulation_test_any_more() {
     assert!(!world.devices.contactors && world.devices.module < 1.0, "{} V", world.devices.module);
     assert!(world.state() != EvseState::CableCheck, "{}", world.state());
 }
+
+#[test]
+fn two_renewals_that_come_too_late_are_borne_and_a_third_within_a_second_is_not() {
+    let mut world = World::charging();
+    for _ in 0..3 {
+        world.devices.late_renewals = 2;
+        world.run(MS(1_500));
+        assert_eq!((world.state(), world.path.faults()), (EvseState::Charging, &[][..]));
+        assert!(world.devices.supply_on, "the lease has not lapsed");
+    }
+    breaks(FaultCode::Refused(Role::PowerSupply), MS(1_400), |world| world.devices.late_renewals = 3);
+}
+
+#[test]
+fn a_set_point_that_comes_too_late_is_sent_again_and_a_third_within_a_second_is_not() {
+    let mut world = World::charging();
+    let before = world.devices.set_current;
+    world.devices.late_setpoints = 2;
+    world.vehicle.target_current = before / 2.0;
+    world.run(MS(1_500));
+    assert_eq!((world.state(), world.path.faults()), (EvseState::Charging, &[][..]));
+    assert!((world.devices.set_current - before / 2.0).abs() < 0.5, "{}", world.devices.set_current);
+    breaks(FaultCode::Refused(Role::PowerSupply), MS(1_400), |world| {
+        world.devices.late_setpoints = 3;
+        world.vehicle.target_current /= 2.0;
+    });
+}
