@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use voltry_service::Binding;
-use zbus::fdo::{DBusProxy, IntrospectableProxy};
+use zbus::fdo::DBusProxy;
 use zbus::names::OwnedWellKnownName;
-use zbus::proxy::CacheProperties;
 use zbus::{Connection, OwnedObjectPath};
 
 use crate::outcome::Failure;
@@ -117,8 +116,9 @@ pub(crate) async fn add_bound(connection: &Connection, walk: &mut Walk, bound: &
         if known || walk.silent.contains(name.as_str()) {
             continue;
         }
-        match interfaces(connection, name, path).await {
-            Ok(interfaces) => {
+        match voltry_service::objects::object(connection, name, path).await {
+            Ok(found) => {
+                let interfaces = ours(found.interfaces);
                 walk.objects.push(Object { name: name.clone(), path: path.clone(), interfaces });
             }
             Err(_) => walk.misses(name, path),
@@ -126,29 +126,13 @@ pub(crate) async fn add_bound(connection: &Connection, walk: &mut Walk, bound: &
     }
 }
 
-/// What the object at a path has, wherever it lies. A name in quotation marks is an interface, or an annotation,
-/// for which nobody looks.
-async fn interfaces(
-    connection: &Connection,
-    name: &OwnedWellKnownName,
-    path: &OwnedObjectPath,
-) -> Result<Vec<String>, zbus::Error> {
-    let proxy = IntrospectableProxy::builder(connection)
-        .destination(name.clone())
-        .path(path.clone())
-        .cache_properties(CacheProperties::No)
-        .build()
-        .await?;
-    let xml = proxy.introspect().await?;
-    Ok(xml.split(['"', '\'']).filter(|word| word.starts_with("org.voltry.")).map(str::to_owned).collect())
+fn ours(interfaces: Vec<String>) -> Vec<String> {
+    interfaces.into_iter().filter(|interface| interface.starts_with("org.voltry.")).collect()
 }
 
 /// The objects of one name.
 async fn objects(connection: &Connection, name: &OwnedWellKnownName) -> Result<Vec<Object>, Failure> {
     let found = voltry_service::objects::objects(connection, name).await.map_err(zbus::Error::from)?;
-    let ours = |interfaces: Vec<String>| {
-        interfaces.into_iter().filter(|interface| interface.starts_with("org.voltry.")).collect()
-    };
     found
         .into_iter()
         .map(|object| {

@@ -55,6 +55,16 @@ pub async fn objects(connection: &Connection, name: &str) -> fdo::Result<Vec<Obj
     Ok(found)
 }
 
+/// The object of a name at this path, wherever it lies; without an interface if there is none. The caller bounds how
+/// long it waits.
+///
+/// # Errors
+/// The name does not answer, or denies it.
+pub async fn object(connection: &Connection, name: &str, path: &str) -> fdo::Result<Object> {
+    let (interfaces, _) = look_into(connection, name, path).await?;
+    Ok(Object { path: path.to_owned(), interfaces })
+}
+
 /// The interfaces of an object, and what lies below it.
 async fn look_into(
     connection: &Connection,

@@ -10,8 +10,8 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 use voltry_bus::{DeviceVariable, Fault, Module};
 use voltry_service::Binding;
-use voltry_service::objects::{Object, objects};
-use zbus::fdo::{DBusProxy, IntrospectableProxy, PropertiesProxy};
+use voltry_service::objects::{Object, object, objects};
+use zbus::fdo::{DBusProxy, PropertiesProxy};
 use zbus::proxy::CacheProperties;
 use zbus::{Connection, OwnedVariant};
 
@@ -155,20 +155,8 @@ fn to_ask(mut names: Vec<String>) -> Vec<String> {
 
 /// A device at a path at which none is found without being named.
 async fn look_into(connection: &Connection, Binding { name, path }: &Binding) -> Option<Named> {
-    let introspect = async {
-        let proxy = IntrospectableProxy::builder(connection)
-            .destination(name.clone())
-            .path(path.clone())
-            .cache_properties(CacheProperties::No)
-            .build()
-            .await?;
-        Ok::<_, zbus::Error>(proxy.introspect().await?)
-    };
-    let xml = timeout(ANSWER, introspect).await.ok()?.ok()?;
-    let named = |interface: &&str| xml.split(['"', '\'']).any(|word| word == *interface);
-    let interfaces = [DEVICE, RACK].into_iter().filter(named).map(str::to_owned).collect();
-    let object = Object { path: path.to_string(), interfaces };
-    object.has(DEVICE).then(|| (name.to_string(), object))
+    let found = timeout(ANSWER, object(connection, name, path)).await.ok()?.ok()?;
+    found.has(DEVICE).then(|| (name.to_string(), found))
 }
 
 async fn device(connection: &Connection, (name, object): &Named) -> Device {
