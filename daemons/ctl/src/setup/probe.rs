@@ -1,10 +1,11 @@
-//! Looks for the hardware by those who know it: the daemons of power, board and meters, on a bus of
+//! Looks for the hardware by those who know it: the daemons of power, board, meters and links to vehicles, on a bus of
 //! their own. Starting, they switch off what they drive; nobody is there to enable it.
 
 use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use voltry_bus::{CheckResult, SelfTestOutcome, SelfTestStep, Station1Proxy, names};
 use zbus::Connection;
 use zbus::fdo::DBusProxy;
@@ -21,6 +22,8 @@ use crate::{selftest, station};
 /// A device that does not answer by then is not there: modules are found within some seconds.
 const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(200);
+/// Modules that answer are asked for their serial numbers each second; not every family has any.
+const SERIALS: Duration = Duration::from_secs(5);
 
 /// The bus of a station that runs here.
 pub(super) async fn running(address: Option<&str>) -> Option<Connection> {
@@ -40,6 +43,7 @@ pub(super) async fn look(site: &Site, config: &Path, daemons: &Path) -> Result<V
     let (address, _broker) = broker().await?;
     let mut all: Vec<(&str, Option<String>)> = vec![("voltry-power", None), ("voltry-board", None)];
     all.extend(lines(site).into_iter().map(|line| ("voltry-meter", Some(line))));
+    all.extend((1..=site.evse.len()).map(|number| ("voltry-secc", Some(number.to_string()))));
     let mut running = Vec::new();
     for (daemon, instance) in all {
         let mut arguments: Vec<OsString> =
@@ -48,19 +52,27 @@ pub(super) async fn look(site: &Site, config: &Path, daemons: &Path) -> Result<V
         running.push(started(daemons.join(daemon).as_os_str(), arguments, &address)?);
     }
     let connection = bus::connect(Some(&address)).await?;
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let mut deadline = Instant::now() + PATIENCE;
     loop {
         let seen = devices(&connection, &[]).await;
-        let all_answer = |seen: &[Device]| {
-            let wanted = expected(site);
-            wanted.iter().all(|object| seen.iter().any(|device| device.object == *object && device.online))
-        };
         match seen {
-            Ok((seen, _)) if all_answer(&seen) || tokio::time::Instant::now() >= deadline => return Ok(seen),
-            Err(_) if tokio::time::Instant::now() >= deadline => return Ok(Vec::new()),
-            Ok(_) | Err(_) => tokio::time::sleep(LOOK).await,
+            Ok((seen, _)) if tell_all(site, &seen) || Instant::now() >= deadline => return Ok(seen),
+            Err(_) if Instant::now() >= deadline => return Ok(Vec::new()),
+            Ok((seen, _)) if all_answer(site, &seen) => deadline = deadline.min(Instant::now() + SERIALS),
+            Ok(_) | Err(_) => {}
         }
+        tokio::time::sleep(LOOK).await;
     }
+}
+
+fn all_answer(site: &Site, seen: &[Device]) -> bool {
+    expected(site).iter().all(|object| seen.iter().any(|device| device.object == *object && answers(device)))
+}
+
+/// Whether there is nothing to wait for.
+fn tell_all(site: &Site, seen: &[Device]) -> bool {
+    let told = |device: &Device| !device.object.starts_with("power_supply/") || !device.serial.is_empty();
+    all_answer(site, seen) && seen.iter().all(told)
 }
 
 /// The objects of the site's devices.
@@ -72,9 +84,17 @@ pub(super) fn expected(site: &Site) -> Vec<String> {
                 format!("connector/{number}"),
                 format!("energy_meter/dc{number}"),
                 format!("insulation_monitor/imd{number}"),
+                format!("ev_link/{number}"),
             ]
         })
         .collect()
+}
+
+/// Whether a device answers. A link to vehicles is online with its interface; the modem behind it, if there is one, has
+/// answered when its address is known, from its word that it has a key.
+pub(super) fn answers(device: &Device) -> bool {
+    let modem = device.object.starts_with("ev_link/") && !device.model.is_empty();
+    device.online && (!modem || !device.serial.is_empty())
 }
 
 /// Every check of every EVSE that energises nothing.

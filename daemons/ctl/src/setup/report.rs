@@ -6,7 +6,7 @@ use serde::Serialize;
 use voltry_bus::{SelfTestOutcome, SelfTestStep};
 
 use super::configuration::units;
-use super::probe::expected;
+use super::probe::{answers, expected};
 use super::secrets::Secret;
 use super::site::Site;
 use crate::devices::Device;
@@ -58,9 +58,9 @@ impl Report {
 
     /// These devices were found; those that do not answer are missing.
     pub(super) fn found(&mut self, devices: Vec<Device>) {
-        let answers =
-            |object: &String| devices.iter().any(|device| device.object == *object && device.online);
-        self.missing = self.expected.iter().filter(|object| !answers(object)).cloned().collect();
+        let there =
+            |object: &String| devices.iter().any(|device| device.object == *object && answers(device));
+        self.missing = self.expected.iter().filter(|object| !there(object)).cloned().collect();
         self.devices = devices;
     }
 
@@ -100,7 +100,7 @@ impl Report {
         for device in &self.devices {
             let state = match device.faults.first() {
                 Some(fault) => format!("{}: {}", fault.code, fault.cause),
-                None if device.online => "answers".to_owned(),
+                None if answers(device) => "answers".to_owned(),
                 None => "DOES NOT ANSWER".to_owned(),
             };
             let Device { object, vendor, model, serial, firmware, .. } = device;
