@@ -149,3 +149,12 @@ def test_a_purge_takes_every_user_along():
     users = re.findall(r"^u voltry-(\w+) ", (PACKAGING / "sysusers.d/voltry.conf").read_text(), re.M)
     [removed] = re.findall(r"for user in ([a-z ]+);", (PACKAGING / "debian/voltry.postrm").read_text())
     assert users and removed.split() == users
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_removal_stops_units_of_every_kind(package):
+    """One that waits for a file stayed, and would have started the machine anew."""
+    kinds = {path.suffix for path in (PACKAGING / "systemd").iterdir() if path.is_file()} - {".target"}
+    assert kinds == {".service", ".path"}
+    script = (PACKAGING / f"debian/{package}.prerm").read_text()
+    assert all(f"'voltry-*{kind}'" in script for kind in kinds)
