@@ -5,23 +5,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import site_files
 from installed import Station, apt, found_packages
 from machine import CannotRun, Machine, ask_fitness, base
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "target/container"
-# A CSMS that nobody plays: the uplink dials it in vain, and lives.
-CSMS = """
-[ocpp]
-identity = "VOLTRY-TEST"
-[ocpp.profile.1]
-url = "ws://127.0.0.1:9"
-version = "2.0.1"
-security_profile = 1
-password_file = "ocpp.password"
-"""
-PASSWORD = "sixteen letters!"
-
 
 @pytest.fixture(scope="session")
 def packages():
@@ -57,15 +46,14 @@ def accounts(machine, kind):
 
 @pytest.fixture(scope="session")
 def station(machine, before, packages):
-    """The machine after `apt-get install`, with an uplink to nowhere."""
-    secret = machine.root / "etc/credstore/ocpp.password"
-    secret.parent.mkdir(mode=0o700, exist_ok=True)
-    secret.write_text(PASSWORD)
-    secret.chmod(0o600)
+    """The machine after `apt-get install`, and then with what its site adds."""
     machine.run(*apt("install", *(f"/srv/{package.name}" for package in packages.values())))
-    (machine.root / "etc/voltry/voltry.d/60-csms.toml").write_text(CSMS)
-    machine.run("systemctl", "enable", "--now", "voltry-ocpp")
     station = Station(machine)
+    station.wait_until("available")
+    site_files.put(machine.root)
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "enable", *site_files.ENABLED)
+    machine.run("systemctl", "restart", "voltry.target")
     station.wait_until("available")
     yield station
     print("\n" + "\n".join(station.told))

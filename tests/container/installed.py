@@ -24,6 +24,10 @@ def apt(*arguments):
     return ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--yes", "-o", "Dpkg::Use-Pty=0", *arguments]
 
 
+def pid(machine, unit):
+    return machine.show(unit, "MainPID")["MainPID"]
+
+
 class Station:
     """The installed station; `slowness` is by how much its machine is slower than this one."""
 

@@ -13,7 +13,11 @@ import time
 from pathlib import Path
 
 CGROUPS = [Path("/sys/fs/cgroup/systemd"), Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup")]
-INCLUDED = "systemd,systemd-sysv,dbus,ca-certificates,libnss-systemd,iproute2,libssl3,init-system-helpers,passwd,procps"
+INCLUDED = (
+    "systemd,systemd-sysv,dbus,ca-certificates,libnss-systemd,iproute2,libssl3,init-system-helpers,passwd,procps,"
+    # What installs updates; what a maker's daemon in Python is written with.
+    "rauc,rauc-service,python3,python3-dbus-fast,python3-can,python3-serial"
+)
 
 
 class CannotRun(Exception):
