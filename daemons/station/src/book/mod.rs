@@ -23,6 +23,7 @@ use tracing::{error, info, warn};
 use voltry_bus::{EventExport, EventKind, SessionEvent};
 use voltry_units::WattHours;
 
+use crate::authorization::Token;
 use crate::clock::Stamp;
 use crate::limits::Limit;
 use crate::reservations::Held;
@@ -359,6 +360,18 @@ impl Book {
     /// As [`BookError`].
     pub async fn newest(&self, limit: u32) -> Result<Vec<voltry_bus::Transaction>, BookError> {
         self.run(move |pages| rows::newest(&pages.connection, limit)).await
+    }
+
+    /// The newest transactions that are charged to a token, newest first.
+    ///
+    /// # Errors
+    /// As [`BookError`].
+    pub async fn transactions_of(
+        &self,
+        token: Token,
+        limit: u32,
+    ) -> Result<Vec<voltry_bus::Transaction>, BookError> {
+        self.run(move |pages| rows::transactions_of(&pages.connection, &token, limit)).await
     }
 
     /// One transaction and its events in order.

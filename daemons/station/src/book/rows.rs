@@ -317,6 +317,17 @@ pub(super) fn newest(connection: &Connection, limit: u32) -> Result<Vec<Transact
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+pub(super) fn transactions_of(
+    connection: &Connection,
+    token: &Token,
+    limit: u32,
+) -> Result<Vec<Transaction>, BookError> {
+    let sql = format!("{TRANSACTION} WHERE token = ?1 ORDER BY id DESC LIMIT ?2");
+    let mut query = connection.prepare(&sql)?;
+    let rows = query.query_map(rusqlite::params![token.reveal(), limit], transaction_row)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 pub(super) fn events_of(connection: &Connection, id: TransactionId) -> Result<Vec<BookEvent>, BookError> {
     let mut query = connection.prepare(
         "SELECT number, time, kind, register, detail FROM events WHERE transaction_id = ?1 ORDER BY number",

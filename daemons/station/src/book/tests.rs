@@ -1,4 +1,5 @@
 mod exports;
+mod tokens;
 
 use std::time::Duration;
 
@@ -164,15 +165,6 @@ async fn a_reading_below_the_one_before_is_not_taken_for_one() {
         assert!(matches!(below, Err(BookError::Backwards { .. })), "{below:?}");
     }
     assert_eq!(book.close(id, closing(None)).await.unwrap().energy, 100.0);
-}
-
-#[tokio::test]
-async fn tokens_leave_the_book_masked() {
-    let (_folder, book) = book();
-    book.begin(new(1, 100)).await.unwrap();
-    let newest = book.newest(10).await.unwrap();
-    assert!(!newest[0].identity.contains("04A1B2"), "{}", newest[0].identity);
-    assert_eq!(book.open_transactions().await.unwrap()[0].payer.token, Some(token()));
 }
 
 #[tokio::test]

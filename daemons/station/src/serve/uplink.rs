@@ -1,10 +1,11 @@
 //! `Book1`: what the uplink to the back end reads.
 
-use voltry_bus::{Error, EventExport, SessionEvent};
+use voltry_bus::{Error, EventExport, SessionEvent, Transaction};
 use zbus::interface;
 use zbus::object_server::SignalEmitter;
 
-use super::Calls;
+use super::{Calls, TRANSACTIONS_MAX};
+use crate::authorization::Token;
 use crate::book::Book;
 
 /// The book, as the uplink reads it.
@@ -26,6 +27,15 @@ impl Book1 {
     async fn exports(&self, after: u64, limit: u32) -> Result<Vec<EventExport>, Error> {
         let call = async { Ok(self.book.exports(after, limit).await?) };
         self.calls.answer("Exports", call).await
+    }
+
+    #[zbus(out_args("transactions"))]
+    async fn transactions_of(&self, token: String, limit: u32) -> Result<Vec<Transaction>, Error> {
+        let Ok(token) = Token::parse(&token) else {
+            return Err(Error::Invalid("no id token".to_owned()));
+        };
+        let call = async { Ok(self.book.transactions_of(token, limit.min(TRANSACTIONS_MAX)).await?) };
+        self.calls.answer("TransactionsOf", call).await
     }
 
     async fn acknowledge(&self, number: u64) -> Result<(), Error> {
