@@ -201,6 +201,7 @@ impl Settings {
             url: written.url.clone(),
             versions: written.version.clone(),
             security_profile: written.security_profile,
+            message_timeout_s: None,
         };
         self.profile.iter().filter_map(|(name, written)| Some((slot(name)?, network(written)))).collect()
     }

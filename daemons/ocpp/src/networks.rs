@@ -35,6 +35,9 @@ pub struct Network {
     pub versions: Vec<Version>,
     /// How it is secured, 0 to 3.
     pub security_profile: u8,
+    /// Seconds that the CSMS has for an answer, if it has said so.
+    #[serde(default)]
+    pub message_timeout_s: Option<u16>,
 }
 
 /// A way to a CSMS, with everything that the CSMS may change of it.
@@ -246,7 +249,9 @@ mod tests {
         }
 
         fn set(&mut self, slot: Slot, url: &str, security_profile: u8) {
-            let network = Network { url: url.to_owned(), versions: vec![Version::V16], security_profile };
+            let versions = vec![Version::V16];
+            let network =
+                Network { url: url.to_owned(), versions, security_profile, message_timeout_s: None };
             self.store.write(&Record::Network(slot, network)).unwrap();
         }
 

@@ -177,7 +177,7 @@ impl Item {
         let (limits, words): (_, &[&str]) = match definition.kind {
             Kind::Integer(from, to) => (Some((from as f64, to as f64)), &[]),
             Kind::Text(longest) => (Some((0.0, longest as f64)), &[]),
-            Kind::Choice(words) | Kind::List(words) => (None, words),
+            Kind::Choice(words) | Kind::List(words) | Kind::Sequence(words) => (None, words),
             Kind::Boolean | Kind::True | Kind::Decimal => (None, &[]),
         };
         Self {

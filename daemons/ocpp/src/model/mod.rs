@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 pub use devices::{Devices, OBJECTS_MAX, Object, Problem, SILENT, Told};
 pub use inventory::{Lookup, all, lookup};
 pub use item::{Address, Holder, Item, Place, Target};
+pub(crate) use table::SLOTS;
 pub use table::{Access, Definition, Kind, TABLE, name};
 
 /// The longest value taken (2.0.1: 1000 characters; 1.6: 500).

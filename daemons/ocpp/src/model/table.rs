@@ -28,8 +28,10 @@ pub enum Kind {
     Text(usize),
     /// One of these.
     Choice(&'static [&'static str]),
-    /// Any of these, in order, with commas.
+    /// Any of these, with commas.
     List(&'static [&'static str]),
+    /// Any of these, with commas, in an order that counts.
+    Sequence(&'static [&'static str]),
 }
 
 /// A variable.
@@ -92,6 +94,16 @@ const MEASURANDS: Kind = Kind::List(&[
     "Voltage",
     "SoC",
 ]);
+/// The configuration slots that there are (B09.FR.05).
+#[rustfmt::skip]
+pub(crate) const SLOTS: [&str; 99] = [
+    "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16", "17", "18", "19",
+    "20", "21", "22", "23", "24", "25", "26", "27", "28", "29", "30", "31", "32", "33", "34", "35", "36",
+    "37", "38", "39", "40", "41", "42", "43", "44", "45", "46", "47", "48", "49", "50", "51", "52", "53",
+    "54", "55", "56", "57", "58", "59", "60", "61", "62", "63", "64", "65", "66", "67", "68", "69", "70",
+    "71", "72", "73", "74", "75", "76", "77", "78", "79", "80", "81", "82", "83", "84", "85", "86", "87",
+    "88", "89", "90", "91", "92", "93", "94", "95", "96", "97", "98", "99",
+];
 const TX_POINTS: Kind = Kind::List(&["EVConnected", "Authorized", "PowerPathClosed", "EnergyTransfer"]);
 // What comes back from vehicles is left out where nothing does.
 const PERIODIC: &str = "Energy.Active.Import.Register,Energy.Active.Export.Register,Power.Active.Import,\
@@ -125,7 +137,7 @@ impl Kind {
                 Some(word) => kept(word),
                 None => Err(format!("must be one of {}", words.join(", "))),
             },
-            Self::List(words) => list(words, value, lenient),
+            Self::List(words) | Self::Sequence(words) => list(words, value, lenient),
         }
     }
 
@@ -147,6 +159,7 @@ impl Kind {
             Self::Text(_) => "string",
             Self::Choice(_) => "OptionList",
             Self::List(_) => "MemberList",
+            Self::Sequence(_) => "SequenceList",
         }
     }
 }
@@ -391,7 +404,7 @@ pub const TABLE: &[Definition] = &[
     variable(name::CONTRACT_OFFLINE, Some("ContractValidationOffline"), ("ISO15118Ctrlr", "ContractValidationOffline", None), Kind::Boolean, "true"),
     variable(name::SIGNING_WAIT_MINIMUM, Some("CertSigningWaitMinimum"), ("SecurityCtrlr", "CertSigningWaitMinimum", None), Kind::Integer(1, DAY), "30").seconds(),
     variable(name::SIGNING_REPEAT_TIMES, Some("CertSigningRepeatTimes"), ("SecurityCtrlr", "CertSigningRepeatTimes", None), Kind::Integer(0, 16), "2"),
-    variable(name::NETWORK_PRIORITY, None, ("OCPPCommCtrlr", "NetworkConfigurationPriority", None), Kind::Text(200), "1").after_reset(),
+    variable(name::NETWORK_PRIORITY, None, ("OCPPCommCtrlr", "NetworkConfigurationPriority", None), Kind::Sequence(&SLOTS), "1").after_reset(),
     variable(name::ACTIVE_NETWORK, None, ("OCPPCommCtrlr", "ActiveNetworkProfile", None), Kind::Integer(0, 99), "0").read_only(),
     variable(name::PASSWORD, Some("AuthorizationKey"), ("SecurityCtrlr", "BasicAuthPassword", None), Kind::Text(40), "").write_only(),
     variable(name::DATE_TIME, None, ("ClockCtrlr", "DateTime", None), Kind::Text(40), "").read_only(),

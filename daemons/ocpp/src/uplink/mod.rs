@@ -386,7 +386,8 @@ impl Uplink {
     /// Seconds that the CSMS has for an answer.
     #[must_use]
     pub fn message_timeout_s(&self) -> u64 {
-        self.core.variables.number(name::MESSAGE_TIMEOUT).max(1)
+        let variable = || self.core.variables.number(name::MESSAGE_TIMEOUT).max(1);
+        self.core.networks.message_timeout_s().unwrap_or_else(variable)
     }
 
     /// Up to which line of the book the CSMS has everything, and how many wait.

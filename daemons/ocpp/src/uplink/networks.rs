@@ -8,11 +8,9 @@ use crate::config::Version;
 use crate::connection::redial::Slot;
 use crate::connection::{Encoding, Password, Target};
 use crate::dialect::{Handled, Then};
-use crate::model::{Definition, Refused, Taken, name};
+use crate::model::{Definition, Refused, SLOTS, Taken, name};
 use crate::networks::Network;
 
-/// The highest slot that there is.
-const SLOT_MAX: Slot = 99;
 /// A password's shortest and longest: passwordString of 2.0.1; 1.6's key has 16 to 20 bytes.
 const PASSWORD: std::ops::RangeInclusive<usize> = 16..=40;
 const KEY: std::ops::RangeInclusive<usize> = 16..=20;
@@ -40,6 +38,11 @@ impl Networks {
     pub fn security_profile(&self) -> u8 {
         let first = || self.known.values().next();
         self.connected.as_ref().or_else(first).map_or(0, |network| network.security_profile)
+    }
+
+    /// Seconds that the CSMS has for an answer over this connection, if its profile says so.
+    pub(super) fn message_timeout_s(&self) -> Option<u64> {
+        self.connected.as_ref()?.message_timeout_s.map(u64::from)
     }
 
     /// What a security profile needs, and is not there (A05.FR.03).
@@ -106,8 +109,8 @@ impl Core {
     /// # Errors
     /// OCPP's reason code, and in words.
     pub fn set_network(&mut self, slot: i64, network: Network) -> Result<Record, (&'static str, String)> {
-        let slot = Slot::try_from(slot).ok().filter(|slot| (1..=SLOT_MAX).contains(slot));
-        let slot = slot.ok_or_else(|| ("InvalidValue", format!("slots are 1 to {SLOT_MAX}")))?;
+        let slot = Slot::try_from(slot).ok().filter(|slot| SLOTS.contains(&slot.to_string().as_str()));
+        let slot = slot.ok_or_else(|| ("InvalidConfSlot", format!("slots are 1 to {}", SLOTS.len())))?;
         if network.security_profile < self.networks.security_profile() {
             return Err((
                 "NoSecurityDowngrade",
@@ -151,12 +154,13 @@ impl Core {
                 let slot = if self.networks.active == 0 { 1 } else { self.networks.active };
                 let connected =
                     self.networks.connected.clone().or_else(|| self.networks.known.get(&slot).cloned());
-                let Network { url, versions, .. } = connected.ok_or("no connection is known")?;
+                let Network { url, versions, message_timeout_s, .. } =
+                    connected.ok_or("no connection is known")?;
                 let url = match url.strip_prefix("ws://") {
                     Some(rest) if wanted >= 2 => format!("wss://{rest}"),
                     Some(_) | None => url,
                 };
-                let network = Network { url, versions, security_profile: wanted };
+                let network = Network { url, versions, security_profile: wanted, message_timeout_s };
                 handled.store.push(Record::Network(slot, network.clone()));
                 self.networks.known.insert(slot, network);
                 slot

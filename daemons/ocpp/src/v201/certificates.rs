@@ -140,17 +140,24 @@ pub(super) fn set_network_profile(core: &mut Core, asked: &SetNetworkProfileRequ
     let Some(version) = version.filter(|_| json) else {
         return requests::rejected("InvalidNetworkConf", "OCPP 1.6 and 2.0.1 by JSON are spoken here");
     };
-    if data.apn.is_some() || data.vpn.is_some() {
-        return requests::rejected(
-            "InvalidNetworkConf",
-            "the station's modem and tunnels are not OCPP's here",
-        );
+    // What cannot be set up must not be taken (B09.FR.02): the network beneath is the operating system's.
+    let ours = [("apn", data.apn.is_some()), ("vpn", data.vpn.is_some())];
+    if let Some((field, _)) = ours.iter().find(|(_, asked)| *asked) {
+        return requests::rejected("InvalidNetworkConf", &format!("{field}: it cannot be set up from here"));
     }
     let Some(security_profile) = u8::try_from(data.security_profile).ok().filter(|profile| *profile <= 3)
     else {
         return requests::rejected("InvalidNetworkConf", "there are security profiles 0 to 3");
     };
-    let network = Network { url: data.ocpp_csms_url.to_string(), versions: vec![version], security_profile };
+    let Some(timeout) = u16::try_from(data.message_timeout).ok().filter(|timeout| *timeout > 0) else {
+        return requests::rejected("InvalidNetworkConf", "an answer takes some seconds");
+    };
+    let network = Network {
+        url: data.ocpp_csms_url.to_string(),
+        versions: vec![version],
+        security_profile,
+        message_timeout_s: Some(timeout),
+    };
     match core.set_network(asked.configuration_slot, network) {
         Ok(record) => Handled { store: vec![record], ..Handled::status("Accepted") },
         Err((reason, why)) => requests::rejected(reason, &why),

@@ -169,7 +169,10 @@ fn a_certificate_that_ends_soon_is_renewed_by_the_station() {
         let before = desk.calls.len();
         let versions = network().versions;
         let url = "wss://csms.example/ocpp".to_owned();
-        desk.input(Input::Network(1, Network { url, versions, security_profile: 3 }));
+        desk.input(Input::Network(
+            1,
+            Network { url, versions, security_profile: 3, message_timeout_s: None },
+        ));
         desk.pass(10);
         desk.answer_all();
         desk.pass(600);
@@ -228,6 +231,42 @@ fn a_connection_profile_lasts_and_is_used_when_the_order_names_it() {
     let asked = profile(2, "ws://other.example", 1);
     let answer = desk.ask("SetNetworkProfile", &asked).unwrap();
     assert_eq!(status(&answer), "Rejected", "never a lower security profile");
+}
+
+#[test]
+fn of_a_connection_profile_nothing_is_taken_that_cannot_be_done() {
+    let mut desk = secured(Version::V201, 1);
+    let apn = json!({ "apn": "internet", "apnAuthentication": "AUTO" });
+    let vpn = json!({ "server": "vpn.example", "user": "u", "password": "p", "key": "k", "type": "IKEv2" });
+    for (field, value) in [
+        ("apn", apn),
+        ("vpn", vpn),
+        ("ocppTransport", json!("SOAP")),
+        ("ocppVersion", json!("OCPP15")),
+        ("messageTimeout", json!(0)),
+    ] {
+        let mut asked = profile(2, "ws://other.example", 1);
+        asked["connectionData"][field] = value;
+        let answer = desk.ask("SetNetworkProfile", &asked).unwrap();
+        assert_eq!(status(&answer), "Rejected", "{field}");
+        assert_eq!(answer["statusInfo"]["reasonCode"], "InvalidNetworkConf", "{field}");
+    }
+    let answer = desk.ask("SetNetworkProfile", &profile(100, "ws://other.example", 1)).unwrap();
+    assert_eq!(answer["statusInfo"]["reasonCode"], "InvalidConfSlot");
+    assert!(desk.store.networks().unwrap().is_empty());
+}
+
+#[test]
+fn a_connection_profiles_time_for_answers_holds_over_its_connection() {
+    let mut desk = secured(Version::V201, 1);
+    assert_eq!(desk.uplink.message_timeout_s(), 30, "the variable's");
+    let mut asked = profile(2, "ws://other.example", 1);
+    asked["connectionData"]["messageTimeout"] = json!(45);
+    assert_eq!(status(&desk.ask("SetNetworkProfile", &asked).unwrap()), "Accepted");
+    assert_eq!(desk.uplink.message_timeout_s(), 30, "it is not in use yet");
+    let kept = desk.store.networks().unwrap()[&2].clone();
+    desk.input(Input::Network(2, kept));
+    assert_eq!(desk.uplink.message_timeout_s(), 45);
 }
 
 #[test]

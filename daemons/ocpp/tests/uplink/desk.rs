@@ -84,7 +84,8 @@ pub(crate) struct Desk {
 /// The one way that is configured.
 pub(crate) fn network() -> Network {
     let versions = vec![Version::V201, Version::V16];
-    Network { url: "ws://csms.example/ocpp".to_owned(), versions, security_profile: 1 }
+    let url = "ws://csms.example/ocpp".to_owned();
+    Network { url, versions, security_profile: 1, message_timeout_s: None }
 }
 
 fn uplink(
