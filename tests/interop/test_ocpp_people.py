@@ -80,6 +80,12 @@ def test_what_concerns_people_is_told_shown_and_forgotten(tmp_path):
             assert (await csms.ask("CustomerInformation", **who)).status == "Accepted"
             [told] = await book.until(lambda book: book.of("NotifyCustomerInformation"))
             assert "Cache: accepted" in told["data"] and "forgotten" in told["data"]
+            # Of the station's own book.
+            assert "Transaction: 1 at EVSE 1" in told["data"] and "The transactions stay" in told["data"]
+            by_name = {"request_id": 6, "report": True, "clear": False, "customer_identifier": "somebody"}
+            assert (await csms.ask("CustomerInformation", **by_name)).status == "Accepted"
+            [_, told] = await book.until(lambda book: len(told := book.of("NotifyCustomerInformation")) == 2 and told)
+            assert told["data"] == "Nothing is known."
             assert (await csms.ask("ClearCache")).status == "Accepted"
             bus.disconnect()
 

@@ -86,8 +86,6 @@ impl Contracts {
     /// judge the certificates themselves (C07.FR.06).
     #[must_use]
     pub fn told(&self, emaid: &str, whole: bool) -> Vec<(&'static str, Value)> {
-        // An eMAID may be written with or without its separators.
-        let plain = |text: &str| text.replace('-', "").to_ascii_uppercase();
         let found = self.0.iter().rev().find(|contract| plain(&contract.emaid) == plain(emaid));
         let Some(contract) = found else { return Vec::new() };
         let mut told = Vec::new();
@@ -101,6 +99,38 @@ impl Contracts {
         }
         told
     }
+}
+
+impl Contracts {
+    /// Whose contract has this certificate; not known of one that was shown without its issuer's.
+    #[must_use]
+    pub fn owner(&self, certificate: &HashData) -> Option<&str> {
+        let parsed = |der: &Vec<u8>| Parsed::new(CertificateDer::from(der.clone())).ok();
+        let is_it = |contract: &&Contract| {
+            let [Some(own), Some(issuer)] = [0, 1].map(|place| contract.chain.get(place).and_then(parsed))
+            else {
+                return false;
+            };
+            HashData::of(certificate.algorithm, &own, &issuer) == *certificate
+        };
+        self.0.iter().rev().find(is_it).map(|contract| contract.emaid.as_str())
+    }
+
+    /// Whether a vehicle has shown the contract of this eMAID.
+    #[must_use]
+    pub fn knows(&self, emaid: &str) -> bool {
+        self.0.iter().any(|contract| plain(&contract.emaid) == plain(emaid))
+    }
+
+    /// Forgets it.
+    pub fn forget(&mut self, emaid: &str) {
+        self.0.retain(|contract| plain(&contract.emaid) != plain(emaid));
+    }
+}
+
+/// An eMAID may be written with or without its separators.
+fn plain(emaid: &str) -> String {
+    emaid.replace('-', "").to_ascii_uppercase()
 }
 
 fn pem(der: &[u8]) -> Option<String> {

@@ -9,7 +9,7 @@ use crate::messages::{Checked, Refusal, decode};
 use crate::model::Definition;
 use crate::rpc::ErrorCode;
 use crate::transactions::Token;
-use crate::uplink::{Command, Core, Notice, Record, Write};
+use crate::uplink::{Command, Core, Inquiry, Notice, Record, Write};
 
 /// Writes to daemons on which an answer waits.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,6 +83,8 @@ pub enum Then {
     Times,
     /// The transaction at this EVSE has another profile: its vehicle is offered it.
     Plan(u32),
+    /// The station's book is looked into for a customer, and what is found is told.
+    Inquire(Inquiry),
     /// The station starts anew.
     Reset(ResetKind),
 }

@@ -22,7 +22,7 @@ use zbus::proxy::CacheProperties;
 use crate::model::Target;
 use crate::transactions::Event;
 use crate::uplink::{AHEAD, Command, Input, OtherLimit, Outcome, StopReason, Write, Written};
-use words::{event_of, kind_of, metered, outcome_of};
+use words::{charged, event_of, kind_of, metered, outcome_of};
 
 pub(crate) use words::ocpp_kind;
 
@@ -348,6 +348,10 @@ impl Station {
                 self.station.clear_limit(evse, ORIGIN).await.map(|()| Outcome::Done)
             }
             Command::ReadMeter { evse } => self.station.read_meter(evse).await.map(metered),
+            Command::TransactionsOf { token, limit } => {
+                let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+                self.book.transactions_of(&token.id, limit).await.map(charged)
+            }
             Command::Starve { evse, transaction, starved } => {
                 self.starve(evse, transaction, starved).await.map(|()| Outcome::Done)
             }

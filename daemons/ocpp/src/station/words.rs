@@ -1,11 +1,11 @@
 //! The words of the bus and those of OCPP.
 
 use tracing::debug;
-use voltry_bus::{EndReason, Error, MeterValues, SessionEvent, TokenKind};
+use voltry_bus::{EndReason, Error, MeterValues, SessionEvent, TokenKind, Transaction};
 use voltry_units::Timestamp;
 
 use crate::transactions::{Event, Kind, Occasion, Reason, Sample, Token};
-use crate::uplink::Outcome;
+use crate::uplink::{Charged, Outcome};
 
 pub(super) fn outcome_of(error: &Error) -> Outcome {
     match error {
@@ -55,6 +55,17 @@ pub(crate) fn ocpp_kind(kind: TokenKind) -> String {
         TokenKind::NoAuthorization => "NoAuthorization",
     }
     .to_owned()
+}
+
+pub(super) fn charged(transactions: Vec<Transaction>) -> Outcome {
+    let charged = |transaction: Transaction| Charged {
+        number: transaction.id,
+        evse: transaction.evse,
+        started: transaction.started,
+        ended: transaction.ended,
+        energy: transaction.energy,
+    };
+    Outcome::Charged(transactions.into_iter().map(charged).collect())
 }
 
 pub(super) fn event_of(event: SessionEvent, export: Option<f64>, at: Option<Timestamp>) -> Event {

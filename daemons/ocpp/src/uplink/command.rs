@@ -83,6 +83,13 @@ pub enum Command {
         /// Where.
         evse: u32,
     },
+    /// Look for what was charged to a token; then [`Outcome::Charged`].
+    TransactionsOf {
+        /// Whose.
+        token: Token,
+        /// How many at the most, the newest.
+        limit: usize,
+    },
     /// Hand a maker's own message to whoever takes it.
     HandOn {
         /// The vendor's id.
@@ -125,6 +132,21 @@ pub enum Written {
     Silent,
 }
 
+/// A transaction of the station's book that was charged to somebody.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Charged {
+    /// Its number in the book.
+    pub number: u64,
+    /// Where.
+    pub evse: u32,
+    /// When it began, microseconds of Unix time.
+    pub started: i64,
+    /// When it ended; 0: it has not.
+    pub ended: i64,
+    /// Watt-hours.
+    pub energy: f64,
+}
+
 /// Why the uplink ends a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopReason {
@@ -149,6 +171,8 @@ pub enum Outcome {
     Wrote(Vec<Written>),
     /// What the meter says.
     Metered(Sample),
+    /// The newest transactions that were charged to a token, newest first.
+    Charged(Vec<Charged>),
     /// It is not, and this is why.
     Refused(String),
     /// A reservation: somebody charges there.
@@ -175,6 +199,7 @@ impl Outcome {
             Self::Done | Self::Scheduled => true,
             Self::Wrote(_)
             | Self::Metered(_)
+            | Self::Charged(_)
             | Self::Refused(_)
             | Self::Occupied
             | Self::Faulted

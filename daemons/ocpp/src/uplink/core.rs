@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use super::{Charging, Connector, Connectors, Delivery, Display, Networks, Notice, Record, Tokens};
+use super::{Charging, Connector, Connectors, Delivery, Display, Inquiry, Networks, Notice, Record, Tokens};
 use voltry_units::Watts;
 
 use crate::config::Version;
@@ -80,6 +80,8 @@ pub struct Core {
     pub(super) configured: BTreeSet<&'static str>,
     /// The CSMS's reservations.
     pub(super) held: Held,
+    /// Customers that are looked for in the station's book, by ticket.
+    pub inquiries: BTreeMap<u64, Inquiry>,
 }
 
 impl Core {
@@ -141,6 +143,14 @@ impl Core {
             self.held.pop_first();
         }
         Record::Held(self.held.clone())
+    }
+
+    /// The CSMS's reservations for a token.
+    pub fn held_for(&self, token: &Token) -> impl Iterator<Item = i64> {
+        let of_it = |(id, (whose, _)): (&i64, &(Token, String))| {
+            whose.id.eq_ignore_ascii_case(&token.id).then_some(*id)
+        };
+        self.held.iter().filter_map(of_it)
     }
 
     /// A reservation is over; if it was the CSMS's, what must be stored.

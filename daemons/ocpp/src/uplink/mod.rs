@@ -21,6 +21,7 @@ mod charging;
 mod command;
 mod connectors;
 mod core;
+mod customers;
 mod delivery;
 mod display;
 mod file_transfer;
@@ -53,9 +54,10 @@ pub use action::{Action, Record};
 pub use authorize::Asked;
 use certifying::{Signing, Waiting};
 pub use charging::{Charging, OtherLimit};
-pub use command::{Command, Outcome, StopReason, Write, Written};
+pub use command::{Charged, Command, Outcome, StopReason, Write, Written};
 pub use connectors::{Connector, Connectors, Since, Status, Trouble};
 pub use core::{Core, Held};
+pub use customers::{INQUIRIES_MAX, Inquiry, NAMED_MAX};
 pub use delivery::{AHEAD, Delivery, Progress, Sending, SetAside, TransactionStatus};
 pub use display::{Display, ForDriver, Message, Messages, Priority};
 pub use input::Input;
@@ -327,6 +329,7 @@ impl Uplink {
             event_number: known.event_number,
             configured: BTreeSet::new(),
             held: known.held,
+            inquiries: BTreeMap::new(),
         };
         Self {
             core,

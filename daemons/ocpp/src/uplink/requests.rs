@@ -87,6 +87,7 @@ impl Uplink {
             dialect::Then::Sign(own) => self.ask_for_certificate(own, actions),
             dialect::Then::Times => actions.push(Action::Times),
             dialect::Then::Plan(evse) => self.plan(now, evse, actions),
+            dialect::Then::Inquire(inquiry) => self.inquire(inquiry, actions),
             dialect::Then::Reset(kind) => self.reset(now, kind, actions),
         }
     }
@@ -155,7 +156,10 @@ impl Uplink {
     }
 
     pub(super) fn done(&mut self, now: Now, ticket: u64, outcome: &Outcome, actions: &mut Vec<Action>) {
-        if self.limit_told(now, ticket, outcome) || self.meter_read(ticket, outcome) {
+        let taken = self.limit_told(now, ticket, outcome)
+            || self.meter_read(ticket, outcome)
+            || self.customer_looked_for(now, ticket, outcome);
+        if taken {
             return;
         }
         let Some(pending) = self.pending.remove(&ticket) else { return };

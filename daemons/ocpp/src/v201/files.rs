@@ -106,6 +106,7 @@ pub(super) fn update_answer(core: &mut Core, now: Now, outcome: &Outcome) -> Val
         | Outcome::Unknown
         | Outcome::NotSupported
         | Outcome::Metered(_)
+        | Outcome::Charged(_)
         | Outcome::Wrote(_)
         | Outcome::Transferred(..)
         | Outcome::Silent => json!({

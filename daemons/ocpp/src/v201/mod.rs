@@ -26,6 +26,7 @@ use crate::transactions::{Token, id_token};
 use crate::uplink::{Core, Notice, TokenInfo};
 
 pub(crate) use certificates::{certificates_reply, handle as handle_certificates};
+pub(crate) use customer::report as customer_report;
 pub(crate) use device_model::wrote;
 pub(crate) use files::{firmware_status, log_status};
 pub(crate) use monitoring::events;

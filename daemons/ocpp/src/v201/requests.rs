@@ -344,6 +344,7 @@ pub(crate) fn reply(core: &mut Core, now: Now, action: &str, outcome: &Outcome) 
         | Outcome::Scheduled
         | Outcome::Wrote(_)
         | Outcome::Metered(_)
+        | Outcome::Charged(_)
         | Outcome::Occupied
         | Outcome::Faulted
         | Outcome::Unavailable

@@ -4,18 +4,35 @@ use serde_json::{Value, json};
 use voltry_bus::TransferStatus;
 use voltry_ocpp::Version;
 use voltry_ocpp::transactions::Kind;
-use voltry_ocpp::uplink::{Command, Input, Outcome};
+use voltry_ocpp::uplink::{Charged, Command, Input, Outcome};
 
-use crate::desk::{Desk, card, evse, lost};
+use crate::desk::{Desk, START, card, evse, lost};
 
 const BOTH: [Version; 2] = [Version::V16, Version::V201];
 
 fn customer(desk: &mut Desk, report: bool, clear: bool) -> (Value, String) {
-    let before = desk.calls.len();
     let token = json!({ "idToken": "04a1b2c3", "type": "ISO14443" });
-    let asked = json!({ "requestId": 4, "report": report, "clear": clear, "idToken": token });
+    customer_by(desk, ("idToken", &token), (report, clear), Some(Outcome::Charged(Vec::new())))
+}
+
+/// `found`: what the book has; `None`: it is not looked into.
+pub(crate) fn customer_by(
+    desk: &mut Desk,
+    (field, value): (&str, &Value),
+    (report, clear): (bool, bool),
+    found: Option<Outcome>,
+) -> (Value, String) {
+    let (before, commands) = (desk.calls.len(), desk.commands.len());
+    let asked = json!({ "requestId": 4, "report": report, "clear": clear, field: value });
     let answer = desk.ask("CustomerInformation", &asked).unwrap();
     desk.answer_all();
+    assert_eq!(desk.commands.len() - commands, usize::from(found.is_some()));
+    if let Some(found) = found {
+        assert!(matches!(&desk.commands.last().unwrap().1, Command::TransactionsOf { .. }));
+        assert_eq!(desk.calls.len(), before, "the book is looked into first");
+        desk.done(found);
+        desk.answer_all();
+    }
     let told: Vec<_> = desk.calls[before..].iter().map(|call| call.payload.clone()).collect();
     for (number, part) in told.iter().enumerate() {
         assert_eq!((&part["seqNo"], &part["requestId"]), (&json!(number), &json!(4)));
@@ -57,9 +74,45 @@ fn a_customer_must_be_named_in_one_way_and_for_something() {
     assert_eq!(desk.ask("CustomerInformation", &nobody).unwrap()["status"], "Invalid");
     let by_name = json!({ "requestId": 4, "report": false, "clear": false, "customerIdentifier": "x" });
     assert_eq!(desk.ask("CustomerInformation", &by_name).unwrap()["status"], "Rejected");
-    let by_name = json!({ "requestId": 4, "report": true, "clear": true, "customerIdentifier": "x" });
-    assert_eq!(desk.ask("CustomerInformation", &by_name).unwrap()["status"], "Accepted");
-    assert_eq!(desk.calls.last().unwrap().payload["data"], "Nothing is known.");
+    // An operator's own identifier is no token's, and of one that is no token the book has nothing.
+    let nothing = (json!("Accepted"), "Nothing is known.".to_owned());
+    let refused = Outcome::Refused("no id token".to_owned());
+    assert_eq!(
+        customer_by(&mut desk, ("customerIdentifier", &json!("x y")), (true, true), Some(refused)),
+        nothing
+    );
+    for _ in 0..4 {
+        let asked = json!({ "requestId": 4, "report": true, "clear": false, "customerIdentifier": "x" });
+        assert_eq!(desk.ask("CustomerInformation", &asked).unwrap()["status"], "Accepted");
+    }
+    let (status, _) = customer_by(&mut desk, ("customerIdentifier", &json!("x")), (true, false), None);
+    assert_eq!(status, "Rejected", "the station has not answered the four before");
+}
+
+#[test]
+fn of_what_was_billed_to_a_customer_is_told_and_kept() {
+    let mut desk = Desk::accepted(Version::V201);
+    let by = json!("04a1b2c3");
+    let by = ("customerIdentifier", &by);
+    let charged = |number| Charged { number, evse: 2, started: START, ended: 0, energy: 12_345.6 };
+    let (_, text) = customer_by(&mut desk, by, (true, false), Some(Outcome::Charged(vec![charged(7)])));
+    assert_eq!(text, "Transaction: 7 at EVSE 2, 2026-05-28T20:26:40.000Z to now, 12.346 kWh.");
+    let many = (0..51).map(charged).collect();
+    let (_, text) = customer_by(&mut desk, by, (true, true), Some(Outcome::Charged(many)));
+    assert!(text.contains("Transaction: 49 ") && !text.contains("Transaction: 50 "), "{text}");
+    assert!(text.contains("older ones too") && text.contains("The transactions stay"), "{text}");
+    let (_, text) = customer_by(&mut desk, by, (false, true), Some(Outcome::Charged(vec![charged(7)])));
+    assert!(text.starts_with("The transactions stay"), "{text}");
+    let (_, text) = customer_by(&mut desk, by, (true, false), Some(Outcome::Silent));
+    assert_eq!(text, "Transactions: the station's book does not answer.");
+    desk.ask(
+        "ReserveNow",
+        &json!({ "id": 17, "expiryDateTime": "2026-05-28T21:26:40Z",
+        "idToken": { "idToken": "04A1B2C3", "type": "ISO14443" } }),
+    )
+    .unwrap_err();
+    let (_, text) = customer_by(&mut desk, by, (true, false), Some(Outcome::Charged(Vec::new())));
+    assert_eq!(text, "Reservation: 17.");
 }
 
 fn message(id: i64, priority: &str, more: &Value) -> Value {

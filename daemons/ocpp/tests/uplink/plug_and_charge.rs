@@ -3,10 +3,12 @@
 use rcgen::{BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use voltry_ocpp::Version;
+use voltry_ocpp::certificates::{HashAlgorithm, HashData, Parsed};
 use voltry_ocpp::plug_and_charge::{Contract, VENDOR, Wanted};
 use voltry_ocpp::transactions::Token;
-use voltry_ocpp::uplink::Input;
+use voltry_ocpp::uplink::{Command, Input, Outcome};
 
+use crate::customers::customer_by;
 use crate::desk::{Desk, lost};
 
 const BOTH: [Version; 2] = [Version::V16, Version::V201];
@@ -267,4 +269,34 @@ fn the_status_of_the_certificate_towards_vehicles_is_fetched_and_refreshed() {
         desk.answer_all();
         assert_eq!(fetched(&desk, before).len(), 1, "what was not answered is asked again");
     }
+}
+
+#[test]
+fn a_customer_is_known_by_the_certificate_of_his_contract() {
+    let mut desk = Desk::accepted(Version::V201);
+    let chain = contract();
+    let [own, issuer] = [0, 1].map(|place: usize| Parsed::new(chain[place].clone().into()).unwrap());
+    desk.input(Input::ContractShown(Contract { emaid: EMAID.to_owned(), chain }));
+    let named = |algorithm: HashAlgorithm| {
+        let hash = HashData::of(algorithm, &own, &issuer);
+        json!({ "hashAlgorithm": algorithm.name(), "issuerNameHash": hash.issuer_name,
+                "issuerKeyHash": hash.issuer_key.to_ascii_uppercase(), "serialNumber": hash.serial })
+    };
+    let ask = |desk: &mut Desk, certificate: &Value, doing, found| {
+        customer_by(desk, ("customerCertificate", certificate), doing, found).1
+    };
+    let none = Outcome::Charged(Vec::new());
+    for algorithm in [HashAlgorithm::Sha256, HashAlgorithm::Sha384, HashAlgorithm::Sha512] {
+        let text = ask(&mut desk, &named(algorithm), (true, false), Some(none.clone()));
+        assert_eq!(text, "Contract: a vehicle has shown its certificates.");
+        let Command::TransactionsOf { token, .. } = &desk.commands.last().unwrap().1 else { panic!() };
+        assert_eq!((token.id.as_str(), token.kind.as_str()), (EMAID, "eMAID"));
+    }
+    let mut other = named(HashAlgorithm::Sha256);
+    other["serialNumber"] = json!("7");
+    assert_eq!(ask(&mut desk, &other, (true, false), None), "Nothing is known.");
+    let certificate = named(HashAlgorithm::Sha256);
+    let text = ask(&mut desk, &certificate, (false, true), Some(none));
+    assert_eq!(text, "The contract's certificates are forgotten.");
+    assert_eq!(ask(&mut desk, &certificate, (true, false), None), "Nothing is known.");
 }
