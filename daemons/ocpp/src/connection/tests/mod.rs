@@ -1,5 +1,6 @@
 //! The connection against a server over loopback.
 
+mod elsewhere;
 mod hostile;
 mod rig;
 mod secured;

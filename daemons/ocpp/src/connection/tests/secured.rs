@@ -18,9 +18,9 @@ use rustls::{ServerConfig, SignatureAlgorithm, SignatureScheme};
 use super::super::*;
 use super::rig::{self, Csms, Rig, listen, times};
 
-type Issuer = CertifiedIssuer<'static, KeyPair>;
+pub(super) type Issuer = CertifiedIssuer<'static, KeyPair>;
 
-fn root(name: &str) -> Issuer {
+pub(super) fn root(name: &str) -> Issuer {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -28,7 +28,7 @@ fn root(name: &str) -> Issuer {
 }
 
 /// A certificate by `root`, and its key.
-fn leaf(root: &Issuer, common_name: &str, names: &[&str]) -> (CertificateDer<'static>, KeyPair) {
+pub(super) fn leaf(root: &Issuer, common_name: &str, names: &[&str]) -> (CertificateDer<'static>, KeyPair) {
     let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
     let mut params = CertificateParams::new(names).unwrap();
     params.distinguished_name.push(DnType::CommonName, common_name);
@@ -41,9 +41,9 @@ fn private(key: &KeyPair) -> PrivateKeyDer<'static> {
 }
 
 #[derive(Debug, Clone)]
-struct Made {
-    roots: Vec<CertificateDer<'static>>,
-    client: Option<Client>,
+pub(super) struct Made {
+    pub(super) roots: Vec<CertificateDer<'static>>,
+    pub(super) client: Option<Client>,
 }
 
 impl Credentials for Made {
@@ -55,24 +55,24 @@ impl Credentials for Made {
     }
 }
 
-fn believing(root: &Issuer) -> Made {
+pub(super) fn believing(root: &Issuer) -> Made {
     Made { roots: vec![root.der().clone()], client: None }
 }
 
-fn profile(listener: &TcpListener, url_host: &str, credentials: Made) -> Profile {
+pub(super) fn profile(listener: &TcpListener, url_host: &str, credentials: Made) -> Profile {
     let port = listener.local_addr().unwrap().port();
     let target = Target::new(&format!("wss://{url_host}:{port}/ocpp"), "CP-1").unwrap();
     let tls = Tls { credentials: Arc::new(credentials), server_name: None, accept_common_name: false };
     Profile { slot: 1, target, versions: vec![Version::V16], password: None, tls: Some(tls), proxy: None }
 }
 
-struct Server {
-    listener: TcpListener,
+pub(super) struct Server {
+    pub(super) listener: TcpListener,
     acceptor: TlsAcceptor,
 }
 
 impl Server {
-    async fn new(
+    pub(super) async fn new(
         (certificate, key): &(CertificateDer<'static>, KeyPair),
         versions: &[&'static rustls::SupportedProtocolVersion],
         clients: Option<&Issuer>,
@@ -94,7 +94,7 @@ impl Server {
         Self { listener: listen().await, acceptor: TlsAcceptor::from(Arc::new(config)) }
     }
 
-    async fn accept(&self) -> std::io::Result<Csms<TlsStream<TcpStream>>> {
+    pub(super) async fn accept(&self) -> std::io::Result<Csms<TlsStream<TcpStream>>> {
         let (tcp, _) = self.listener.accept().await?;
         let mut stream = self.acceptor.accept(tcp).await?;
         let request = rig::read_head(&mut stream).await;
@@ -102,7 +102,8 @@ impl Server {
     }
 }
 
-const BOTH: [&rustls::SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
+pub(super) const BOTH: [&rustls::SupportedProtocolVersion; 2] =
+    [&rustls::version::TLS12, &rustls::version::TLS13];
 
 #[tokio::test]
 async fn a_csms_under_a_root_of_ours_is_believed_in_both_versions_of_tls() {
