@@ -13,6 +13,7 @@ mod devices;
 mod files;
 mod firmware;
 mod first_seconds;
+mod hardships;
 mod idle_values;
 mod monitoring;
 mod planning;

@@ -10,7 +10,7 @@ use crate::desk::{Call, Desk, lost};
 const BOTH: [Version; 2] = [Version::V16, Version::V201];
 
 /// The transaction messages, oldest first, without repetitions of the same CALL.
-fn told(desk: &Desk) -> Vec<Call> {
+pub(crate) fn told(desk: &Desk) -> Vec<Call> {
     let mut told: Vec<Call> = Vec::new();
     let of_transactions = ["StartTransaction", "MeterValues", "StopTransaction", "TransactionEvent"];
     for call in desk.calls.iter().filter(|call| of_transactions.contains(&call.action.as_str())) {
@@ -22,12 +22,12 @@ fn told(desk: &Desk) -> Vec<Call> {
     told
 }
 
-fn kinds(told: &[Call]) -> Vec<String> {
+pub(crate) fn kinds(told: &[Call]) -> Vec<String> {
     let kind = |call: &Call| call.payload["eventType"].as_str().unwrap_or(&call.action).to_owned();
     told.iter().map(kind).collect()
 }
 
-fn whole(version: Version) -> Vec<&'static str> {
+pub(crate) fn whole(version: Version) -> Vec<&'static str> {
     match version {
         Version::V16 => vec!["StartTransaction", "MeterValues", "MeterValues", "StopTransaction"],
         Version::V201 => vec!["Started", "Updated", "Updated", "Updated", "Ended"],
@@ -35,7 +35,7 @@ fn whole(version: Version) -> Vec<&'static str> {
 }
 
 /// What was charged, by what the CSMS was told.
-fn bill(told: &[Call]) -> i64 {
+pub(crate) fn bill(told: &[Call]) -> i64 {
     let value = |call: &Call| call.payload["meterValue"][0]["sampledValue"][0]["value"].as_f64();
     let mut wh = 0;
     for call in told {
