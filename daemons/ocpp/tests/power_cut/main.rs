@@ -289,6 +289,9 @@ async fn go_through(speeches: &[Speech]) {
     let results: Vec<_> =
         futures_util::stream::iter(&cells).map(|cell| go(*cell)).buffered(AT_ONCE).collect().await;
     println!("{}", matrix(&cells, &results));
+    if speeches.len() == SPEECHES.len() {
+        println!("\n{}", table(&cells, &results));
+    }
     let wrong: Vec<_> = cells
         .iter()
         .zip(&results)
@@ -319,6 +322,50 @@ fn matrix(cells: &[Cell], results: &[Result<usize, String>]) -> String {
         matrix.push('\n');
     }
     matrix + "(n+): so many messages came again, under the ids that they had"
+}
+
+/// The head of the table in docs/ocpp.md.
+fn table_head() -> String {
+    let title = |speech: &Speech| match speech.start_point {
+        "PowerPathClosed" => speech.version.to_owned(),
+        other => format!("{}, `TxStartPoint` `{other}`", speech.version),
+    };
+    format!("| after | {} |", SPEECHES.iter().map(title).collect::<Vec<_>>().join(" | "))
+}
+
+/// The matrix as docs/ocpp.md has it: a row a step, a column for each way to speak.
+fn table(cells: &[Cell], results: &[Result<usize, String>]) -> String {
+    let mut table = table_head() + "\n|---|---|---|---|\n";
+    for (last, step) in STEPS.iter().enumerate() {
+        let _ = write!(table, "| {step} |");
+        for speech in SPEECHES {
+            let of_it = |cell: &Cell| cell.last == last && cell.speech.name == speech.name;
+            let of_it = cells.iter().zip(results).filter(|(cell, _)| of_it(cell));
+            let again: Option<usize> = of_it
+                .map(|(_, result)| result.as_ref().ok().copied())
+                .try_fold(0, |most, it| Some(most.max(it?)));
+            let _ = match again {
+                Some(0) => write!(table, " once |"),
+                Some(again) => write!(table, " once, {again} again |"),
+                None => write!(table, " WRONG |"),
+            };
+        }
+        table.push('\n');
+    }
+    table
+}
+
+#[test]
+fn the_table_in_the_docs_has_the_steps_and_the_ways_to_speak() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/ocpp.md");
+    let docs = std::fs::read_to_string(docs).unwrap();
+    let (_, table) = docs.split_once(&format!("\n{}\n", table_head())).expect("docs/ocpp.md has the table");
+    let rows = table.lines().skip(1).take_while(|row| row.starts_with('|'));
+    let cells: Vec<Vec<&str>> =
+        rows.map(|row| row.split('|').map(str::trim).filter(|cell| !cell.is_empty()).collect()).collect();
+    assert_eq!(cells.iter().map(|row| row[0]).collect::<Vec<_>>(), STEPS);
+    assert!(cells.iter().all(|row| row.len() == 1 + SPEECHES.len()), "{cells:?}");
+    assert!(cells.iter().flat_map(|row| &row[1..]).all(|cell| cell.starts_with("once")), "{cells:?}");
 }
 
 /// The cuts at every step, and as many at random instants as `VOLTRY_POWER_CUTS` says. Without it the
