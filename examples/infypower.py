@@ -12,6 +12,7 @@ from provider import now
 
 STALE = 300_000  # microseconds
 OUTPUT, STATUS, RATING, WALK_IN, SWITCH, SET = 0x03, 0x04, 0x0A, 0x13, 0x1A, 0x1C  # the modules' commands
+LINES = 64  # at once: an adapter that never ends keeps nobody from switching off
 OFF, ON = bytes([1, *bytes(7)]), bytes(8)
 
 
@@ -42,13 +43,21 @@ class Modules:
         self.all = [Module(address) for address in range(count)]
         self.ordered, self.asked_at = [(SWITCH, OFF)], 0
         self.can = can.Bus(interface="slcan", channel=channel, bitrate=125_000, sleep_after_open=0)
-        self.notifier = can.Notifier(self.can, [self.receive], loop=asyncio.get_running_loop())
+        asyncio.get_running_loop().add_reader(self.can.fileno(), self.hear)
 
     def send(self, module, command, data=bytes(8)):
         identifier = 0x0A << 22 | command << 16 | module.address << 8 | 0xF0
         # Without its adapter nothing is read, which everybody notices; what was ordered is said again.
         with contextlib.suppress(can.CanError):
             self.can.send(can.Message(arbitration_id=identifier, is_extended_id=True, data=data))
+
+    def hear(self):
+        """What came. Debian 12's python-can takes all lines from the adapter and gives one of them at a time."""
+        for _ in range(LINES):
+            if message := self.can.recv(0):  # else it acknowledges a frame
+                self.receive(message)
+            if b"\r" not in self.can._buffer:
+                break
 
     def receive(self, message):
         command, address = message.arbitration_id >> 16 & 0x3F, message.arbitration_id & 0xFF

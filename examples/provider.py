@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import time
+from xml.etree.ElementTree import SubElement
 
 from dbus_fast import BusType, DBusError, Message, PropertyAccess
 from dbus_fast.aio import MessageBus
@@ -42,8 +43,16 @@ def refused(error, why):
 
 def announced(prop, changes):
     """Says how changes of a property are told, where it is not by their values: const or invalidates."""
-    # Debian 12's dbus-fast says nothing of it.
-    getattr(prop.introspection, "annotations", {})[EMITS] = changes
+    told, plain = prop.introspection, prop.introspection.to_xml
+
+    def to_xml():
+        element = plain()
+        SubElement(element, "annotation", name=EMITS, value=changes)
+        return element
+    if hasattr(told, "annotations"):
+        told.annotations[EMITS] = changes
+    else:  # Debian 12's dbus-fast leaves it out
+        told.to_xml = to_xml
 
 
 class Device1(ServiceInterface):
