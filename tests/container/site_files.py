@@ -19,7 +19,13 @@ tokens = ["{CARD}"]
 [station.evse.1]
 id_token_reader = {{ name = "org.voltry.Reader1", path = "/org/voltry/id_token_reader/1" }}
 """,
-    "etc/voltry-sim.toml": "readers = true\n",
+    # A battery that outlasts each test, however slow the machine is.
+    "etc/voltry-sim.toml": """
+readers = true
+[[evse]]
+monitor_pace = 10
+vehicle = { capacity_wh = 60000.0 }
+""",
     "etc/systemd/system/voltry-sim.service.d/30-site.conf": """
 [Service]
 ExecStart=

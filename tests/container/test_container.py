@@ -116,9 +116,9 @@ def test_the_journal_has_the_fields_by_which_one_looks(station):
 
 
 def test_a_vehicle_charges_and_is_billed(station):
-    station.charge()
+    charged = station.charge()
     station.free()
-    [transaction] = station.transactions()
+    transaction = station.transaction(charged)
     assert transaction["energy"] >= 0
     assert transaction["state"] == "closed"
 
