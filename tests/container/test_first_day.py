@@ -26,23 +26,29 @@ modules = { family = "infypower", can = "/run/voltry-sim/dev/can1", addresses = 
 meter = { model = "acrel-djsf1352-rn", line = "/run/voltry-sim/dev/dc1", baud = 19200, address = 1 }
 insulation_monitor = { model = "isocha425hv", line = "/run/voltry-sim/dev/imd1", baud = 19200, address = 3 }
 """
+# The same, answered; nothing is the usual answer.
+ANSWERS = [
+    *["Depot 3", "90000", "yes", "no", ""],
+    *["", "", "1000", "300", "yes", "DE*VOL*E1", "evse1", "/run/voltry-sim/dev/mcu1"],
+    *["", "/run/voltry-sim/dev/can1", "0 1 2", "", "/run/voltry-sim/dev/dc1", "", "", "/run/voltry-sim/dev/imd1", "3"],
+]
 DEVICES = {"power_supply/1", "connector/1", "energy_meter/dc1", "insulation_monitor/imd1", "ev_link/1"}
 
 
-def setup(station, *options):
+def setup(station, *options, answers=""):
     """The report of a commissioning."""
-    (station.machine.root / "srv/site.toml").write_text(SITE)
-    done = station.machine.try_run("voltryctl", "--json", "setup", "--from", "/srv/site.toml", *options, limit=300)
+    done = station.machine.try_run("voltryctl", "--json", "setup", *options, limit=300, input=answers)
     print(done.stdout, done.stderr)
     return {"code": done.returncode, **json.loads(done.stdout)}
 
 
 def test_the_hardware_is_found_before_any_daemon_runs(station):
     machine = station.machine
+    (machine.root / "srv/site.toml").write_text(SITE)
     machine.run("systemctl", "stop", "voltry.target")
     wait_for(lambda: pid(machine, "voltry-station") == "0", "the station's end")
     machine.run("systemctl", "start", "voltry-sim")
-    report = setup(station, "--dry-run")
+    report = setup(station, "--from", "/srv/site.toml", "--dry-run")
     assert (report["code"], report["missing"], report["errors"]) == (0, [], [])
     assert {device["object"] for device in report["devices"]} >= DEVICES
     machine.run("systemctl", "start", "voltry.target")
@@ -53,7 +59,15 @@ def test_the_hardware_is_found_before_any_daemon_runs(station):
 def report(station):
     """Of the commissioning of the station that runs."""
     station.clear()
-    return setup(station)
+    (station.machine.root / "srv/site.toml").write_text(SITE)
+    return setup(station, "--from", "/srv/site.toml")
+
+
+def test_a_person_is_asked_where_no_file_answers(station):
+    station.clear()
+    report = setup(station, "--dry-run", answers="\n".join(ANSWERS) + "\n")
+    assert (report["code"], report["name"], report["missing"], report["errors"]) == (0, "Depot 3", [], [])
+    assert report["written"] is None
 
 
 def test_the_devices_of_a_station_that_runs_are_found(report):
