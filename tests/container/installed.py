@@ -1,6 +1,7 @@
 """A station that was installed from its packages, in whatever machine."""
 
 import json
+import time
 from pathlib import Path
 
 from machine import wait_for
@@ -33,11 +34,12 @@ def pid(machine, unit):
 
 
 class Station:
-    """The installed station; `slowness` is by how much its machine is slower than this one."""
+    """The installed station; `slowness` is by how much its machine is slower than this one, by the given clock."""
 
-    def __init__(self, machine, slowness=1):
+    def __init__(self, machine, slowness=1, clock=time.monotonic):
         self.machine = machine
         self.slowness = slowness
+        self.clock = clock
         # Each look costs a slow machine a good part of its time.
         self.pause = 0.1 if slowness == 1 else 2.0
         self.told = []
@@ -51,15 +53,18 @@ class Station:
         done = self.machine.try_run("voltryctl", "--json", "status", "1")
         return json.loads(done.stdout)[0] if done.returncode == 0 and done.stdout else {"state": "", "transaction": 0}
 
+    def wait_for(self, condition, what, limit=60):
+        return wait_for(condition, what, limit * self.slowness, self.pause, self.clock)
+
     def wait_until(self, state, limit=60):
-        wait_for(lambda: self.evse()["state"] == state, f"EVSE 1 is {state}", limit * self.slowness, self.pause)
+        self.wait_for(lambda: self.evse()["state"] == state, f"EVSE 1 is {state}", limit)
 
     def charge(self):
         """Plugs a vehicle in and waits until current flows; the number of its transaction."""
         for _ in range(ATTEMPTS):
             self.free()
             self.machine.run("voltryctl", "sim", "plug", "1")
-            came = wait_for(self.charging_or_faulted, "current flows", 90 * self.slowness, self.pause)
+            came = self.wait_for(self.charging_or_faulted, "current flows", 90)
             if came["state"] != "faulted":
                 break
         assert came["state"] != "faulted", f"it did not charge in {ATTEMPTS} attempts"
@@ -86,7 +91,7 @@ class Station:
             evse = self.evse()
             return evse["state"] == "available" and evse["transaction"] == 0
 
-        wait_for(available, "EVSE 1 is available again", 60 * self.slowness, self.pause)
+        self.wait_for(available, "EVSE 1 is available again")
 
     def transaction(self, number):
         """A transaction; nothing while the station does not answer."""

@@ -62,14 +62,14 @@ def base(folder, included=INCLUDED):
     return tar
 
 
-def wait_for(condition, what, limit=60.0, pause=0.1):
+def wait_for(condition, what, limit=60.0, pause=0.1, clock=time.monotonic):
     """The first value of `condition()` that is true; between two askings there is a pause, in seconds."""
-    deadline = time.monotonic() + limit
+    deadline = clock() + limit
     while True:
         value = condition()
         if value:
             return value
-        if time.monotonic() > deadline:
+        if clock() > deadline:
             raise AssertionError(f"not within {limit:.0f} s: {what}")
         time.sleep(pause)
 

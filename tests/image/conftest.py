@@ -18,7 +18,7 @@ from kernel import Kernel  # noqa: E402
 from machine import CannotRun  # noqa: E402
 
 FOLDER = ROOT / "target/image"
-# By how much everything may take longer than on the processor that emulates.
+# By how much everything may take longer by the machine's clock than in the field.
 SLOWNESS = 5
 
 
@@ -29,7 +29,7 @@ def guest():
         ask_fitness()
         FOLDER.mkdir(parents=True, exist_ok=True)
         kernel = Kernel(FOLDER)
-        made = disk.make(FOLDER, kernel, found_packages())
+        made, stick = disk.make(FOLDER, kernel, found_packages())
     except CannotRun as why:
         pytest.skip(f"no machine: {why}")
     shared = FOLDER / "meter"
@@ -38,19 +38,20 @@ def guest():
     # QEMU makes files as root; the meter's memory is to be anybody's in the machine.
     (shared / "dc1").touch()
     (shared / "dc1").chmod(0o666)
-    guest = Guest(FOLDER, kernel, made, shared)
+    guest = Guest(FOLDER, made, stick, shared)
     yield guest
     if guest.qemu is not None and guest.qemu.poll() is None:
         guest.power_cut()
     if "VOLTRY_KEEP" not in os.environ:
         made.unlink()
+        stick.unlink()
 
 
 @pytest.fixture(scope="session")
 def station(guest):
     """The station, once it is Available."""
     guest.boot()
-    station = Station(guest, SLOWNESS)
+    station = Station(guest, SLOWNESS, guest.clock)
     station.wait_until("available")
     yield station
     print("\n" + "\n".join(station.told))

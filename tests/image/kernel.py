@@ -11,21 +11,26 @@ from pathlib import Path
 
 from machine import CannotRun
 
+HERE = Path(__file__).resolve().parent
 # Drivers that the first file system needs: the disk and what is on it.
 EARLY = ["virtio_pci", "virtio_blk", "ext4", "crc32c_generic"]
 # Drivers that the running machine needs: its controllers, its watchdog, what the test speaks through, and what
-# systemd and the station ask of any kernel.
+# systemd, the station and RAUC ask of any kernel.
 LATE = [
     *["kvaser_pci", "can_raw", "i6300esb", "virtio_console", "9pnet_virtio", "9p"],
     *["veth", "af_packet", "ipv6", "autofs4", "fuse", "loop", "dm_mod", "configfs", "efi_pstore", "nft_compat"],
+    *["dm_verity", "squashfs"],
 ]
+# The root is what the boot loader says. Where it has no system the kernel panics, and the machine starts anew.
 INIT = """#!/bin/busybox sh
 /bin/busybox mount -t proc none /proc
 /bin/busybox mount -t devtmpfs none /dev
 while read -r module; do /bin/busybox insmod "/modules/$module"; done </modules/order
+read -r line </proc/cmdline
+for word in $line; do case $word in root=*) root=${word#root=} ;; esac; done
 tries=0
-until /bin/busybox mount -t ext4 -o rw /dev/vda /root; do
-    tries=$((tries + 1)); [ $tries -lt 50 ] || /bin/busybox poweroff -f
+until /bin/busybox mount -t ext4 -o rw "$root" /root; do
+    tries=$((tries + 1)); [ $tries -lt 50 ] || exit 1
     /bin/busybox sleep 0.1
 done
 exec /bin/busybox switch_root /root /lib/systemd/systemd
@@ -42,7 +47,8 @@ class Kernel:
         self.image = self.tree / f"boot/vmlinuz-{self.release}"
         self.modules = self.tree / "lib/modules" / self.release
         if not self.image.exists():
-            fetch(package, folder, self.tree)
+            fetch([package], folder, self.tree)
+        self.bus_off = build_bus_off(self.release, folder)
         subprocess.run(["depmod", "--basedir", self.tree, self.release], check=True)
         self.first = folder / f"initramfs-{self.release}"
         self.first.write_bytes(gzip.compress(cpio(self.first_files()), 1))
@@ -78,6 +84,8 @@ class Kernel:
             shutil.copy(self.modules / file, to / file)
         for file in ["modules.builtin", "modules.builtin.modinfo", "modules.order"]:
             shutil.copy(self.modules / file, to / file)
+        (to / "extra").mkdir()
+        shutil.copy(self.bus_off, to / "extra")
         subprocess.run(["depmod", "--basedir", root / "usr", self.release], check=True)
 
 
@@ -90,17 +98,39 @@ def newest_package():
     return found[1]
 
 
-def fetch(package, folder, tree):
+def fetch(packages, folder, tree):
+    """Unpacks some of Debian's packages into a folder of their own."""
     folder.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(["apt-get", "download", "-q", package], cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise CannotRun(f"no kernel: {done.stderr.strip()[-300:]}")
-    [file] = folder.glob(f"{package}_*.deb")
     part = tree.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
-    subprocess.run(["dpkg-deb", "-x", file, part], check=True)
-    file.unlink()
+    for package in packages:
+        line = ["apt-get", "download", "-q", package]
+        done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise CannotRun(f"no {package}: {done.stderr.strip()[-300:]}")
+        [file] = folder.glob(f"{package}_*.deb")
+        subprocess.run(["dpkg-deb", "-x", file, part], check=True)
+        file.unlink()
     part.rename(tree)
+
+
+def build_bus_off(release, folder):
+    """The module of guest/bus_off, for the kernel of that release."""
+    common, series = release.rsplit("-", 1)[0], ".".join(release.split(".")[:2])
+    tree = folder / f"headers-{release}"
+    own, shared = (tree / "usr/src" / f"linux-headers-{name}" for name in (release, f"{common}-common"))
+    if not own.exists():
+        fetch([own.name, shared.name, f"linux-kbuild-{series}"], folder, tree)
+        # It names where the package would be installed.
+        (own / "Makefile").write_text(f"include {shared}/Makefile\n")
+    work = folder / "bus_off"
+    shutil.rmtree(work, ignore_errors=True)
+    shutil.copytree(HERE / "guest/bus_off", work)
+    done = subprocess.run(["make", "-C", own, f"M={work}", "modules"], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise CannotRun(f"no module: {done.stderr.strip()[-500:]}")
+    subprocess.run(["strip", "--strip-debug", work / "bus_off.ko"], check=True)
+    return work / "bus_off.ko"
 
 
 def cpio(files):
