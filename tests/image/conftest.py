@@ -22,6 +22,14 @@ FOLDER = ROOT / "target/image"
 SLOWNESS = 5
 
 
+class Table(list):
+    """What was seen, line by line; printed as it comes, for all of it takes an hour and more."""
+
+    def append(self, line):
+        super().append(line)
+        print(line, flush=True)
+
+
 @pytest.fixture(scope="session")
 def guest():
     """A machine that is off, with a disk that nobody has used."""
@@ -52,6 +60,6 @@ def station(guest):
     """The station, once it is Available."""
     guest.boot()
     station = Station(guest, SLOWNESS, guest.clock)
+    station.told = Table()
     station.wait_until("available")
-    yield station
-    print("\n" + "\n".join(station.told))
+    return station
