@@ -258,17 +258,30 @@ def test_the_csms_plans_for_a_vehicle_and_hears_what_it_chose_and_asks_it_to_agr
     play(scenario(), 120)
 
 
-async def voltryctl(station, *words):
-    """What `voltryctl ocpp` says, as JSON."""
-    process = await asyncio.create_subprocess_exec(
+async def started(station, *words):
+    return await asyncio.create_subprocess_exec(
         program("voltryctl"),
-        *["--json", "ocpp", *words],
+        *words,
         env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={station.state / 'bus'}"},
         stdout=asyncio.subprocess.PIPE,
     )
+
+
+async def voltryctl(station, *words):
+    """What `voltryctl ocpp` says, as JSON."""
+    process = await started(station, "--json", "ocpp", *words)
     said, _ = await process.communicate()
     assert process.returncode == 0
     return json.loads(said)
+
+
+async def until_line(process, *parts):
+    """Reads what it says up to a line with all of these."""
+    async with asyncio.timeout(30):
+        while line := (await process.stdout.readline()).decode():
+            if all(part in line for part in parts):
+                return
+    raise AssertionError(f"it ended without {parts}")
 
 
 def test_the_technician_sees_the_wire_the_profiles_and_the_schedule(tmp_path):
@@ -291,5 +304,12 @@ def test_the_technician_sees_the_wire_the_profiles_and_the_schedule(tmp_path):
             assert "04A1B2" not in json.dumps(said), "tokens are masked"
             assert len(await voltryctl(station, "messages", "-n", "3")) == 3
             assert (await voltryctl(station, "status"))["state"] == "accepted"
+            follower = await started(station, "ocpp", "log", "--follow")
+            await until_line(follower, " > ", "BootNotification")
+            assert (await csms.ask("GetLocalListVersion")).version_number == 0
+            await until_line(follower, " < ", "GetLocalListVersion")
+            await until_line(follower, " > ", "versionNumber")
+            follower.kill()
+            await follower.wait()
 
     play(scenario(), 60)
