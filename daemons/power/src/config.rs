@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 use voltry_canlink::CanPort;
 use voltry_power_module::{Family, Range, Request};
 use voltry_service::config::duration_ms;
-use voltry_service::{Binding, Config, ConfigError, Provision};
+use voltry_service::{Binding, Config, ConfigError, Problem, Provision};
 use voltry_units::{Amps, Volts, Watts};
 
 use crate::load;
@@ -95,6 +95,8 @@ pub struct Supply {
 /// `lost_after` is longer than a module delivers by itself: at the least, and if not given.
 const LOST_LATER_LEAST: Duration = Duration::from_secs(1);
 const LOST_LATER: Duration = Duration::from_secs(5);
+/// An EVSE takes older readings for missing.
+const READING_COUNTS: Duration = Duration::from_millis(300);
 /// Of a low range that is not given.
 const LOW_RANGE_MAX: Volts = Volts::new(500);
 
@@ -306,11 +308,39 @@ pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>
             Err(error) => problems.push(config.problem(&table, error)),
         }
     }
+    problems.extend(too_seldom(config, &settings));
     for bus in settings.bus.keys() {
         let table = format!("power.bus.{bus}");
         problems.extend(shared_bus(&settings, bus).into_iter().map(|text| config.problem(&table, text)));
     }
     if problems.is_empty() { Ok(Provision { objects, settings }) } else { Err(ConfigError(problems)) }
+}
+
+/// Modules that cannot be asked, and report less often than an EVSE takes a reading for the present: it would
+/// open its contactors, and never charge.
+fn too_seldom(config: &Config, settings: &Settings) -> Vec<Problem> {
+    let bindings = config.bindings();
+    let bound = |path: &str| {
+        let supply = Binding::new(voltry_bus::names::POWER, path).ok()?;
+        let (place, _) = bindings.iter().find(|(_, binding)| *binding == supply)?;
+        Some(format!("EVSE {}", place.strip_prefix("evse.")?.strip_suffix(".power_supply")?))
+    };
+    let supplies = settings.supply.iter().map(|(name, supply)| ("supply", name, supply, bound(&path(name))));
+    let groups =
+        settings.group.iter().map(|(name, group)| ("group", name, group, Some("an EVSE".to_owned())));
+    let seldom = supplies.chain(groups).filter_map(|(kind, name, supply, whom)| {
+        let reports = supply.family.reports.filter(|reports| reports.every > READING_COUNTS)?;
+        let text = format!(
+            "{} modules cannot be asked and report each {} ms: {} takes no reading older than {} ms, and would never \
+             charge with them",
+            supply.family.name,
+            reports.every.as_millis(),
+            whom?,
+            READING_COUNTS.as_millis()
+        );
+        Some(config.problem(&format!("power.{kind}.{name}.family"), text))
+    });
+    seldom.collect()
 }
 
 fn matrix_problems(settings: &Settings) -> Vec<String> {

@@ -101,6 +101,29 @@ fn what_modules_of_a_family_do_not_tell_must_be_said() {
     }
 }
 
+/// TonHe modules report by themselves, each half a second. Somebody else than an EVSE may do with that.
+#[test]
+fn modules_that_tell_too_seldom_for_an_evse_are_refused_where_one_is_bound_to_them() {
+    let supply = "[power.supply.1]\nfamily = 'tonhe'\nbus = 'main'\nmodules = [1]\nrating = { voltage_min = 150.0, \
+                  voltage_max = 1000.0, current_max = 50.0, power_max = 20000.0 }\n";
+    assert!(read(supply).is_ok(), "nothing is bound to it");
+    let evse = |supply: &str| {
+        format!(
+            "[evse.3]\npower_supply = {{ name = 'org.voltry.Power1', path = '/org/voltry/power_supply/{supply}' }}\n"
+        )
+    };
+    assert!(read(&(supply.to_owned() + &evse("2"))).is_ok(), "it has another");
+    let refused = read(&(supply.to_owned() + &evse("1"))).unwrap_err();
+    assert!(
+        refused.contains("tonhe modules cannot be asked and report each 500 ms: EVSE 3 takes"),
+        "{refused}"
+    );
+    let matrix = "[power.matrix]\nswitch = { name = 'org.voltry.Board1', path = '/org/voltry/switch_matrix/1' }\n\
+                  evses = [1, 2]\n";
+    let refused = read(&(matrix.to_owned() + &supply.replace("supply.1", "group.a"))).unwrap_err();
+    assert!(refused.contains("report each 500 ms: an EVSE takes"), "{refused}");
+}
+
 #[test]
 fn groups_are_shared_by_the_evses_of_a_matrix() {
     let matrix = "[power.matrix]\nswitch = { name = 'org.voltry.Board1', path = '/org/voltry/switch_matrix/1' }\n\
