@@ -49,6 +49,8 @@ pub struct Matrix {
     wires: Vec<Wire>,
     /// What it has suffered.
     pub wear: MatrixWear,
+    /// The circuits' time up to which its contactors have moved.
+    elapsed: Duration,
 }
 
 impl Matrix {
@@ -71,7 +73,7 @@ impl Matrix {
         let wire =
             |group: usize| (0..evses.len()).map(move |evse| Wire { group, evse, pole: Pole::default() });
         let wires = (0..groups.len()).flat_map(wire).collect();
-        Self { groups, evses, wires, wear: MatrixWear::default() }
+        Self { groups, evses, wires, wear: MatrixWear::default(), elapsed: Duration::ZERO }
     }
 
     /// The circuits of parted groups.
@@ -114,6 +116,18 @@ impl Matrix {
     #[must_use]
     pub fn broken(&self, fault: Fault) -> bool {
         self.evses.iter().any(|evse| evse.with(|circuit| circuit.faults.has(fault)))
+    }
+
+    /// Lets the contactors move for as long as all circuits have been stepped since: a process that was held up did
+    /// not let the current fall meanwhile.
+    pub fn follow(&mut self) {
+        let circuits = self.homes().chain(&self.evses);
+        let simulated = circuits.map(|circuit| circuit.with(|circuit| circuit.elapsed())).min();
+        let Some(simulated) = simulated else { return };
+        while self.elapsed + super::STEP <= simulated {
+            self.step(super::STEP);
+            self.elapsed += super::STEP;
+        }
     }
 
     /// Lets the contactors move.
@@ -210,16 +224,13 @@ impl SharedMatrix {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Steps the contactors in real time, for ever.
+    /// Steps the contactors as their circuits are stepped, for ever.
     pub async fn run(self) {
         let mut ticks = tokio::time::interval(super::STEP);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut last = tokio::time::Instant::now();
         loop {
             ticks.tick().await;
-            let now = tokio::time::Instant::now();
-            self.with(|matrix| matrix.step(now - last));
-            last = now;
+            self.with(Matrix::follow);
         }
     }
 }
@@ -303,6 +314,33 @@ mod tests {
             matrix.circuit_of(0).with(|circuit| circuit.module_side_v()) > 350.0,
             "its capacitors keep it"
         );
+    }
+
+    /// A process that was held up for a second stepped nothing: what was told to open is closed until the circuits
+    /// have gone on, in which the current falls first.
+    #[test]
+    fn contactors_move_in_the_time_of_their_circuits() {
+        let (mut matrix, evses) = matrix();
+        let go_on = |matrix: &mut Matrix, milliseconds: u64| {
+            for _ in 0..milliseconds / 5 {
+                let circuits: Vec<_> = matrix.homes().chain(matrix.evses()).cloned().collect();
+                circuits.iter().for_each(|circuit| circuit.with(|circuit| circuit.step(super::super::STEP)));
+            }
+            matrix.follow();
+        };
+        go_on(&mut matrix, 1_000);
+        matrix.request(0b10);
+        matrix.follow();
+        assert_eq!((matrix.closed(), count(&evses[1])), (0, 0), "no time has passed for it");
+        go_on(&mut matrix, 25);
+        assert_eq!(matrix.closed(), 0);
+        go_on(&mut matrix, 5);
+        assert_eq!((matrix.closed(), count(&evses[1])), (0b10, 2));
+        // One circuit that is behind holds the contactors back.
+        matrix.request(0);
+        evses[0].with(|circuit| circuit.step(Duration::from_secs(1)));
+        matrix.follow();
+        assert_eq!(matrix.closed(), 0b10);
     }
 
     #[test]
