@@ -42,6 +42,7 @@ const DEAF_AFTER_RESET: Duration = Duration::from_millis(200);
 /// An inquiry that was not answered is repeated this often; guessed.
 const INQUIRY_INTERVAL: Duration = Duration::from_secs(1);
 
+const ENDING: &str = "the board's daemon is ending";
 const COMMUNICATION_FAULT: &str = "CommunicationFault";
 const SILENT: &str =
     "nothing readable comes from the safety controller: it is silent, or its line is disturbed";
@@ -139,8 +140,11 @@ impl Connector {
     /// Opens an epoch of the contactors, which stay open, or open.
     ///
     /// # Errors
-    /// Those of the lease.
+    /// Those of the lease; `Unavailable` while the daemon ends.
     pub fn enable(&mut self, now: Timestamp, holder: &str, epoch: u64) -> Result<(), Error> {
+        if self.shutting_down {
+            return Err(Error::Unavailable(ENDING.into()));
+        }
         self.lease.enable(holder, epoch, now)?;
         self.request_open(now);
         Ok(())
@@ -185,7 +189,7 @@ impl Connector {
     /// `Unavailable` while the daemon ends.
     pub fn set_pilot(&mut self, now: Timestamp, by: &str, output: PilotOutput) -> Result<(), Error> {
         if self.shutting_down {
-            return Err(Error::Unavailable("the board's daemon is ending".into()));
+            return Err(Error::Unavailable(ENDING.into()));
         }
         by.clone_into(&mut self.pilot_asked_by);
         self.pilot_orphaned = false;

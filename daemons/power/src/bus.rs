@@ -120,7 +120,7 @@ impl Bus {
             self.work(&mut pace, now);
             if stopping_until.is_none() && *stop.borrow() {
                 stopping_until = Some(now + STOPPING);
-                self.supplies.iter().for_each(|supply| supply.orders.off());
+                self.supplies.iter().for_each(|supply| supply.orders.end());
                 continue;
             }
             if stopping_until.is_some_and(|until| now >= until || self.all_off()) {

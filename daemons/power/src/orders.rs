@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+use voltry_bus::Error;
 use voltry_service::{Lease, LeaseState, LeaseTimes, Refusal, Stamp};
 use voltry_units::{Amps, Timestamp, Volts};
 
@@ -35,6 +36,8 @@ pub(crate) struct Taken {
 struct Inner {
     lease: Lease,
     waiting: Taken,
+    /// The daemon ends: nothing is energised any more.
+    ending: bool,
 }
 
 /// Shared between a supply's D-Bus object and its control loop; clones are the same.
@@ -47,7 +50,8 @@ pub(crate) struct Orders {
 impl Orders {
     /// Nothing asked; `wake` is notified of whatever comes.
     pub(crate) fn new(wake: Arc<Notify>) -> Self {
-        let inner = Inner { lease: Lease::new(LeaseTimes::POWER_SUPPLY), waiting: Taken::default() };
+        let inner =
+            Inner { lease: Lease::new(LeaseTimes::POWER_SUPPLY), waiting: Taken::default(), ending: false };
         Self { inner: Arc::new(Mutex::new(inner)), wake }
     }
 
@@ -56,8 +60,11 @@ impl Orders {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn enable(&self, holder: &str, epoch: u64, now: Timestamp) -> Result<(), Refusal> {
+    pub(crate) fn enable(&self, holder: &str, epoch: u64, now: Timestamp) -> Result<(), Error> {
         let mut inner = self.inner();
+        if inner.ending {
+            return Err(Error::Unavailable("the power modules' daemon is ending".into()));
+        }
         inner.lease.enable(holder, epoch, now)?;
         inner.waiting.enabled = Some(holder.to_owned());
         inner.waiting.set = None;
@@ -91,6 +98,12 @@ impl Orders {
         inner.waiting.enabled = None;
         inner.waiting.set = None;
         self.wake.notify_one();
+    }
+
+    /// Off, and for good.
+    pub(crate) fn end(&self) {
+        self.inner().ending = true;
+        self.off();
     }
 
     pub(crate) fn clear_faults(&self) {
@@ -169,6 +182,18 @@ mod tests {
         assert_eq!(taken, Taken { off: true, ..Taken::default() });
         assert!(!state.may_energise());
         assert_eq!(set(&orders, 2, 10), Err(Refusal::Lapsed));
+    }
+
+    /// Who ends waits until everything is off, and must not be kept on by a session that begins meanwhile.
+    #[test]
+    fn who_ends_takes_no_new_epoch() {
+        let orders = open();
+        set(&orders, 1, 10).unwrap();
+        orders.end();
+        assert_eq!(orders.take(NOW).0, Taken { off: true, ..Taken::default() });
+        let later = NOW + Duration::from_millis(10);
+        assert!(matches!(orders.enable(":1.7", 6, later), Err(Error::Unavailable(_))));
+        assert!(!orders.take(later).1.may_energise());
     }
 
     #[test]

@@ -300,8 +300,7 @@ fn caller(header: &Header<'_>) -> Result<String, Error> {
 #[interface(name = "org.voltry.PowerSupply1", spawn = false)]
 impl PowerSupply1 {
     fn enable(&self, epoch: u64, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
-        let verdict =
-            caller(&header).and_then(|caller| Ok(self.orders.enable(&caller, epoch, clock::now())?));
+        let verdict = caller(&header).and_then(|caller| self.orders.enable(&caller, epoch, clock::now()));
         self.refusals.note("Enable", verdict)
     }
 

@@ -359,6 +359,19 @@ fn with_open_contactors_the_daemon_ends_at_once() {
     assert!(bench.connector.is_shut_down());
 }
 
+/// Another connector's contactors wait for their current meanwhile: a session that begins here would keep the
+/// daemon from ending, and be cut off when it is killed.
+#[test]
+fn a_daemon_that_ends_takes_no_new_epoch() {
+    let mut bench = Bench::new();
+    bench.connector.set_pilot(ms(0), EVSE, PilotOutput::Digital).unwrap();
+    bench.hears(state(Pilot::C, Contactor::Open));
+    bench.connector.shut_down(ms(bench.now));
+    assert!(matches!(bench.enable(), Err(Error::Unavailable(_))));
+    assert!(bench.close().is_err());
+    assert!(bench.connector.is_shut_down());
+}
+
 #[test]
 fn opening_on_request_is_not_counted_and_needs_no_lease() {
     let mut bench = Bench::closed();
