@@ -249,7 +249,7 @@ impl Energy {
         }
         let target = |(place, evse): (usize, &Evse)| Target {
             share: self.shares[place].power,
-            drawn: self.usage[place].drawn(now).unwrap_or(Watts::ZERO),
+            drawn: self.usage[place].drawn(now).or((evse.stage != Stage::Delivering).then_some(Watts::ZERO)),
             reachable: evse.reachable,
         };
         let targets: Vec<_> = evses.iter().enumerate().map(target).collect();

@@ -40,8 +40,8 @@ const STEP: Watts = Watts::new(500);
 pub struct Target {
     /// Its share.
     pub share: Watts,
-    /// What it draws, as far as that is known.
-    pub drawn: Watts,
+    /// What it draws; `None`: it may draw, and has not said yet how much.
+    pub drawn: Option<Watts>,
     /// Whether it can be told anything.
     pub reachable: bool,
 }
@@ -164,7 +164,9 @@ impl Permits {
             }
             let exposure = line.exposure(now);
             let power = if line.is_unknown(now) {
-                target.share.min(target.drawn)
+                // Before it has said it, whatever it is told might be less than it was allowed and draws.
+                let Some(drawn) = target.drawn else { continue };
+                target.share.min(drawn)
             } else {
                 target.share.min(exposure + (limit - total).max(Watts::ZERO))
             };
@@ -240,7 +242,8 @@ mod tests {
     }
 
     fn step(permits: &mut Permits, ms: u64, limit: i32, shares: &[i32]) -> Vec<(usize, i64)> {
-        let target = |share: &i32| Target { share: kilowatts(*share), drawn: Watts::ZERO, reachable: true };
+        let target =
+            |share: &i32| Target { share: kilowatts(*share), drawn: Some(Watts::ZERO), reachable: true };
         let targets: Vec<_> = shares.iter().map(target).collect();
         let orders = permits.step(at(ms), kilowatts(limit), &targets);
         orders.into_iter().map(|order| (order.place, order.power.as_milli() / 1_000_000)).collect()
@@ -287,8 +290,8 @@ mod tests {
     fn one_that_left_the_bus_holds_nothing_when_its_leases_have_lapsed() {
         let mut permits = two();
         permits.lost(at(1000), 0);
-        let gone = Target { share: Watts::ZERO, drawn: Watts::ZERO, reachable: false };
-        let other = Target { share: kilowatts(150), drawn: Watts::ZERO, reachable: true };
+        let gone = Target { share: Watts::ZERO, drawn: Some(Watts::ZERO), reachable: false };
+        let other = Target { share: kilowatts(150), drawn: Some(Watts::ZERO), reachable: true };
         assert_eq!(permits.step(at(2999), kilowatts(150), &[gone, other]), []);
         let orders = permits.step(at(3000), kilowatts(150), &[gone, other]);
         assert_eq!((orders.len(), orders[0].power), (1, kilowatts(150)));
@@ -298,7 +301,7 @@ mod tests {
     fn after_a_start_nobody_is_raised_before_each_said_what_it_has() {
         let mut permits = Permits::after_start(at(0), 2);
         let target =
-            |share, drawn| Target { share: kilowatts(share), drawn: kilowatts(drawn), reachable: true };
+            |share, drawn| Target { share: kilowatts(share), drawn: Some(kilowatts(drawn)), reachable: true };
         let targets = [target(75, 90), target(75, 40)];
         let first = permits.step(at(0), kilowatts(150), &targets);
         assert_eq!(first.iter().map(|order| order.power).collect::<Vec<_>>(), [kilowatts(75), kilowatts(40)]);
@@ -307,6 +310,22 @@ mod tests {
         permits.answered(at(3), 0, true);
         let then = permits.step(at(4), kilowatts(150), &targets);
         assert_eq!((then.len(), then[0].place, then[0].power), (1, 1, kilowatts(75)));
+    }
+
+    /// A station that was started anew knows of the session before it knows what flows in it: a permit of nothing
+    /// would end the current that the one before had allowed.
+    #[test]
+    fn an_evse_that_may_draw_is_told_nothing_before_it_says_how_much() {
+        let mut permits = Permits::after_start(at(0), 1);
+        let target = |drawn| [Target { share: kilowatts(75), drawn, reachable: true }];
+        assert_eq!(permits.step(at(0), kilowatts(150), &target(None)), []);
+        let told = permits.step(at(400), kilowatts(150), &target(Some(kilowatts(60))));
+        assert_eq!((told.len(), told[0].power), (1, kilowatts(60)));
+        // One that never says it has lost what the station before us gave it, too.
+        let mut permits = Permits::after_start(at(0), 1);
+        assert_eq!(permits.step(at(29_999), kilowatts(150), &target(None)), []);
+        let told = permits.step(at(30_000), kilowatts(150), &target(None));
+        assert_eq!((told.len(), told[0].power), (1, kilowatts(75)));
     }
 
     #[test]
