@@ -11,10 +11,12 @@ mod sentences;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use voltry_bus::{
     Device1Proxy, EnergyMeter1Proxy, Evse1Proxy, EvseState, Fault, Sim1Proxy, SimTruth, Station1Proxy,
     Transaction, V2gLog1Proxy, names,
@@ -45,6 +47,19 @@ pub struct Station {
     output: Lines<BufReader<ChildStdout>>,
     connection: zbus::Connection,
     folder: tempfile::TempDir,
+    held_up: Arc<AtomicU64>,
+}
+
+/// Says what the simulator says, and notes for how long it says that the machine kept it from running.
+async fn pass_on(stderr: ChildStderr, held_up: Arc<AtomicU64>) {
+    let mut lines = BufReader::new(stderr).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let told = line.contains("the simulated hardware was held up").then(|| line.rsplit_once("ms="));
+        if let Some((_, ms)) = told.flatten() {
+            held_up.fetch_max(ms.trim().parse().unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+        eprintln!("{line}");
+    }
 }
 
 impl Station {
@@ -69,9 +84,12 @@ impl Station {
             .arg(&state)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .expect("voltry-sim is built beside the tests: run `cargo build --workspace` first");
+        let held_up = Arc::new(AtomicU64::new(0));
+        tokio::spawn(pass_on(child.stderr.take().unwrap(), held_up.clone()));
         let input = child.stdin.take().unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
         let ready = tokio::time::timeout(Duration::from_secs(60), output.next_line()).await;
@@ -84,7 +102,19 @@ impl Station {
         );
         let address = format!("unix:path={}", state.join("bus").display());
         let connection = connect(&address).await;
-        Self { child, input, output, connection, folder }
+        Self { child, input, output, connection, folder, held_up }
+    }
+
+    /// For how long at most the machine kept the simulated hardware from running since this was forgotten; the
+    /// simulator tells it within a second, and nothing below half of the time that makes a value too old.
+    #[must_use]
+    pub fn held_up(&self) -> Duration {
+        Duration::from_millis(self.held_up.load(Ordering::Relaxed))
+    }
+
+    /// What was so far says nothing of what comes.
+    pub fn forget_held_up(&self) {
+        self.held_up.store(0, Ordering::Relaxed);
     }
 
     /// Gives a command line, as `plug 1`; panics unless it is answered with `ok`.
@@ -271,9 +301,11 @@ impl Station {
             }
             assert!(
                 started.elapsed() < limit,
-                "EVSE {evse} is {state:?} after {limit:?}, not {wanted:?}; its faults: {:?}; the truth: {:?}",
+                "EVSE {evse} is {state:?} after {limit:?}, not {wanted:?}; its faults: {:?}; the truth: {:?}; \
+                 the simulated hardware was held up for {:?}",
                 self.faults(evse).await,
-                self.truth(evse).await
+                self.truth(evse).await,
+                self.held_up()
             );
         }
     }
@@ -320,7 +352,11 @@ impl Station {
             if holds(&truth) {
                 return started.elapsed();
             }
-            assert!(started.elapsed() < limit, "not within {limit:?}: {what}; the truth: {truth:?}");
+            assert!(
+                started.elapsed() < limit,
+                "not within {limit:?}: {what}; the truth: {truth:?}; the simulated hardware was held up for {:?}",
+                self.held_up()
+            );
         }
     }
 

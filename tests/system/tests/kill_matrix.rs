@@ -31,7 +31,11 @@ const RACK: &str = "evses = 2\ngroups = [1, 1, 1, 1]\n[[evse]]\nmonitor_pace = 1
      vehicle = { capacity_wh = 60000.0, soc = 20.0, target_soc = 80.0 }\n";
 /// Stations beside each other in the whole matrix: each waits most of its time.
 const STATIONS: usize = 3;
+const HELD_UP_TOLD: Duration = Duration::from_millis(1_200);
 const RECOVERY: Duration = Duration::from_secs(60);
+/// A cell whose way there broke off was not played, nor was one during which this machine kept the simulated hardware
+/// from running: real hardware waits for no processor. Each is tried so often, each time with another station.
+const TRIES: u32 = 3;
 /// As long as this the dead stay stopped, and the living are watched.
 const WATCHED: Duration = Duration::from_secs(2);
 
@@ -152,9 +156,9 @@ impl Field {
         if counted > 1.0 { Ok(()) } else { Err(format!("only {counted} Wh")) }
     }
 
+    /// In the cell's phase: strikes, and watches what becomes of it.
     async fn play(&mut self, cell: Cell) -> Result<Seen, String> {
-        let Cell { victim, strike, phase } = cell;
-        self.enter(phase).await;
+        let Cell { victim, strike, .. } = cell;
         let pid = strikes::process(&self.station.state(), victim.unit());
         let struck = Instant::now();
         strikes::strike(&mut self.station, victim, strike, pid).await;
@@ -169,19 +173,11 @@ impl Field {
             }
             Promise::GoesOn => self.charges_on(WATCHED).await?,
             Promise::StaysOpen => {
-                let open = self.stays_open(WATCHED).await;
-                // Who did not see the plug for a moment takes what is plugged in then for another vehicle, and begins
-                // with it, by the insulation test.
-                let anew = phase == Phase::Finished
-                    && matches!(victim, Victim::Evse | Victim::Board | Victim::RackBoard | Victim::Bus)
-                    && self
-                        .station
-                        .evse(1)
-                        .await
-                        .state()
-                        .await
-                        .is_ok_and(|state| state == EvseState::CableCheck);
-                open.or_else(|seen| if anew { Ok(()) } else { Err(seen) })?;
+                if let Err(seen) = self.stays_open(WATCHED).await
+                    && !self.begins_anew(cell).await
+                {
+                    return Err(seen);
+                }
             }
             Promise::Ends => {}
         }
@@ -196,6 +192,20 @@ impl Field {
         self.comes_back(cell, pid).await?;
         self.rack_is_whole().await?;
         Ok(Seen { cell, times, free: struck.elapsed() })
+    }
+
+    /// Who did not see the plug for a moment takes what is plugged in then for another vehicle, and begins with it, by
+    /// the insulation test.
+    async fn begins_anew(&self, Cell { victim, phase, .. }: Cell) -> bool {
+        let blind = matches!(victim, Victim::Evse | Victim::Board | Victim::RackBoard | Victim::Bus);
+        if phase != Phase::Finished || !blind {
+            return false;
+        }
+        // A bus that is stopped answers nobody, and then nobody closes.
+        let state = async { self.station.evse(1).await.state().await };
+        tokio::time::timeout(WATCHED, state)
+            .await
+            .is_ok_and(|state| state.is_ok_and(|state| state == EvseState::CableCheck))
     }
 
     /// All is mended and unplugged, a person clears, and the bill is whole.
@@ -243,6 +253,12 @@ impl Field {
         Err(format!("the matrix closed across {across} V, opened {loaded} times under load, joined {joined}"))
     }
 
+    /// Whether the machine kept the hardware from running while this cell was played.
+    async fn was_held_up(&self) -> bool {
+        tokio::time::sleep(HELD_UP_TOLD).await; // The simulator tells it once a second.
+        !self.station.held_up().is_zero()
+    }
+
     async fn answers(&self) -> bool {
         self.station.station().await.transactions(1).await.is_ok()
     }
@@ -269,7 +285,8 @@ impl Field {
 /// Plays cells, one station for each worker, and prints what was seen.
 async fn plays(cells: Vec<Cell>, stations: usize) {
     let total = cells.len();
-    let waiting = Arc::new(Mutex::new(VecDeque::from(cells)));
+    let first = cells.into_iter().map(|cell| (cell, 1)).collect::<VecDeque<_>>();
+    let waiting = Arc::new(Mutex::new(first));
     let seen = Arc::new(Mutex::new((Vec::new(), Vec::new())));
     let mut workers = tokio::task::JoinSet::new();
     for _ in 0..stations.min(total) {
@@ -278,7 +295,7 @@ async fn plays(cells: Vec<Cell>, stations: usize) {
             let mut field: Option<Field> = None;
             loop {
                 let next = waiting.lock().unwrap().pop_front();
-                let Some(cell) = next else { break };
+                let Some((cell, tries)) = next else { break };
                 let has_rack = cell.victim.has_rack();
                 let fits = field.take_if(|field| field.has_rack == has_rack);
                 if let Some(other) = field.take() {
@@ -289,12 +306,27 @@ async fn plays(cells: Vec<Cell>, stations: usize) {
                     None => Field::new(has_rack).await,
                 };
                 // One that does not come so far costs its own cell.
-                let played = AssertUnwindSafe(at.play(cell)).catch_unwind().await;
-                match played.unwrap_or_else(|_| Err("not played: see above".to_owned())) {
+                let entered = AssertUnwindSafe(at.enter(cell.phase)).catch_unwind().await.is_ok();
+                if !entered && tries < TRIES {
+                    println!("{cell}: not played: see above; it is tried again");
+                    waiting.lock().unwrap().push_back((cell, tries + 1));
+                    continue;
+                }
+                at.station.forget_held_up();
+                let played = if entered {
+                    AssertUnwindSafe(at.play(cell)).catch_unwind().await
+                } else {
+                    Ok(Err("not played".to_owned()))
+                };
+                match played.unwrap_or_else(|_| Err("see above".to_owned())) {
                     Ok(played) => {
                         println!("{cell}: {}", played.words());
                         seen.lock().unwrap().0.push(played);
                         field = Some(at);
+                    }
+                    Err(broken) if tries < TRIES && at.was_held_up().await => {
+                        println!("{cell}: {broken}; but the machine held the hardware up: it is tried again");
+                        waiting.lock().unwrap().push_back((cell, tries + 1));
                     }
                     Err(broken) => {
                         println!("{cell}: BROKEN: {broken}");
