@@ -29,6 +29,8 @@ use crate::vehicle::{Protocol, Step, Vehicle};
 const WISHES: [i16; 2] = [90, 100];
 /// Infypower V1.13: bits 16 to 21 of the identifier are the command, 0x1C sets a module's volts and amperes.
 const SET_MODULE: u32 = 0x1C;
+/// Modules of an EVSE; their addresses begin at 0.
+const MODULES: u32 = 4;
 /// A change that is not told by then was lost.
 const LOST: Duration = Duration::from_secs(1);
 
@@ -81,7 +83,7 @@ pub(crate) async fn measure(report: &mut Report, changes: u32) -> anyhow::Result
     Ok(())
 }
 
-/// 1, 2, 4, 8 and 16 EVSEs of four modules, each on a bus of its own; all charge.
+/// 1, 2, 4, 8 and 16 EVSEs of four modules, four EVSEs on a bus; all charge.
 pub(crate) async fn growth(report: &mut Report, sizes: &[u32], changes: u32) -> anyhow::Result<()> {
     for &evses in sizes {
         let mut seen = grown(evses, changes, false).await.with_context(|| format!("{evses} EVSEs"))?;
@@ -116,7 +118,7 @@ async fn grown(evses: u32, changes: u32, busy: bool) -> anyhow::Result<Seen> {
     let tap = Tap::begin(folder.path().join("state/dev/can1"))?;
     let own = std::env::current_exe()?;
     let mut topology = format!(
-        "evses = {evses}\nbroker_first = true\n[config.power.bus.can1]\ndevice = {:?}\n[config.secc.1]\n\
+        "evses = {evses}\nevses_per_bus = 4\nbroker_first = true\n[config.power.bus.can1]\ndevice = {:?}\n[config.secc.1]\n\
          protocols = [\"iso15118-2\"]\n[[evse]]\nmodules = 4\nmonitor_pace = 10\nvehicle = {{ capacity_wh = 60000.0, \
          program = [{own:?}, \"--notes\", {notes:?}, \"--set-points\", \"{changes}\"] }}\n",
         tap.line
@@ -161,7 +163,9 @@ type Frame = (u64, u32, u64);
 
 /// From each change to the last module that is told anything else than before.
 fn delays(changed: &[u64], frames: &[Frame]) -> anyhow::Result<Vec<f64>> {
-    let sets: Vec<&Frame> = frames.iter().filter(|(_, id, _)| (id >> 16) & 0x3F == SET_MODULE).collect();
+    // Of the EVSE that is watched: it comes first on its bus.
+    let own = |id: u32| (id >> 16) & 0x3F == SET_MODULE && (id >> 8) & 0xFF < MODULES;
+    let sets: Vec<&Frame> = frames.iter().filter(|(_, id, _)| own(*id)).collect();
     let lost = u64::try_from(LOST.as_micros())?;
     let mut delays = Vec::new();
     for &at in changed {
@@ -289,6 +293,8 @@ mod tests {
         let frames = [set(1, 0, 22), set(2, 1, 22), set(2_000, 0, 22), set(5_000, 0, 25), set(7_000, 1, 25)];
         assert_eq!(delays(&[1_500], &frames).unwrap(), [5.5]);
         assert!(delays(&[6_000], &frames).is_err(), "module 0 was told nothing new");
+        let others = [set(1, 4, 22), set(2_000, 4, 25)];
+        assert_eq!(delays(&[1_500], &[&frames[..], &others[..]].concat()).unwrap(), [5.5], "another EVSE's");
         assert_eq!(
             frame("T029C00F080006_1A80_0000_55F0\r".replace('_', "").as_str()),
             Some((0x029C_00F0, (400_000 << 32) | 22_000))

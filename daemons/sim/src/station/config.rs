@@ -234,15 +234,17 @@ fn own_modules(
     state: &Path,
 ) -> std::fmt::Result {
     let family = topology.family;
-    let first = usize::from(family.first_address());
+    let (bus, before) = topology.bus_of(evse);
+    let first = usize::from(family.first_address()) + before;
     let addresses: Vec<usize> = (first..first + parts.modules).collect();
     match &parts.can {
         Some(Controllers { station, .. }) => {
             write!(text, "\n[power.bus.can{evse}]\ntype = \"socketcan\"\ninterface = {station:?}\n")?;
         }
-        None => can_bus(text, &format!("can{evse}"), state)?,
+        None if bus == evse => can_bus(text, &format!("can{bus}"), state)?,
+        None => {}
     }
-    writeln!(text, "\n[power.supply.{evse}]\nbus = \"can{evse}\"")?;
+    writeln!(text, "\n[power.supply.{evse}]\nbus = \"can{bus}\"")?;
     writeln!(text, "{}\n{}", modules(family, parts.modules, &addresses), kind(family))?;
     if parts.vehicle.gives > 0.0 {
         let ModuleRating { min_v, max_a, rated_w, .. } = family.rating();
@@ -414,6 +416,21 @@ mod tests {
         assert_eq!(supply["family"].as_str(), Some("tonhe"));
         assert_eq!(supply["modules"].as_array().unwrap().len(), 2);
         assert_eq!(supply["modules"][0].as_integer(), Some(1), "its addresses begin at 1");
+    }
+
+    #[test]
+    fn evses_may_have_their_modules_on_one_bus() {
+        let topology: Topology = toml::from_str("evses = 5\nevses_per_bus = 4").unwrap();
+        let config: toml::Table = toml::from_str(&text(&topology, Path::new("/tmp/state"))).unwrap();
+        let buses: Vec<&String> = config["power"]["bus"].as_table().unwrap().keys().collect();
+        assert_eq!(buses, ["can1", "can5"]);
+        let supply = |evse: &str| {
+            let supply = &config["power"]["supply"][evse];
+            (supply["bus"].as_str().unwrap(), supply["modules"].to_string())
+        };
+        assert_eq!(supply("1"), ("can1", "[0, 1, 2]".to_owned()));
+        assert_eq!(supply("4"), ("can1", "[9, 10, 11]".to_owned()));
+        assert_eq!(supply("5"), ("can5", "[0, 1, 2]".to_owned()));
     }
 
     #[test]

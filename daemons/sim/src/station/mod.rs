@@ -282,6 +282,7 @@ async fn build_world(
     let dev = state.join("dev");
     let mut places = BTreeMap::new();
     let mut circuits = Vec::new();
+    let mut buses: BTreeMap<u32, (Vec<SharedCircuit>, Option<topology::Controllers>)> = BTreeMap::new();
     let shares = !topology.groups.is_empty();
     for (evse, parts) in topology.evses() {
         let config = if shares { EvseParts::bare_circuit() } else { parts.circuit(topology.family) };
@@ -297,18 +298,22 @@ async fn build_world(
         wiring::attach(evse, &circuit, topology, &parts, &dev, world)?;
         let reader =
             if topology.readers { Some(wiring::attach_reader(evse, &circuit, &dev, world)?) } else { None };
-        let bus = if shares {
-            SharedLoad::default()
-        } else {
-            wiring::attach_modules(evse, &circuit, topology, parts.can.as_ref(), &dev, world)?
-        };
+        let (first, _) = topology.bus_of(evse);
+        let (on_bus, _) = buses.entry(first).or_insert_with(|| (Vec::new(), parts.can.clone()));
+        on_bus.push(circuit.clone());
         circuits.push(circuit.clone());
         let (doing_in, doing) = watch::channel(Doing::Away);
         let medium = connect(evse, topology.powerline, parts.vehicle.matches, &circuit, world).await?;
         let link = Link { interface: network::vehicle_end(evse), evcc_id: topology.evcc_id(evse), medium };
         world.spawn(vehicle::drive(circuit.clone(), parts.vehicle.clone(), link, doing_in));
+        let bus = SharedLoad::default();
         let place = Place { circuit, vehicle: parts.vehicle.clone(), doing, reader, bus };
         places.insert(evse, place);
+    }
+    for (first, (on_bus, can)) in buses.into_iter().filter(|_| !shares) {
+        let bus = wiring::attach_modules(first, &on_bus, topology, can.as_ref(), &dev, world)?;
+        let places = places.iter_mut().filter(|(evse, _)| topology.bus_of(**evse).0 == first);
+        places.for_each(|(_, place): (_, &mut Place)| place.bus = bus.clone());
     }
     let matrix = shares.then(|| {
         let matrix = Matrix::new(&topology.groups, topology.family.rating(), circuits.clone());

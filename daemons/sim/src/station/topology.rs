@@ -31,6 +31,7 @@ TOPOLOGY (TOML; every key has a default)
   evses = 1               how many EVSEs
   groups = []             how many modules each group has that all EVSEs share through a matrix of
                           contactors; none: each EVSE has modules of its own
+  evses_per_bus = 1       how many EVSEs have the modules of their own on one bus
   registers = \"DIR\"       where the meters keep what they have counted; else they begin anew each time
   [[evse]]                the EVSEs one by one, in order
   modules = 3             how many power modules
@@ -71,6 +72,8 @@ pub struct Topology {
     pub readers: bool,
     /// How many modules each group has that all EVSEs share through a matrix; none: they have their own.
     pub groups: Vec<usize>,
+    /// How many EVSEs have the modules of their own on one bus.
+    pub evses_per_bus: u32,
     /// The folder in which the meters keep what they have counted; without it they begin anew each time.
     pub registers: Option<PathBuf>,
     /// How many EVSEs; those that `evse` does not describe are as its defaults.
@@ -148,6 +151,7 @@ impl Default for Topology {
             monitor: Monitor::default(),
             readers: false,
             groups: Vec::new(),
+            evses_per_bus: 1,
             registers: None,
             evses: 1,
             evse: Vec::new(),
@@ -213,6 +217,14 @@ impl Topology {
         })
     }
 
+    /// The EVSE after which the bus of an EVSE's modules is named, and how many modules come before its own there.
+    #[must_use]
+    pub fn bus_of(&self, evse: u32) -> (u32, usize) {
+        let first = evse.saturating_sub(1) / self.evses_per_bus * self.evses_per_bus + 1;
+        let before = self.evses().filter(|(other, _)| (first..evse).contains(other));
+        (first, before.map(|(_, parts)| parts.modules).sum())
+    }
+
     /// The EVCCID of the vehicle at an EVSE; unless it is configured, a locally administered MAC address.
     #[must_use]
     pub fn evcc_id(&self, evse: u32) -> [u8; 6] {
@@ -232,7 +244,15 @@ impl Topology {
         if self.groups.contains(&0) || self.groups.iter().sum::<usize>() > 16 {
             bail!("groups have a module each, and 16 together at most");
         }
+        let apart = self.evses_per_bus == 1;
+        if self.evses_per_bus == 0 || !apart && (self.family.shares_a_group() || !self.groups.is_empty()) {
+            bail!("evses_per_bus: modules of one address each, and none behind a matrix, can share a bus");
+        }
         for (evse, parts) in self.evses() {
+            let (_, before) = self.bus_of(evse);
+            if !apart && (parts.can.is_some() || before + parts.modules > 16) {
+                bail!("EVSE {evse}: a bus that EVSEs share has 16 modules at most, behind an slcan adapter");
+            }
             if !(1..=16).contains(&parts.modules) {
                 bail!("EVSE {evse} has {} modules: there can be 1 to 16", parts.modules);
             }

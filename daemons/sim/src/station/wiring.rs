@@ -68,22 +68,28 @@ pub(super) fn attach(
     connect(&dev.join(imd_line(evse)), Line::new(MODBUS_BAUD, vec![monitor]), world)
 }
 
-/// Builds the modules of one EVSE, on a bus of their own.
+/// Builds the modules of one EVSE, or of several that share a bus, which is named after the first.
 pub(super) fn attach_modules(
-    evse: u32,
-    circuit: &SharedCircuit,
+    first: u32,
+    circuits: &[SharedCircuit],
     topology: &Topology,
     can: Option<&Controllers>,
     dev: &Path,
     world: &mut JoinSet<()>,
 ) -> anyhow::Result<SharedLoad> {
     let family = topology.family;
-    let count = circuit.with(|circuit| circuit.modules.len());
-    let modules = (0..count)
-        .map(|index| {
-            let number = u8::try_from(index).context("a bus has at most 60 modules")?;
+    let of = |circuit: &SharedCircuit| {
+        let count = circuit.with(|circuit| circuit.modules.len());
+        (0..count).map(|index| (circuit.clone(), index)).collect::<Vec<_>>()
+    };
+    let modules = circuits
+        .iter()
+        .flat_map(of)
+        .enumerate()
+        .map(|(number, (circuit, index))| {
+            let number = u8::try_from(number).context("a bus has at most 60 modules")?;
             let address = family.first_address() + number;
-            Ok(PowerModule::new(family, address, family.group(), circuit.clone(), index))
+            Ok(PowerModule::new(family, address, family.group(), circuit, index))
         })
         .collect::<anyhow::Result<_>>()?;
     let bus = CanBus::new(modules);
@@ -92,7 +98,7 @@ pub(super) fn attach_modules(
         Some(Controllers { modules, .. }) => {
             world.spawn(serve_on_interface(modules.clone(), bus));
         }
-        None => connect(&dev.join(format!("can{evse}")), bus, world)?,
+        None => connect(&dev.join(format!("can{first}")), bus, world)?,
     }
     Ok(load)
 }
