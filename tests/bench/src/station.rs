@@ -80,7 +80,7 @@ impl Station {
             .arg(folder.path().join("state"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(std::fs::File::create(folder.path().join("sim.log"))?)
             .spawn()
             .context("starting voltry-sim")?;
         let input = child.stdin.take().context("it was piped")?;
@@ -98,9 +98,18 @@ impl Station {
     }
 
     pub(crate) async fn plug_at(&mut self, evse: u32) -> anyhow::Result<()> {
-        self.input.write_all(format!("plug {evse}\n").as_bytes()).await?;
-        self.output.next_line().await?;
+        let written = self.input.write_all(format!("plug {evse}\n").as_bytes()).await;
+        written.with_context(|| format!("plugging in at EVSE {evse}: {}", self.last_words()))?;
+        let answer = self.output.next_line().await?;
+        answer.with_context(|| format!("plugging in at EVSE {evse}: {}", self.last_words()))?;
         Ok(())
+    }
+
+    /// What the simulator said at last.
+    fn last_words(&self) -> String {
+        let said = std::fs::read_to_string(self.folder.path().join("sim.log")).unwrap_or_default();
+        let lines: Vec<&str> = said.lines().rev().take(10).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("; ")
     }
 
     /// Plugs the vehicle in and waits until it charges.
