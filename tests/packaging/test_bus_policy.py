@@ -93,7 +93,10 @@ CONTRACT = {
     "Sim1": (set(), set()),  # never on a station's bus
 }
 # Members with other callers than their interface.
-CALLERS = {("Station1", "RemoteStart"): {"voltry-ocpp", "root"}}
+CALLERS = {
+    ("Station1", "RemoteStart"): {"voltry-ocpp", "root"},
+    ("Station1", "LoadTest"): {"technician", "root"},
+}
 CALLERS |= {call: CONTRACT[call[0]][1] | {"voltry-ui"} for call in UI_CALLS}
 READERS = set(UIDS) - {"stranger"}
 

@@ -17,6 +17,8 @@ use help::{
 };
 pub(crate) use update::{Update, UpdateCommand};
 
+use crate::selftest::Load;
+
 /// Look at a Voltry charging station, and tell it what to do.
 #[derive(Debug, Parser)]
 #[command(name = "voltryctl", version, arg_required_else_help = true, after_help = ABOUT_ALL)]
@@ -92,6 +94,10 @@ pub(crate) enum Command {
         /// Only these checks
         #[arg(long, value_name = "CHECK")]
         only: Vec<SelfTestStep>,
+        /// Nothing but this: the modules deliver so many amperes, at so many volts at most, into a load at the
+        /// plug
+        #[arg(long, value_name = "VOLTS,AMPERES", value_parser = load, conflicts_with = "only")]
+        load: Option<Load>,
         /// Ask nothing, also before voltage is raised
         #[arg(long, short)]
         yes: bool,
@@ -424,6 +430,13 @@ pub(crate) enum SimFault {
         #[arg(default_value_t = 1)]
         evse: u32,
     },
+}
+
+fn load(text: &str) -> Result<Load, String> {
+    let wanted = || "VOLTS,AMPERES are wanted, as 400,20".to_owned();
+    let (voltage, current) = text.split_once(',').ok_or_else(wanted)?;
+    let number = |text: &str| text.trim().parse::<f64>().map_err(|_| wanted());
+    Ok(Load { voltage: number(voltage)?, current: number(current)? })
 }
 
 #[cfg(test)]

@@ -101,9 +101,9 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
         | Command::Update(_)
         | Command::Sim { .. } => {}
     }
-    if let Command::Selftest { evse, only, yes } = cli.command {
+    if let Command::Selftest { evse, only, load, yes } = cli.command {
         let connection = bus::connect_patiently(address, selftest::PATIENCE).await?;
-        return selftest::run(&connection, evse, &only, yes, json).await;
+        return selftest::run(&connection, evse, &selftest::checks(&only, load), yes, json).await;
     }
     if let Command::Update(update) = cli.command {
         let patience = if update.command.is_none() { update::PATIENCE } else { bus::TIMEOUT };

@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use voltry_bus::{CheckResult, Error, SelfTestStep};
+use voltry_units::{Amps, Volts};
 use zbus::{Connection, interface};
 
+use crate::energy_path::{Check, Load};
+
 /// A check that was asked for, and to whom its result goes.
-pub(crate) type Asked = (SelfTestStep, oneshot::Sender<CheckResult>);
+pub(crate) type Asked = (Check, oneshot::Sender<CheckResult>);
 
 /// Serves `SelfTest1` at `path`: what is asked comes out.
 ///
@@ -25,15 +28,28 @@ struct SelfTest1 {
     place: Arc<Semaphore>,
 }
 
-#[interface(name = "org.voltry.SelfTest1")]
 impl SelfTest1 {
-    #[zbus(out_args("result"))]
-    async fn check(&self, step: SelfTestStep) -> Result<(CheckResult,), Error> {
+    async fn make(&self, check: Check) -> Result<(CheckResult,), Error> {
         let _place =
             self.place.try_acquire().map_err(|_| Error::Busy("another check is under way".to_owned()))?;
         let ending = || Error::Unavailable("the EVSE is ending".to_owned());
         let (answer, result) = oneshot::channel();
-        self.asked.send((step, answer)).await.map_err(|_| ending())?;
+        self.asked.send((check, answer)).await.map_err(|_| ending())?;
         Ok((result.await.map_err(|_| ending())?,))
+    }
+}
+
+#[interface(name = "org.voltry.SelfTest1")]
+impl SelfTest1 {
+    #[zbus(out_args("result"))]
+    async fn check(&self, step: SelfTestStep) -> Result<(CheckResult,), Error> {
+        self.make(Check::Step(step)).await
+    }
+
+    #[zbus(out_args("result"))]
+    async fn load_test(&self, voltage: f64, current: f64) -> Result<(CheckResult,), Error> {
+        let load = Load::new(Volts::from_si(voltage)?, Amps::from_si(current)?)
+            .ok_or_else(|| Error::OutOfRange(format!("{current} A at {voltage} V are no load")))?;
+        self.make(Check::Load(load)).await
     }
 }

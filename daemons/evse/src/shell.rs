@@ -170,9 +170,9 @@ impl Shell {
                     self.obey(order).await?;
                 }
                 asked = checks.recv() => {
-                    let (step, answer) = asked.expect("the served object keeps the other end");
+                    let (check, answer) = asked.expect("the served object keeps the other end");
                     self.checking = Some(answer);
-                    self.take(Input::Check(step)).await?;
+                    self.take(Input::Check(check)).await?;
                 }
                 _ = tick.tick() => {
                     self.beat().await?;

@@ -3,13 +3,15 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
+#[path = "self_test/load.rs"]
+mod load;
 mod plant;
 
 use std::time::Duration;
 
 use plant::{World, installation};
 use voltry_bus::{Contactors, EvseState, Pilot, PilotOutput, SelfTestOutcome, SelfTestStep};
-use voltry_evse::energy_path::{Action, Checked, Command, FaultCode, Input, Installation, Role, Seen};
+use voltry_evse::energy_path::{Action, Check, Checked, Command, FaultCode, Input, Installation, Role, Seen};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -26,7 +28,7 @@ fn out_of_service() -> World {
 
 fn check(world: &mut World, step: SelfTestStep) -> Checked {
     let before = world.checked.len();
-    world.feed(Input::Check(step));
+    world.feed(Input::Check(Check::Step(step)));
     told(world, before)
 }
 
@@ -46,7 +48,12 @@ fn a_sound_evse_passes_every_check_and_is_off_after_each() {
     let mut world = out_of_service();
     for step in SelfTestStep::ALL {
         let checked = check(&mut world, *step);
-        assert_eq!((checked.step, checked.outcome), (*step, SelfTestOutcome::Passed), "{}", checked.seen);
+        assert_eq!(
+            (checked.check, checked.outcome),
+            (Check::Step(*step), SelfTestOutcome::Passed),
+            "{}",
+            checked.seen
+        );
         assert!(is_off(&world), "{step}");
         assert_eq!(world.state(), EvseState::Unavailable);
         assert!(!world.devices.locked);
@@ -64,7 +71,7 @@ fn a_sound_evse_passes_every_check_and_is_off_after_each() {
 fn modules_are_raised_to_five_hundred_volts_and_the_cable_stays_dead() {
     let mut world = out_of_service();
     let begun = world.checked.len();
-    world.feed(Input::Check(SelfTestStep::Modules));
+    world.feed(Input::Check(Check::Step(SelfTestStep::Modules)));
     world.until_true(SECOND * 15, "raised", |world| world.devices.module > 495.0);
     assert!(world.devices.cable < 1.0);
     let checked = told(&mut world, begun);
@@ -95,7 +102,10 @@ fn nothing_is_checked_while_a_vehicle_is_plugged_in() {
     world.run(SECOND);
     for step in SelfTestStep::ALL {
         let checked = check(&mut world, *step);
-        assert_eq!((checked.outcome, checked.seen), (SelfTestOutcome::Refused, Seen::Pilot(Pilot::B)));
+        assert_eq!(
+            (checked.outcome, checked.seen),
+            (SelfTestOutcome::Refused, Seen::Pilot(Pilot::B, Pilot::A))
+        );
         assert!(is_off(&world));
     }
 }
@@ -103,8 +113,8 @@ fn nothing_is_checked_while_a_vehicle_is_plugged_in() {
 #[test]
 fn a_second_check_at_a_time_is_refused() {
     let mut world = out_of_service();
-    world.feed(Input::Check(SelfTestStep::Modules));
-    world.feed(Input::Check(SelfTestStep::Contactors));
+    world.feed(Input::Check(Check::Step(SelfTestStep::Modules)));
+    world.feed(Input::Check(Check::Step(SelfTestStep::Contactors)));
     assert_eq!(world.checked[0].outcome, SelfTestOutcome::Refused);
     assert_eq!(told(&mut world, 1).outcome, SelfTestOutcome::Passed);
 }
@@ -170,7 +180,7 @@ fn what_is_broken_is_found() {
 /// Breaks a check under way: it is over, and everything off within the time.
 fn broken_off(step: SelfTestStep, within: Duration, break_it: fn(&mut World)) -> (World, Checked) {
     let mut world = out_of_service();
-    world.feed(Input::Check(step));
+    world.feed(Input::Check(Check::Step(step)));
     world.until_true(SECOND * 15, "energised", |world| {
         world.devices.module > 400.0 || world.devices.contactors || step == SelfTestStep::InsulationMonitor
     });
@@ -181,10 +191,27 @@ fn broken_off(step: SelfTestStep, within: Duration, break_it: fn(&mut World)) ->
     (world, checked)
 }
 
+/// Below 60 V on both sides nobody is in danger, and a contact that closes between 45 V and none still welds.
+#[test]
+fn contactors_do_not_close_between_two_voltages_that_nobody_feels() {
+    let mut world = out_of_service();
+    world.devices.cable_lies = 45.0;
+    world.run(SECOND);
+    let before = world.checked.len();
+    world.feed(Input::Check(Check::Step(SelfTestStep::Contactors)));
+    while world.checked.len() == before {
+        world.tick();
+        assert!(!world.devices.contactors);
+    }
+    let checked = world.checked[before];
+    assert_eq!(checked.outcome, SelfTestOutcome::Failed);
+    assert!(matches!(checked.seen, Seen::Voltages(..)), "{}", checked.seen);
+}
+
 #[test]
 fn a_plug_that_comes_in_ends_it() {
     let (world, checked) = broken_off(SelfTestStep::Modules, SECOND, |world| world.vehicle.plug());
-    assert_eq!((checked.outcome, checked.seen), (SelfTestOutcome::Aborted, Seen::Pilot(Pilot::B)));
+    assert_eq!((checked.outcome, checked.seen), (SelfTestOutcome::Aborted, Seen::Pilot(Pilot::B, Pilot::A)));
     assert_eq!(world.state(), EvseState::Unavailable);
 }
 
@@ -213,7 +240,7 @@ fn voltage_on_the_cable_is_a_fault_at_once() {
 fn values_that_stay_away_end_it() {
     for role in [Role::PowerSupply, Role::VoltageMonitor, Role::ConnectorIo] {
         let mut world = out_of_service();
-        world.feed(Input::Check(SelfTestStep::Modules));
+        world.feed(Input::Check(Check::Step(SelfTestStep::Modules)));
         world.until_true(SECOND * 15, "energised", |world| world.devices.module > 400.0);
         world.silent.push(role);
         world.until_true(SECOND, "off", is_off);
@@ -234,7 +261,7 @@ fn welded_contactors_are_a_fault() {
 
 fn broken_off_welded() -> (World, Checked) {
     let mut world = out_of_service();
-    world.feed(Input::Check(SelfTestStep::Contactors));
+    world.feed(Input::Check(Check::Step(SelfTestStep::Contactors)));
     world.until_true(SECOND * 3, "closed", |world| world.devices.contactors);
     world.devices.welded = true;
     let checked = told(&mut world, 0);
@@ -244,7 +271,7 @@ fn broken_off_welded() -> (World, Checked) {
 #[test]
 fn modules_that_do_not_stop_are_a_fault() {
     let mut world = out_of_service();
-    world.feed(Input::Check(SelfTestStep::Modules));
+    world.feed(Input::Check(Check::Step(SelfTestStep::Modules)));
     world.until_true(SECOND * 15, "raised", |world| world.devices.module > 495.0);
     world.devices.supply_ignores_off = true;
     let checked = told(&mut world, 0);

@@ -149,6 +149,8 @@ pub struct Circuit {
     pub wear: Wear,
     config: CircuitConfig,
     vehicle: Option<Vehicle>,
+    /// Ohms of a load bank in the plug, whose adapter holds the pilot in C.
+    load_ohms: Option<f64>,
     vehicle_was_closed: bool,
     module_side_v: f64,
     cable_side_v: f64,
@@ -174,6 +176,7 @@ impl Circuit {
             grid_meter: EnergyRegister::from_wh(0),
             wear: Wear::default(),
             vehicle: None,
+            load_ohms: None,
             vehicle_was_closed: false,
             module_side_v: 0.0,
             cable_side_v: 0.0,
@@ -189,6 +192,20 @@ impl Circuit {
     /// Puts the connector into a vehicle. A vehicle already there is given back.
     pub fn plug_in(&mut self, vehicle: Vehicle) -> Option<Vehicle> {
         self.vehicle.replace(vehicle)
+    }
+
+    /// Puts the connector into a load bank of so many ohms, or takes it out of one.
+    pub fn plug_load(&mut self, ohms: Option<f64>) {
+        if ohms.is_none() && self.output_a.abs() > LOAD_A {
+            self.wear.unplugged_under_load += 1;
+        }
+        self.load_ohms = ohms;
+    }
+
+    /// The load bank in the connector.
+    #[must_use]
+    pub fn load_ohms(&self) -> Option<f64> {
+        self.load_ohms
     }
 
     /// Pulls the connector out, whatever flows.
@@ -279,7 +296,8 @@ impl Circuit {
         if self.faults.has(Fault::PeLoss) {
             return PilotState::A;
         }
-        match self.vehicle.as_ref().map_or(PilotLoad::A, |vehicle| vehicle.pilot_load) {
+        let without = if self.load_ohms.is_some() { PilotLoad::C } else { PilotLoad::A };
+        match self.vehicle.as_ref().map_or(without, |vehicle| vehicle.pilot_load) {
             PilotLoad::A => PilotState::A,
             PilotLoad::B => PilotState::B,
             PilotLoad::C => PilotState::C,
@@ -397,7 +415,7 @@ impl Circuit {
                     .sum::<f64>();
             }
             if cable_side {
-                amps -= self.battery_current_at(volts) + self.short_current_at(volts);
+                amps -= self.battery_current_at(volts) + self.other_current_at(volts);
                 amps -= volts / self.config.cable_discharge_ohms;
             }
             amps
@@ -423,8 +441,10 @@ impl Circuit {
         }
     }
 
-    fn short_current_at(&self, volts: f64) -> f64 {
-        if self.faults.has(Fault::OutputShort) { volts / SHORT_OHMS } else { 0.0 }
+    /// Through a short circuit, and a load bank.
+    fn other_current_at(&self, volts: f64) -> f64 {
+        let short = if self.faults.has(Fault::OutputShort) { volts / SHORT_OHMS } else { 0.0 };
+        short + self.load_ohms.map_or(0.0, |ohms| volts / ohms)
     }
 
     fn settle(&mut self, module_side: f64, cable_side: f64) {
@@ -434,7 +454,7 @@ impl Circuit {
             module.settle(module_side);
         }
         self.battery_a = self.battery_current_at(cable_side);
-        self.output_a = self.battery_a + self.short_current_at(cable_side);
+        self.output_a = self.battery_a + self.other_current_at(cable_side);
         if self.battery_a.abs() > FUSE_A
             && let Some(vehicle) = &mut self.vehicle
         {

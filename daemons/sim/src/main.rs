@@ -25,8 +25,8 @@ enum Command {
     /// Bring up a whole station in the foreground and obey lines on standard input
     ///
     /// Prints `ready` when every EVSE is available and drivers are let in. Then, a line each:
-    /// plug [N], unplug [N], swipe TOKEN [N], fault NAME [N], clear NAME [N], status [N],
-    /// power-cut, kill DAEMON, quit. N is an EVSE: the first, if none is named, and for swipe the
+    /// plug [N], unplug [N], load OHMS [N] (a load bank in the plug; 0 unplugs it), swipe TOKEN [N],
+    /// fault NAME [N], clear NAME [N], status [N], power-cut, kill DAEMON, quit. N is an EVSE: the first, if none is named, and for swipe the
     /// one that waits. DAEMON is named as its log is, as evse-1. Each line is answered by one that
     /// begins with `ok` or `error`.
     /// End of input does not end the station; Ctrl-C does, and leaves nothing running.

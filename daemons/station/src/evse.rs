@@ -45,6 +45,8 @@ pub(crate) struct Evse {
     pub(crate) available_alone: bool,
     /// Out of service for its self-test until then, unless that ends before.
     pub(crate) tested_until: Option<Timestamp>,
+    /// What its self-test is to deliver into a load.
+    pub(crate) load: Watts,
     /// In service, and so is the station.
     pub(crate) available: bool,
     /// How a driver meets it, and since when (microseconds of Unix time).
@@ -86,7 +88,7 @@ impl Evse {
 
     /// Whether it may deliver: a session in progress is finished before it goes out of service.
     pub(crate) fn allowed(&self) -> bool {
-        self.available || self.control.is_active()
+        self.available || self.control.is_active() || self.load > Watts::ZERO
     }
 
     /// What the vehicle of this session calls itself; what is proved goes before what is claimed.

@@ -1,19 +1,19 @@
 //! `Station1`, `Book1` and `Session1` as they stand on the bus.
 
 mod calls;
+mod checks;
 mod uplink;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::timeout;
 use voltry_bus::{
-    AuthorizeOutcome, BookEvent, CheckResult, Connector, EndReason, Error, EvseState, EvseStatus, Fault,
-    MeterValues, PowerLimit, PowerShare, PowerSource, Reservation, ReserveOutcome, SelfTestStep,
-    StartOutcome, TokenKind, Transaction,
+    AuthorizeOutcome, BookEvent, CheckResult, Connector, EndReason, Error, EvseStatus, Fault, MeterValues,
+    PowerLimit, PowerShare, PowerSource, Reservation, ReserveOutcome, SelfTestStep, StartOutcome, TokenKind,
+    Transaction,
 };
-use voltry_units::Watts;
+use voltry_units::{Amps, Volts, Watts};
 use zbus::interface;
 use zbus::object_server::SignalEmitter;
 
@@ -31,10 +31,6 @@ pub(crate) use uplink::Book1;
 
 /// At most this many transactions in one answer.
 const TRANSACTIONS_MAX: u32 = 1000;
-/// The longest check of a self-test, and some more.
-const CHECK_TIME: Duration = Duration::from_secs(80);
-/// An EVSE without a vehicle is out of service within this time.
-const OUT_OF_SERVICE: Duration = Duration::from_secs(10);
 /// The longest id of a back end.
 const ID_MAX: usize = 40;
 /// The longest time that a limit may be valid for.
@@ -87,16 +83,6 @@ impl Station1 {
         let token = parse(token)?;
         let presented = |answer| Presented { token, kind, evse, by: By::Driver(answer) };
         self.ask(|answer| Request::Present(presented(answer))).await?
-    }
-
-    /// Waits until an EVSE can make a check, or says why not: it knows better.
-    async fn leaves_service(&self, evse: u32) {
-        let left = |shown: &Shown| {
-            let status = shown.evses.iter().find(|status| status.evse == evse);
-            let state = status.and_then(|status| status.state.parse().ok());
-            matches!(state, None | Some(EvseState::Unavailable | EvseState::Faulted))
-        };
-        let _ = timeout(OUT_OF_SERVICE, self.shown.clone().wait_for(left)).await;
     }
 
     /// An EVSE of the station, or 0.
@@ -226,12 +212,21 @@ impl Station1 {
     async fn self_test(&self, evse: u32, step: SelfTestStep) -> Result<(CheckResult,), Error> {
         let call = async {
             let check = self.proxies(evse)?.self_test.check(step);
-            self.ask(|answer| Request::Test { evse, answer }).await??;
-            self.leaves_service(evse).await;
-            let late = |_| Error::Unavailable(format!("EVSE {evse} does not end the check"));
-            Ok((timeout(CHECK_TIME, check).await.map_err(late)??,))
+            self.checked(evse, Watts::ZERO, check).await
         };
         self.calls.answer("SelfTest", call).await
+    }
+
+    #[zbus(out_args("result"))]
+    async fn load_test(&self, evse: u32, voltage: f64, current: f64) -> Result<(CheckResult,), Error> {
+        let call = async {
+            let power = Volts::from_si(voltage)? * Amps::from_si(current)?;
+            let check = self.proxies(evse)?.self_test.load_test(voltage, current);
+            let result = self.checked(evse, power, check).await;
+            self.request(Request::Unloaded { evse })?;
+            result
+        };
+        self.calls.answer("LoadTest", call).await
     }
 
     async fn end_self_test(&self, evse: u32) -> Result<(), Error> {

@@ -129,6 +129,7 @@ async fn evses(
                 asked: Vec::new(),
                 available_alone,
                 tested_until: None,
+                load: Watts::ZERO,
                 available: available_alone && book.is_available(0).await?,
                 connector: (ConnectorUse::Unavailable, clock.stamp().unix),
                 share: Watts::ZERO,

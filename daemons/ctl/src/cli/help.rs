@@ -154,6 +154,14 @@ CHECKS
   contactors          close and open again, without voltage
   modules             raised to 500 V or what they can, with the contactors open, and off again
 
+With --load VOLTS,AMPERES the modules deliver into a load that stands in the plug in a vehicle's place and
+holds the pilot in state C, as a load bank with an adapter does: the plug is locked, the insulation monitor
+tests itself, the contactors close without voltage, the current rises in 10 s to AMPERES, at VOLTS at most,
+stands for 5 s and goes, and the contactors open without it. **The cable and the load are live meanwhile**: it
+asks before that. Take the EVSE out of service (`available --no`) before you plug the load in: in service it
+is taken for a vehicle. All that is measured ends it as it ends a charge; its power is the EVSE's share of
+the station's.
+
 Exit code 4 if a check failed, was refused or broken off.
 
 JSON

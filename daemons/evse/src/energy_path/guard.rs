@@ -17,7 +17,15 @@ const RELIMITED: Duration = Duration::from_secs(1);
 impl EnergyPath {
     /// The voltage that must not be passed, by the class of the vehicle's maximum.
     pub(super) fn class_limit(&self) -> Volts {
-        class_over_voltage(self.session.as_ref().map_or(Volts::ZERO, Session::voltage_max))
+        class_over_voltage(self.voltage_named())
+    }
+
+    /// The maximum that the vehicle named, or that was said of a load in its place; zero without any.
+    pub(super) fn voltage_named(&self) -> Volts {
+        match self.load() {
+            Some(load) => load.voltage,
+            None => self.session.as_ref().map_or(Volts::ZERO, Session::voltage_max),
+        }
     }
 
     pub(super) fn arm_guard(&mut self, now: Timestamp) {

@@ -3,12 +3,12 @@
 
 use voltry_bus::{
     Authorization, Contactors, LinkOutcome, LinkPhase, Lock, Pilot, PilotFault, PilotOutput, Proximity,
-    SelfTestStep,
 };
 use voltry_units::{Amps, Celsius, Measured, Ohms, Percent, Timestamp, Volts, WattHours, Watts};
 
 use super::action::Command;
 use super::fault::{FaultCode, Refusal};
+use super::self_test::Check;
 
 /// One thing that happened, or was measured. Inputs of one source arrive in order.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -80,8 +80,8 @@ pub enum Input {
     ClearFaults,
     /// In service, or out of it.
     Available(bool),
-    /// Check one part of the EVSE, out of service and without a vehicle.
-    Check(SelfTestStep),
+    /// Check one part of the EVSE, out of service and without a vehicle, or all of it into a load.
+    Check(Check),
     /// The process is to end: make everything safe and stay so.
     Terminate,
 

@@ -73,7 +73,7 @@ pub use input::{
     Role, SupplyReading, Target, VehicleLimits,
 };
 pub use profile::{NotSafer, Overrides, Profile, class_over_voltage};
-pub use self_test::{Checked, Seen};
+pub use self_test::{Check, Checked, Load, Seen};
 pub use session::{Session, StopReason};
 
 use fault::Latched;
@@ -315,7 +315,7 @@ impl EnergyPath {
             Input::Stop => self.stop_asked = Some(StopReason::Station),
             Input::ClearFaults => self.clear_faults(now),
             Input::Available(available) => self.available = available,
-            Input::Check(step) => self.begin_check(now, step),
+            Input::Check(check) => self.begin_check(now, check),
             Input::Terminate => self.terminate(now),
             Input::Refused(command, refusal) => {
                 self.notice_stall(now);

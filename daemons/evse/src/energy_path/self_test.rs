@@ -2,10 +2,11 @@
 //! everything off. A person at the site asked for it.
 //!
 //! Contactors move without voltage; power modules are raised with the contactors open, so that the cable and
-//! its plug stay dead: nothing here ever connects the two. Any voltage on the cable side ends the check as a
-//! fault, and a plug that comes in ends it.
+//! its plug stay dead: nothing of [`SelfTestStep`] ever connects the two. Any voltage on the cable side ends the
+//! check as a fault, and a plug that comes in ends it. The test with a load at the plug is another: see [`load`].
 
 mod found;
+mod load;
 
 use std::time::Duration;
 
@@ -19,7 +20,8 @@ use super::outputs::Setpoint;
 use super::state::State;
 use super::supervision::Finding;
 
-pub use found::{Checked, Seen};
+pub use found::{Check, Checked, Seen};
+pub use load::Load;
 
 /// Modules that slept wake and find their range in this time.
 const MODULES_READY: Duration = Duration::from_secs(15);
@@ -37,7 +39,7 @@ const TEST_VOLTAGE: Volts = Volts::new(500);
 /// A check under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Checking {
-    step: SelfTestStep,
+    check: Check,
     stage: Stage,
     /// When the stage began: what is older says nothing about it.
     since: Timestamp,
@@ -67,6 +69,8 @@ enum Stage {
     Standing(Duration),
     /// To this voltage, within this time.
     Falling(Volts, Duration),
+    /// With a load at the plug.
+    Load(load::Stage),
     /// Everything commanded off; not yet confirmed.
     Ending(SelfTestOutcome, Seen),
 }
@@ -76,18 +80,32 @@ type Turn = Result<Option<(Stage, Duration)>, (SelfTestOutcome, Seen)>;
 
 impl Checking {
     pub(super) fn deadline(&self) -> (Timestamp, &'static str) {
-        (self.until, "a check of the self-test")
+        let reason = if self.load().is_some() { "a test into a load" } else { "a check of the self-test" };
+        (self.until, reason)
     }
 
     /// The over-voltage monitor is being armed for what comes next.
     pub(super) fn is_arming(&self) -> bool {
-        matches!(self.stage, Stage::ProvenToClose | Stage::ProvenToRaise)
+        matches!(self.stage, Stage::ProvenToClose | Stage::ProvenToRaise | Stage::Load(load::Stage::Proven))
+    }
+
+    /// The load that it is made with.
+    pub(super) fn load(&self) -> Option<Load> {
+        match self.check {
+            Check::Load(load) => Some(load),
+            Check::Step(_) => None,
+        }
+    }
+
+    /// Off and open; what the load had may still be falling.
+    pub(super) fn is_ending(&self) -> bool {
+        matches!(self.stage, Stage::Ending(..))
     }
 }
 
 impl EnergyPath {
     /// Begins a check, or says why not.
-    pub(super) fn begin_check(&mut self, now: Timestamp, step: SelfTestStep) {
+    pub(super) fn begin_check(&mut self, now: Timestamp, check: Check) {
         let why = match self.state {
             State::Checking(_) => Some("another check is under way"),
             State::Unavailable if self.terminating => Some("the daemon ends"),
@@ -106,16 +124,20 @@ impl EnergyPath {
             | State::Shutdown(_) => Some("a vehicle is plugged in"),
         };
         if let Some(why) = why {
-            return self.tell_checked(step, SelfTestOutcome::Refused, Seen::NotNow(why));
+            return self.tell_checked(check, SelfTestOutcome::Refused, Seen::NotNow(why));
         }
         // Out of service the pilot is at F, which tells nobody whether a vehicle is there.
         self.outputs.set_pilot(PilotOutput::X1);
         let until = now + READING_TIME;
-        self.state = State::Checking(Checking { step, stage: Stage::Free, since: now, until });
+        self.state = State::Checking(Checking { check, stage: Stage::Free, since: now, until });
     }
 
-    /// No vehicle is plugged in.
-    fn first_stage(&mut self, step: SelfTestStep) -> (Stage, Duration) {
+    /// The pilot says what it has to.
+    fn first_stage(&mut self, check: Check) -> (Stage, Duration) {
+        let step = match check {
+            Check::Step(step) => step,
+            Check::Load(_) => return Self::first_stage_of_load(),
+        };
         match step {
             SelfTestStep::Voltages => (Stage::Voltages, READING_TIME),
             SelfTestStep::Temperatures => (Stage::Temperatures, READING_TIME),
@@ -138,10 +160,14 @@ impl EnergyPath {
         if let Stage::Ending(outcome, seen) = checking.stage {
             return self.end_check(now, checking, outcome, seen);
         }
+        if let Stage::Load(load::Stage::Unloading(outcome, seen)) = checking.stage {
+            return self.unloading(now, checking, outcome, seen);
+        }
         let pilot = self.observed.pilot(now, &self.installation.profile);
+        let wanted = checking.check.pilot();
         let turn =
-            if let Some(pilot) = pilot.filter(|pilot| *pilot != Pilot::A && checking.stage != Stage::Free) {
-                Err((SelfTestOutcome::Aborted, Seen::Pilot(pilot)))
+            if let Some(pilot) = pilot.filter(|pilot| *pilot != wanted && checking.stage != Stage::Free) {
+                Err((SelfTestOutcome::Aborted, Seen::Pilot(pilot, wanted)))
             } else if self.terminating {
                 Err((SelfTestOutcome::Aborted, Seen::Ending))
             } else {
@@ -165,13 +191,14 @@ impl EnergyPath {
         let io = self.observed.io(now, profile).filter(|io| io.at > checking.since);
         let safe = self.observed.confirmed_safe(now, profile);
         let elapsed = now.since(checking.since);
+        let go = |stage, time| Ok(Some((stage, time)));
         let contactors = |wanted| io.is_some_and(|io| io.contactors == wanted);
         let (contactor_time, discharge) = (profile.contactor_time, profile.discharge);
         match checking.stage {
             Stage::Free => match io.map(|io| io.pilot) {
-                Some(Pilot::A) => Ok(Some(self.first_stage(checking.step))),
-                Some(pilot @ (Pilot::B | Pilot::C | Pilot::D)) => {
-                    Err((SelfTestOutcome::Refused, Seen::Pilot(pilot)))
+                Some(pilot) if pilot == checking.check.pilot() => Ok(Some(self.first_stage(checking.check))),
+                Some(pilot @ (Pilot::A | Pilot::B | Pilot::C | Pilot::D)) => {
+                    Err((SelfTestOutcome::Refused, Seen::Pilot(pilot, checking.check.pilot())))
                 }
                 Some(Pilot::E | Pilot::F | Pilot::Invalid | Pilot::Unknown) | None => Ok(None),
             },
@@ -187,8 +214,9 @@ impl EnergyPath {
             }
             Stage::MonitorWaking => Ok(self.start_self_test(now, checking)),
             Stage::MonitorTesting => self.check_monitor(checking),
-            Stage::MonitorMeasuring(after) => self.check_insulation(now, after),
-            Stage::ProvenToClose if safe && self.is_check_guarded(now) => {
+            Stage::MonitorMeasuring(after) => self.check_insulation(now, checking, after),
+            Stage::Load(stage) => self.check_load(now, checking, stage),
+            Stage::ProvenToClose if safe && self.sides_meet(now) && self.is_check_guarded(now) => {
                 self.outputs.close_contactors(now);
                 Ok(Some((Stage::Closing, contactor_time)))
             }
@@ -206,9 +234,7 @@ impl EnergyPath {
                 self.raise_modules(now);
                 Ok(Some((Stage::Raising, MODULES_READY)))
             }
-            Stage::Raising if self.is_raised(now) => {
-                Ok(Some((Stage::Standing(elapsed), STANDS + READING_TIME)))
-            }
+            Stage::Raising if self.is_raised(now) => go(Stage::Standing(elapsed), STANDS + READING_TIME),
             Stage::Standing(_) if !self.is_raised(now) => {
                 Err((SelfTestOutcome::Failed, self.seen_instead(now, checking)))
             }
@@ -297,13 +323,23 @@ impl EnergyPath {
         }
     }
 
-    fn check_insulation(&self, now: Timestamp, after: Timestamp) -> Turn {
+    fn check_insulation(&self, now: Timestamp, checking: Checking, after: Timestamp) -> Turn {
         let profile = &self.installation.profile;
         let reading = self.observed.insulation(now, profile).filter(|reading| reading.at > after);
         let Some(reading) = reading else { return Ok(None) };
-        let good = reading.resistance >= profile.insulation_fault(TEST_VOLTAGE);
+        let voltage = checking.load().map_or(TEST_VOLTAGE, |load| load.voltage);
+        let good = reading.resistance >= profile.insulation_fault(voltage);
+        if good && checking.load().is_some() {
+            return Ok(Some((Stage::Load(load::Stage::Proven), READING_TIME)));
+        }
         let outcome = if good { SelfTestOutcome::Passed } else { SelfTestOutcome::Failed };
         Err((outcome, Seen::Resistance(reading.resistance)))
+    }
+
+    /// Contactors may close between them: without a voltage for a person there may still be one for a contact.
+    fn sides_meet(&self, now: Timestamp) -> bool {
+        let profile = &self.installation.profile;
+        self.observed.apart(now, profile).is_some_and(|apart| apart < profile.contactor_difference)
     }
 
     fn is_check_guarded(&mut self, now: Timestamp) -> bool {
@@ -319,7 +355,10 @@ impl EnergyPath {
 
     /// What the modules are raised to.
     pub(super) fn check_voltage(&self) -> Volts {
-        TEST_VOLTAGE.min(self.capability().voltage_max)
+        match self.load() {
+            Some(load) => load.voltage,
+            None => TEST_VOLTAGE.min(self.capability().voltage_max),
+        }
     }
 
     fn module_side(&self, now: Timestamp) -> Volts {
@@ -336,7 +375,8 @@ impl EnergyPath {
         let late = Seen::NotWithin(now.since(checking.since));
         let Some(io) = self.observed.io(now, profile) else { return late };
         match checking.stage {
-            Stage::Free => Seen::Pilot(io.pilot),
+            Stage::Free => Seen::Pilot(io.pilot, checking.check.pilot()),
+            Stage::Load(stage) => self.load_seen_instead(now, stage).unwrap_or(late),
             Stage::Closing | Stage::Opening(_) => Seen::Contactors(io.contactors),
             Stage::Locking | Stage::Unlocking => Seen::Lock(io.lock),
             Stage::ProvenToClose
@@ -367,10 +407,26 @@ impl EnergyPath {
         if self.outputs.supply_enabled() {
             self.outputs.supply_off();
         }
+        if checking.load().is_some() && self.outputs.contactors_enabled() {
+            return self.unload(now, checking, outcome, seen);
+        }
+        self.open_check(now, checking, outcome, seen)
+    }
+
+    /// The supply is off.
+    fn open_check(
+        &mut self,
+        now: Timestamp,
+        checking: Checking,
+        outcome: SelfTestOutcome,
+        seen: Seen,
+    ) -> State {
         if self.outputs.contactors_enabled() {
             self.outputs.open_contactors(now);
         }
-        self.outputs.set_lock_if(self.installation.has_lock, false);
+        if checking.load().is_none() {
+            self.outputs.set_lock_if(self.installation.has_lock, false);
+        }
         self.pause_insulation_monitor();
         let until = now + self.installation.profile.discharge;
         self.end_check(
@@ -390,7 +446,8 @@ impl EnergyPath {
     ) -> State {
         let profile = &self.installation.profile;
         if self.observed.confirmed_safe(now, profile) {
-            self.tell_checked(checking.step, outcome, seen);
+            self.outputs.set_lock_if(self.installation.has_lock, false);
+            self.tell_checked(checking.check, outcome, seen);
             return State::Unavailable;
         }
         if now < checking.until {
@@ -401,8 +458,8 @@ impl EnergyPath {
         self.state
     }
 
-    fn tell_checked(&mut self, step: SelfTestStep, outcome: SelfTestOutcome, seen: Seen) {
-        self.outputs.report(Report::Checked(Checked { step, outcome, seen }));
+    fn tell_checked(&mut self, check: Check, outcome: SelfTestOutcome, seen: Seen) {
+        self.outputs.report(Report::Checked(Checked { check, outcome, seen }));
     }
 
     /// A fault, or the end of the daemon, ends a check.
@@ -410,7 +467,7 @@ impl EnergyPath {
         if let State::Checking(checking) = self.state {
             let seen = code.map_or(Seen::Ending, Seen::Fault);
             let outcome = if code.is_some() { SelfTestOutcome::Failed } else { SelfTestOutcome::Aborted };
-            self.tell_checked(checking.step, outcome, seen);
+            self.tell_checked(checking.check, outcome, seen);
         }
     }
 

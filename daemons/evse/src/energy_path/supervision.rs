@@ -7,12 +7,12 @@ use voltry_units::{Amps, Celsius, Ohms, Timestamp, Volts, WattHours, Watts};
 
 use super::fault::{Evidence, FaultCode};
 use super::state::State;
-use super::{ConnectorIo, EnergyPath, Held, MeterReading, Role, Session, SupplyReading};
+use super::{ConnectorIo, EnergyPath, Held, MeterReading, Role, SupplyReading};
 
 /// A voltage on an idle connector must last this long to be no leftover of a measurement.
 const IDLE_VOLTAGE: Duration = Duration::from_secs(1);
 /// Without anything to give for so long a session is over: modules come and go in less.
-const UNABLE: Duration = Duration::from_secs(1);
+pub(super) const UNABLE: Duration = Duration::from_secs(1);
 /// Modules take some seconds to be found and to qualify, after a start as after the mains came back.
 pub(super) const UNABLE_IDLE: Duration = Duration::from_secs(8);
 /// This much energy by our own reckoning moves the register of any meter that works.
@@ -28,7 +28,7 @@ pub(super) struct Supervision {
     idle_voltage: Held,
     not_open: Held,
     unable: Held,
-    collapsed: Held,
+    pub(super) collapsed: Held,
     reversed: Held,
     /// Watt-milliseconds to the vehicle since the register last moved.
     unregistered: i64,
@@ -127,8 +127,10 @@ impl EnergyPath {
 
     fn idle(&mut self, now: Timestamp) -> Finding {
         self.supervision.reset_for_idle();
-        if matches!(self.state, State::Checking(_)) {
-            return self.cable_is_dead(now);
+        if let State::Checking(checking) = self.state {
+            // What a load was given is proved gone before its check ends.
+            let falling = checking.load().is_some() && checking.is_ending();
+            return if falling { Ok(()) } else { self.cable_is_dead(now) };
         }
         let watched = match self.state {
             State::Available
@@ -169,8 +171,11 @@ impl EnergyPath {
         if let State::Shutdown(shutdown) = self.state {
             return if shutdown.emergency { Ok(()) } else { self.plug_is_in(now) };
         }
-        if matches!(self.state, State::Checking(_)) {
-            return self.energised_by_check(now);
+        if let State::Checking(checking) = self.state {
+            return match checking.load() {
+                Some(load) => self.energised_by_load(now, load),
+                None => self.energised_by_check(now),
+            };
         }
         self.pilot_and_plug(now)?;
         self.contactors_follow(now)?;
@@ -187,16 +192,7 @@ impl EnergyPath {
         self.meter_counts()
     }
 
-    /// No vehicle is there, and contactors and modules are never on at once.
-    fn energised_by_check(&mut self, now: Timestamp) -> Finding {
-        self.cable_is_dead(now)?;
-        self.over_current(now)?;
-        self.over_voltage(now)?;
-        self.inputs_are_fresh(now)?;
-        self.guard_holds(now)
-    }
-
-    fn pilot_and_plug(&self, now: Timestamp) -> Finding {
+    pub(super) fn pilot_and_plug(&self, now: Timestamp) -> Finding {
         let Some(io) = self.observed.io(now, &self.installation.profile) else { return Ok(()) };
         pilot_fault(&io)?;
         match io.pilot {
@@ -204,7 +200,8 @@ impl EnergyPath {
             // In a stop the vehicle leaves C before we are open; in CableCheck and PreCharge it
             // may leave without current, and so it may renegotiate. Under current it must not.
             Pilot::B => {
-                if matches!(self.state, State::Charging(_)) && !self.leaves_to_renegotiate(now) {
+                let charging = matches!(self.state, State::Charging(_)) && !self.leaves_to_renegotiate(now);
+                if charging || self.load().is_some() {
                     return Err((FaultCode::InvalidVehicleMode, Evidence::Pilot(io.pilot)));
                 }
             }
@@ -229,7 +226,7 @@ impl EnergyPath {
 
     /// Closed contactors that fall open carry an arc: everything off. But a board opens by itself where a vehicle opens
     /// S2; whether it may, was judged by the pilot.
-    fn contactors_follow(&self, now: Timestamp) -> Finding {
+    pub(super) fn contactors_follow(&self, now: Timestamp) -> Finding {
         let Some(io) = self.observed.io(now, &self.installation.profile) else { return Ok(()) };
         if self.outputs.supply_enabled()
             && self.outputs.contactors_enabled()
@@ -242,7 +239,7 @@ impl EnergyPath {
         Ok(())
     }
 
-    fn over_current(&mut self, now: Timestamp) -> Finding {
+    pub(super) fn over_current(&mut self, now: Timestamp) -> Finding {
         let profile = &self.installation.profile;
         let Some(supply) = self.observed.supply(now, profile) else { return Ok(()) };
         let ceiling = self.outputs.current_ceiling(now);
@@ -260,11 +257,11 @@ impl EnergyPath {
     }
 
     /// Each side of the contactors counts: the higher of the two measurements.
-    fn over_voltage(&mut self, now: Timestamp) -> Finding {
+    pub(super) fn over_voltage(&mut self, now: Timestamp) -> Finding {
         let profile = &self.installation.profile;
         let supply = self.observed.supply(now, profile).map(|supply| supply.voltage);
         let Some(voltage) = supply.max(self.observed.cable(now, profile)) else { return Ok(()) };
-        let vehicle_max = self.session.as_ref().map_or(Volts::ZERO, Session::voltage_max);
+        let vehicle_max = self.voltage_named();
         let class = self.class_limit();
         if voltage > class {
             return Err((FaultCode::OverVoltage, Evidence::Voltage(voltage, class)));
@@ -340,7 +337,7 @@ impl EnergyPath {
         Ok(())
     }
 
-    fn inputs_are_fresh(&self, now: Timestamp) -> Finding {
+    pub(super) fn inputs_are_fresh(&self, now: Timestamp) -> Finding {
         self.runs_in_time(now)?;
         let profile = &self.installation.profile;
         if let Some(role) = self.observed.first_missing(now, &self.installation, false) {
@@ -349,7 +346,7 @@ impl EnergyPath {
         Ok(())
     }
 
-    fn insulation_holds(&mut self, now: Timestamp) -> Finding {
+    pub(super) fn insulation_holds(&mut self, now: Timestamp) -> Finding {
         if matches!(self.state, State::CableCheck(_)) {
             return Ok(());
         }
@@ -368,14 +365,13 @@ impl EnergyPath {
 
     /// The limit of this session, on the vehicle's maximum voltage.
     pub(super) fn insulation_limit(&self) -> Ohms {
-        let voltage = self.session.as_ref().map_or(Volts::ZERO, Session::voltage_max);
-        self.installation.profile.insulation_fault(voltage)
+        self.installation.profile.insulation_fault(self.voltage_named())
     }
 
     /// The verdict that the vehicle is told.
     pub(super) fn judge_insulation(&mut self, now: Timestamp) {
         let profile = &self.installation.profile;
-        let voltage = self.session.as_ref().map_or(Volts::ZERO, Session::voltage_max);
+        let voltage = self.voltage_named();
         self.isolation = match self.observed.insulation(now, profile) {
             None => Isolation::Invalid,
             Some(reading) if reading.resistance < profile.insulation_fault(voltage) => Isolation::Fault,
@@ -384,7 +380,7 @@ impl EnergyPath {
         };
     }
 
-    fn voltages_agree(&mut self, now: Timestamp) -> Finding {
+    pub(super) fn voltages_agree(&mut self, now: Timestamp) -> Finding {
         let profile = &self.installation.profile;
         let (lowest, highest) = self.observed.voltages(now, profile);
         let apart = highest - lowest;
@@ -395,7 +391,7 @@ impl EnergyPath {
         Ok(())
     }
 
-    fn not_too_hot(&self, now: Timestamp) -> Finding {
+    pub(super) fn not_too_hot(&self, now: Timestamp) -> Finding {
         let profile = &self.installation.profile;
         match self.observed.io(now, profile).and_then(|io| io.hottest) {
             Some(hottest) if hottest >= profile.connector_hot => {

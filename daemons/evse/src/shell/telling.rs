@@ -49,7 +49,7 @@ impl Shell {
                 }
             }
             Report::Checked(checked) => {
-                tracing::info!(check = %checked.step, outcome = %checked.outcome, seen = %checked.seen, count, "self-test");
+                tracing::info!(check = %checked.check, outcome = %checked.outcome, seen = %checked.seen, count, "self-test");
             }
             Report::CableCheckSlow => tracing::warn!(count, "CableCheck takes longer than 20 s"),
         }

@@ -7,7 +7,7 @@ use super::Station;
 use crate::electrical::MatrixWear;
 
 /// What the lines are, for `--help` and for a wrong one.
-pub const HELP: &str = "plug [N] | unplug [N] | swipe TOKEN [N] | fault NAME [N] | clear NAME [N] | \
+pub const HELP: &str = "plug [N] | unplug [N] | load OHMS [N] | swipe TOKEN [N] | fault NAME [N] | clear NAME [N] | \
      status [N] | truth [N] | bus [N] | matrix | power-cut | kill DAEMON | quit";
 
 /// One line.
@@ -17,6 +17,8 @@ pub enum Line {
     Plug(u32),
     /// It is unplugged.
     Unplug(u32),
+    /// A load bank of so many ohms is plugged in; of none, unplugged.
+    Load(u32, u32),
     /// A card is held to the reader; EVSE 0: the station finds out which is meant.
     Swipe(String, u32),
     /// Something breaks.
@@ -49,6 +51,7 @@ impl FromStr for Line {
         let line = match verb {
             "plug" => Self::Plug(number(words.next(), 1)?),
             "unplug" => Self::Unplug(number(words.next(), 1)?),
+            "load" => Self::Load(number(words.next(), 0)?, number(words.next(), 1)?),
             "swipe" => Self::Swipe(name()?, number(words.next(), 0)?),
             "fault" => Self::Fault(name()?, number(words.next(), 1)?),
             "clear" => Self::Clear(name()?, number(words.next(), 1)?),
@@ -79,6 +82,10 @@ impl Station {
             Line::Plug(evse) => self.control.plug(evse).map_err(text).map(|()| format!("plugged {evse}")),
             Line::Unplug(evse) => {
                 self.control.unplug(evse).map_err(text).map(|()| format!("unplugged {evse}"))
+            }
+            Line::Load(ohms, evse) => {
+                let loaded = self.control.load(f64::from(ohms), evse);
+                loaded.map_err(text).map(|()| format!("{ohms} ohms at {evse}"))
             }
             Line::Swipe(token, evse) => self.control.swipe(&token, evse).await.map_err(text),
             Line::Fault(name, evse) => {
@@ -163,6 +170,7 @@ mod tests {
         assert_eq!(parse("plug"), Line::Plug(1));
         assert_eq!(parse("swipe 04A1B2C3"), Line::Swipe("04A1B2C3".to_owned(), 0));
         assert_eq!(parse("  fault module-dead 1 "), Line::Fault("module-dead".to_owned(), 1));
+        assert_eq!(parse("load 20 2"), Line::Load(20, 2));
         assert_eq!(parse("power-cut"), Line::PowerCut);
         assert_eq!(parse("truth 2"), Line::Truth(2));
         assert_eq!(parse("bus"), Line::Bus(1));

@@ -87,10 +87,27 @@ impl Control {
     pub fn plug(&self, evse: u32) -> Result<(), Error> {
         let place = self.place(evse)?;
         place.circuit.with(|circuit| {
-            if circuit.vehicle().is_some() {
-                return Err(Error::Refused(format!("a vehicle is already plugged in at EVSE {evse}")));
+            if circuit.vehicle().is_some() || circuit.load_ohms().is_some() {
+                return Err(Error::Refused(format!("a vehicle or a load is in the plug of EVSE {evse}")));
             }
             circuit.plug_in(place.vehicle.electrical());
+            Ok(())
+        })
+    }
+
+    /// Puts the plug into a load bank of so many ohms; 0: takes it out.
+    ///
+    /// # Errors
+    /// `UnknownEvse`; `Refused` if a vehicle is plugged in; `OutOfRange` for ohms that none has.
+    pub fn load(&self, ohms: f64, evse: u32) -> Result<(), Error> {
+        if !(0.0..=1e6).contains(&ohms) {
+            return Err(Error::OutOfRange(format!("{ohms} ohms")));
+        }
+        self.place(evse)?.circuit.with(|circuit| {
+            if circuit.vehicle().is_some() {
+                return Err(Error::Refused(format!("a vehicle is in the plug of EVSE {evse}")));
+            }
+            circuit.plug_load((ohms > 0.0).then_some(ohms));
             Ok(())
         })
     }

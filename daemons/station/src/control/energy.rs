@@ -91,10 +91,13 @@ impl Control {
 
     fn as_shared(&self, evse: &Evse) -> energy::Evse {
         let state = evse.state();
+        let most = evse.capable().min(self.evse_limit(evse.number));
+        // A load that a technician put in a vehicle's place wants what was said of it.
+        let loads = !evse.control.is_active() && evse.load > Watts::ZERO;
         energy::Evse {
-            active: evse.control.is_active(),
-            stage: state.map_or(Stage::Idle, stage),
-            most: evse.capable().min(self.evse_limit(evse.number)),
+            active: evse.control.is_active() || loads,
+            stage: if loads { Stage::Preparing } else { state.map_or(Stage::Idle, stage) },
+            most: if loads { most.min(evse.load) } else { most },
             came: if evse.session.id == 0 { u64::MAX } else { evse.session.plugged_at },
             priority: evse.priority,
             // One that is starting proves first that everything is off.

@@ -65,8 +65,10 @@ pub(crate) enum Request {
     CancelReservation(String, oneshot::Sender<bool>),
     /// An EVSE, or with 0 the station, was taken into or out of service; the book has it.
     Availability { evse: u32, available: bool, scheduled: oneshot::Sender<bool> },
-    /// An EVSE is to be out of service for a check.
-    Test { evse: u32, answer: oneshot::Sender<Result<(), Error>> },
+    /// An EVSE is to be out of service for a check, with power for what that loads.
+    Test { evse: u32, load: Watts, answer: oneshot::Sender<Result<(), Error>> },
+    /// It loads nothing any more.
+    Unloaded { evse: u32 },
     /// No further check follows.
     EndTest { evse: u32 },
     /// What the meter read last.
@@ -296,9 +298,10 @@ impl Control {
             Request::Availability { evse, available, scheduled } => {
                 let _ = scheduled.send(self.set_available(evse, available));
             }
-            Request::Test { evse, answer } => {
-                let _ = answer.send(self.test(evse));
+            Request::Test { evse, load, answer } => {
+                let _ = answer.send(self.test(evse, load));
             }
+            Request::Unloaded { evse } => self.loads(evse, Watts::ZERO),
             Request::EndTest { evse } => self.end_test(evse),
             Request::ReadMeter(evse, answer) => {
                 let _ = answer.send(self.read_meter(evse));

@@ -206,7 +206,7 @@ impl Control {
     }
 
     /// Takes an EVSE out of service for a check. In memory alone: whoever tests may die, and so may this daemon.
-    pub(super) fn test(&mut self, number: u32) -> Result<(), Error> {
+    pub(super) fn test(&mut self, number: u32, load: Watts) -> Result<(), Error> {
         let evse = self.evses.get_mut(&number);
         let evse = evse.ok_or_else(|| Error::UnknownEvse(format!("there is no EVSE {number}")))?;
         if evse.control.is_active() {
@@ -219,7 +219,16 @@ impl Control {
             }
             self.settle_service(number);
         }
+        self.loads(number, load);
         Ok(())
+    }
+
+    /// What a test draws counts as a vehicle's power does.
+    pub(super) fn loads(&mut self, number: u32, load: Watts) {
+        let Some(evse) = self.evses.get_mut(&number) else { return };
+        if std::mem::replace(&mut evse.load, load) != load {
+            self.share();
+        }
     }
 
     pub(super) fn end_test(&mut self, number: u32) {
@@ -228,6 +237,7 @@ impl Control {
             if let Some(count) = self.due() {
                 info!(evse = number, count, "the self-test is over");
             }
+            self.loads(number, Watts::ZERO);
             self.settle_service(number);
         }
     }

@@ -3,15 +3,45 @@
 use std::time::Duration;
 
 use voltry_bus::{Contactors, Lock, Pilot, SelfTestOutcome, SelfTestStep};
-use voltry_units::{Celsius, Ohms, Volts};
+use voltry_units::{Amps, Celsius, Ohms, Volts};
 
+use super::Load;
 use crate::energy_path::{FaultCode, Refusal};
+
+/// What is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// One part, without a vehicle.
+    Step(SelfTestStep),
+    /// The modules, into a load at the plug.
+    Load(Load),
+}
+
+impl Check {
+    /// What the pilot has to say for it: without a vehicle A; a load stands at the plug as a vehicle that is ready.
+    #[must_use]
+    pub const fn pilot(self) -> Pilot {
+        match self {
+            Self::Step(_) => Pilot::A,
+            Self::Load(_) => Pilot::C,
+        }
+    }
+}
+
+impl std::fmt::Display for Check {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Step(step) => step.fmt(f),
+            Self::Load(_) => f.write_str("load"),
+        }
+    }
+}
 
 /// What a check found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checked {
     /// Which check.
-    pub step: SelfTestStep,
+    pub check: Check,
     /// How it ended.
     pub outcome: SelfTestOutcome,
     /// What was seen.
@@ -35,6 +65,8 @@ pub enum Seen {
     Temperature(Celsius),
     /// The monitor says that its self-test failed.
     MonitorFailed,
+    /// What the modules delivered into a load.
+    Loaded(Volts, Amps),
     /// The voltage that the modules reached, in what time, and how long it took to go.
     Raised(Volts, Duration, Duration),
     /// Of this there is nothing here.
@@ -54,8 +86,8 @@ pub enum Seen {
     },
     /// A fault ended it.
     Fault(FaultCode),
-    /// The pilot, where it should say that no vehicle is there.
-    Pilot(Pilot),
+    /// The pilot, and where it has to be.
+    Pilot(Pilot, Pilot),
     /// The daemon ends.
     Ending,
 }
@@ -80,6 +112,7 @@ impl std::fmt::Display for Seen {
                     down.as_secs_f64()
                 )
             }
+            Self::Loaded(voltage, current) => write!(f, "{current} at {voltage}"),
             Self::NotFitted => f.write_str("not fitted"),
             Self::NotNow(why) => f.write_str(why),
             Self::NotWithin(time) => write!(f, "not within {:.1} s", time.as_secs_f64()),
@@ -91,8 +124,11 @@ impl std::fmt::Display for Seen {
                 Ok(())
             }
             Self::Fault(code) => write!(f, "{}: {}", code.name(), code.words()),
-            Self::Pilot(pilot) => {
+            Self::Pilot(pilot, Pilot::A) => {
                 write!(f, "the pilot is in state {pilot}: without a vehicle it has to be in A")
+            }
+            Self::Pilot(pilot, wanted) => {
+                write!(f, "the pilot is in state {pilot}: a load at the plug has to hold it in {wanted}")
             }
             Self::Ending => f.write_str("the daemon ends"),
         }

@@ -79,7 +79,9 @@ impl Devices {
         } else if self.short && self.contactors {
             self.set_current.min(self.set_voltage / SHORT)
         } else if self.farads > 0.0 && self.contactors {
-            if self.module < self.set_voltage { self.set_current } else { self.set_voltage / self.load }
+            let taken =
+                if self.module < self.set_voltage { self.set_current } else { self.set_voltage / self.load };
+            taken + self.runaway
         } else {
             0.0
         };
