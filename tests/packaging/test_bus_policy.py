@@ -49,9 +49,11 @@ NAMES = {
     "oem-guard": "com.example.Guard1",
 }
 ASK_STATION = {"voltry-ocpp", "technician", "root"}
-# Browsers are behind voltry-ui: it may only look, stop, take out of service and back, and test what is.
+# Browsers are behind voltry-ui: it may only look, stop, take out of service and back, and test what is; and hand on a
+# code and the press of a start button.
 UI_CALLS = {
     *[("Station1", member) for member in ["Transactions", "Transaction", "Stop", "StopTransaction", "Unlock"]],
+    *[("Station1", member) for member in ["EnterCode", "PressStart"]],
     *[("Station1", member) for member in ["ClearFaults", "SetAvailable", "SelfTest", "EndSelfTest"]],
     *[("Settings1", member) for member in ["List", "Write"]],
     *[("V2gLog1", member) for member in ["Conversations", "Read"]],

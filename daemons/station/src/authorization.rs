@@ -84,11 +84,23 @@ impl Payer {
 #[error("a token has 1 to 36 letters, digits or *-_=:+|@.")]
 pub struct InvalidToken;
 
-/// A token that a person may see: its last two characters.
+/// Digits of a code that is typed in, at the least and at the most.
+const CODE_DIGITS: std::ops::RangeInclusive<usize> = 4..=12;
+
+/// Whether it may be a code: not how a token of another kind has to look.
+#[must_use]
+pub fn may_be_code(token: &str) -> bool {
+    CODE_DIGITS.contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// A token that a person may see: its last two characters, and nothing of what may be a code (C04.FR.04).
 #[must_use]
 pub fn mask(token: &str) -> String {
     if token.is_empty() {
         return String::new();
+    }
+    if may_be_code(token) {
+        return "…".to_owned();
     }
     let tail: String = token.chars().skip(token.chars().count().saturating_sub(2)).collect();
     format!("…{tail}")
@@ -214,6 +226,8 @@ mod tests {
         assert_eq!(format!("{:?}", token("04A1B2C3")), "…C3");
         assert_eq!(mask(""), "");
         assert_eq!(mask("7"), "…7");
+        assert_eq!(format!("{:?}", token("4711")), "…", "a code is told to nobody");
+        assert_eq!((mask("471147114711"), mask("4711471147118")), ("…".to_owned(), "…18".to_owned()));
     }
 
     fn payer(text: &str) -> Payer {

@@ -33,6 +33,12 @@ pub struct Settings {
     /// The tokens that may charge.
     #[serde(default)]
     pub tokens: Vec<String>,
+    /// Anyone may charge who presses it: the screen's, or one that a reader's daemon has.
+    #[serde(default)]
+    pub start_button: bool,
+    /// The screen takes codes (PIN), which the back end judges.
+    #[serde(default)]
+    pub key_pad: bool,
     /// Seconds for which a token holds that is presented before plugging in.
     #[serde(default = "default_remember")]
     pub remember_token_s: u64,
@@ -158,6 +164,17 @@ pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>
     problems.extend(wrong_meters(config, &settings));
     problems.extend(wrong_readers(config, &settings));
     problems.extend(energy::problems(config, &settings));
+    if settings.free_vending && settings.start_button {
+        let text = "with free_vending a vehicle charges as it is plugged in: leave one of the two out";
+        problems.push(config.problem("station.start_button", text));
+    }
+    if settings.key_pad && settings.free_vending {
+        problems.push(config.problem("station.key_pad", "with free_vending nobody is asked for a code"));
+    }
+    if settings.key_pad && settings.csms.is_none() {
+        problems
+            .push(config.problem("station.key_pad", "codes are judged by the back end: set station.csms"));
+    }
     if !(1..=3600).contains(&settings.remember_token_s) {
         problems.push(config.problem("station.remember_token_s", "must be from 1 to 3600"));
     }
@@ -264,6 +281,20 @@ mod tests {
         assert_eq!(check(&text).unwrap().id_token_readers()[0].0, 1);
         let error = check(&text.replace("tokens =", &format!("{reader}\ntokens ="))).unwrap_err();
         assert!(error.contains("this reader is bound already"), "{error}");
+    }
+
+    #[test]
+    fn a_key_pad_wants_whoever_judges_codes_and_a_button_is_for_where_nothing_is_free_yet() {
+        let with = |more: &str| check(&GOOD.replace("tokens =", &format!("{more}\ntokens =")));
+        assert!(with("start_button = true").unwrap().start_button);
+        let csms = r#"csms = { name = "org.voltry.Ocpp1", path = "/org/voltry/csms" }"#;
+        assert!(with(&format!("key_pad = true\n{csms}")).unwrap().key_pad);
+        let error = with("key_pad = true").unwrap_err();
+        assert!(error.contains("judged by the back end"), "{error}");
+        let error = with("key_pad = true\nstart_button = true\nfree_vending = true").unwrap_err();
+        for part in ["leave one of the two out", "nobody is asked for a code", "set station.csms"] {
+            assert!(error.contains(part), "{part} is not in {error}");
+        }
     }
 
     #[test]

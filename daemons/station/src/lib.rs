@@ -20,6 +20,7 @@ mod energy_watch;
 mod evse;
 mod evse_watch;
 pub mod flow;
+pub mod guesses;
 pub mod limits;
 mod reader_watch;
 pub mod reasons;
@@ -91,6 +92,7 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     let station = Station1 {
         name: settings.name.clone(),
         power_limit: settings.power_limit.as_si(),
+        key_pad: settings.key_pad,
         book: book.clone(),
         evses: proxies.clone(),
         requests: requests.clone(),

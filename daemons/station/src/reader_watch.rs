@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
-use voltry_bus::{Error, IdTokenReader1Proxy, IdTokenReading, StartOutcome};
+use voltry_bus::{Error, IdTokenReader1Proxy, IdTokenReading, StartOutcome, TokenKind};
 use voltry_service::clock::now;
 use voltry_service::{Binding, RateLimit, Refusals};
 use voltry_units::Timestamp;
@@ -58,8 +58,8 @@ enum Unheard {
     Invalid(#[from] InvalidToken),
 }
 
-/// The token that was meant just now.
-fn meant(reading: &IdTokenReading, now: Timestamp) -> Result<Token, Unheard> {
+/// The token that was meant just now; none where a start button was pressed.
+fn meant(reading: &IdTokenReading, now: Timestamp) -> Result<Option<Token>, Unheard> {
     let at = Timestamp::from_micros(reading.at);
     if at > now {
         return Err(Unheard::Future);
@@ -68,7 +68,10 @@ fn meant(reading: &IdTokenReading, now: Timestamp) -> Result<Token, Unheard> {
     if age > MEANT {
         return Err(Unheard::Stale(age));
     }
-    Ok(Token::parse(&reading.token)?)
+    if reading.kind == TokenKind::NoAuthorization {
+        return Ok(None);
+    }
+    Ok(Some(Token::parse(&reading.token)?))
 }
 
 struct Ear {
@@ -103,9 +106,12 @@ impl Ear {
             };
             let (answer, answered) = oneshot::channel();
             let (kind, evse) = (args.reading.kind, self.evse);
-            let shown = mask(token.reveal());
-            let presented = Presented { token, kind, evse, by: By::Driver(answer) };
-            self.requests.send(Request::Present(presented)).await.context("the control loop ended")?;
+            let shown = token.as_ref().map_or_else(String::new, |token| mask(token.reveal()));
+            let request = match token {
+                Some(token) => Request::Present(Presented { token, kind, evse, by: By::Driver(answer) }),
+                None => Request::PressStart { evse, answer },
+            };
+            self.requests.send(request).await.context("the control loop ended")?;
             let count = lines.count(now());
             let reader = reader.to_owned();
             // A back end may take its time; the next card is heard meanwhile.
@@ -132,7 +138,6 @@ fn tell(reader: &str, token: &str, outcome: Result<StartOutcome, Error>, count: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use voltry_bus::TokenKind;
 
     #[test]
     fn a_card_counts_for_two_seconds_and_not_before_it_was_read() {
@@ -142,7 +147,10 @@ mod tests {
             kind: TokenKind::Iso14443,
             at: at(0).as_micros(),
         };
-        assert_eq!(meant(&reading("04a1"), at(2000)).unwrap().reveal(), "04A1");
+        assert_eq!(meant(&reading("04a1"), at(2000)).unwrap().unwrap().reveal(), "04A1");
+        let pressed = IdTokenReading { kind: TokenKind::NoAuthorization, ..reading("") };
+        assert_eq!(meant(&pressed, at(2000)), Ok(None), "a button has no token");
+        assert!(meant(&pressed, at(2001)).is_err());
         assert_eq!(
             meant(&reading("04a1"), at(2001)).unwrap_err(),
             Unheard::Stale(Duration::from_millis(2001))

@@ -3,6 +3,7 @@
 mod calls;
 mod checks;
 mod uplink;
+mod words;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use voltry_units::{Amps, Volts, Watts};
 use zbus::interface;
 use zbus::object_server::SignalEmitter;
 
-use crate::authorization::{Payer, Token};
+use crate::authorization::Payer;
 use crate::book::{Book, BookError};
 use crate::clock::Clock;
 use crate::control::{By, Presented, Request, SetLimit, Shown};
@@ -28,11 +29,10 @@ use crate::session::Ending;
 
 pub(crate) use calls::Calls;
 pub(crate) use uplink::Book1;
+use words::{checked_id, ending, parse, parse_group, payer};
 
 /// At most this many transactions in one answer.
 const TRANSACTIONS_MAX: u32 = 1000;
-/// The longest id of a back end.
-const ID_MAX: usize = 40;
 /// The longest time that a limit may be valid for.
 const VALID_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
@@ -55,6 +55,8 @@ impl From<BookError> for Error {
 pub(crate) struct Station1 {
     pub(crate) name: String,
     pub(crate) power_limit: f64,
+    /// Whether codes may be typed in at the station.
+    pub(crate) key_pad: bool,
     pub(crate) book: Book,
     pub(crate) evses: BTreeMap<u32, Proxies>,
     pub(crate) requests: mpsc::Sender<Request>,
@@ -80,6 +82,9 @@ impl Station1 {
     }
 
     async fn present(&self, token: &str, kind: TokenKind, evse: u32) -> Result<StartOutcome, Error> {
+        if kind == TokenKind::NoAuthorization {
+            return self.ask(|answer| Request::PressStart { evse, answer }).await?;
+        }
         let token = parse(token)?;
         let presented = |answer| Presented { token, kind, evse, by: By::Driver(answer) };
         self.ask(|answer| Request::Present(presented(answer))).await?
@@ -89,48 +94,6 @@ impl Station1 {
     fn place(&self, evse: u32) -> Result<(), Error> {
         if evse == 0 { Ok(()) } else { self.proxies(evse).map(|_| ()) }
     }
-}
-
-fn parse(token: &str) -> Result<Token, Error> {
-    Token::parse(token).map_err(|error| Error::Invalid(error.to_string()))
-}
-
-/// A group may be told or not.
-fn parse_group(group: &str) -> Result<Option<Token>, Error> {
-    if group.is_empty() { Ok(None) } else { parse(group).map(Some) }
-}
-
-fn checked_id(id: &str) -> Result<String, Error> {
-    if id.len() > ID_MAX || id.chars().any(char::is_control) {
-        return Err(Error::Invalid(format!("an id has at most {ID_MAX} characters")));
-    }
-    Ok(id.to_owned())
-}
-
-fn ending(reason: EndReason) -> Result<Ending, Error> {
-    let words = match reason {
-        EndReason::None => return Err(Error::Invalid("none is no reason".to_owned())),
-        EndReason::Remote => "stopped by the back end",
-        EndReason::Deauthorized => "the back end no longer lets this token charge",
-        EndReason::ImmediateReset | EndReason::Reboot | EndReason::SoftReset => "the station is reset",
-        EndReason::UnlockCommand => "unlocked by the back end",
-        EndReason::EmergencyStop
-        | EndReason::EnergyLimitReached
-        | EndReason::EvDisconnected
-        | EndReason::GroundFault
-        | EndReason::Local
-        | EndReason::LocalOutOfCredit
-        | EndReason::MasterPass
-        | EndReason::Other
-        | EndReason::OvercurrentFault
-        | EndReason::PowerLoss
-        | EndReason::PowerQuality
-        | EndReason::SocLimitReached
-        | EndReason::StoppedByEv
-        | EndReason::TimeLimitReached
-        | EndReason::Timeout => return Ok(Ending::new(reason, format!("stopped: {reason}"))),
-    };
-    Ok(Ending::new(reason, words))
 }
 
 #[interface(name = "org.voltry.Station1")]
@@ -157,6 +120,23 @@ impl Station1 {
     }
 
     #[zbus(out_args("outcome"))]
+    async fn enter_code(&self, code: &str, evse: u32) -> Result<(StartOutcome,), Error> {
+        let call = async {
+            if !self.key_pad {
+                return Err(Error::Refused("the station has no key pad".to_owned()));
+            }
+            Ok((self.present(code, TokenKind::KeyCode, evse).await?,))
+        };
+        self.calls.answer("EnterCode", call).await
+    }
+
+    #[zbus(out_args("outcome"))]
+    async fn press_start(&self, evse: u32) -> Result<(StartOutcome,), Error> {
+        let call = async { Ok((self.present("", TokenKind::NoAuthorization, evse).await?,)) };
+        self.calls.answer("PressStart", call).await
+    }
+
+    #[zbus(out_args("outcome"))]
     async fn remote_start(
         &self,
         evse: u32,
@@ -169,7 +149,7 @@ impl Station1 {
             let payer = Payer {
                 group: parse_group(group)?,
                 remote_start: checked_id(remote_start)?,
-                ..Payer::holder(parse(token)?, kind)
+                ..payer(token, kind)?
             };
             Ok((self.ask(|answer| Request::Start { evse, payer, answer }).await??,))
         };
@@ -457,6 +437,7 @@ mod tests {
         let station = Station1 {
             name: String::new(),
             power_limit: 0.0,
+            key_pad: false,
             book: book.clone(),
             evses: BTreeMap::new(),
             requests: mpsc::channel(1).0,

@@ -26,6 +26,7 @@ use crate::energy::Energy;
 use crate::evse::Evse;
 use crate::evse_watch::Proxies;
 use crate::flow::FlowWatch;
+use crate::guesses::Guesses;
 use crate::limits::Limits;
 use crate::recorder::Recorder;
 use crate::register::Register;
@@ -64,6 +65,8 @@ pub(crate) async fn control(
         ),
         back_end: back_end(connection, settings).await?,
         judging: Vec::new(),
+        guesses: Guesses::default(),
+        start_button: settings.start_button,
         limits: Limits::of_the_book(book.limits(clock.stamp()).await?),
         reservations: Reservations::of_the_book(book.reservations().await?),
         book: book.clone(),

@@ -251,7 +251,8 @@ fn by_the_station(guide: &FaultGuide, known: &Known<'_>) -> Parts {
         EndReason::Local if known.words == "stopped by the operator" => {
             ("An operator ended it", "by voltryctl or the technician's page", String::new())
         }
-        EndReason::Local | EndReason::MasterPass => ("The driver ended it", "at the station", String::new()),
+        EndReason::Local => ("The driver ended it", "at the station", String::new()),
+        EndReason::MasterPass => ("A master pass ended it", "at the station", String::new()),
         EndReason::Remote => ("The back end ended it", "as somebody asked there", String::new()),
         EndReason::UnlockCommand => ("The back end ended it", "it unlocked the plug", String::new()),
         EndReason::Deauthorized => (

@@ -172,6 +172,8 @@ words! {
         NotAtThisTime = "not-at-this-time",
         /// Nobody knows it.
         Unknown = "unknown",
+        /// It may not, and ends what others charge: a master pass (no word of OCPP's own).
+        MasterPass = "master-pass",
     }
 }
 

@@ -12,17 +12,21 @@ use voltry_service::clock::now;
 use voltry_units::Timestamp;
 
 use super::{Answer, Control, News};
-use crate::authorization::{Payer, Token};
+use crate::authorization::{Payer, Token, may_be_code};
 use crate::evse::Evse;
 use crate::reservations::Place;
 use crate::session::{Ending, Input};
 
 /// Tokens that the back end is asked for at once; more are refused.
 const JUDGED: usize = 16;
+/// How the back end marks what it says without having been able to ask anybody.
+const OFFLINE: &str = "offline";
 /// Why a token lets nobody in, as `Station1.TokenRefused` says it.
 const NOT_ACCEPTED: &str = "not-accepted";
 const NOT_JUDGED: &str = "not-judged";
 const NO_PLACE: &str = "no-place";
+const WRONG_CODE: &str = "wrong-code";
+const TOO_MANY_CODES: &str = "too-many-codes";
 
 /// Whoever judges tokens that are in no list of the station.
 #[derive(Debug, Clone)]
@@ -65,12 +69,25 @@ impl Control {
             let unknown = Error::UnknownEvse(format!("there is no EVSE {wanted}"));
             return tell(presented.by, Err(unknown));
         }
-        let pays = |payer: &Payer| payer.token.as_ref() == Some(token);
+        let typed = presented.kind == TokenKind::KeyCode;
+        if typed && !may_be_code(token.reveal()) {
+            return tell(presented.by, Err(Error::Invalid("a code has 4 to 12 digits".to_owned())));
+        }
+        if typed && !self.guesses.may_try(now()) {
+            if let Some(count) = self.due() {
+                warn!(evse = wanted, count, "too many wrong codes: none is judged for some minutes");
+            }
+            return self.refuse(presented, TOO_MANY_CODES, "too many wrong codes; try again in ten minutes");
+        }
+        // Digits that are typed are not the card that has them for a number.
+        let pays = |payer: &Payer| {
+            payer.token.as_ref() == Some(token) && typed == (payer.kind == TokenKind::KeyCode)
+        };
         if let Some(evse) = self.paid_by(*wanted, pays) {
             self.stop(evse, Ending::new(EndReason::Local, "stopped by token"), None);
             return tell(presented.by, Ok(outcome(evse, "stopped", "")));
         }
-        if self.authorizer.allows(token) {
+        if !typed && self.authorizer.allows(token) {
             let payer = Payer::holder(token.clone(), presented.kind);
             return self.accept(presented, payer);
         }
@@ -89,6 +106,9 @@ impl Control {
             return tell(presented.by, Err(Error::Busy("too many tokens are being asked for".to_owned())));
         }
         self.judging.push(asked);
+        if typed {
+            self.guesses.tried(now());
+        }
         let answers = self.answers.clone();
         tokio::spawn(async move {
             let asked = back_end.csms.authorize(presented.token.reveal(), presented.kind, presented.evse);
@@ -106,6 +126,14 @@ impl Control {
             self.judging.swap_remove(place);
         }
         let payer = Payer::holder(presented.token.clone(), presented.kind);
+        let typed = presented.kind == TokenKind::KeyCode;
+        let was_judged = answer.as_ref().is_ok_and(|answer| answer.source != OFFLINE);
+        let wrong = answer
+            .as_ref()
+            .is_ok_and(|answer| !matches!(answer.status, TokenStatus::Accepted | TokenStatus::MasterPass));
+        if typed && !(wrong && was_judged) {
+            self.guesses.forgive();
+        }
         match answer {
             Ok(TokenAnswer { status: TokenStatus::Accepted, group, .. }) => {
                 let payer = Payer { group: Token::parse(&group).ok(), ..payer };
@@ -124,14 +152,25 @@ impl Control {
                 }
                 self.accept(presented, payer);
             }
+            Ok(TokenAnswer { status: TokenStatus::MasterPass, group, .. }) => {
+                let payer = Payer { group: Token::parse(&group).ok(), ..payer };
+                self.master_pass(presented, &payer);
+            }
             Ok(TokenAnswer { status, detail, .. }) => {
                 if let Some(count) = self.due() {
                     info!(token = ?presented.token, %status, count, "token refused by the back end");
                 }
                 let detail = if detail.is_empty() { format!("the back end says: {status}") } else { detail };
-                self.refuse(presented, NOT_ACCEPTED, &detail);
+                let why = match (typed, was_judged) {
+                    (false, _) => NOT_ACCEPTED,
+                    (true, true) => WRONG_CODE,
+                    (true, false) => NOT_JUDGED,
+                };
+                self.refuse(presented, why, &detail);
             }
-            Err(error) if self.back_end.as_ref().is_some_and(|back_end| back_end.allow_unjudged) => {
+            Err(error)
+                if !typed && self.back_end.as_ref().is_some_and(|back_end| back_end.allow_unjudged) =>
+            {
                 if let Some(count) = self.due() {
                     warn!(token = ?presented.token, %error, count, "nobody could judge the token; it is let in");
                 }
@@ -144,6 +183,35 @@ impl Control {
                 self.refuse(presented, NOT_JUDGED, "the token is not in the list, and the back end is away");
             }
         }
+    }
+
+    /// Ends what runs where it was shown, or on all (C16). It begins nothing.
+    fn master_pass(&mut self, presented: Presented, payer: &Payer) {
+        let By::Driver(_) = &presented.by else {
+            return self.refuse(presented, NOT_ACCEPTED, "a master pass begins nothing");
+        };
+        let here = |evse: &&Evse| presented.evse == 0 || evse.number == presented.evse;
+        let running = self.evses.values().filter(here).filter(|evse| evse.control.payer().is_some());
+        let running: Vec<u32> = running.map(|evse| evse.number).collect();
+        let Some(first) = running.first().copied() else {
+            return self.refuse(presented, NOT_ACCEPTED, "a master pass begins nothing, and nothing runs");
+        };
+        for evse in running {
+            let why = Ending {
+                by: Some(payer.clone()),
+                ..Ending::new(EndReason::MasterPass, "stopped by a master pass")
+            };
+            self.stop(evse, why, None);
+        }
+        tell(presented.by, Ok(outcome(first, "stopped", "")));
+    }
+
+    /// Somebody has pressed the start button: nobody in particular.
+    pub(super) fn press_start(&mut self, wanted: u32) -> Result<StartOutcome, Error> {
+        if !self.start_button {
+            return Err(Error::Refused("the station has no start button".to_owned()));
+        }
+        self.admit(wanted, Payer::anyone())
     }
 
     fn paid_by(&self, wanted: u32, is: impl Fn(&Payer) -> bool) -> Option<u32> {

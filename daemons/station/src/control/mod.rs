@@ -33,6 +33,7 @@ use crate::energy::Energy;
 use crate::evse::{Evse, view};
 use crate::evse_watch::{Heard, Proxies};
 use crate::flow::FlowWatch;
+use crate::guesses::Guesses;
 use crate::limits::{Limit, Limits};
 use crate::recorder::{Happening, Recorder};
 use crate::reservations::{Held, Reservations};
@@ -49,6 +50,8 @@ pub(crate) const ANSWER: Duration = Duration::from_secs(5);
 pub(crate) enum Request {
     /// A token was shown.
     Present(Presented),
+    /// Somebody has pressed the start button.
+    PressStart { evse: u32, answer: oneshot::Sender<Result<StartOutcome, Error>> },
     /// The back end lets somebody in.
     Start { evse: u32, payer: Payer, answer: oneshot::Sender<Result<StartOutcome, Error>> },
     /// Whatever runs on an EVSE is to end; answered when the EVSE has accepted it.
@@ -131,6 +134,10 @@ pub(crate) struct Control {
     pub(crate) back_end: Option<BackEnd>,
     /// Tokens that the back end is asked for now, and for which EVSE.
     pub(crate) judging: Vec<(Token, u32)>,
+    /// Codes that were typed in.
+    pub(crate) guesses: Guesses,
+    /// Whether anybody charges who presses it.
+    pub(crate) start_button: bool,
     pub(crate) limits: Limits,
     pub(crate) reservations: Reservations,
     pub(crate) book: Book,
@@ -284,6 +291,9 @@ impl Control {
     pub(crate) fn ask(&mut self, request: Request) {
         match request {
             Request::Present(presented) => self.present(presented),
+            Request::PressStart { evse, answer } => {
+                let _ = answer.send(self.press_start(evse));
+            }
             Request::Start { evse, payer, answer } => {
                 let _ = answer.send(self.admit(evse, payer));
             }

@@ -4,6 +4,7 @@
 
 #[path = "../flood.rs"]
 mod flood;
+mod identification;
 mod power_cut;
 #[path = "../../../../tests/private_bus.rs"]
 mod private_bus;

@@ -396,6 +396,11 @@ impl Rig {
             .unwrap();
     }
 
+    /// What the daemon has said.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
     /// Kills the daemon without a word.
     pub(crate) fn kill(&mut self) {
         self.daemon = None;
