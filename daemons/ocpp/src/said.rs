@@ -6,7 +6,7 @@ use serde_json::Value;
 use voltry_bus::CsmsMessage;
 
 use crate::time::rfc3339;
-use crate::transactions::masked;
+use crate::transactions::{KEY_CODE, masked};
 
 /// Bytes of all frames together, with what each takes besides its text: one may have none left.
 const BYTES_MAX: usize = 192 * 1024;
@@ -105,8 +105,10 @@ fn mask(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(mask),
         Value::Object(fields) => {
             let password = ["key", "variable"].iter().filter_map(|field| fields.get(*field)).any(is_password);
+            let code = fields.get("type").is_some_and(|kind| kind == KEY_CODE);
             for (name, value) in fields {
                 match (name.as_str(), value) {
+                    ("idToken", Value::String(text)) if code => "…".clone_into(text),
                     ("idTag" | "parentIdTag" | "idToken" | "emaid", Value::String(text)) => {
                         *text = masked(text);
                     }
@@ -163,10 +165,14 @@ mod tests {
             r#"[2,"1","GetDiagnostics",{"location":"http://user:04A1B2C3D4@host/x"}]"#,
             r#"[2,"1","SetNetworkProfile",{"connectionData":{"apn":{"apnPassword":"04A1B2C3D4"}}}]"#,
             "04A1B2C3D4",
+            r#"[2,"1","Authorize",{"idToken":{"idToken":"4711","type":"KeyCode"}}]"#,
+            r#"[2,"1","Authorize",{"idToken":{"idToken":"BC11","type":"KeyCode"}}]"#,
+            r#"[2,"1","Authorize",{"idTag":"4711"}]"#,
         ] {
             said.note(0, true, frame);
         }
         let text = said.lines().join("\n");
+        assert!(!text.contains("11"), "not even the end of a code: {text}");
         assert!(!text.contains("04A1B2C3D4"), "{text}");
         assert!(text.contains("http://host/x") && text.contains("AuthorizationKey"), "{text}");
     }

@@ -76,6 +76,9 @@ pub(super) fn event_of(event: SessionEvent, export: Option<f64>, at: Option<Time
         [known(event.register), export].map(|wh| wh.map(|wh| (wh * 1000.0).round() as i64));
     let measured = known(event.voltage).is_some();
     let (kind, occasion) = kind(event.kind);
+    // C02: somebody was let in without a token, which is a kind of token.
+    let of_nobody =
+        event.token_kind == TokenKind::NoAuthorization && matches!(kind, Kind::Authorized | Kind::Started);
     Event {
         number: event.number,
         unix: event.time,
@@ -85,7 +88,7 @@ pub(super) fn event_of(event: SessionEvent, export: Option<f64>, at: Option<Time
         session: event.session,
         transaction: event.transaction,
         kind,
-        token: (!event.token.is_empty())
+        token: (!event.token.is_empty() || of_nobody)
             .then(|| Token { id: event.token, kind: ocpp_kind(event.token_kind) }),
         sample: Sample {
             unix: event.time,

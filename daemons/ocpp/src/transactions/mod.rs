@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::config::Version;
 
 pub(crate) use event::masked;
-pub use event::{Event, Kind, Occasion, Reason, Sample, Token};
+pub use event::{CENTRAL, Event, KEY_CODE, Kind, NO_AUTHORIZATION, Occasion, Reason, Sample, Token};
 pub use measurands::{Context, Measurand};
 pub(crate) use measurands::{v16 as meter_value_v16, v201 as meter_value_v201};
 pub(crate) use v16::id_tag;

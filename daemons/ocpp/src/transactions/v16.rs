@@ -173,6 +173,7 @@ impl Kept {
 
 /// The idTag of 1.6 has 20 characters; where nobody presented a token, vending was free.
 pub(crate) fn id_tag(token: Option<&Token>) -> String {
+    let token = token.filter(|token| !token.id.is_empty());
     token.map_or_else(|| "FREE".to_owned(), |token| token.id.chars().take(20).collect())
 }
 

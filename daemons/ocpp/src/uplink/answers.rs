@@ -1,5 +1,6 @@
 //! What the CSMS answers to our CALLs, and that it does not.
 
+use super::authorize::may_be_kept;
 use super::plug_and_charge::no_contract;
 use super::*;
 
@@ -166,7 +167,7 @@ impl Uplink {
                 self.cost_unknown(*evse);
             }
         }
-        let Some(info) = answer.info else { return };
+        let Some(mut info) = answer.info else { return };
         let (transaction, token) = match about {
             About::Start { transaction, token } | About::Event { transaction, token, .. } => {
                 (transaction, token)
@@ -175,6 +176,10 @@ impl Uplink {
             About::Values | About::Undeliverable => (0, None),
         };
         let Some(token) = token else { return };
+        // Many name a group in the answer to an Authorize alone: without it a master pass would begin a charge.
+        if let Some(known) = self.core.tokens.cached(&token).filter(|_| info.group.is_empty()) {
+            info.group.clone_from(&known.info.group);
+        }
         self.remember(now, &token, info.clone(), actions);
         if transaction != 0 {
             self.token_of_a_transaction_judged(transaction, &info, actions);
@@ -182,7 +187,7 @@ impl Uplink {
     }
 
     pub(super) fn remember(&mut self, now: Now, token: &Token, info: TokenInfo, actions: &mut Vec<Action>) {
-        if self.core.variables.is(name::CACHE_ENABLED) {
+        if self.core.variables.is(name::CACHE_ENABLED) && may_be_kept(self.core.version, token) {
             let heard = self.core.clock.now(now);
             let (id, cached, gone) = self.core.tokens.remember(token, info, heard);
             actions.push(Action::Store(Record::Cached(id, cached, gone)));

@@ -7,6 +7,7 @@
 use voltry_bus::TokenStatus;
 
 use super::*;
+use crate::transactions::{CENTRAL, KEY_CODE, NO_AUTHORIZATION};
 
 /// Questions about tokens that may wait for the CSMS.
 const ASKED_MAX: usize = 16;
@@ -17,6 +18,15 @@ const REGISTERING_MAX: Duration = Duration::from_secs(7);
 
 /// The kind of a contract's token.
 const CONTRACT: &str = "eMAID";
+
+/// Whether what the CSMS says of a token may be kept: not of none at all (C02), of one that it has made for one
+/// charge (C03, C05; in 1.6 that may as well be a card), or of a code, which is judged anew each time it is typed.
+pub(super) fn may_be_kept(version: Version, token: &Token) -> bool {
+    match (token.kind.as_str(), version) {
+        (KEY_CODE | NO_AUTHORIZATION, _) | (CENTRAL, Version::V201) => false,
+        (_, Version::V16 | Version::V201) => true,
+    }
+}
 
 /// A question that waits for the CSMS.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,6 +67,10 @@ impl Asked {
 
 impl Uplink {
     pub(super) fn authorize(&mut self, now: Now, asked: Asked, actions: &mut Vec<Action>) {
+        // C03: what the CSMS has made comes by its own order, and it is not asked for it.
+        if asked.token.kind == CENTRAL && matches!(asked.then, AskedThen::Answer(..)) {
+            return self.decide(&asked, &TokenInfo::of(TokenStatus::Invalid), "offline", actions);
+        }
         if self.registration != Registration::Accepted && !self.is_registering(now) {
             return self.decide_offline(now, &asked, actions);
         }
@@ -113,6 +127,10 @@ impl Uplink {
     }
 
     fn locally(&self, now: Now, token: &Token) -> Option<(TokenInfo, &'static str)> {
+        // Lists know no kinds: digits that somebody types are not the card that has them for a number.
+        if token.kind == KEY_CODE {
+            return None;
+        }
         let time = self.core.clock.now(now);
         let variables = &self.core.variables;
         let listed =
@@ -136,6 +154,7 @@ impl Uplink {
         {
             return self.decide(asked, &info, source, actions);
         }
+        let counts = counts && asked.token.kind != KEY_CODE;
         let allowed = counts && self.core.variables.is(name::OFFLINE_UNKNOWN);
         let status = if allowed { TokenStatus::Accepted } else { TokenStatus::Unknown };
         self.decide(asked, &TokenInfo::of(status), "offline", actions);
@@ -169,6 +188,12 @@ impl Uplink {
     }
 
     fn decide(&mut self, asked: &Asked, info: &TokenInfo, source: &str, actions: &mut Vec<Action>) {
+        // C16: it ends what runs, and begins nothing.
+        let master_pass = info.is_accepted() && self.core.is_master_pass(&info.group);
+        let info = &TokenInfo {
+            status: if master_pass { TokenStatus::MasterPass } else { info.status },
+            ..info.clone()
+        };
         if let (AskedThen::Command(command), true) = (&asked.then, info.is_accepted()) {
             let mut command = command.clone();
             if let Command::RemoteStart { group, .. } = &mut command

@@ -170,6 +170,13 @@ impl Core {
         })
     }
 
+    /// Whether this is the group of master passes (C16).
+    #[must_use]
+    pub fn is_master_pass(&self, group: &str) -> bool {
+        let passes = self.variables.get(name::MASTER_PASS_GROUP);
+        !passes.is_empty() && passes.eq_ignore_ascii_case(group)
+    }
+
     /// Reports that wait to be sent.
     #[must_use]
     pub fn reports_waiting(&self) -> usize {

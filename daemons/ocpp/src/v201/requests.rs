@@ -8,7 +8,7 @@ use crate::config::Version;
 use crate::data_transfer::text;
 use crate::dialect::{Answer, Handled, Reply, ResetKind, Then, hand_on, handed_on, take, times};
 use crate::messages::{Refusal, is_known};
-use crate::transactions::{Context, Measurand, Occasion, meter_value_v201};
+use crate::transactions::{CENTRAL, Context, Measurand, NO_AUTHORIZATION, Occasion, meter_value_v201};
 use crate::uplink::{Command, Connector, Outcome, Record, StopReason};
 
 type Result<T> = std::result::Result<T, Refusal>;
@@ -113,6 +113,9 @@ fn start(core: &mut Core, asked: &RequestStartTransactionRequest) -> Handled {
     if place.is_some_and(|evse| core.is_held_for_another(evse, &token, &group)) {
         return rejected("InvalidIdToken", "it is reserved for somebody else");
     }
+    if core.is_master_pass(&group) {
+        return rejected("InvalidIdToken", "a master pass begins nothing");
+    }
     let mut store = Vec::new();
     if let Some(profile) = &asked.charging_profile {
         match smart_charging::prepare(core, place, asked.remote_start_id, profile) {
@@ -123,7 +126,9 @@ fn start(core: &mut Core, asked: &RequestStartTransactionRequest) -> Handled {
     let id = Some(asked.remote_start_id);
     let command = Command::RemoteStart { evse: place, token: token.clone(), group, id };
     let transaction = begun(core, place);
-    if core.variables.is(name::AUTHORIZE_REMOTE_START) && token.kind != "NoAuthorization" {
+    // C03, C05: what the CSMS has made for this start it is not asked for.
+    let asks = ![CENTRAL, NO_AUTHORIZATION].contains(&token.kind.as_str());
+    if core.variables.is(name::AUTHORIZE_REMOTE_START) && asks {
         let mut reply = json!({ "status": "Accepted" });
         if let Some(transaction) = transaction {
             reply["transactionId"] = transaction.into();

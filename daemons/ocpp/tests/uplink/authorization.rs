@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use voltry_ocpp::Version;
-use voltry_ocpp::transactions::Token;
+use voltry_ocpp::transactions::{Kind, Token};
 use voltry_ocpp::uplink::{Command, Input};
 
 use crate::desk::{Desk, card, lost};
@@ -68,7 +68,7 @@ fn a_remote_start_is_authorized_first_where_that_is_wanted() {
                 Version::V16 => ("RemoteStartTransaction", json!({ "connectorId": 1, "idTag": "APP" })),
                 Version::V201 => (
                     "RequestStartTransaction",
-                    json!({ "remoteStartId": 9, "evseId": 1, "idToken": { "idToken": "APP", "type": "Central" } }),
+                    json!({ "remoteStartId": 9, "evseId": 1, "idToken": { "idToken": "APP", "type": "Local" } }),
                 ),
             };
             assert_eq!(desk.ask(action, &start).unwrap()["status"], "Accepted");
@@ -173,5 +173,121 @@ fn a_list_that_is_not_enabled_has_no_version() {
             "variable": { "name": "Enabled" }, "attributeValue": enabled }] });
         assert!(desk.ask("SetVariables", &data).is_ok());
         assert_eq!(desk.ask("GetLocalListVersion", &json!({})), Ok(json!({ "versionNumber": version })));
+    }
+}
+
+fn token(id: &str, kind: &str) -> Token {
+    Token { id: id.to_owned(), kind: kind.to_owned() }
+}
+
+/// What is said of this token of the group of master passes.
+fn of_the_group(version: Version) -> serde_json::Value {
+    match version {
+        Version::V16 => json!({ "idTagInfo": { "status": "Accepted", "parentIdTag": "POLICE" } }),
+        Version::V201 => json!({ "idTokenInfo": { "status": "Accepted",
+            "groupIdToken": { "idToken": "police", "type": "Central" } } }),
+    }
+}
+
+#[test]
+fn a_master_pass_is_told_as_one_by_the_csms_and_by_what_is_known_of_it_without() {
+    let mut desk = Desk::configured(Version::V201, "AuthCtrlr.MasterPassGroupId", "Police");
+    desk.input(Input::Authorize { ticket: 1, evse: 1, token: card() });
+    desk.answer(of_the_group(Version::V201));
+    assert_eq!(said(&desk, 1).unwrap(), "master-pass by csms");
+    // It is told with the end of a charge; many a CSMS names no group in its answer to that.
+    desk.happens(Kind::Plugged, 0);
+    desk.happens(Kind::Authorized, 0);
+    desk.happens(Kind::Started, 0);
+    desk.answer(json!({ "idTokenInfo": { "status": "Accepted" } }));
+    desk.answer_all();
+    lost(&mut desk);
+    assert_eq!(show(&mut desk, 2).unwrap(), "master-pass by cache");
+    let mut other = Desk::accepted(Version::V201);
+    other.input(Input::Authorize { ticket: 1, evse: 1, token: card() });
+    other.answer(of_the_group(Version::V201));
+    assert_eq!(
+        said(&other, 1).unwrap(),
+        "accepted by csms",
+        "a group like any other where none is configured"
+    );
+}
+
+#[test]
+fn a_master_pass_is_not_let_in_by_the_csms_either() {
+    let mut desk = Desk::configured(Version::V201, "AuthorizeRemoteTxRequests", "true");
+    let group = json!({ "setVariableData": [{ "component": { "name": "AuthCtrlr" },
+        "variable": { "name": "MasterPassGroupId" }, "attributeValue": "POLICE" }] });
+    desk.ask("SetVariables", &group).unwrap();
+    let mut start =
+        json!({ "remoteStartId": 9, "evseId": 1, "idToken": { "idToken": "P1", "type": "ISO14443" } });
+    assert_eq!(desk.ask("RequestStartTransaction", &start).unwrap()["status"], "Accepted");
+    desk.answer(of_the_group(Version::V201));
+    start["groupIdToken"] = json!({ "idToken": "POLICE", "type": "Central" });
+    assert_eq!(desk.ask("RequestStartTransaction", &start).unwrap()["status"], "Rejected");
+    let begun = desk.commands.iter().any(|(_, command)| matches!(command, Command::RemoteStart { .. }));
+    assert!(!begun, "{:?}", desk.commands);
+}
+
+#[test]
+fn a_code_is_asked_for_each_time_and_counts_for_nothing_while_nobody_can_be_asked() {
+    for version in BOTH {
+        let mut desk = Desk::configured(version, "AllowOfflineTxForUnknownId", "true");
+        let (accepted, listed) = match version {
+            Version::V16 => (
+                json!({ "idTagInfo": { "status": "Accepted" } }),
+                json!([{ "idTag": "4711", "idTagInfo": { "status": "Accepted" } }]),
+            ),
+            Version::V201 => (
+                json!({ "idTokenInfo": { "status": "Accepted" } }),
+                json!([{ "idToken": { "idToken": "4711", "type": "ISO14443" }, "idTokenInfo": { "status": "Accepted" } }]),
+            ),
+        };
+        let number = if version == Version::V16 { "listVersion" } else { "versionNumber" };
+        let list = json!({ number: 1, "updateType": "Full", "localAuthorizationList": listed });
+        desk.ask("SendLocalList", &list).unwrap();
+        for ticket in [1, 2] {
+            desk.input(Input::Authorize { ticket, evse: 1, token: token("4711", "KeyCode") });
+            assert_eq!(desk.open().unwrap().action, "Authorize", "{version:?}");
+            desk.answer(accepted.clone());
+            assert_eq!(said(&desk, ticket).unwrap(), "accepted by csms");
+        }
+        lost(&mut desk);
+        desk.input(Input::Authorize { ticket: 3, evse: 1, token: token("4711", "KeyCode") });
+        assert_eq!(said(&desk, 3).unwrap(), "unknown by offline", "{version:?}: the list's is a card");
+        desk.input(Input::Authorize { ticket: 4, evse: 1, token: token("4711", "ISO14443") });
+        assert_eq!(said(&desk, 4).unwrap(), "accepted by local-list", "{version:?}");
+    }
+}
+
+#[test]
+fn what_the_csms_has_made_it_is_not_asked_for() {
+    let mut desk = Desk::configured(Version::V201, "AuthorizeRemoteTxRequests", "true");
+    let start =
+        json!({ "remoteStartId": 9, "evseId": 1, "idToken": { "idToken": "PAID", "type": "Central" } });
+    let before = desk.calls.len();
+    let _ = desk.ask("RequestStartTransaction", &start);
+    assert!(desk.commands.iter().any(|(_, command)| matches!(command, Command::RemoteStart { .. })));
+    desk.input(Input::Authorize { ticket: 1, evse: 1, token: token("PAID", "Central") });
+    assert_eq!(said(&desk, 1).unwrap(), "invalid by offline", "nobody but the CSMS may bring it");
+    assert!(!desk.actions(before).contains(&"Authorize"));
+}
+
+#[test]
+fn what_the_csms_says_of_a_payment_or_of_nobody_is_kept_for_no_card() {
+    for (id, kind) in [("PAID", "Central"), ("4711", "KeyCode"), ("", "NoAuthorization"), ("TICKET", "Local")]
+    {
+        let mut desk = Desk::accepted(Version::V201);
+        desk.card = token(id, kind);
+        desk.happens(Kind::Plugged, 0);
+        desk.happens(Kind::Authorized, 0);
+        desk.happens(Kind::Started, 0);
+        let told = desk.calls.iter().find(|call| call.payload.get("idToken").is_some());
+        assert_eq!(told.unwrap().payload["idToken"], json!({ "idToken": id, "type": kind }));
+        desk.answer(json!({ "idTokenInfo": { "status": "Accepted" } }));
+        lost(&mut desk);
+        desk.input(Input::Authorize { ticket: 1, evse: 1, token: token(id, "ISO14443") });
+        let known = if kind == "Local" { "accepted by cache" } else { "unknown by offline" };
+        assert_eq!(said(&desk, 1).unwrap(), known, "{kind}");
     }
 }
