@@ -7,7 +7,7 @@ mod update;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use voltry_bus::SelfTestStep;
+use voltry_bus::{SelfTestStep, TokenKind};
 
 pub(crate) use conform::{Conform, Role};
 use help::{
@@ -67,11 +67,16 @@ pub(crate) enum Command {
     /// Present an id token, as the card reader does; one that started a session ends it
     #[command(after_help = AUTHORIZE)]
     Authorize {
-        /// The card's number
-        token: String,
+        /// The card's number; nothing with --type no-authorization
+        #[arg(required_unless_present = "kind")]
+        token: Option<String>,
         /// The EVSE; without it, the one that waits
         #[arg(long, default_value_t = 0, hide_default_value = true)]
         evse: u32,
+        /// What it is: iso14443, iso15693, emaid, key-code, local, mac-address, or no-authorization, as if
+        /// somebody had pressed the start button
+        #[arg(long = "type", value_name = "TYPE", default_value = "iso14443")]
+        kind: TokenKind,
     },
     /// End the session on an EVSE in the normal way
     Stop {

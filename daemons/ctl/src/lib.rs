@@ -110,13 +110,16 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
         let connection = bus::connect_patiently(address, patience).await?;
         return update::run(&connection, update, json).await;
     }
+    if let Command::Authorize { token, evse, kind } = cli.command {
+        let connection = bus::connect_patiently(address, station::JUDGED).await?;
+        return station::authorize(&connection, &token.unwrap_or_default(), kind, evse, json).await;
+    }
     let connection = bus::connect(address).await?;
     match cli.command {
         Command::Top { every, plain } => top::run(&connection, every, plain, json).await,
         Command::Status { evse, watch } => status::run(&connection, evse, watch, json).await,
         Command::Sessions { command } => sessions::run(&connection, command, json).await,
         Command::V2g { command } => v2g::run(&connection, command, json).await,
-        Command::Authorize { token, evse } => station::authorize(&connection, &token, evse, json).await,
         Command::Stop { evse } => station::stop(&connection, evse, json).await,
         Command::Available { evse, no } => station::available(&connection, evse, !no, json).await,
         Command::Faults { command } => devices::faults(&connection, command, address, json).await,
@@ -133,6 +136,7 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
         | Command::SupportBundle(_)
         | Command::Setup(_)
         | Command::Update(_)
-        | Command::Selftest { .. } => Ok(Outcome::Done),
+        | Command::Selftest { .. }
+        | Command::Authorize { .. } => Ok(Outcome::Done),
     }
 }

@@ -1,5 +1,7 @@
 //! What is told to the station: let in, stop, in and out of service.
 
+use std::time::Duration;
+
 use voltry_bus::names::{STATION, STATION_PATH};
 use voltry_bus::{Station1Proxy, TokenKind};
 use zbus::Connection;
@@ -17,13 +19,17 @@ pub(crate) async fn proxy(connection: &Connection) -> Result<Station1Proxy<'stat
         .await?)
 }
 
+/// The station asks its back end for at most 50 s.
+pub(crate) const JUDGED: Duration = Duration::from_secs(55);
+
 pub(crate) async fn authorize(
     connection: &Connection,
     token: &str,
+    kind: TokenKind,
     evse: u32,
     json: bool,
 ) -> Result<Outcome, Failure> {
-    let outcome = proxy(connection).await?.authorize_token(token, TokenKind::Iso14443, evse).await?;
+    let outcome = proxy(connection).await?.authorize_token(token, kind, evse).await?;
     if json {
         output::json(&outcome)?;
     } else {

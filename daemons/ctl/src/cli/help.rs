@@ -126,7 +126,7 @@ JSON
   A message a line, as in `v2g show`, with evse.";
 
 pub(super) const AUTHORIZE: &str = "\
-Exit code 1 if the token is refused.
+Exit code 1 if the token is refused. A back end that judges it may take as long as `station.csms_patience_s` says.
 
 JSON
   {evse, outcome, detail}: outcome is granted, refused, stopped (its session ends) or remembered (for
