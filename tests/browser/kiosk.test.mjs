@@ -137,6 +137,43 @@ test('an emergency stop is on the screen within a second, in words and to screen
   await close(page);
 });
 
+// Whoever judges codes is away: nobody needs him to type one.
+const withoutCard = `
+free = false
+[[evse]]
+monitor_pace = 10
+[config.station]
+key_pad = true
+start_button = true
+csms = { name = "org.voltry.Ocpp1", path = "/org/voltry/csms" }
+`;
+
+test('a driver without a card types a code that nobody reads, or presses start', { timeout: 3 * patience }, async () => {
+  const other = await Station.start(withoutCard);
+  try {
+    const page = await openAt(browser, `${other.url}/en`);
+    await other.say('plug 1');
+    await state(page, 1, 'authorize');
+    await accessible(page, 'authorize, without a card');
+    await page.getByRole('link', { name: 'Enter a code' }).click();
+    for (const digit of '47110') await page.getByRole('button', { name: digit, exact: true }).click();
+    await page.getByRole('button', { name: 'Delete the last digit' }).click();
+    assert.equal(await page.locator('#code').inputValue(), '4711');
+    await picture(page, 'code');
+    await accessible(page, 'code');
+    await fits(page, 'code');
+    assert.doesNotMatch(await page.locator('main').innerText(), /4711/);
+    await page.getByRole('link', { name: 'Back' }).click();
+    await state(page, 1, 'authorize');
+    await fits(page, 'authorize, without a card');
+    await page.getByRole('button', { name: 'Start charging' }).click();
+    await state(page, 1, 'charging');
+    await close(page);
+  } finally {
+    await other.end();
+  }
+});
+
 test('each language is spoken whole, on every size of screen, by day and by night', { timeout: 3 * patience }, async () => {
   const sizes = [
     ['7 inches', { width: 1024, height: 600 }], ['15 inches', { width: 1920, height: 1080 }],

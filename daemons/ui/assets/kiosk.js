@@ -70,6 +70,18 @@
   for (const kind of ['pointerdown', 'keydown']) addEventListener(kind, touched, { passive: true });
   touched();
 
+  // The keys of the page where a code is typed.
+  const code = document.querySelector('#code');
+  const keys = document.querySelector('#keys');
+  if (code && keys) {
+    keys.hidden = false;
+    for (const key of keys.querySelectorAll('[data-key]')) {
+      key.addEventListener('click', () => {
+        code.value = key.dataset.key ? (code.value + key.dataset.key).slice(0, code.maxLength) : code.value.slice(0, -1);
+      });
+    }
+  }
+
   const contrast = document.querySelector('#contrast');
   const dark = () => root.dataset.theme ? root.dataset.theme === 'night' : matchMedia('(prefers-color-scheme: dark)').matches;
   if (!contrast) return;

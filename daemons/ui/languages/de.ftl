@@ -24,6 +24,7 @@ hint-free = Stecken Sie das Kabel in Ihr Fahrzeug.
 hint-reserved = Dieser Ladepunkt ist reserviert. Wenn er für Sie reserviert ist, halten Sie Ihre Karte an das Lesegerät.
 hint-plug-in = Sie dürfen laden. Stecken Sie das Kabel in Ihr Fahrzeug.
 hint-authorize = Halten Sie Ihre Karte an das Lesegerät oder starten Sie mit Ihrer App.
+hint-authorize-start = Tippen Sie auf „Laden starten“.
 hint-card-early = Sie können Ihre Karte schon an das Lesegerät halten.
 hint-preparing = Alles wird geprüft, bevor Strom fließt. Das dauert etwa eine halbe Minute.
 hint-charging = Lassen Sie das Kabel eingesteckt.
@@ -45,6 +46,18 @@ card-refused = Karte abgelehnt.
 card-not-accepted = Mit dieser Karte können Sie hier nicht laden. Versuchen Sie eine andere oder fragen Sie den Anbieter der Karte.
 card-not-judged = Die Karte lässt sich gerade nicht prüfen. Versuchen Sie es noch einmal oder mit einer anderen Karte.
 card-no-place = Hier kann mit ihr gerade kein Ladevorgang beginnen.
+
+start = Laden starten
+start-failed = Hier kann gerade kein Ladevorgang beginnen.
+enter-code = Code eingeben
+code-question = Code für Ladepunkt { $number }
+code = Ihr Code, 4 bis 12 Ziffern
+code-delete = Letzte Ziffer löschen
+code-send = Bestätigen
+code-failed = Der Code ließ sich nicht prüfen. Versuchen Sie es noch einmal oder melden Sie sich anders an.
+code-refused = Code abgelehnt.
+code-wrong = Mit diesem Code können Sie hier nicht laden. Prüfen Sie ihn und versuchen Sie es noch einmal.
+code-too-many = Es wurden zu viele falsche Codes eingegeben. Versuchen Sie es in zehn Minuten noch einmal oder melden Sie sich anders an.
 
 step-connecting = Kommunikation mit dem Fahrzeug
 step-authorizing = Freigabe

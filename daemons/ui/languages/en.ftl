@@ -27,6 +27,7 @@ hint-free = Plug the cable into your vehicle.
 hint-reserved = This charge point is held for somebody. If that is you, hold your card to the reader.
 hint-plug-in = You may charge. Plug the cable into your vehicle.
 hint-authorize = Hold your card to the reader, or start with your app.
+hint-authorize-start = Press “Start charging”.
 hint-card-early = You can hold your card to the reader already.
 hint-preparing = Everything is checked before current flows. This takes about half a minute.
 hint-charging = Leave the cable plugged in.
@@ -48,6 +49,18 @@ card-refused = Card refused.
 card-not-accepted = This card may not charge here. Please try another one, or ask whoever gave it to you.
 card-not-judged = It cannot be checked right now. Please try again, or use another card.
 card-no-place = No charge can be started here with it now.
+
+start = Start charging
+start-failed = No charge can be started here now.
+enter-code = Enter a code
+code-question = Code for charge point { $number }
+code = Your code, 4 to 12 digits
+code-delete = Delete the last digit
+code-send = Confirm
+code-failed = The code could not be checked. Try again, or identify yourself in another way.
+code-refused = Code refused.
+code-wrong = It may not charge here. Check it, and try again.
+code-too-many = Too many wrong codes were entered. Try again in ten minutes, or identify yourself in another way.
 
 step-connecting = Talking to the vehicle
 step-authorizing = Permission to charge

@@ -24,6 +24,7 @@ hint-free = Conecte el cable a su vehículo.
 hint-reserved = Este punto está reservado. Si es para usted, acerque su tarjeta al lector.
 hint-plug-in = Puede cargar. Conecte el cable a su vehículo.
 hint-authorize = Acerque su tarjeta al lector o inicie con su aplicación.
+hint-authorize-start = Pulse «Iniciar la carga».
 hint-card-early = Ya puede acercar su tarjeta al lector.
 hint-preparing = Se comprueba todo antes de que pase corriente. Tarda alrededor de medio minuto.
 hint-charging = Deje el cable conectado.
@@ -45,6 +46,18 @@ card-refused = Tarjeta rechazada.
 card-not-accepted = Esta tarjeta no permite cargar aquí. Pruebe con otra o consulte a quien la emitió.
 card-not-judged = No se puede comprobar en este momento. Inténtelo otra vez o use otra tarjeta.
 card-no-place = Ahora no se puede iniciar aquí una carga con esta tarjeta.
+
+start = Iniciar la carga
+start-failed = Ahora no se puede iniciar aquí una carga.
+enter-code = Introducir un código
+code-question = Código para el punto { $number }
+code = Su código, de 4 a 12 cifras
+code-delete = Borrar la última cifra
+code-send = Confirmar
+code-failed = No se ha podido comprobar el código. Inténtelo otra vez o identifíquese de otra forma.
+code-refused = Código rechazado.
+code-wrong = Este código no permite cargar aquí. Compruébelo e inténtelo otra vez.
+code-too-many = Se han introducido demasiados códigos incorrectos. Inténtelo dentro de diez minutos o identifíquese de otra forma.
 
 step-connecting = Comunicación con el vehículo
 step-authorizing = Permiso para cargar

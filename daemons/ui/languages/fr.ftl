@@ -24,6 +24,7 @@ hint-free = Branchez le câble sur votre véhicule.
 hint-reserved = Ce point de charge est réservé. S’il l’est pour vous, présentez votre carte au lecteur.
 hint-plug-in = Vous pouvez charger. Branchez le câble sur votre véhicule.
 hint-authorize = Présentez votre carte au lecteur ou démarrez la charge avec votre application.
+hint-authorize-start = Appuyez sur « Démarrer la charge ».
 hint-card-early = Vous pouvez déjà présenter votre carte au lecteur.
 hint-preparing = Tout est vérifié avant que le courant passe. Cela prend environ une demi-minute.
 hint-charging = Laissez le câble branché.
@@ -45,6 +46,18 @@ card-refused = Carte refusée.
 card-not-accepted = Cette carte ne permet pas de charger ici. Essayez-en une autre ou adressez-vous à son émetteur.
 card-not-judged = La carte ne peut pas être vérifiée pour le moment. Réessayez ou utilisez une autre carte.
 card-no-place = Aucune charge ne peut démarrer ici avec cette carte pour le moment.
+
+start = Démarrer la charge
+start-failed = Aucune charge ne peut démarrer ici pour le moment.
+enter-code = Saisir un code
+code-question = Code pour le point de charge { $number }
+code = Votre code, de 4 à 12 chiffres
+code-delete = Effacer le dernier chiffre
+code-send = Valider
+code-failed = Le code n’a pas pu être vérifié. Réessayez ou identifiez-vous autrement.
+code-refused = Code refusé.
+code-wrong = Ce code ne permet pas de charger ici. Vérifiez-le et réessayez.
+code-too-many = Trop de codes erronés ont été saisis. Réessayez dans dix minutes ou identifiez-vous autrement.
 
 step-connecting = Dialogue avec le véhicule
 step-authorizing = Autorisation

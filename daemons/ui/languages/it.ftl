@@ -24,6 +24,7 @@ hint-free = Collegare il cavo al veicolo.
 hint-reserved = Questo punto è prenotato. Se è per lei, avvicini la tessera al lettore.
 hint-plug-in = Può ricaricare. Colleghi il cavo al veicolo.
 hint-authorize = Avvicini la tessera al lettore o avvii con la sua app.
+hint-authorize-start = Prema «Avvia la ricarica».
 hint-card-early = Può già avvicinare la tessera al lettore.
 hint-preparing = Tutto viene controllato prima che passi corrente. Ci vuole circa mezzo minuto.
 hint-charging = Lasci il cavo collegato.
@@ -45,6 +46,18 @@ card-refused = Tessera rifiutata.
 card-not-accepted = Questa tessera non permette di ricaricare qui. Provi con un’altra o si rivolga a chi l’ha emessa.
 card-not-judged = Al momento non può essere verificata. Riprovi o usi un’altra tessera.
 card-no-place = Al momento qui non può iniziare una ricarica con questa tessera.
+
+start = Avvia la ricarica
+start-failed = Al momento qui non può iniziare una ricarica.
+enter-code = Inserire un codice
+code-question = Codice per il punto { $number }
+code = Il suo codice, da 4 a 12 cifre
+code-delete = Cancella l’ultima cifra
+code-send = Conferma
+code-failed = Il codice non è stato verificato. Riprovi o si identifichi in altro modo.
+code-refused = Codice rifiutato.
+code-wrong = Questo codice non permette di ricaricare qui. Lo controlli e riprovi.
+code-too-many = Sono stati inseriti troppi codici errati. Riprovi tra dieci minuti o si identifichi in altro modo.
 
 step-connecting = Dialogo con il veicolo
 step-authorizing = Permesso di ricaricare

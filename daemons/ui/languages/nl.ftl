@@ -24,6 +24,7 @@ hint-free = Steek de kabel in uw voertuig.
 hint-reserved = Dit laadpunt is gereserveerd. Is het voor u, houd dan uw pas bij de lezer.
 hint-plug-in = U mag laden. Steek de kabel in uw voertuig.
 hint-authorize = Houd uw pas bij de lezer, of start met uw app.
+hint-authorize-start = Druk op ‘Laden starten’.
 hint-card-early = U kunt uw pas al bij de lezer houden.
 hint-preparing = Alles wordt gecontroleerd voordat er stroom loopt. Dit duurt ongeveer een halve minuut.
 hint-charging = Laat de kabel aangesloten.
@@ -45,6 +46,18 @@ card-refused = Pas geweigerd.
 card-not-accepted = Met deze pas kunt u hier niet laden. Probeer een andere, of vraag het de uitgever van de pas.
 card-not-judged = De pas kan nu niet worden gecontroleerd. Probeer het opnieuw of gebruik een andere pas.
 card-no-place = Hier kan nu geen laadbeurt met deze pas beginnen.
+
+start = Laden starten
+start-failed = Hier kan nu geen laadbeurt beginnen.
+enter-code = Code invoeren
+code-question = Code voor laadpunt { $number }
+code = Uw code, 4 tot 12 cijfers
+code-delete = Laatste cijfer wissen
+code-send = Bevestigen
+code-failed = De code kon niet worden gecontroleerd. Probeer het opnieuw of meld u op een andere manier aan.
+code-refused = Code geweigerd.
+code-wrong = Met deze code kunt u hier niet laden. Controleer hem en probeer het opnieuw.
+code-too-many = Er zijn te veel verkeerde codes ingevoerd. Probeer het over tien minuten opnieuw of meld u op een andere manier aan.
 
 step-connecting = Gesprek met het voertuig
 step-authorizing = Toestemming om te laden

@@ -24,6 +24,7 @@ hint-free = Podłącz kabel do pojazdu.
 hint-reserved = Ten punkt jest zarezerwowany. Jeśli dla ciebie, przyłóż kartę do czytnika.
 hint-plug-in = Możesz ładować. Podłącz kabel do pojazdu.
 hint-authorize = Przyłóż kartę do czytnika albo zacznij w aplikacji.
+hint-authorize-start = Naciśnij „Rozpocznij ładowanie”.
 hint-card-early = Możesz już przyłożyć kartę do czytnika.
 hint-preparing = Zanim popłynie prąd, wszystko jest sprawdzane. Trwa to około pół minuty.
 hint-charging = Nie odłączaj kabla.
@@ -45,6 +46,18 @@ card-refused = Karta odrzucona.
 card-not-accepted = Tą kartą nie można tu ładować. Spróbuj innej albo zapytaj jej wydawcę.
 card-not-judged = Nie można jej teraz sprawdzić. Spróbuj ponownie albo użyj innej karty.
 card-no-place = Nie można tu teraz rozpocząć ładowania tą kartą.
+
+start = Rozpocznij ładowanie
+start-failed = Nie można tu teraz rozpocząć ładowania.
+enter-code = Wpisz kod
+code-question = Kod dla punktu { $number }
+code = Twój kod, od 4 do 12 cyfr
+code-delete = Usuń ostatnią cyfrę
+code-send = Zatwierdź
+code-failed = Nie udało się sprawdzić kodu. Spróbuj ponownie albo zaloguj się w inny sposób.
+code-refused = Kod odrzucony.
+code-wrong = Tym kodem nie można tu ładować. Sprawdź go i spróbuj ponownie.
+code-too-many = Wpisano zbyt wiele błędnych kodów. Spróbuj za dziesięć minut albo zaloguj się w inny sposób.
 
 step-connecting = Rozmowa z pojazdem
 step-authorizing = Zgoda na ładowanie

@@ -24,6 +24,7 @@ hint-free = 请将充电枪插入车辆。
 hint-reserved = 此充电位已被预约。如果是您预约的，请刷卡。
 hint-plug-in = 您可以充电。请将充电枪插入车辆。
 hint-authorize = 请刷卡，或用手机应用启动。
+hint-authorize-start = 请按“开始充电”。
 hint-card-early = 您现在就可以刷卡。
 hint-preparing = 通电前会检查所有项目，大约需要半分钟。
 hint-charging = 请保持充电枪插好。
@@ -45,6 +46,18 @@ card-refused = 卡被拒绝。
 card-not-accepted = 此卡不能在这里充电。请换一张卡，或咨询发卡方。
 card-not-judged = 目前无法验证此卡。请重试，或换一张卡。
 card-no-place = 目前无法在这里用此卡开始充电。
+
+start = 开始充电
+start-failed = 目前无法在这里开始充电。
+enter-code = 输入密码
+code-question = { $number } 号充电位的密码
+code = 您的密码（4 至 12 位数字）
+code-delete = 删除最后一位
+code-send = 确认
+code-failed = 无法验证密码。请重试，或用其他方式验证身份。
+code-refused = 密码被拒绝。
+code-wrong = 此密码不能在这里充电。请核对后重试。
+code-too-many = 错误密码输入次数过多。请十分钟后重试，或用其他方式验证身份。
 
 step-connecting = 与车辆通信
 step-authorizing = 充电许可

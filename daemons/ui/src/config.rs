@@ -76,6 +76,10 @@ pub(crate) struct Sources {
     pub(crate) display: Option<Binding>,
     /// The station's EVSEs.
     pub(crate) evses: BTreeSet<u32>,
+    /// Whether codes may be typed in here.
+    pub(crate) key_pad: bool,
+    /// Whether anybody charges who presses it.
+    pub(crate) start_button: bool,
     /// The vehicles' links, by EVSE.
     pub(crate) links: BTreeMap<u32, Binding>,
     /// What is bound to a role and lies where no object is found without being named.
@@ -166,10 +170,19 @@ pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>
     Ok(Provision { objects: Vec::new(), settings })
 }
 
+/// What `[station]` says of the screen: its daemon tells what is wrong with it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Identification {
+    key_pad: bool,
+    start_button: bool,
+}
+
 /// As the station's and the EVSEs' own tables bind them.
 fn sources(config: &Config, display: Option<Binding>) -> Sources {
     let configuration = config.source().map(Path::to_owned);
-    let mut sources = Sources { configuration, ..Sources::default() };
+    let Identification { key_pad, start_button } = config.load("station").unwrap_or_default();
+    let mut sources = Sources { configuration, key_pad, start_button, ..Sources::default() };
     for (path, binding) in config.bindings() {
         if !binding.path.starts_with("/org/voltry/") && !sources.elsewhere.contains(&binding) {
             sources.elsewhere.push(binding.clone());

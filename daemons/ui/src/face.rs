@@ -290,7 +290,10 @@ fn by_other_words(words: &str) -> Ending {
     // The station's own words for what was asked of it.
     match words {
         "stopped: local" | "stopped by token" | "stopped by a token of its group" => Ending::Driver,
-        "stopped by the operator" | "stopped by the back end" | "the station is reset" => Ending::Operator,
+        "stopped by the operator"
+        | "stopped by the back end"
+        | "the station is reset"
+        | "stopped by a master pass" => Ending::Operator,
         // Codes are one word with a capital; what else stands there is no text for drivers.
         code if code.starts_with(|c: char| c.is_ascii_uppercase()) && !code.contains(' ') => {
             Ending::Fault(code.to_owned())

@@ -158,3 +158,48 @@ async fn who_may_end_a_charge_is_configured() {
     assert!(rig.ask(&own, "").await.starts_with("HTTP/1.1 404"));
     assert!(rig.stops.try_recv().is_err());
 }
+
+/// What the screen's own page sends.
+async fn send(rig: &Rig, path: &str, body: &str) -> String {
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {0}\r\nOrigin: http://{0}\r\nContent-Type: application/x-www-form-urlencoded",
+        rig.address
+    );
+    rig.ask(&head, body).await
+}
+
+#[tokio::test]
+async fn a_driver_without_a_card_types_a_code_or_presses_start_where_the_station_has_that() {
+    let mut rig = Rig::start("[station]\nkey_pad = true\nstart_button = true").await;
+    rig.station_comes(EvseStatus { authorized: false, transaction: 0, ..status("authorizing") }).await;
+    let mut events = rig.listen("/events?language=en").await;
+    let line = events.until("state-authorize").await;
+    for part in ["href=\"/en/code/1\"", "action=\"/en/start/1\"", "Press “Start charging”"] {
+        assert!(line.contains(part), "{part} is not in {line}");
+    }
+    let pad = rig.get("/en/code/1").await;
+    assert!(pad.contains("type=\"password\"") && pad.contains("data-key=\"0\""), "{pad}");
+    assert!(send(&rig, "/en/code/1", "code=4711").await.starts_with("HTTP/1.1 303"));
+    assert_eq!(rig.stops.recv().await.unwrap().1, "code at 1: granted");
+    assert!(send(&rig, "/en/code/1", "code=4712").await.starts_with("HTTP/1.1 303"));
+    assert_eq!(rig.stops.recv().await.unwrap().1, "code at 1: refused");
+    events.until("Code refused.").await;
+    let again = send(&rig, "/en/code/1", "code=1").await;
+    assert!(again.starts_with("HTTP/1.1 502") && again.contains("could not be checked"), "{again}");
+    assert!(send(&rig, "/en/start/1", "").await.starts_with("HTTP/1.1 303"));
+    assert_eq!(rig.stops.recv().await.unwrap().1, "start 1");
+    assert!(send(&rig, "/en/start/2", "").await.contains("No charge can be started here now."));
+}
+
+#[tokio::test]
+async fn a_station_without_key_pad_and_start_button_shows_none_and_takes_nothing() {
+    let mut rig = Rig::start("").await;
+    rig.station_comes(EvseStatus { authorized: false, transaction: 0, ..status("authorizing") }).await;
+    let line = rig.listen("/events?language=en").await.until("state-authorize").await;
+    assert!(!line.contains("/code/") && !line.contains("/start/"), "{line}");
+    assert!(rig.get("/en/code/1").await.starts_with("HTTP/1.1 404"));
+    for (path, body) in [("/en/code/1", "code=4711"), ("/en/start/1", "")] {
+        assert!(send(&rig, path, body).await.starts_with("HTTP/1.1 404"), "{path}");
+    }
+    assert!(rig.stops.try_recv().is_err());
+}

@@ -66,6 +66,10 @@ pub enum Refusal {
     NotJudged,
     /// It may charge, but not here and now.
     NoPlace,
+    /// A code that is nobody's.
+    WrongCode,
+    /// Too many of them: none is judged for some minutes.
+    TooManyCodes,
 }
 
 impl Refusal {
@@ -74,6 +78,8 @@ impl Refusal {
         match word {
             "not-judged" => Self::NotJudged,
             "no-place" => Self::NoPlace,
+            "wrong-code" => Self::WrongCode,
+            "too-many-codes" => Self::TooManyCodes,
             _ => Self::NotAccepted,
         }
     }

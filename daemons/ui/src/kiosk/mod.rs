@@ -9,5 +9,6 @@ mod routes;
 mod sheet;
 #[cfg(test)]
 mod tests;
+mod without_card;
 
 pub(crate) use routes::{Kiosk, router};

@@ -9,6 +9,7 @@ use voltry_service::fault_guide::FaultGuide;
 use super::advice;
 use super::messages::messages;
 use super::picture::picture;
+use super::without_card::identification;
 use crate::assets;
 use crate::bus::{Refusal, Refused, Seen};
 use crate::config::{Settings, StopBy};
@@ -35,7 +36,7 @@ pub(super) struct View<'a> {
 
 impl View<'_> {
     /// The query that keeps to the EVSE.
-    fn query(self) -> String {
+    pub(super) fn query(self) -> String {
         match self.only {
             None => String::new(),
             Some(evse) if self.from_all => from_all(evse),
@@ -167,16 +168,25 @@ pub(super) fn card(view: View<'_>, seen: &Seen, evse: Option<u32>, face: &Face) 
                 (picture(face))
                 div {
                     p.state role="status" { (words.say(key(face))) }
-                    p.hint { (words.say(hint(face, view.guide))) }
+                    p.hint { (words.say(hint_here(view, face))) }
                 }
             }
             (body(view, face))
+            @if let Some(evse) = evse { (identification(view, evse, face)) }
             @if let Some(told) = told { p.told { (told) } }
             @if matches!(face, Face::Free | Face::PlugIn | Face::Authorize | Face::Preparing { card: true, .. } | Face::Reserved) {
                 (price(view, told.is_some()))
             }
             @if let (Some(evse), true) = (evse, may_stop(face)) { (stop(view, evse)) }
         }
+    }
+}
+
+/// What to do, where there may be another way than a card.
+fn hint_here(view: View<'_>, face: &Face) -> &'static str {
+    match face {
+        Face::Authorize if view.settings.sources.start_button => "hint-authorize-start",
+        face => hint(face, view.guide),
     }
 }
 
@@ -202,12 +212,14 @@ const fn has_driver(face: &Face) -> bool {
 
 /// Not whether it is unknown, blocked or expired: whoever stands behind its holder reads along.
 fn card_refused(words: Words<'_>, refused: &Refused) -> Markup {
-    let why = match refused.why {
-        Refusal::NotAccepted => "card-not-accepted",
-        Refusal::NotJudged => "card-not-judged",
-        Refusal::NoPlace => "card-no-place",
+    let (what, why) = match refused.why {
+        Refusal::NotAccepted => ("card-refused", "card-not-accepted"),
+        Refusal::NotJudged => ("card-refused", "card-not-judged"),
+        Refusal::NoPlace => ("card-refused", "card-no-place"),
+        Refusal::WrongCode => ("code-refused", "code-wrong"),
+        Refusal::TooManyCodes => ("code-refused", "code-too-many"),
     };
-    html! { p.banner.refused role="alert" { strong { (words.say("card-refused")) } " " (words.say(why)) } }
+    html! { p.banner.refused role="alert" { strong { (words.say(what)) } " " (words.say(why)) } }
 }
 
 fn body(view: View<'_>, face: &Face) -> Markup {
@@ -344,7 +356,7 @@ fn price(view: View<'_>, told: bool) -> Markup {
     }
 }
 
-const fn may_stop(face: &Face) -> bool {
+pub(super) const fn may_stop(face: &Face) -> bool {
     matches!(face, Face::Charging(_) | Face::Paused { .. } | Face::Preparing { card: false, .. })
 }
 

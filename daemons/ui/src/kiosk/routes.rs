@@ -5,19 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Form, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::sse::{Event, Sse};
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use futures_util::Stream;
 use maud::Markup;
 use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
-use voltry_bus::EndReason;
+use voltry_bus::{EndReason, StartOutcome};
 use voltry_service::Refusals;
 use voltry_service::clock::now;
 use voltry_service::fault_guide::FaultGuide;
@@ -25,6 +25,7 @@ use zbus::Connection;
 
 use super::messages::turn;
 use super::page::{self, View};
+use super::without_card::key_pad;
 use crate::assets;
 use crate::bus::{self, Seen};
 use crate::config::{Settings, StopBy};
@@ -33,8 +34,10 @@ use crate::words::{Languages, Words};
 
 /// A page that hears nothing for longer believes its connection dead.
 const ALIVE: Duration = Duration::from_secs(5);
-/// How long an EVSE may take to accept a stop.
+/// How long an EVSE may take to accept a stop, or the station a start.
 const STOP: Duration = Duration::from_secs(5);
+/// How long whoever typed a code waits on its page.
+const JUDGED: Duration = Duration::from_secs(10);
 
 /// Characters of a path that the log shows.
 const PATH_LOGGED: usize = 100;
@@ -92,6 +95,8 @@ pub(crate) fn router(kiosk: Kiosk) -> Router {
         .route("/events", get(events))
         .route("/{language}", get(board))
         .route("/{language}/stop/{evse}", get(ask_stop).post(stop))
+        .route("/{language}/code/{evse}", get(ask_code).post(enter_code))
+        .route("/{language}/start/{evse}", post(start))
         .route("/assets/{version}/{name}", get(asset))
         .fallback(nothing)
         .layer(middleware::from_fn_with_state(kiosk.clone(), guard))
@@ -248,6 +253,74 @@ async fn stop(
             (StatusCode::BAD_GATEWAY, page).into_response()
         }
     }
+}
+
+/// Somebody types a code; never in a log.
+#[derive(Deserialize)]
+struct Typed {
+    code: String,
+}
+
+async fn ask_code(
+    State(kiosk): State<Arc<Kiosk>>,
+    Path((language, evse)): Path<(String, u32)>,
+    Query(place): Query<Place>,
+) -> Response {
+    match kiosk.speak(&language) {
+        Some(words) if kiosk.settings.sources.key_pad => {
+            let view = kiosk.view(words, place);
+            whole(view, &key_pad(view, evse, false), false).into_response()
+        }
+        Some(_) | None => not_found(&kiosk),
+    }
+}
+
+/// A code that lets nobody in is told by the station, to whoever looks at the EVSE.
+async fn enter_code(
+    State(kiosk): State<Arc<Kiosk>>,
+    Path((language, evse)): Path<(String, u32)>,
+    Query(place): Query<Place>,
+    Form(typed): Form<Typed>,
+) -> Response {
+    let Some(words) = kiosk.speak(&language) else { return not_found(&kiosk) };
+    if !kiosk.settings.sources.key_pad {
+        return not_found(&kiosk);
+    }
+    let view = kiosk.view(words, place);
+    let judged = async { bus::station(&kiosk.connection).await?.enter_code(&typed.code, evse).await };
+    match timeout(JUDGED, judged).await {
+        // A back end that takes longer is not waited for here: what comes of it stands on the board.
+        Ok(Ok(StartOutcome { .. })) | Err(_) => Redirect::to(&view.home()).into_response(),
+        Ok(Err(error)) => {
+            warn!(evse, %error, "a code was not judged");
+            let page = whole(view, &key_pad(view, evse, true), false);
+            (StatusCode::BAD_GATEWAY, page).into_response()
+        }
+    }
+}
+
+async fn start(
+    State(kiosk): State<Arc<Kiosk>>,
+    Path((language, evse)): Path<(String, u32)>,
+    Query(place): Query<Place>,
+) -> Response {
+    let Some(words) = kiosk.speak(&language) else { return not_found(&kiosk) };
+    if !kiosk.settings.sources.start_button {
+        return not_found(&kiosk);
+    }
+    let view = kiosk.view(words, place);
+    let pressed = async { bus::station(&kiosk.connection).await?.press_start(evse).await };
+    let why = match timeout(STOP, pressed).await {
+        Ok(Ok(StartOutcome { outcome, .. })) if outcome != "refused" => {
+            info!(evse, "somebody at the screen starts a charge");
+            return Redirect::to(&view.home()).into_response();
+        }
+        Ok(Ok(StartOutcome { detail, .. })) => detail,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "no answer in time".to_owned(),
+    };
+    warn!(evse, why, "no charge was started from the screen");
+    (StatusCode::BAD_GATEWAY, whole(view, &page::dead_end(view, "start-failed"), false)).into_response()
 }
 
 /// Ends what runs on an EVSE as its driver's wish.
