@@ -115,7 +115,8 @@ fn mask(value: &mut Value) {
                     ("value" | "attributeValue", Value::String(text)) if password => "…".clone_into(text),
                     ("location" | "remoteLocation", Value::String(text)) => *text = without_user(text),
                     (
-                        "certificate" | "certificateChain" | "exiRequest" | "exiResponse" | "data" | "csr",
+                        "certificate" | "certificateChain" | "exiRequest" | "exiResponse" | "data" | "csr"
+                        | "signedMeterData",
                         Value::String(text),
                     ) => {
                         *text = format!("{} bytes", text.len());
@@ -164,6 +165,7 @@ mod tests {
             r#"[2,"1","SetVariables",{"setVariableData":[{"component":{"name":"SecurityCtrlr"},"variable":{"name":"BasicAuthPassword"},"attributeValue":"04A1B2C3D4"}]}]"#,
             r#"[2,"1","GetDiagnostics",{"location":"http://user:04A1B2C3D4@host/x"}]"#,
             r#"[2,"1","SetNetworkProfile",{"connectionData":{"apn":{"apnPassword":"04A1B2C3D4"}}}]"#,
+            r#"[2,"1","TransactionEvent",{"meterValue":[{"sampledValue":[{"signedMeterValue":{"signedMeterData":"04A1B2C3D4"}}]}]}]"#,
             "04A1B2C3D4",
             r#"[2,"1","Authorize",{"idToken":{"idToken":"4711","type":"KeyCode"}}]"#,
             r#"[2,"1","Authorize",{"idToken":{"idToken":"BC11","type":"KeyCode"}}]"#,

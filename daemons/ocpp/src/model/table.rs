@@ -247,6 +247,8 @@ pub mod name {
     pub const ALIGNED_MEASURANDS: &str = "AlignedMeasurands";
     pub const STARTED_MEASURANDS: &str = "StartedMeasurands";
     pub const ENDED_MEASURANDS: &str = "EndedMeasurands";
+    pub const SIGN_READINGS: &str = "SignReadings";
+    pub const PUBLIC_KEY: &str = "PublicKeyWithSignedMeterValue";
     pub const STOP_MEASURANDS: &str = "StopMeasurands";
     pub const STOP_ALIGNED: &str = "StopAligned";
     pub const START_POINTS: &str = "StartPoints";
@@ -322,6 +324,8 @@ pub const TABLE: &[Definition] = &[
     variable(name::ENDED_MEASURANDS, None, ("SampledDataCtrlr", "TxEndedMeasurands", None), MEASURANDS, REGISTER),
     variable(name::STOP_MEASURANDS, Some("StopTxnSampledData"), ("", "", None), MEASURANDS, ""),
     variable(name::STOP_ALIGNED, Some("StopTxnAlignedData"), ("", "", None), MEASURANDS, ""),
+    variable(name::SIGN_READINGS, None, ("SampledDataCtrlr", "SignReadings", None), Kind::Boolean, "false"),
+    variable(name::PUBLIC_KEY, None, ("OCPPCommCtrlr", "PublicKeyWithSignedMeterValue", None), Kind::Choice(&["EveryMeterValue", "Never", "OncePerTransaction"]), "OncePerTransaction"),
     variable("EndedInterval", None, ("SampledDataCtrlr", "TxEndedInterval", None), Kind::Integer(0, 0), "0").read_only().seconds(),
     variable("AlignedEndedInterval", None, ("AlignedDataCtrlr", "TxEndedInterval", None), Kind::Integer(0, 0), "0").read_only().seconds(),
     variable("AlignedEndedMeasurands", None, ("AlignedDataCtrlr", "TxEndedMeasurands", None), Kind::Text(0), "").read_only(),

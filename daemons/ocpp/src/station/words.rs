@@ -1,10 +1,10 @@
 //! The words of the bus and those of OCPP.
 
-use tracing::debug;
+use tracing::{debug, warn};
 use voltry_bus::{EndReason, Error, MeterValues, SessionEvent, TokenKind, Transaction};
 use voltry_units::Timestamp;
 
-use crate::transactions::{Event, Kind, Occasion, Reason, Sample, Token};
+use crate::transactions::{Event, Kind, Occasion, Reason, SIGNED_MAX, Sample, Signed, Token};
 use crate::uplink::{Charged, Outcome};
 
 pub(super) fn outcome_of(error: &Error) -> Outcome {
@@ -79,6 +79,7 @@ pub(super) fn event_of(event: SessionEvent, export: Option<f64>, at: Option<Time
     // C02: somebody was let in without a token, which is a kind of token.
     let of_nobody =
         event.token_kind == TokenKind::NoAuthorization && matches!(kind, Kind::Authorized | Kind::Started);
+    let signed = Signed { data: event.signed, format: event.signed_format, public_key: event.public_key };
     Event {
         number: event.number,
         unix: event.time,
@@ -104,7 +105,21 @@ pub(super) fn event_of(event: SessionEvent, export: Option<f64>, at: Option<Time
         remote_start: event.remote_start.parse().ok(),
         reservation: event.reservation.parse().ok(),
         occasion,
+        signed: sendable(event.number, signed).map(Box::new),
     }
+}
+
+/// What the meter signed, if there is something and a message can carry it.
+fn sendable(line: u64, signed: Signed) -> Option<Signed> {
+    let (data, key) = (signed.data.len(), signed.public_key.len());
+    if data > SIGNED_MAX || key > SIGNED_MAX || signed.format.len() > 50 {
+        warn!(
+            line,
+            data, key, "what the meter signed is longer than OCPP can carry: the CSMS gets it unsigned"
+        );
+        return None;
+    }
+    (data > 0).then_some(signed)
 }
 
 /// What a meter that nobody is charged by says.

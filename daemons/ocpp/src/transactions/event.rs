@@ -34,6 +34,19 @@ pub struct Event {
     pub reservation: Option<i64>,
     /// What a reading was for.
     pub occasion: Occasion,
+    /// What the meter signed then.
+    pub signed: Option<Box<Signed>>,
+}
+
+/// A reading as a meter signed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// To the byte.
+    pub data: String,
+    /// As `OCMF`.
+    pub format: String,
+    /// The key that verifies it, as the meter tells it.
+    pub public_key: String,
 }
 
 impl Event {

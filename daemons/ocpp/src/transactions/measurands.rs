@@ -1,9 +1,14 @@
 //! What a DC station can measure, in OCPP's words.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::Sample;
+use super::{Sample, Signed};
 use crate::time::rfc3339;
+
+/// The longest signed reading, and the longest key, bytes: the fields have 2500 characters of base64.
+pub const SIGNED_MAX: usize = 1875;
 
 /// A measurand that the meter or the vehicle gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,6 +166,20 @@ pub(crate) fn v201(sample: &Sample, measurands: &[Measurand], context: Context) 
         })
         .collect();
     (!sampled.is_empty()).then(|| json!({ "timestamp": rfc3339(sample.unix), "sampledValue": sampled }))
+}
+
+/// Puts what the meter signed beside the register that it is about (2.0.1's SignedMeterValueType). By which
+/// method is in the signed data, OCMF's at least, and told nowhere else.
+pub(crate) fn sign(value: &mut Value, signed: &Signed, with_key: bool) {
+    let sampled = value["sampledValue"].as_array_mut().into_iter().flatten();
+    for one in sampled.filter(|one| one["measurand"] == Measurand::Energy.name()) {
+        one["signedMeterValue"] = json!({
+            "signedMeterData": STANDARD.encode(&signed.data),
+            "signingMethod": "",
+            "encodingMethod": signed.format,
+            "publicKey": if with_key { STANDARD.encode(&signed.public_key) } else { String::new() },
+        });
+    }
 }
 
 const fn location(measurand: Measurand) -> &'static str {

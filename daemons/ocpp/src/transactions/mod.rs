@@ -16,8 +16,8 @@ use serde_json::Value;
 use crate::config::Version;
 
 pub(crate) use event::masked;
-pub use event::{CENTRAL, Event, KEY_CODE, Kind, NO_AUTHORIZATION, Occasion, Reason, Sample, Token};
-pub use measurands::{Context, Measurand};
+pub use event::{CENTRAL, Event, KEY_CODE, Kind, NO_AUTHORIZATION, Occasion, Reason, Sample, Signed, Token};
+pub use measurands::{Context, Measurand, SIGNED_MAX};
 pub(crate) use measurands::{v16 as meter_value_v16, v201 as meter_value_v201};
 pub(crate) use v16::id_tag;
 pub use v16::{Charges, Charging};
@@ -105,6 +105,10 @@ pub struct Told {
     pub ended: Vec<Measurand>,
     /// Of a StopTransaction's data, of the readings on the marks of the clock (1.6).
     pub ended_aligned: Vec<Measurand>,
+    /// What the meter signed goes along (2.0.1).
+    pub signs: bool,
+    /// With the key that verifies it.
+    pub public_key: PublicKey,
     /// 2.0.1's start points.
     pub start_points: Vec<TxPoint>,
     /// 2.0.1's stop points.
@@ -112,6 +116,29 @@ pub struct Told {
     /// Stands before the session's number in 2.0.1's transaction ids, so that no other station and
     /// no other book of this one ever uses the same.
     pub prefix: String,
+}
+
+/// When the key that verifies a signed reading goes along (2.0.1's PublicKeyWithSignedMeterValue).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PublicKey {
+    /// Never: the CSMS has it from elsewhere.
+    Never,
+    /// With the first signed reading of a transaction.
+    OncePerTransaction,
+    /// With each.
+    EveryMeterValue,
+}
+
+impl PublicKey {
+    /// By the specification's name.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        match name {
+            "EveryMeterValue" => Self::EveryMeterValue,
+            "OncePerTransaction" => Self::OncePerTransaction,
+            _ => Self::Never,
+        }
+    }
 }
 
 /// What the CSMS must hear of a line of the book, whose sample carries the time to tell.

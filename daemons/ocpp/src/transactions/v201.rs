@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::measurands::{Context, v201 as meter_value};
-use super::{About, Event, Kind, Message, Occasion, Reason, Sample, Token, Told};
+use super::measurands::{Context, sign, v201 as meter_value};
+use super::{About, Event, Kind, Message, Occasion, PublicKey, Reason, Sample, Token, Told};
 use crate::time::rfc3339;
 
 /// What is plugged in, by EVSE.
@@ -97,6 +97,9 @@ pub struct Running {
     evse_told: bool,
     token_told: bool,
     remote_start_told: bool,
+    /// The key that verifies the meter's signed readings.
+    #[serde(default)]
+    key_told: bool,
 }
 
 impl Plugged {
@@ -220,6 +223,7 @@ pub(crate) fn apply(plugs: &mut Plugs, event: &Event, told: &Told, offline: bool
                 evse_told: false,
                 token_told: false,
                 remote_start_told: false,
+                key_told: false,
             });
             Some(message(plug, event, told, "Started", offline))
         }
@@ -247,7 +251,7 @@ fn transaction_id(prefix: &str, session: u64, count: u32) -> String {
 }
 
 fn message(plug: &mut Plugged, event: &Event, told: &Told, kind: &str, offline: bool) -> Message {
-    let value = reading(plug, event, told, kind);
+    let mut value = reading(plug, event, told, kind);
     // F06.FR.07: whoever asks is told it in any case.
     let asked = (!event.occasion.is_booked()).then(|| plug.state());
     let state = asked.or_else(|| plug.state_by(event.kind));
@@ -274,6 +278,15 @@ fn message(plug: &mut Plugged, event: &Event, told: &Told, kind: &str, offline: 
         payload["offline"] = true.into();
     }
     let running = plug.running.as_mut().expect("the caller started it");
+    if let (Some(value), Some(signed)) = (&mut value, event.signed.as_ref().filter(|_| told.signs)) {
+        let with_key = match told.public_key {
+            PublicKey::Never => false,
+            PublicKey::OncePerTransaction => !running.key_told,
+            PublicKey::EveryMeterValue => true,
+        };
+        sign(value, signed, with_key);
+        running.key_told |= with_key;
+    }
     running.next_seq += 1;
     if plug.connected && !running.evse_told {
         running.evse_told = true;

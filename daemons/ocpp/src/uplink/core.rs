@@ -15,7 +15,7 @@ use crate::model::{Definition, Devices, Variables, name};
 use crate::plug_and_charge::Contracts;
 use crate::security::Journal;
 use crate::time::{Clock, Now, rfc3339};
-use crate::transactions::{Event, Kind, Measurand, Sample, Token, Told, TxPoint};
+use crate::transactions::{Event, Kind, Measurand, PublicKey, Sample, Token, Told, TxPoint};
 
 /// Reservations of the CSMS that are remembered; the station keeps as many.
 const HELD_MAX: usize = 64;
@@ -258,6 +258,8 @@ impl Core {
             started: list(name::STARTED_MEASURANDS),
             ended: list(ended),
             ended_aligned: list(name::STOP_ALIGNED),
+            signs: self.variables.is(name::SIGN_READINGS),
+            public_key: PublicKey::named(self.variables.get(name::PUBLIC_KEY)),
             start_points: TxPoint::parse_list(self.variables.get(name::START_POINTS)),
             stop_points: TxPoint::parse_list(self.variables.get(name::STOP_POINTS)),
             prefix: self.prefix.clone(),

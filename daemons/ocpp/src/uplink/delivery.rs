@@ -154,6 +154,7 @@ impl Delivery {
             remote_start: None,
             reservation: None,
             occasion,
+            signed: None,
         };
         if !self.triggered.iter().any(|waits| waits.evse == evse) {
             self.triggered.push_back(event);

@@ -9,7 +9,7 @@ use voltry_ocpp::networks::Network;
 use voltry_ocpp::profiles::Supply;
 use voltry_ocpp::store::Store;
 use voltry_ocpp::time::Now;
-use voltry_ocpp::transactions::{Event, Kind, Occasion, Reason, Sample, Token};
+use voltry_ocpp::transactions::{Event, Kind, Occasion, Reason, Sample, Signed, Token};
 use voltry_ocpp::uplink::{Action, Command, Input, Known, Networks, Outcome, Uplink};
 use voltry_ocpp::{Shown, Version};
 use voltry_units::Timestamp;
@@ -79,6 +79,8 @@ pub(crate) struct Desk {
     folder: tempfile::TempDir,
     starts: u32,
     asked: u32,
+    /// What its meter signs.
+    pub(crate) signed: Option<Box<Signed>>,
 }
 
 /// The one way that is configured.
@@ -187,6 +189,7 @@ impl Desk {
             asked: 0,
         }
     }
+            signed: None,
 
     /// Connected, accepted, and all that is told at the start is told.
     pub(crate) fn accepted(version: Version) -> Self {
@@ -416,6 +419,7 @@ impl Desk {
     pub(crate) fn charge(&mut self, from_wh: i64) {
         for (kind, wh) in [
             (Kind::Plugged, 0),
+            signed: self.signed.clone().filter(|_| matches!(kind, Kind::Started | Kind::Ended)),
             (Kind::Authorized, 0),
             (Kind::Started, 0),
             (Kind::Charging, 0),

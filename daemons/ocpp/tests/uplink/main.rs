@@ -22,5 +22,6 @@ mod remote_start;
 mod requests;
 mod resets;
 mod security;
+mod signed;
 mod transactions;
 mod triggers;
