@@ -10,7 +10,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 LOGS = ROOT / "target/test-logs"
 # The suite's own report, and one of each time that what failed ran once more.
-REPORTS = {"Rust": sorted(LOGS.glob("rust*.xml")), "Python": sorted(LOGS.glob("interop*.xml"))}
+REPORTS = {
+    "Rust": sorted(LOGS.glob("rust*.xml")),
+    "Python": sorted([*LOGS.glob("interop*.xml"), *LOGS.glob("josev*.xml")]),
+}
 
 
 def outcomes(reports):

@@ -1,5 +1,5 @@
 """The whole station charges a vehicle that nobody here wrote: Josev's EVCC, in DIN 70121,
-ISO 15118-2 (plain and over TLS, by contract too) and -20.
+ISO 15118-2 (plain and over TLS, by contract too) and -20. Its contract certificates it gets and changes through a CSMS.
 
 voltry-sim plays the physical side (battery, S2, the vehicle's contactors) as the vehicle's program
 tells it; every message is between Josev and voltry-secc over a veth pair.
@@ -9,23 +9,21 @@ import asyncio
 import contextlib
 import os
 import re
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
-import iso15118
 import pytest
 from conftest import play
 from cryptography import x509
 from dbus_fast import BusType, Message
 from dbus_fast.aio import MessageBus
+from josev_certificates import Certificates, back_end
 from planner import planner
 from station import AFTERWARDS, Station, station_of
+from test_ocpp import starts, states
 
 VEHICLE = Path(__file__).with_name("josev_vehicle.py")
 CONTRACT_VEHICLE = Path(__file__).with_name("josev_contract_vehicle.py")
-BACK_END = Path(__file__).with_name("josev_back_end.py")
 DIN_VEHICLE = Path(__file__).with_name("josev_din_vehicle.py")
 ISO20_VEHICLE = Path(__file__).with_name("josev_iso20_vehicle.py")
 # The vehicle's own failing on a busy machine: its Java codec takes longer than the 0.5 s that the standard gives
@@ -60,6 +58,9 @@ INSTALLATION_CONVERSATION = [
     "CertificateInstallation",
     "PaymentDetails",
     *CONVERSATION[3:],
+]
+UPDATE_CONVERSATION = [
+    {"CertificateInstallation": "CertificateUpdate"}.get(kind, kind) for kind in INSTALLATION_CONVERSATION
 ]
 DIN_CONVERSATION = [
     {"PaymentServiceSelection": "ServicePaymentSelection", "Authorization": "ContractAuthentication"}.get(kind, kind)
@@ -330,63 +331,6 @@ power_max = 40000.0
     play(scenario(), 300)
 
 
-class Certificates:
-    """Josev's own certificates, made for one test."""
-
-    def __init__(self, folder):
-        self.folder = folder / "pki"
-        shutil.copytree(Path(iso15118.__file__).parent / "shared/pki", self.folder)
-        command = ["bash", "create_certs.sh", "-v", "iso-2"]
-        subprocess.run(command, cwd=self.folder, check=True, capture_output=True)
-        self.certificates = self.folder / "iso15118_2/certs"
-        self.keys = self.folder / "iso15118_2/private_keys"
-        # What the vehicle holds. The private keys of the others would do it no good, nor harm.
-        shutil.copytree(self.folder, folder / "vehicle")
-
-    def contract(self):
-        """The eMAID that Josev's contract is for."""
-        certificate = x509.load_der_x509_certificate((self.certificates / "contractLeafCert.der").read_bytes())
-        [name] = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-        return name.value
-
-    def take_the_contract_from_the_vehicle(self):
-        vehicle = self.folder.with_name("vehicle") / "iso15118_2"
-        (vehicle / "certs/contractLeafCert.der").unlink()
-        (vehicle / "private_keys/contractLeaf.key").unlink()
-
-    def configuration(self, contracts):
-        """secc's, with its key as OpenSSL wants it: without a passphrase."""
-        key = self.folder / "secc.key"
-        encrypted, password = self.keys / "seccLeaf.key", self.keys / "seccLeafPassword.txt"
-        command = ["openssl", "ec", "-in", encrypted, "-passin", f"file:{password}", "-out", key]
-        subprocess.run(command, check=True, capture_output=True)
-        # The second root is the right one.
-        roots = [str(self.certificates / f"{name}RootCACert.pem") for name in ["v2g", "mo"]]
-        chain = self.certificates / "cpoCertChain.pem"
-        return (
-            f'[config.secc.1.tls]\nmode = "required"\ncertificates = [{{ chain = "{chain}", key = "{key}" }}]\n'
-            f"contract_roots = {roots if contracts else []}\n"
-            f'vehicle_roots = ["{self.certificates}/oemRootCACert.pem"]\n'
-        )
-
-
-@contextlib.asynccontextmanager
-async def back_end(running, certificates):
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        BACK_END,
-        running.state / "bus",
-        certificates.folder,
-        stdout=subprocess.PIPE,
-    )
-    try:
-        assert await process.stdout.readline() == b"ready\n"
-        yield process.stdout
-    finally:
-        process.terminate()
-        await process.wait()
-
-
 SUITES = {"1.2": "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256", "1.3": "TLS_AES_256_GCM_SHA384"}
 
 
@@ -417,34 +361,65 @@ def test_an_independent_vehicle_charges_over_tls(tmp_path):
     play(scenario(), 300)
 
 
-def test_an_independent_vehicle_pays_by_contract_and_signs_what_was_metered(tmp_path):
+async def charges_through_the_csms(running, csms, action, certificates, conversation, without=None):
+    """A session by a contract certificate that the vehicle asks the CSMS for in it, and that the CSMS judges."""
+    book, contract = csms.book, certificates.contract()
+    await book.until(lambda book: "Available" in states(book, 1))
+    assert await csms.back_end_said == b"ready\n"
+    transaction = await charges_over_tls(running, conversation, without=without)
+    assert transaction[2] == f"…{contract[-2:]}", transaction
+    asked = {"iso15118_schema_version": "urn:iso:15118:2:2013:MsgDef", "action": action}
+    assert book.of("Get15118EVCertificate") == [asked]
+    token = {"id_token": contract, "type": "eMAID"}
+    [authorize] = book.of("Authorize")
+    assert authorize["id_token"] == token
+    # Of the contract's certificate and of the one above it: of what stands above that, its issuer is not shown.
+    hashed = authorize["iso15118_certificate_hash_data"]
+    assert [int(one["serial_number"], 16) for one in hashed] == certificates.serials()[:2]
+    assert {one["responder_url"] for one in hashed} == {"https://www.example.com/"}
+    [started] = await book.until(starts)
+    billed = await book.until(lambda book: [one for one in book.of("TransactionEvent") if "id_token" in one])
+    assert {one["id_token"]["id_token"] for one in billed} == {contract}, started
+
+
+def test_an_independent_vehicle_is_sent_a_contract_by_the_csms_and_pays_by_it(tmp_path):
     certificates = Certificates(tmp_path)
-    config, contract = certificates.configuration(contracts=True), certificates.contract()
-    config += '[config.secc.1.metering]\nid = "M-1"\nreceipt_every_ms = 3000\n'
+    certificates.take_the_contract_from_the_vehicle()
+    config = certificates.configuration(contracts=True)
 
     async def scenario():
-        async with station(tmp_path, LOOPS, CONTRACT_VEHICLE, [], config, [contract]) as running:
-            transaction = await charges_over_tls(running, CONTRACT_CONVERSATION, without="MeteringReceipt")
-            assert transaction[2] == f"…{contract[-2:]}", transaction
-            signed = [line for line in running.lines if "the vehicle signed what was metered" in line]
-            assert len(signed) == running.conversation().count("MeteringReceipt") >= 1, signed
+        async with (
+            back_end(certificates) as (csms, uplink),
+            station(tmp_path, LOOPS, CONTRACT_VEHICLE, ["install"], config + uplink, []) as running,
+        ):
+            await charges_through_the_csms(running, csms, "Install", certificates, INSTALLATION_CONVERSATION)
+            [authorize] = csms.book.of("Authorize")
+            assert "certificate" not in authorize, "it was judged here"
 
     play(scenario(), 300)
 
 
-def test_an_independent_vehicle_is_sent_a_contract_and_pays_by_it(tmp_path):
+def test_an_independent_vehicle_updates_its_contract_through_the_csms_which_judges_it(tmp_path):
+    """The mobility operator's root is not here: the CSMS has it. And the vehicle signs what was metered."""
     certificates = Certificates(tmp_path)
-    certificates.take_the_contract_from_the_vehicle()
-    config, contract = certificates.configuration(contracts=True), certificates.contract()
+    config, before = certificates.configuration(contracts=False), certificates.serials()
+    config += '[config.secc.1.metering]\nid = "M-1"\nreceipt_every_ms = 3000\n'
+    judges = 'variables = { CentralContractValidationAllowed = "true" }\n'
 
     async def scenario():
         async with (
-            station(tmp_path, LOOPS, CONTRACT_VEHICLE, ["install"], config, [contract]) as running,
-            back_end(running, certificates) as answers,
+            back_end(certificates) as (csms, uplink),
+            station(tmp_path, LOOPS, CONTRACT_VEHICLE, ["update"], config + uplink + judges, []) as running,
         ):
-            transaction = await charges_over_tls(running, INSTALLATION_CONVERSATION)
-            assert transaction[2] == f"…{contract[-2:]}", transaction
-            assert await answers.readline() == b"installation urn:iso:15118:2:2013:MsgDef answered\n"
+            conversation = UPDATE_CONVERSATION
+            await charges_through_the_csms(running, csms, "Update", certificates, conversation, "MeteringReceipt")
+            [authorize] = csms.book.of("Authorize")
+            chain = x509.load_pem_x509_certificates(authorize["certificate"].encode())
+            assert [one.serial_number for one in chain] == certificates.serials()
+            assert any("the back end judges it" in line for line in running.lines)
+            assert certificates.serials()[0] != before[0], "it pays by the new certificate"
+            signed = [line for line in running.lines if "the vehicle signed what was metered" in line]
+            assert len(signed) == running.conversation().count("MeteringReceipt") >= 1, signed
 
     play(scenario(), 300)
 

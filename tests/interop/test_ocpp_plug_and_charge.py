@@ -121,6 +121,8 @@ class Link:
             self.chain = message.body[0]
         if message.member == "Chain":
             return Message.new_method_return(message, "s", [self.chain])
+        if message.member == "Chains":
+            return Message.new_method_return(message, "as", [[self.chain] if self.chain else []])
         return Message.new_method_return(message)
 
     async def until_called(self, *wanted):
@@ -162,6 +164,7 @@ def test_certificates_and_contracts_go_between_the_csms_and_whoever_speaks_with_
                 link = Link(ours.connection)
                 await bus_call(ours.connection, "RequestName", "su", "org.voltry.Secc.N1", 0)
                 assert await link.until_called("SetRoots", "mo") == ["mo", ""], "who comes is told at once"
+                assert await link.until_called("SetCentralValidation") == [False]
 
                 root = Authority("MO root")
                 install = {"certificateType": "MORootCertificate", "certificate": root.pem().decode()}
@@ -239,10 +242,13 @@ def good_status(certificate, authority):
 
 
 def test_what_the_csms_installs_is_where_vehicles_are_spoken_with(tmp_path):
-    """The same with the real voltry-secc: roots, a certificate for its key, and what OCSP says of it."""
-    folder = tmp_path / "secc"
+    """The same with the real voltry-secc: roots, a certificate for its key, and what OCSP says of it and of another
+    that is configured."""
+    folder, root, made = tmp_path / "secc", Authority("V2G root"), {}
+    chain, key = root.write(tmp_path, "configured", RESPONDER)
+    configured, _ = x509.load_pem_x509_certificates(chain.read_bytes())
     installs = f'[config.secc.1.tls]\ninstalled = "{folder}"\n'
-    root, made = Authority("V2G root"), {}
+    installs += f'certificates = [{{ chain = "{chain}", key = "{key}" }}]\n'
 
     class Planned(Station201):
         @on("SignCertificate")
@@ -253,7 +259,9 @@ def test_what_the_csms_installs_is_where_vehicles_are_spoken_with(tmp_path):
         @on("GetCertificateStatus")
         async def status(self, **message):
             await self.book.note("GetCertificateStatus", message)
-            told = base64.b64encode(good_status(made["leaf"], root)).decode()
+            serial = int(message["ocsp_request_data"]["serial_number"], 16)
+            asked = configured if serial == configured.serial_number else made["leaf"]
+            told = base64.b64encode(good_status(asked, root)).decode()
             return ocpp.v201.call_result.GetCertificateStatus(status="Accepted", ocsp_result=told)
 
     async def until_file(name):
@@ -268,6 +276,9 @@ def test_what_the_csms_installs_is_where_vehicles_are_spoken_with(tmp_path):
             async with station_of(tmp_path, topology(csms) + installs):
                 book = csms.book
                 await book.until(lambda book: "Available" in states(book, 1))
+                digest = configured.fingerprint(hashes.SHA256()).hex()
+                status = ocsp.load_der_ocsp_response(await until_file(f"status/{digest}.ocsp"))
+                assert status.serial_number == configured.serial_number
                 for kind, file in (("V2GRootCertificate", "v2g-roots.pem"), ("MORootCertificate", "mo-roots.pem")):
                     text = root.pem().decode()
                     answer = await csms.ask("InstallCertificate", certificate_type=kind, certificate=text)

@@ -8,10 +8,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tokio_rustls::rustls::pki_types::CertificateDer;
+use voltry_units::Timestamp;
 use x509_cert::der::EncodePem as _;
 
 use crate::certificates::{HashAlgorithm, HashData, Parsed};
 use crate::time::parse;
+use crate::uplink::TokenInfo;
 
 /// Whose DataTransfers these are in 1.6.
 pub const VENDOR: &str = "org.openchargealliance.iso15118pnc";
@@ -68,40 +70,62 @@ pub struct Contract {
     pub chain: Vec<Vec<u8>>,
 }
 
+impl Contract {
+    /// What an Authorize of 2.0.1 says of a contract besides its eMAID.
+    #[must_use]
+    pub fn told(&self) -> Vec<(&'static str, Value)> {
+        let hashes = status_requests(&self.chain);
+        if hashes.is_empty() { Vec::new() } else { vec![("iso15118CertificateHashData", hashes.into())] }
+    }
+
+    /// The certificates themselves, PEM, for a CSMS that is to judge them (C07.FR.06); `None`: they are none, or
+    /// longer than the field.
+    #[must_use]
+    pub fn pem(&self) -> Option<String> {
+        let pem: Option<String> = self.chain.iter().map(|der| pem(der)).collect();
+        pem.filter(|pem| !pem.is_empty() && pem.len() <= CERTIFICATE_MAX)
+    }
+}
+
 /// The contracts that vehicles have shown, the newest last.
 #[derive(Debug, Default)]
-pub struct Contracts(VecDeque<Contract>);
+pub struct Contracts {
+    shown: VecDeque<Contract>,
+    /// Those that the CSMS has just judged, what it said of the token, and until when that counts.
+    judged: VecDeque<(String, TokenInfo, Timestamp)>,
+}
 
 impl Contracts {
     /// A vehicle has proved that it has a contract.
     pub fn hear(&mut self, contract: Contract) {
-        self.0.retain(|known| known.emaid != contract.emaid);
-        if self.0.len() >= SHOWN_MAX {
-            self.0.pop_front();
+        self.shown.retain(|known| known.emaid != contract.emaid);
+        if self.shown.len() >= SHOWN_MAX {
+            self.shown.pop_front();
         }
-        self.0.push_back(contract);
+        self.shown.push_back(contract);
     }
 
-    /// What an Authorize of 2.0.1 says of a contract besides its eMAID. `whole`: the CSMS may want to
-    /// judge the certificates themselves (C07.FR.06).
+    /// The contract of this eMAID that was shown last.
     #[must_use]
-    pub fn told(&self, emaid: &str, whole: bool) -> Vec<(&'static str, Value)> {
-        let found = self.0.iter().rev().find(|contract| plain(&contract.emaid) == plain(emaid));
-        let Some(contract) = found else { return Vec::new() };
-        let mut told = Vec::new();
-        let hashes = status_requests(&contract.chain);
-        if !hashes.is_empty() {
-            told.push(("iso15118CertificateHashData", hashes.into()));
-        }
-        let pem: Option<String> = contract.chain.iter().map(|der| pem(der)).collect();
-        if let Some(pem) = pem.filter(|pem| whole && pem.len() <= CERTIFICATE_MAX) {
-            told.push(("certificate", pem.into()));
-        }
-        told
+    pub fn get(&self, emaid: &str) -> Option<&Contract> {
+        self.shown.iter().rev().find(|contract| plain(&contract.emaid) == plain(emaid))
     }
-}
 
-impl Contracts {
+    /// The CSMS believes a contract's certificates, and said this of its token.
+    pub fn judge(&mut self, emaid: &str, info: TokenInfo, until: Timestamp) {
+        if self.judged.len() >= SHOWN_MAX {
+            self.judged.pop_front();
+        }
+        self.judged.push_back((plain(emaid), info, until));
+    }
+
+    /// What the CSMS said of this token when it judged its contract, once: it need not be asked again.
+    pub fn take_judged(&mut self, emaid: &str, now: Timestamp) -> Option<TokenInfo> {
+        self.judged.retain(|(_, _, until)| *until > now);
+        let at = self.judged.iter().position(|(judged, ..)| *judged == plain(emaid))?;
+        self.judged.remove(at).map(|(_, info, _)| info)
+    }
+
     /// Whose contract has this certificate; not known of one that was shown without its issuer's.
     #[must_use]
     pub fn owner(&self, certificate: &HashData) -> Option<&str> {
@@ -113,18 +137,19 @@ impl Contracts {
             };
             HashData::of(certificate.algorithm, &own, &issuer) == *certificate
         };
-        self.0.iter().rev().find(is_it).map(|contract| contract.emaid.as_str())
+        self.shown.iter().rev().find(is_it).map(|contract| contract.emaid.as_str())
     }
 
     /// Whether a vehicle has shown the contract of this eMAID.
     #[must_use]
     pub fn knows(&self, emaid: &str) -> bool {
-        self.0.iter().any(|contract| plain(&contract.emaid) == plain(emaid))
+        self.get(emaid).is_some()
     }
 
     /// Forgets it.
     pub fn forget(&mut self, emaid: &str) {
-        self.0.retain(|contract| plain(&contract.emaid) != plain(emaid));
+        self.shown.retain(|contract| plain(&contract.emaid) != plain(emaid));
+        self.judged.retain(|(judged, ..)| *judged != plain(emaid));
     }
 }
 
@@ -271,8 +296,24 @@ mod tests {
         for number in 0..40 {
             contracts.hear(Contract { emaid: format!("DE-ABC-C000000{number:02}"), chain: Vec::new() });
         }
-        assert_eq!(contracts.0.len(), SHOWN_MAX);
-        assert!(contracts.told("DEABCC00000039", true) == [("certificate", json!(""))]);
-        assert!(contracts.told("DEABCC00000001", true).is_empty());
+        assert_eq!(contracts.shown.len(), SHOWN_MAX);
+        assert!(contracts.get("DEABCC00000039").is_some());
+        assert!(contracts.get("DEABCC00000001").is_none());
+    }
+
+    #[test]
+    fn a_judgement_counts_once_and_not_for_long() {
+        let mut contracts = Contracts::default();
+        let at = |seconds| Timestamp::BOOT + std::time::Duration::from_secs(seconds);
+        let accepted = || TokenInfo::of(voltry_bus::TokenStatus::Accepted);
+        for _ in 0..40 {
+            contracts.judge("DE-ABC-C00000001", accepted(), at(30));
+        }
+        assert_eq!(contracts.judged.len(), SHOWN_MAX);
+        assert_eq!(contracts.take_judged("DEABCC00000002", at(1)), None);
+        assert_eq!(contracts.take_judged("DEABCC00000001", at(1)), Some(accepted()));
+        assert_eq!(contracts.judged.len(), SHOWN_MAX - 1);
+        assert_eq!(contracts.take_judged("DEABCC00000001", at(30)), None);
+        assert!(contracts.judged.is_empty());
     }
 }

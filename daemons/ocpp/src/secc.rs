@@ -11,10 +11,10 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 use voltry_bus::proxies::{
-    Certificates1Proxy, ChargingSchedules1Proxy, Chosen, ContractCertificates1Proxy, Requested, Shown,
-    Wanted as WantedSignal,
+    Certificates1Proxy, ChargingSchedules1Proxy, Chosen, ContractCertificates1Proxy, Doubted, Requested,
+    Shown, Wanted as WantedSignal,
 };
-use voltry_bus::{CertificateAnswer, ScheduleOffer, ShownContract};
+use voltry_bus::{CertificateAnswer, DoubtedContract, ScheduleOffer, ShownContract};
 use zbus::proxy::CacheProperties;
 use zbus::{MatchRule, MessageStream};
 
@@ -32,6 +32,8 @@ const SCHEDULES: &str = "org.voltry.ChargingSchedules1";
 const ANSWER: Duration = Duration::from_secs(2);
 /// Questions whose answers are under way: each vehicle has one.
 const OPEN_MAX: usize = 32;
+/// Certificates towards vehicles whose status is asked for: a station has one or two.
+const STATUSES_MAX: usize = 8;
 /// Certificates of a contract that are looked at.
 const CHAIN_MAX: usize = 4;
 
@@ -49,11 +51,18 @@ pub(crate) struct Links {
     connection: zbus::Connection,
     inputs: mpsc::Sender<Input>,
     open: Arc<Mutex<(u64, BTreeMap<u64, Asker>)>>,
+    /// Whether the CSMS judges contracts without a root. Held while it is told: the newest is told last.
+    central_validation: Arc<tokio::sync::Mutex<bool>>,
 }
 
 impl Links {
     pub(crate) fn new(connection: &zbus::Connection, inputs: mpsc::Sender<Input>) -> Self {
-        Self { connection: connection.clone(), inputs, open: Arc::default() }
+        Self {
+            connection: connection.clone(),
+            inputs,
+            open: Arc::default(),
+            central_validation: Arc::default(),
+        }
     }
 
     /// Listens for as long as the bus lasts. The bus lets none but charging links send these signals.
@@ -82,16 +91,7 @@ impl Links {
             "Requested" => {
                 let asked = Requested::from_message(signal.clone())?;
                 let request = asked.args().ok()?.request().clone();
-                let asker = (header.sender()?.to_string(), header.path()?.to_string(), request.id);
-                let ticket = self.open.lock().ok().map(|mut open| {
-                    let (next, open) = &mut *open;
-                    *next += 1;
-                    open.insert(*next, asker);
-                    if open.len() > OPEN_MAX {
-                        open.pop_first();
-                    }
-                    *next
-                })?;
+                let ticket = self.ticket(&header, request.id)?;
                 let update = request.kind == "update";
                 Some(Input::ContractWanted(Wanted {
                     ticket,
@@ -106,6 +106,13 @@ impl Links {
                 chain.truncate(CHAIN_MAX);
                 Some(Input::ContractShown(Contract { emaid, chain }))
             }
+            "Doubted" => {
+                let doubted = Doubted::from_message(signal.clone())?;
+                let DoubtedContract { id, emaid, mut chain } = doubted.args().ok()?.contract().clone();
+                chain.truncate(CHAIN_MAX);
+                let (evse, ticket) = (evse_of(header.path()?)?, self.ticket(&header, id)?);
+                Some(Input::ContractDoubted { ticket, evse, contract: Contract { emaid, chain } })
+            }
             "Wanted" => {
                 let wanted = WantedSignal::from_message(signal.clone())?;
                 let request = wanted.args().ok()?.request().clone();
@@ -118,6 +125,19 @@ impl Links {
             }
             _ => None,
         }
+    }
+
+    /// A number of ours for a question that its link numbers so.
+    fn ticket(&self, header: &zbus::message::Header<'_>, id: u64) -> Option<u64> {
+        let asker = (header.sender()?.to_string(), header.path()?.to_string(), id);
+        let mut open = self.open.lock().ok()?;
+        let (next, open) = &mut *open;
+        *next += 1;
+        open.insert(*next, asker);
+        if open.len() > OPEN_MAX {
+            open.pop_first();
+        }
+        Some(*next)
     }
 
     /// Offers schedules to the vehicle at an EVSE; one that is gone takes none.
@@ -162,6 +182,9 @@ impl Links {
         let telling = async move {
             loop {
                 telling.tell_roots(&folder).await;
+                let allowed = telling.central_validation.lock().await;
+                telling.tell_central_validation(*allowed).await;
+                drop(allowed);
                 if came.changed().await.is_err() {
                     return;
                 }
@@ -182,20 +205,20 @@ impl Links {
         }
     }
 
+    /// Name and number of each link, in order.
+    async fn numbers(&self) -> zbus::Result<Vec<(String, String)>> {
+        let names = zbus::fdo::DBusProxy::new(&self.connection).await?.list_names().await?;
+        let names = names.into_iter().map(|name| name.to_string());
+        let mut names: Vec<String> = names.filter(|name| name.starts_with(NAMES)).collect();
+        names.sort();
+        let number = |name: &String| name.rsplit(".N").next().unwrap_or_default().to_owned();
+        Ok(names.into_iter().map(|name| (name.clone(), number(&name))).collect())
+    }
+
     async fn links(&self) -> Vec<Certificates1Proxy<'static>> {
         let asked = async {
-            let mut names: Vec<String> = zbus::fdo::DBusProxy::new(&self.connection)
-                .await?
-                .list_names()
-                .await?
-                .into_iter()
-                .map(|name| name.to_string())
-                .filter(|name| name.starts_with(NAMES))
-                .collect();
-            names.sort();
             let mut links = Vec::new();
-            for name in names {
-                let number = name.rsplit(".N").next().unwrap_or_default().to_owned();
+            for (name, number) in self.numbers().await? {
                 let link = Certificates1Proxy::builder(&self.connection)
                     .destination(name)
                     .path(voltry_bus::names::path("ev_link", &number))
@@ -231,6 +254,43 @@ impl Links {
         }
     }
 
+    /// From now on, and for links that come.
+    pub(crate) async fn allow_central_validation(self, allowed: bool) {
+        let mut known = self.central_validation.lock().await;
+        *known = allowed;
+        self.tell_central_validation(*known).await;
+    }
+
+    async fn tell_central_validation(&self, allowed: bool) {
+        let Ok(Ok(links)) = timeout(ANSWER, self.numbers()).await else { return };
+        for (name, number) in links {
+            let told = async {
+                let path = voltry_bus::names::path("ev_link", &number);
+                self.contracts(name, path).await?.set_central_validation(allowed).await
+            };
+            match timeout(ANSWER, told).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    debug!(%error, number, "a link is not told whether the CSMS judges contracts");
+                }
+                Err(_) => warn!(number, "a link hangs"),
+            }
+        }
+    }
+
+    async fn contracts(
+        &self,
+        name: String,
+        path: String,
+    ) -> zbus::Result<ContractCertificates1Proxy<'static>> {
+        ContractCertificates1Proxy::builder(&self.connection)
+            .destination(name)
+            .path(path)
+            .cache_properties(CacheProperties::No)
+            .build()
+            .await
+    }
+
     /// Does something with certificates: those of ISO 15118 here, all others in the folder, on a thread
     /// apart: disks and keys may block. `now`: seconds of Unix time, where the clock is set.
     pub(crate) async fn certify(
@@ -240,10 +300,11 @@ impl Links {
         now: Option<i64>,
     ) -> (Outcome, Summary) {
         let own = match &request {
-            Request::Sign { own: Own::V2g, .. }
-            | Request::Issued(Own::V2g, _)
-            | Request::Status
-            | Request::Stapled(_) => Some(self.own(&request).await),
+            Request::Sign { own: Own::V2g, .. } | Request::Issued(Own::V2g, _) => {
+                Some(self.own(&request).await)
+            }
+            Request::Status => Some(self.statuses().await),
+            Request::Stapled(response) => Some(self.staple(response).await),
             Request::Sign { own: Own::Station, .. }
             | Request::Issued(Own::Station, _)
             | Request::List(..)
@@ -281,22 +342,52 @@ impl Links {
                     link.request(common_name, organization).await.map(Outcome::Request)
                 }
                 Request::Issued(_, chain) => link.install(chain).await.map(|()| Outcome::Done),
-                Request::Status => {
-                    let chain = parse_chain(&link.chain().await?).unwrap_or_default();
-                    Ok(status_request(&chain).map_or(Outcome::NotFound, Outcome::Asks))
-                }
-                Request::Stapled(response) => link.set_status(response.clone()).await.map(|()| Outcome::Done),
-                Request::List(..) | Request::Install(..) | Request::Delete(_) => Ok(Outcome::NotFound),
+                Request::Status
+                | Request::Stapled(_)
+                | Request::List(..)
+                | Request::Install(..)
+                | Request::Delete(_) => Ok(Outcome::NotFound),
             }
         };
-        match timeout(ANSWER, asked).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(error @ (voltry_bus::Error::Invalid(_) | voltry_bus::Error::Stale(_)))) => {
-                Outcome::Rejected("InvalidCertificate", error.to_string())
-            }
-            Ok(Err(error)) => Outcome::Failed(error.to_string()),
-            Err(_) => Outcome::Failed("who speaks with vehicles does not answer".to_owned()),
+        outcome(timeout(ANSWER, asked).await)
+    }
+
+    /// By what OCSP is asked about each certificate that a link may show to vehicles.
+    async fn statuses(&self) -> Outcome {
+        let links = self.links().await;
+        if links.is_empty() {
+            return Outcome::Failed("nobody here speaks with vehicles".to_owned());
         }
+        let mut asks = Vec::new();
+        for link in links {
+            let chains = match timeout(ANSWER, link.chains()).await {
+                Ok(Ok(chains)) => chains,
+                Ok(Err(error)) => {
+                    debug!(%error, "a link tells nothing of its certificates");
+                    continue;
+                }
+                Err(_) => continue,
+            };
+            for chain in chains.iter().take(STATUSES_MAX) {
+                let asked = status_request(&parse_chain(chain).unwrap_or_default());
+                asks.extend(asked.filter(|asked| !asks.contains(asked)));
+            }
+        }
+        asks.truncate(STATUSES_MAX);
+        if asks.is_empty() { Outcome::NotFound } else { Outcome::Asks(asks) }
+    }
+
+    /// Gives what OCSP says to all links: who has the certificate takes it.
+    async fn staple(&self, response: &[u8]) -> Outcome {
+        let mut done = Outcome::Failed("nobody here speaks with vehicles".to_owned());
+        for link in self.links().await {
+            let set = async { link.set_status(response.to_vec()).await.map(|()| Outcome::Done) };
+            let came = outcome(timeout(ANSWER, set).await);
+            if done != Outcome::Done {
+                done = came;
+            }
+        }
+        done
     }
 
     async fn chain(&self) -> Option<Listed> {
@@ -312,21 +403,39 @@ impl Links {
 
     /// Tells the vehicle; one that did not wait is gone.
     pub(crate) async fn answer(self, ticket: u64, message: Vec<u8>) {
-        let asker = self.open.lock().ok().and_then(|mut open| open.1.remove(&ticket));
-        let Some((sender, path, id)) = asker else { return };
-        let told = async {
-            let link = ContractCertificates1Proxy::builder(&self.connection)
-                .destination(sender)
-                .path(path)
-                .cache_properties(CacheProperties::No)
-                .build()
-                .await?;
-            link.answer(CertificateAnswer { id, message }).await
-        };
-        match timeout(ANSWER, told).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => debug!(%error, "the vehicle's link does not take the answer"),
-            Err(_) => warn!("the vehicle's link hangs"),
+        let Some((sender, path, id)) = self.asker(ticket) else { return };
+        let told =
+            async { self.contracts(sender, path).await?.answer(CertificateAnswer { id, message }).await };
+        note(timeout(ANSWER, told).await);
+    }
+
+    /// Tells the vehicle's link whether the CSMS believes the contract; one that does not wait is gone.
+    pub(crate) async fn judge(self, ticket: u64, believed: bool) {
+        let Some((sender, path, id)) = self.asker(ticket) else { return };
+        let told = async { self.contracts(sender, path).await?.judge(id, believed).await };
+        note(timeout(ANSWER, told).await);
+    }
+
+    fn asker(&self, ticket: u64) -> Option<Asker> {
+        self.open.lock().ok()?.1.remove(&ticket)
+    }
+}
+
+fn outcome(asked: Result<Result<Outcome, voltry_bus::Error>, tokio::time::error::Elapsed>) -> Outcome {
+    match asked {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(error @ (voltry_bus::Error::Invalid(_) | voltry_bus::Error::Stale(_)))) => {
+            Outcome::Rejected("InvalidCertificate", error.to_string())
         }
+        Ok(Err(error)) => Outcome::Failed(error.to_string()),
+        Err(_) => Outcome::Failed("who speaks with vehicles does not answer".to_owned()),
+    }
+}
+
+fn note(told: Result<Result<(), voltry_bus::Error>, tokio::time::error::Elapsed>) {
+    match told {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => debug!(%error, "the vehicle's link does not take the answer"),
+        Err(_) => warn!("the vehicle's link hangs"),
     }
 }

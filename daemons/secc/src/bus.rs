@@ -364,6 +364,7 @@ impl Publisher {
                 }
                 self.object.contract_changed(emitter).await
             }
+            Event::ContractDoubted { id, contract } => self.certificates.doubt(id, &contract).await,
             Event::CertificateRequest { id, protocol, update, message } => {
                 self.certificates.ask(id, protocol, update, &message).await
             }

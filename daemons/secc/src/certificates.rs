@@ -1,10 +1,10 @@
-//! `ContractCertificates1` on the bus: requests for contract certificates go out, the back end's
-//! answers come in.
+//! `ContractCertificates1` on the bus: requests for contract certificates go out, and contracts that it is to
+//! judge; the back end's answers come in.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use voltry_bus::{CertificateRequest, Error, ShownContract};
+use voltry_bus::{CertificateRequest, DoubtedContract, Error, ShownContract};
 use voltry_service::Refusals;
 use zbus::object_server::SignalEmitter;
 use zbus::{Connection, interface};
@@ -23,12 +23,15 @@ type Open = Option<(u64, Protocol, bool)>;
 pub(crate) struct Certificates {
     emitter: SignalEmitter<'static>,
     open: Arc<watch::Sender<Open>>,
+    /// The contract that may be judged.
+    doubt: Arc<watch::Sender<Option<u64>>>,
 }
 
 /// The served object.
 struct ContractCertificates1 {
     pushed: Arc<watch::Sender<Pushed>>,
     open: Arc<watch::Sender<Open>>,
+    doubt: Arc<watch::Sender<Option<u64>>>,
     refusals: Refusals,
 }
 
@@ -39,9 +42,15 @@ impl Certificates {
         pushed: Arc<watch::Sender<Pushed>>,
     ) -> zbus::Result<Self> {
         let open = Arc::new(watch::Sender::new(None));
-        let served = ContractCertificates1 { pushed, open: Arc::clone(&open), refusals: Refusals::new() };
+        let doubt = Arc::new(watch::Sender::new(None));
+        let served = ContractCertificates1 {
+            pushed,
+            open: Arc::clone(&open),
+            doubt: Arc::clone(&doubt),
+            refusals: Refusals::new(),
+        };
         connection.object_server().at(path, served).await?;
-        Ok(Self { emitter: SignalEmitter::new(connection, path.to_owned())?, open })
+        Ok(Self { emitter: SignalEmitter::new(connection, path.to_owned())?, open, doubt })
     }
 
     /// A vehicle asks. What was open before is not any more.
@@ -73,9 +82,18 @@ impl Certificates {
         ContractCertificates1::shown(&self.emitter, contract).await
     }
 
+    /// A vehicle's contract leads to no root of ours. What was open before is not any more.
+    pub(crate) async fn doubt(&self, id: u64, proven: &Proven) -> zbus::Result<()> {
+        self.doubt.send_replace(Some(id));
+        let emaid = peer_text::for_bus(&proven.emaid);
+        let contract = DoubtedContract { id, emaid, chain: proven.chain.to_vec() };
+        ContractCertificates1::doubted(&self.emitter, contract).await
+    }
+
     /// The conversation is over.
     pub(crate) fn close(&self) {
         self.open.send_replace(None);
+        self.doubt.send_replace(None);
     }
 }
 
@@ -100,8 +118,24 @@ impl ContractCertificates1 {
         Ok(())
     }
 
+    fn set_central_validation(&self, allowed: bool) {
+        self.pushed.send_modify(|pushed| pushed.central_validation = allowed);
+    }
+
+    fn judge(&self, id: u64, believed: bool) -> Result<(), Error> {
+        let open = self.doubt.send_if_modified(|open| open.take_if(|open| *open == id).is_some());
+        let judged =
+            if open { Ok(()) } else { Err(Error::Stale(format!("contract {id} is not to be judged"))) };
+        self.refusals.note("Judge", judged)?;
+        self.pushed.send_modify(|pushed| pushed.judgement = Some((id, believed)));
+        Ok(())
+    }
+
     #[zbus(signal)]
     async fn requested(emitter: &SignalEmitter<'_>, request: CertificateRequest) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    async fn doubted(emitter: &SignalEmitter<'_>, contract: DoubtedContract) -> zbus::Result<()>;
 
     #[zbus(signal)]
     async fn shown(emitter: &SignalEmitter<'_>, contract: ShownContract) -> zbus::Result<()>;

@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use voltry_bus::Authorization;
+
 use crate::decide::{Cause, Question, Verdict, services};
 use crate::message::{Chosen, Code, Processing, Protocol};
 
@@ -23,13 +25,16 @@ pub struct Proven {
     pub emaid: Arc<str>,
     /// Its certificate, then those above it, DER.
     pub chain: Arc<[Vec<u8>]>,
+    /// Its certificates lead to a root of ours. Otherwise nobody has vouched for them yet, and the back end
+    /// is to judge them (OCPP 2.0.1 part 2, C07.FR.06).
+    pub rooted: bool,
 }
 
 impl Proven {
     /// No contract.
     #[must_use]
     pub fn none() -> Self {
-        Self { emaid: Arc::from(""), chain: Arc::new([]) }
+        Self { emaid: Arc::from(""), chain: Arc::new([]), rooted: false }
     }
 }
 
@@ -101,7 +106,7 @@ impl Question<'_> {
             Request::Selection { chosen } => services(*chosen),
             Request::Details { believed } => as_believed(believed),
             Request::MeteringReceipt { signed } => as_believed(signed),
-            Request::Authorization { proof: Ok(_) } => self.authorization(self.timing.contract_authorization),
+            Request::Authorization { proof: Ok(proven) } => self.proved(proven),
             Request::Authorization { proof: Err(disbelief) } => self.unproved(disbelief),
             Request::Certificate { .. } => {
                 // In ISO 15118-20 it may pay otherwise.
@@ -118,6 +123,22 @@ impl Question<'_> {
                     None => Verdict::Wait,
                 }
             }
+        }
+    }
+
+    /// A contract without a root of ours waits for the back end's word, and counts for nothing before. A card
+    /// lets its driver charge meanwhile.
+    fn proved(&self, proven: &Proven) -> Verdict {
+        let limit = self.timing.contract_authorization;
+        let decided = self.pushed.authorization != Authorization::Pending;
+        if proven.rooted || decided || self.judged == Some(true) {
+            self.authorization(limit)
+        } else if self.judged == Some(false) {
+            let why =
+                "the contract's certificates lead to no root here, and the back end does not believe them";
+            self.unproved(&Disbelief { code: Code::FailedCertChainError, why: why.to_owned() })
+        } else {
+            self.not_yet(Processing::Ongoing, limit)
         }
     }
 

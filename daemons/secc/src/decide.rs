@@ -41,6 +41,8 @@ pub struct Question<'a> {
     pub due: bool,
     /// Whether the vehicle has to sign what was metered.
     pub receipt: Receipt,
+    /// What the back end says of the contract that leads to no root of ours; `None`: nothing yet.
+    pub judged: Option<bool>,
     /// How its schedules stand.
     pub planning: Planning,
     /// What evse pushed.
@@ -346,7 +348,7 @@ impl Question<'_> {
         }
     }
 
-    fn not_yet(&self, processing: Processing, limit: Duration) -> Verdict {
+    pub(crate) fn not_yet(&self, processing: Processing, limit: Duration) -> Verdict {
         if self.since(limit) {
             Verdict::Fail(Code::Failed, self.overdue(limit))
         } else if self.due {

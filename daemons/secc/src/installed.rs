@@ -7,7 +7,10 @@
 //!          station/NUMBER.ocsp              what OCSP says of the chain's first
 //!          station/current                  the NUMBER in use
 //!          station/pending.key              of a request that is not answered
+//!          status/DIGEST.ocsp               what OCSP says of a configured certificate, by its SHA-256
 //! ```
+
+mod status;
 
 use std::fs;
 use std::io::Write as _;
@@ -18,26 +21,16 @@ use openssl::ec::{EcGroup, EcKey};
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
-use openssl::ocsp::{
-    OcspBasicResponseRef, OcspCertId, OcspCertStatus, OcspFlag, OcspResponse, OcspResponseStatus,
-};
 use openssl::pkey::PKey;
-use openssl::stack::Stack;
-use openssl::x509::store::X509StoreBuilder;
-use openssl::x509::verify::X509VerifyFlags;
 use openssl::x509::{X509, X509NameBuilder, X509Req};
 use voltry_bus::Error;
 use voltry_service::Refusals;
 use zbus::{Connection, interface};
 
-use crate::tls::StationCertificate;
+use crate::tls::{Settings, StationCertificate};
 
 /// A PEM text that a back end may send, bytes.
 const PEM_MAX: usize = 256 * 1024;
-/// An OCSP response, bytes: a TLS handshake carries it.
-const STATUS_MAX: usize = 16 * 1024;
-/// By how much the clocks of the responder and of this machine may differ, seconds.
-const CLOCK_SLACK_S: u32 = 300;
 
 /// What is installed in a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,15 +60,8 @@ impl Installed {
         let file = self.0.join("station").join(number.to_string());
         let (chain, status) = (file.with_extension("pem"), file.with_extension("ocsp"));
         // One that is outdated is worse than none.
-        let ocsp = Some(status).filter(|status| holds(&chain, status).is_ok());
+        let ocsp = Some(status).filter(|status| status::holds(&chain, status).is_ok());
         Some(StationCertificate { chain, key: file.with_extension("key"), ocsp })
-    }
-
-    fn set_status(&self, response: &[u8]) -> Result<(), Error> {
-        let station = self.station().ok_or_else(|| Error::Stale("no certificate is installed".to_owned()))?;
-        let pem = fs::read(&station.chain).map_err(|error| failed(&station.chain, &error))?;
-        says_good(&pem, response).map_err(Error::Invalid)?;
-        write(&station.chain.with_extension("ocsp"), response, 0o644)
     }
 
     fn set_roots(&self, kind: &str, pem: &str) -> Result<(), Error> {
@@ -164,51 +150,6 @@ fn certificates(pem: &str) -> Result<Vec<X509>, Error> {
     Ok(found)
 }
 
-/// Whether the response in a file says now that the chain's first certificate is good.
-fn holds(chain: &Path, status: &Path) -> Result<(), String> {
-    let read = |file: &Path| fs::read(file).map_err(|error| format!("{}: {error}", file.display()));
-    says_good(&read(chain)?, &read(status)?)
-}
-
-/// Whether an OCSP response (DER) says of the first of these certificates (PEM) that it is good, does so
-/// still, and is its issuer's word.
-fn says_good(chain: &[u8], response: &[u8]) -> Result<(), String> {
-    let words = |error: ErrorStack| error.to_string();
-    if response.len() > STATUS_MAX {
-        return Err(format!("an OCSP response of more than {STATUS_MAX} bytes"));
-    }
-    let chain = X509::stack_from_pem(chain).map_err(words)?;
-    let [leaf, issuer, ..] = &chain[..] else {
-        return Err("the chain has no issuer, of whom OCSP would speak".to_owned());
-    };
-    let response = OcspResponse::from_der(response).map_err(|error| format!("no OCSP response: {error}"))?;
-    if response.status() != OcspResponseStatus::SUCCESSFUL {
-        return Err("the responder did not answer".to_owned());
-    }
-    let response = response.basic().map_err(words)?;
-    is_signed(&response, issuer).map_err(|error| format!("not signed for its issuer: {error}"))?;
-    for digest in [MessageDigest::sha256(), MessageDigest::sha1()] {
-        let id = OcspCertId::from_cert(digest, leaf, issuer).map_err(words)?;
-        let Some(found) = response.find_status(&id) else { continue };
-        if found.status != OcspCertStatus::GOOD {
-            return Err("it does not say that the certificate is good".to_owned());
-        }
-        return found.check_validity(CLOCK_SLACK_S, None).map_err(|_| "it does not hold now".to_owned());
-    }
-    Err("it is for another certificate".to_owned())
-}
-
-/// Whether the certificate's issuer has signed the response, or whom it has certified to answer for it
-/// (RFC 6960, 4.2.2.2). What stands above the issuer is for vehicles to judge.
-fn is_signed(response: &OcspBasicResponseRef, issuer: &X509) -> Result<(), ErrorStack> {
-    let mut trusted = X509StoreBuilder::new()?;
-    trusted.set_flags(X509VerifyFlags::PARTIAL_CHAIN)?;
-    trusted.add_cert(issuer.clone())?;
-    let mut known = Stack::new()?;
-    known.push(issuer.clone())?;
-    response.verify(&known, &trusted.build(), OcspFlag::empty())
-}
-
 fn failed(file: &Path, error: &std::io::Error) -> Error {
     Error::Unavailable(format!("{}: {error}", file.display()))
 }
@@ -232,6 +173,8 @@ fn write(file: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
 /// The served object. The disk is waited for on a thread apart: vehicles are answered meanwhile.
 struct Certificates1 {
     installed: Installed,
+    /// Beside what is installed.
+    configured: Vec<StationCertificate>,
     refusals: Refusals,
 }
 
@@ -239,8 +182,12 @@ struct Certificates1 {
 ///
 /// # Errors
 /// If the path is none.
-pub async fn serve(connection: &Connection, path: &str, folder: &Path) -> zbus::Result<()> {
-    let served = Certificates1 { installed: Installed::new(folder), refusals: Refusals::new() };
+pub async fn serve(connection: &Connection, path: &str, settings: &Settings) -> zbus::Result<()> {
+    let served = Certificates1 {
+        installed: Installed::new(&settings.installed),
+        configured: settings.certificates.clone(),
+        refusals: Refusals::new(),
+    };
     connection.object_server().at(path, served).await?;
     Ok(())
 }
@@ -273,7 +220,13 @@ impl Certificates1 {
     }
 
     async fn set_status(&self, response: Vec<u8>) -> Result<(), Error> {
-        self.apart("SetStatus", move |installed| installed.set_status(&response)).await
+        let configured = self.configured.clone();
+        self.apart("SetStatus", move |installed| installed.set_status(&configured, &response)).await
+    }
+
+    async fn chains(&self) -> Result<Vec<String>, Error> {
+        let configured = self.configured.clone();
+        self.apart("Chains", move |installed| Ok(installed.chains(&configured))).await
     }
 
     async fn chain(&self) -> Result<String, Error> {
@@ -351,7 +304,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path();
         let installed = Installed::new(&place.join("certificates"));
-        assert!(matches!(installed.set_status(b"any"), Err(Error::Stale(_))));
+        assert!(matches!(installed.set_status(&[], b"any"), Err(Error::Stale(_))));
         let request = installed.request("SECC", "").unwrap();
         fs::write(place.join("own.csr"), &request).unwrap();
         let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
@@ -388,20 +341,38 @@ mod tests {
             fs::read(place.join("answer.der")).unwrap()
         };
         let answer = |status: &str, serial: &str, days: &str| answer_of("ca", status, serial, days);
-        let invalid = |response: &[u8]| matches!(installed.set_status(response), Err(Error::Invalid(_)));
+        let invalid = |response: &[u8]| matches!(installed.set_status(&[], response), Err(Error::Invalid(_)));
         assert!(invalid(b"rubbish"));
         assert!(invalid(&answer("R", "1234", " -ndays 1")), "revoked");
         assert!(invalid(&answer("V", "FF", " -ndays 1")), "of another: unknown to the responder");
         assert!(invalid(&answer_of("no", "V", "1234", " -ndays 1")), "of another who calls himself so");
         assert!(invalid(&answer_of("server", "V", "1234", " -ndays 1")), "of one who may not answer");
         assert_eq!(installed.station().unwrap().ocsp, None);
-        installed.set_status(&answer_of("delegate", "V", "1234", " -ndays 1")).unwrap();
+        installed.set_status(&[], &answer_of("delegate", "V", "1234", " -ndays 1")).unwrap();
         let good = answer("V", "1234", " -ndays 1");
-        installed.set_status(&good).unwrap();
+        installed.set_status(&[], &good).unwrap();
         let stapled = installed.station().unwrap().ocsp.unwrap();
         assert_eq!(fs::read(&stapled).unwrap(), good);
         // What was written when it held.
         fs::write(&stapled, b"outdated").unwrap();
         assert_eq!(installed.station().unwrap().ocsp, None);
+
+        // The same certificate, configured; and one whose status somebody else fetches.
+        let elsewhere = Installed::new(&place.join("elsewhere"));
+        fs::write(place.join("chain.pem"), &chain).unwrap();
+        let configured =
+            |ocsp| StationCertificate { chain: place.join("chain.pem"), key: place.join("own.key"), ocsp };
+        let (wanted, other) = (configured(None), configured(Some(place.join("kept.ocsp"))));
+        assert_eq!(elsewhere.chains(&[other.clone(), wanted.clone()]), [chain]);
+        assert!(matches!(elsewhere.set_status(std::slice::from_ref(&other), &good), Err(Error::Stale(_))));
+        let both = [other.clone(), wanted.clone()];
+        let revoked = answer("R", "1234", " -ndays 1");
+        assert!(matches!(elsewhere.set_status(&both, &revoked), Err(Error::Invalid(_))));
+        elsewhere.set_status(&both, &good).unwrap();
+        let stapled = elsewhere.with_status(wanted.clone()).ocsp.unwrap();
+        assert_eq!(fs::read(&stapled).unwrap(), good);
+        assert_eq!(elsewhere.with_status(other.clone()), other);
+        fs::write(&stapled, b"outdated").unwrap();
+        assert_eq!(elsewhere.with_status(wanted.clone()), wanted);
     }
 }

@@ -62,7 +62,7 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     device.set_component(controller(number));
     let (publisher, pushed) = bus::serve(daemon.connection(), &path).await?;
     let log = V2gLog::serve(daemon.connection(), &path).await?;
-    installed::serve(daemon.connection(), &path, &settings.tls.installed).await?;
+    installed::serve(daemon.connection(), &path, &settings.tls).await?;
     // None of systemd's making: kept in memory alone.
     if let Some(state) = std::env::var_os("STATE_DIRECTORY") {
         let folder = PathBuf::from(state).join("v2g").join(daemon.instance());

@@ -30,6 +30,10 @@ pub struct Pushed {
     pub answer: Option<(u64, PhaseAnswer)>,
     /// The back end's answer to a vehicle's request for a certificate.
     pub certificate: Option<CertificateAnswer>,
+    /// Contracts without a root of ours may be judged by the back end.
+    pub central_validation: bool,
+    /// What the back end says of the doubted contract with this id.
+    pub judgement: Option<(u64, bool)>,
     /// What a planner offers the vehicle.
     pub schedules: Option<Arc<Offer>>,
     /// Present values and status.
@@ -72,6 +76,8 @@ impl Default for Pushed {
             authorization: Authorization::Pending,
             answer: None,
             certificate: None,
+            central_validation: false,
+            judgement: None,
             schedules: None,
             present: None,
             meter: None,
@@ -116,15 +122,17 @@ impl Pushed {
         }
     }
 
-    /// The vehicle is gone: forgets all but what the EVSE offers.
+    /// The vehicle is gone: forgets all but what the EVSE offers, and what the back end allows.
     pub fn detach(&mut self) {
-        *self = Self { limits: self.limits, plugs: self.plugs, ..Self::default() };
+        let Self { limits, plugs, central_validation, .. } = *self;
+        *self = Self { limits, plugs, central_validation, ..Self::default() };
     }
 
     /// Forgets what was meant for the session that ended.
     pub fn session_over(&mut self) {
         self.answer = None;
         self.certificate = None;
+        self.judgement = None;
         self.schedules = None;
         self.stop = None;
         self.abort = None;

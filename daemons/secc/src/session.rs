@@ -9,7 +9,9 @@
 //! One request is open at a time. It is answered at once wherever that is possible, and held
 //! otherwise until evse's push decides it or its time has come; see [`crate::decide`].
 
+mod doubts;
 mod ending;
+mod event;
 mod notes;
 mod receipts;
 mod schedules;
@@ -18,17 +20,17 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use voltry_bus::{LinkOutcome, LinkPhase};
+use voltry_bus::LinkOutcome;
 use voltry_units::Timestamp;
 
+use self::doubts::Doubts;
+pub use self::event::Event;
 use self::receipts::Receipts;
 use self::schedules::Schedules;
 use crate::config::Timing;
 use crate::contract;
 use crate::decide::{Cause, Question, Verdict};
-use crate::message::{
-    Answer, Code, EvLimits, EvStatus, Needs, Plan, Processing, Protocol, Request, Target, Wanted,
-};
+use crate::message::{Answer, Code, EvLimits, EvStatus, Needs, Processing, Protocol, Request, Target};
 use crate::order::Stage;
 use crate::pushed::Pushed;
 use crate::transcript::Said;
@@ -39,53 +41,6 @@ const FRESH: Duration = Duration::from_secs(1);
 /// The same in the charge loop, where vehicles wait 250 ms: a push that is late by less ends no
 /// session.
 const FRESH_IN_LOOP: Duration = Duration::from_millis(100);
-/// What evse is to be told.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Event {
-    /// The protocol is agreed: its title.
-    Protocol(&'static str),
-    /// The conversation entered a phase.
-    Phase {
-        /// Its counter; one more than the last.
-        counter: u64,
-        /// The phase.
-        phase: LinkPhase,
-    },
-    /// The vehicle's newest target.
-    Target(Target),
-    /// The vehicle's limits, all that it has named so far.
-    Limits(EvLimits),
-    /// What the vehicle says of itself.
-    Status(EvStatus),
-    /// What the vehicle needs, all that it has said so far; its departure counts from now on.
-    Needs(Needs),
-    /// What the vehicle calls itself, as a token; unproved.
-    VehicleId(Arc<str>),
-    /// The vehicle proved that it holds this contract.
-    Contract(contract::Proven),
-    /// The vehicle wants a contract certificate of the back end.
-    CertificateRequest {
-        /// What the answer must name.
-        id: u64,
-        /// In which protocol.
-        protocol: Protocol,
-        /// In place of one that it has.
-        update: bool,
-        /// The whole message.
-        message: Arc<[u8]>,
-    },
-    /// The vehicle wants schedules; what it has said of itself so far.
-    SchedulesWanted(Wanted),
-    /// The vehicle chose a schedule.
-    ScheduleChosen {
-        /// Of which offer; 0 if there was none.
-        id: u64,
-        /// Which, and what it means to take.
-        plan: Arc<Plan>,
-    },
-    /// The conversation is over. Nothing but the farewell follows.
-    Ended(LinkOutcome, Option<Cause>),
-}
 
 /// An open request.
 #[derive(Debug)]
@@ -124,6 +79,7 @@ pub struct Session {
     needs_told: Option<(Needs, Timestamp)>,
     /// The contract that the vehicle proved to hold.
     contract: Option<Arc<str>>,
+    doubts: Doubts,
     receipts: Receipts,
     schedules: Schedules,
     /// The target that was told last, in which phase, and when.
@@ -167,6 +123,7 @@ impl Session {
             needs: None,
             needs_told: None,
             contract: None,
+            doubts: Doubts::default(),
             receipts: Receipts::default(),
             schedules: Schedules::default(),
             target: None,
@@ -194,6 +151,7 @@ impl Session {
             // The next answer tells it; a vehicle that asks nothing any more is cut off.
             self.quiet_until = self.quiet_until.min(now + FRESH);
         }
+        self.heed_judgement(pushed);
         self.settle(now, pushed);
         self.pump(now, pushed);
     }
@@ -396,6 +354,7 @@ impl Session {
             entered: self.entered,
             due,
             receipt: self.receipt(now),
+            judged: self.judged(pushed),
             planning: self.planning(now, request, pushed),
             pushed,
             timing: &self.timing,

@@ -39,6 +39,7 @@ fn ended(bench: &Bench) -> Option<(LinkOutcome, Option<&'static str>)> {
         | Event::Needs(_)
         | Event::VehicleId(_)
         | Event::Contract(_)
+        | Event::ContractDoubted { .. }
         | Event::CertificateRequest { .. }
         | Event::SchedulesWanted(_)
         | Event::ScheduleChosen { .. } => None,
@@ -61,6 +62,7 @@ fn phases(bench: &Bench) -> Vec<(u64, LinkPhase)> {
             | Event::Needs(_)
             | Event::VehicleId(_)
             | Event::Contract(_)
+            | Event::ContractDoubted { .. }
             | Event::CertificateRequest { .. }
             | Event::SchedulesWanted(_)
             | Event::ScheduleChosen { .. }

@@ -148,7 +148,7 @@ async fn what_is_served_is_the_contract() {
     let _device = Device::serve(&server, PATH, Identity::default()).await.unwrap();
     let _served = bus::serve(&server, PATH).await.unwrap();
     let _log = V2gLog::serve(&server, PATH).await.unwrap();
-    voltry_secc::installed::serve(&server, PATH, std::path::Path::new("/nowhere")).await.unwrap();
+    voltry_secc::installed::serve(&server, PATH, &voltry_secc::tls::Settings::default()).await.unwrap();
     let peer =
         zbus::fdo::IntrospectableProxy::builder(&client).destination(NAME).path(PATH).build().await.unwrap();
     let xml = peer.introspect().await.unwrap();

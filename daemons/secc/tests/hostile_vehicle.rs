@@ -132,6 +132,7 @@ impl Evse {
             | Event::Status(_)
             | Event::Contract(_)
             | Event::VehicleId(_)
+            | Event::ContractDoubted { .. }
             | Event::CertificateRequest { .. }
             | Event::SchedulesWanted(_)
             | Event::ScheduleChosen { .. } => {}

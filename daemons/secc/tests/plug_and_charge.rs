@@ -4,6 +4,8 @@
 
 #[path = "plug_and_charge/certificates.rs"]
 mod certificates;
+#[path = "plug_and_charge/doubted.rs"]
+mod doubted;
 #[path = "plug_and_charge/metering.rs"]
 mod metering;
 #[path = "plug_and_charge/tariffs.rs"]
@@ -85,6 +87,11 @@ fn bench_with(roots: &[&Holder], metering: Option<Metering>) -> Bench {
 
 /// At a station with these revocation lists.
 fn bench_without(lists: &[Vec<u8>], roots: &[&Holder], metering: Option<Metering>) -> Bench {
+    bench_by(lists, roots, metering, false)
+}
+
+/// At a station whose back end judges what leads to none of the roots, or does not.
+fn bench_by(lists: &[Vec<u8>], roots: &[&Holder], metering: Option<Metering>, central: bool) -> Bench {
     let mut bench = Bench::new();
     let identity = Identity {
         evse_id: "DE*VOL*E1".to_owned(),
@@ -107,7 +114,7 @@ fn bench_without(lists: &[Vec<u8>], roots: &[&Holder], metering: Option<Metering
         revocation_lists.push(folder.path().join(format!("list {number}")));
         std::fs::write(&revocation_lists[number + 1], list).unwrap();
     }
-    let contracts = Contracts::load(&files, &revocation_lists).unwrap();
+    let contracts = Contracts::load(&files, &revocation_lists).unwrap().judged_centrally(central);
     bench.session.secured(bench.now, false, Some(Arc::new(contracts)));
     bench.reach_services();
     bench

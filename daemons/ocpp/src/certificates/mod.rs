@@ -94,7 +94,7 @@ pub enum Outcome {
     /// A request for a certificate, PEM.
     Request(String),
     /// What an OCSP responder is asked by (2.0.1, OCSPRequestDataType).
-    Asks(serde_json::Value),
+    Asks(Vec<serde_json::Value>),
     /// There is none like it.
     NotFound,
     /// It must not be: OCPP's reason code, and in words.

@@ -16,7 +16,7 @@ use crate::data_transfer;
 use crate::files::{FirmwareStatus, LogStatus};
 use crate::model::Item;
 use crate::model::monitors::Monitor;
-use crate::plug_and_charge::{granted, unwrapped, wrapped};
+use crate::plug_and_charge::{Contract, granted, unwrapped, wrapped};
 use crate::security::Entry;
 use crate::time::{Now, parse, rfc3339};
 use crate::transactions::{Context, Measurand, Sample, Token, meter_value_v16, meter_value_v201};
@@ -168,8 +168,14 @@ pub fn security_event(core: &Core, now: Now, entry: &Entry) -> Value {
 
 /// An Authorize.
 #[must_use]
-pub fn authorize(core: &Core, token: &Token) -> (&'static str, Value) {
-    by_version!(core.version, authorize(core, token))
+pub fn authorize(core: &Core, token: &Token, doubted: Option<&Contract>) -> (&'static str, Value) {
+    by_version!(core.version, authorize(core, token, doubted))
+}
+
+/// Whether the CSMS says in it that a contract's certificates are good.
+#[must_use]
+pub fn believes_contract(version: Version, payload: &str) -> bool {
+    by_version!(version, believes_contract(payload))
 }
 
 /// What the CSMS says to it.

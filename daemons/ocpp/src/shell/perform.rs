@@ -116,6 +116,14 @@ impl Shell {
                 self.tasks.spawn(self.links.clone().answer(ticket, message));
                 Ok(())
             }
+            Action::ContractJudged { ticket, believed } => {
+                self.tasks.spawn(self.links.clone().judge(ticket, believed));
+                Ok(())
+            }
+            Action::CentralValidation(allowed) => {
+                self.tasks.spawn(self.links.clone().allow_central_validation(allowed));
+                Ok(())
+            }
             Action::Offer { evse, offer } => {
                 self.tasks.spawn(self.links.clone().offer(evse, offer));
                 Ok(())

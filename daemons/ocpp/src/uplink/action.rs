@@ -69,6 +69,15 @@ pub enum Action {
         /// The whole message, EXI; empty: there is no certificate.
         message: Vec<u8>,
     },
+    /// Tell the vehicle's link whether the CSMS believes the contract.
+    ContractJudged {
+        /// The number of its question.
+        ticket: u64,
+        /// Its certificates are good.
+        believed: bool,
+    },
+    /// Tell all links whether the CSMS judges contracts without a root.
+    CentralValidation(bool),
     /// Offer schedules to the vehicle at this EVSE.
     Offer {
         /// Where.

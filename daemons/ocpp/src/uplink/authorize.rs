@@ -43,6 +43,9 @@ enum AskedThen {
     Answer(u64, u32),
     /// This is done if the token may charge (a remote start that wants an authorization).
     Command(Command),
+    /// A vehicle's link waits for the word on a contract that nobody here can vouch for: its question's
+    /// number, and at which EVSE.
+    Judge(u64, u32, Contract),
 }
 
 impl Asked {
@@ -58,10 +61,26 @@ impl Asked {
         Self { token, then: AskedThen::Command(command), until: now.at + REGISTERING_MAX }
     }
 
+    /// A contract is to be judged.
+    #[must_use]
+    pub fn about(now: Now, ticket: u64, evse: u32, contract: Contract) -> Self {
+        let token = Token { id: contract.emaid.clone(), kind: CONTRACT.to_owned() };
+        Self { token, then: AskedThen::Judge(ticket, evse, contract), until: now.at + REGISTERING_MAX }
+    }
+
     /// Who.
     #[must_use]
     pub const fn token(&self) -> &Token {
         &self.token
+    }
+
+    /// The contract that is to be judged, if one is: nothing but the CSMS's word counts for it.
+    #[must_use]
+    pub const fn doubted(&self) -> Option<&Contract> {
+        match &self.then {
+            AskedThen::Judge(_, _, contract) => Some(contract),
+            AskedThen::Answer(..) | AskedThen::Command(_) => None,
+        }
     }
 }
 
@@ -71,11 +90,18 @@ impl Uplink {
         if asked.token.kind == CENTRAL && matches!(asked.then, AskedThen::Answer(..)) {
             return self.decide(&asked, &TokenInfo::of(TokenStatus::Invalid), "offline", actions);
         }
+        if asked.doubted().is_none()
+            && asked.token.kind == CONTRACT
+            && let Some(info) = self.core.contracts.take_judged(&asked.token.id, now.at)
+        {
+            return self.decide(&asked, &info, "csms", actions);
+        }
         if self.registration != Registration::Accepted && !self.is_registering(now) {
             return self.decide_offline(now, &asked, actions);
         }
         // The CSMS may know better of a token that is not accepted here (C13, C14).
-        if self.core.variables.is(name::LOCAL_PRE_AUTHORIZE)
+        if asked.doubted().is_none()
+            && self.core.variables.is(name::LOCAL_PRE_AUTHORIZE)
             && let Some((info, source)) = self.locally(now, &asked.token)
             && info.is_accepted()
         {
@@ -122,6 +148,9 @@ impl Uplink {
     pub fn hand_over(&mut self) -> impl Iterator<Item = Input> {
         std::mem::take(&mut self.asked).into_iter().filter_map(|asked| match asked.then {
             AskedThen::Answer(ticket, evse) => Some(Input::Authorize { ticket, evse, token: asked.token }),
+            AskedThen::Judge(ticket, evse, contract) => {
+                Some(Input::ContractDoubted { ticket, evse, contract })
+            }
             AskedThen::Command(_) => None,
         })
     }
@@ -146,6 +175,9 @@ impl Uplink {
 
     /// The CSMS is away: list and cache count, and for whom neither knows the rule.
     pub(super) fn decide_offline(&mut self, now: Now, asked: &Asked, actions: &mut Vec<Action>) {
+        if asked.doubted().is_some() {
+            return self.decide(asked, &TokenInfo::of(TokenStatus::Unknown), "offline", actions);
+        }
         // C07.FR.12: whether a contract counts while nobody can be asked.
         let counts = asked.token.kind != CONTRACT || self.core.variables.is(name::CONTRACT_OFFLINE);
         if counts
@@ -171,8 +203,13 @@ impl Uplink {
         if payload.is_some_and(|payload| dialect::knows_no_plug_and_charge(version, payload)) {
             info!("the CSMS knows no Plug & Charge: contracts are tokens like any other");
             self.core.plug_and_charge_unknown = true;
-            self.asked.push_front(asked.clone());
-            return;
+            if asked.doubted().is_none() {
+                self.asked.push_front(asked.clone());
+                return;
+            }
+        }
+        if let AskedThen::Judge(ticket, evse, contract) = &asked.then {
+            return self.contract_judged(now, (*ticket, *evse), contract, payload, actions);
         }
         match payload.and_then(|payload| dialect::authorize_answer(version, payload)) {
             Some(info) => {
@@ -223,6 +260,7 @@ impl Uplink {
                 actions.push(Action::Authorized { ticket, answer });
             }
             AskedThen::Command(_) => warn!(token, "a remote start was not authorized"),
+            AskedThen::Judge(ticket, ..) => actions.push(Action::ContractJudged { ticket, believed: false }),
         }
     }
 }

@@ -99,6 +99,15 @@ pub enum Input {
     ScheduleChosen(u32, ScheduleChoice),
     /// A vehicle has proved that it has a contract.
     ContractShown(Contract),
+    /// A vehicle holds the key of a contract that leads to no root here; then [`Action::ContractJudged`].
+    ContractDoubted {
+        /// The number to answer with.
+        ticket: u64,
+        /// Where.
+        evse: u32,
+        /// What it claims to be.
+        contract: Contract,
+    },
     /// What came of [`Action::Certificates`], and what there is now.
     Certified {
         /// Its number.

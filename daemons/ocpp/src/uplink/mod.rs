@@ -73,7 +73,7 @@ use crate::messages::Refusal;
 use crate::model::events::{self, Events};
 use crate::model::monitors::{Kept, Monitors};
 use crate::model::{Access, Devices, TABLE, Variables, name};
-use crate::plug_and_charge::{Contracts, Wanted};
+use crate::plug_and_charge::{Contract, Contracts, Wanted};
 use crate::profiles::{LimitSource, Stored, Supply};
 use crate::rpc::ErrorCode;
 use crate::security::{Journal, SecurityEvent};
@@ -234,6 +234,8 @@ pub struct Uplink {
     /// Of EVSEs without a transaction, on the marks of the clock, and when the next one is.
     idle: idle_values::IdleValues,
     next_mark: Option<Timestamp>,
+    /// What was told of whether the CSMS judges contracts.
+    central_validation: Option<bool>,
     /// What OCSP says of the certificate towards vehicles.
     stapling: stapling::Stapling,
     /// Vehicles that plan their charging.
@@ -351,6 +353,7 @@ impl Uplink {
             idle: idle_values::IdleValues::default(),
             next_mark: None,
             planning: planning::Planning::default(),
+            central_validation: None,
             stapling: stapling::Stapling::at_once(),
             quiet_until: Timestamp::BOOT,
             heartbeat_at: Timestamp::BOOT,

@@ -33,7 +33,7 @@ impl Uplink {
             return;
         }
         if let Some(asked) = self.asked.pop_front() {
-            let (action, payload) = dialect::authorize(&self.core, asked.token());
+            let (action, payload) = dialect::authorize(&self.core, asked.token(), asked.doubted());
             self.call(action, &payload, Out::Authorize(asked), actions);
             return;
         }

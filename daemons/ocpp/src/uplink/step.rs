@@ -67,6 +67,9 @@ impl Uplink {
             Input::SchedulesWanted(evse, wanted) => self.schedules_wanted(now, evse, wanted, &mut actions),
             Input::ScheduleChosen(evse, choice) => self.schedule_chosen(now, evse, &choice, &mut actions),
             Input::ContractShown(contract) => self.core.contracts.hear(contract),
+            Input::ContractDoubted { ticket, evse, contract } => {
+                self.contract_doubted(now, (ticket, evse), contract, &mut actions);
+            }
             Input::Certified { ticket, outcome, summary } => {
                 self.certified(now, ticket, &outcome, summary, &mut actions);
             }
@@ -89,6 +92,7 @@ impl Uplink {
         self.limit_power(now, &mut actions);
         self.renew(now, &mut actions);
         self.look_at_status(now, &mut actions);
+        self.tell_central_validation(&mut actions);
         self.keep_journal(&mut actions);
         self.carry_files(now, &mut actions);
         self.show(now, &mut actions);

@@ -12,7 +12,7 @@ use crate::certificates::Own;
 use crate::dialect::{BootAnswer, BootStatus, TransactionAnswer, current_time, short};
 use crate::messages::{decode, v16::*};
 use crate::model::name;
-use crate::plug_and_charge::{unwrapped, wrapped};
+use crate::plug_and_charge::{Contract, unwrapped, wrapped};
 use crate::rpc::ErrorCode;
 use crate::time::{Now, parse, rfc3339};
 use crate::transactions::{Token, id_tag};
@@ -94,12 +94,17 @@ fn error_code(trouble: &Trouble) -> &'static str {
     }
 }
 
-pub(crate) fn authorize(core: &Core, token: &Token) -> (&'static str, Value) {
+pub(crate) fn authorize(core: &Core, token: &Token, doubted: Option<&Contract>) -> (&'static str, Value) {
     if token.kind == "eMAID" && core.knows_plug_and_charge() {
-        let (action, payload) = crate::v201::authorize(core, token);
+        let (action, payload) = crate::v201::authorize(core, token, doubted);
         return ("DataTransfer", wrapped(action, &payload));
     }
     ("Authorize", json!({ "idTag": id_tag(Some(token)) }))
+}
+
+pub(crate) fn believes_contract(payload: &str) -> bool {
+    let answer: Value = serde_json::from_str(payload).unwrap_or_default();
+    unwrapped(&answer).is_ok_and(|answer| crate::v201::believes_contract(&answer.to_string()))
 }
 
 pub(crate) fn authorize_answer(payload: &str) -> Option<TokenInfo> {

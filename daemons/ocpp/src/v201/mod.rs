@@ -20,6 +20,7 @@ use crate::certificates::Own;
 use crate::dialect::{BootAnswer, BootStatus, Reported, TransactionAnswer, current_time, short};
 use crate::messages::{decode, v201::*};
 use crate::model::name;
+use crate::plug_and_charge::Contract;
 use crate::rpc::ErrorCode;
 use crate::time::{Now, parse, rfc3339};
 use crate::transactions::{Token, id_token};
@@ -72,15 +73,25 @@ pub(crate) fn status(core: &Core, now: Now, evse: u32) -> Value {
     })
 }
 
-pub(crate) fn authorize(core: &Core, token: &Token) -> (&'static str, Value) {
+/// `doubted`: a contract that nobody here can vouch for; the CSMS is to.
+pub(crate) fn authorize(core: &Core, token: &Token, doubted: Option<&Contract>) -> (&'static str, Value) {
     let mut payload = json!({ "idToken": id_token(token) });
-    if token.kind == "eMAID" {
-        let whole = core.variables.is(name::CENTRAL_VALIDATION);
-        for (field, value) in core.contracts.told(&token.id, whole) {
-            payload[field] = value;
-        }
+    let shown = core.contracts.get(&token.id).filter(|_| token.kind == "eMAID");
+    for (field, value) in doubted.or(shown).map(Contract::told).unwrap_or_default() {
+        payload[field] = value;
+    }
+    if let Some(pem) = doubted.and_then(Contract::pem) {
+        payload["certificate"] = pem.into();
     }
     ("Authorize", payload)
+}
+
+/// Whether the CSMS says in so many words that a contract's certificates are good.
+pub(crate) fn believes_contract(payload: &str) -> bool {
+    let answer: Option<AuthorizeResponse> = decode(payload).ok();
+    answer.is_some_and(|answer| {
+        matches!(answer.certificate_status, Some(common::AuthorizeCertificateStatusEnum::Accepted))
+    })
 }
 
 pub(crate) fn authorize_answer(payload: &str) -> Option<TokenInfo> {

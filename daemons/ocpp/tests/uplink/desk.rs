@@ -55,8 +55,12 @@ pub(crate) struct Desk {
     pub(crate) contracts: Vec<(u64, Vec<u8>)>,
     /// What vehicles were offered, and where.
     pub(crate) offers: Vec<(u32, ScheduleOffer)>,
-    /// By what OCSP is asked about the certificate towards vehicles, if there is one.
-    pub(crate) asks: Option<Value>,
+    /// What links were told of contracts that nobody here can vouch for.
+    pub(crate) judged: Vec<(u64, bool)>,
+    /// Whether they may ask that.
+    pub(crate) central_validation: Vec<bool>,
+    /// By what OCSP is asked about the certificates towards vehicles.
+    pub(crate) asks: Vec<Value>,
     /// What it was told to be stapled.
     pub(crate) stapled: Vec<Vec<u8>>,
     /// How often the ways to the CSMS changed.
@@ -75,12 +79,12 @@ pub(crate) struct Desk {
     pub(crate) card: Token,
     /// What their readings are for.
     pub(crate) occasion: Occasion,
+    /// What its meter signs.
+    pub(crate) signed: Option<Box<Signed>>,
     configuration: Vec<(String, String)>,
     folder: tempfile::TempDir,
     starts: u32,
     asked: u32,
-    /// What its meter signs.
-    pub(crate) signed: Option<Box<Signed>>,
 }
 
 /// The one way that is configured.
@@ -172,7 +176,9 @@ impl Desk {
             orders: Vec::new(),
             contracts: Vec::new(),
             offers: Vec::new(),
-            asks: None,
+            judged: Vec::new(),
+            central_validation: Vec::new(),
+            asks: Vec::new(),
             stapled: Vec::new(),
             networks: 0,
             certificates: Folder::new(&folder.path().join("certificates"), Configured::default()),
@@ -183,13 +189,13 @@ impl Desk {
             reason: None,
             card: card(),
             occasion: Occasion::Interval,
+            signed: None,
             configuration: configuration.to_vec(),
             folder,
             starts: 0,
             asked: 0,
         }
     }
-            signed: None,
 
     /// Connected, accepted, and all that is told at the start is told.
     pub(crate) fn accepted(version: Version) -> Self {
@@ -268,16 +274,25 @@ impl Desk {
                     }
                     Action::Reconnect(_) => self.reconnects += 1,
                     Action::ContractAnswer { ticket, message } => self.contracts.push((ticket, message)),
+                    Action::ContractJudged { ticket, believed } => self.judged.push((ticket, believed)),
+                    Action::CentralValidation(allowed) => self.central_validation.push(allowed),
                     Action::Offer { evse, offer } => self.offers.push((evse, offer)),
                     Action::Networks(_) => self.networks += 1,
                     Action::Certificates { ticket, request } => {
-                        let outcome = match (&request, &self.asks) {
-                            (Request::Status, Some(asks)) => Certified::Asks(asks.clone()),
-                            (Request::Stapled(response), _) => {
+                        let outcome = match &request {
+                            Request::Status if !self.asks.is_empty() => Certified::Asks(self.asks.clone()),
+                            Request::Stapled(response) => {
                                 self.stapled.push(response.clone());
                                 Certified::Done
                             }
-                            _ => self.certificates.perform(&request, Some(now.unix / 1_000_000)),
+                            Request::Status
+                            | Request::List(..)
+                            | Request::Install(..)
+                            | Request::Delete(_)
+                            | Request::Sign { .. }
+                            | Request::Issued(..) => {
+                                self.certificates.perform(&request, Some(now.unix / 1_000_000))
+                            }
                         };
                         let summary = self.certificates.summary();
                         inputs.push(Input::Certified { ticket, outcome, summary });
@@ -411,6 +426,7 @@ impl Desk {
             remote_start: self.remote_start,
             reservation: None,
             occasion: self.occasion,
+            signed: self.signed.clone().filter(|_| matches!(kind, Kind::Started | Kind::Ended)),
         });
         self.input(Input::BookGrew(number));
     }
@@ -419,7 +435,6 @@ impl Desk {
     pub(crate) fn charge(&mut self, from_wh: i64) {
         for (kind, wh) in [
             (Kind::Plugged, 0),
-            signed: self.signed.clone().filter(|_| matches!(kind, Kind::Started | Kind::Ended)),
             (Kind::Authorized, 0),
             (Kind::Started, 0),
             (Kind::Charging, 0),

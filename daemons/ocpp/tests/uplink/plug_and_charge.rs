@@ -115,16 +115,107 @@ fn a_contract_is_judged_by_its_certificates_too() {
     }
 }
 
+fn allow_central_validation(desk: &mut Desk) {
+    let key = "CentralContractValidationAllowed";
+    let told = match desk.version {
+        Version::V16 => desk.ask("ChangeConfiguration", &json!({ "key": key, "value": "true" })),
+        Version::V201 => {
+            let data = json!({ "setVariableData": [{ "component": { "name": "ISO15118Ctrlr" },
+                "variable": { "name": key }, "attributeValue": "true" }] });
+            desk.ask("SetVariables", &data)
+        }
+    };
+    told.unwrap();
+}
+
+fn doubted(desk: &mut Desk, ticket: u64) {
+    let contract = Contract { emaid: EMAID.to_owned(), chain: contract() };
+    desk.input(Input::ContractDoubted { ticket, evse: 1, contract });
+}
+
 #[test]
-fn where_the_csms_may_judge_the_certificates_it_gets_them() {
+fn a_contract_without_a_root_here_is_the_csmss_to_judge_where_it_wants_to() {
+    for version in BOTH {
+        let mut desk = Desk::accepted(version);
+        assert_eq!(desk.central_validation, [false], "who speaks with vehicles is told at once");
+        doubted(&mut desk, 1);
+        assert_eq!(desk.judged, [(1, false)], "it does not want to");
+        allow_central_validation(&mut desk);
+        assert_eq!(desk.central_validation, [false, true]);
+        doubted(&mut desk, 2);
+        let (action, payload) = asked(&desk);
+        assert_eq!(action, "Authorize");
+        assert_eq!(payload["idToken"], json!({ "idToken": EMAID, "type": "eMAID" }));
+        assert_eq!(payload["iso15118CertificateHashData"][0]["responderURL"], "http://ocsp");
+        assert_eq!(payload["certificate"].as_str().unwrap().matches("BEGIN CERTIFICATE").count(), 2);
+        let info = json!({ "status": "Accepted" });
+        answer(&mut desk, &json!({ "idTokenInfo": info, "certificateStatus": "Accepted" }));
+        assert_eq!(desk.judged[1..], [(2, true)]);
+        // The station's question follows, and is answered already.
+        let calls = desk.calls.len();
+        authorize(&mut desk, 1);
+        assert_eq!(desk.authorized, [(1, "accepted by csms".to_owned())]);
+        assert_eq!(desk.calls.len(), calls);
+        authorize(&mut desk, 2);
+        assert_eq!(desk.calls.len(), calls + 1, "once");
+    }
+}
+
+#[test]
+fn a_contract_without_a_root_here_does_not_charge_by_anything_but_the_csmss_word() {
+    for version in BOTH {
+        let mut desk = Desk::accepted(version);
+        allow_central_validation(&mut desk);
+        // The cache knows the contract, and would let it charge.
+        desk.input(Input::ContractShown(Contract { emaid: EMAID.to_owned(), chain: contract() }));
+        authorize(&mut desk, 1);
+        let info = json!({ "status": "Accepted" });
+        answer(&mut desk, &json!({ "idTokenInfo": info }));
+        assert_eq!(desk.authorized, [(1, "accepted by csms".to_owned())]);
+        for said in [
+            json!({ "idTokenInfo": info, "certificateStatus": "CertChainError" }),
+            // It has not looked at them.
+            json!({ "idTokenInfo": info }),
+            json!({ "idTokenInfo": { "status": "Invalid" } }),
+        ] {
+            doubted(&mut desk, 2);
+            answer(&mut desk, &said);
+            assert_eq!(desk.judged.pop(), Some((2, false)), "{said}");
+        }
+        doubted(&mut desk, 3);
+        desk.answer_error("InternalError");
+        assert_eq!(desk.judged.pop(), Some((3, false)));
+        doubted(&mut desk, 4);
+        lost(&mut desk);
+        doubted(&mut desk, 5);
+        let judged = std::mem::take(&mut desk.judged);
+        assert_eq!(judged, [(4, false), (5, false)]);
+        // What was said of somebody's copy does not count against the contract itself.
+        authorize(&mut desk, 2);
+        assert_eq!(desk.authorized[1], (2, "accepted by cache".to_owned()));
+    }
+}
+
+#[test]
+fn what_the_csms_could_not_read_is_not_sent() {
     let mut desk = Desk::accepted(Version::V201);
-    let data = json!({ "setVariableData": [{ "component": { "name": "ISO15118Ctrlr" },
-        "variable": { "name": "CentralContractValidationAllowed" }, "attributeValue": "true" }] });
-    desk.ask("SetVariables", &data).unwrap();
-    desk.input(Input::ContractShown(Contract { emaid: EMAID.to_owned(), chain: contract() }));
-    authorize(&mut desk, 1);
-    let pem = asked(&desk).1["certificate"].as_str().unwrap().to_owned();
-    assert_eq!(pem.matches("BEGIN CERTIFICATE").count(), 2);
+    allow_central_validation(&mut desk);
+    let calls = desk.calls.len();
+    for (ticket, (emaid, chain)) in [
+        (EMAID, vec![b"no certificate".to_vec()]),
+        (EMAID, vec![]),
+        (EMAID, std::iter::repeat_n(contract(), 9).flatten().collect()),
+        (&*"E".repeat(37), contract()),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let ticket = u64::try_from(ticket).unwrap();
+        let contract = Contract { emaid: emaid.to_owned(), chain };
+        desk.input(Input::ContractDoubted { ticket, evse: 1, contract });
+        assert_eq!(desk.judged.last(), Some(&(ticket, false)));
+    }
+    assert_eq!(desk.calls.len(), calls);
 }
 
 #[test]
@@ -219,7 +310,7 @@ fn the_status_of_the_certificate_towards_vehicles_is_fetched_and_refreshed() {
         let mut desk = Desk::new(version);
         let asks = json!({ "hashAlgorithm": "SHA256", "issuerNameHash": "aa", "issuerKeyHash": "bb",
             "serialNumber": "12", "responderURL": "http://ocsp.example" });
-        desk.asks = Some(asks.clone());
+        desk.asks = vec![asks.clone()];
         let mut desk = desk.accept();
         let fetched = |desk: &Desk, from: usize| -> Vec<Value> {
             let calls = desk.calls[from..].iter();
@@ -299,4 +390,29 @@ fn a_customer_is_known_by_the_certificate_of_his_contract() {
     let text = ask(&mut desk, &certificate, (false, true), Some(none));
     assert_eq!(text, "The contract's certificates are forgotten.");
     assert_eq!(ask(&mut desk, &certificate, (true, false), None), "Nothing is known.");
+}
+
+#[test]
+fn the_status_of_each_certificate_towards_vehicles_is_fetched() {
+    let mut desk = Desk::new(Version::V201);
+    let asks = |serial: &str| {
+        json!({ "hashAlgorithm": "SHA256", "issuerNameHash": "aa", "issuerKeyHash": "bb",
+            "serialNumber": serial, "responderURL": "http://ocsp.example" })
+    };
+    desk.asks = vec![asks("12"), asks("34")];
+    let mut desk = desk.accept();
+    // The desk answered the first ones with nothing of use: an hour later they are asked again.
+    desk.pass(3600);
+    let mut fetched = Vec::new();
+    while let Some(call) = desk.open().cloned() {
+        if call.action == "GetCertificateStatus" {
+            fetched.push(call.payload["ocspRequestData"]["serialNumber"].clone());
+            let result = if fetched.len() == 1 { "YQ==" } else { "Yg==" };
+            desk.answer(json!({ "status": "Accepted", "ocspResult": result }));
+        } else {
+            desk.answer(json!({ "currentTime": voltry_ocpp::time::rfc3339(crate::desk::START) }));
+        }
+    }
+    assert_eq!(fetched, ["12", "34"]);
+    assert_eq!(desk.stapled, [b"a", b"b"], "each goes to whoever has its certificate");
 }

@@ -88,11 +88,12 @@ impl Link {
                 unusable.get_or_insert(problem);
             }
         }
-        if wanted.contract_roots.is_empty() {
+        let central = self.pushed.borrow().central_validation;
+        if wanted.contract_roots.is_empty() && !central {
             self.contracts = None;
         } else {
             match Contracts::load(&wanted.contract_roots, &wanted.revocation_lists) {
-                Ok(contracts) => self.contracts = Some(Arc::new(contracts)),
+                Ok(contracts) => self.contracts = Some(Arc::new(contracts.judged_centrally(central))),
                 Err(problem) => {
                     unusable.get_or_insert(problem);
                 }

@@ -235,6 +235,14 @@ impl Link {
                     tracing::info!(count, "the vehicle holds a contract that we believe");
                 }
             }
+            Event::ContractDoubted { .. } => {
+                if let Some(count) = self.lines.count(now) {
+                    tracing::info!(
+                        count,
+                        "the vehicle's contract leads to no root here: the back end judges it"
+                    );
+                }
+            }
             Event::CertificateRequest { update, .. } => {
                 if let Some(count) = self.lines.count(now) {
                     tracing::info!(update, count, "the vehicle asks for a contract certificate");

@@ -51,10 +51,7 @@ impl Session {
                 EvLimits::default()
             }
             Request::Contract(contract::Request::Authorization { proof: Ok(proven) }) => {
-                if self.contract.as_ref() != Some(&proven.emaid) {
-                    self.contract = Some(Arc::clone(&proven.emaid));
-                    self.events.push_back(Event::Contract(proven.clone()));
-                }
+                self.note_contract(now, proven);
                 return;
             }
             Request::Contract(contract::Request::Certificate { update, message }) => {

@@ -49,6 +49,7 @@ impl Settings {
     pub fn with_installed(&self) -> Self {
         let mut all = self.clone();
         let installed = Installed::new(&self.installed);
+        all.certificates = all.certificates.into_iter().map(|one| installed.with_status(one)).collect();
         all.certificates.splice(0..0, installed.station());
         let v2g = installed.roots("v2g");
         if !all.vehicle_roots.is_empty() {
@@ -83,7 +84,8 @@ pub struct StationCertificate {
     /// The private key, PEM: a path, or the bare name of a systemd credential of the unit.
     pub key: PathBuf,
     /// The OCSP response stapled for the vehicle, DER, if it is there. It is read for each
-    /// vehicle, so that whatever renews it need not tell anybody.
+    /// vehicle, so that whatever renews it need not tell anybody. Without this key the back end is asked for
+    /// it, where the certificate names a responder.
     #[serde(default)]
     pub ocsp: Option<PathBuf>,
 }

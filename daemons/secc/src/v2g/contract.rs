@@ -37,6 +37,8 @@ pub struct Contracts {
     /// DER.
     roots: Vec<Vec<u8>>,
     revoked: Revoked,
+    /// One that leads to none of the roots is the back end's to judge.
+    central: bool,
 }
 
 impl Contracts {
@@ -51,7 +53,13 @@ impl Contracts {
                 roots.push(root.to_der().map_err(|error| format!("{}: {error}", file.display()))?);
             }
         }
-        Ok(Self { roots, revoked: Revoked::load(revocation_lists)? })
+        Ok(Self { roots, revoked: Revoked::load(revocation_lists)?, central: false })
+    }
+
+    /// Whether the back end may judge what leads to none of the roots.
+    #[must_use]
+    pub fn judged_centrally(self, allowed: bool) -> Self {
+        Self { central: allowed, ..self }
     }
 }
 
@@ -130,15 +138,20 @@ impl Exchange {
         let contracts = self.contracts.as_ref();
         let roots = contracts.map_or(&[][..], |contracts| &contracts.roots);
         let now = i64::try_from(unix_seconds).unwrap_or(i64::MAX);
-        let (named, point) = believe(chain, roots, now)?;
+        let central = contracts.is_some_and(|contracts| contracts.central);
+        let (leaf, rooted) = believe(chain, roots, central, now)?;
+        let emaid = plain(leaf.subject.common_name.unwrap_or_default());
+        if !rooted && without_check_digit(&emaid).is_none() {
+            return Err(no(Code::FailedCertChainError, "the contract certificate names no eMAID"));
+        }
         if contracts.is_some_and(|contracts| contracts.withdrawn(chain)) {
             let why = "the contract, or a certificate above it, was withdrawn by its issuer";
             return Err(no(Code::FailedCertificateRevoked, why));
         }
-        let key =
-            Key::new(&point).map_err(|_| no(Code::FailedCertChainError, "the contract's key is none"))?;
+        let key = Key::new(leaf.public_key)
+            .map_err(|_| no(Code::FailedCertChainError, "the contract's key is none"))?;
         let chain = chain.iter().map(|der| der.to_vec()).collect();
-        let contract = Proven { emaid: plain(&named).into(), chain };
+        let contract = Proven { emaid: emaid.into(), chain, rooted };
         Ok(Believed { contract, key, proved: false })
     }
 
@@ -263,18 +276,30 @@ fn unproved(error: PncError) -> Disbelief {
     no(code, &format!("the AuthorizationReq's signature: {error}"))
 }
 
-/// The eMAID and the key of a chain that leads to one of the roots. That no certificate outlives its
-/// issuer (ISO 15118-20, amendment 1) is left to whoever issues: all are valid today.
-fn believe(chain: &[&[u8]], roots: &[Vec<u8>], now: i64) -> Result<(String, Vec<u8>), Disbelief> {
+/// The contract's certificate of a chain that leads to one of the roots; or, where the back end judges, to
+/// none that we know: `false`. That no certificate outlives its issuer (ISO 15118-20, amendment 1) is left to
+/// whoever issues: all are valid today.
+fn believe<'a>(
+    chain: &[&'a [u8]],
+    roots: &'a [Vec<u8>],
+    central: bool,
+    now: i64,
+) -> Result<(Certificate<'a>, bool), Disbelief> {
     // Some send the root along, which the path does not count.
-    let is_root = |der: &&[u8]| roots.iter().any(|root| root == der);
+    let is_root = |der: &&[u8]| Certificate::parse(der).is_ok_and(|one| one.is_self_issued());
     let chain = match chain {
         [below @ .., last] if is_root(last) => below,
         whole => whole,
     };
     let anchors: Vec<_> = roots.iter().map(|der| TrustAnchor::new(der, "contract_roots")).collect();
     let policy = Policy::iso2(Profile::ContractCertificate);
-    let validated = validate(chain, &TrustAnchors::new(&anchors), policy, now, &Points).map_err(|error| {
+    let found = match validate(chain, &TrustAnchors::new(&anchors), policy, now, &Points) {
+        Err(ChainError::NoTrustAnchor) if central => {
+            as_far_as_it_goes(chain, policy, now).map(|leaf| (leaf, false))
+        }
+        validated => validated.map(|validated| (validated.leaf, true)),
+    };
+    found.map_err(|error| {
         let (code, index) = if let ChainError::Expired { index } = error {
             (Code::FailedCertificateExpired, Some(index))
         } else {
@@ -282,9 +307,23 @@ fn believe(chain: &[&[u8]], roots: &[Vec<u8>], now: i64) -> Result<(String, Vec<
         };
         let dates = index.and_then(|index| validity(chain.get(index)?));
         no(code, &format!("the contract's certificates: {error}{}", dates.unwrap_or_default()))
-    })?;
-    let name = validated.subject_common_name().unwrap_or_default();
-    Ok((name.to_owned(), validated.public_key().to_vec()))
+    })
+}
+
+/// The first certificate of a chain that is in order up to the last, whose issuer we do not know.
+fn as_far_as_it_goes<'a>(
+    chain: &[&'a [u8]],
+    policy: Policy,
+    now: i64,
+) -> Result<Certificate<'a>, ChainError> {
+    match *chain {
+        [] => Err(ChainError::Empty),
+        [alone] => Certificate::parse(alone).map_err(|error| ChainError::Certificate { index: 0, error }),
+        [ref below @ .., last] => {
+            let shown = [TrustAnchor::new(last, "shown")];
+            Ok(validate(below, &TrustAnchors::new(&shown), policy, now, &Points)?.leaf)
+        }
+    }
 }
 
 fn validity(der: &[u8]) -> Option<String> {
@@ -301,14 +340,18 @@ fn plain(emaid: &str) -> String {
 /// Whether these eMAIDs are one, either of them with its check digit or without.
 fn same_contract(named: &str, told: &str) -> bool {
     let (named, told) = (plain(named), plain(told));
-    let without_check_digit = |emaid: &str| match emaid.len() {
-        EMAID | EMAID_WITH_CHECK_DIGIT => emaid.get(..EMAID).map(str::to_owned),
-        _ => None,
-    };
     if named.len() == told.len() {
         return named == told && without_check_digit(&named).is_some();
     }
     without_check_digit(&named).is_some_and(|named| without_check_digit(&told) == Some(named))
+}
+
+/// `None`: it is none.
+fn without_check_digit(emaid: &str) -> Option<&str> {
+    match emaid.len() {
+        EMAID | EMAID_WITH_CHECK_DIGIT => emaid.get(..EMAID),
+        _ => None,
+    }
 }
 
 fn no(code: Code, why: &str) -> Disbelief {

@@ -240,6 +240,7 @@ impl Bench {
             | Event::Needs(_)
             | Event::VehicleId(_)
             | Event::Contract(_)
+            | Event::ContractDoubted { .. }
             | Event::CertificateRequest { .. }
             | Event::SchedulesWanted(_)
             | Event::ScheduleChosen { .. }

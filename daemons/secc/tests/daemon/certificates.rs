@@ -107,6 +107,22 @@ async fn what_a_back_end_reads_of_plug_and_charge_is_what_the_next_vehicle_is_of
         until(&evse, LinkPhase::Detached).await;
         attach(&evse).await;
         assert_eq!(read("PnCEnabled").await.unwrap(), "true");
+        // Without a root, where the back end judges contracts; none waits for its word yet.
+        std::fs::remove_file(installed.join("mo-roots.pem")).unwrap();
+        let connection = evse.inner().connection();
+        let back_end = ContractCertificates1Proxy::builder(connection).destination(NAME).path(PATH);
+        let back_end = back_end.build().await.unwrap();
+        back_end.set_central_validation(true).await.unwrap();
+        assert!(matches!(back_end.judge(1, true).await, Err(Error::Stale(_))));
+        evse.detach().await.unwrap();
+        until(&evse, LinkPhase::Detached).await;
+        attach(&evse).await;
+        assert_eq!(read("PnCEnabled").await.unwrap(), "true");
+        back_end.set_central_validation(false).await.unwrap();
+        evse.detach().await.unwrap();
+        until(&evse, LinkPhase::Detached).await;
+        attach(&evse).await;
+        assert_eq!(read("PnCEnabled").await.unwrap(), "false");
         // Those the back end sets itself, for the whole station.
         for name in ["CentralContractValidationAllowed", "ContractValidationOffline"] {
             assert_eq!(read(name).await, None, "{name}");

@@ -55,7 +55,7 @@ async fn a_text_of_a_peer_is_told_without_its_control_characters() {
     let (mut ends, mut shown) =
         (evse.receive_ended().await.unwrap(), back_end.receive_shown().await.unwrap());
 
-    let proven = Proven { emaid: "DE\0VOL".into(), chain: Arc::new([vec![1]]) };
+    let proven = Proven { emaid: "DE\0VOL".into(), chain: Arc::new([vec![1]]), rooted: true };
     publisher.publish(now(), Event::Contract(proven)).await.unwrap();
     let contract = shown.next().await.unwrap();
     assert_eq!(contract.args().unwrap().contract().emaid, "DE\u{fffd}VOL");

@@ -66,6 +66,17 @@ pub struct ShownContract {
     pub chain: Vec<Vec<u8>>,
 }
 
+/// A contract whose certificates lead to no root that is installed here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct DoubtedContract {
+    /// What the judgement must name.
+    pub id: u64,
+    /// Whose it claims to be.
+    pub emaid: String,
+    /// The contract's certificate, then those above it, DER.
+    pub chain: Vec<Vec<u8>>,
+}
+
 /// What an EVSE offers a vehicle.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, Type)]
 pub struct EvseLimits {
