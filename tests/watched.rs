@@ -40,18 +40,18 @@ impl Watched {
 
     /// Resident memory, KiB. Of a daemon that ended there is none, and the test fails.
     pub(crate) fn resident_kib(&self) -> u64 {
-        self.memory_kib("VmRSS:")
+        memory_kib(self.process.0.id(), "VmRSS:")
     }
 
     /// Of it what belongs to no file, heap and stacks, KiB: the program itself is a multiple of what is shipped.
     pub(crate) fn anonymous_kib(&self) -> u64 {
-        self.memory_kib("RssAnon:")
+        self.anonymous()()
     }
 
-    fn memory_kib(&self, kind: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.0.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix(kind));
-        line.expect("the daemon lives").trim().trim_end_matches(" kB").parse().unwrap()
+    /// The same whenever it is asked for, while something else goes on with the daemon.
+    pub(crate) fn anonymous(&self) -> impl Fn() -> u64 + use<> {
+        let id = self.process.0.id();
+        move || memory_kib(id, "RssAnon:")
     }
 
     /// Lines of the log with these words.
@@ -74,6 +74,12 @@ impl Watched {
         assert!(log.lines().count() <= 20, "{log}");
         assert!(after <= before_kib + GROWTH_KIB, "{} KiB more", after - before_kib);
     }
+}
+
+fn memory_kib(process: u32, kind: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(kind));
+    line.expect("the daemon lives").trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 /// Sends so many calls without waiting for their answers; every thousandth is followed by one that

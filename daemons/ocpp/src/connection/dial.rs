@@ -29,6 +29,9 @@ const ADDRESS_TIME: Duration = Duration::from_secs(8);
 /// Without pings a peer that vanished is found by TCP: after so long with data it did not
 /// acknowledge, or so long without any.
 const VANISHED: Duration = Duration::from_secs(60);
+/// What of a CSMS's texts the kernel holds, bytes. Left to itself it holds megabytes of a flood, and behind them
+/// what the CSMS says of a card that a driver has shown.
+const UNREAD: usize = 128 * 1024;
 
 /// Why a profile does not lead to a CSMS.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +105,7 @@ async fn open(profile: &Profile, identity: &str) -> Result<Dialled, DialError> {
     let target = &profile.target;
     let tcp = reach(&target.host, target.port, profile.proxy.as_ref()).await?;
     let address = tcp.peer_addr()?;
+    SockRef::from(&tcp).set_recv_buffer_size(UNREAD)?;
     let stream: Box<dyn Stream> = match &profile.tls {
         Some(tls) if target.secure => Box::new(secured(tls, &target.host, tcp).await?),
         Some(_) | None => Box::new(tcp),
