@@ -87,6 +87,27 @@ def test_a_reset_ends_a_charge_and_says_so_before_the_boot(version, tmp_path):
     play(scenario(), 90)
 
 
+def test_a_reset_ends_what_a_cable_alone_has_begun(tmp_path):
+    async def scenario():
+        async with csms_of("2.0.1") as csms:
+            settings = topology(csms).replace("variables = {", 'variables = { "TxCtrlr.TxStartPoint" = "EVConnected",')
+            async with station_of(tmp_path, settings) as station:
+                book = csms.book
+                await book.until(free)
+                await station.say("plug 1")
+                [start] = await book.until(starts)
+                assert start["trigger_reason"] == "CablePluggedIn"
+                assert (await csms.ask("Reset", type="Immediate")).status == "Accepted"
+                await book.until(lambda book: book.boots() == 2)
+                [stop] = stops(book)
+                assert stop["transaction_info"]["transaction_id"] == start["transaction_info"]["transaction_id"]
+                assert stop["transaction_info"]["stopped_reason"] == "ImmediateReset"
+                told = [action for action, _ in book.told if action in ("TransactionEvent", "BootNotification")]
+                assert told[-1] == "BootNotification", "it is told before"
+
+    play(scenario(), 90)
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_no_lock_is_opened_where_the_vehicle_holds_the_plug(version, tmp_path):
     async def scenario():

@@ -16,6 +16,7 @@
 //! `Closed`; each is asked once.
 
 mod action;
+mod left;
 
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use voltry_bus::{EndReason, EventKind, EvseState};
 use voltry_units::Timestamp;
 
 pub use self::action::{Action, Ending};
+pub use self::left::Left;
 use crate::authorization::Payer;
 use crate::book::TransactionId;
 use crate::reasons;
@@ -109,33 +111,6 @@ enum State {
         payer: Payer,
         until: Timestamp,
     },
-}
-
-/// What a session of the book is when the station starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Left {
-    /// One of this boot: it may go on.
-    OfThisBoot(u64),
-    /// The machine was booted since, for this reason: its session ids mean nothing any more.
-    OfAnother(EndReason),
-}
-
-impl Left {
-    /// The session, if it may go on; else 0.
-    const fn session(self) -> u64 {
-        match self {
-            Self::OfThisBoot(session) => session,
-            Self::OfAnother(_) => 0,
-        }
-    }
-
-    /// Why it ended, where nobody saw it end.
-    const fn reason(self) -> EndReason {
-        match self {
-            Self::OfThisBoot(_) => EndReason::Other,
-            Self::OfAnother(reason) => reason,
-        }
-    }
 }
 
 /// One EVSE's session as the station sees it.
@@ -391,6 +366,11 @@ impl SessionControl {
             State::Opening { session, over, .. } => {
                 over.get_or_insert_with(|| why.clone());
                 *session
+            }
+            // A cable alone may be a transaction to the back end, and so may what is left of one.
+            State::Waiting { session } | State::Done { session } if why.is_reset() => {
+                let told = Action::note(*session, EventKind::Deauthorized, why.clone());
+                return vec![told, Action::Stop { words: why.words }];
             }
             State::Idle
             | State::Waiting { .. }

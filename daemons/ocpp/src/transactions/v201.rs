@@ -205,12 +205,16 @@ pub(crate) fn apply(plugs: &mut Plugs, event: &Event, told: &Told, offline: bool
     let plug = plugs.get_mut(&event.evse)?;
     let before = plug.clone();
     plug.hear(event);
-    let starts = told.start_points.iter().any(|point| plug.holds(*point) && !before.holds(*point));
+    // Who is let in after the plug's first transaction begins another one, also where the cable began that.
+    let let_in = matches!(event.kind, Kind::Authorized | Kind::Started);
+    let starts =
+        told.start_points.iter().any(|point| plug.holds(*point) && (let_in || !before.holds(*point)));
     // Where the session is over nothing would end the transaction later, whatever its stop points are.
     let over = matches!(event.kind, Kind::Unplugged | Kind::ConnectTimedOut);
-    // B12: so does a reset that the CSMS does not want to wait for.
-    let reset =
-        event.kind == Kind::Ended && matches!(event.reason, Some(Reason::ImmediateReset | Reason::SoftReset));
+    // B12: so does a reset that the CSMS does not want to wait for; the meter's last word comes first.
+    let last = event.kind == Kind::Ended
+        || event.kind == Kind::Deauthorized && !before.authorized && !before.path_closed;
+    let reset = last && matches!(event.reason, Some(Reason::ImmediateReset | Reason::SoftReset));
     let stops =
         over || reset || told.stop_points.iter().any(|point| !plug.holds(*point) && before.holds(*point));
     let message = match (&plug.running, starts, stops) {

@@ -210,18 +210,19 @@ impl Core {
         }
     }
 
-    /// Whether the station or its book, as far as that was read, has a transaction open: either may tell
-    /// of its end before the other.
-    pub(super) fn has_open_transaction(&self) -> bool {
-        self.connectors.is_charging() || self.edges.values().any(|(transaction, _)| *transaction != 0)
-    }
-
-    /// Whether it has, or there is one for the CSMS of 2.0.1, which may begin before the book's and end after
-    /// it.
+    /// Whether the station or its book has a transaction open, of which either may tell the end before the
+    /// other, or the CSMS of 2.0.1 has one, which may begin before the book's and end after it.
     #[must_use]
     pub fn has_transaction(&self) -> bool {
-        let runs = || self.delivery.by_book(&self.told()).plugged.values().any(|plug| plug.running.is_some());
-        self.has_open_transaction() || runs()
+        if self.connectors.is_charging() {
+            return true;
+        }
+        if self.delivery.has_unread() {
+            // What was read of the book is of the past, maybe of days ago: the station knows who is there.
+            return self.version == Version::V201 && !self.connectors.taken().is_empty();
+        }
+        self.edges.values().any(|(transaction, _)| *transaction != 0)
+            || self.delivery.by_book(&self.told()).plugged.values().any(|plug| plug.running.is_some())
     }
 
     /// What is measured at an EVSE now; `None`: there is no such EVSE, or its daemon is away.

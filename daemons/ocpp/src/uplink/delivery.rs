@@ -210,6 +210,12 @@ impl Delivery {
         self.ahead.back().map_or_else(|| self.last_taken(), |event| event.number)
     }
 
+    /// Whether the book has more than was read of it, as after a long outage.
+    #[must_use]
+    pub fn has_unread(&self) -> bool {
+        self.last_read() < self.newest
+    }
+
     /// Whether the CSMS has to hear anything of transactions.
     #[must_use]
     pub fn has_untold(&self) -> bool {
@@ -224,7 +230,7 @@ impl Delivery {
             self.beyond(told, |message| untold |= message.payload["transactionInfo"]["transactionId"] == id);
         let running = after.running(id).map(|(evse, plug)| (evse, plug.transaction));
         let asked = |event: &Event| running.is_some_and(|(evse, _)| evse == event.evse);
-        let unread = running.is_some() && self.last_read() < self.newest;
+        let unread = running.is_some() && self.has_unread();
         let untold = untold || unread || self.triggered.iter().any(asked);
         TransactionStatus { running, unread, untold }
     }

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::dialect::ResetKind;
-use crate::transactions::Plugged;
 
 impl Reset {
     /// When it happens, whatever is charged and waits; `None`: not before nothing is charged.
@@ -26,22 +25,12 @@ impl Uplink {
         for &(evse, transaction) in &running {
             self.command(Command::Stop { evse, transaction, session: 0, why }, None, actions);
         }
-        // And those of 2.0.1 that the station has not opened: somebody was let in, and his cable is waited for.
+        // And those of 2.0.1 that the station has not opened: of a cable alone, or of somebody who was let in and
+        // whose cable is waited for.
         for (evse, plug) in self.core.delivery.by_book(&self.core.told()).plugged {
-            if plug.is_in_use() && running.iter().all(|(other, _)| *other != evse) {
+            if plug.running.is_some() && running.iter().all(|(other, _)| *other != evse) {
                 let session = plug.session;
                 self.command(Command::Stop { evse, transaction: 0, session, why }, None, actions);
-            }
-        }
-    }
-
-    /// Whether there is a transaction that this reset waits for.
-    fn awaits_transactions(&self, kind: ResetKind) -> bool {
-        match kind {
-            ResetKind::OnIdle => self.core.has_transaction(),
-            ResetKind::Hard | ResetKind::Soft => {
-                let by_book = || self.core.delivery.by_book(&self.core.told());
-                self.core.has_open_transaction() || by_book().plugged.values().any(Plugged::is_in_use)
             }
         }
     }
@@ -49,7 +38,7 @@ impl Uplink {
     /// When the transactions have ended and are told, or had time to.
     pub(super) fn reset_if_due(&mut self, now: Now, actions: &mut Vec<Action>) {
         let Some(mut reset) = self.reset else { return };
-        let charging = self.awaits_transactions(reset.kind);
+        let charging = self.core.has_transaction();
         reset.telling = (!charging).then(|| reset.telling.unwrap_or(now.at + LAST_WORDS));
         self.reset = Some(reset);
         // What is out is answered first, a reply on its way gets there.

@@ -21,6 +21,12 @@ impl Ending {
     pub fn new(reason: EndReason, words: impl Into<String>) -> Self {
         Self { reason, words: words.into(), by: None }
     }
+
+    /// Whether the station starts anew, and nothing that the back end has open outlasts that.
+    #[must_use]
+    pub fn is_reset(&self) -> bool {
+        matches!(self.reason, EndReason::ImmediateReset | EndReason::SoftReset)
+    }
 }
 
 /// What the shell must do.

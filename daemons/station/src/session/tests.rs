@@ -241,6 +241,27 @@ fn who_stops_a_session_is_the_reason_unless_something_broke() {
 }
 
 #[test]
+fn a_reset_is_told_to_the_book_where_it_has_no_transaction_too() {
+    let reset = Ending::new(EndReason::ImmediateReset, "stopped by the back end");
+    let stop = Action::Stop { words: reset.words.clone() };
+    let told = Action::note(5, EventKind::Deauthorized, reset.clone());
+    let mut waiting = SessionControl::default();
+    let _ = waiting.step(NOW, Input::Evse(view(5, EvseState::Connected)));
+    let mut over = running();
+    let _ = over.step(NOW, Input::Stop(Ending::new(EndReason::Local, "stopped by token")));
+    let _ = over.step(NOW, Input::Evse(ended(5, "stopped by token")));
+    let _ = over.step(NOW, Input::Closed);
+    for mut control in [waiting, over] {
+        let local = Ending::new(EndReason::Local, "stopped by the operator");
+        assert!(
+            matches!(control.step(NOW, Input::Stop(local))[..], [Action::Stop { .. }]),
+            "nobody was let in"
+        );
+        assert_eq!(control.step(NOW, Input::Stop(reset.clone())), [told.clone(), stop.clone()]);
+    }
+}
+
+#[test]
 fn a_stop_that_comes_while_it_is_opened_ends_it_as_soon_as_it_stands() {
     let mut control = SessionControl::default();
     let _ = control.step(NOW, Input::Evse(view(5, EvseState::Connected)));
