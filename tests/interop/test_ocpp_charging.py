@@ -207,12 +207,56 @@ def test_a_profile_of_a_request_to_start_holds_and_is_reported(tmp_path):
     play(scenario(), 90)
 
 
-def test_the_csms_plans_for_a_vehicle_and_hears_what_it_chose_and_asks_it_to_agree_anew(tmp_path):
-    # How long the vehicle is kept waiting for the CSMS.
-    patience = "[config.secc.1.timing]\nschedules_ms = 20000\n"
+# How long the vehicle is kept waiting for the CSMS.
+PATIENCE = "[config.secc.1.timing]\nschedules_ms = 20000\n"
 
+
+async def plan(csms, number, *watts):
+    """A profile with a schedule for each, numbered from ten times its own number on."""
+    [start] = starts(csms.book)
+    own = profile("2.0.1", number, "TxProfile", [(0, 0)], datetime.now(UTC), transaction_of(start))
+    [schedule] = own["charging_profile"]["charging_schedule"]
+    own["charging_profile"]["charging_schedule"] = [
+        {
+            **schedule,
+            "id": 10 * number + place,
+            "charging_schedule_period": [{"start_period": 0, "limit": float(limit)}],
+        }
+        for place, limit in enumerate(watts)
+    ]
+    assert (await csms.ask("SetChargingProfile", **own)).status == "Accepted"
+
+
+def test_a_vehicle_that_wants_to_agree_anew_by_itself_is_planned_for_again(tmp_path):
     async def scenario():
-        async with csms_of("2.0.1") as csms, station_of(tmp_path, topology(csms) + patience) as station:
+        async with csms_of("2.0.1") as csms:
+            settings = topology(csms).replace("variables = {", 'variables = { "TxCtrlr.TxStartPoint" = "EVConnected",')
+            settings = settings.replace("monitor_pace = 10", "monitor_pace = 10\nvehicle.renegotiates_at = 21.0")
+            async with station_of(tmp_path, settings + PATIENCE) as station:
+                book = csms.book
+                await book.until(free)
+                await station.swipe("04A1B2C3")
+                await station.say("plug 1")
+                await book.until(lambda book: book.of("NotifyEVChargingNeeds"))
+                await plan(csms, 5, 20_000)
+                await book.until(lambda book: book.of("NotifyEVChargingSchedule"))
+                first, second = await book.until(lambda book: (it := book.of("NotifyEVChargingNeeds"))[1:] and it)
+                wanted = [needs["charging_needs"]["dc_charging_parameters"]["energy_amount"] for needs in (first, second)]
+                assert wanted[1] < wanted[0], "it has charged meanwhile"
+                await plan(csms, 5, 12_000)
+                chosen = await book.until(lambda book: (it := book.of("NotifyEVChargingSchedule"))[1:] and it)
+                limits = [it["charging_schedule"]["charging_schedule_period"][0]["limit"] for it in chosen]
+                assert limits == [20_000, 12_000]
+                await until_power(station, 12_000)
+                assert len(starts(book)) == 1
+                assert not [event for event in book.of("TransactionEvent") if event["event_type"] == "Ended"]
+
+    play(scenario(), 120)
+
+
+def test_the_csms_plans_for_a_vehicle_and_hears_what_it_chose_and_asks_it_to_agree_anew(tmp_path):
+    async def scenario():
+        async with csms_of("2.0.1") as csms, station_of(tmp_path, topology(csms) + PATIENCE) as station:
             book = csms.book
             await book.until(free)
             point = {"component": {"name": "TxCtrlr"}, "variable": {"name": "TxStartPoint"}}
@@ -226,29 +270,14 @@ def test_the_csms_plans_for_a_vehicle_and_hears_what_it_chose_and_asks_it_to_agr
             vehicle = needed["dc_charging_parameters"]
             assert vehicle["ev_max_voltage"] > 300 and vehicle["ev_max_current"] > 100
 
-            async def plan(number, *watts):
-                """A profile with a schedule for each, numbered from ten times its own number on."""
-                [start] = starts(book)
-                own = profile("2.0.1", number, "TxProfile", [(0, 0)], datetime.now(UTC), transaction_of(start))
-                [schedule] = own["charging_profile"]["charging_schedule"]
-                own["charging_profile"]["charging_schedule"] = [
-                    {
-                        **schedule,
-                        "id": 10 * number + place,
-                        "charging_schedule_period": [{"start_period": 0, "limit": float(limit)}],
-                    }
-                    for place, limit in enumerate(watts)
-                ]
-                assert (await csms.ask("SetChargingProfile", **own)).status == "Accepted"
-
-            await plan(5, 20_000, 15_000)
+            await plan(csms, 5, 20_000, 15_000)
             [chosen] = await book.until(lambda book: book.of("NotifyEVChargingSchedule"))
             # The simulated vehicle takes the first, and says nothing of its own.
             assert (chosen["evse_id"], chosen["charging_schedule"]["id"]) == (1, 50)
             assert chosen["charging_schedule"]["charging_schedule_period"][0]["limit"] == 20_000
             await until_power(station, 20_000)
 
-            await plan(5, 12_000)
+            await plan(csms, 5, 12_000)
             [_, again] = await book.until(lambda book: book.of("NotifyEVChargingSchedule")[1:] and book.of("NotifyEVChargingSchedule"))
             assert again["charging_schedule"]["charging_schedule_period"][0]["limit"] == 12_000
             await until_power(station, 12_000)
