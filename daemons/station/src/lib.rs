@@ -39,7 +39,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::sync::{mpsc, watch};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Interval, MissedTickBehavior};
 use tracing::info;
 use voltry_bus::{Component, names};
 use voltry_service::clock::now;
@@ -111,8 +111,7 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
     parts.spawn(publish(daemon.connection().clone(), shown, news, newest));
 
     let mut watchdog = Watchdog::from_environment();
-    let mut tick = tokio::time::interval(Duration::from_secs(1));
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut tick = every_second();
     daemon.ready();
     info!(station = settings.name, evses = control.evses.len(), "the station is up");
     loop {
@@ -139,6 +138,12 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
         }
         watchdog.beat(now());
     }
+}
+
+fn every_second() -> Interval {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tick
 }
 
 /// Serves the station, its book and its sessions.
