@@ -69,13 +69,15 @@ fn manual(folder: &Path) -> Result<Outcome, Failure> {
         .map_err(|error| Failure::Other(error.to_string()))
 }
 
+fn completions(shell: clap_complete::Shell) -> Outcome {
+    clap_complete::generate(shell, &mut Cli::command(), "voltryctl", &mut std::io::stdout());
+    Outcome::Done
+}
+
 async fn run(cli: Cli) -> Result<Outcome, Failure> {
     let (address, json) = (cli.bus.as_deref(), cli.json);
     match cli.command {
-        Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "voltryctl", &mut std::io::stdout());
-            return Ok(Outcome::Done);
-        }
+        Command::Completions { shell } => return Ok(completions(shell)),
         Command::Man { folder } => return manual(&folder),
         Command::Config { command } => return config_check::run(command, json).await,
         Command::Setup(command) => return setup::run(command, address, json).await,
