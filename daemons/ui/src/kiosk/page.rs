@@ -184,9 +184,10 @@ pub(super) fn card(view: View<'_>, seen: &Seen, evse: Option<u32>, face: &Face) 
 
 /// What to do, where there may be another way than a card.
 fn hint_here(view: View<'_>, face: &Face) -> &'static str {
-    match face {
-        Face::Authorize if view.settings.sources.start_button => "hint-authorize-start",
-        face => hint(face, view.guide),
+    if view.settings.sources.start_button && matches!(face, Face::Authorize) {
+        "hint-authorize-start"
+    } else {
+        hint(face, view.guide)
     }
 }
 
