@@ -3,6 +3,7 @@
 import struct
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +17,9 @@ class Bus:
     def __init__(self, **_):
         self.sent = []
 
+    def fileno(self):
+        return -1
+
     def send(self, message):
         self.sent.append((message.arbitration_id >> 16 & 0x3F, bytes(message.data)))
 
@@ -23,8 +27,8 @@ class Bus:
 @pytest.fixture
 def modules(monkeypatch):
     monkeypatch.setattr(infypower.can, "Bus", Bus)
-    monkeypatch.setattr(infypower.can, "Notifier", lambda *_, **__: None)
-    monkeypatch.setattr(infypower.asyncio, "get_running_loop", lambda: None)
+    loop = SimpleNamespace(add_reader=lambda *_: None)
+    monkeypatch.setattr(infypower.asyncio, "get_running_loop", lambda: loop)
     return infypower.Modules("nowhere", 1)
 
 
