@@ -121,6 +121,81 @@ def test_no_lock_is_opened_where_the_vehicle_holds_the_plug(version, tmp_path):
     play(scenario(), 60)
 
 
+def with_lock(csms):
+    return topology(csms).replace("[[evse]]", "[[evse]]\nlock = true")
+
+
+def charging(book):
+    told = [event["transaction_info"] for event in book.of("TransactionEvent")]
+    return "Charging" in states(book, 1) or [it for it in told if it.get("charging_state") == "Charging"]
+
+
+async def unlock(csms):
+    place = {} if csms.version == "1.6" else {"evse_id": 1}
+    return (await csms.ask("UnlockConnector", connector_id=1, **place)).status
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_plug_that_the_station_locks_is_unlocked_and_never_where_it_may_charge(version, tmp_path):
+    async def scenario():
+        async with csms_of(version) as csms, station_of(tmp_path, with_lock(csms)) as station:
+            book = csms.book
+            await book.until(lambda book: "Available" in states(book, 1))
+            assert await unlock(csms) == "Unlocked"
+            await station.swipe("04A1B2C3")
+            await station.say("plug 1")
+            await book.until(charging)
+            assert "locked" in await station.say("unplug 1")
+            if version == "1.6":
+                # The transaction is ended for it.
+                assert await unlock(csms) == "Unlocked"
+                [stop] = await book.until(stops)
+                assert stop["reason"] == "UnlockCommand"
+            else:
+                assert await unlock(csms) == "OngoingAuthorizedTransaction"
+                assert "locked" in await station.say("unplug 1")
+                # What jams when it is to open stays shut, until somebody mends it and asks again.
+                await station.say("fault lock-stuck 1")
+                await station.swipe("04A1B2C3")
+                await station.until("state state=finished")
+                assert await unlock(csms) == "UnlockFailed"
+                assert "locked" in await station.say("unplug 1")
+                await station.say("clear lock-stuck 1")
+                assert await unlock(csms) == "Unlocked"
+            assert (await station.say("unplug 1")).startswith("ok")
+            await book.until(lambda book: states(book, 1)[-1] == "Available")
+            check_order(book, version)
+
+    play(scenario(), 90)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_lock_that_jams_is_told_and_nothing_is_energised(version, tmp_path):
+    async def scenario():
+        async with csms_of(version) as csms, station_of(tmp_path, with_lock(csms)) as station:
+            book = csms.book
+            await book.until(lambda book: "Available" in states(book, 1))
+            await station.say("fault lock-stuck 1")
+            await station.swipe("04A1B2C3")
+            await station.say("plug 1")
+            if version == "1.6":
+                broken = lambda book: [
+                    it for it in book.of("StatusNotification") if it["error_code"] == "ConnectorLockFailure"
+                ]
+                told = await book.until(broken)
+                assert told[0]["status"] == "Faulted"
+            else:
+                problem = lambda book: [
+                    it for it in events(book) if it["component"]["name"] == "ConnectorPlugRetentionLock"
+                ]
+                told = await book.until(problem)
+                assert (told[0]["variable"]["name"], told[0]["actual_value"]) == ("Problem", "true")
+                await book.until(lambda book: states(book, 1)[-1] == "Faulted")
+            assert (await station.status())["contactors"] == "open"
+
+    play(scenario(), 90)
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_reservation_ends_with_its_time(version, tmp_path):
     async def scenario():

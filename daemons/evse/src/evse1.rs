@@ -28,6 +28,7 @@ pub(crate) enum Order {
     Stop(String),
     ClearFaults(oneshot::Sender<Vec<Fault>>),
     Available(bool),
+    Unlock(oneshot::Sender<Result<(), Error>>),
 }
 
 /// What is told.
@@ -125,6 +126,12 @@ impl Evse1 {
 
     fn set_available(&self, available: bool) -> Result<(), Error> {
         self.refusals.note("SetAvailable", self.order(Order::Available(available)))
+    }
+
+    async fn unlock(&self) -> Result<(), Error> {
+        let (answer, unlocked) = oneshot::channel();
+        self.refusals.note("Unlock", self.order(Order::Unlock(answer)))?;
+        unlocked.await.unwrap_or_else(|_| Err(Error::Unavailable("the EVSE is ending".to_owned())))
     }
 
     #[zbus(signal)]

@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use futures_util::StreamExt as _;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
-use voltry_bus::{CheckResult, Component, Part, names};
+use voltry_bus::{CheckResult, Component, Error, Part, names};
 use voltry_service::{Binding, Daemon, Device, Identity, RateLimit, Stop, Watchdog, clock};
 use voltry_units::Timestamp;
 use zbus::message::Flags;
@@ -79,6 +79,7 @@ pub async fn run(settings: Settings, daemon: Daemon) -> anyhow::Result<()> {
         refusals: RateLimit::new(),
         lines: RateLimit::allowing(LINES_A_MINUTE),
         checking: None,
+        unlocking: None,
     };
     for input in present {
         shell.take(input).await?;
@@ -134,6 +135,8 @@ struct Shell {
     lines: RateLimit,
     /// Who waits for the result of a check.
     checking: Option<oneshot::Sender<CheckResult>>,
+    /// Who waits for an open lock.
+    unlocking: Option<oneshot::Sender<Result<(), Error>>>,
 }
 
 /// Those a minute: a whole session has some thirty.
@@ -313,6 +316,15 @@ impl Shell {
                 Ok(())
             }
             Order::Available(available) => self.take(Input::Available(available)).await,
+            Order::Unlock(answer) => {
+                if self.unlocking.as_ref().is_some_and(|waits| !waits.is_closed()) {
+                    // Whoever asked may have left.
+                    let _ = answer.send(Err(Error::Busy("somebody waits for it already".to_owned())));
+                    return Ok(());
+                }
+                self.unlocking = Some(answer);
+                self.take(Input::Unlock).await
+            }
         }
     }
 }

@@ -196,7 +196,7 @@ fn any_input() -> impl Strategy<Value = Made> {
             .prop_map(move |(allowed, watts)| Input::Permit(Permit { allowed, power: Watts::new(watts), until: at })),
         1 => prop::sample::select(Authorization::ALL.to_vec())
             .prop_map(|authorization| Input::Authorization { session: 1_000_000_000, authorization }),
-        1 => prop::sample::select(vec![Input::Stop, Input::ClearFaults, Input::Available(true), Input::Available(false)]),
+        1 => prop::sample::select(vec![Input::Stop, Input::ClearFaults, Input::Unlock, Input::Available(true), Input::Available(false)]),
         1 => prop::sample::select(Role::ALL.to_vec()).prop_map(Input::Found),
         1 => prop::sample::select(Role::ALL.to_vec()).prop_map(Input::Lost),
         1 => prop::sample::select(vec![

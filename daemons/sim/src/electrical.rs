@@ -21,6 +21,7 @@ mod kept;
 mod matrix;
 mod module_output;
 mod pilot;
+mod plug_lock;
 mod register;
 mod shared;
 
@@ -32,6 +33,7 @@ pub use kept::KeptRegisters;
 pub use matrix::{Matrix, MatrixWear, SharedMatrix, Socket};
 pub use module_output::{ModuleOutput, ModuleRating};
 pub use pilot::{Pilot, PilotLoad, PilotSource, PilotState};
+pub use plug_lock::{Bolt, PlugLock};
 pub use register::EnergyRegister;
 pub use shared::SharedCircuit;
 
@@ -135,6 +137,8 @@ pub struct Circuit {
     pub contactors: Contactors,
     /// The control pilot.
     pub pilot: Pilot,
+    /// The plug's lock, where the station has one.
+    pub plug_lock: PlugLock,
     /// The faults injected now; devices look here for their own.
     pub faults: FaultSet,
     /// Somebody presses the connector's latch button (Type 1, NACS).
@@ -169,6 +173,7 @@ impl Circuit {
             modules: config.modules.iter().copied().map(ModuleOutput::new).collect(),
             contactors: Contactors::default(),
             pilot: Pilot::default(),
+            plug_lock: PlugLock::default(),
             faults: FaultSet::default(),
             latch_pressed: false,
             modules_enabled: true,
@@ -347,6 +352,7 @@ impl Circuit {
         }
         self.elapsed += time;
         self.move_contactors(time);
+        self.plug_lock.step(time, self.faults.has(Fault::LockStuck));
         let enabled = self.modules_enabled;
         for module in &mut self.modules {
             module.ramp(dt, self.module_side_v, enabled);

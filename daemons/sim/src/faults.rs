@@ -96,6 +96,8 @@ pub enum Fault {
     ReaderGone,
     /// The card reader's line is noisy.
     ReaderNoise,
+    /// The bolt of the plug's lock does not move.
+    LockStuck,
 }
 
 /// A fault as `voltryctl sim fault list` explains it.
@@ -179,7 +181,7 @@ macro_rules! fault {
 
 /// Every fault, in the order of [`Fault`].
 #[rustfmt::skip]
-pub const TABLE: [Description; 46] = [
+pub const TABLE: [Description; 47] = [
     fault!(ModuleDead, "module-dead",
         "the first power module loses its supply: no output, no answer on CAN",
         "`voltryctl modules` shows it lost after some seconds; the session goes on with what the others can give, or stops if there are none", false),
@@ -318,6 +320,9 @@ pub const TABLE: [Description; 46] = [
     fault!(ReaderNoise, "reader-noise",
         "noise on the card reader's line: bytes nobody sent, and every fourth message damaged",
         "one warning a minute with a count; cards are read, a moment later", false),
+    fault!(LockStuck, "lock-stuck",
+        "the bolt of the plug's lock jams: its motor runs, and nothing moves",
+        "where the topology has a lock: MREC1ConnectorLockFailure before anything is energised, error shutdown; what was locked stays locked, and an unlock is refused", true),
 ];
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 use voltry_bus::{
     AuthorizeOutcome, BookEvent, CheckResult, Connector, EndReason, Error, EvseStatus, Fault, MeterValues,
     PowerLimit, PowerShare, PowerSource, Reservation, ReserveOutcome, SelfTestStep, StartOutcome, TokenKind,
@@ -33,6 +34,8 @@ use words::{checked_id, ending, parse, parse_group, payer};
 
 /// At most this many transactions in one answer.
 const TRANSACTIONS_MAX: u32 = 1000;
+/// An EVSE knows within this time whether its lock has opened.
+const UNLOCKED: Duration = Duration::from_secs(7);
 /// The longest time that a limit may be valid for.
 const VALID_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
@@ -293,15 +296,8 @@ impl Station1 {
 
     async fn unlock(&self, evse: u32) -> Result<(), Error> {
         let call = async {
-            self.proxies(evse)?;
-            let shown = self.shown.borrow();
-            let status = shown.evses.iter().find(|status| status.evse == evse);
-            Err(Error::Refused(match status.map(|status| status.transaction) {
-                Some(transaction @ 1..) => format!("transaction {transaction} runs: stop it first"),
-                Some(0) | None => {
-                    "the cable is fixed to the station: only the vehicle holds the plug".to_owned()
-                }
-            }))
+            let opened = timeout(UNLOCKED, self.proxies(evse)?.evse.unlock()).await;
+            opened.unwrap_or_else(|_| Err(Error::Unavailable(format!("EVSE {evse} does not answer"))))
         };
         self.calls.answer("Unlock", call).await
     }

@@ -41,7 +41,7 @@ fn is_like(pattern: &str, text: &str) -> bool {
 }
 
 #[rustfmt::skip]
-const TABLE: [(&str, &str); 44] = [
+const TABLE: [(&str, &str); 45] = [
     ("module-dead",
         "An operator ended it while charging: by voltryctl or the technician's page*"),
     ("module-lies",
@@ -92,6 +92,8 @@ const TABLE: [(&str, &str); 44] = [
         "An operator ended it while charging: by voltryctl or the technician's page; *MREC17EVSEContactorFault (*); most likely contacts welded by opening under load; check: DANGER: the cable may be live. Mains off, wait for the discharge time, measure 0 V at the plug first"),
     ("contactor-stuck-open",
         "The station ended it in the insulation test, MREC17EVSEContactorFault: the contactors are not as commanded: welded, stuck, or their feedback is wrong*; most likely the coil or its driver; check: DANGER: the cable may be live. Mains off, wait for the discharge time, measure 0 V at the plug first"),
+    ("lock-stuck",
+        "The station ended it in the insulation test, MREC1ConnectorLockFailure: the plug's lock did not lock*; most likely the plug was not fully in; check: plug again"),
     ("pilot-short",
         "The station ended it while charging, MREC14PilotFault: the control pilot is lost, shorted, or at no valid level*; most likely the plug was pulled, or sat badly; check: plug another vehicle: if it charges, it was the vehicle"),
     ("pilot-diode",

@@ -449,6 +449,22 @@ async fn every_fault_of_the_simulator_is_tried() {
 }
 
 #[tokio::test]
+async fn a_plug_that_does_not_lock_says_why_and_energises_nothing() {
+    let mut station = Station::start(&SMALL_CAR.replace("[[evse]]", "[[evse]]\nlock = true")).await;
+    station.tell("fault lock-stuck 1").await;
+    station.tell("plug 1").await;
+    station.until_state(1, &[EvseState::Faulted], RECOVERY).await;
+    let latched = station.faults(1).await;
+    assert_eq!(latched[0].code, "MREC1ConnectorLockFailure", "{latched:?}");
+    assert!(!station.truth(1).await.contactors_closed);
+    station.assert_explained("lock-stuck", &station.closed_transaction(RECOVERY).await);
+    station.tell("clear lock-stuck 1").await;
+    station.tell("unplug 1").await;
+    clear_until_available(&station).await;
+    station.quit().await;
+}
+
+#[tokio::test]
 async fn a_session_that_cannot_begin_says_why_and_energises_nothing() {
     let mut station = Station::start(SMALL_CAR).await;
     for (fault, code) in [

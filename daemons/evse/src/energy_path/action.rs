@@ -4,7 +4,7 @@ use voltry_bus::{Authorization, EvseState, EvseStatusCode, Isolation, PhaseAnswe
 use voltry_service::Stamp;
 use voltry_units::{Amps, Timestamp, Volts};
 
-use super::{Capability, Checked, Discharge, Fault, FaultCode, MeterReading, Role, StopReason};
+use super::{Capability, Checked, Discharge, Fault, FaultCode, MeterReading, Role, StaysLocked, StopReason};
 
 /// One thing to do. None is waited for; results come back as inputs.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -128,6 +128,8 @@ pub enum Report {
     CableCheckSlow,
     /// A check of the self-test ended.
     Checked(Checked),
+    /// What came of the wish to have the plug unlocked.
+    Unlock(Result<(), StaysLocked>),
 }
 
 impl Command {

@@ -78,6 +78,8 @@ pub enum Input {
     Stop,
     /// Clear the latched faults whose cause is gone.
     ClearFaults,
+    /// Open the plug's lock; [`super::Report::Unlock`] says what came of it.
+    Unlock,
     /// In service, or out of it.
     Available(bool),
     /// Check one part of the EVSE, out of service and without a vehicle, or all of it into a load.

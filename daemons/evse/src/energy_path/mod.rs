@@ -59,6 +59,7 @@ mod session;
 mod state;
 mod stopping;
 mod supervision;
+mod unlock;
 mod waiting;
 
 use std::time::Duration;
@@ -75,12 +76,14 @@ pub use input::{
 pub use profile::{NotSafer, Overrides, Profile, class_over_voltage};
 pub use self_test::{Check, Checked, Load, Seen};
 pub use session::{Session, StopReason};
+pub use unlock::StaysLocked;
 
 use fault::Latched;
 use observed::Observed;
 use outputs::Outputs;
 use state::State;
 use supervision::Supervision;
+use unlock::Unlocking;
 
 /// What this EVSE is built of, apart from what its devices tell.
 #[derive(Debug, Clone, PartialEq)]
@@ -127,6 +130,7 @@ pub struct EnergyPath {
     terminating: bool,
     last_tick: Option<Timestamp>,
     presented: Option<Present>,
+    unlocking: Option<Unlocking>,
 }
 
 impl EnergyPath {
@@ -148,6 +152,7 @@ impl EnergyPath {
             terminating: false,
             last_tick: None,
             presented: None,
+            unlocking: None,
         }
     }
 
@@ -160,7 +165,8 @@ impl EnergyPath {
         let at_once = self.acts_at_once(&input);
         self.observe(now, input);
         if matches!(input, Input::Tick) {
-            self.outputs.order_again_what_the_board_refused();
+            let speaks = self.observed.io(now, &self.installation.profile).is_some();
+            self.outputs.order_again_what_the_board_refused(speaks);
         }
         if at_once {
             self.supervise(now);
@@ -175,6 +181,7 @@ impl EnergyPath {
             }
             self.last_tick = Some(now);
         }
+        self.watch_unlocking(now);
         self.note_end_of_delivery(now);
         if let Some(session) = self.session.as_mut() {
             session.stopped_in = session.stop.map(|_| session.stopped_in.unwrap_or(before));
@@ -306,16 +313,14 @@ impl EnergyPath {
                 self.grant_pilot(output);
             }
             Input::PilotRequest { .. } => {}
-            Input::LinkEnded(outcome) => {
-                self.notice_stall(now);
-                self.link_ended(now, outcome);
-            }
+            Input::LinkEnded(outcome) => self.link_ended(now, outcome),
             Input::Permit(permit) => self.observed.permit = Some(permit),
             Input::Authorization { session, authorization } => self.authorize(session, authorization),
             Input::Stop => self.stop_asked = Some(StopReason::Station),
             Input::ClearFaults => self.clear_faults(now),
             Input::Available(available) => self.available = available,
             Input::Check(check) => self.begin_check(now, check),
+            Input::Unlock => self.ask_to_unlock(now),
             Input::Terminate => self.terminate(now),
             Input::Refused(command, refusal) => {
                 self.notice_stall(now);
@@ -369,6 +374,7 @@ impl EnergyPath {
     }
 
     fn link_ended(&mut self, now: Timestamp, outcome: LinkOutcome) {
+        self.notice_stall(now);
         if let Some(session) = self.session.as_mut() {
             session.paused = outcome == LinkOutcome::Paused;
         }

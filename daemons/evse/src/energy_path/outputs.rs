@@ -225,9 +225,11 @@ impl Outputs {
         self.lock_refused |= self.locked == Some(locked);
     }
 
-    /// With the next tick and no sooner: a board that refuses answers at once.
-    pub(super) fn order_again_what_the_board_refused(&mut self) {
-        if std::mem::take(&mut self.lock_refused)
+    /// With the next tick and no sooner: a board that refuses answers at once. `speaks`: it is heard. One that is
+    /// silent takes no order to the lock.
+    pub(super) fn order_again_what_the_board_refused(&mut self, speaks: bool) {
+        if speaks
+            && std::mem::take(&mut self.lock_refused)
             && let Some(locked) = self.locked
         {
             self.send(Command::Lock(locked));
@@ -244,6 +246,16 @@ impl Outputs {
             self.locked = Some(locked);
             self.send(Command::Lock(locked));
         }
+    }
+
+    /// Also if it was ordered before.
+    pub(super) fn order_lock(&mut self, locked: bool) {
+        self.locked = None;
+        self.set_lock(locked);
+    }
+
+    pub(super) fn wants_locked(&self) -> bool {
+        self.locked == Some(true)
     }
 
     pub(super) fn set_lock_if(&mut self, fitted: bool, locked: bool) {

@@ -1,11 +1,11 @@
 //! What watchers are told: the log, the faults, and what the bus is shown.
 
-use voltry_bus::{CheckResult, Component, DcCapability, DeviceVariable};
+use voltry_bus::{CheckResult, Component, DcCapability, DeviceVariable, Error};
 use voltry_service::{FaultLog, clock};
 use voltry_units::Timestamp;
 
 use super::Shell;
-use crate::energy_path::{Report, StopReason};
+use crate::energy_path::{Report, StaysLocked, StopReason};
 use crate::evse1::Published;
 
 impl Shell {
@@ -21,6 +21,17 @@ impl Shell {
                     // Whoever asked may have left.
                     let _ =
                         answer.send(CheckResult { outcome: checked.outcome, seen: checked.seen.to_string() });
+                }
+            }
+            Report::Unlock(unlocked) => {
+                if let Some(answer) = self.unlocking.take() {
+                    // Whoever asked may have left.
+                    let _ = answer.send(unlocked.map_err(|why| match why {
+                        StaysLocked::NoLock => Error::Invalid(why.to_string()),
+                        StaysLocked::MayCharge | StaysLocked::NotSafe | StaysLocked::Stuck => {
+                            Error::Refused(why.to_string())
+                        }
+                    }));
                 }
             }
             Report::Session | Report::State(_) | Report::CableCheckSlow => {}
@@ -51,6 +62,8 @@ impl Shell {
             Report::Checked(checked) => {
                 tracing::info!(check = %checked.check, outcome = %checked.outcome, seen = %checked.seen, count, "self-test");
             }
+            Report::Unlock(Ok(())) => tracing::info!(count, "the plug is unlocked, as was asked"),
+            Report::Unlock(Err(why)) => tracing::info!(count, %why, "the plug stays as it is"),
             Report::CableCheckSlow => tracing::warn!(count, "CableCheck takes longer than 20 s"),
         }
     }

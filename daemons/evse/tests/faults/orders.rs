@@ -1,6 +1,6 @@
 //! Orders that were not taken, and a process that was away.
 
-use voltry_evse::energy_path::{Installation, Refusal};
+use voltry_evse::energy_path::{Installation, Refusal, StaysLocked};
 
 use super::*;
 
@@ -16,6 +16,104 @@ fn a_plug_that_a_busy_board_did_not_unlock_is_unlocked_all_the_same() {
     world.feed(Input::Stop);
     world.until(EvseState::Finished);
     world.until_true(MS(500), "unlocked", |world| !world.devices.locked);
+}
+
+/// With a lock.
+fn lockable() -> World {
+    let mut world = World::with(Installation { has_lock: true, ..plant::installation() });
+    world.devices.has_lock = true;
+    world.until(EvseState::Available);
+    world
+}
+
+#[test]
+fn a_plug_that_stayed_locked_is_unlocked_for_whoever_asks_once_nobody_may_charge() {
+    let mut world = lockable();
+    world.authorize = false;
+    world.vehicle.plug();
+    world.until(EvseState::Authorizing);
+    world.devices.locked = true;
+    world.feed(Input::Unlock);
+    world.until_true(MS(500), "unlocked", |world| world.unlocks == [Ok(())]);
+    assert!(!world.devices.locked);
+    world.devices.lock_stuck = true;
+    world.devices.locked = true;
+    world.feed(Input::Unlock);
+    world.run(Duration::from_secs(4));
+    assert_eq!(world.unlocks.len(), 1, "it is driven");
+    world.run(Duration::from_secs(2));
+    assert_eq!(world.unlocks, [Ok(()), Err(StaysLocked::Stuck)]);
+}
+
+#[test]
+fn the_plug_of_a_cable_that_is_live_or_may_become_so_stays_locked() {
+    let mut world = lockable();
+    world.vehicle.plug();
+    world.until_true(MS(60_000), "locked", |world| world.devices.locked);
+    let mut asked = 0;
+    while world.state() != EvseState::Stopping {
+        if world.state() == EvseState::Charging && asked > 300 {
+            world.feed(Input::Stop);
+        }
+        world.feed(Input::Unlock);
+        asked += 1;
+        assert!(world.devices.locked, "asked in {}", world.state());
+        world.tick();
+    }
+    while world.devices.contactors || world.devices.cable.abs() >= 60.0 {
+        world.feed(Input::Unlock);
+        assert!(world.devices.locked, "{} V", world.devices.cable);
+        world.tick();
+    }
+    assert!(world.unlocks.iter().all(Result::is_err), "{:?}", world.unlocks);
+    world.until(EvseState::Finished);
+    world.feed(Input::Unlock);
+    world.until_true(MS(500), "unlocked", |world| world.unlocks.last() == Some(&Ok(())));
+}
+
+#[test]
+fn a_plug_that_is_let_in_while_it_is_unlocked_is_locked_again() {
+    let mut world = lockable();
+    world.authorize = false;
+    world.vehicle.plug();
+    world.until(EvseState::Authorizing);
+    (world.devices.locked, world.devices.lock_stuck) = (true, true);
+    world.feed(Input::Unlock);
+    world.authorize = true;
+    // The plant grants once a second.
+    world.until_true(MS(1500), "told", |world| !world.unlocks.is_empty());
+    assert_eq!(world.unlocks, [Err(StaysLocked::MayCharge)]);
+    world.devices.lock_stuck = false;
+    world.until(EvseState::Charging);
+    assert!(world.devices.locked);
+}
+
+#[test]
+fn without_a_lock_there_is_none_to_open_and_unmeasured_nothing_is_opened() {
+    let mut world = World::available();
+    world.feed(Input::Unlock);
+    assert_eq!(world.unlocks, [Err(StaysLocked::NoLock)]);
+    let mut world = lockable();
+    world.devices.locked = true;
+    world.silent = vec![Role::VoltageMonitor];
+    world.run(MS(400));
+    world.feed(Input::Unlock);
+    assert_eq!(world.unlocks, [Err(StaysLocked::NotSafe)]);
+    assert!(world.devices.locked);
+}
+
+#[test]
+fn a_board_that_is_silent_is_given_one_order_to_the_lock_and_another_when_it_speaks() {
+    let mut world = lockable();
+    world.vehicle.plug();
+    world.until(EvseState::Charging);
+    world.devices.lock_refusals = 1000;
+    world.silent = vec![Role::ConnectorIo];
+    world.run(Duration::from_secs(20));
+    assert!(world.devices.lock_refusals >= 998, "{} orders", 1000 - world.devices.lock_refusals);
+    world.devices.lock_refusals = 0;
+    world.silent.clear();
+    world.until_true(MS(5000), "unlocked", |world| !world.devices.locked);
 }
 
 #[test]

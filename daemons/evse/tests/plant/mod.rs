@@ -19,7 +19,7 @@ use std::time::Duration;
 use voltry_bus::{Authorization, EvseState};
 use voltry_evse::energy_path::{
     Action, Checked, Command, EnergyPath, Fault, Input, Installation, MeterReading, Permit, Profile, Refusal,
-    Report, Role,
+    Report, Role, StaysLocked,
 };
 use voltry_units::{Amps, Measured, Timestamp, Volts, WattHours, Watts};
 
@@ -74,6 +74,8 @@ pub struct World {
     pub garbled: bool,
     /// What checks of the self-test found.
     pub checked: Vec<Checked>,
+    /// What came of wishes to have the plug unlocked.
+    pub unlocks: Vec<Result<(), StaysLocked>>,
     inbox: Vec<Input>,
     steps: u64,
     checker: Checker,
@@ -106,6 +108,7 @@ impl World {
             phases: [0; 4],
             garbled: false,
             checked: Vec::new(),
+            unlocks: Vec::new(),
             inbox: Vec::new(),
             steps: 0,
             checker: Checker::default(),
@@ -254,6 +257,7 @@ impl World {
                 }
                 Action::Report(Report::Fault(fault)) => self.faults_reported.push((*fault, actions.clone())),
                 Action::Report(Report::Checked(checked)) => self.checked.push(*checked),
+                Action::Report(Report::Unlock(unlocked)) => self.unlocks.push(*unlocked),
                 Action::Report(_) => {}
             }
         }

@@ -21,7 +21,7 @@ const fn trouble(name: &'static str, breaks: fn(&mut World), mends: fn(&mut Worl
 }
 
 /// How many of the table are the simulator's.
-pub const OF_THE_SIMULATOR: usize = 41;
+pub const OF_THE_SIMULATOR: usize = 42;
 
 /// The simulator's faults by their names there and in its order, then ours.
 #[rustfmt::skip]
@@ -67,6 +67,7 @@ pub const TROUBLES: [Trouble; 83] = [
     trouble("modem-silent", |w| (w.vehicle.unheard, w.vehicle.silent) = (true, true), |w| (w.vehicle.unheard, w.vehicle.silent) = (false, false)),
     trouble("vehicle-never-matches", |w| w.vehicle.unheard = true, |w| w.vehicle.unheard = false),
     trouble("powerline-crosstalk", |_| {}, |_| {}),
+    trouble("lock-stuck", |w| w.devices.lock_stuck = true, |w| w.devices.lock_stuck = false),
 
     trouble("supply-silent", |w| w.silence(Role::PowerSupply), |w| w.speak(Role::PowerSupply)),
     trouble("cable-voltage-silent", |w| w.silence(Role::VoltageMonitor), |w| w.speak(Role::VoltageMonitor)),
@@ -93,7 +94,6 @@ pub const TROUBLES: [Trouble; 83] = [
     trouble("board-latches", |w| w.devices.safe_state = Some(FaultCode::BoardSafeState), |_| {}),
     trouble("board-refuses-the-pilot", |w| w.devices.pilot_refusals = 5, |w| w.devices.pilot_refusals = 0),
     trouble("stray-voltage", |w| w.devices.stray = 80.0, |w| w.devices.stray = 0.0),
-    trouble("plug-lock-stuck", |w| w.devices.lock_stuck = true, |w| w.devices.lock_stuck = false),
     trouble("contactor-falls-open", |w| w.devices.stuck_open |= w.devices.contactors, |w| w.devices.stuck_open = false),
     trouble("leases-come-late", |w| w.devices.late_renewals = 3, |w| w.devices.late_renewals = 0),
     trouble("loop-stalls", |w| w.stalled = true, |w| w.stalled = false),

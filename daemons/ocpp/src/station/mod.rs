@@ -28,6 +28,8 @@ pub(crate) use words::ocpp_kind;
 
 /// The station answers within this time, or hangs.
 const ANSWER: Duration = Duration::from_secs(10);
+/// A transaction that is ended for it is over, and the plug unlocked, within this time.
+const UNLOCKED: Duration = Duration::from_secs(25);
 /// A daemon has stored a setting within this time, or hangs.
 const SETTING: Duration = Duration::from_secs(4);
 /// Whose our limits are, in the station's word.
@@ -283,7 +285,8 @@ impl Station {
 
     /// Has a command done, and says what came of it.
     pub(crate) async fn command(self, ticket: u64, command: Command) {
-        let outcome = match timeout(ANSWER, self.perform(command)).await {
+        let patience = if matches!(command, Command::Unlock { .. }) { UNLOCKED } else { ANSWER };
+        let outcome = match timeout(patience, self.perform(command)).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(error)) => outcome_of(&error),
             Err(_) => Outcome::Silent,
@@ -324,7 +327,7 @@ impl Station {
                 let scheduled = self.station.change_availability(evse, available).await?;
                 Ok(if scheduled { Outcome::Scheduled } else { Outcome::Done })
             }
-            Command::Unlock { evse } => self.station.unlock(evse).await.map(|()| Outcome::Done),
+            Command::Unlock { evse, ends } => self.unlock(evse, ends).await,
             Command::Reserve { id, evse, token, group, until } => {
                 let kind = kind_of(&token);
                 let outcome =
@@ -358,6 +361,23 @@ impl Station {
             // The shell's own.
             Command::CheckUpdate { .. } | Command::HandOn { .. } => Ok(Outcome::NotSupported),
             Command::Write(writes) => Ok(Outcome::Wrote(self.write(writes).await)),
+        }
+    }
+
+    /// Has the plug unlocked; a transaction is ended for it only where there is a lock at all.
+    async fn unlock(&self, evse: u32, ends: Option<u64>) -> Result<Outcome, Error> {
+        let mut opened = self.station.unlock(evse).await;
+        if let (Err(Error::Refused(_)), Some(transaction)) = (&opened, ends) {
+            self.station.stop_transaction(transaction, EndReason::UnlockCommand).await?;
+            while matches!(opened, Err(Error::Refused(_))) {
+                tokio::time::sleep(AGAIN).await;
+                opened = self.station.unlock(evse).await;
+            }
+        }
+        match opened {
+            Ok(()) => Ok(Outcome::Done),
+            Err(Error::Invalid(_)) => Ok(Outcome::NotSupported),
+            Err(error) => Err(error),
         }
     }
 

@@ -38,10 +38,12 @@ pub enum Command {
         /// Into service.
         available: bool,
     },
-    /// Open the lock; ends nothing.
+    /// Open the lock.
     Unlock {
         /// Where.
         evse: u32,
+        /// The book's number of the transaction that is ended for it (1.6); `None`: none is.
+        ends: Option<u64>,
     },
     /// A reservation.
     Reserve {

@@ -11,7 +11,7 @@ use crate::dialect::{
 use crate::messages::{Refusal, is_known};
 use crate::model::{self, Access, Holder, Item, Refused, TABLE};
 use crate::transactions::{Context, Measurand, meter_value_v16};
-use crate::uplink::{Command, ListChange, Outcome, Record, StopReason, Written};
+use crate::uplink::{Command, Connector, ListChange, Outcome, Record, StopReason, Written};
 
 type Result<T> = std::result::Result<T, Refusal>;
 
@@ -304,7 +304,10 @@ fn reset(asked: &ResetRequest) -> Handled {
 fn unlock(core: &Core, asked: &UnlockConnectorRequest) -> Handled {
     match connector(core, asked.connector_id) {
         Some(evse) if evse != 0 => {
-            Handled::answer(Answer::Asks(Command::Unlock { evse }, Reply::to("UnlockConnector")))
+            // 1.6, 5.18: a transaction is ended first.
+            let runs = core.connectors.get(evse).map_or(0, Connector::transaction);
+            let ends = (runs != 0).then_some(runs);
+            Handled::answer(Answer::Asks(Command::Unlock { evse, ends }, Reply::to("UnlockConnector")))
         }
         Some(_) | None => Handled::status("NotSupported"),
     }
@@ -389,7 +392,7 @@ pub(crate) fn reply(core: &mut Core, now: Now, action: &str, outcome: &Outcome) 
     let word = match (action, outcome) {
         ("UnlockConnector", Outcome::Done) => "Unlocked",
         // The cable is the station's: it refuses because it has no lock that could open.
-        ("UnlockConnector", Outcome::NotSupported | Outcome::Unknown | Outcome::Refused(_)) => "NotSupported",
+        ("UnlockConnector", Outcome::NotSupported | Outcome::Unknown) => "NotSupported",
         ("UnlockConnector", _) => "UnlockFailed",
         ("ReserveNow", Outcome::Occupied) => "Occupied",
         ("ReserveNow", Outcome::Faulted) => "Faulted",

@@ -274,7 +274,10 @@ fn unlock(core: &Core, asked: &UnlockConnectorRequest) -> Handled {
         Some(evse) if core.connectors.get(evse).is_some_and(|it| it.transaction() != 0) => {
             Handled::status("OngoingAuthorizedTransaction")
         }
-        Some(evse) => Handled::answer(Answer::Asks(Command::Unlock { evse }, Reply::to("UnlockConnector"))),
+        Some(evse) => {
+            let command = Command::Unlock { evse, ends: None };
+            Handled::answer(Answer::Asks(command, Reply::to("UnlockConnector")))
+        }
     }
 }
 

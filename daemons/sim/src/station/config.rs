@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 use voltry_bus::names;
 
+use super::lock;
 use super::network;
 use super::screen;
 use super::topology::{Controllers, EvseParts, Topology};
@@ -165,6 +166,7 @@ fn one_evse(
         own_modules(text, evse, parts, topology, state)?;
     }
     let reader = reader(text, evse, topology, state)?;
+    let connector = if parts.lock { lock::name(evse) } else { names::BOARD.to_owned() };
     write!(
         text,
         r#"
@@ -195,14 +197,16 @@ connector_io = {connector}
 energy_meter = {meter}
 ev_link = {link}
 {discharge}
+{lock}
 "#,
         mcu = device("mcu"),
         supply = binding(names::POWER, "power_supply", &number),
         monitor = binding(&names::meter(&capitalized(&imd)), "insulation_monitor", &imd),
-        connector = binding(names::BOARD, "connector", &number),
+        connector = binding(&connector, "connector", &number),
         installed = state.join("lib/secc"),
         link = binding(&names::secc(evse), "ev_link", &number),
         interface = network::station_end(evse),
+        lock = if parts.lock { "lock = true" } else { "" },
         discharge = if parts.vehicle.gives > 0.0 { "discharge = true" } else { "" },
         protocols = if parts.vehicle.gives > 0.0 { GIVER } else { "" },
         slac = if topology.powerline { "slac = { modem = \"qca7000\" }" } else { "" },

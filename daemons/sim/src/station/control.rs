@@ -112,12 +112,16 @@ impl Control {
         })
     }
 
-    /// Pulls the plug, whatever flows.
+    /// Pulls the plug, whatever flows, unless a lock holds it.
     ///
     /// # Errors
-    /// `UnknownEvse`; `Refused` if none is plugged in.
+    /// `UnknownEvse`; `Refused` if none is plugged in, or it is locked.
     pub fn unplug(&self, evse: u32) -> Result<(), Error> {
-        match self.place(evse)?.circuit.with(crate::electrical::Circuit::unplug) {
+        let circuit = &self.place(evse)?.circuit;
+        if circuit.with(|circuit| circuit.vehicle().is_some() && circuit.plug_lock.holds()) {
+            return Err(Error::Refused(format!("the plug of EVSE {evse} is locked")));
+        }
+        match circuit.with(crate::electrical::Circuit::unplug) {
             Some(_vehicle) => Ok(()),
             None => Err(Error::Refused(format!("no vehicle is plugged in at EVSE {evse}"))),
         }

@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -30,6 +30,9 @@ const GROUP: &str = "dialout";
 pub async fn run(topology: &Topology) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    if topology.evses().any(|(_, parts)| parts.lock) {
+        bail!("evse.lock: there is no such lock on the bus of installed daemons");
+    }
     let folder = Path::new(FOLDER);
     let dev = folder.join("dev");
     for (evse, _) in topology.evses() {

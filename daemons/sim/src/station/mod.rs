@@ -16,6 +16,7 @@ pub mod console;
 pub mod control;
 pub mod hardware;
 pub mod installer;
+mod lock;
 pub mod namespace;
 pub mod network;
 pub mod screen;
@@ -89,6 +90,10 @@ impl Station {
         let (connection_in, connection) = watch::channel(None);
         let control = Arc::new(build_world(&topology, &state, &mut world, connection).await?);
         config::write(&topology, &state)?;
+        for (evse, _) in topology.evses().filter(|(_, parts)| parts.lock) {
+            let circuit = control.place(evse)?.circuit.clone();
+            world.spawn(lock::stand_before(evse, circuit, bus::address(&state)));
+        }
         let installed = Arc::new(Installed::default());
         let update = Some(installed.clone());
         world.spawn(bus::stay_connected(bus::address(&state), control.clone(), update, connection_in));

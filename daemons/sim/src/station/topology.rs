@@ -38,6 +38,7 @@ TOPOLOGY (TOML; every key has a default)
   monitor_pace = 1        how many times faster than in the field the insulation monitor is
   can = { station = \"can0\", modules = \"can1\" }  two interfaces of the kernel on one wire, the daemons'
                           and the modules'; else an slcan adapter leads to the modules
+  lock = false            the station locks the plug, as one without a cable of its own does
   vehicle = { … }         capacity_wh, soc, target_soc, voltage_max, current_max, power_max,
                           turnaround_ms, authorization_patience_s, evcc_id,
                           gives (A that it gives back, down to target_soc; needs infypower-beg modules),
@@ -125,6 +126,8 @@ pub struct EvseParts {
     pub monitor_pace: u32,
     /// The kernel's interfaces that lead to the modules; without them an slcan adapter does.
     pub can: Option<Controllers>,
+    /// Whether the station locks the plug.
+    pub lock: bool,
     /// The vehicle.
     pub vehicle: VehicleConfig,
 }
@@ -166,7 +169,7 @@ impl Default for Topology {
 
 impl Default for EvseParts {
     fn default() -> Self {
-        Self { modules: 3, monitor_pace: 1, can: None, vehicle: VehicleConfig::default() }
+        Self { modules: 3, monitor_pace: 1, can: None, lock: false, vehicle: VehicleConfig::default() }
     }
 }
 
