@@ -59,6 +59,7 @@ UI_CALLS = {
     *[("V2gLog1", member) for member in ["Conversations", "Read"]],
     *[("Recorder1", member) for member in ["Sessions", "Read"]],
     ("CsmsLog1", "Messages"),
+    ("Csms1", "NoteSecurity"),
 }
 # Interface: who provides it, who may call it.
 CONTRACT = {

@@ -1,11 +1,17 @@
 //! `Csms1`: the uplink as the rest of the station sees it.
 
 use tokio::sync::{mpsc, oneshot, watch};
-use voltry_bus::{CsmsState, Error, TokenAnswer, TokenKind};
+use voltry_bus::{CsmsState, Error, SecurityNote, TokenAnswer, TokenKind};
 use zbus::interface;
+
+use crate::security::SecurityEvent;
+use crate::uplink::Input;
 
 /// The object's path.
 pub(crate) const PATH: &str = "/org/voltry/csms";
+
+/// The longest detail of what concerns security, in bytes.
+const DETAIL_MAX: usize = 200;
 
 /// A question of the station.
 #[derive(Debug)]
@@ -52,6 +58,7 @@ impl Standing {
 pub(crate) struct Csms1 {
     pub(crate) standing: watch::Receiver<Standing>,
     pub(crate) questions: mpsc::Sender<Question>,
+    pub(crate) inputs: mpsc::Sender<Input>,
 }
 
 #[interface(name = "org.voltry.Csms1")]
@@ -64,6 +71,18 @@ impl Csms1 {
         self.questions.try_send(question).map_err(|_| Error::Busy("too many questions wait".to_owned()))?;
         let answer = answered.await.map_err(|_| Error::Unavailable("the uplink is ending".to_owned()))?;
         Ok((answer,))
+    }
+
+    fn note_security(&self, event: SecurityNote, mut detail: String) -> Result<(), Error> {
+        let event = match event {
+            SecurityNote::LoginAccepted => SecurityEvent::MaintenanceLoginAccepted,
+            SecurityNote::LoginFailed => SecurityEvent::MaintenanceLoginFailed,
+            SecurityNote::Tampering => SecurityEvent::TamperDetectionActivated,
+        };
+        detail.truncate(detail.floor_char_boundary(DETAIL_MAX));
+        detail.retain(|letter| !letter.is_control());
+        let noted = self.inputs.try_send(Input::Security(event, detail));
+        noted.map_err(|_| Error::Busy("too many events wait".to_owned()))
     }
 
     #[zbus(property)]
@@ -161,7 +180,7 @@ mod tests {
     #[test]
     fn what_is_served_is_the_contract() {
         let standing = watch::channel(Standing::at_start("A", 0)).1;
-        let csms = Csms1 { standing, questions: mpsc::channel(1).0 };
+        let csms = Csms1 { standing, questions: mpsc::channel(1).0, inputs: mpsc::channel(1).0 };
         let mut xml = String::from("<node>");
         csms.introspect_to_writer(&mut xml, 0);
         xml += "</node>";

@@ -8,6 +8,8 @@ use rig::page::Page;
 use rig::status;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use voltry_bus::SecurityNote;
 
 #[tokio::test]
 async fn without_a_login_nothing_is_said_and_nothing_is_done() {
@@ -56,6 +58,31 @@ async fn whoever_guesses_passwords_is_locked_out_and_it_is_noted() {
     }
     let answer = page.login("anna", "view this").await.unwrap_err();
     assert!(answer.starts_with("HTTP/1.1 429") && answer.contains("15 min"), "right, but too late: {answer}");
+}
+
+struct Uplink(mpsc::UnboundedSender<(SecurityNote, String)>);
+
+#[zbus::interface(name = "org.voltry.Csms1")]
+impl Uplink {
+    fn note_security(&self, event: SecurityNote, detail: String) {
+        self.0.send((event, detail)).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn who_is_let_in_and_who_is_not_is_told_to_the_uplink() {
+    let csms = "[station]\ncsms = { name = \"org.voltry.Ocpp1\", path = \"/org/voltry/csms\" }\n";
+    let page = Page::start_with(csms, &[]).await;
+    let (notes_in, mut notes) = mpsc::unbounded_channel();
+    let uplink = voltry_service::connect(Some(&page.rig.bus.address)).await.unwrap();
+    uplink.object_server().at(voltry_bus::names::CSMS_PATH, Uplink(notes_in)).await.unwrap();
+    uplink.request_name(voltry_bus::names::OCPP).await.unwrap();
+    page.login("view this", "anna").await.unwrap_err();
+    page.login("anna", "view this").await.unwrap();
+    let failed = (SecurityNote::LoginFailed, "{'origin': '127.0.0.1'}".to_owned());
+    assert_eq!(notes.recv().await, Some(failed), "a password in the wrong field is told to nobody");
+    let accepted = (SecurityNote::LoginAccepted, "{'user': 'anna', 'origin': '127.0.0.1'}".to_owned());
+    assert_eq!(notes.recv().await, Some(accepted));
 }
 
 #[tokio::test]

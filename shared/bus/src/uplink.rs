@@ -178,6 +178,18 @@ words! {
 }
 
 words! {
+    /// What concerns security and is seen elsewhere than at the uplink (OCPP 2.0.1 part 2, appendix 1).
+    SecurityNote {
+        /// A technician was let in where the station is serviced.
+        LoginAccepted = "login-accepted",
+        /// Somebody was not.
+        LoginFailed = "login-failed",
+        /// The station was opened or meddled with.
+        Tampering = "tampering",
+    }
+}
+
+words! {
     /// What came of a wish to reserve (OCPP 2.0.1 ReserveNowStatusEnumType).
     ReserveOutcome {
         /// It is held.

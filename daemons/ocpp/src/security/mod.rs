@@ -3,8 +3,10 @@
 //!
 //! Everything is written into the log, which the store bounds; what the specification calls critical
 //! is told to the CSMS too, and waits for it through outages and reboots. Whoever can make an event
-//! happen at will (a CSMS, a dial that fails again and again) makes one entry in
+//! happen at will (a CSMS, a dial that fails again and again, a guesser of passwords) makes one entry in
 //! [`SAME_AFTER`], which counts the others.
+
+mod memory;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -13,6 +15,8 @@ use voltry_units::Timestamp;
 
 use crate::config::Version;
 use crate::time::{Now, rfc3339};
+
+pub(crate) use memory::watch as watch_memory;
 
 /// Entries that the log keeps; beyond, the oldest goes.
 pub const LOG_MAX: u32 = 2000;
@@ -100,6 +104,10 @@ events! {
     InvalidTlsVersion false "InvalidTLSVersion" "InvalidTLSVersion",
     /// It has no cipher suite that is believed.
     InvalidTlsCipherSuite false "InvalidTLSCipherSuite" "InvalidTLSCipherSuite",
+    /// A technician was let in where the station is serviced.
+    MaintenanceLoginAccepted true "MaintenanceLoginAccepted" "MaintenanceLoginAccepted",
+    /// Somebody was not.
+    MaintenanceLoginFailed true "MaintenanceLoginFailed" "MaintenanceLoginFailed",
 }
 
 impl SecurityEvent {
@@ -112,7 +120,13 @@ impl SecurityEvent {
                 | Self::StartupOfTheDevice
                 | Self::ResetOrReboot
                 | Self::ReconfigurationOfSecurityParameters
+                | Self::MaintenanceLoginAccepted
         )
+    }
+
+    /// Whether somebody without any right can have it happen again and again.
+    const fn is_at_will(self) -> bool {
+        !self.is_critical() || matches!(self, Self::MaintenanceLoginFailed | Self::TamperDetectionActivated)
     }
 }
 
@@ -165,7 +179,7 @@ impl Journal {
     /// Something happened. `info`: in words, nothing secret.
     pub fn note(&mut self, now: Now, event: SecurityEvent, info: &str) {
         let mut more = 0;
-        if !event.is_critical() {
+        if event.is_at_will() {
             if let Some((at, count)) = self.last.get_mut(&event)
                 && now.at.since(*at) < SAME_AFTER
             {
@@ -236,6 +250,16 @@ mod tests {
         let written: Vec<String> = journal.take_fresh().into_iter().map(|entry| entry.info).collect();
         assert_eq!(written, ["no JSON", "no JSON (and 299 more before)", "no JSON (and 299 more before)"]);
         assert_eq!(journal.untold(), None, "it is not critical");
+    }
+
+    #[test]
+    fn who_guesses_passwords_is_told_and_leaves_room_for_others() {
+        let mut journal = Journal::default();
+        for second in 0..=300 {
+            journal.note(at(second), SecurityEvent::MaintenanceLoginFailed, "at the technician's page");
+        }
+        let told: Vec<&str> = journal.waiting.iter().map(|entry| entry.info.as_str()).collect();
+        assert_eq!(told, ["at the technician's page", "at the technician's page (and 299 more before)"]);
     }
 
     #[test]

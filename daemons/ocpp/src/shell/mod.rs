@@ -120,7 +120,8 @@ pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<
     let server = daemon.connection().object_server();
     // Of before a reset.
     let again = server.remove::<Csms1, _>(csms::PATH).await.unwrap_or(false);
-    server.at(csms::PATH, Csms1 { standing: shown.clone(), questions }).await?;
+    let csms = Csms1 { standing: shown.clone(), questions, inputs: inputs.clone() };
+    server.at(csms::PATH, csms).await?;
     let (letters, mut posted) = mpsc::channel(WAITING);
     let _ = server.remove::<DataTransfer1, _>(csms::PATH).await;
     server.at(csms::PATH, DataTransfer1 { letters }).await?;
@@ -141,6 +142,7 @@ pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<
     parts.spawn(station.clone().listen());
     let anew = Arc::new(Notify::new());
     parts.spawn(Devices::new(daemon.connection(), inputs.clone(), Arc::clone(&anew)).follow());
+    parts.spawn(crate::security::watch_memory(inputs.clone()));
     parts.spawn(links.clone().listen());
     parts.spawn(links.clone().welcome(folder.clone()));
     parts.spawn(station.clone().acknowledge(to_acknowledge));

@@ -1,6 +1,7 @@
 //! What is told without being asked for: problems of the station's components, and what the monitors
 //! find (N07, N08, G05). 2.0.1 alone has a message for it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tracing::{debug, info, warn};
@@ -11,6 +12,7 @@ use crate::config::Version;
 use crate::model::events::{Event, Queued, Trigger};
 use crate::model::monitors::{Seen, ToldProblem};
 use crate::model::{Address, Holder, Lookup, Object, Place, Problem, SILENT, Told, lookup, name};
+use crate::security::SecurityEvent;
 use crate::time::Now;
 use crate::uplink::Registration;
 
@@ -18,6 +20,8 @@ use crate::uplink::Registration;
 const SETTLING: Duration = Duration::from_secs(15);
 /// Problems that the CSMS may have been told of at a time.
 const PROBLEMS_MAX: usize = 256;
+/// Faults by which a maker's daemon tells that the station was opened or meddled with.
+const TAMPERED: [&str; 2] = ["EnclosureOpen", "TamperDetected"];
 /// How often a message with events is tried that the CSMS answers with an error.
 pub(super) const ATTEMPTS: u32 = 3;
 
@@ -30,6 +34,8 @@ pub(super) struct Watching {
     since: Option<Timestamp>,
     /// The last step.
     pub(super) looked: Option<Timestamp>,
+    /// Whose faults say that somebody has meddled with the station, and which.
+    pub(super) tampered: BTreeSet<(Object, String)>,
     /// The CSMS answered the oldest events with an error so often.
     pub(super) refused: u32,
 }
@@ -178,6 +184,18 @@ impl Uplink {
 
     /// An object on the bus tells this of itself.
     pub(super) fn hear_device(&mut self, now: Now, object: &Object, told: Told, actions: &mut Vec<Action>) {
+        let meddled = told.faults.iter().filter(|fault| TAMPERED.contains(&fault.code.as_str()));
+        let known = |code: &str| self.watching.tampered.contains(&(object.clone(), code.to_owned()));
+        let new: Vec<String> = meddled
+            .clone()
+            .filter(|fault| !known(&fault.code))
+            .map(|fault| format!("{}: {}", fault.code, fault.cause))
+            .collect();
+        self.watching.tampered.retain(|(other, _)| other != object);
+        self.watching.tampered.extend(meddled.map(|fault| (object.clone(), fault.code.clone())));
+        for words in new {
+            self.core.journal.note(now, SecurityEvent::TamperDetectionActivated, &words);
+        }
         self.core.devices.hear(object, told, now.at);
         self.watching.changed = true;
         self.configure_daemons(actions);

@@ -1,7 +1,9 @@
 //! Security events: the log, and what the CSMS hears of it.
 
 use serde_json::json;
+use voltry_bus::Fault;
 use voltry_ocpp::Version;
+use voltry_ocpp::model::Told;
 use voltry_ocpp::security::SecurityEvent;
 use voltry_ocpp::uplink::Input;
 
@@ -117,4 +119,25 @@ fn a_clock_that_was_set_and_is_set_again_is_told() {
     desk.answer_all();
     assert_eq!(told(&desk).len(), 1);
     assert_eq!(desk.calls.last().unwrap().payload["techInfo"], "by 3600 s");
+}
+
+#[test]
+fn a_station_that_is_opened_is_told_once_as_long_as_it_is_open() {
+    for version in BOTH {
+        let mut desk = Desk::accepted(version);
+        let door = |code: Option<&str>| {
+            let fault = |code: &str| Fault { code: code.to_owned(), cause: "the door".to_owned(), at: 1 };
+            Told { faults: code.map(fault).into_iter().collect(), online: true, ..Told::default() }
+        };
+        let object = ("com.example.Door1".to_owned(), "/com/example/door".to_owned());
+        for code in [None, Some("MREC3HighTemperature"), Some("EnclosureOpen"), Some("EnclosureOpen"), None] {
+            desk.input(Input::Device(object.clone(), Box::new(door(code))));
+            desk.answer_all();
+        }
+        assert_eq!(told(&desk), ["\"2026-05-28T20:26:40.000Z\" \"TamperDetectionActivated\""]);
+        desk.pass(301);
+        desk.input(Input::Device(object, Box::new(door(Some("EnclosureOpen")))));
+        desk.answer_all();
+        assert_eq!(told(&desk).len(), 2, "it is opened again");
+    }
 }

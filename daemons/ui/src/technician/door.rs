@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
+use voltry_bus::SecurityNote;
 use voltry_service::clock::now;
 
 use super::accounts::{Accounts, Role};
@@ -26,11 +27,17 @@ pub(super) struct Door {
     attempts: Mutex<Attempts>,
     /// One password is judged at a time: it takes memory and the processor.
     judging: Arc<Semaphore>,
+    /// Who else hears of it.
+    notes: mpsc::Sender<(SecurityNote, String)>,
 }
 
 impl Door {
-    pub(super) fn new(accounts: Accounts, audit: Arc<Audit>) -> Self {
-        Self { accounts, audit, attempts: Mutex::default(), judging: Arc::new(Semaphore::new(1)) }
+    pub(super) fn new(
+        accounts: Accounts,
+        audit: Arc<Audit>,
+        notes: mpsc::Sender<(SecurityNote, String)>,
+    ) -> Self {
+        Self { accounts, audit, attempts: Mutex::default(), judging: Arc::new(Semaphore::new(1)), notes }
     }
 
     /// Judges a password when it is its turn. Whoever goes away before that was not heard; whoever goes away
@@ -56,6 +63,13 @@ impl Door {
                 door.attempts().right(from, &name);
             }
             door.audit.note(&name, from, what);
+            // As OCPP's appendix 1 writes it. A wrong name may be a password in the wrong field: nobody is told it.
+            let note = match role {
+                Some(_) => (SecurityNote::LoginAccepted, format!("{{'user': '{name}', 'origin': '{from}'}}")),
+                None => (SecurityNote::LoginFailed, format!("{{'origin': '{from}'}}")),
+            };
+            // One too many is in the audit trail.
+            let _ = door.notes.try_send(note);
             role.map_or(Verdict::Wrong, Verdict::Right)
         });
         judged.await.unwrap_or(Verdict::Wrong)
@@ -80,7 +94,7 @@ mod tests {
         let file = folder.path().join("accounts.toml");
         std::fs::write(&file, format!("[anna]\nrole = \"view\"\npassword = \"{hash}\"\n")).unwrap();
         let audit = Arc::new(Audit::new(folder.path().join("audit.log")));
-        Arc::new(Door::new(Accounts::read(&file).unwrap(), audit))
+        Arc::new(Door::new(Accounts::read(&file).unwrap(), audit, mpsc::channel(1).0))
     }
 
     #[tokio::test]

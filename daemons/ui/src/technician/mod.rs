@@ -13,6 +13,7 @@ mod door;
 mod history;
 mod live;
 mod logs;
+mod notes;
 mod page;
 mod routes;
 mod selftest;

@@ -31,7 +31,7 @@ use super::door::{Door, Verdict};
 use super::history::History;
 use super::selftest::{self, SelfTest};
 use super::sessions::{LONGEST, Session, Sessions};
-use super::{charges, configuration, conversations, live, logs, page, timeline};
+use super::{charges, configuration, conversations, live, logs, notes, page, timeline};
 use crate::assets;
 use crate::bus::{self, Seen};
 use crate::config::Sources;
@@ -75,8 +75,9 @@ impl Technician {
         let warm = sources.warm.clone();
         tokio::spawn(live::remember(seen.clone(), history.clone(), devices.clone(), warm));
         let audit = Arc::new(Audit::new(audit));
+        let notes = notes::post(connection, sources.csms.clone());
         Self {
-            door: Arc::new(Door::new(accounts, audit.clone())),
+            door: Arc::new(Door::new(accounts, audit.clone(), notes)),
             audit,
             guide,
             connection: connection.clone(),
