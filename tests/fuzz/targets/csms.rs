@@ -33,6 +33,7 @@ fn charge() -> Vec<Event> {
             remote_start: None,
             reservation: None,
             occasion: voltry_ocpp::transactions::Occasion::Interval,
+            signed: None,
         })
         .collect()
 }
