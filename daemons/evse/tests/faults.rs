@@ -9,6 +9,8 @@ mod orders;
 #[path = "faults/over_voltage.rs"]
 mod over_voltage;
 mod plant;
+#[path = "faults/pre_charge.rs"]
+mod pre_charge;
 
 use std::time::Duration;
 

@@ -131,9 +131,12 @@ impl EnergyPath {
 
         let profile = &self.installation.profile;
         let Some(cable) = self.observed.newest_cable() else { return };
-        // Judged where a value is young enough to be told; what was told stays true until then.
+        let near = cable.value.abs_diff(target.voltage) <= profile.pre_charge_difference;
+        // Judged where a value is young enough to be told; what was told stays true until then, unless the vehicle
+        // names another battery.
+        pre_charge.met &= near;
         if let Some(cable) = cable.fresh(now, profile.pre_charge_reading) {
-            pre_charge.met = cable.abs_diff(target.voltage) <= profile.pre_charge_difference;
+            pre_charge.met = near;
             let answer = if pre_charge.met { PhaseAnswer::Finished } else { PhaseAnswer::Ongoing };
             let steady = cable.abs_diff(pre_charge.clamp.at) <= Volts::new(5);
             if !steady {
