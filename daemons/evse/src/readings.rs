@@ -193,6 +193,7 @@ fn connector_io(state: &bus::ConnectorState, at: Timestamp) -> Result<ConnectorI
         emergency_stop: state.emergency_stop,
         safe_state: (!state.safe_state.is_empty()).then(|| FaultCode::latched_by_board(&state.safe_state)),
         hottest,
+        sensors: u8::try_from(state.temperatures.len()).unwrap_or(u8::MAX),
         at,
     })
 }

@@ -38,7 +38,7 @@ fn recovers(world: &mut World) {
     (devices.guard.broken, devices.guard.refuses, devices.surge) = (false, false, 0.0);
     (devices.supply_ignores_off, devices.runaway, devices.cable_lies) = (false, 0.0, 0.0);
     devices.guard.lies = 0.0;
-    (devices.hottest, devices.insulation) = (25.0, 2_000_000.0);
+    (devices.hottest, devices.sensors, devices.insulation) = (25.0, 2, 2_000_000.0);
     world.silent.clear();
     world.stalled = false;
     (world.permit, world.authorize) = (true, true);
@@ -96,6 +96,24 @@ fn an_emergency_stop_is_off_within_a_board_cycle() {
 #[test]
 fn a_missing_diode_is_an_emergency() {
     breaks(FaultCode::DiodeFault, MS(400), |world| world.devices.diode_fault = true);
+}
+
+/// The one that is not told any more may be the hot one, and without any the current would not be lowered.
+#[test]
+fn a_temperature_that_is_not_told_any_more_ends_the_session() {
+    for left in [1, 0] {
+        breaks(FaultCode::CableOverTempStop, MS(1_500), |world| world.devices.sensors = left);
+    }
+    let mut world = World::available();
+    world.devices.sensors = 1;
+    world.run(MS(500));
+    world.vehicle.plug();
+    world.until(EvseState::Faulted);
+    assert_eq!(world.faults_reported[0].0.evidence, Evidence::Sensors(1, 2));
+    world.vehicle.unplug();
+    world.run(MS(2000));
+    world.feed(Input::ClearFaults);
+    assert_eq!(world.path.faults().len(), 1, "what is still missing is not cleared");
 }
 
 #[test]

@@ -141,6 +141,7 @@ fn any_input() -> impl Strategy<Value = Made> {
                 emergency_stop,
                 safe_state,
                 hottest: Some(Celsius::new(celsius)),
+                sensors: 1,
                 at,
             })
         });

@@ -110,6 +110,20 @@ fn nothing_is_checked_while_a_vehicle_is_plugged_in() {
     }
 }
 
+/// Where a person works at it.
+#[test]
+fn voltage_on_the_cable_of_an_evse_that_is_out_of_service_is_a_fault() {
+    let mut world = out_of_service();
+    world.devices.cable_lies = 70.0;
+    world.until_true(Duration::from_millis(1_500), "the fault", |world| {
+        world.path.faults().iter().any(|fault| fault.code == FaultCode::ConnectorVoltageHigh)
+    });
+    world.devices.cable_lies = 0.0;
+    world.run(SECOND * 8);
+    world.feed(Input::ClearFaults);
+    world.until(EvseState::Unavailable);
+}
+
 #[test]
 fn a_second_check_at_a_time_is_refused() {
     let mut world = out_of_service();
@@ -122,7 +136,7 @@ fn a_second_check_at_a_time_is_refused() {
 #[test]
 fn what_is_broken_is_found() {
     type Case = (SelfTestStep, fn(&mut World), fn(Seen) -> bool);
-    let table: [Case; 8] = [
+    let table: [Case; 9] = [
         (
             SelfTestStep::Contactors,
             |world| world.devices.stuck_open = true,
@@ -148,6 +162,7 @@ fn what_is_broken_is_found() {
             |world| world.devices.hottest = 120.0,
             |seen| matches!(seen, Seen::Temperature(_)),
         ),
+        (SelfTestStep::Temperatures, |world| world.devices.sensors = 1, |seen| seen == Seen::Sensors(1, 2)),
         (SelfTestStep::Lock, |world| world.devices.has_lock = false, |seen| matches!(seen, Seen::Lock(_))),
         (
             SelfTestStep::Modules,

@@ -295,6 +295,8 @@ pub enum Evidence {
     Resistance(Ohms, Ohms),
     /// A temperature against its limit.
     Temperature(Celsius, Celsius),
+    /// So many of the connector's temperatures are told, of so many that were.
+    Sensors(u8, u8),
     /// The meter's register, after a higher one.
     Register(WattHours, WattHours),
     /// The pilot's state.
@@ -359,6 +361,7 @@ impl fmt::Display for Evidence {
             Self::Current(measured, limit) => write!(f, "{measured:.1}, limit {limit:.1}"),
             Self::Resistance(measured, limit) => write!(f, "{measured:.0}, limit {limit:.0}"),
             Self::Temperature(measured, limit) => write!(f, "{measured:.1}, limit {limit:.1}"),
+            Self::Sensors(tell, told) => write!(f, "{tell} of {told} temperature sensors tell"),
             Self::Register(reads, before) => write!(f, "it reads {reads} after {before}"),
             Self::Pilot(pilot) => write!(f, "pilot {pilot}"),
             Self::Contactors(contactors) => write!(f, "contactors {contactors}"),
@@ -392,6 +395,7 @@ impl Fault {
             | Evidence::Current(..)
             | Evidence::Resistance(..)
             | Evidence::Temperature(..)
+            | Evidence::Sensors(..)
             | Evidence::Register(..)
             | Evidence::Pilot(_)
             | Evidence::Contactors(_)

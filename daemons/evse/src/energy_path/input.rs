@@ -223,6 +223,8 @@ pub struct ConnectorIo {
     pub safe_state: Option<FaultCode>,
     /// The hottest of the connector's contacts and cable; none where none is fitted.
     pub hottest: Option<Celsius>,
+    /// How many of these temperatures it told.
+    pub sensors: u8,
     /// When the board measured it.
     pub at: Timestamp,
 }

@@ -27,6 +27,8 @@ pub(super) struct Observed {
     /// The last self-test: passed, and when.
     pub(super) self_test: Option<(bool, Timestamp)>,
     io: Option<ConnectorIo>,
+    /// The most temperatures that the board told: one that falls silent may be the hot one.
+    sensors: u8,
     meter: Option<MeterReading>,
     pub(super) link: Link,
     pub(super) permit: Option<Permit>,
@@ -79,7 +81,7 @@ impl Observed {
                 self.insulation = None;
                 self.self_test = None;
             }
-            Role::ConnectorIo => self.io = None,
+            Role::ConnectorIo => (self.io, self.sensors) = (None, 0),
             Role::EnergyMeter => self.meter = None,
             Role::EvLink => self.link = Link::default(),
         }
@@ -134,6 +136,7 @@ impl Observed {
     pub(super) fn see_io(&mut self, io: ConnectorIo, now: Timestamp) {
         if in_order(io.at, self.io.map(|old| old.at), now) {
             self.io = Some(io);
+            self.sensors = self.sensors.max(io.sensors);
         }
     }
 
@@ -197,6 +200,11 @@ impl Observed {
 
     pub(super) fn io(&self, now: Timestamp, profile: &Profile) -> Option<ConnectorIo> {
         self.io.filter(|io| now.since(io.at) <= profile.reading_stale)
+    }
+
+    /// How many temperatures the board tells, and how many it told, if one of them is missing.
+    pub(super) fn missing_sensors(&self) -> Option<(u8, u8)> {
+        self.io.map(|io| (io.sensors, self.sensors)).filter(|(tell, told)| tell < told)
     }
 
     pub(super) fn insulation(&self, now: Timestamp, profile: &Profile) -> Option<InsulationReading> {

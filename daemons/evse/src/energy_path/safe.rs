@@ -414,7 +414,8 @@ impl EnergyPath {
             FaultCode::ProximityFault => unless_io(|io| io.proximity != Proximity::Fault),
             FaultCode::ContactorFault => unless_io(|io| io.contactors == Contactors::Open),
             FaultCode::CableOverTempStop => {
-                io.is_none_or(|io| io.hottest.is_some_and(|hottest| hottest >= profile.connector_warm))
+                let warm = |io: super::ConnectorIo| io.hottest.is_some_and(|at| at >= profile.connector_warm);
+                io.is_none_or(warm) || self.observed.missing_sensors().is_some()
             }
             FaultCode::SupplyFailed => self.has_supply_failed(),
             FaultCode::ConnectorVoltageHigh | FaultCode::OutputNotOff => {

@@ -283,6 +283,9 @@ impl EnergyPath {
         let Some(io) = self.observed.io(now, profile).filter(|io| io.at > checking.since) else {
             return Ok(None);
         };
+        if let Some((tell, told)) = self.observed.missing_sensors() {
+            return Err((SelfTestOutcome::Failed, Seen::Sensors(tell, told)));
+        }
         match io.hottest {
             None => Err((SelfTestOutcome::Skipped, Seen::NotFitted)),
             Some(hottest) if hottest < profile.connector_warm => {

@@ -158,7 +158,9 @@ impl EnergyPath {
         }
         let profile = &self.installation.profile;
         let limit = profile.safe_voltage;
-        let voltage = self.observed.cable(now, profile).filter(|cable| watched && cable.abs() >= limit);
+        // Out of service a person may work at it.
+        let rests = watched || matches!(self.state, State::Unavailable);
+        let voltage = self.observed.cable(now, profile).filter(|cable| rests && cable.abs() >= limit);
         if self.supervision.idle_voltage.for_at_least(IDLE_VOLTAGE, voltage.is_some(), now) {
             let evidence = Evidence::Voltage(voltage.unwrap_or(limit), limit);
             return Err((FaultCode::ConnectorVoltageHigh, evidence));
@@ -392,6 +394,9 @@ impl EnergyPath {
     }
 
     pub(super) fn not_too_hot(&self, now: Timestamp) -> Finding {
+        if let Some((tell, told)) = self.observed.missing_sensors() {
+            return Err((FaultCode::CableOverTempStop, Evidence::Sensors(tell, told)));
+        }
         let profile = &self.installation.profile;
         match self.observed.io(now, profile).and_then(|io| io.hottest) {
             Some(hottest) if hottest >= profile.connector_hot => {

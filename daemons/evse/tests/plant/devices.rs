@@ -59,6 +59,8 @@ pub struct Devices {
     pub insulation_at: Timestamp,
     pub locked: bool,
     pub hottest: f64,
+    /// How many temperatures the board tells.
+    pub sensors: u8,
     pub has_lock: bool,
     pub guard: Guard,
     // What can break.
@@ -150,6 +152,7 @@ impl Default for Devices {
             insulation_at: Timestamp::BOOT,
             locked: false,
             hottest: 25.0,
+            sensors: 2,
             has_lock: false,
             guard: Guard::default(),
             pilot_refusals: 0,
@@ -221,6 +224,11 @@ impl Devices {
     /// Whether no lease of the contactors runs any more.
     pub const fn has_let_go(&self) -> bool {
         self.board.until.is_none()
+    }
+
+    /// Whether an epoch of the supply is open: one that shares modules gets some by that.
+    pub const fn is_supply_leased(&self) -> bool {
+        self.supply.until.is_some()
     }
 
     /// Whether a command with a lease was refused for its age alone; forgotten by that.
@@ -422,7 +430,8 @@ impl Devices {
             },
             emergency_stop: self.emergency_stop,
             safe_state: self.safe_state,
-            hottest: Some(Celsius::from_si(self.hottest).unwrap()),
+            hottest: (self.sensors > 0).then(|| Celsius::from_si(self.hottest).unwrap()),
+            sensors: self.sensors,
             at,
         }
     }

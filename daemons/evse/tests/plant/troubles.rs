@@ -25,7 +25,7 @@ pub const OF_THE_SIMULATOR: usize = 42;
 
 /// The simulator's faults by their names there and in its order, then ours.
 #[rustfmt::skip]
-pub const TROUBLES: [Trouble; 83] = [
+pub const TROUBLES: [Trouble; 84] = [
     trouble("module-dead", |w| w.devices.modules_percent = 50, |w| w.devices.modules_percent = 100),
     trouble("module-lies", |w| w.devices.modules_lie = true, |w| w.devices.modules_lie = false),
     trouble("module-late", |w| w.devices.modules_late = Duration::from_secs(3), |w| w.devices.modules_late = Duration::ZERO),
@@ -105,6 +105,7 @@ pub const TROUBLES: [Trouble; 83] = [
     trouble("vehicle-stops", |w| w.vehicle.wants_stop = true, |_| {}),
     trouble("link-overdue", |w| w.send(Input::LinkEnded(LinkOutcome::Overdue)), |_| {}),
     trouble("link-asks-for-f", |w| w.send(Input::PilotRequest { counter: w.vehicle.counter(), output: PilotOutput::F }), |_| {}),
+    trouble("temperature-not-told", |w| w.devices.sensors = 1, |w| w.devices.sensors = 2),
     trouble("share-falls", |w| w.share = voltry_units::Watts::new(3_000), |w| w.share = voltry_units::Watts::new(150_000)),
     trouble("permit-runs-out", |w| w.permit = false, |w| w.permit = true),
     trouble("station-stops", |w| w.send(Input::Stop), |_| {}),

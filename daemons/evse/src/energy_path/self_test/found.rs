@@ -61,6 +61,8 @@ pub enum Seen {
     Lock(Lock),
     /// An insulation value after a passed self-test.
     Resistance(Ohms),
+    /// So many temperatures are told, of so many that were.
+    Sensors(u8, u8),
     /// The hottest sensor.
     Temperature(Celsius),
     /// The monitor says that its self-test failed.
@@ -103,6 +105,7 @@ impl std::fmt::Display for Seen {
             Self::Lock(lock) => write!(f, "the lock is {lock} by its feedback"),
             Self::Resistance(resistance) => write!(f, "self-test passed; insulation {resistance}"),
             Self::MonitorFailed => f.write_str("the monitor's self-test failed"),
+            Self::Sensors(tell, told) => write!(f, "{tell} of {told} temperature sensors tell"),
             Self::Temperature(hottest) => write!(f, "the hottest sensor says {hottest}"),
             Self::Raised(voltage, up, down) => {
                 write!(
