@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use voltry_bus::{EvseState, Transaction, names};
+use voltry_bus::{EvseState, SelfTestOutcome, SelfTestStep, Transaction, names};
 use voltry_system_tests::Station;
 
 /// Four groups of one module of 30 kW; each car, of the 800 V class, takes all that it is given.
@@ -95,6 +95,39 @@ async fn one_car_gets_all_groups_a_second_its_part_and_a_welded_contactor_is_tol
     let bill = closed(&station, 1).await;
     station.assert_billed(&bill, 1, before[0]).await;
     station.assert_explained("matrix-welded", &bill);
+    station.quit().await;
+}
+
+/// Out of service, a load bank of 12 Ω in the plug: at 600 V it takes as much as one group can give. The car at the
+/// other EVSE has all groups before, and again afterwards.
+#[tokio::test]
+async fn modules_are_tested_behind_the_matrix_while_another_car_charges_and_go_back_to_it() {
+    let mut station = Station::start(SHARED).await;
+    station.charge(1).await;
+    until_feeding(&mut station, [4, 0]).await;
+    let proxy = station.station().await;
+    proxy.set_available(2, false).await.unwrap();
+    station.until_state(2, &[EvseState::Unavailable], SOON).await;
+    let raised = proxy.self_test(2, SelfTestStep::Modules).await.unwrap();
+    assert_eq!(raised.outcome, SelfTestOutcome::Passed, "{}", raised.seen);
+    let truth = station.truth(2).await;
+    assert!(!truth.contactors_closed && truth.module_voltage < 60.0 && truth.cable_voltage < 60.0);
+
+    station.tell("load 12 2").await;
+    let tested = proxy.load_test(2, 600.0, 50.0);
+    let seen = station.until_truth(2, "49 A", SOON, |truth| truth.current > 49.0);
+    let (tested, ()) = tokio::join!(tested, async {
+        seen.await;
+    });
+    let tested = tested.unwrap();
+    assert_eq!(tested.outcome, SelfTestOutcome::Passed, "{}", tested.seen);
+    let truth = station.truth(2).await;
+    assert!(!truth.contactors_closed && truth.module_voltage < 60.0 && truth.cable_voltage < 60.0);
+    let least = until_feeding(&mut station, [4, 0]).await;
+    assert!(least > 30.0, "the car had {least} A while groups moved");
+    assert!(station.faults(1).await.is_empty() && station.faults(2).await.is_empty());
+    let (across, loaded, joined, _) = matrix(&mut station).await;
+    assert!(across <= 20.0 && loaded == 0 && joined == 0, "{across} V, {loaded} under load, {joined} joined");
     station.quit().await;
 }
 

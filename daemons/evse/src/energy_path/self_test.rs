@@ -7,6 +7,7 @@
 
 mod found;
 mod load;
+mod modules;
 
 use std::time::Duration;
 
@@ -16,7 +17,6 @@ use voltry_units::{Timestamp, Volts};
 use super::EnergyPath;
 use super::action::{Command, Report};
 use super::fault::{Evidence, FaultCode, Refusal};
-use super::outputs::Setpoint;
 use super::state::State;
 use super::supervision::Finding;
 
@@ -25,6 +25,8 @@ pub use load::Load;
 
 /// Modules that slept wake and find their range in this time.
 const MODULES_READY: Duration = Duration::from_secs(15);
+/// A supply that shares modules has some within this time, though another EVSE must first give them up.
+const MODULES_SHARED: Duration = Duration::from_secs(30);
 /// The raised voltage must stand this long.
 const STANDS: Duration = Duration::from_secs(1);
 /// A lock's motor has done within this time.
@@ -33,6 +35,8 @@ const LOCK_TIME: Duration = Duration::from_secs(5);
 const MONITOR_TIME: Duration = Duration::from_secs(30);
 /// Whatever else is measured comes within this time.
 const READING_TIME: Duration = Duration::from_secs(2);
+/// Said of a supply, also of one that shares modules and was given none.
+const NOTHING_TO_GIVE: &str = "the power supply can give nothing";
 /// Modules are raised to this, or to what they can.
 const TEST_VOLTAGE: Volts = Volts::new(500);
 
@@ -64,6 +68,8 @@ enum Stage {
     /// Closed within this time.
     Opening(Duration),
     ProvenToRaise,
+    /// An epoch without a set-point: a supply that shares modules gets some by it.
+    AwaitingModules,
     Raising,
     /// Raised within this time.
     Standing(Duration),
@@ -72,11 +78,14 @@ enum Stage {
     /// With a load at the plug.
     Load(load::Stage),
     /// Everything commanded off; not yet confirmed.
-    Ending(SelfTestOutcome, Seen),
+    Ending(Verdict),
 }
 
+/// How a check ended, and what was seen.
+type Verdict = (SelfTestOutcome, Seen);
+
 /// The next stage with its time; none: it goes on as it is; or how the check ended.
-type Turn = Result<Option<(Stage, Duration)>, (SelfTestOutcome, Seen)>;
+type Turn = Result<Option<(Stage, Duration)>, Verdict>;
 
 impl Checking {
     pub(super) fn deadline(&self) -> (Timestamp, &'static str) {
@@ -99,7 +108,7 @@ impl Checking {
 
     /// Off and open; what the load had may still be falling.
     pub(super) fn is_ending(&self) -> bool {
-        matches!(self.stage, Stage::Ending(..))
+        matches!(self.stage, Stage::Ending(_))
     }
 }
 
@@ -124,7 +133,7 @@ impl EnergyPath {
             | State::Shutdown(_) => Some("a vehicle is plugged in"),
         };
         if let Some(why) = why {
-            return self.tell_checked(check, SelfTestOutcome::Refused, Seen::NotNow(why));
+            return self.tell_checked(check, (SelfTestOutcome::Refused, Seen::NotNow(why)));
         }
         // Out of service the pilot is at F, which tells nobody whether a vehicle is there.
         self.outputs.set_pilot(PilotOutput::X1);
@@ -157,11 +166,11 @@ impl EnergyPath {
     /// One turn of a check.
     pub(super) fn checking(&mut self, now: Timestamp, checking: Checking) -> State {
         self.stop_asked = None;
-        if let Stage::Ending(outcome, seen) = checking.stage {
-            return self.end_check(now, checking, outcome, seen);
+        if let Stage::Ending(verdict) = checking.stage {
+            return self.end_check(now, checking, verdict);
         }
-        if let Stage::Load(load::Stage::Unloading(outcome, seen)) = checking.stage {
-            return self.unloading(now, checking, outcome, seen);
+        if let Stage::Load(load::Stage::Unloading(verdict)) = checking.stage {
+            return self.unloading(now, checking, verdict);
         }
         let pilot = self.observed.pilot(now, &self.installation.profile);
         let wanted = checking.check.pilot();
@@ -180,9 +189,9 @@ impl EnergyPath {
             Ok(None) if now < checking.until => State::Checking(checking),
             Ok(None) => {
                 let late = self.seen_instead(now, checking);
-                self.leave_check(now, checking, SelfTestOutcome::Failed, late)
+                self.leave_check(now, checking, (SelfTestOutcome::Failed, late))
             }
-            Err((outcome, seen)) => self.leave_check(now, checking, outcome, seen),
+            Err(verdict) => self.leave_check(now, checking, verdict),
         }
     }
 
@@ -191,9 +200,8 @@ impl EnergyPath {
         let io = self.observed.io(now, profile).filter(|io| io.at > checking.since);
         let safe = self.observed.confirmed_safe(now, profile);
         let elapsed = now.since(checking.since);
-        let go = |stage, time| Ok(Some((stage, time)));
         let contactors = |wanted| io.is_some_and(|io| io.contactors == wanted);
-        let (contactor_time, discharge) = (profile.contactor_time, profile.discharge);
+        let contactor_time = profile.contactor_time;
         match checking.stage {
             Stage::Free => match io.map(|io| io.pilot) {
                 Some(pilot) if pilot == checking.check.pilot() => Ok(Some(self.first_stage(checking.check))),
@@ -227,35 +235,17 @@ impl EnergyPath {
             Stage::Opening(closed) if contactors(Contactors::Open) => {
                 Err((SelfTestOutcome::Passed, Seen::Moved(closed, elapsed)))
             }
-            Stage::ProvenToRaise if self.is_supply_unable() => {
-                Err((SelfTestOutcome::Failed, Seen::NotNow("the power supply can give nothing")))
-            }
-            Stage::ProvenToRaise if safe && self.is_check_guarded(now) => {
-                self.raise_modules(now);
-                Ok(Some((Stage::Raising, MODULES_READY)))
-            }
-            Stage::Raising if self.is_raised(now) => go(Stage::Standing(elapsed), STANDS + READING_TIME),
-            Stage::Standing(_) if !self.is_raised(now) => {
-                Err((SelfTestOutcome::Failed, self.seen_instead(now, checking)))
-            }
-            Stage::Standing(up) if elapsed >= STANDS => {
-                let voltage = self.module_side(now);
-                self.outputs.supply_off();
-                Ok(Some((Stage::Falling(voltage, up), discharge)))
-            }
-            Stage::Falling(voltage, up) if safe => {
-                Err((SelfTestOutcome::Passed, Seen::Raised(voltage, up, elapsed)))
-            }
+            Stage::ProvenToRaise
+            | Stage::AwaitingModules
+            | Stage::Raising
+            | Stage::Standing(_)
+            | Stage::Falling(..) => self.check_modules(now, checking, safe),
             Stage::Locking
             | Stage::Unlocking
             | Stage::ProvenToClose
             | Stage::Closing
             | Stage::Opening(_)
-            | Stage::ProvenToRaise
-            | Stage::Raising
-            | Stage::Standing(_)
-            | Stage::Falling(..)
-            | Stage::Ending(..) => Ok(None),
+            | Stage::Ending(_) => Ok(None),
         }
     }
 
@@ -315,7 +305,7 @@ impl EnergyPath {
         let interlocked = checking.stage == Stage::Closing && refusal == Refusal::Device;
         let outcome = if interlocked { SelfTestOutcome::Skipped } else { SelfTestOutcome::Failed };
         let seen = Seen::Refused { member: command.member(), refusal, interlocked };
-        self.state = self.leave_check(now, checking, outcome, seen);
+        self.state = self.leave_check(now, checking, (outcome, seen));
     }
 
     fn check_monitor(&self, checking: Checking) -> Turn {
@@ -350,12 +340,6 @@ impl EnergyPath {
         self.is_guarded(now)
     }
 
-    fn raise_modules(&mut self, now: Timestamp) {
-        let current = self.installation.profile.cable_check_current;
-        self.outputs.enable_supply(now);
-        self.outputs.set_output(now, Setpoint { voltage: self.check_voltage(), current });
-    }
-
     /// What the modules are raised to.
     pub(super) fn check_voltage(&self) -> Volts {
         match self.load() {
@@ -368,10 +352,6 @@ impl EnergyPath {
         self.observed.supply(now, &self.installation.profile).map_or(Volts::ZERO, |supply| supply.voltage)
     }
 
-    fn is_raised(&self, now: Timestamp) -> bool {
-        self.module_side(now) >= self.check_voltage().scaled(95, 100)
-    }
-
     /// What there is to see where something else was wanted.
     fn seen_instead(&self, now: Timestamp, checking: Checking) -> Seen {
         let profile = &self.installation.profile;
@@ -382,6 +362,7 @@ impl EnergyPath {
             Stage::Load(stage) => self.load_seen_instead(now, stage).unwrap_or(late),
             Stage::Closing | Stage::Opening(_) => Seen::Contactors(io.contactors),
             Stage::Locking | Stage::Unlocking => Seen::Lock(io.lock),
+            Stage::AwaitingModules => Seen::NotNow(NOTHING_TO_GIVE),
             Stage::ProvenToClose
             | Stage::ProvenToRaise
             | Stage::Raising
@@ -395,35 +376,23 @@ impl EnergyPath {
             | Stage::MonitorWaking
             | Stage::MonitorTesting
             | Stage::MonitorMeasuring(_)
-            | Stage::Ending(..) => late,
+            | Stage::Ending(_) => late,
         }
     }
 
     /// Everything off; what came of the check is told when that is confirmed.
-    fn leave_check(
-        &mut self,
-        now: Timestamp,
-        checking: Checking,
-        outcome: SelfTestOutcome,
-        seen: Seen,
-    ) -> State {
+    fn leave_check(&mut self, now: Timestamp, checking: Checking, verdict: Verdict) -> State {
         if self.outputs.supply_enabled() {
             self.outputs.supply_off();
         }
         if checking.load().is_some() && self.outputs.contactors_enabled() {
-            return self.unload(now, checking, outcome, seen);
+            return self.unload(now, checking, verdict);
         }
-        self.open_check(now, checking, outcome, seen)
+        self.open_check(now, checking, verdict)
     }
 
     /// The supply is off.
-    fn open_check(
-        &mut self,
-        now: Timestamp,
-        checking: Checking,
-        outcome: SelfTestOutcome,
-        seen: Seen,
-    ) -> State {
+    fn open_check(&mut self, now: Timestamp, checking: Checking, verdict: Verdict) -> State {
         if self.outputs.contactors_enabled() {
             self.outputs.open_contactors(now);
         }
@@ -432,25 +401,15 @@ impl EnergyPath {
         }
         self.pause_insulation_monitor();
         let until = now + self.installation.profile.discharge;
-        self.end_check(
-            now,
-            Checking { stage: Stage::Ending(outcome, seen), since: now, until, ..checking },
-            outcome,
-            seen,
-        )
+        let ending = Checking { stage: Stage::Ending(verdict), since: now, until, ..checking };
+        self.end_check(now, ending, verdict)
     }
 
-    fn end_check(
-        &mut self,
-        now: Timestamp,
-        checking: Checking,
-        outcome: SelfTestOutcome,
-        seen: Seen,
-    ) -> State {
+    fn end_check(&mut self, now: Timestamp, checking: Checking, verdict: Verdict) -> State {
         let profile = &self.installation.profile;
         if self.observed.confirmed_safe(now, profile) {
             self.outputs.set_lock_if(self.installation.has_lock, false);
-            self.tell_checked(checking.check, outcome, seen);
+            self.tell_checked(checking.check, verdict);
             return State::Unavailable;
         }
         if now < checking.until {
@@ -461,7 +420,7 @@ impl EnergyPath {
         self.state
     }
 
-    fn tell_checked(&mut self, check: Check, outcome: SelfTestOutcome, seen: Seen) {
+    fn tell_checked(&mut self, check: Check, (outcome, seen): Verdict) {
         self.outputs.report(Report::Checked(Checked { check, outcome, seen }));
     }
 
@@ -470,7 +429,7 @@ impl EnergyPath {
         if let State::Checking(checking) = self.state {
             let seen = code.map_or(Seen::Ending, Seen::Fault);
             let outcome = if code.is_some() { SelfTestOutcome::Failed } else { SelfTestOutcome::Aborted };
-            self.tell_checked(checking.check, outcome, seen);
+            self.tell_checked(checking.check, (outcome, seen));
         }
     }
 

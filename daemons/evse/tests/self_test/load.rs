@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use voltry_bus::{EvseState, Pilot, PilotOutput, SelfTestOutcome};
+use voltry_bus::{EvseState, Pilot, PilotOutput, SelfTestOutcome, SelfTestStep};
 use voltry_evse::energy_path::{
     Action, Check, Checked, Command, FaultCode, Input, Installation, Load, Role, Seen,
 };
@@ -95,6 +95,86 @@ fn what_the_evse_or_the_station_cannot_give_is_refused() {
     for (volts, amps) in [(59, 20), (1251, 20), (400, 0), (400, 1001)] {
         assert!(Load::new(Volts::new(volts), Amps::new(amps)).is_none(), "{volts} V, {amps} A");
     }
+}
+
+/// It shares modules with others, and has none before it holds a lease.
+fn sharing(mut world: World) -> World {
+    (world.devices.capability.current_max, world.devices.capability.power_max) = (Amps::ZERO, Watts::ZERO);
+    world.run(SECOND * 2);
+    world
+}
+
+/// A group of modules comes a while after the lease, as another EVSE gives it up.
+fn until_given(world: &mut World) {
+    let own = World::with(installation()).devices.capability;
+    world.until_true(SECOND * 60, "a lease", |world| world.devices.is_supply_leased());
+    world.run(SECOND * 5);
+    assert!(is_off(world), "nothing is raised and nothing closed without modules");
+    world.devices.capability = own;
+}
+
+#[test]
+fn an_evse_that_shares_modules_is_given_some_for_its_test() {
+    for input in [load(), Input::Check(Check::Step(SelfTestStep::Modules))] {
+        let mut world = if input == load() { loaded() } else { super::out_of_service() };
+        world = sharing(world);
+        let before = world.checked.len();
+        world.feed(input);
+        until_given(&mut world);
+        let checked = told(&mut world, before);
+        assert_eq!(checked.outcome, SelfTestOutcome::Passed, "{}", checked.seen);
+        assert!(is_off(&world) && world.faults_reported.is_empty());
+        assert!(!world.devices.is_supply_leased(), "and others may have them");
+    }
+}
+
+/// A load of more than one group can give: more groups come as more flows.
+#[test]
+fn modules_that_come_with_the_current_are_waited_for_and_those_that_do_not_come_are_missed() {
+    for more_come in [true, false] {
+        let mut world = sharing(loaded());
+        let before = world.checked.len();
+        world.feed(load());
+        until_given(&mut world);
+        let own = world.devices.capability;
+        // As if it were cut: no more flows.
+        (world.devices.capability.current_max, world.devices.load) = (Amps::new(10), OHMS * 2.0);
+        world.until_true(SECOND * 20, "what one group gives", |world| world.devices.current > 9.0);
+        if more_come {
+            (world.devices.capability, world.devices.load) = (own, OHMS);
+        }
+        let checked = told(&mut world, before);
+        let wanted = if more_come { SelfTestOutcome::Passed } else { SelfTestOutcome::Failed };
+        assert_eq!(checked.outcome, wanted, "{}", checked.seen);
+        assert!(matches!(checked.seen, Seen::Loaded(..)), "{}", checked.seen);
+        assert!(is_off(&world) && world.faults_reported.is_empty());
+    }
+}
+
+#[test]
+fn an_evse_that_is_given_no_modules_is_told_so_and_nothing_was_closed() {
+    for input in [load(), Input::Check(Check::Step(SelfTestStep::Modules))] {
+        let mut world = sharing(if input == load() { loaded() } else { super::out_of_service() });
+        let before = world.checked.len();
+        world.feed(input);
+        while world.checked.len() == before {
+            world.tick();
+            assert!(is_off(&world));
+        }
+        let checked = world.checked[before];
+        assert_eq!(checked.outcome, SelfTestOutcome::Failed);
+        assert_eq!(checked.seen.to_string(), "the power supply can give nothing");
+        assert!(world.faults_reported.is_empty() && !world.devices.is_supply_leased());
+    }
+}
+
+/// What the modules of all EVSEs together could give is more than this one's contactors and cable carry.
+#[test]
+fn an_evse_that_shares_modules_is_tested_with_no_more_than_it_is_made_for() {
+    let mut world = sharing(of(Installation { current_max: Amps::new(19), ..installation() }));
+    let checked = check(&mut world);
+    assert_eq!(checked.outcome, SelfTestOutcome::Refused);
+    assert_eq!(checked.seen.to_string(), "it is more than the EVSE is made for");
 }
 
 /// Nothing closes before the insulation was found good, and no value means no.

@@ -84,20 +84,21 @@ impl Control {
         let flowing = Flowing {
             at: Timestamp::from_micros(live.at).min(now()),
             wanted: watts(voltage, live.target_current),
-            drawn: watts(live.voltage, live.current).max(Watts::ZERO),
+            drawn: watts(live.voltage, live.current),
         };
         self.energy.hear_evse(now(), place, flowing);
     }
 
     fn as_shared(&self, evse: &Evse) -> energy::Evse {
         let state = evse.state();
-        let most = evse.capable().min(self.evse_limit(evse.number));
-        // A load that a technician put in a vehicle's place wants what was said of it.
+        let limit = self.evse_limit(evse.number);
+        // A load that a technician put in a vehicle's place wants what was said of it. What the EVSE can give it judges
+        // itself: one that shares modules has none before it has a share.
         let loads = !evse.control.is_active() && evse.load > Watts::ZERO;
         energy::Evse {
             active: evse.control.is_active() || loads,
             stage: if loads { Stage::Preparing } else { state.map_or(Stage::Idle, stage) },
-            most: if loads { most.min(evse.load) } else { most },
+            most: if loads { evse.load.min(limit) } else { evse.capable().min(limit) },
             came: if evse.session.id == 0 { u64::MAX } else { evse.session.plugged_at },
             priority: evse.priority,
             // One that is starting proves first that everything is off.

@@ -13,7 +13,10 @@ use std::time::Duration;
 use voltry_bus::{Contactors, Lock, SelfTestOutcome};
 use voltry_units::{Amps, Timestamp, Volts, Watts};
 
-use super::{Checking, LOCK_TIME, MODULES_READY, MONITOR_TIME, READING_TIME, Seen, Turn};
+use super::{
+    Checking, LOCK_TIME, MODULES_READY, MODULES_SHARED, MONITOR_TIME, NOTHING_TO_GIVE, READING_TIME, Seen,
+    Turn, Verdict,
+};
 use crate::energy_path::outputs::Setpoint;
 use crate::energy_path::state::State;
 use crate::energy_path::supervision::{Finding, UNABLE};
@@ -47,11 +50,13 @@ pub(super) enum Stage {
     Locking,
     /// Both sides without voltage, whoever watches for over-voltage does.
     Proven,
+    /// An epoch without a set-point: a supply that shares modules gets some by it.
+    AwaitingModules,
     Closing,
     Ramping,
     Standing,
     /// The output is off; the contactors wait for the current.
-    Unloading(SelfTestOutcome, Seen),
+    Unloading(Verdict),
 }
 
 impl Load {
@@ -100,6 +105,13 @@ impl EnergyPath {
         }
     }
 
+    fn awaits_modules(&self) -> bool {
+        matches!(
+            self.state,
+            State::Checking(Checking { stage: super::Stage::Load(Stage::AwaitingModules), .. })
+        )
+    }
+
     pub(super) const fn first_stage_of_load() -> (super::Stage, Duration) {
         (super::Stage::Load(Stage::Permitted), SHARE_TIME)
     }
@@ -130,11 +142,18 @@ impl EnergyPath {
                     && self.sides_meet(now)
                     && self.is_check_guarded(now) =>
             {
+                if self.is_supply_unable() {
+                    self.outputs.enable_supply(now);
+                    return go(Stage::AwaitingModules, MODULES_SHARED);
+                }
                 self.outputs.close_contactors(now);
                 go(Stage::Closing, contactor_time)
             }
+            Stage::AwaitingModules if !self.is_supply_unable() => go(Stage::Proven, READING_TIME),
             Stage::Closing if io.is_some_and(|io| io.contactors == Contactors::Closed) => {
-                self.outputs.enable_supply(now);
+                if !self.outputs.supply_enabled() {
+                    self.outputs.enable_supply(now);
+                }
                 self.load_with(now, load, Duration::ZERO);
                 go(Stage::Ramping, RISES_IN + MODULES_READY)
             }
@@ -153,18 +172,24 @@ impl EnergyPath {
             Stage::Permitted
             | Stage::Locking
             | Stage::Proven
+            | Stage::AwaitingModules
             | Stage::Closing
             | Stage::Standing
-            | Stage::Unloading(..) => Ok(None),
+            | Stage::Unloading(_) => Ok(None),
         }
     }
 
     fn is_too_much(&self, load: Load) -> Option<&'static str> {
         let able = self.capability();
-        if self.is_supply_unable() {
-            Some("the power supply can give nothing")
+        if self.has_supply_failed() {
+            Some(NOTHING_TO_GIVE)
         } else if load.voltage > able.voltage_max || load.voltage < able.voltage_min {
             Some("the EVSE does not give these volts")
+        } else if load.current > self.installation.current_max {
+            Some("it is more than the EVSE is made for")
+        } else if self.is_supply_unable() || self.outputs.supply_enabled() {
+            // A supply that shares modules has none yet, and gets more as more flows. What does not come is seen.
+            None
         } else if load.current > able.current_max || load.power() > able.power_max {
             Some("it is more than the EVSE can give")
         } else {
@@ -202,8 +227,9 @@ impl EnergyPath {
         match stage {
             Stage::Permitted => Some(Seen::NotNow("the station has no power to spare for it")),
             Stage::Locking => Some(Seen::Lock(io.lock)),
+            Stage::AwaitingModules => Some(Seen::NotNow(NOTHING_TO_GIVE)),
             Stage::Closing => Some(Seen::Contactors(io.contactors)),
-            Stage::Ramping | Stage::Standing | Stage::Unloading(..) => Some(self.loaded_with(now)),
+            Stage::Ramping | Stage::Standing | Stage::Unloading(_) => Some(self.loaded_with(now)),
             Stage::Proven => {
                 let cable = self.observed.cable(now, &self.installation.profile)?;
                 Some(Seen::Voltages(self.module_side(now), cable))
@@ -212,31 +238,19 @@ impl EnergyPath {
     }
 
     /// The output goes; the contactors do not break a current.
-    pub(super) fn unload(
-        &mut self,
-        now: Timestamp,
-        checking: Checking,
-        outcome: SelfTestOutcome,
-        seen: Seen,
-    ) -> State {
-        let stage = super::Stage::Load(Stage::Unloading(outcome, seen));
+    pub(super) fn unload(&mut self, now: Timestamp, checking: Checking, verdict: Verdict) -> State {
+        let stage = super::Stage::Load(Stage::Unloading(verdict));
         let until = now + self.installation.profile.current_fall;
         State::Checking(Checking { stage, since: now, until, ..checking })
     }
 
     /// One turn of that.
-    pub(super) fn unloading(
-        &mut self,
-        now: Timestamp,
-        checking: Checking,
-        outcome: SelfTestOutcome,
-        seen: Seen,
-    ) -> State {
+    pub(super) fn unloading(&mut self, now: Timestamp, checking: Checking, verdict: Verdict) -> State {
         let profile = &self.installation.profile;
         let supply = self.observed.supply(now, profile).filter(|supply| supply.at > checking.since);
         let current = supply.map(|supply| supply.current.abs());
         if current.is_some_and(|current| current < profile.open_current) {
-            return self.open_check(now, checking, outcome, seen);
+            return self.open_check(now, checking, verdict);
         }
         if now >= checking.until {
             let evidence = Evidence::Current(current.unwrap_or(Amps::ZERO), profile.open_current);
@@ -264,7 +278,9 @@ impl EnergyPath {
         self.inputs_are_fresh(now)?;
         self.guard_holds(now)?;
         self.load_stands(now, load)?;
-        self.supply_is_able(now, UNABLE)?;
+        if !self.awaits_modules() {
+            self.supply_is_able(now, UNABLE)?;
+        }
         self.insulation_holds(now)?;
         self.voltages_agree(now)?;
         self.not_too_hot(now)
