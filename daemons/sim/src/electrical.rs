@@ -24,6 +24,7 @@ mod pilot;
 mod plug_lock;
 mod register;
 mod shared;
+mod surroundings;
 
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ pub use pilot::{Pilot, PilotLoad, PilotSource, PilotState};
 pub use plug_lock::{Bolt, PlugLock};
 pub use register::EnergyRegister;
 pub use shared::SharedCircuit;
+pub use surroundings::Surroundings;
 
 use crate::faults::{Fault, FaultSet};
 
@@ -151,6 +153,8 @@ pub struct Circuit {
     pub grid_meter: EnergyRegister,
     /// What the circuit has suffered.
     pub wear: Wear,
+    /// What is around it.
+    pub surroundings: Surroundings,
     config: CircuitConfig,
     vehicle: Option<Vehicle>,
     /// Ohms of a load bank in the plug, whose adapter holds the pilot in C.
@@ -180,6 +184,7 @@ impl Circuit {
             meter: EnergyRegister::from_wh(config.meter_wh),
             grid_meter: EnergyRegister::from_wh(0),
             wear: Wear::default(),
+            surroundings: Surroundings::default(),
             vehicle: None,
             load_ohms: None,
             vehicle_was_closed: false,

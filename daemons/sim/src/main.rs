@@ -26,6 +26,7 @@ enum Command {
     ///
     /// Prints `ready` when every EVSE is available and drivers are let in. Then, a line each:
     /// plug [N], unplug [N], load OHMS [N] (a load bank in the plug; 0 unplugs it), swipe TOKEN [N],
+    /// air CELSIUS [N] (at the modules), others PHASE AMPERES (that others at the grid connection take of a phase),
     /// fault NAME [N], clear NAME [N], status [N], power-cut, kill DAEMON, quit. N is an EVSE: the first, if none is named, and for swipe the
     /// one that waits. DAEMON is named as its log is, as evse-1. Each line is answered by one that
     /// begins with `ok` or `error`.

@@ -52,8 +52,7 @@ pub(crate) async fn listen(
             .cache_properties(CacheProperties::No)
             .build()
             .await?;
-        parts.spawn(readings(meter.clone(), news.clone()));
-        parts.spawn(phases(meter, news.clone()));
+        parts.spawn(readings(meter, news.clone()));
     }
     let racks = settings.energy.temperature.iter().flat_map(|temperature| &temperature.racks);
     let mut proxies = Vec::new();
@@ -72,26 +71,29 @@ pub(crate) async fn listen(
     Ok(heard)
 }
 
+/// The meter's readings, each behind its phases, as the meter tells them: of both that came the phases are taken first.
 async fn readings(meter: EnergyMeter1Proxy<'static>, news: News) -> anyhow::Result<()> {
     let malformed = Refusals::told_as("what the meter at the grid connection says was dropped");
-    let mut signals = meter.receive_reading().await?;
+    let (mut phases, mut readings) = (meter.receive_phases().await?, meter.receive_reading().await?);
     loop {
-        let signal = signals.next().await.context("bus lost")?;
-        if let Ok(args) = malformed.note("Reading", signal.args()) {
-            news.send(Heard::Meter(args.reading)).await.context("the control loop ended")?;
-        }
-    }
-}
-
-async fn phases(meter: EnergyMeter1Proxy<'static>, news: News) -> anyhow::Result<()> {
-    let malformed = Refusals::told_as("what the meter at the grid connection says was dropped");
-    let mut signals = meter.receive_phases().await?;
-    loop {
-        let signal = signals.next().await.context("bus lost")?;
-        if let Ok(args) = malformed.note("Phases", signal.args()) {
-            let p = args.phases;
-            let phases = [(p.voltage_1, p.current_1), (p.voltage_2, p.current_2), (p.voltage_3, p.current_3)];
-            news.send(Heard::Phases { at: p.at, phases }).await.context("the control loop ended")?;
+        let heard = tokio::select! {
+            biased;
+            signal = phases.next() => {
+                let signal = signal.context("bus lost")?;
+                malformed.note("Phases", signal.args()).ok().map(|args| {
+                    let p = args.phases;
+                    let phases =
+                        [(p.voltage_1, p.current_1), (p.voltage_2, p.current_2), (p.voltage_3, p.current_3)];
+                    Heard::Phases { at: p.at, phases }
+                })
+            }
+            signal = readings.next() => {
+                let signal = signal.context("bus lost")?;
+                malformed.note("Reading", signal.args()).ok().map(|args| Heard::Meter(args.reading))
+            }
+        };
+        if let Some(heard) = heard {
+            news.send(heard).await.context("the control loop ended")?;
         }
     }
 }

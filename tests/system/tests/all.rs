@@ -4,6 +4,7 @@
 
 mod charging;
 mod faults;
+mod limits;
 mod matching;
 mod rack;
 mod reader;

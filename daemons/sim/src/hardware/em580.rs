@@ -1,12 +1,12 @@
 //! The meter Carlo Gavazzi EM580 at the grid connection: its measuring registers.
 //!
 //! Values of 32 and 64 bits have their low word first. The energy registers count watt-hours
-//! (unverified). Signing is not simulated.
+//! (unverified). Signing is not simulated. What others take of a phase is in its current and its power.
 
 use std::time::Duration;
 
 use super::modbus::{Condition, Exception, Slave};
-use crate::electrical::SharedCircuit;
+use crate::electrical::{Circuit, SharedCircuit};
 
 /// The meter measures this often.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -19,7 +19,9 @@ const SERIAL: &[u8; 14] = b"SIM0580000001\0";
 pub struct Em580 {
     unit: u8,
     circuits: Vec<SharedCircuit>,
-    watts: f64,
+    /// Of all three phases, what others take left out.
+    station_w: f64,
+    others_a: [f64; 3],
     import_wh: u64,
     measured: Option<Duration>,
 }
@@ -28,20 +30,22 @@ impl Em580 {
     /// The meter of these circuits' grid connection at address `unit`.
     #[must_use]
     pub fn new(unit: u8, circuits: Vec<SharedCircuit>) -> Self {
-        Self { unit, circuits, watts: 0.0, import_wh: 0, measured: None }
+        Self { unit, circuits, station_w: 0.0, others_a: [0.0; 3], import_wh: 0, measured: None }
     }
 
     fn register(&self, number: u16) -> Option<u16> {
-        let amps = self.watts / 3.0 / PHASE_V;
+        let amps =
+            |first: u16| self.station_w / 3.0 / PHASE_V + self.others_a[usize::from(number - first) / 2];
+        let watts = self.station_w + self.others_a.iter().sum::<f64>() * PHASE_V;
         Some(match number {
             0..=5 => low_first(PHASE_V * 10.0, number),
             6..=10 => low_first(PHASE_V * 10.0 * 3.0_f64.sqrt(), number),
             11 => IDENTIFICATION,
-            12..=17 => low_first(amps * 1_000.0, number),
-            18..=23 => low_first(self.watts / 3.0 * 10.0, number),
-            24..=29 => low_first(self.watts / 3.0 * 10.0, number),
+            12..=17 => low_first(amps(12) * 1_000.0, number),
+            18..=23 => low_first(amps(18) * PHASE_V * 10.0, number),
+            24..=29 => low_first(amps(24) * PHASE_V * 10.0, number),
             30..=35 => 0,
-            40..=43 => low_first(self.watts * 10.0, number),
+            40..=43 => low_first(watts * 10.0, number),
             36..=39 | 44..=49 => 0,
             50 => 0,
             51 => 500,
@@ -89,10 +93,14 @@ impl Slave for Em580 {
     fn tick(&mut self, now: Duration) {
         if self.measured.is_none_or(|measured| now >= measured + PERIOD) {
             self.measured = Some(now);
-            let read = |circuit: &SharedCircuit| circuit.with(|c| (c.grid_w(), c.grid_meter.import_wh()));
-            let readings: Vec<_> = self.circuits.iter().map(read).collect();
-            self.watts = readings.iter().map(|(watts, _)| watts).sum();
-            self.import_wh = readings.iter().map(|(_, wh)| wh).sum();
+            (self.station_w, self.others_a, self.import_wh) = (0.0, [0.0; 3], 0);
+            for circuit in &self.circuits {
+                let read = |c: &mut Circuit| (c.grid_w(), c.surroundings.others_a, c.grid_meter.import_wh());
+                let (watts, others, counted) = circuit.with(read);
+                self.station_w += watts;
+                self.others_a.iter_mut().zip(others).for_each(|(all, amps)| *all += amps);
+                self.import_wh += counted;
+            }
         }
     }
 

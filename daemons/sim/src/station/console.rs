@@ -7,7 +7,7 @@ use super::Station;
 use crate::electrical::MatrixWear;
 
 /// What the lines are, for `--help` and for a wrong one.
-pub const HELP: &str = "plug [N] | unplug [N] | load OHMS [N] | swipe TOKEN [N] | fault NAME [N] | clear NAME [N] | \
+pub const HELP: &str = "plug [N] | unplug [N] | load OHMS [N] | air CELSIUS [N] | others PHASE AMPERES | swipe TOKEN [N] | fault NAME [N] | clear NAME [N] | \
      status [N] | truth [N] | bus [N] | matrix | power-cut | kill DAEMON | quit";
 
 /// One line.
@@ -19,6 +19,10 @@ pub enum Line {
     Unplug(u32),
     /// A load bank of so many ohms is plugged in; of none, unplugged.
     Load(u32, u32),
+    /// The air at an EVSE's modules has so many degrees.
+    Air(u32, u32),
+    /// Others at the grid connection take of this phase so many amperes.
+    Others(u32, u32),
     /// A card is held to the reader; EVSE 0: the station finds out which is meant.
     Swipe(String, u32),
     /// Something breaks.
@@ -52,6 +56,8 @@ impl FromStr for Line {
             "plug" => Self::Plug(number(words.next(), 1)?),
             "unplug" => Self::Unplug(number(words.next(), 1)?),
             "load" => Self::Load(number(words.next(), 0)?, number(words.next(), 1)?),
+            "air" => Self::Air(number(words.next(), 25)?, number(words.next(), 1)?),
+            "others" => Self::Others(number(words.next(), 1)?, number(words.next(), 0)?),
             "swipe" => Self::Swipe(name()?, number(words.next(), 0)?),
             "fault" => Self::Fault(name()?, number(words.next(), 1)?),
             "clear" => Self::Clear(name()?, number(words.next(), 1)?),
@@ -86,6 +92,12 @@ impl Station {
             Line::Load(ohms, evse) => {
                 let loaded = self.control.load(f64::from(ohms), evse);
                 loaded.map_err(text).map(|()| format!("{ohms} ohms at {evse}"))
+            }
+            Line::Air(celsius, evse) => {
+                self.control.air(celsius, evse).map_err(text).map(|()| format!("{celsius} degrees at {evse}"))
+            }
+            Line::Others(phase, amps) => {
+                self.control.others(phase, amps).map_err(text).map(|()| format!("{amps} A of phase {phase}"))
             }
             Line::Swipe(token, evse) => self.control.swipe(&token, evse).await.map_err(text),
             Line::Fault(name, evse) => {
@@ -171,6 +183,8 @@ mod tests {
         assert_eq!(parse("swipe 04A1B2C3"), Line::Swipe("04A1B2C3".to_owned(), 0));
         assert_eq!(parse("  fault module-dead 1 "), Line::Fault("module-dead".to_owned(), 1));
         assert_eq!(parse("load 20 2"), Line::Load(20, 2));
+        assert_eq!(parse("air 45 2"), Line::Air(45, 2));
+        assert_eq!(parse("others 2 60"), Line::Others(2, 60));
         assert_eq!(parse("power-cut"), Line::PowerCut);
         assert_eq!(parse("truth 2"), Line::Truth(2));
         assert_eq!(parse("bus"), Line::Bus(1));

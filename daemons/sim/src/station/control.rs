@@ -112,6 +112,30 @@ impl Control {
         })
     }
 
+    /// The air that an EVSE's modules draw in has so many degrees Celsius.
+    ///
+    /// # Errors
+    /// `UnknownEvse`.
+    pub fn air(&self, celsius: u32, evse: u32) -> Result<(), Error> {
+        self.place(evse)?.circuit.with(|circuit| circuit.surroundings.air_c = f64::from(celsius));
+        Ok(())
+    }
+
+    /// Others behind the grid connection take so many amperes of a phase, from 1.
+    ///
+    /// # Errors
+    /// `OutOfRange` for a phase that there is none of.
+    pub fn others(&self, phase: u32, amps: u32) -> Result<(), Error> {
+        let index = usize::try_from(phase).unwrap_or(0).wrapping_sub(1);
+        self.place(1)?.circuit.with(|circuit| match circuit.surroundings.others_a.get_mut(index) {
+            Some(others) => {
+                *others = f64::from(amps);
+                Ok(())
+            }
+            None => Err(Error::OutOfRange(format!("phase {phase}"))),
+        })
+    }
+
     /// Pulls the plug, whatever flows, unless a lock holds it.
     ///
     /// # Errors

@@ -79,7 +79,7 @@ pub enum Because {
     Power,
     /// The phase that carries most, from 1.
     Phase(u8),
-    /// The meter is silent.
+    /// The meter is silent, or tells no phases where each is limited.
     Silent,
 }
 
@@ -113,7 +113,7 @@ impl Grid {
         }
     }
 
-    /// An EVSE measured what it draws, at its output.
+    /// An EVSE measured what it draws, at its output; negative: what its vehicle gives.
     pub fn hear_evse(&mut self, place: usize, at: Timestamp, power: Watts) {
         let drawn = &mut self.drawn[place];
         if drawn.back().is_some_and(|(last, _)| at <= *last) {
@@ -122,7 +122,7 @@ impl Grid {
         if drawn.len() >= KEPT {
             drawn.pop_front();
         }
-        drawn.push_back((at, power.max(Watts::ZERO)));
+        drawn.push_back((at, power));
     }
 
     /// The phases of the meter; with a reading of the same instant, they come first.
@@ -130,16 +130,18 @@ impl Grid {
         self.phases = Some((at, phases));
     }
 
-    /// The meter read what is drawn.
+    /// The meter read what is drawn. Where each phase is limited a reading without its phases says nothing: a meter
+    /// that tells none is silent.
     pub fn hear_meter(&mut self, reading: Reading) {
-        if self.heard_at.is_some_and(|heard| reading.at <= heard) {
+        let phases = self.phases.filter(|(at, _)| *at == reading.at).map(|(_, phases)| phases);
+        let tells = self.connection.phase_limit.is_none() || phases.is_some();
+        if !tells || self.heard_at.is_some_and(|heard| reading.at <= heard) {
             return;
         }
         self.heard_at = Some(reading.at);
         if self.pending.len() >= PENDING {
             self.pending.pop_front();
         }
-        let phases = self.phases.filter(|(at, _)| *at == reading.at).map(|(_, phases)| phases);
         self.pending.push_back((reading, phases));
     }
 
@@ -153,11 +155,11 @@ impl Grid {
                 break;
             }
             self.pending.pop_front();
-            let own = self.drawn.iter().map(|drawn| between(drawn, reading.at)).sum();
+            let own = self.at_the_mains(reading.at);
             if self.left.len() >= 2 {
                 self.left.pop_front();
             }
-            self.left.push_back(self.left_by(reading, phases, self.losses.mains(own)));
+            self.left.push_back(self.left_by(reading, phases, own));
         }
         let since = self.heard_at.unwrap_or(self.began);
         if now.since(since) >= self.connection.silent_after {
@@ -169,6 +171,12 @@ impl Grid {
         lowest.unwrap_or((self.connection.silent_floor.min(self.connection.limit), Because::Silent))
     }
 
+    /// Whether what each phase carries is limited.
+    #[must_use]
+    pub const fn limits_phases(&self) -> bool {
+        self.connection.phase_limit.is_some()
+    }
+
     /// When the connection leaves something else though nobody said anything.
     #[must_use]
     pub fn next(&self, now: Timestamp) -> Option<Timestamp> {
@@ -177,10 +185,18 @@ impl Grid {
         waits.into_iter().chain([silent]).filter(|time| *time > now).min()
     }
 
+    /// What the station took from the mains at an instant.
+    fn at_the_mains(&self, at: Timestamp) -> Watts {
+        let powers = || self.drawn.iter().map(|drawn| between(drawn, at));
+        let drawn = powers().map(|power| power.max(Watts::ZERO)).sum();
+        let given: Watts = powers().map(|power| (-power).max(Watts::ZERO)).sum();
+        self.losses.mains(drawn) - given.scaled(self.losses.efficiency, 1000)
+    }
+
     fn left_by(&self, reading: Reading, phases: Option<[Phase; 3]>, own: Watts) -> (Watts, Because) {
         // What is fed in behind the connection may be gone the next moment: it is not counted on.
         let others = (reading.power - own).max(Watts::ZERO);
-        let by_power = (self.connection.limit - others, Because::Power);
+        let by_power = ((self.connection.limit - others).max(Watts::ZERO), Because::Power);
         let (Some(limit), Some(phases)) = (self.connection.phase_limit, phases) else { return by_power };
         let by_phase = (1..).zip(phases).map(|(number, phase)| {
             let ours = own.scaled(1, 3).at(phase.voltage).unwrap_or(Amps::ZERO);
@@ -264,6 +280,15 @@ mod tests {
     }
 
     #[test]
+    fn what_a_vehicle_of_ours_gives_is_not_counted_on_either() {
+        let mut grid = grid();
+        grid.hear_evse(0, at(1000), Watts::new(-30_000));
+        hear(&mut grid, 1000, 100_000);
+        // 28.5 kW arrive at the mains, and the station's own kilowatt is in the reading: others take 127.5.
+        assert_eq!(grid.left(at(1000)).0, Watts::new(72_500));
+    }
+
+    #[test]
     fn the_phase_that_carries_most_decides() {
         let mut grid = grid();
         grid.connection.phase_limit = Some(Amps::new(200));
@@ -274,6 +299,25 @@ mod tests {
         assert_eq!(because, Because::Phase(2));
         // 80 A and a third of the station's own kilowatt are left on it, three times.
         assert!(left.abs_diff(Watts::new(56_200)) < Watts::new(5), "{left}");
+    }
+
+    #[test]
+    fn where_each_phase_is_limited_a_meter_that_tells_no_phases_is_silent() {
+        let mut grid = grid();
+        grid.connection.phase_limit = Some(Amps::new(200));
+        let phases = [Phase { voltage: Volts::new(230), current: Amps::new(20) }; 3];
+        grid.hear_phases(at(1000), phases);
+        hear(&mut grid, 1000, 13_800);
+        assert!(matches!(grid.left(at(1000)).1, Because::Phase(_)));
+        for ms in (2000..=6000).step_by(1000) {
+            hear(&mut grid, ms, 13_800);
+        }
+        assert!(matches!(grid.left(at(5999)).1, Because::Phase(_)), "some that were lost are borne");
+        assert_eq!(grid.left(at(6000)), (Watts::new(20_000), Because::Silent));
+        // Of another instant they say nothing of this one.
+        grid.hear_phases(at(6900), phases);
+        hear(&mut grid, 7000, 13_800);
+        assert_eq!(grid.left(at(7000)), (Watts::new(20_000), Because::Silent));
     }
 
     proptest! {

@@ -168,7 +168,9 @@ impl Energy {
 
     /// An EVSE said what flows.
     pub fn hear_evse(&mut self, now: Timestamp, place: usize, flowing: Flowing) {
-        self.usage[place].hear(flowing, self.permits.granted(now, place));
+        // Who gives uses nothing.
+        let used = Flowing { drawn: flowing.drawn.max(Watts::ZERO), ..flowing };
+        self.usage[place].hear(used, self.permits.granted(now, place));
         if let Some(grid) = &mut self.grid {
             grid.hear_evse(place, flowing.at, flowing.drawn);
         }
@@ -283,6 +285,9 @@ impl Energy {
             let detail = match because {
                 Because::Power => "what other consumers leave".to_owned(),
                 Because::Phase(phase) => format!("what other consumers leave on phase {phase}"),
+                Because::Silent if grid.limits_phases() => {
+                    "its meter is silent or tells no phases: its floor".to_owned()
+                }
                 Because::Silent => "its meter is silent: its floor".to_owned(),
             };
             self.sources.push(source("grid", power, detail));

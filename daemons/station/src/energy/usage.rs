@@ -33,7 +33,7 @@ pub struct Flowing {
     pub at: Timestamp,
     /// What the vehicle asks for, at the voltage measured.
     pub wanted: Watts,
-    /// What it gets.
+    /// What it gets; negative: what it gives.
     pub drawn: Watts,
 }
 

@@ -223,8 +223,12 @@ impl Stage {
 
     /// Degrees Celsius at the air inlet.
     pub(super) fn temperature_c(&self) -> f64 {
+        if self.hot() {
+            return TOO_HOT_C;
+        }
         let (volts, amps) = self.output();
-        if self.hot() { TOO_HOT_C } else { (28.0 + volts * amps.abs() / 2_000.0).min(95.0) }
+        let air_c = self.here(|circuit, _| circuit.surroundings.air_c);
+        (air_c + volts * amps.abs() / 2_000.0).min(95.0)
     }
 
     /// Lets time pass.
