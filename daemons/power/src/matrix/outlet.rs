@@ -112,9 +112,9 @@ impl Outlet {
         (self.live, self.set, self.confirmed) = (false, None, false);
     }
 
-    /// Off because the daemon ends.
-    pub(crate) fn off(&mut self) {
-        self.orders.off();
+    /// Off because the daemon ends: nothing is taken any more that nobody would do.
+    pub(crate) fn end(&mut self) {
+        self.orders.end();
         (self.live, self.set) = (false, None);
     }
 

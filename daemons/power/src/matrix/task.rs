@@ -141,7 +141,7 @@ impl Sharing {
 
     /// A contactor opens when no current flows any more.
     async fn end(mut self) {
-        self.outlets.iter_mut().for_each(Outlet::off);
+        self.outlets.iter_mut().for_each(Outlet::end);
         self.members.iter_mut().for_each(Member::off);
         let off = async {
             while !self.members.iter().all(|member| member.told().is_off) {
