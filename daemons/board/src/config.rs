@@ -201,6 +201,7 @@ pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>
             Err(mut error) => problems.append(&mut error.0),
         }
     }
+    problems.extend(shared_lines(config, &settings));
     if settings.connectors.is_empty() && settings.matrix.is_none() && problems.is_empty() {
         problems.push(Problem::nowhere("there is no table [board.1]"));
     }
@@ -212,6 +213,20 @@ pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>
     let objects =
         paths.map(|path| Binding::new(names::BOARD, &path).expect("names and numbers make a valid binding"));
     Ok(Provision { objects: objects.collect(), settings })
+}
+
+/// Two connectors on one controller: closed for one EVSE, they would be for the other.
+fn shared_lines(config: &Config, settings: &Settings) -> Vec<Problem> {
+    let mut lines = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (connector, device) in settings.connectors.iter().filter_map(|(n, it)| Some((n, it.device.as_ref()?)))
+    {
+        if let Some(other) = lines.insert(device, connector) {
+            let text = format!("is the controller of connector {other} already");
+            problems.push(config.problem(&format!("board.{connector}.device"), text));
+        }
+    }
+    problems
 }
 
 /// The object of a connector.
@@ -232,6 +247,13 @@ mod tests {
         let settings = &provision.settings.connectors[&1];
         assert_eq!(settings.lease_times(), LeaseTimes::CONTACTORS);
         assert_eq!((settings.contactors(), settings.stale), (2, Duration::from_millis(300)));
+    }
+
+    #[test]
+    fn a_controller_has_one_connector() {
+        let text = "[board.1]\ndevice = '/dev/ttyLP2'\n[board.2]\ndevice = '/dev/ttyLP2'";
+        let error = configure(&Config::parse([("a.toml", text)]).unwrap(), "").unwrap_err().to_string();
+        assert!(error.contains("a.toml:4: is the controller of connector 1 already"), "{error}");
     }
 
     #[test]

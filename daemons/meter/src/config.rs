@@ -183,6 +183,7 @@ pub fn configure(config: &Config, line: &str) -> Result<Provision<Settings>, Con
         read.device.iter().filter_map(|(name, device)| check.device(name, device)).unzip();
     check.addresses();
     check.own_line();
+    check.no_other_reads_it();
     let port = check.port();
     match port {
         Some(port) if check.problems.is_empty() => {
@@ -362,6 +363,33 @@ impl Check<'_> {
                 let text = "an insulation monitor has a line of its own: one lost answer of another device would \
                             make the cable's voltage too old, and end a session";
                 self.problem(&format!("device.{name}.kind"), text);
+            }
+        }
+    }
+
+    /// A monitor that two lines read would vouch for the insulation of two cables, and measures that of one.
+    fn no_other_reads_it(&mut self) {
+        let others = self.config.instances("meter").into_iter().filter(|other| other != self.line);
+        for other in others.collect::<Vec<_>>() {
+            let written = |key: &str| self.config.value(&format!("meter.{other}.{key}"));
+            let same = |key: &str, ours: Option<&str>| {
+                ours.is_some_and(|ours| written(key).is_some_and(|theirs| theirs.as_str() == Some(ours)))
+            };
+            let port = &self.table.port;
+            let wire = port.serial.as_deref().and_then(std::path::Path::to_str);
+            let (same_wire, same_host) = (same("port.serial", wire), same("port.tcp", port.tcp.as_deref()));
+            let theirs = self.config.instances(&format!("meter.{other}.device"));
+            let addresses = theirs.iter().map(|name| written(&format!("device.{name}.address")));
+            // Several devices may be behind one gateway.
+            let addresses: Vec<_> = addresses.flatten().filter(|_| same_host).collect();
+            if same_wire {
+                self.problem("port.serial", format!("[meter.{other}] has this line already"));
+            }
+            for (name, device) in &self.table.device {
+                if addresses.contains(&i64::from(device.address).into()) {
+                    let text = format!("[meter.{other}] reads this device already");
+                    self.problem(&format!("device.{name}.address"), text);
+                }
             }
         }
     }

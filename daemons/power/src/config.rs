@@ -309,11 +309,27 @@ pub fn configure(config: &Config, _instance: &str) -> Result<Provision<Settings>
         }
     }
     problems.extend(too_seldom(config, &settings));
-    for bus in settings.bus.keys() {
+    for (bus, port) in &settings.bus {
         let table = format!("power.bus.{bus}");
+        if let Some((other, _)) =
+            settings.bus.iter().find(|(name, other)| *name < bus && is_same(other, port))
+        {
+            let text = format!("is [power.bus.{other}] as well: its modules would obey the supplies of both");
+            problems.push(config.problem(&table, text));
+        }
         problems.extend(shared_bus(&settings, bus).into_iter().map(|text| config.problem(&table, text)));
     }
     if problems.is_empty() { Ok(Provision { objects, settings }) } else { Err(ConfigError(problems)) }
+}
+
+/// Whether both lead to one wire.
+fn is_same(one: &CanPort, other: &CanPort) -> bool {
+    match (one, other) {
+        (CanPort::Socketcan { interface: one }, CanPort::Socketcan { interface: other })
+        | (CanPort::Slcan { device: one, .. }, CanPort::Slcan { device: other, .. }) => one == other,
+        (CanPort::Socketcan { .. }, CanPort::Slcan { .. })
+        | (CanPort::Slcan { .. }, CanPort::Socketcan { .. }) => false,
+    }
 }
 
 /// Modules that cannot be asked, and report less often than an EVSE takes a reading for the present: it would

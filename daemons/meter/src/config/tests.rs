@@ -43,6 +43,26 @@ fn changed(old: &str, new: &str, mark: &str, message: &str) {
     refused(&LINE.replacen(old, new, 1), "grid", mark, message);
 }
 
+/// Copied and half changed: the second EVSE's cable would have the first one's insulation.
+#[test]
+fn a_device_that_another_line_reads_is_refused() {
+    let second = IMD.replace("imd1", "imd2");
+    let both = format!("{IMD}\n{second}");
+    let twice = read(&both, "imd2").unwrap_err().to_string();
+    assert!(twice.contains("[meter.imd1] reads this device already"), "{twice}");
+    assert!(read(&both, "imd1").is_err(), "nobody knows which of them is right");
+    let gateway = format!("{IMD}\n{}", second.replace("address = 3", "address = 4"));
+    assert!(read(&gateway, "imd2").is_ok(), "several devices behind one gateway");
+    let elsewhere = format!("{IMD}\n{}", second.replace("127.0.0.1", "127.0.0.2"));
+    assert!(read(&elsewhere, "imd2").is_ok());
+    let wire = format!(
+        "{LINE}\n{}",
+        LINE.replace("meter.grid", "meter.other").replace("address = 1", "address = 2")
+    );
+    let twice = read(&wire, "grid").unwrap_err().to_string();
+    assert!(twice.contains("[meter.other] has this line already"), "{twice}");
+}
+
 #[test]
 fn a_meter_gets_its_bus_name_and_path_and_the_serial_settings_of_its_map() {
     let provision = read(LINE, "grid").unwrap();

@@ -46,6 +46,13 @@ fn what_would_be_dangerous_or_means_nothing_is_refused() {
             supply("modules = [0]") + &supply("modules = [0]").replace("supply.1", "supply.2"),
             "module 0 belongs to two supplies",
         ),
+        (
+            // On two buses that are one they would, too.
+            supply("modules = [0]")
+                + &BUS.replace("main", "second").replace("125000", "250000")
+                + &supply("modules = [0]").replace("supply.1", "supply.2").replace("'main'", "'second'"),
+            "is [power.bus.main] as well",
+        ),
     ] {
         let error = read(&text).unwrap_err();
         assert!(error.contains(wanted), "{wanted:?} is not in {error:?}");

@@ -145,6 +145,12 @@ impl Config {
         self.root.get(&path.split('.').collect::<Vec<_>>()).is_some()
     }
 
+    /// What is written at a dotted path, whoever reads it: to look across to another's table.
+    #[must_use]
+    pub fn value(&self, path: &str) -> Option<toml::Value> {
+        self.root.get(&path.split('.').collect::<Vec<_>>()).map(Node::to_value)
+    }
+
     /// The names of the tables in a table: the `1` and `2` of `[evse.1]` and `[evse.2]`.
     #[must_use]
     pub fn instances(&self, table: &str) -> Vec<String> {
