@@ -104,7 +104,10 @@ pub(crate) const SLOTS: [&str; 99] = [
     "71", "72", "73", "74", "75", "76", "77", "78", "79", "80", "81", "82", "83", "84", "85", "86", "87",
     "88", "89", "90", "91", "92", "93", "94", "95", "96", "97", "98", "99",
 ];
-const TX_POINTS: Kind = Kind::List(&["EVConnected", "Authorized", "PowerPathClosed", "EnergyTransfer"]);
+const START_POINTS: Kind =
+    Kind::List(&["EVConnected", "Authorized", "DataSigned", "PowerPathClosed", "EnergyTransfer"]);
+// Nothing ends by what was signed (OCPP 2.0.1, errata to E06).
+const STOP_POINTS: Kind = Kind::List(&["EVConnected", "Authorized", "PowerPathClosed", "EnergyTransfer"]);
 // What comes back from vehicles is left out where nothing does.
 const PERIODIC: &str = "Energy.Active.Import.Register,Energy.Active.Export.Register,Power.Active.Import,\
                         Power.Active.Export,Current.Import,Voltage,SoC";
@@ -333,8 +336,8 @@ pub const TABLE: &[Definition] = &[
     variable("SampledEnabled", None, ("SampledDataCtrlr", "Enabled", None), Kind::Boolean, "true").read_only(),
     variable("AlignedAvailable", None, ("AlignedDataCtrlr", "Available", None), Kind::Boolean, "true").read_only(),
     variable("AlignedEnabled", None, ("AlignedDataCtrlr", "Enabled", None), Kind::Boolean, "true").read_only(),
-    variable(name::START_POINTS, None, ("TxCtrlr", "TxStartPoint", None), TX_POINTS, "PowerPathClosed"),
-    variable(name::STOP_POINTS, None, ("TxCtrlr", "TxStopPoint", None), TX_POINTS, "EVConnected,PowerPathClosed"),
+    variable(name::START_POINTS, None, ("TxCtrlr", "TxStartPoint", None), START_POINTS, "PowerPathClosed"),
+    variable(name::STOP_POINTS, None, ("TxCtrlr", "TxStopPoint", None), STOP_POINTS, "EVConnected,PowerPathClosed"),
     variable(name::STOP_ON_INVALID, Some("StopTransactionOnInvalidId"), ("TxCtrlr", "StopTxOnInvalidId", None), Kind::Boolean, "true"),
     variable("StopOnDisconnect", Some("StopTransactionOnEVSideDisconnect"), ("TxCtrlr", "StopTxOnEVSideDisconnect", None), Kind::True, "true"),
     variable("UnlockOnDisconnect", Some("UnlockConnectorOnEVSideDisconnect"), ("OCPPCommCtrlr", "UnlockOnEVSideDisconnect", None), Kind::True, "true"),

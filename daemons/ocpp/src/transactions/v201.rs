@@ -20,6 +20,8 @@ pub enum TxPoint {
     EvConnected,
     /// A driver is authorized.
     Authorized,
+    /// The meter has signed the start value. A start point alone: nothing ends by it.
+    DataSigned,
     /// Both, and the book has opened its transaction: power may flow.
     PowerPathClosed,
     /// Current flows.
@@ -27,9 +29,9 @@ pub enum TxPoint {
 }
 
 impl TxPoint {
-    /// All that a DC station knows of; bay occupancy and signed start values it does not.
-    pub const ALL: [Self; 4] =
-        [Self::EvConnected, Self::Authorized, Self::PowerPathClosed, Self::EnergyTransfer];
+    /// All that this station knows of: it has no detector in its parking bays.
+    pub const ALL: [Self; 5] =
+        [Self::EvConnected, Self::Authorized, Self::DataSigned, Self::PowerPathClosed, Self::EnergyTransfer];
 
     /// The specification's name.
     #[must_use]
@@ -37,6 +39,7 @@ impl TxPoint {
         match self {
             Self::EvConnected => "EVConnected",
             Self::Authorized => "Authorized",
+            Self::DataSigned => "DataSigned",
             Self::PowerPathClosed => "PowerPathClosed",
             Self::EnergyTransfer => "EnergyTransfer",
         }
@@ -107,7 +110,9 @@ impl Plugged {
         match point {
             TxPoint::EvConnected => self.connected,
             TxPoint::Authorized => self.authorized,
-            TxPoint::PowerPathClosed => self.path_closed,
+            // The book opens its transaction with the start value, signed where the meter signs. One that was not
+            // signed counts as well: what is charged must be told.
+            TxPoint::DataSigned | TxPoint::PowerPathClosed => self.path_closed,
             TxPoint::EnergyTransfer => self.energy,
         }
     }
@@ -274,7 +279,7 @@ fn message(plug: &mut Plugged, event: &Event, told: &Told, kind: &str, offline: 
     let mut payload = json!({
         "eventType": kind,
         "timestamp": rfc3339(event.sample.unix),
-        "triggerReason": trigger(plug, event, kind),
+        "triggerReason": trigger(plug, event, kind, told),
         "seqNo": plug.running.as_ref().map_or(0, |running| running.next_seq),
         "transactionInfo": info,
     });
@@ -343,12 +348,14 @@ fn reading(plug: &Plugged, event: &Event, told: &Told, kind: &str) -> Option<Val
     }
 }
 
-fn trigger(plug: &Plugged, event: &Event, kind: &str) -> &'static str {
+fn trigger(plug: &Plugged, event: &Event, kind: &str, told: &Told) -> &'static str {
+    let by_signature = event.signed.is_some() && told.start_points.contains(&TxPoint::DataSigned);
     match event.kind {
         Kind::Plugged => "CablePluggedIn",
         // Who or what began it was told with that.
         Kind::Started if kind != "Started" => "ChargingStateChanged",
         Kind::Authorized | Kind::Started if plug.remote_start.is_some() => "RemoteStart",
+        Kind::Started if by_signature => "SignedDataReceived",
         Kind::Started if plug.last_by_cable => "CablePluggedIn",
         Kind::Authorized | Kind::Started => "Authorized",
         Kind::Charging | Kind::SuspendedEv | Kind::SuspendedEvse => "ChargingStateChanged",

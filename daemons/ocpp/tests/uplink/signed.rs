@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use voltry_ocpp::Version;
-use voltry_ocpp::transactions::{SIGNED_MAX, Signed};
+use voltry_ocpp::transactions::{Kind, SIGNED_MAX, Signed};
 
 use crate::desk::Desk;
 
@@ -66,4 +66,40 @@ fn the_longest_that_a_meter_may_sign_is_what_the_message_carries() {
     let told = charged(&mut desk);
     assert_eq!(told.len(), 2);
     assert_eq!(told[0].1["signedMeterData"].as_str().unwrap().len(), 2500);
+}
+
+#[test]
+fn a_transaction_begins_when_the_start_value_is_signed_where_that_is_the_start_point() {
+    let signed =
+        Signed { data: "OCMF|{}|{}".to_owned(), format: "OCMF".to_owned(), public_key: "a key".to_owned() };
+    for (signed, trigger) in [(Some(Box::new(signed)), "SignedDataReceived"), (None, "Authorized")] {
+        let mut desk = Desk::accepted(Version::V201);
+        set(&mut desk, "TxCtrlr", "TxStartPoint", "DataSigned");
+        set(&mut desk, "SampledDataCtrlr", "SignReadings", "true");
+        desk.signed = signed;
+        let before = desk.calls.len();
+        desk.charge(0);
+        desk.answer_all();
+        let events: Vec<_> =
+            desk.calls[before..].iter().filter(|call| call.action == "TransactionEvent").collect();
+        let ([first, .., last], started) = (&events[..], &desk.book[2]) else { panic!("{events:?}") };
+        assert_eq!((started.kind, started.signed.is_some()), (Kind::Started, desk.signed.is_some()));
+        assert_eq!(
+            (&first.payload["eventType"], &first.payload["triggerReason"]),
+            (&json!("Started"), &json!(trigger))
+        );
+        assert_eq!(last.payload["eventType"], "Ended");
+        let value = &first.payload["meterValue"][0]["sampledValue"][0];
+        assert_eq!(value["measurand"], "Energy.Active.Import.Register");
+        assert_eq!(value.get("signedMeterValue").is_some(), desk.signed.is_some(), "{value}");
+    }
+}
+
+#[test]
+fn nothing_ends_by_what_was_signed() {
+    let mut desk = Desk::accepted(Version::V201);
+    let data = json!({ "setVariableData": [{ "component": { "name": "TxCtrlr" },
+        "variable": { "name": "TxStopPoint" }, "attributeValue": "DataSigned" }] });
+    let answer = desk.ask("SetVariables", &data).unwrap();
+    assert_eq!(answer["setVariableResult"][0]["attributeStatus"], "Rejected");
 }
