@@ -66,7 +66,7 @@ pub struct Core {
     pub(super) notices: VecDeque<Notice>,
     /// Starts 2.0.1's transaction ids.
     pub(super) prefix: String,
-    /// By EVSE: the transaction that runs (0: none) and the register at its start.
+    /// By EVSE: the transaction that runs and the register at its start, or 0 and the register since the last one.
     pub(super) edges: BTreeMap<u32, (u64, Option<i64>)>,
     /// What the daemons tell of themselves.
     pub devices: Devices,

@@ -1,5 +1,6 @@
 //! What the meters of EVSEs that nobody charges at say on the marks of the clock (J01; 1.6,
-//! ClockAlignedDataInterval). What a transaction's meter says then is in the station's book.
+//! ClockAlignedDataInterval), and when the CSMS asks (F06). What a transaction's meter says then is in the
+//! station's book.
 //!
 //! While the CSMS is away they wait, of each EVSE [`WAITING_MAX`] at the most: beyond, every second one
 //! goes, but for the first and the last. They are nobody's bill, and a restart forgets them.
@@ -23,9 +24,18 @@ const LATE: i64 = 2_000_000;
 pub(super) struct IdleValues {
     /// The mark that was passed last, and the interval it is one of; microseconds.
     passed: Option<(i64, i64)>,
-    /// Meters that are being read: by ticket, where and for which mark.
-    reading: BTreeMap<u64, (u32, i64)>,
+    /// Meters that are being read: by ticket, where and what for.
+    reading: BTreeMap<u64, (u32, Wanted)>,
     waiting: BTreeMap<u32, VecDeque<Sample>>,
+}
+
+/// What a meter is read for.
+#[derive(Debug, Clone, Copy)]
+enum Wanted {
+    /// A mark of the clock, microseconds of Unix time.
+    Mark(i64),
+    /// The CSMS has asked.
+    Trigger,
 }
 
 impl IdleValues {
@@ -78,13 +88,39 @@ impl Uplink {
         let idle: Vec<u32> = self.core.connectors.evses().filter(|evse| !running.contains(evse)).collect();
         for evse in idle {
             let ticket = self.order(Command::ReadMeter { evse }, actions);
-            self.idle.reading.insert(ticket, (evse, mark));
+            self.idle.reading.insert(ticket, (evse, Wanted::Mark(mark)));
+        }
+    }
+
+    /// The CSMS asks what is measured. Where nobody charges the meter is read first: no line of the book has its
+    /// register.
+    pub(super) fn tell_meter_values(&mut self, evse: u32, actions: &mut Vec<Action>) {
+        if self.core.connectors.get(evse).is_some_and(|it| it.transaction() == 0) {
+            let ticket = self.order(Command::ReadMeter { evse }, actions);
+            self.idle.reading.insert(ticket, (evse, Wanted::Trigger));
+        } else {
+            self.tell(Notice::MeterValues(evse));
         }
     }
 
     /// What came of reading a meter; whether it was one.
     pub(super) fn meter_read(&mut self, ticket: u64, outcome: &Outcome) -> bool {
-        let Some((evse, mark)) = self.idle.reading.remove(&ticket) else { return false };
+        let Some((evse, wanted)) = self.idle.reading.remove(&ticket) else { return false };
+        let mark = match wanted {
+            Wanted::Mark(mark) => mark,
+            Wanted::Trigger => {
+                if let Outcome::Metered(Sample { register: Some(register), .. }) = outcome {
+                    let edge = self.core.edges.entry(evse).or_default();
+                    // One that began meanwhile has the register of its start.
+                    if edge.0 == 0 {
+                        edge.1 = Some(*register);
+                    }
+                }
+                // One that says nothing leaves what the EVSE measures itself.
+                self.tell(Notice::MeterValues(evse));
+                return true;
+            }
+        };
         let Outcome::Metered(sample) = outcome else {
             debug!(evse, ?outcome, "the meter says nothing on the mark of the clock");
             return true;

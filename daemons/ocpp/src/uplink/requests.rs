@@ -80,6 +80,7 @@ impl Uplink {
     fn after_answer(&mut self, now: Now, then: dialect::Then, actions: &mut Vec<Action>) {
         match then {
             dialect::Then::Boot => self.boot_again(now),
+            dialect::Then::Tell(Notice::MeterValues(evse)) => self.tell_meter_values(evse, actions),
             dialect::Then::Tell(notice) => self.tell(notice),
             dialect::Then::Networks => {
                 actions.push(Action::Networks("the CSMS has changed how it is reached"));

@@ -107,3 +107,38 @@ fn a_stop_has_the_values_of_the_marks_that_are_wanted_in_it() {
     assert_eq!(values[0]["sampledValue"][0]["context"], "Sample.Clock");
     assert_eq!(values[0]["sampledValue"][0]["value"], "300");
 }
+
+#[test]
+fn a_meter_where_nobody_charges_is_read_when_the_csms_asks() {
+    for version in BOTH {
+        let mut desk = Desk::accepted(version);
+        desk.commands.clear();
+        let asked = match version {
+            Version::V16 => json!({ "requestedMessage": "MeterValues", "connectorId": 1 }),
+            Version::V201 => json!({ "requestedMessage": "MeterValues", "evse": { "id": 1 } }),
+        };
+        assert_eq!(desk.ask("TriggerMessage", &asked).unwrap()["status"], "Accepted");
+        assert!(desk.open().is_none(), "the meter is read first");
+        assert_eq!(meters_read(&mut desk), 1);
+        let told = desk.open().unwrap();
+        assert_eq!(told.action, "MeterValues");
+        let value = &told.payload["meterValue"][0]["sampledValue"][0];
+        assert_eq!(
+            (&value["measurand"], &value["context"]),
+            (&json!("Energy.Active.Import.Register"), &json!("Trigger"))
+        );
+        let wh = if version == Version::V16 { json!("1234.5") } else { json!(1234.5) };
+        assert_eq!(value["value"], wh, "{value}");
+        desk.answer_all();
+        // A meter that is away leaves what the EVSE measures.
+        let mut desk = Desk::accepted(version);
+        desk.ask("TriggerMessage", &asked).unwrap();
+        desk.done(Outcome::Silent);
+        let told = desk.open().unwrap();
+        assert_eq!(told.action, "MeterValues");
+        assert_ne!(
+            told.payload["meterValue"][0]["sampledValue"][0]["measurand"],
+            "Energy.Active.Import.Register"
+        );
+    }
+}

@@ -299,6 +299,9 @@ fn what_is_triggered_is_sent() {
             }
             let answer = desk.ask("TriggerMessage", &asked);
             assert_eq!(answer, Ok(json!({ "status": "Accepted" })));
+            if message == "MeterValues" {
+                desk.done(Outcome::Silent);
+            }
             desk.answer_all();
             let sent = desk.actions(before);
             assert!(!sent.is_empty() && sent.iter().all(|action| *action == message), "{message}: {sent:?}");
