@@ -53,7 +53,7 @@ ASK_STATION = {"voltry-ocpp", "technician", "root"}
 # code and the press of a start button.
 UI_CALLS = {
     *[("Station1", member) for member in ["Transactions", "Transaction", "Stop", "StopTransaction", "Unlock"]],
-    *[("Station1", member) for member in ["EnterCode", "PressStart"]],
+    *[("Station1", member) for member in ["EnterCode", "PressStart", "EndByMasterPass"]],
     *[("Station1", member) for member in ["ClearFaults", "SetAvailable", "SelfTest", "EndSelfTest"]],
     *[("Settings1", member) for member in ["List", "Write"]],
     *[("V2gLog1", member) for member in ["Conversations", "Read"]],

@@ -37,6 +37,7 @@ pub(crate) async fn authorize(
             "granted" => println!("EVSE {}: granted", outcome.evse),
             "stopped" => println!("EVSE {}: the session of this token is being ended", outcome.evse),
             "remembered" => println!("no vehicle waits; the token holds for the next one plugged in"),
+            "asked" => println!("several charge: the screen asks which is to be stopped"),
             "refused" => {}
             other => println!("{other}"),
         }

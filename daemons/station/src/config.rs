@@ -39,6 +39,9 @@ pub struct Settings {
     /// The screen takes codes (PIN), which the back end judges.
     #[serde(default)]
     pub key_pad: bool,
+    /// The screen asks which charge a master pass means, where several run and it was shown for all.
+    #[serde(default)]
+    pub master_pass_asks: bool,
     /// Seconds for which a token holds that is presented before plugging in.
     #[serde(default = "default_remember")]
     pub remember_token_s: u64,

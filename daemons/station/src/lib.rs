@@ -22,6 +22,7 @@ mod evse_watch;
 pub mod flow;
 pub mod guesses;
 pub mod limits;
+pub mod master_pass;
 mod reader_watch;
 pub mod reasons;
 mod recorder;
@@ -222,6 +223,9 @@ async fn publish(
                 }
                 if before.reservations != now.reservations {
                     served.reservations_changed(emitter).await?;
+                }
+                if before.master_pass != now.master_pass {
+                    served.master_pass_asked_changed(emitter).await?;
                 }
             }
             one = news.recv() => match one.context("the control loop ended")? {

@@ -139,6 +139,11 @@ impl Station1 {
         self.calls.answer("PressStart", call).await
     }
 
+    async fn end_by_master_pass(&self, evse: u32) -> Result<(), Error> {
+        let call = async { self.ask(|answer| Request::EndByMasterPass { evse, answer }).await? };
+        self.calls.answer("EndByMasterPass", call).await
+    }
+
     #[zbus(out_args("outcome"))]
     async fn remote_start(
         &self,
@@ -365,6 +370,11 @@ impl Station1 {
     #[zbus(property)]
     fn reservations(&self) -> Vec<Reservation> {
         self.shown.borrow().reservations.clone()
+    }
+
+    #[zbus(property)]
+    fn master_pass_asked(&self) -> bool {
+        self.shown.borrow().master_pass
     }
 
     #[zbus(property(emits_changed_signal = "const"))]

@@ -28,6 +28,7 @@ use crate::evse_watch::Proxies;
 use crate::flow::FlowWatch;
 use crate::guesses::Guesses;
 use crate::limits::Limits;
+use crate::master_pass::MasterPass;
 use crate::recorder::Recorder;
 use crate::register::Register;
 use crate::reservations::Reservations;
@@ -67,6 +68,8 @@ pub(crate) async fn control(
         judging: Vec::new(),
         guesses: Guesses::default(),
         start_button: settings.start_button,
+        master_pass_asks: settings.master_pass_asks,
+        master_pass: MasterPass::default(),
         limits: Limits::of_the_book(book.limits(clock.stamp()).await?),
         reservations: Reservations::of_the_book(book.reservations().await?),
         book: book.clone(),

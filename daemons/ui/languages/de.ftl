@@ -102,6 +102,9 @@ stop-yes = Ja, beenden
 stop-no = Nein, weiterladen
 stop-by-card = Zum Beenden halten Sie Ihre Karte noch einmal an das Lesegerät.
 stop-failed = Das Laden ließ sich nicht beenden. Versuchen Sie es noch einmal, beenden Sie es am Fahrzeug oder rufen Sie die Hilfe-Nummer an.
+master-pass-question = Welcher Ladevorgang soll beendet werden?
+master-pass-all = Alle
+master-pass-failed = Es wurde nichts beendet. Zeigen Sie die Karte noch einmal.
 
 help-line = Hilfe
 fault-code = Code { $code }

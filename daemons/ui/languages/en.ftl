@@ -105,6 +105,9 @@ stop-yes = Yes, stop
 stop-no = No, go on
 stop-by-card = To stop, hold your card to the reader again.
 stop-failed = It did not stop. Try again, stop at your vehicle, or call for help.
+master-pass-question = Which charge is to be stopped?
+master-pass-all = All of them
+master-pass-failed = Nothing was stopped. Show the pass again.
 
 help-line = Help
 fault-code = Code { $code }

@@ -102,6 +102,9 @@ stop-yes = Sí, detener
 stop-no = No, seguir
 stop-by-card = Para detener, acerque otra vez su tarjeta al lector.
 stop-failed = La carga no se ha detenido. Inténtelo otra vez, deténgala desde su vehículo o pida ayuda.
+master-pass-question = ¿Qué carga se debe detener?
+master-pass-all = Todas
+master-pass-failed = No se ha detenido nada. Acerque la tarjeta otra vez.
 
 help-line = Ayuda
 fault-code = Código { $code }

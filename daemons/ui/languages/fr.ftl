@@ -102,6 +102,9 @@ stop-yes = Oui, arrêter
 stop-no = Non, continuer
 stop-by-card = Pour arrêter, présentez de nouveau votre carte au lecteur.
 stop-failed = La charge ne s’est pas arrêtée. Réessayez, arrêtez-la depuis votre véhicule ou appelez l’assistance.
+master-pass-question = Quelle charge faut-il arrêter ?
+master-pass-all = Toutes
+master-pass-failed = Rien n’a été arrêté. Présentez de nouveau la carte.
 
 help-line = Assistance
 fault-code = Code { $code }

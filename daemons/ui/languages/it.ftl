@@ -102,6 +102,9 @@ stop-yes = Sì, ferma
 stop-no = No, continua
 stop-by-card = Per fermare, avvicini di nuovo la tessera al lettore.
 stop-failed = Non si è fermata. Riprovi, la fermi dal veicolo o chiami l’assistenza.
+master-pass-question = Quale ricarica va fermata?
+master-pass-all = Tutte
+master-pass-failed = Non si è fermato nulla. Avvicini di nuovo la tessera.
 
 help-line = Assistenza
 fault-code = Codice { $code }

@@ -102,6 +102,9 @@ stop-yes = Ja, stoppen
 stop-no = Nee, doorgaan
 stop-by-card = Houd om te stoppen uw pas opnieuw bij de lezer.
 stop-failed = Het is niet gestopt. Probeer het opnieuw, stop bij uw voertuig, of bel voor hulp.
+master-pass-question = Welke laadbeurt moet stoppen?
+master-pass-all = Allemaal
+master-pass-failed = Er is niets gestopt. Houd de pas opnieuw bij de lezer.
 
 help-line = Hulp
 fault-code = Code { $code }

@@ -102,6 +102,9 @@ stop-yes = Tak, zatrzymaj
 stop-no = Nie, ładuj dalej
 stop-by-card = Aby zatrzymać, przyłóż ponownie kartę do czytnika.
 stop-failed = Nie udało się zatrzymać. Spróbuj ponownie, zatrzymaj w pojeździe albo zadzwoń po pomoc.
+master-pass-question = Które ładowanie zatrzymać?
+master-pass-all = Wszystkie
+master-pass-failed = Nic nie zatrzymano. Przyłóż kartę ponownie.
 
 help-line = Pomoc
 fault-code = Kod { $code }

@@ -102,6 +102,9 @@ stop-yes = 是，停止
 stop-no = 否，继续
 stop-by-card = 如要停止，请再次刷卡。
 stop-failed = 未能停止。请重试、在车辆上停止，或致电求助。
+master-pass-question = 要停止哪个充电？
+master-pass-all = 全部
+master-pass-failed = 未停止任何充电。请再次刷卡。
 
 help-line = 帮助
 fault-code = 代码 { $code }

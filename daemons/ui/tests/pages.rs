@@ -203,3 +203,27 @@ async fn a_station_without_key_pad_and_start_button_shows_none_and_takes_nothing
     }
     assert!(rig.stops.try_recv().is_err());
 }
+
+#[tokio::test]
+async fn whoever_shows_a_master_pass_where_several_charge_is_asked_which_is_meant() {
+    let mut rig = Rig::start("").await;
+    rig.station_comes(status("charging")).await;
+    let mut events = rig.listen("/events?language=en").await;
+    let before = events.until("state-charging").await;
+    assert!(!before.contains("master-pass"), "{before}");
+    let second = EvseStatus { evse: 2, ..status("charging") };
+    let free = EvseStatus { evse: 3, authorized: false, transaction: 0, ..status("available") };
+    rig.ask_master_pass(vec![status("charging"), second, free], true).await;
+    let asked = events.until("Which charge is to be stopped?").await;
+    for (evse, named) in [(0, true), (1, true), (2, true), (3, false)] {
+        assert_eq!(asked.contains(&format!("action=\"/en/master-pass/{evse}\"")), named, "{evse} in {asked}");
+    }
+    for evse in [2, 0] {
+        assert!(send(&rig, &format!("/en/master-pass/{evse}"), "").await.starts_with("HTTP/1.1 303"));
+        assert_eq!(rig.stops.recv().await.unwrap().1, format!("master pass {evse}"));
+    }
+    rig.ask_master_pass(vec![status("charging")], false).await;
+    let late = send(&rig, "/en/master-pass/1", "").await;
+    assert!(late.starts_with("HTTP/1.1 502") && late.contains("Nothing was stopped."), "{late}");
+    assert!(rig.stops.try_recv().is_err());
+}

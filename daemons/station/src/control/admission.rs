@@ -190,20 +190,45 @@ impl Control {
         let By::Driver(_) = &presented.by else {
             return self.refuse(presented, NOT_ACCEPTED, "a master pass begins nothing");
         };
-        let here = |evse: &&Evse| presented.evse == 0 || evse.number == presented.evse;
-        let running = self.evses.values().filter(here).filter(|evse| evse.control.payer().is_some());
-        let running: Vec<u32> = running.map(|evse| evse.number).collect();
+        let running = self.paid(presented.evse);
         let Some(first) = running.first().copied() else {
             return self.refuse(presented, NOT_ACCEPTED, "a master pass begins nothing, and nothing runs");
         };
+        if self.master_pass_asks && running.len() > 1 {
+            self.master_pass.ask(payer.clone(), now());
+            return tell(presented.by, Ok(outcome(0, "asked", "the screen asks which charge is meant")));
+        }
+        self.end_all_by(&running, payer);
+        tell(presented.by, Ok(outcome(first, "stopped", "")));
+    }
+
+    /// The answer to what a master pass was asked; 0: all.
+    pub(super) fn end_by_master_pass(&mut self, wanted: u32) -> Result<(), Error> {
+        if wanted != 0 && !self.evses.contains_key(&wanted) {
+            return Err(Error::UnknownEvse(format!("there is no EVSE {wanted}")));
+        }
+        let Some(payer) = self.master_pass.answered(now()) else {
+            return Err(Error::Refused("no master pass waits for an answer".to_owned()));
+        };
+        self.end_all_by(&self.paid(wanted), &payer);
+        Ok(())
+    }
+
+    fn end_all_by(&mut self, running: &[u32], pass: &Payer) {
         for evse in running {
             let why = Ending {
-                by: Some(payer.clone()),
+                by: Some(pass.clone()),
                 ..Ending::new(EndReason::MasterPass, "stopped by a master pass")
             };
-            self.stop(evse, why, None);
+            self.stop(*evse, why, None);
         }
-        tell(presented.by, Ok(outcome(first, "stopped", "")));
+    }
+
+    /// Where somebody is let in: on this EVSE, or with 0 on all.
+    fn paid(&self, wanted: u32) -> Vec<u32> {
+        let here = |evse: &&Evse| wanted == 0 || evse.number == wanted;
+        let paid = self.evses.values().filter(here).filter(|evse| evse.control.payer().is_some());
+        paid.map(|evse| evse.number).collect()
     }
 
     /// Somebody has pressed the start button: nobody in particular.

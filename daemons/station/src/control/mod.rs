@@ -35,6 +35,7 @@ use crate::evse_watch::{Heard, Proxies};
 use crate::flow::FlowWatch;
 use crate::guesses::Guesses;
 use crate::limits::{Limit, Limits};
+use crate::master_pass::MasterPass;
 use crate::recorder::{Happening, Recorder};
 use crate::reservations::{Held, Reservations};
 use crate::session::{Action, Ending, Input};
@@ -52,6 +53,8 @@ pub(crate) enum Request {
     Present(Presented),
     /// Somebody has pressed the start button.
     PressStart { evse: u32, answer: oneshot::Sender<Result<StartOutcome, Error>> },
+    /// Whoever has shown a master pass says which charge is meant; 0: all of them.
+    EndByMasterPass { evse: u32, answer: oneshot::Sender<Result<(), Error>> },
     /// The back end lets somebody in.
     Start { evse: u32, payer: Payer, answer: oneshot::Sender<Result<StartOutcome, Error>> },
     /// Whatever runs on an EVSE is to end; answered when the EVSE has accepted it.
@@ -125,6 +128,8 @@ pub(crate) struct Shown {
     pub(crate) sources: Vec<PowerSource>,
     pub(crate) shares: Vec<PowerShare>,
     pub(crate) reservations: Vec<Reservation>,
+    /// A master pass was shown, and which charge it means is asked at the screen.
+    pub(crate) master_pass: bool,
 }
 
 pub(crate) struct Control {
@@ -138,6 +143,10 @@ pub(crate) struct Control {
     pub(crate) guesses: Guesses,
     /// Whether anybody charges who presses it.
     pub(crate) start_button: bool,
+    /// Whether the screen asks which charge a master pass means.
+    pub(crate) master_pass_asks: bool,
+    /// One that waits for the answer.
+    pub(crate) master_pass: MasterPass,
     pub(crate) limits: Limits,
     pub(crate) reservations: Reservations,
     pub(crate) book: Book,
@@ -294,6 +303,9 @@ impl Control {
             Request::PressStart { evse, answer } => {
                 let _ = answer.send(self.press_start(evse));
             }
+            Request::EndByMasterPass { evse, answer } => {
+                let _ = answer.send(self.end_by_master_pass(evse));
+            }
             Request::Start { evse, payer, answer } => {
                 let _ = answer.send(self.admit(evse, payer));
             }
@@ -335,6 +347,7 @@ impl Control {
         self.expire_expected(now);
         self.expire_orders();
         self.expire_tests(now);
+        self.master_pass.expire(now);
         self.share();
         self.book.retry();
         self.prune(now);
@@ -444,6 +457,7 @@ impl Control {
             sources: self.sources_shown(),
             shares: self.shares_shown(),
             reservations: self.reservations_shown(),
+            master_pass: self.master_pass.waits(),
         };
         self.shown.send_if_modified(|published| {
             let changed = *published != shown;

@@ -46,6 +46,45 @@ async fn a_master_pass_ends_what_runs_and_begins_nothing() {
 }
 
 #[tokio::test]
+async fn whoever_shows_a_master_pass_where_several_charge_says_at_the_screen_which_is_meant() {
+    let (rig, second) = Rig::with_second(&format!("master_pass_asks = true\n{BACK_END}")).await;
+    let pass = async |evse| {
+        rig.world.lock().unwrap().verdict = Some((TokenStatus::MasterPass, "POLICE".to_owned()));
+        rig.station.authorize_token("POLICE1", TokenKind::Iso14443, evse).await.unwrap().outcome
+    };
+    rig.plug(5).await;
+    rig.plug_at_second(&second, 6).await;
+    rig.until("both are plugged in", async || {
+        rig.kinds().await.iter().filter(|kind| *kind == "plugged").count() == 2
+    })
+    .await;
+    for evse in [1, 2] {
+        rig.world.lock().unwrap().verdict = accepted("");
+        let granted = rig.station.authorize_token(&format!("CARD{evse}"), TokenKind::Iso14443, evse).await;
+        assert_eq!(granted.unwrap().outcome, "granted");
+    }
+    assert!(
+        matches!(rig.station.end_by_master_pass(2).await, Err(Error::Refused(_))),
+        "nobody has shown one"
+    );
+    assert_eq!(pass(0).await, "asked");
+    assert!(rig.station.master_pass_asked().await.unwrap());
+    assert!(matches!(rig.station.end_by_master_pass(7).await, Err(Error::UnknownEvse(_))));
+    assert!(!rig.kinds().await.contains(&"deauthorized".to_owned()), "it is asked first");
+    rig.station.end_by_master_pass(2).await.unwrap();
+    rig.until("it ends where it was said", async || second.lock().unwrap().stopped.is_some()).await;
+    assert_eq!(rig.world.lock().unwrap().stopped, None, "and there alone");
+    rig.until("it waits no longer", async || !rig.station.master_pass_asked().await.unwrap()).await;
+    assert!(
+        matches!(rig.station.end_by_master_pass(1).await, Err(Error::Refused(_))),
+        "one pass, one answer"
+    );
+    let events = rig.events().await;
+    let ended = events.iter().find(|event| event.kind == EventKind::Deauthorized).unwrap();
+    assert_eq!((ended.evse, ended.reason, ended.token.as_str()), (2, EndReason::MasterPass, "POLICE1"));
+}
+
+#[tokio::test]
 async fn a_code_is_the_back_ends_to_judge_and_few_wrong_ones_are_tried() {
     let rig = Rig::start(&format!("key_pad = true\ntokens = [\"47110000\"]\n{BACK_END}")).await;
     rig.plug(5).await;

@@ -378,6 +378,7 @@ impl Mirror {
                     evses,
                     connectors: list(known, "Connectors").unwrap_or_default(),
                     shares: list(known, "Shares").unwrap_or_default(),
+                    master_pass_asked: read(known, "MasterPassAsked").unwrap_or_default(),
                 });
             }
             Role::Csms => {

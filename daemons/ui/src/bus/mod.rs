@@ -135,6 +135,8 @@ pub struct Station {
     pub connectors: Vec<Connector>,
     /// What each may take.
     pub shares: Vec<PowerShare>,
+    /// Whether whoever has shown a master pass is asked which charge he means.
+    pub master_pass_asked: bool,
 }
 
 /// What a vehicle says of itself, as far as a driver is concerned.

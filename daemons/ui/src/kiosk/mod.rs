@@ -1,6 +1,7 @@
 //! The screen at the charger. On loopback, without a login: it shows and commands what a passer-by may.
 
 mod advice;
+mod master_pass;
 mod messages;
 mod page;
 mod picture;

@@ -7,6 +7,7 @@ use voltry_bus::CsmsState;
 use voltry_service::fault_guide::FaultGuide;
 
 use super::advice;
+use super::master_pass::which;
 use super::messages::messages;
 use super::picture::picture;
 use super::without_card::identification;
@@ -122,6 +123,7 @@ pub(super) fn board(view: View<'_>, seen: &Seen) -> Markup {
             p.banner.offline role="status" { (words.say("offline-uplink")) }
         }
         @if let Some(refused) = seen.refused.get(&0) { (card_refused(words, refused)) }
+        (which(view, seen))
         @for message in messages(seen, words, &shown, view.turn) {
             p.message lang=[Some(message.language.as_str()).filter(|tag| !tag.is_empty())] {
                 strong.hidden { (words.say("message")) } " " (message.content)

@@ -97,6 +97,7 @@ pub(crate) fn router(kiosk: Kiosk) -> Router {
         .route("/{language}/stop/{evse}", get(ask_stop).post(stop))
         .route("/{language}/code/{evse}", get(ask_code).post(enter_code))
         .route("/{language}/start/{evse}", post(start))
+        .route("/{language}/master-pass/{evse}", post(end_by_master_pass))
         .route("/assets/{version}/{name}", get(asset))
         .fallback(nothing)
         .layer(middleware::from_fn_with_state(kiosk.clone(), guard))
@@ -321,6 +322,27 @@ async fn start(
     };
     warn!(evse, why, "no charge was started from the screen");
     (StatusCode::BAD_GATEWAY, whole(view, &page::dead_end(view, "start-failed"), false)).into_response()
+}
+
+/// The station takes it from whoever has shown a master pass, and from nobody else.
+async fn end_by_master_pass(
+    State(kiosk): State<Arc<Kiosk>>,
+    Path((language, evse)): Path<(String, u32)>,
+    Query(place): Query<Place>,
+) -> Response {
+    let Some(words) = kiosk.speak(&language) else { return not_found(&kiosk) };
+    let view = kiosk.view(words, place);
+    let answered = async { bus::station(&kiosk.connection).await?.end_by_master_pass(evse).await };
+    let why = match timeout(STOP, answered).await {
+        Ok(Ok(())) => {
+            info!(evse, "whoever has a master pass ends a charge at the screen; 0: all");
+            return Redirect::to(&view.home()).into_response();
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "no answer in time".to_owned(),
+    };
+    warn!(evse, why, "a master pass ended nothing");
+    (StatusCode::BAD_GATEWAY, whole(view, &page::dead_end(view, "master-pass-failed"), false)).into_response()
 }
 
 /// Ends what runs on an EVSE as its driver's wish.

@@ -27,6 +27,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Station {
     evses: Vec<EvseStatus>,
     connectors: Vec<Connector>,
+    master_pass_asked: bool,
     /// Whatever else is asked of it goes here too.
     stops: mpsc::UnboundedSender<(u64, String)>,
 }
@@ -61,6 +62,15 @@ impl Station {
         self.stops.send((0, format!("start {evse}"))).unwrap();
         let outcome = if evse == 1 { "granted" } else { "refused" };
         (StartOutcome { evse, outcome: outcome.to_owned(), detail: String::new() },)
+    }
+
+    /// A pass waits for an answer as long as it is asked.
+    fn end_by_master_pass(&self, evse: u32) -> Result<(), Error> {
+        if !self.master_pass_asked {
+            return Err(Error::Refused("no master pass waits for an answer".to_owned()));
+        }
+        self.stops.send((0, format!("master pass {evse}"))).unwrap();
+        Ok(())
     }
 
     fn stop(&self, evse: u32) {
@@ -117,6 +127,11 @@ impl Station {
     #[zbus(property)]
     fn connectors(&self) -> Vec<Connector> {
         self.connectors.clone()
+    }
+
+    #[zbus(property)]
+    fn master_pass_asked(&self) -> bool {
+        self.master_pass_asked
     }
 
     #[zbus(property)]
@@ -185,7 +200,8 @@ impl Rig {
 
     pub(crate) async fn station_comes(&mut self, status: EvseStatus) {
         let connection = voltry_service::connect(Some(&self.bus.address)).await.unwrap();
-        let station = Station { evses: vec![status], connectors: Vec::new(), stops: self.stops_in.clone() };
+        let (stops, connectors) = (self.stops_in.clone(), Vec::new());
+        let station = Station { evses: vec![status], connectors, master_pass_asked: false, stops };
         connection.object_server().at(names::STATION_PATH, station).await.unwrap();
         connection.request_name(names::STATION).await.unwrap();
         self.station = Some(connection);
@@ -197,6 +213,16 @@ impl Rig {
         let mut station = served.get_mut().await;
         station.evses = vec![status];
         station.evses_changed(served.signal_emitter()).await.unwrap();
+    }
+
+    /// Somebody has shown a master pass where several charge, or it waits no longer.
+    pub(crate) async fn ask_master_pass(&self, evses: Vec<EvseStatus>, asked: bool) {
+        let server = self.station.as_ref().unwrap().object_server();
+        let served = server.interface::<_, Station>(names::STATION_PATH).await.unwrap();
+        let mut station = served.get_mut().await;
+        (station.evses, station.master_pass_asked) = (evses, asked);
+        station.evses_changed(served.signal_emitter()).await.unwrap();
+        station.master_pass_asked_changed(served.signal_emitter()).await.unwrap();
     }
 
     /// A card lets nobody in.
