@@ -163,12 +163,12 @@ impl Plugged {
             }
             Kind::Reading | Kind::Other => {}
         }
-        self.state = self.state_by(event.kind).or(self.state);
+        self.state = self.state_by(event).or(self.state);
     }
 
     /// The state that an event tells of.
-    const fn state_by(&self, kind: Kind) -> Option<ChargingState> {
-        match kind {
+    const fn state_by(&self, event: &Event) -> Option<ChargingState> {
+        match event.kind {
             Kind::Charging => Some(ChargingState::Charging),
             Kind::SuspendedEv => Some(ChargingState::SuspendedEV),
             Kind::SuspendedEvse => Some(ChargingState::SuspendedEVSE),
@@ -176,7 +176,9 @@ impl Plugged {
                 Some(ChargingState::EVConnected)
             }
             Kind::Plugged | Kind::Authorized | Kind::Started | Kind::Unplugged => Some(ChargingState::Idle),
-            Kind::Ended if self.connected => Some(ChargingState::EVConnected),
+            Kind::Ended if self.connected && !matches!(event.reason, Some(Reason::EVDisconnected)) => {
+                Some(ChargingState::EVConnected)
+            }
             Kind::Ended => Some(ChargingState::Idle),
             Kind::Reading if self.energy => Some(ChargingState::Charging),
             Kind::Reading | Kind::Deauthorized | Kind::ConnectTimedOut | Kind::Other => None,
@@ -263,7 +265,7 @@ fn message(plug: &mut Plugged, event: &Event, told: &Told, kind: &str, offline: 
     let mut value = reading(plug, event, told, kind);
     // F06.FR.07: whoever asks is told it in any case.
     let asked = (!event.occasion.is_booked()).then(|| plug.state());
-    let state = asked.or_else(|| plug.state_by(event.kind));
+    let state = asked.or_else(|| plug.state_by(event));
     let running = plug.running.as_mut().expect("the caller started it");
     let mut info = json!({ "transactionId": running.id });
     if let Some(state) = state {
