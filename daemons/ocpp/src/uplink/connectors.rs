@@ -17,6 +17,9 @@ const SETTLING: Duration = Duration::from_secs(10);
 pub enum Status {
     /// A vehicle may come.
     Available,
+    /// Somebody is let in, and a vehicle may come: 1.6 calls it Preparing, 2.0.1 Available until the cable is in
+    /// (E03, H03).
+    Awaited,
     /// Plugged in, nothing flows yet.
     Preparing,
     /// Delivering.
@@ -41,7 +44,7 @@ impl Status {
     pub const fn v16(self) -> &'static str {
         match self {
             Self::Available => "Available",
-            Self::Preparing => "Preparing",
+            Self::Awaited | Self::Preparing => "Preparing",
             Self::Charging => "Charging",
             Self::SuspendedEv => "SuspendedEV",
             Self::SuspendedEvse => "SuspendedEVSE",
@@ -56,7 +59,7 @@ impl Status {
     #[must_use]
     pub const fn v201(self) -> &'static str {
         match self {
-            Self::Available => "Available",
+            Self::Available | Self::Awaited => "Available",
             Self::Preparing | Self::Charging | Self::SuspendedEv | Self::SuspendedEvse | Self::Finishing => {
                 "Occupied"
             }
@@ -125,7 +128,7 @@ impl Connector {
     /// occupied, and tells faults otherwise.
     fn is_told(&self, version: Version) -> bool {
         self.told.as_ref().is_some_and(|(status, trouble)| match version {
-            Version::V16 => *status == self.status && *trouble == self.trouble,
+            Version::V16 => status.v16() == self.status.v16() && *trouble == self.trouble,
             Version::V201 => status.v201() == self.status.v201(),
         })
     }
@@ -134,12 +137,16 @@ impl Connector {
     /// was no earlier than the one before it.
     fn judge(&mut self, since: Since, now: Since) {
         let absent = |heard: &EvseStatus| heard.state.parse::<EvseState>().is_err();
+        let unplugged = |heard: &EvseStatus| heard.state.parse() == Ok(EvseState::Available);
         let status = match self.seen {
+            Some(ConnectorUse::Preparing) if self.heard.as_ref().is_some_and(unplugged) => Status::Awaited,
             Some(seen) if !self.heard.as_ref().is_some_and(absent) => of_use(seen),
             Some(_) | None => Status::Unavailable,
         };
         let trouble = self.heard.as_ref().map_or_else(Trouble::default, trouble);
-        let since = if status == self.status { now } else { since };
+        // Of the same use to a driver, which does not begin with the cable.
+        let plugged = (self.status, status) == (Status::Awaited, Status::Preparing);
+        let since = if status == self.status || plugged { now } else { since };
         if status != self.status || trouble != self.trouble || self.since.unix == 0 {
             let since = if since.at < self.since.at { self.since } else { since };
             (self.status, self.trouble, self.since) = (status, trouble, since);
@@ -311,7 +318,8 @@ impl Connectors {
     #[must_use]
     pub fn taken(&self) -> BTreeSet<u32> {
         let used = |connector: &Connector| match connector.status {
-            Status::Preparing
+            Status::Awaited
+            | Status::Preparing
             | Status::Charging
             | Status::SuspendedEv
             | Status::SuspendedEvse

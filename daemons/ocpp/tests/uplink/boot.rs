@@ -6,7 +6,7 @@ use voltry_ocpp::time::parse;
 use voltry_ocpp::transactions::Kind;
 use voltry_ocpp::uplink::{Command, Input, Registration};
 
-use crate::desk::{Desk, lost};
+use crate::desk::{Desk, evse, lost};
 
 const BOTH: [Version; 2] = [Version::V16, Version::V201];
 
@@ -81,6 +81,7 @@ fn after_an_outage_only_changed_states_are_told_with_the_time_of_the_change() {
         let before = desk.calls.len();
         lost(&mut desk);
         desk.pass(30);
+        desk.input(Input::Evses(vec![evse(1, "authorizing")]));
         desk.seen("preparing");
         let changed = desk.now().unix;
         desk.pass(30);

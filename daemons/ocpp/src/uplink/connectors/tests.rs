@@ -55,9 +55,33 @@ fn only_what_changed_is_told_and_with_the_time_of_the_change() {
     let both = vec![heard(1, "available"), heard(2, "available")];
     see(&mut connectors, both, &[used(1, "available", 1), used(2, "available", 1)], 1);
     assert_eq!(tell_all(&mut connectors), [1, 2]);
-    see(&mut connectors, vec![], &[used(1, "available", 1), used(2, "preparing", 5)], 9);
+    let plugged = vec![heard(2, "authorizing")];
+    see(&mut connectors, plugged, &[used(1, "available", 1), used(2, "preparing", 5)], 9);
     assert_eq!(connectors.get(2).unwrap().since, at(5));
     assert_eq!(tell_all(&mut connectors), [2]);
+}
+
+#[test]
+fn who_is_let_in_before_he_plugs_in_occupies_nothing_in_2_0_1_and_prepares_in_1_6() {
+    let mut connectors = Connectors::default();
+    see(&mut connectors, vec![heard(1, "available")], &[used(1, "available", 1)], 1);
+    tell_all(&mut connectors);
+    see(&mut connectors, vec![], &[used(1, "preparing", 5)], 5);
+    let connector = connectors.get(1).unwrap();
+    assert_eq!((connector.status.v16(), connector.status.v201()), ("Preparing", "Available"));
+    assert_eq!(connectors.untold(Version::V201), None);
+    assert_eq!(connectors.untold(Version::V16), Some(1));
+    assert_eq!(connectors.taken(), [1].into());
+    connectors.told(1, connector_status(&connectors), Trouble::default());
+    see(&mut connectors, vec![heard(1, "authorizing")], &[used(1, "preparing", 5)], 9);
+    let connector = connectors.get(1).unwrap();
+    assert_eq!((connector.status.v201(), connector.since), ("Occupied", at(9)), "since the cable is in");
+    assert_eq!(connectors.untold(Version::V201), Some(1));
+    assert_ne!(connectors.untold(Version::V16), Some(1), "which 1.6 tells apart in no way");
+}
+
+fn connector_status(connectors: &Connectors) -> Status {
+    connectors.get(1).unwrap().status
 }
 
 #[test]
@@ -145,11 +169,11 @@ fn what_does_not_hold_for_long_is_not_told_where_the_csms_wants_it_so() {
     assert_eq!(pass(&mut connectors, 5), [0; 0]);
     assert_eq!(connectors.stable_at(Version::V201), Some(at(6).at));
     assert_eq!(pass(&mut connectors, 6), [1]);
-    see(&mut connectors, vec![], &[used(1, "preparing", 20)], 20);
+    see(&mut connectors, vec![heard(1, "authorizing")], &[used(1, "preparing", 20)], 20);
     assert_eq!(pass(&mut connectors, 24), [0; 0]);
-    see(&mut connectors, vec![], &[used(1, "available", 24)], 24);
+    see(&mut connectors, vec![heard(1, "available")], &[used(1, "available", 24)], 24);
     assert_eq!(pass(&mut connectors, 60), [0; 0], "it went as it came");
-    see(&mut connectors, vec![], &[used(1, "preparing", 61)], 61);
+    see(&mut connectors, vec![heard(1, "authorizing")], &[used(1, "preparing", 61)], 61);
     assert_eq!(pass(&mut connectors, 65), [0; 0]);
     assert_eq!(pass(&mut connectors, 66), [1]);
     assert_eq!(connectors.stable_at(Version::V201), None);
