@@ -168,12 +168,11 @@ impl Uplink {
             }
         }
         let Some(mut info) = answer.info else { return };
-        let (transaction, token) = match about {
-            About::Start { transaction, token } | About::Event { transaction, token, .. } => {
-                (transaction, token)
-            }
-            About::Stop { token } => (0, token),
-            About::Values | About::Undeliverable => (0, None),
+        let (place, token) = match about {
+            About::Start { transaction, token } => (Some((0, transaction)), token),
+            About::Event { evse, transaction, token, .. } => (Some((evse, transaction)), token),
+            About::Stop { token } => (None, token),
+            About::Values | About::Undeliverable => (None, None),
         };
         let Some(token) = token else { return };
         // Many name a group in the answer to an Authorize alone: without it a master pass would begin a charge.
@@ -181,8 +180,10 @@ impl Uplink {
             info.group.clone_from(&known.info.group);
         }
         self.remember(now, &token, info.clone(), actions);
-        if transaction != 0 {
-            self.token_of_a_transaction_judged(transaction, &info, actions);
+        match place {
+            None => {}
+            Some((evse, 0)) => self.token_of_a_session_judged(evse, &info, actions),
+            Some((_, transaction)) => self.token_of_a_transaction_judged(transaction, &info, actions),
         }
     }
 

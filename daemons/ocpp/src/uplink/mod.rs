@@ -259,6 +259,8 @@ pub struct Uplink {
     reset: Option<Reset>,
     /// EVSEs and transactions without power for want of an accepted token.
     starved: BTreeSet<(u32, u64)>,
+    /// By EVSE: a session whose token the CSMS refused before its transaction was open in the book.
+    refused_sessions: BTreeMap<u32, u64>,
     watching: Watching,
 }
 
@@ -365,6 +367,7 @@ impl Uplink {
             stored_files: known.files,
             reset: None,
             starved: BTreeSet::new(),
+            refused_sessions: BTreeMap::new(),
             watching: Watching::default(),
             id_prefix: known.prefix,
         }

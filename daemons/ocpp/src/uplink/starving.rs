@@ -33,6 +33,36 @@ impl Uplink {
         }
     }
 
+    /// The CSMS judged the token of a transaction of 2.0.1 that began before the book's, with the cable or the token.
+    pub(super) fn token_of_a_session_judged(
+        &mut self,
+        evse: u32,
+        info: &TokenInfo,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(session) = self.core.delivery.known().plugged.get(&evse).map(|plug| plug.session) else {
+            return;
+        };
+        let by_book = self.core.delivery.by_book(&self.core.told());
+        let Some(plug) = by_book.plugged.get(&evse).filter(|plug| plug.session == session) else { return };
+        if plug.transaction != 0 {
+            self.token_of_a_transaction_judged(plug.transaction, info, actions);
+        } else if !info.is_accepted() && self.core.variables.is(name::STOP_ON_INVALID) {
+            warn!(evse, session, "the CSMS does not accept the token: the session ends");
+            let why = StopReason::Deauthorized;
+            self.order(Command::Stop { evse, transaction: 0, session, why }, actions);
+        } else if !info.is_accepted() {
+            self.refused_sessions.insert(evse, session);
+        }
+    }
+
+    /// The book opens a transaction; whose token was refused before that has no power from the beginning.
+    pub(super) fn starve_who_was_refused(&mut self, event: &Event, actions: &mut Vec<Action>) {
+        if event.kind == Kind::Started && self.refused_sessions.remove(&event.evse) == Some(event.session) {
+            self.starve(event.evse, event.transaction, true, actions);
+        }
+    }
+
     fn starve(&mut self, evse: u32, transaction: u64, starved: bool, actions: &mut Vec<Action>) {
         if starved {
             self.starved.insert((evse, transaction));

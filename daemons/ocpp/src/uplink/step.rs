@@ -25,7 +25,7 @@ impl Uplink {
             Input::Called { id, action, payload } => self.called(now, id, &action, &payload, &mut actions),
             Input::BookGrew(newest) => self.core.delivery.book_grew(newest),
             Input::Book(events) => {
-                self.read(events);
+                self.read(events, &mut actions);
                 self.follow_transactions(now, &mut actions);
                 self.feed_again(&mut actions);
             }
@@ -213,9 +213,10 @@ impl Uplink {
         self.core.files.firmware.proposed = None;
     }
 
-    fn read(&mut self, events: Vec<Event>) {
+    fn read(&mut self, events: Vec<Event>, actions: &mut Vec<Action>) {
         for event in &events {
             self.core.hear(event);
+            self.starve_who_was_refused(event, actions);
             if event.kind == Kind::Unplugged {
                 self.stop_planning(event.evse);
             }

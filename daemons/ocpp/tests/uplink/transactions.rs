@@ -397,6 +397,65 @@ fn a_token_that_the_csms_does_not_accept_may_cost_the_power_and_not_the_transact
     }
 }
 
+/// A transaction of 2.0.1 that began with the token, which the CSMS refuses in the answer to that.
+fn refused_before_the_books_transaction(stops: &str) -> Desk {
+    let mut desk = Desk::accepted(Version::V201);
+    for (name, value) in [("TxStartPoint", "Authorized"), ("StopTxOnInvalidId", stops)] {
+        let data = json!({ "setVariableData": [{ "component": { "name": "TxCtrlr" },
+            "variable": { "name": name }, "attributeValue": value }] });
+        let answer = desk.ask("SetVariables", &data).unwrap();
+        assert_eq!(answer["setVariableResult"][0]["attributeStatus"], "Accepted");
+    }
+    desk.commands.clear();
+    desk.happens(Kind::Plugged, 0);
+    desk.happens(Kind::Authorized, 0);
+    assert_eq!(desk.open().unwrap().payload["eventType"], "Started");
+    desk.answer(json!({ "idTokenInfo": { "status": "Blocked" } }));
+    desk
+}
+
+#[test]
+fn a_token_that_is_refused_before_the_book_has_a_transaction_ends_the_session() {
+    let desk = refused_before_the_books_transaction("true");
+    let stop = Command::Stop { evse: 1, transaction: 0, session: 1, why: StopReason::Deauthorized };
+    assert_eq!(desk.commands.iter().map(|(_, command)| command).collect::<Vec<_>>(), [&stop]);
+    let mut desk = refused_before_the_books_transaction("false");
+    assert!(desk.commands.is_empty(), "it goes on");
+    desk.happens(Kind::Started, 0);
+    let starve = Command::Starve { evse: 1, transaction: 1, starved: true };
+    assert_eq!(
+        desk.commands.iter().map(|(_, command)| command).collect::<Vec<_>>(),
+        [&starve],
+        "without power"
+    );
+}
+
+#[test]
+fn a_token_that_is_refused_while_the_book_opens_the_transaction_ends_that() {
+    let mut desk = Desk::configured(Version::V201, "TxCtrlr.TxStartPoint", "Authorized");
+    for kind in [Kind::Plugged, Kind::Authorized, Kind::Started] {
+        desk.happens(kind, 0);
+    }
+    desk.commands.clear();
+    desk.answer(json!({ "idTokenInfo": { "status": "Invalid" } }));
+    let stop = Command::Stop { evse: 1, transaction: 1, session: 0, why: StopReason::Deauthorized };
+    assert_eq!(desk.commands.iter().map(|(_, command)| command).collect::<Vec<_>>(), [&stop]);
+}
+
+#[test]
+fn where_the_plug_is_pulled_the_end_says_that_nothing_is_connected() {
+    let mut desk = Desk::accepted(Version::V201);
+    for kind in [Kind::Plugged, Kind::Authorized, Kind::Started, Kind::Charging] {
+        desk.happens(kind, 0);
+    }
+    desk.reason = Some(Reason::EVDisconnected);
+    desk.happens(Kind::Ended, 100);
+    desk.answer_all();
+    let end = told(&desk).into_iter().next_back().unwrap();
+    let info = &end.payload["transactionInfo"];
+    assert_eq!((&info["stoppedReason"], &info["chargingState"]), (&json!("EVDisconnected"), &json!("Idle")));
+}
+
 #[test]
 fn long_stop_data_is_thinned_and_keeps_its_first_and_last() {
     let mut desk = Desk::accepted(Version::V16);
