@@ -39,6 +39,11 @@ static int let_go(const char *name, const struct kernel_param *unused)
 	}
 	if (can->state == CAN_STATE_BUS_OFF)
 		goto out;
+	/*
+	 * A controller goes bus-off over a frame that it does not get rid of, while the kernel hands it no other. One
+	 * handed to it in reset mode would be written over its acceptance filter: nothing would be heard any more.
+	 */
+	netif_tx_disable(device);
 	outb(RESET, pci_resource_start(to_pci_dev(device->dev.parent), SJA1000_BAR) + MODE);
 	local_bh_disable();
 	frame = alloc_can_err_skb(device, &told);
