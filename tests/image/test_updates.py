@@ -43,8 +43,9 @@ def install_and_restart(guest, version):
 def begin(station, guest):
     """The stick is put in, and nobody charges."""
     guest.run("sh", "-c", "mountpoint -q /mnt || mount -o ro /dev/vdb /mnt")
-    # The daemon has asked RAUC and the station.
     station.wait_for(lambda: standing(guest).get("slots"), "RAUC answers")
+    # The daemon asks the station each second, and right after its start the station was not there.
+    station.wait_for(lambda: "does not answer" not in update(guest, "nowhere").stderr, "the station answers")
 
 
 def runs(guest, version, slot):
