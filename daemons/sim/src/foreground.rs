@@ -8,7 +8,9 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::station::Station;
 use crate::station::console::Line;
@@ -23,13 +25,13 @@ const EARLY_LINES: usize = 100;
 /// Our own log, on standard error; `$VOLTRY_LOG` overrides `level`.
 pub fn start_logging(verbose: bool, level: &str) {
     let level = if verbose { "info" } else { level };
-    let filter = EnvFilter::try_from_env("VOLTRY_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let wanted = std::env::var("VOLTRY_LOG").ok().and_then(|wanted| wanted.parse().ok());
+    let filter: Targets = wanted.unwrap_or_else(|| level.parse().expect("our own levels are levels"));
+    let text = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
+        .with_target(false);
+    tracing_subscriber::registry().with(text).with(filter).init();
 }
 
 /// Brings a station up and obeys until it is told to quit. Returns the exit code.

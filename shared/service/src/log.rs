@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
@@ -69,9 +69,9 @@ impl Log {
     pub(crate) fn start(name: &str, instance: &str, filter: Option<&str>) -> Self {
         let from_environment = std::env::var("VOLTRY_LOG").ok();
         let wanted = filter.or(from_environment.as_deref()).unwrap_or("info");
-        let (filter, wrong) = match EnvFilter::try_new(wanted) {
+        let (filter, wrong) = match wanted.parse::<Targets>() {
             Ok(filter) => (filter, None),
-            Err(error) => (EnvFilter::new("info"), Some(error)),
+            Err(error) => (Targets::new().with_default(Level::INFO), Some(error)),
         };
         let registry = tracing_subscriber::registry().with(filter);
         let there = stderr_is_the_journal() && Path::new(JOURNAL).exists();
