@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use voltry_bus::{ConnectorIo1Proxy, ConnectorState, Contactors, Error, Lock, PilotOutput};
+use voltry_bus::{ConnectorIo1Proxy, ConnectorState, Contactors, Error, Lock, Pilot, PilotOutput};
 use voltry_service::{LeaseHolder, Stamp, clock};
 use voltry_units::Timestamp;
 use zbus::Connection;
@@ -112,9 +112,16 @@ impl Watch {
         }
     }
 
+    /// Open, and the pilot without pulses: a board that closes for a vehicle alone sees one, or a resistor.
     async fn rest(&self) -> Result<(), Unmet> {
         self.connector.open_contactors().await?;
-        self.until(Contactors::Open).await.map(|_| ())
+        self.connector.set_pilot(PilotOutput::X1).await?;
+        let limit = FOLLOWED * self.slack;
+        let rests = |io: &ConnectorState| io.contactors == Contactors::Open && io.pilot != Pilot::F;
+        match self.io.first(clock::now(), limit, rests).await {
+            Some(_) => Ok(()),
+            None => broken(format!("not open with the pilot out of F within {} s", limit.as_secs())),
+        }
     }
 
     async fn idle(&self) -> Trial {
@@ -306,6 +313,7 @@ async fn lapse(provider: &Provider, watch: &Watch) -> Trial {
     refused_as("Lapsed", "RenewLease after the lapse", holder.renew().await.map(|_| ()))?;
     let stamp = holder.lease.stamp(clock::now());
     refused_as("Lapsed", "CloseContactors after the lapse", holder.close(stamp).await)?;
+    watch.rest().await?;
     holder.closed(watch).await?;
     watch.rest().await?;
     Ok(seen)
@@ -380,6 +388,7 @@ async fn restart(provider: &mut Provider, watch: &Watch) -> Trial {
     watch.until(Contactors::Open).await?;
     stamp.sent_at = clock::now();
     refused_as("Lapsed", "CloseContactors of the epoch before", holder.close(stamp).await)?;
+    watch.rest().await?;
     holder.closed(watch).await?;
     watch.rest().await?;
     Ok("open after it, the old epoch is Lapsed, a new one closes them".to_owned())
