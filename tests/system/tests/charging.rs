@@ -34,6 +34,55 @@ async fn a_car_charges_behind_a_monitor_whose_voltages_go_on_in_its_self_test() 
     station.quit().await;
 }
 
+/// Each is told in its own way what a car asks for, and to stop. TonHe's tell too seldom for an EVSE.
+#[tokio::test]
+async fn a_car_charges_with_modules_of_each_family_that_can_be_asked() {
+    for family in ["infypower-beg", "uugreenpower", "maxwell-mxr", "huawei-r100040gx"] {
+        println!("{family}");
+        let mut station = Station::start(&format!("family = \"{family}\"\n{LARGE_CAR}")).await;
+        let before = station.truth(1).await.register;
+        station.charge(1).await;
+        station.until_truth(1, "100 A", Duration::from_secs(20), |truth| truth.current > 100.0).await;
+        station.station().await.stop(1).await.unwrap();
+        let transaction = station.closed_transaction(Duration::from_secs(20)).await;
+        station.assert_billed(&transaction, 1, before).await;
+        assert!(station.faults(1).await.is_empty(), "{family}: {:?}", station.faults(1).await);
+        station.quit().await;
+    }
+}
+
+/// Each of them has modules of its own; a cut of the wire ends all that charge by it, and nothing else does.
+#[tokio::test]
+async fn evses_whose_modules_share_a_bus_charge_beside_each_other() {
+    let car = LARGE_CAR.replace("monitor_pace", "modules = 2\nmonitor_pace");
+    let mut station = Station::start(&format!("evses = 5\nevses_per_bus = 4\n{}", car.repeat(5))).await;
+    let charging = [1, 4, 5];
+    let mut before = Vec::new();
+    for evse in charging {
+        before.push(station.truth(evse).await.register);
+        station.charge(evse).await;
+    }
+    station.tell("fault emergency-stop 1").await;
+    station.assert_safe_within(1, Duration::from_millis(900), Duration::from_secs(1)).await;
+    assert!(station.truth(4).await.current > 10.0 && station.truth(5).await.current > 10.0);
+    station.tell("fault can-silent 4").await;
+    station.assert_safe_within(4, Duration::from_secs(2), Duration::from_secs(2)).await;
+    assert!(station.truth(5).await.current > 10.0, "its modules are on the other bus");
+    assert!(station.faults(5).await.is_empty());
+    station.station().await.stop(5).await.unwrap();
+    let (began, mut all) = (std::time::Instant::now(), Vec::new());
+    while all.iter().filter(|one: &&voltry_bus::Transaction| one.state == "closed").count() < charging.len() {
+        assert!(began.elapsed() < Duration::from_secs(30), "{all:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        all = station.station().await.transactions(10).await.unwrap();
+    }
+    for (evse, before) in charging.into_iter().zip(before) {
+        let own = all.iter().find(|one| one.evse == evse).unwrap();
+        station.assert_billed(own, evse, before).await;
+    }
+    station.quit().await;
+}
+
 /// What an EVSE shows is of its session: none while it has none.
 async fn until_no_energy_is_shown(station: &Station) {
     let mut tick = tokio::time::interval(Duration::from_millis(50));
