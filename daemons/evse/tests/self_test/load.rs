@@ -209,6 +209,21 @@ fn a_load_that_takes_less_than_was_said_fails_and_is_no_fault() {
     assert!(is_off(&world) && world.faults_reported.is_empty());
 }
 
+#[test]
+fn a_warm_connector_is_given_no_more_than_it_carries() {
+    let mut world = loaded();
+    let before = world.checked.len();
+    world.feed(load());
+    world.until_true(SECOND * 60, "the whole current", |world| world.devices.current > 19.0);
+    // Of what it is made for a twentieth, less than the load takes.
+    world.devices.hottest = 89.0;
+    world.until_true(SECOND * 2, "less", |world| world.devices.current < 11.0);
+    let checked = told(&mut world, before);
+    assert!(matches!(checked.seen, Seen::Loaded(..)), "{}", checked.seen);
+    assert_eq!(checked.outcome, SelfTestOutcome::Failed);
+    assert!(is_off(&world) && world.faults_reported.is_empty());
+}
+
 /// Breaks it under the whole current: off within a second and its measurement, and told.
 fn broken(break_it: fn(&mut World)) -> (World, Checked) {
     let mut world = loaded();

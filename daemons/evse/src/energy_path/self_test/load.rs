@@ -118,6 +118,9 @@ impl EnergyPath {
 
     pub(super) fn check_load(&mut self, now: Timestamp, checking: Checking, stage: Stage) -> Turn {
         let Some(load) = checking.load() else { return Ok(None) };
+        if stage == Stage::Standing {
+            self.load_with(now, load, RISES_IN);
+        }
         let profile = &self.installation.profile;
         let io = self.observed.io(now, profile).filter(|io| io.at > checking.since);
         let contactor_time = profile.contactor_time;
@@ -201,12 +204,12 @@ impl EnergyPath {
         self.observed.permit(now).is_some_and(|permit| permit.power >= load.power())
     }
 
-    /// The set-point after so long.
+    /// The set-point after so long; no more than a warm connector carries.
     fn load_with(&mut self, now: Timestamp, load: Load, ramped: Duration) {
         let of_all = i64::try_from(RISES_IN.as_millis() / RISES_EVERY.as_millis()).unwrap_or(1);
         let risen = i64::try_from(ramped.as_millis() / RISES_EVERY.as_millis()).unwrap_or(of_all).min(of_all);
         let trickle = self.installation.profile.cable_check_current.min(load.current);
-        let current = load.current.scaled(risen, of_all).max(trickle);
+        let current = load.current.scaled(risen, of_all).max(trickle).min(self.carried(now));
         self.outputs.set_output(now, Setpoint { voltage: load.voltage, current });
     }
 
