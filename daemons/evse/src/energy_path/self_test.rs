@@ -27,6 +27,8 @@ pub use load::Load;
 const MODULES_READY: Duration = Duration::from_secs(15);
 /// A supply that shares modules has some within this time, though another EVSE must first give them up.
 const MODULES_SHARED: Duration = Duration::from_secs(30);
+/// Whatever a check waits for, it is off within 80 s, as the bus says of it: so much is left for that.
+const CHECK_TIME: Duration = Duration::from_secs(68);
 /// The raised voltage must stand this long.
 const STANDS: Duration = Duration::from_secs(1);
 /// A lock's motor has done within this time.
@@ -48,6 +50,8 @@ pub(super) struct Checking {
     /// When the stage began: what is older says nothing about it.
     since: Timestamp,
     until: Timestamp,
+    /// When it is over, whatever the stage.
+    end: Timestamp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +94,7 @@ type Turn = Result<Option<(Stage, Duration)>, Verdict>;
 impl Checking {
     pub(super) fn deadline(&self) -> (Timestamp, &'static str) {
         let reason = if self.load().is_some() { "a test into a load" } else { "a check of the self-test" };
-        (self.until, reason)
+        (if self.is_leaving() { self.until } else { self.until.min(self.end) }, reason)
     }
 
     /// The over-voltage monitor is being armed for what comes next.
@@ -104,6 +108,11 @@ impl Checking {
             Check::Load(load) => Some(load),
             Check::Step(_) => None,
         }
+    }
+
+    /// Everything is being switched off.
+    fn is_leaving(&self) -> bool {
+        matches!(self.stage, Stage::Ending(_) | Stage::Load(load::Stage::Unloading(_)))
     }
 
     /// Off and open; what the load had may still be falling.
@@ -138,7 +147,8 @@ impl EnergyPath {
         // Out of service the pilot is at F, which tells nobody whether a vehicle is there.
         self.outputs.set_pilot(PilotOutput::X1);
         let until = now + READING_TIME;
-        self.state = State::Checking(Checking { check, stage: Stage::Free, since: now, until });
+        let end = now + CHECK_TIME;
+        self.state = State::Checking(Checking { check, stage: Stage::Free, since: now, until, end });
     }
 
     /// The pilot says what it has to.
@@ -183,11 +193,11 @@ impl EnergyPath {
                 self.check_stage(now, checking)
             };
         match turn {
-            Ok(Some((stage, time))) => {
+            Ok(Some((stage, time))) if now < checking.end => {
                 State::Checking(Checking { stage, since: now, until: now + time, ..checking })
             }
-            Ok(None) if now < checking.until => State::Checking(checking),
-            Ok(None) => {
+            Ok(None) if now < checking.until.min(checking.end) => State::Checking(checking),
+            Ok(Some(_) | None) => {
                 let late = self.seen_instead(now, checking);
                 self.leave_check(now, checking, (SelfTestOutcome::Failed, late))
             }

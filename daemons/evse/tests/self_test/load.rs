@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use voltry_bus::{EvseState, Pilot, PilotOutput, SelfTestOutcome, SelfTestStep};
 use voltry_evse::energy_path::{
-    Action, Check, Checked, Command, FaultCode, Input, Installation, Load, Role, Seen,
+    Action, Check, Checked, Command, FaultCode, Input, Installation, InsulationReading, Load, Role, Seen,
 };
-use voltry_units::{Amps, Volts, Watts};
+use voltry_units::{Amps, Ohms, Volts, Watts};
 
 use super::plant::{World, installation};
 use super::{SECOND, is_off, told};
@@ -95,6 +95,25 @@ fn what_the_evse_or_the_station_cannot_give_is_refused() {
     for (volts, amps) in [(59, 20), (1251, 20), (400, 0), (400, 1001)] {
         assert!(Load::new(Volts::new(volts), Amps::new(amps)).is_none(), "{volts} V, {amps} A");
     }
+}
+
+/// A monitor that takes nearly all the time that it has for each of its steps.
+#[test]
+fn a_check_is_over_in_the_time_that_the_bus_says_of_it() {
+    let mut world = loaded();
+    world.silent.push(Role::InsulationMonitor);
+    let (began, before) = (world.now, world.checked.len());
+    world.feed(load());
+    world.run(SECOND * 29);
+    let good =
+        InsulationReading { resistance: Ohms::new(2_000_000), valid: true, counter: 1_000, at: world.now };
+    world.feed(Input::Insulation(good));
+    world.run(SECOND * 29);
+    world.feed(Input::SelfTest { passed: true, at: world.now });
+    let checked = told(&mut world, before);
+    assert_eq!(checked.outcome, SelfTestOutcome::Failed, "{}", checked.seen);
+    assert!(world.now.since(began) < SECOND * 80);
+    assert!(is_off(&world) && world.faults_reported.is_empty());
 }
 
 /// It shares modules with others, and has none before it holds a lease.
