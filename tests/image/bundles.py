@@ -15,10 +15,11 @@ filename=rootfs.ext4
 """
 # The version with which no EVSE works, and the one whose system does not come up.
 BROKEN, DEAD = "3.0.0", "4.0.0"
+# What is refused: one that is older than all, and one that was changed after it was signed.
+OLDER, TAMPERED = "0.9.0", "5.0.0"
 WHOLE = ["1.0.0", "2.0.0", BROKEN]
 # Whoever signs; the machine knows the maker.
-SIGNERS = {"0.9.0": "maker", "2.0.0": "maker", BROKEN: "maker", DEAD: "maker", "5.0.0": "maker", "6.0.0": "stranger"}
-TAMPERED = "5.0.0"
+SIGNERS = {OLDER: "maker", "2.0.0": "maker", BROKEN: "maker", DEAD: "maker", TAMPERED: "maker", "6.0.0": "stranger"}
 
 
 def make_keys(folder, root):

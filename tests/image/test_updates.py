@@ -3,7 +3,7 @@
 import json
 import re
 
-from bundles import BROKEN, DEAD, TAMPERED
+from bundles import BROKEN, DEAD, OLDER, TAMPERED
 from machine import wait_for
 from test_image import books, boot_of, first_of_all, hold_books_to_meter
 
@@ -45,7 +45,7 @@ def begin(station, guest):
     guest.run("sh", "-c", "mountpoint -q /mnt || mount -o ro /dev/vdb /mnt")
     station.wait_for(lambda: standing(guest).get("slots"), "RAUC answers")
     # The daemon asks the station each second, and right after its start the station was not there.
-    station.wait_for(lambda: "does not answer" not in update(guest, "nowhere").stderr, "the station answers")
+    station.wait_for(lambda: "does not answer" not in update(guest, OLDER).stderr, "the station answers")
 
 
 def runs(guest, version, slot):
@@ -60,7 +60,7 @@ def test_what_is_damaged_foreign_or_older_is_refused_and_what_runs_stays(station
     station.clear()
     begin(station, guest)
     runs(guest, "1.0.0", "A")
-    for version, why in [("0.9.0", "older"), ("6.0.0", "does not believe it"), (TAMPERED, "")]:
+    for version, why in [(OLDER, "older"), ("6.0.0", "does not believe it"), (TAMPERED, "")]:
         done = update(guest, version)
         said = done.stdout + done.stderr
         assert done.returncode != 0 and why in said, f"{version}: {said}"
