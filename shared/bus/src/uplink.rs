@@ -54,7 +54,7 @@ words! {
         Installed = "installed",
         /// It runs after a restart.
         RestartNeeded = "restart-needed",
-        /// The bundle is damaged, or signed by nobody that is believed.
+        /// The bundle is damaged as far as the installer tells, or signed by nobody that is believed.
         Invalid = "invalid",
         /// Anything else; the old version runs on.
         Failed = "failed",
