@@ -140,6 +140,7 @@ fn cross_check(config: &Config, all: &Check) -> Vec<Problem> {
             errors.push(config.problem(&path, format!("no daemon knows the table [{path}]")));
         }
     }
+    errors.extend(deaf_station(config));
     // A daemon whose table is wrong does not say what it will provide.
     let all_told = all.errors.is_empty();
     for (path, binding) in config.bindings().into_iter().filter(|_| all_told) {
@@ -149,6 +150,16 @@ fn cross_check(config: &Config, all: &Check) -> Vec<Problem> {
         }
     }
     errors
+}
+
+/// An uplink that the station does not ask, where nobody else lets anybody in either.
+fn deaf_station(config: &Config) -> Option<Problem> {
+    let free = config.value("station.free_vending").and_then(|value| value.as_bool());
+    let tokens = config.value("station.tokens").and_then(|value| Some(!value.as_array()?.is_empty()));
+    let lets_in = config.contains("station.csms") || free == Some(true) || tokens == Some(true);
+    let both = config.contains("ocpp") && config.contains("station");
+    let message = "[station] refuses every card: it has no csms = { … } that names the uplink of [ocpp]";
+    (both && !lets_in).then(|| config.problem("station", message))
 }
 
 #[cfg(test)]
@@ -193,6 +204,26 @@ mod tests {
         assert!(errors(good).is_empty());
         let errors = errors(&good.replace("power_supply/1", "power_supply/9"));
         assert!(errors.len() == 1 && errors[0].contains("power_supply/9"), "{errors:?}");
+    }
+
+    #[test]
+    fn an_uplink_that_the_station_does_not_ask_is_told_where_nobody_else_lets_anybody_in() {
+        let station = |keys: &str| {
+            let text = format!("[ocpp]\nidentity = \"A\"\n[station]\n{keys}\n");
+            deaf_station(&Config::parse([("voltry.toml", text.as_str())]).unwrap())
+                .map(|problem| problem.to_string())
+        };
+        let deaf = station("name = \"Quay\"").unwrap();
+        assert!(deaf.contains("voltry.toml:3") && deaf.contains("csms"), "{deaf}");
+        for keys in [
+            "csms = { name = \"org.voltry.Ocpp1\", path = \"/org/voltry/csms\" }",
+            "free_vending = true",
+            "tokens = [\"A\"]",
+        ] {
+            assert_eq!(station(keys), None, "{keys}");
+        }
+        let alone = Config::parse([("voltry.toml", "[station]\n")]).unwrap();
+        assert!(deaf_station(&alone).is_none(), "there is no uplink");
     }
 
     #[tokio::test]
