@@ -98,6 +98,15 @@ impl Contract {
     fn vehicle_without(&self, list: Option<X509Crl>, metering: Option<Metering>) -> (Vehicle, Vec<u8>) {
         let folder = tempfile::tempdir().unwrap();
         let (file, _) = self.root.write(folder.path(), "root", &[]);
+        let lists = [folder.path().join("list")];
+        if let Some(list) = list {
+            std::fs::write(&lists[0], list.to_pem().unwrap()).unwrap();
+        }
+        Self::vehicle_before(Contracts::load(&[file], &lists).unwrap(), metering)
+    }
+
+    /// The same at a station that believes these contracts.
+    fn vehicle_before(contracts: Contracts, metering: Option<Metering>) -> (Vehicle, Vec<u8>) {
         let mut bench = Bench::new();
         let identity = Identity {
             evse_id: "DE*VOL*E1".to_owned(),
@@ -110,11 +119,7 @@ impl Contract {
         };
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         bench.session = Session::open(bench.now, unix, identity, Timing::default(), ID, None, 100);
-        let lists = [folder.path().join("list")];
-        if let Some(list) = list {
-            std::fs::write(&lists[0], list.to_pem().unwrap()).unwrap();
-        }
-        bench.session.secured(bench.now, true, Some(Arc::new(Contracts::load(&[file], &lists).unwrap())));
+        bench.session.secured(bench.now, true, Some(Arc::new(contracts)));
         let mut vehicle = Vehicle::at(bench);
         let Main::SessionSetupRes(setup) = vehicle.main(session_setup) else { panic!() };
         vehicle.id = setup.header.session_id;
@@ -195,6 +200,47 @@ fn a_vehicle_whose_contract_is_no_good_is_warned_and_may_pay_otherwise() {
         vehicle.bench.pushed.authorization = Authorization::Granted;
         let Main::AuthorizationRes(answer) = vehicle.main(authorization) else { panic!() };
         assert_eq!(answer.response_code, ResponseCode::OK);
+    }
+}
+
+#[test]
+fn a_contract_without_a_root_here_charges_by_the_back_ends_word_alone() {
+    let (good, bad) = (ResponseCode::OK, ResponseCode::WARNINGCertificateValidationError);
+    for (word, answer, presented) in [
+        (Some(true), (good, Processing::Finished), true),
+        (Some(false), (bad, Processing::Finished), false),
+        (None, (good, Processing::Ongoing), false),
+    ] {
+        let contract = Contract::new(Suite::EcdsaSha512, (-1, 365));
+        let contracts = Contracts::load(&[], &[]).unwrap().judged_centrally(true);
+        let (mut vehicle, challenge) = Contract::vehicle_before(contracts, None);
+        let proof = contract.proof(&challenge);
+        vehicle.prove(proof.clone());
+        vehicle.bench.pass(Duration::from_millis(150), true);
+        assert_eq!(vehicle.told(), (good, Processing::Ongoing));
+        let doubts: Vec<_> = vehicle
+            .bench
+            .events
+            .iter()
+            .filter_map(|event| {
+                if let Event::ContractDoubted { id, contract } = event {
+                    Some((*id, contract.chain.len()))
+                } else {
+                    None
+                }
+            })
+            .collect();
+        let [(id, 2)] = doubts[..] else { panic!("{doubts:?}") };
+        assert_eq!(vehicle.contracts(), [""; 0], "nobody has vouched for it");
+        vehicle.prove(proof);
+        vehicle.bench.push(|pushed| pushed.judgement = word.map(|believed| (id, believed)));
+        assert_eq!(vehicle.contracts(), vec![EMAID; usize::from(presented)], "{word:?}");
+        if presented {
+            vehicle.bench.push(|pushed| pushed.authorization = Authorization::Granted);
+        } else {
+            vehicle.bench.pass(Duration::from_millis(150), true);
+        }
+        assert_eq!(vehicle.told(), answer, "{word:?}");
     }
 }
 
