@@ -63,6 +63,9 @@ pub struct Plugged {
     pub transaction: u64,
     connected: bool,
     authorized: bool,
+    /// Who was let in may no longer charge; what the book opened for him meanwhile lets nobody in.
+    #[serde(default)]
+    deauthorized: bool,
     path_closed: bool,
     energy: bool,
     /// As last heard; a store from before it was kept has none.
@@ -146,16 +149,18 @@ impl Plugged {
         match event.kind {
             Kind::Plugged => (self.connected, self.last_by_cable) = (true, true),
             Kind::Authorized => {
-                (self.authorized, self.last_by_cable) = (true, false);
+                (self.authorized, self.deauthorized, self.last_by_cable) = (true, false, false);
                 self.token = event.token.clone().or_else(|| self.token.take());
             }
             Kind::Started => {
-                (self.authorized, self.path_closed) = (true, true);
+                (self.authorized, self.path_closed) = (!self.deauthorized, true);
                 self.token = event.token.clone().or_else(|| self.token.take());
             }
             Kind::Charging => self.energy = true,
             Kind::SuspendedEv | Kind::SuspendedEvse => self.energy = false,
-            Kind::Deauthorized | Kind::ConnectTimedOut => self.authorized = false,
+            Kind::Deauthorized | Kind::ConnectTimedOut => {
+                (self.authorized, self.deauthorized) = (false, true);
+            }
             Kind::Ended => (self.authorized, self.path_closed, self.energy) = (false, false, false),
             Kind::Unplugged => {
                 (self.connected, self.authorized, self.path_closed, self.energy) =
@@ -213,7 +218,7 @@ pub(crate) fn apply(plugs: &mut Plugs, event: &Event, told: &Told, offline: bool
     let before = plug.clone();
     plug.hear(event);
     // Who is let in after the plug's first transaction begins another one, also where the cable began that.
-    let let_in = matches!(event.kind, Kind::Authorized | Kind::Started);
+    let let_in = matches!(event.kind, Kind::Authorized | Kind::Started) && plug.authorized;
     let starts =
         told.start_points.iter().any(|point| plug.holds(*point) && (let_in || !before.holds(*point)));
     // Where the session is over nothing would end the transaction later, whatever its stop points are.

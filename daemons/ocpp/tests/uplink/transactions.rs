@@ -443,6 +443,26 @@ fn a_token_that_is_refused_while_the_book_opens_the_transaction_ends_that() {
 }
 
 #[test]
+fn what_the_book_opens_for_somebody_who_was_sent_away_meanwhile_begins_no_other_transaction() {
+    let mut desk = Desk::configured(Version::V201, "TxCtrlr.TxStartPoint", "Authorized");
+    let stop_point = json!({ "setVariableData": [{ "component": { "name": "TxCtrlr" },
+        "variable": { "name": "TxStopPoint" }, "attributeValue": "Authorized" }] });
+    desk.ask("SetVariables", &stop_point).unwrap();
+    desk.happens(Kind::Plugged, 0);
+    desk.happens(Kind::Authorized, 0);
+    desk.reason = Some(Reason::DeAuthorized);
+    for kind in [Kind::Deauthorized, Kind::Started, Kind::Ended] {
+        desk.happens(kind, 0);
+    }
+    desk.answer_all();
+    assert_eq!(kinds(&told(&desk)), ["Started", "Ended"]);
+    desk.reason = None;
+    desk.happens(Kind::Authorized, 0);
+    desk.answer_all();
+    assert_eq!(kinds(&told(&desk)), ["Started", "Ended", "Started"], "the next driver's");
+}
+
+#[test]
 fn where_the_plug_is_pulled_the_end_says_that_nothing_is_connected() {
     let mut desk = Desk::accepted(Version::V201);
     for kind in [Kind::Plugged, Kind::Authorized, Kind::Started, Kind::Charging] {
