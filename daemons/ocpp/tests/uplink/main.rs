@@ -18,6 +18,7 @@ mod idle_values;
 mod monitoring;
 mod planning;
 mod plug_and_charge;
+mod refused_tokens;
 mod remote_start;
 mod requests;
 mod resets;
