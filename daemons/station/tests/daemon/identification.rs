@@ -2,10 +2,25 @@
 
 use voltry_bus::{EndReason, Error, EventKind, SessionEvent, TokenKind, TokenStatus};
 
-use crate::rig::Rig;
+use crate::rig::{Rig, Shared};
 use crate::{accepted, next_refusal};
 
 const BACK_END: &str = "csms = { name = \"org.voltry.Ocpp1\", path = \"/org/voltry/csms\" }";
+
+/// A vehicle at each of two EVSEs, and a card that lets it in.
+async fn both_let_in(rig: &Rig, second: &Shared) {
+    rig.plug(5).await;
+    rig.plug_at_second(second, 6).await;
+    rig.until("both are plugged in", async || {
+        rig.kinds().await.iter().filter(|kind| *kind == "plugged").count() == 2
+    })
+    .await;
+    for evse in [1, 2] {
+        rig.world.lock().unwrap().verdict = accepted("");
+        let granted = rig.station.authorize_token(&format!("CARD{evse}"), TokenKind::Iso14443, evse).await;
+        assert_eq!(granted.unwrap().outcome, "granted");
+    }
+}
 
 #[tokio::test]
 async fn a_master_pass_ends_what_runs_and_begins_nothing() {
@@ -13,18 +28,7 @@ async fn a_master_pass_ends_what_runs_and_begins_nothing() {
     let pass = async |rig: &Rig, evse| {
         rig.station.authorize_token("POLICE1", TokenKind::Iso14443, evse).await.unwrap().outcome
     };
-    rig.plug(5).await;
-    rig.plug_at_second(&second, 6).await;
-    rig.until("both are plugged in", async || {
-        rig.kinds().await.iter().filter(|kind| *kind == "plugged").count() == 2
-    })
-    .await;
-    for evse in [1, 2] {
-        rig.world.lock().unwrap().verdict = accepted("");
-        let token = format!("CARD{evse}");
-        let granted = rig.station.authorize_token(&token, TokenKind::Iso14443, evse).await.unwrap();
-        assert_eq!(granted.outcome, "granted");
-    }
+    both_let_in(&rig, &second).await;
     rig.world.lock().unwrap().verdict = Some((TokenStatus::MasterPass, "POLICE".to_owned()));
     assert_eq!(pass(&rig, 2).await, "stopped");
     rig.until("it ends where it was shown", async || second.lock().unwrap().stopped.is_some()).await;
@@ -52,17 +56,7 @@ async fn whoever_shows_a_master_pass_where_several_charge_says_at_the_screen_whi
         rig.world.lock().unwrap().verdict = Some((TokenStatus::MasterPass, "POLICE".to_owned()));
         rig.station.authorize_token("POLICE1", TokenKind::Iso14443, evse).await.unwrap().outcome
     };
-    rig.plug(5).await;
-    rig.plug_at_second(&second, 6).await;
-    rig.until("both are plugged in", async || {
-        rig.kinds().await.iter().filter(|kind| *kind == "plugged").count() == 2
-    })
-    .await;
-    for evse in [1, 2] {
-        rig.world.lock().unwrap().verdict = accepted("");
-        let granted = rig.station.authorize_token(&format!("CARD{evse}"), TokenKind::Iso14443, evse).await;
-        assert_eq!(granted.unwrap().outcome, "granted");
-    }
+    both_let_in(&rig, &second).await;
     assert!(
         matches!(rig.station.end_by_master_pass(2).await, Err(Error::Refused(_))),
         "nobody has shown one"
