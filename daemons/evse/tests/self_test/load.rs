@@ -147,6 +147,25 @@ fn an_evse_that_shares_modules_is_given_some_for_its_test() {
     }
 }
 
+/// The board may report between the order and the contactors' end: they are still open then, and the supply is on.
+#[test]
+fn contactors_that_take_their_time_behind_a_matrix_are_waited_for_and_those_that_do_not_close_are_missed() {
+    for closes in [true, false] {
+        let mut world = sharing(loaded());
+        let before = world.checked.len();
+        world.devices.stuck_open = true;
+        world.feed(load());
+        until_given(&mut world);
+        world.until_true(SECOND, "the order", |world| !world.devices.has_let_go());
+        world.run(SECOND / 2);
+        world.devices.stuck_open = !closes;
+        let checked = told(&mut world, before);
+        let wanted = if closes { SelfTestOutcome::Passed } else { SelfTestOutcome::Failed };
+        assert_eq!(checked.outcome, wanted, "{}", checked.seen);
+        assert!(is_off(&world) && world.faults_reported.is_empty());
+    }
+}
+
 /// A load of more than one group can give: more groups come as more flows.
 #[test]
 fn modules_that_come_with_the_current_are_waited_for_and_those_that_do_not_come_are_missed() {

@@ -105,10 +105,10 @@ impl EnergyPath {
         }
     }
 
-    fn awaits_modules(&self) -> bool {
+    fn is_at(&self, stage: Stage) -> bool {
         matches!(
             self.state,
-            State::Checking(Checking { stage: super::Stage::Load(Stage::AwaitingModules), .. })
+            State::Checking(Checking { stage: super::Stage::Load(at), .. }) if at == stage
         )
     }
 
@@ -275,13 +275,16 @@ impl EnergyPath {
     /// As in the charge loop, but for what only a vehicle says and what only a sale needs.
     pub(in crate::energy_path) fn energised_by_load(&mut self, now: Timestamp, load: Load) -> Finding {
         self.pilot_and_plug(now)?;
-        self.contactors_follow(now)?;
+        // A supply that shares modules is enabled before they close, which has a time of its own.
+        if !self.is_at(Stage::Closing) {
+            self.contactors_follow(now)?;
+        }
         self.over_current(now)?;
         self.over_voltage(now)?;
         self.inputs_are_fresh(now)?;
         self.guard_holds(now)?;
         self.load_stands(now, load)?;
-        if !self.awaits_modules() {
+        if !self.is_at(Stage::AwaitingModules) {
             self.supply_is_able(now, UNABLE)?;
         }
         self.insulation_holds(now)?;
