@@ -1,6 +1,5 @@
 //! What the station knows when it starts: its EVSEs, and what the book kept.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -86,7 +85,7 @@ pub(crate) async fn control(
         answers: tell.answers,
         shown: tell.shown,
         news: tell.news,
-        lines: RefCell::new(RateLimit::allowing(LINES_A_MINUTE)),
+        lines: RateLimit::allowing(LINES_A_MINUTE),
     };
     control.share();
     control.publish();

@@ -105,7 +105,7 @@ impl Program {
         run: impl FnOnce(T, Daemon) -> F,
     ) -> ExitCode
     where
-        F: Future<Output = anyhow::Result<()>>,
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
         self.main_with_audit(configure, |_, _, _| Vec::new(), run)
     }
@@ -119,7 +119,7 @@ impl Program {
         run: impl FnOnce(T, Daemon) -> F,
     ) -> ExitCode
     where
-        F: Future<Output = anyhow::Result<()>>,
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
         S: Future<Output = ()>,
     {
         let line = self.command().arg(make_safe_argument());
@@ -152,7 +152,7 @@ impl Program {
         run: impl FnOnce(T, Daemon) -> F,
     ) -> ExitCode
     where
-        F: Future<Output = anyhow::Result<()>>,
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
         self.obey(&self.command().get_matches(), configure, audit, run)
     }
@@ -165,7 +165,7 @@ impl Program {
         run: impl FnOnce(T, Daemon) -> F,
     ) -> ExitCode
     where
-        F: Future<Output = anyhow::Result<()>>,
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
         let options = Options::from_arg_matches(matches).unwrap_or_else(|error| error.exit());
         let instance = instance(matches).unwrap_or_default();
@@ -260,14 +260,16 @@ fn block_on<T, F>(
     run: impl FnOnce(T, Daemon) -> F,
 ) -> anyhow::Result<Stop>
 where
-    F: Future<Output = anyhow::Result<()>>,
+    F: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?;
     let ended = runtime.block_on(async {
         let daemon = Daemon::start(options.bus.as_deref(), instance).await?;
         let stop = daemon.stop_watch();
-        run(settings, daemon).await?;
+        // In a task of its own: what a task wakes here is run in the same turn. Were this it, the runtime would ask
+        // the kernel for events first, every time.
+        tokio::spawn(run(settings, daemon)).await.context("the daemon panicked")??;
         Ok(stop.borrow().unwrap_or(Stop::Asked))
     });
     // What still blocks a thread, as a name that is looked up, holds nothing that has to be made

@@ -37,8 +37,9 @@ pub(super) async fn firmware(installer: &Installer, restarting: bool) -> String 
     version.unwrap_or_else(|_| env!("CARGO_PKG_VERSION").to_owned())
 }
 
+/// The store is borrowed for nobody else: what runs as a task may share no connection to SQLite.
 pub(super) async fn uplink(
-    store: &Store,
+    store: &mut Store,
     settings: &Settings,
     version: Version,
     firmware: &str,
@@ -115,31 +116,32 @@ pub(super) async fn uplink(
     }))
 }
 
+/// Whether the machine was started anew, and whether by another version.
+fn began_anew(store: &Store, boot: &str, firmware: &str) -> anyhow::Result<Vec<(SecurityEvent, String)>> {
+    let mut events = Vec::new();
+    if store.kept("boot")?.as_deref() != Some(boot) {
+        store.keep("boot", boot)?;
+        let info = format!("voltry {}", env!("CARGO_PKG_VERSION"));
+        events.push((SecurityEvent::StartupOfTheDevice, info));
+    }
+    let last = store.kept("firmware")?;
+    if last.as_deref() != Some(firmware) {
+        store.keep("firmware", firmware)?;
+        // A store that is new knows of no version before.
+        if let Some(last) = last {
+            events.push((SecurityEvent::FirmwareUpdated, format!("{last} to {firmware}")));
+        }
+    }
+    Ok(events)
+}
+
 /// What concerns security and happened while this daemon did not run.
 pub(super) async fn since_last_start(
-    store: &Store,
+    store: &mut Store,
     station: &Station,
     firmware: &str,
 ) -> anyhow::Result<Vec<(SecurityEvent, String)>> {
-    let mut events = Vec::new();
-    let mut differs = |key: &str, value: &str, event| -> anyhow::Result<()> {
-        let last = store.kept(key)?;
-        if last.as_deref() != Some(value) {
-            store.keep(key, value)?;
-            // A store that is new knows of no version before.
-            if event != SecurityEvent::FirmwareUpdated || last.is_some() {
-                events.push((event, format!("{}{value}", last.map_or(String::new(), |last| last + " to "))));
-            }
-        }
-        Ok(())
-    };
-    let boot = differs("boot", station.boot(), SecurityEvent::StartupOfTheDevice);
-    boot.and_then(|()| differs("firmware", firmware, SecurityEvent::FirmwareUpdated))?;
-    for (event, info) in &mut events {
-        if *event == SecurityEvent::StartupOfTheDevice {
-            *info = format!("voltry {}", env!("CARGO_PKG_VERSION"));
-        }
-    }
+    let mut events = began_anew(store, station.boot(), firmware)?;
     // The store is where the log is; the book remembers that there was one.
     if store.progress()?.is_none() && station.acknowledged().await.is_some_and(|number| number > 0) {
         let info = "the uplink's store is new, although the CSMS has a part of the book".to_owned();

@@ -265,7 +265,7 @@ impl Control {
         }
     }
 
-    fn refuse(&self, presented: Presented, why: &'static str, detail: &str) {
+    fn refuse(&mut self, presented: Presented, why: &'static str, detail: &str) {
         match presented.by {
             By::Driver(answer) => {
                 self.tell(News::TokenRefused { evse: presented.evse, why });

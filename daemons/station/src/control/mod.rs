@@ -6,7 +6,6 @@ mod orders;
 mod readings;
 mod story;
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -167,13 +166,13 @@ pub(crate) struct Control {
     pub(crate) shown: watch::Sender<Shown>,
     pub(crate) news: mpsc::Sender<News>,
     /// Lines of log about drivers, orders, and EVSEs that come and go.
-    pub(crate) lines: RefCell<RateLimit>,
+    pub(crate) lines: RateLimit,
 }
 
 impl Control {
     /// Whether one more line of log is due, and of how many events it is the one that is told.
-    fn due(&self) -> Option<u64> {
-        self.lines.borrow_mut().count(now())
+    fn due(&mut self) -> Option<u64> {
+        self.lines.count(now())
     }
 
     /// The EVSEs on the bus.
@@ -232,7 +231,7 @@ impl Control {
             }
             Heard::Absent => self.energy.permits_mut().lost(now(), place),
             Heard::Lost => {
-                if let Some(count) = self.lines.borrow_mut().count(now()) {
+                if let Some(count) = self.lines.count(now()) {
                     warn!(evse = number, count, "the EVSE's daemon left the bus");
                 }
                 evse.live = None;

@@ -163,7 +163,7 @@ impl Control {
         }
     }
 
-    fn tell_ended(&self, ended: impl IntoIterator<Item = Held>, why: &'static str) {
+    fn tell_ended(&mut self, ended: impl IntoIterator<Item = Held>, why: &'static str) {
         let mut any = false;
         for Held { id, evse, .. } in ended {
             if let Some(count) = self.due() {
