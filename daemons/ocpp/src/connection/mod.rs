@@ -269,10 +269,14 @@ impl Connection {
         let events = self.events.clone();
         // Room for one event is had before a text is read: what cannot be told is not read.
         let mut room = None;
+        // Set anew, not made anew, as in the shell.
+        let mut due = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
         loop {
+            let looked = now();
             let stuck = socket.stuck_since().map(|since| since + self.times.write);
             let deadline = [keepalive.deadline(), stuck].into_iter().flatten().min();
-            let sleep = deadline.map_or(Duration::from_secs(3600), |deadline| deadline.since(now()));
+            let sleep = deadline.map_or(Duration::from_secs(3600), |deadline| deadline.since(looked));
+            due.as_mut().reset(tokio::time::Instant::now() + sleep);
             let has_room = socket.has_room();
             tokio::select! {
                 // The uplink goes before the CSMS, which may send without end; what came of the CSMS
@@ -294,12 +298,13 @@ impl Connection {
                         keepalive.set_times(now(), self.times.keepalive);
                     }
                 }
-                turn = socket.turn(now(), has_room && room.is_some()) => match turn {
+                turn = socket.turn(looked, has_room && room.is_some()) => match turn {
                     Turn::Text(text) => {
                         keepalive.heard();
                         if let Some(room) = room.take() {
                             room.send(Event::Text(text));
                         }
+                        room = events.try_reserve().ok();
                     }
                     Turn::Heard => keepalive.heard(),
                     Turn::Written | Turn::Stuck => {}
@@ -313,7 +318,7 @@ impl Connection {
                     }
                     Turn::Broken(error) => return Ok(Some(error.to_string())),
                 },
-                () = tokio::time::sleep(sleep) => {
+                () = &mut due => {
                     if stuck.is_some_and(|at| at <= now()) {
                         return Ok(Some("the CSMS takes nothing any more".to_owned()));
                     }

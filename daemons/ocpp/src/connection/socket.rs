@@ -106,13 +106,16 @@ impl Socket {
     }
 
     fn poll_turn(&mut self, cx: &mut Context<'_>, now: Timestamp, reading: bool) -> Poll<Turn> {
+        let was_stuck = self.stuck_since.is_some();
         match self.poll_write(cx) {
             Poll::Ready(Err(error)) => return Poll::Ready(Turn::Broken(error)),
-            Poll::Ready(Ok(true)) => {
+            Poll::Ready(Ok(written)) => {
                 self.stuck_since = None;
-                return Poll::Ready(Turn::Written);
+                // Whoever waits has another deadline now, or room again.
+                if written && (was_stuck || !reading) {
+                    return Poll::Ready(Turn::Written);
+                }
             }
-            Poll::Ready(Ok(false)) => self.stuck_since = None,
             // Told once, so that whoever waits knows of a new deadline.
             Poll::Pending if self.stuck_since.is_none() => {
                 self.stuck_since = Some(now);

@@ -2,14 +2,14 @@
 
 use serde_json::Value;
 
-use super::{Refusal, decode, v16, v201};
+use super::{Refusal, decode, read, v16, v201};
 use crate::config::Version;
 use crate::rpc::ErrorCode;
 
 macro_rules! check {
-    ($action:expr, $text:expr, $version:ident [$($name:literal $type:ident)*]) => {
+    ($action:expr, $payload:expr, $version:ident [$($name:literal $type:ident)*]) => {
         match $action {
-            $($name => decode::<$version::$type>($text).map(|_| ()),)*
+            $($name => read::<$version::$type>($payload).map(|_| ()),)*
             other => Err(Refusal::new(ErrorCode::NotImplemented, format!("{other} is never sent"))),
         }
     };
@@ -21,9 +21,8 @@ macro_rules! check {
 /// What it departs in; also for an action that a station never calls.
 #[allow(clippy::too_many_lines, reason = "a table")]
 pub fn request(version: Version, action: &str, payload: &Value) -> Result<(), Refusal> {
-    let text = payload.to_string();
     match version {
-        Version::V16 => check!(action, &text, v16 [
+        Version::V16 => check!(action, payload, v16 [
             "Authorize" AuthorizeRequest
             "BootNotification" BootNotificationRequest
             "DataTransfer" DataTransferRequest
@@ -39,7 +38,7 @@ pub fn request(version: Version, action: &str, payload: &Value) -> Result<(), Re
             "StatusNotification" StatusNotificationRequest
             "StopTransaction" StopTransactionRequest
         ]),
-        Version::V201 => check!(action, &text, v201 [
+        Version::V201 => check!(action, payload, v201 [
             "Authorize" AuthorizeRequest
             "BootNotification" BootNotificationRequest
             "ClearedChargingLimit" ClearedChargingLimitRequest
@@ -75,7 +74,7 @@ pub fn request(version: Version, action: &str, payload: &Value) -> Result<(), Re
 /// What it departs in; also for an action that a CSMS never calls.
 #[allow(clippy::too_many_lines, reason = "a table")]
 pub fn response(version: Version, action: &str, payload: &Value) -> Result<(), Refusal> {
-    of_csms(version, action, Half::Response, &payload.to_string())
+    of_csms(version, action, Half::Response(payload))
 }
 
 /// A CALL of the CSMS, whether this station serves it or not.
@@ -83,7 +82,7 @@ pub fn response(version: Version, action: &str, payload: &Value) -> Result<(), R
 /// # Errors
 /// The CALLERROR that it is answered with; also for an action that a CSMS never calls.
 pub fn call(version: Version, action: &str, payload: &str) -> Result<(), Refusal> {
-    of_csms(version, action, Half::Request, payload)
+    of_csms(version, action, Half::Request(payload))
 }
 
 /// Whether the version knows a CALL of the CSMS by this name at all.
@@ -93,17 +92,17 @@ pub fn is_known(version: Version, action: &str) -> bool {
 }
 
 #[derive(Clone, Copy)]
-enum Half {
-    Request,
-    Response,
+enum Half<'a> {
+    Request(&'a str),
+    Response(&'a Value),
 }
 
 macro_rules! both_halves {
-    ($action:expr, $half:expr, $text:expr, $version:ident [$($name:literal $request:ident $response:ident)*]) => {
+    ($action:expr, $half:expr, $version:ident [$($name:literal $request:ident $response:ident)*]) => {
         match $action {
             $($name => match $half {
-                Half::Request => decode::<$version::$request>($text).map(|_| ()),
-                Half::Response => decode::<$version::$response>($text).map(|_| ()),
+                Half::Request(text) => decode::<$version::$request>(text).map(|_| ()),
+                Half::Response(payload) => read::<$version::$response>(payload).map(|_| ()),
             },)*
             other => Err(Refusal::new(ErrorCode::NotImplemented, format!("no CSMS asks for {other}"))),
         }
@@ -111,9 +110,9 @@ macro_rules! both_halves {
 }
 
 #[allow(clippy::too_many_lines)] // a table
-fn of_csms(version: Version, action: &str, half: Half, text: &str) -> Result<(), Refusal> {
+fn of_csms(version: Version, action: &str, half: Half<'_>) -> Result<(), Refusal> {
     match version {
-        Version::V16 => both_halves!(action, half, text, v16 [
+        Version::V16 => both_halves!(action, half, v16 [
             "CancelReservation" CancelReservationRequest CancelReservationResponse
             "CertificateSigned" CertificateSignedRequest CertificateSignedResponse
             "ChangeAvailability" ChangeAvailabilityRequest ChangeAvailabilityResponse
@@ -141,7 +140,7 @@ fn of_csms(version: Version, action: &str, half: Half, text: &str) -> Result<(),
             "UnlockConnector" UnlockConnectorRequest UnlockConnectorResponse
             "UpdateFirmware" UpdateFirmwareRequest UpdateFirmwareResponse
         ]),
-        Version::V201 => both_halves!(action, half, text, v201 [
+        Version::V201 => both_halves!(action, half, v201 [
             "CancelReservation" CancelReservationRequest CancelReservationResponse
             "CertificateSigned" CertificateSignedRequest CertificateSignedResponse
             "ChangeAvailability" ChangeAvailabilityRequest ChangeAvailabilityResponse

@@ -61,10 +61,15 @@ impl<T: Validate> Checked for T {}
 pub fn decode<T: DeserializeOwned + Validate>(payload: &str) -> Result<T, Refusal> {
     let written: Value = serde_json::from_str(payload)
         .map_err(|error| Refusal::new(ErrorCode::FormatViolation, error.to_string()))?;
+    read(&written)
+}
+
+/// The same of what is no text any more, or not yet.
+fn read<T: DeserializeOwned + Validate>(written: &Value) -> Result<T, Refusal> {
     if !written.is_object() {
         return Err(Refusal::new(ErrorCode::FormatViolation, "the payload is no object"));
     }
-    let message = T::deserialize(Strict(&written))
+    let message = T::deserialize(Strict(written))
         .map_err(|departure| Refusal::new(departure.code, departure.to_string()))?;
     message.validate().map_err(|error| {
         let code = match error.kind().constraint_class() {

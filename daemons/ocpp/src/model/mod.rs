@@ -8,7 +8,8 @@ mod item;
 pub mod monitors;
 mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::LazyLock;
 
 pub use devices::{Devices, OBJECTS_MAX, Object, Problem, SILENT, Told};
 pub use inventory::{Lookup, all, lookup};
@@ -119,7 +120,10 @@ pub fn of_daemon(address: &Address) -> Option<&'static Definition> {
 /// A variable by its name in [`name`].
 #[must_use]
 pub fn find(variable: &str) -> Option<&'static Definition> {
-    TABLE.iter().find(|definition| definition.name == variable)
+    /// Several are looked up at every input.
+    static BY_NAME: LazyLock<HashMap<&str, &Definition>> =
+        LazyLock::new(|| TABLE.iter().map(|definition| (definition.name, definition)).collect());
+    BY_NAME.get(variable).copied()
 }
 
 /// A variable by 1.6's configuration key; letters count the same in upper and lower case (5.3).

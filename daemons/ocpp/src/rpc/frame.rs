@@ -139,7 +139,9 @@ pub(super) fn write_call(id: &MessageId, action: &str, payload: &str) -> String 
 
 /// Writes a CALLRESULT. `payload` is JSON.
 pub(super) fn write_result(id: &MessageId, payload: &str) -> String {
-    format!("[3,{},{payload}]", quoted(id.as_str()))
+    // In one piece: the payload may be long.
+    let id = quoted(id.as_str());
+    ["[3,", &id, ",", payload, "]"].concat()
 }
 
 /// Writes a CALLERROR; without an id it carries the one that stands for none.
@@ -151,7 +153,7 @@ pub(super) fn refusal(dialect: Dialect, id: Option<&str>, code: ErrorCode, descr
 }
 
 fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    serde_json::to_string(text).expect("a text is JSON")
 }
 
 fn string(raw: &RawValue) -> Option<Cow<'_, str>> {

@@ -29,7 +29,7 @@ impl Shell {
                 if version != self.version {
                     self.version = version;
                     let waiting: Vec<_> = self.uplink.hand_over().collect();
-                    let (store, settings) = (&self.store, &self.settings);
+                    let (store, settings) = (&mut self.store, &self.settings);
                     self.uplink =
                         start::uplink(store, settings, version, &self.firmware, &self.station, &self.folder)
                             .await?;
@@ -75,9 +75,10 @@ impl Shell {
         let Some((connection, endpoint)) = &mut self.endpoint else { return Ok(()) };
         let connection = *connection;
         debug!(text, "from the CSMS");
-        self.said.note(instant().unix, true, text);
+        let heard = instant();
+        self.said.note(heard.unix, true, text);
         let again = endpoint.counts().repeated;
-        let received = endpoint.received(now(), text);
+        let received = endpoint.received(heard.at, text);
         let replayed = endpoint.counts().repeated > again;
         match received {
             Received::Call(call) => {

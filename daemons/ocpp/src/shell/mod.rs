@@ -101,7 +101,7 @@ struct Shell {
 /// The store cannot be used, the bus is lost, or a part ended.
 #[allow(clippy::too_many_lines, reason = "wiring reads best as one list of parts")]
 pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<End> {
-    let store = Store::open(&settings.database)
+    let mut store = Store::open(&settings.database)
         .with_context(|| format!("opening the store {}", settings.database.display()))?;
     let (inputs, mut heard) = mpsc::channel(WAITING);
     let (questions, mut asked) = mpsc::channel(WAITING);
@@ -154,7 +154,7 @@ pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<
     let installer = Installer::new(daemon.connection(), &settings.update).await?;
     let firmware = start::firmware(&installer, store.files()?.is_restarting()).await;
     let mut shell = Shell {
-        uplink: start::uplink(&store, settings, version, &firmware, &station, &folder).await?,
+        uplink: start::uplink(&mut store, settings, version, &firmware, &station, &folder).await?,
         version,
         store,
         settings: settings.clone(),
@@ -185,22 +185,28 @@ pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<
         uploading: JoinSet::new(),
         updating: JoinSet::new(),
     };
-    for (event, info) in start::since_last_start(&shell.store, &shell.station, &shell.firmware).await? {
+    for (event, info) in start::since_last_start(&mut shell.store, &shell.station, &shell.firmware).await? {
         shell.step(Input::Security(event, info)).await?;
     }
     daemon.ready();
     info!(identity = settings.identity, profiles = settings.profile.len(), "the uplink is up");
     let mut watchdog = Watchdog::from_environment();
+    let mut stopped = std::pin::pin!(daemon.stop());
+    // Set anew, not made anew: what is made anew is taken from the runtime's timers and put back at each turn.
+    let mut due = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let end = loop {
         if shell.reset {
             break End::Reset;
         }
-        let due = shell.deadline().map_or(Duration::from_secs(3600), |due| due.since(now()));
+        let looked = now();
+        watchdog.beat(looked);
+        let at = shell.deadline().map_or(Duration::from_secs(3600), |at| at.since(looked));
+        due.as_mut().reset(tokio::time::Instant::now() + at);
         let (orders, has_room) = (shell.to_connection.clone(), shell.to_connection.capacity() > ROOM);
         tokio::select! {
-            _ = daemon.stop() => break End::Stop,
+            _ = &mut stopped => break End::Stop,
             // A CSMS that asks and takes no answers is not listened to, and holds nobody else up.
             Some(event) = events.recv(), if has_room => shell.hear(event).await?,
             _ = orders.reserve_many(ROOM + 1), if !has_room => {}
@@ -208,11 +214,11 @@ pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<
             Some(question) = asked.recv() => shell.ask(question).await?,
             Some(letter) = posted.recv() => shell.post(letter).await?,
             Some(curious) = wondered.recv() => curious.answer(&shell.said, &shell.uplink, instant()),
-            () = tokio::time::sleep(due) => shell.tick().await?,
+            () = &mut due => shell.tick().await?,
             _ = tick.tick() => shell.publish(),
-            Some(_) = shell.tasks.join_next() => {}
-            Some(_) = shell.uploading.join_next() => {}
-            Some(_) = shell.updating.join_next() => {}
+            Some(_) = shell.tasks.join_next(), if !shell.tasks.is_empty() => {}
+            Some(_) = shell.uploading.join_next(), if !shell.uploading.is_empty() => {}
+            Some(_) = shell.updating.join_next(), if !shell.updating.is_empty() => {}
             ended = &mut connecting => {
                 ended.context("the connection panicked")?;
                 anyhow::bail!("the connection ended");
@@ -222,7 +228,6 @@ pub(crate) async fn run(settings: &Settings, daemon: &Daemon) -> anyhow::Result<
                 anyhow::bail!("a part of the uplink ended");
             }
         }
-        watchdog.beat(now());
     };
     // What was said last gets its time to leave.
     drop(shell);

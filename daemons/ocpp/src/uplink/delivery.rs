@@ -329,6 +329,11 @@ impl Delivery {
         None
     }
 
+    /// Whether there are lines to go through, or a message that waits.
+    pub fn has_lines(&self) -> bool {
+        self.current.is_some() || !self.ahead.is_empty() || !self.triggered.is_empty()
+    }
+
     /// The message to send now, with its id. The progress must be stored before it leaves.
     pub fn next(
         &mut self,

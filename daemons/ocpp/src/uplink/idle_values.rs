@@ -137,6 +137,9 @@ impl Uplink {
     }
 
     pub(super) fn send_idle_values(&mut self, actions: &mut Vec<Action>) -> bool {
+        if !self.has_idle_values() {
+            return false;
+        }
         let measurands = Measurand::parse_list(self.core.variables.get(name::ALIGNED_MEASURANDS));
         while let Some((&evse, waiting)) = self.idle.waiting.iter().next() {
             let some = waiting.iter().take(AT_ONCE);

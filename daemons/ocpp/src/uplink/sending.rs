@@ -117,7 +117,8 @@ impl Uplink {
     }
 
     fn send_transaction(&mut self, now: Now, actions: &mut Vec<Action>) -> bool {
-        loop {
+        // What is told, and how, is gathered from a dozen variables: not at every input.
+        while self.core.delivery.has_lines() {
             let told = self.core.told();
             let (prefix, next_id) = (self.id_prefix.clone(), &mut self.next_id);
             let mut new_id = || {
@@ -136,15 +137,14 @@ impl Uplink {
                     return true;
                 }
                 Some(delivery::Out::SetAside(aside)) => set_aside(aside, actions),
-                None => {
-                    if let Some(after) = self.core.delivery.wants() {
-                        actions.push(Action::ReadBook(after));
-                    }
-                    self.store_idle_progress(actions);
-                    return false;
-                }
+                None => break,
             }
         }
+        if let Some(after) = self.core.delivery.wants() {
+            actions.push(Action::ReadBook(after));
+        }
+        self.store_idle_progress(actions);
+        false
     }
 
     /// Lines without a message are acknowledged as they are passed.

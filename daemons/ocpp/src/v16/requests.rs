@@ -102,7 +102,8 @@ fn get_configuration(core: &Core, now: Now, asked: &GetConfigurationRequest) -> 
             known.extend(daemons_keys(core).map(daemons));
         }
     }
-    let mut answer = json!({ "configurationKey": known });
+    // Moved: `json!` would copy them.
+    let mut answer = Value::from_iter([("configurationKey", known)]);
     if !unknown.is_empty() {
         answer["unknownKey"] = unknown.into();
     }

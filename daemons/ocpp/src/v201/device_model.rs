@@ -20,7 +20,8 @@ pub(super) fn get_variables(core: &Core, now: Now, asked: &GetVariablesRequest) 
         return Handled::refused(ErrorCode::OccurrenceConstraintViolation, "more than ItemsPerMessage");
     }
     let results: Vec<Value> = asked.get_variable_data.iter().map(|data| get_one(core, now, data)).collect();
-    Handled::now(json!({ "getVariableResult": results }))
+    // Moved: `json!` would copy them.
+    Handled::now(Value::from_iter([("getVariableResult", results)]))
 }
 
 fn get_one(core: &Core, now: Now, data: &common::GetVariableData) -> Value {
@@ -157,10 +158,10 @@ fn addressed(
     variable: &common::Variable,
     attribute: Option<&common::AttributeEnum>,
 ) -> Value {
-    let mut result = json!({
-        "component": serde_json::to_value(component).unwrap_or_default(),
-        "variable": serde_json::to_value(variable).unwrap_or_default(),
-    });
+    let mut result = Value::from_iter([
+        ("component", serde_json::to_value(component).unwrap_or_default()),
+        ("variable", serde_json::to_value(variable).unwrap_or_default()),
+    ]);
     if let Some(attribute) = attribute {
         result["attributeType"] = serde_json::to_value(attribute).unwrap_or_default();
     }
