@@ -1,11 +1,12 @@
 //! What a CALL of the CSMS leads to.
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::certificates::{Own, Request};
 use crate::files::Update;
-use crate::messages::{Checked, Refusal, decode};
+use crate::messages::{self, Checked, Refusal, decode};
 use crate::model::Definition;
 use crate::rpc::ErrorCode;
 use crate::transactions::Token;
@@ -47,6 +48,8 @@ pub struct Handled {
 pub enum Answer {
     /// This.
     Now(Value),
+    /// This, JSON that was checked.
+    Written(String),
     /// A CALLERROR.
     Refused(Refusal),
     /// Whatever comes of this.
@@ -144,6 +147,12 @@ impl Handled {
     #[must_use]
     pub const fn now(payload: Value) -> Self {
         Self::answer(Answer::Now(payload))
+    }
+
+    /// An answer at once, of its type: for what is asked often.
+    #[must_use]
+    pub fn written<T: Serialize + Checked>(answer: &T) -> Self {
+        messages::write(answer).map_or_else(Self::from, |text| Self::answer(Answer::Written(text)))
     }
 
     /// An answer that is a status and nothing else.

@@ -8,6 +8,7 @@ mod check;
 mod strict;
 
 use ocpp_types::validate::{ConstraintClass, Validate};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -53,6 +54,23 @@ impl Refusal {
 /// A message that says what it departs in from its schema.
 pub trait Checked: Validate {}
 impl<T: Validate> Checked for T {}
+
+/// Checks an answer of ours that has its type, and writes it as JSON.
+///
+/// # Errors
+/// A CALLERROR in its place.
+pub fn write<T: Serialize + Validate>(answer: &T) -> Result<String, Refusal> {
+    let what = std::any::type_name::<T>();
+    answer.validate().map_err(|error| could_not_be_made(what, &error))?;
+    serde_json::to_string(answer).map_err(|error| could_not_be_made(what, &error))
+}
+
+/// What goes out in the place of an answer of ours that is not what the schema wants.
+pub(crate) fn could_not_be_made(what: &str, error: &dyn std::error::Error) -> Refusal {
+    tracing::error!(what, %error, "an answer of ours is not what the schema wants");
+    debug_assert!(false, "{what}: {error}");
+    Refusal::new(ErrorCode::InternalError, "the answer could not be made")
+}
 
 /// Decodes and checks a payload.
 ///

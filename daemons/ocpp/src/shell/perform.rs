@@ -36,7 +36,7 @@ impl Shell {
                 let connection = *connection;
                 let Ok(id) = MessageId::try_from(id) else { return Ok(()) };
                 let text = match answer {
-                    Ok(payload) => endpoint.answer(&id, &serde_json::to_string(&payload)?),
+                    Ok(payload) => endpoint.answer(&id, &payload),
                     Err(refusal) => endpoint.refuse(&id, refusal.code, &refusal.text),
                 };
                 match text {

@@ -1,6 +1,5 @@
 //! What the uplink decides: what has to be done, and what must last.
 
-use serde_json::Value;
 use voltry_bus::{ScheduleOffer, TokenAnswer, TransferStatus};
 
 use super::{Cached, Command, Held, ListChange, Messages, Progress, SetAside};
@@ -32,8 +31,8 @@ pub enum Action {
     Reply {
         /// Its id.
         id: String,
-        /// The payload, or why not.
-        answer: Result<Value, Refusal>,
+        /// The payload, JSON, or why not.
+        answer: Result<String, Refusal>,
     },
     /// Ask the station; then [`Input::Done`].
     Command {

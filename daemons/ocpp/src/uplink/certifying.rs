@@ -103,7 +103,7 @@ impl Uplink {
                     None => dialect::certificates_reply(self.core.version, &action, outcome),
                     Some(message) => dialect::within_reply(message, outcome),
                 };
-                self.reply(id, &action, payload, actions);
+                self.reply(id, &action, &payload, actions);
             }
             (Waiting::Nobody, Certified::Rejected(_, why)) => warn!(why, "what the CSMS gave is not taken"),
             (Waiting::Nobody, _) => {}

@@ -1,6 +1,7 @@
 //! What the CSMS asks of the station, and what becomes of it.
 
 use super::*;
+use crate::messages::could_not_be_made;
 
 impl Uplink {
     pub(super) fn called(
@@ -23,7 +24,7 @@ impl Uplink {
             return;
         }
         if !self.booted && dialect::is_remote_start_or_stop(action) {
-            self.reply(id, action, serde_json::json!({ "status": "Rejected" }), actions);
+            self.reply(id, action, &serde_json::json!({ "status": "Rejected" }), actions);
             return;
         }
         if self.awaits_station(now, action) && self.early.len() < PENDING_MAX {
@@ -42,7 +43,8 @@ impl Uplink {
             actions.push(Action::Store(record));
         }
         match handled.answer {
-            dialect::Answer::Now(payload) => self.reply(id, action, payload, actions),
+            dialect::Answer::Now(payload) => self.reply(id, action, &payload, actions),
+            dialect::Answer::Written(text) => actions.push(Action::Reply { id, answer: Ok(text) }),
             dialect::Answer::Refused(refusal) => {
                 self.note_refusal(now, action, &refusal);
                 actions.push(Action::Reply { id, answer: Err(refusal) });
@@ -68,7 +70,7 @@ impl Uplink {
             }
             dialect::Answer::Authorizes { token, command, reply } => {
                 // The CSMS has its answer; the driver waits for the CSMS's.
-                self.reply(id, action, reply, actions);
+                self.reply(id, action, &reply, actions);
                 self.authorize(now, Asked::before(now, command, token), actions);
             }
         }
@@ -126,15 +128,10 @@ impl Uplink {
         }
     }
 
-    pub(super) fn reply(&self, id: String, action: &str, payload: Value, actions: &mut Vec<Action>) {
-        let answer = match crate::messages::check_response(self.core.version, action, &payload) {
-            Ok(()) => Ok(payload),
-            Err(error) => {
-                tracing::error!(action, %error, "an answer of ours is not what the schema wants");
-                debug_assert!(false, "{action}: {error}: {payload}");
-                Err(Refusal::new(ErrorCode::InternalError, "the answer could not be made"))
-            }
-        };
+    pub(super) fn reply(&self, id: String, action: &str, payload: &Value, actions: &mut Vec<Action>) {
+        let answer = crate::messages::check_response(self.core.version, action, payload)
+            .map_err(|error| could_not_be_made(action, &error))
+            .and_then(|()| serde_json::to_string(payload).map_err(|error| could_not_be_made(action, &error)));
         actions.push(Action::Reply { id, answer });
     }
 
@@ -173,11 +170,11 @@ impl Uplink {
             self.watching.changed = true;
             actions.extend(records.into_iter().map(Action::Store));
             let payload = dialect::wrote(self.core.version, writes, outcomes);
-            self.reply(pending.id, action, payload, actions);
+            self.reply(pending.id, action, &payload, actions);
             return;
         }
         let payload = dialect::reply(&mut self.core, now, &pending.reply, outcome);
         self.store_files(actions);
-        self.reply(pending.id, action, payload, actions);
+        self.reply(pending.id, action, &payload, actions);
     }
 }

@@ -19,21 +19,21 @@ pub(super) fn get_variables(core: &Core, now: Now, asked: &GetVariablesRequest) 
     if asked.get_variable_data.len() as u64 > core.variables.number(name::ITEMS_GET_VARIABLES) {
         return Handled::refused(ErrorCode::OccurrenceConstraintViolation, "more than ItemsPerMessage");
     }
-    let results: Vec<Value> = asked.get_variable_data.iter().map(|data| get_one(core, now, data)).collect();
-    // Moved: `json!` would copy them.
-    Handled::now(Value::from_iter([("getVariableResult", results)]))
+    let get_variable_result = asked.get_variable_data.iter().map(|data| get_one(core, now, data)).collect();
+    Handled::written(&GetVariablesResponse { custom_data: None, get_variable_result })
 }
 
-fn get_one(core: &Core, now: Now, data: &common::GetVariableData) -> Value {
-    let mut result = addressed(&data.component, &data.variable, data.attribute_type.as_ref());
-    let word = match lookup(core, now, &address(&data.component, &data.variable)) {
-        Lookup::UnknownComponent => "UnknownComponent",
-        Lookup::UnknownVariable => "UnknownVariable",
+fn get_one(core: &Core, now: Now, data: &common::GetVariableData) -> common::GetVariableResult {
+    use common::GetVariableStatusEnum as Status;
+    let (mut attribute_value, mut attribute_status_info) = (None, None);
+    let attribute_status = match lookup(core, now, &address(&data.component, &data.variable)) {
+        Lookup::UnknownComponent => Status::UnknownComponent,
+        Lookup::UnknownVariable => Status::UnknownVariable,
         Lookup::Item(item) => match attribute(&item, data.attribute_type.as_ref()) {
-            None => "NotSupportedAttributeType",
+            None => Status::NotSupportedAttributeType,
             Some(Some(value)) => {
-                result["attributeValue"] = value.into();
-                "Accepted"
+                attribute_value = Some(value);
+                Status::Accepted
             }
             Some(None) => {
                 let (reason, words) = if item.access == Access::WriteOnly {
@@ -41,13 +41,24 @@ fn get_one(core: &Core, now: Now, data: &common::GetVariableData) -> Value {
                 } else {
                     ("NotAvailable", "its value is not known now")
                 };
-                result["attributeStatusInfo"] = json!({ "reasonCode": reason, "additionalInfo": words });
-                "Rejected"
+                attribute_status_info = Some(common::StatusInfo {
+                    reason_code: reason.parse().unwrap_or_default(),
+                    additional_info: words.parse().ok(),
+                    custom_data: None,
+                });
+                Status::Rejected
             }
         },
     };
-    result["attributeStatus"] = word.into();
-    result
+    common::GetVariableResult {
+        attribute_status,
+        attribute_status_info,
+        attribute_type: data.attribute_type.clone(),
+        attribute_value,
+        component: data.component.clone(),
+        custom_data: None,
+        variable: data.variable.clone(),
+    }
 }
 
 /// An attribute's value, if it is known; `None`: the variable has no such attribute.

@@ -258,6 +258,7 @@ impl Desk {
                         self.calls.push(Call { id, action: action.to_owned(), payload });
                     }
                     Action::Reply { id, answer } => {
+                        let answer = answer.map(|text| serde_json::from_str(&text).unwrap());
                         self.replies.push((id, answer.map_err(|refusal| format!("{:?}", refusal.code))));
                     }
                     Action::Command { ticket, command } => self.commands.push((ticket, command)),
