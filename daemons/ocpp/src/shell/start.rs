@@ -116,7 +116,7 @@ pub(super) async fn uplink(
     }))
 }
 
-/// Whether the machine was started anew, and whether by another version.
+/// What is to be told if the machine was started anew, or by another version; each is kept, and told once.
 fn began_anew(store: &Store, boot: &str, firmware: &str) -> anyhow::Result<Vec<(SecurityEvent, String)>> {
     let mut events = Vec::new();
     if store.kept("boot")?.as_deref() != Some(boot) {

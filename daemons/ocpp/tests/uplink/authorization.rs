@@ -169,9 +169,7 @@ fn a_list_that_is_not_enabled_has_no_version() {
     let mut desk = Desk::accepted(Version::V201);
     assert_eq!(desk.ask("SendLocalList", &list(Version::V201)), Ok(json!({ "status": "Accepted" })));
     for (enabled, version) in [("false", 0), ("true", 1)] {
-        let data = json!({ "setVariableData": [{ "component": { "name": "LocalAuthListCtrlr" },
-            "variable": { "name": "Enabled" }, "attributeValue": enabled }] });
-        assert!(desk.ask("SetVariables", &data).is_ok());
+        assert!(desk.set("LocalAuthListCtrlr", "Enabled", enabled).is_ok());
         assert_eq!(desk.ask("GetLocalListVersion", &json!({})), Ok(json!({ "versionNumber": version })));
     }
 }
@@ -216,9 +214,7 @@ fn a_master_pass_is_told_as_one_by_the_csms_and_by_what_is_known_of_it_without()
 #[test]
 fn a_master_pass_is_not_let_in_by_the_csms_either() {
     let mut desk = Desk::configured(Version::V201, "AuthorizeRemoteTxRequests", "true");
-    let group = json!({ "setVariableData": [{ "component": { "name": "AuthCtrlr" },
-        "variable": { "name": "MasterPassGroupId" }, "attributeValue": "POLICE" }] });
-    desk.ask("SetVariables", &group).unwrap();
+    desk.set("AuthCtrlr", "MasterPassGroupId", "POLICE").unwrap();
     let mut start =
         json!({ "remoteStartId": 9, "evseId": 1, "idToken": { "idToken": "P1", "type": "ISO14443" } });
     assert_eq!(desk.ask("RequestStartTransaction", &start).unwrap()["status"], "Accepted");

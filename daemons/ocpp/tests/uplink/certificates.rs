@@ -188,9 +188,7 @@ fn profile(slot: i64, url: &str, security: i64) -> Value {
 }
 
 fn write(desk: &mut Desk, component: &str, variable: &str, value: &str) -> String {
-    let data = json!({ "setVariableData": [{ "component": { "name": component },
-        "variable": { "name": variable }, "attributeValue": value }] });
-    let answer = desk.ask("SetVariables", &data).unwrap();
+    let answer = desk.set(component, variable, value).unwrap();
     answer["setVariableResult"][0]["attributeStatus"].as_str().unwrap().to_owned()
 }
 

@@ -390,6 +390,13 @@ impl Desk {
         found.map_or_else(|| Err("nothing yet".to_owned()), |(_, answer)| answer.clone())
     }
 
+    /// The CSMS of 2.0.1 sets one variable.
+    pub(crate) fn set(&mut self, component: &str, variable: &str, value: &str) -> Result<Value, String> {
+        let data = json!({ "component": { "name": component }, "variable": { "name": variable },
+            "attributeValue": value });
+        self.ask("SetVariables", &json!({ "setVariableData": [data] }))
+    }
+
     /// The station did the newest command.
     pub(crate) fn done(&mut self, outcome: Outcome) -> Option<Result<Value, String>> {
         let (ticket, _) = *self.commands.last().as_ref().unwrap();

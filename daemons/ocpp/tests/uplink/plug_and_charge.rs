@@ -119,11 +119,7 @@ fn allow_central_validation(desk: &mut Desk) {
     let key = "CentralContractValidationAllowed";
     let told = match desk.version {
         Version::V16 => desk.ask("ChangeConfiguration", &json!({ "key": key, "value": "true" })),
-        Version::V201 => {
-            let data = json!({ "setVariableData": [{ "component": { "name": "ISO15118Ctrlr" },
-                "variable": { "name": key }, "attributeValue": "true" }] });
-            desk.ask("SetVariables", &data)
-        }
+        Version::V201 => desk.set("ISO15118Ctrlr", key, "true"),
     };
     told.unwrap();
 }
@@ -239,9 +235,7 @@ fn a_contract_may_be_kept_from_counting_while_nobody_can_be_asked() {
     authorize(&mut desk, 2);
     assert_eq!(desk.authorized[1], (2, "accepted by cache".to_owned()));
     desk.input(Input::Connected);
-    let data = json!({ "setVariableData": [{ "component": { "name": "ISO15118Ctrlr" },
-        "variable": { "name": "ContractValidationOffline" }, "attributeValue": "false" }] });
-    desk.ask("SetVariables", &data).unwrap();
+    desk.set("ISO15118Ctrlr", "ContractValidationOffline", "false").unwrap();
     lost(&mut desk);
     authorize(&mut desk, 3);
     assert_eq!(desk.authorized[2], (3, "unknown by offline".to_owned()));

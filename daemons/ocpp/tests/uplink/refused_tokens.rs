@@ -74,9 +74,7 @@ fn a_token_that_the_csms_does_not_accept_may_cost_the_power_and_not_the_transact
 fn refused_before_the_books_transaction(stops: &str) -> Desk {
     let mut desk = Desk::accepted(Version::V201);
     for (name, value) in [("TxStartPoint", "Authorized"), ("StopTxOnInvalidId", stops)] {
-        let data = json!({ "setVariableData": [{ "component": { "name": "TxCtrlr" },
-            "variable": { "name": name }, "attributeValue": value }] });
-        let answer = desk.ask("SetVariables", &data).unwrap();
+        let answer = desk.set("TxCtrlr", name, value).unwrap();
         assert_eq!(answer["setVariableResult"][0]["attributeStatus"], "Accepted");
     }
     desk.commands.clear();
@@ -118,9 +116,7 @@ fn a_token_that_is_refused_while_the_book_opens_the_transaction_ends_that() {
 #[test]
 fn what_the_book_opens_for_somebody_who_was_sent_away_meanwhile_begins_no_other_transaction() {
     let mut desk = Desk::configured(Version::V201, "TxCtrlr.TxStartPoint", "Authorized");
-    let stop_point = json!({ "setVariableData": [{ "component": { "name": "TxCtrlr" },
-        "variable": { "name": "TxStopPoint" }, "attributeValue": "Authorized" }] });
-    desk.ask("SetVariables", &stop_point).unwrap();
+    desk.set("TxCtrlr", "TxStopPoint", "Authorized").unwrap();
     desk.happens(Kind::Plugged, 0);
     desk.happens(Kind::Authorized, 0);
     desk.reason = Some(Reason::DeAuthorized);

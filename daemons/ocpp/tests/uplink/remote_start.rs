@@ -19,9 +19,7 @@ fn begun_by_cable(desk: &mut Desk) -> Value {
 fn a_request_to_start_is_told_of_the_transaction_that_the_cable_has_begun() {
     for (authorize, place) in [("false", json!(1)), ("true", json!(1)), ("false", json!(null))] {
         let mut desk = Desk::configured(Version::V201, "TxCtrlr.TxStartPoint", "EVConnected");
-        let data = json!({ "setVariableData": [{ "component": { "name": "AuthCtrlr" },
-            "variable": { "name": "AuthorizeRemoteStart" }, "attributeValue": authorize }] });
-        assert!(desk.ask("SetVariables", &data).is_ok());
+        assert!(desk.set("AuthCtrlr", "AuthorizeRemoteStart", authorize).is_ok());
         let before = desk.calls.len();
         let id = begun_by_cable(&mut desk);
         let mut asked = json!({ "remoteStartId": 9, "idToken": { "idToken": "APP", "type": "Central" } });

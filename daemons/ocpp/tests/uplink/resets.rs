@@ -59,9 +59,7 @@ fn a_reset_at_once_ends_a_transaction_of_the_cable_alone() {
     // Nobody was let in yet; or whoever was has ended his charge, and by its stop points the transaction goes on.
     for happened in [&[Kind::Plugged][..], &[Kind::Plugged, Kind::Authorized, Kind::Started, Kind::Ended]] {
         let mut desk = Desk::configured(Version::V201, "TxCtrlr.TxStartPoint", "EVConnected");
-        let stop_point = json!({ "setVariableData": [{ "component": { "name": "TxCtrlr" },
-            "variable": { "name": "TxStopPoint" }, "attributeValue": "EVConnected" }] });
-        desk.ask("SetVariables", &stop_point).unwrap();
+        desk.set("TxCtrlr", "TxStopPoint", "EVConnected").unwrap();
         for kind in happened {
             desk.happens(*kind, 0);
         }

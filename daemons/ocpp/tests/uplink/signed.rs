@@ -7,9 +7,7 @@ use voltry_ocpp::transactions::{Kind, SIGNED_MAX, Signed};
 use crate::desk::Desk;
 
 fn set(desk: &mut Desk, component: &str, variable: &str, value: &str) {
-    let data = json!({ "setVariableData": [{ "component": { "name": component },
-        "variable": { "name": variable }, "attributeValue": value }] });
-    let answer = desk.ask("SetVariables", &data).unwrap();
+    let answer = desk.set(component, variable, value).unwrap();
     assert_eq!(answer["setVariableResult"][0]["attributeStatus"], "Accepted");
 }
 
@@ -98,8 +96,6 @@ fn a_transaction_begins_when_the_start_value_is_signed_where_that_is_the_start_p
 #[test]
 fn nothing_ends_by_what_was_signed() {
     let mut desk = Desk::accepted(Version::V201);
-    let data = json!({ "setVariableData": [{ "component": { "name": "TxCtrlr" },
-        "variable": { "name": "TxStopPoint" }, "attributeValue": "DataSigned" }] });
-    let answer = desk.ask("SetVariables", &data).unwrap();
+    let answer = desk.set("TxCtrlr", "TxStopPoint", "DataSigned").unwrap();
     assert_eq!(answer["setVariableResult"][0]["attributeStatus"], "Rejected");
 }
