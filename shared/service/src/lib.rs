@@ -9,6 +9,7 @@
 //! [`Lease`] decides alone, for every provider, who may energise and for how long.
 
 pub mod clock;
+mod command_line;
 pub mod config;
 pub mod config_check;
 mod connection;

@@ -1,14 +1,13 @@
 //! From `main` to a running daemon.
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::{Arg, ArgMatches, Args, Command, FromArgMatches as _};
 use serde::Serialize;
 
+use crate::command_line::{self, CommandLine, Task};
 use crate::log::Log;
 use crate::{Binding, Config, ConfigError, Daemon, Problem, Stop};
 
@@ -24,7 +23,7 @@ use crate::{Binding, Config, ConfigError, Daemon, Problem, Stop};
 ///         .main(configure, run)
 /// }
 /// ```
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Program {
     /// The name of the executable.
     pub name: &'static str,
@@ -59,25 +58,6 @@ pub fn where_configured<T>(
     }
 }
 
-#[derive(Debug, Args)]
-struct Options {
-    /// Read only this file, or this folder's voltry.toml and voltry.d
-    #[arg(long, value_name = "FILE_OR_DIR")]
-    config: Option<PathBuf>,
-    /// Check the configuration, say what is claimed and provided, and end: 0 if good, 2 if not
-    #[arg(long)]
-    check_config: bool,
-    /// With --check-config: print JSON
-    #[arg(long, requires = "check_config")]
-    json: bool,
-    /// The bus's address, instead of the system bus
-    #[arg(long, value_name = "ADDRESS")]
-    bus: Option<String>,
-    /// What to log, as `info` or `voltry_evse=debug`; else as $VOLTRY_LOG says
-    #[arg(long, value_name = "FILTER")]
-    log: Option<String>,
-}
-
 /// What `--check-config --json` prints. `voltryctl config check` puts all daemons' together.
 #[derive(Debug, Default, Serialize)]
 struct Check {
@@ -87,11 +67,10 @@ struct Check {
     errors: Vec<Problem>,
 }
 
-const MAKE_SAFE: &str = "make-safe";
 /// A line that takes no byte does not hold the unit's restart up for longer.
 const MAKING_SAFE: Duration = Duration::from_secs(1);
 
-/// A configuration the daemon cannot run with; starting it again does not help.
+/// A command line or a configuration the daemon cannot run with; starting it again does not help.
 const EXIT_CONFIG: u8 = 2;
 
 impl Program {
@@ -122,16 +101,16 @@ impl Program {
         F: Future<Output = anyhow::Result<()>> + Send + 'static,
         S: Future<Output = ()>,
     {
-        let line = self.command().arg(make_safe_argument());
-        let matches = line.get_matches();
-        if !matches.get_flag(MAKE_SAFE) {
-            return self.obey(&matches, configure, |_, _, _| Vec::new(), run);
+        let line = match self.command_line(true) {
+            Ok(line) => line,
+            Err(code) => return code,
+        };
+        if line.task != Task::MakeSafe {
+            return self.obey(&line, configure, |_, _, _| Vec::new(), run);
         }
-        let options = Options::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-        let instance = instance(&matches).unwrap_or_default();
-        match Config::read(options.config.as_deref()).and_then(|config| configure(&config, &instance)) {
+        match Config::read(line.config.as_deref()).and_then(|config| configure(&config, &line.instance)) {
             Ok(provision) => {
-                let log = Log::start(self.name, &instance, options.log.as_deref());
+                let log = Log::start(self.name, &line.instance, line.log.as_deref());
                 let code = make_safe_within(MAKING_SAFE, make_safe(provision.settings));
                 log.flush();
                 code
@@ -154,12 +133,29 @@ impl Program {
     where
         F: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
-        self.obey(&self.command().get_matches(), configure, audit, run)
+        match self.command_line(false) {
+            Ok(line) => self.obey(&line, configure, audit, run),
+            Err(code) => code,
+        }
+    }
+
+    /// What this process was asked for; or its end, where that is said with a few words.
+    fn command_line(self, has_outputs: bool) -> Result<CommandLine, ExitCode> {
+        let line = CommandLine::parse(self, has_outputs, std::env::args_os().skip(1)).map_err(|error| {
+            eprintln!("{}: {error}\n{}Try --help.", self.name, command_line::usage(self));
+            ExitCode::from(EXIT_CONFIG)
+        })?;
+        match line.task {
+            Task::Help => print!("{}", command_line::help(self, has_outputs)),
+            Task::Version => println!("{} {}", self.name, env!("CARGO_PKG_VERSION")),
+            Task::Run | Task::CheckConfig { .. } | Task::MakeSafe => return Ok(line),
+        }
+        Err(ExitCode::SUCCESS)
     }
 
     fn obey<T, F>(
         self,
-        matches: &ArgMatches,
+        line: &CommandLine,
         configure: impl Fn(&Config, &str) -> Result<Provision<T>, ConfigError>,
         audit: impl Fn(&Config, &str, &T) -> Vec<Problem>,
         run: impl FnOnce(T, Daemon) -> F,
@@ -167,21 +163,19 @@ impl Program {
     where
         F: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
-        let options = Options::from_arg_matches(matches).unwrap_or_else(|error| error.exit());
-        let instance = instance(matches).unwrap_or_default();
-        let config = Config::read(options.config.as_deref());
-        if options.check_config {
-            return self.check(config, &instance, options.json, configure, audit);
+        let config = Config::read(line.config.as_deref());
+        if let Task::CheckConfig { json } = line.task {
+            return self.check(config, &line.instance, json, configure, audit);
         }
-        let provision = match config.and_then(|config| configure(&config, &instance)) {
+        let provision = match config.and_then(|config| configure(&config, &line.instance)) {
             Ok(provision) => provision,
             Err(errors) => {
                 eprintln!("{errors}");
                 return ExitCode::from(EXIT_CONFIG);
             }
         };
-        let log = Log::start(self.name, &instance, options.log.as_deref());
-        let code = match block_on(&options, &instance, provision.settings, run) {
+        let log = Log::start(self.name, &line.instance, line.log.as_deref());
+        let code = match block_on(line, provision.settings, run) {
             Ok(Stop::Asked) => ExitCode::SUCCESS,
             Ok(Stop::BusLost) => ExitCode::FAILURE,
             Err(error) => {
@@ -191,20 +185,6 @@ impl Program {
         };
         log.flush();
         code
-    }
-
-    fn command(self) -> Command {
-        let command = Command::new(self.name).about(self.about).version(env!("CARGO_PKG_VERSION"));
-        let command = match self.instances {
-            Some(table) => command.arg(
-                Arg::new("instance")
-                    .value_name("INSTANCE")
-                    .help(format!("Which table to run, as 1 for [{table}.1]"))
-                    .required_unless_present("check_config"),
-            ),
-            None => command,
-        };
-        Options::augment_args(command)
     }
 
     fn check<T>(
@@ -249,23 +229,14 @@ impl Program {
     }
 }
 
-fn instance(matches: &ArgMatches) -> Option<String> {
-    matches.try_get_one::<String>("instance").ok().flatten().cloned()
-}
-
-fn block_on<T, F>(
-    options: &Options,
-    instance: &str,
-    settings: T,
-    run: impl FnOnce(T, Daemon) -> F,
-) -> anyhow::Result<Stop>
+fn block_on<T, F>(line: &CommandLine, settings: T, run: impl FnOnce(T, Daemon) -> F) -> anyhow::Result<Stop>
 where
     F: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?;
     let ended = runtime.block_on(async {
-        let daemon = Daemon::start(options.bus.as_deref(), instance).await?;
+        let daemon = Daemon::start(line.bus.as_deref(), &line.instance).await?;
         let stop = daemon.stop_watch();
         // In a task of its own: what a task wakes here is run in the same turn. Were this it, the runtime would ask
         // the kernel for events first, every time.
@@ -276,14 +247,6 @@ where
     // safe, and would keep the process for as long as it likes.
     runtime.shutdown_timeout(Duration::from_secs(1));
     ended
-}
-
-fn make_safe_argument() -> Arg {
-    Arg::new(MAKE_SAFE)
-        .long(MAKE_SAFE)
-        .action(clap::ArgAction::SetTrue)
-        .conflicts_with("check_config")
-        .help("Run nothing: make the outputs safe, whatever state they are in, and end within a second")
 }
 
 fn make_safe_within(limit: Duration, making_safe: impl Future<Output = ()>) -> ExitCode {
@@ -308,24 +271,6 @@ mod tests {
     use super::*;
 
     const EVSE: Program = Program { name: "voltry-evse", about: "", instances: Some("evse") };
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        EVSE.command().arg(make_safe_argument()).debug_assert();
-    }
-
-    #[test]
-    fn an_instance_is_wanted_except_for_a_check() {
-        let parse = |arguments: &[&str]| {
-            let line = std::iter::once("voltry-evse").chain(arguments.iter().copied());
-            EVSE.command().try_get_matches_from(line).map(|matches| instance(&matches))
-        };
-        assert_eq!(parse(&["1"]).unwrap(), Some("1".to_owned()));
-        assert_eq!(parse(&["--check-config"]).unwrap(), None);
-        assert!(parse(&[]).is_err());
-        let board = Program { instances: None, ..EVSE };
-        assert!(board.command().try_get_matches_from(["voltry-board", "1"]).is_err());
-    }
 
     #[test]
     fn an_output_that_cannot_be_made_safe_is_a_failure_and_not_waited_for() {
