@@ -6,7 +6,7 @@
 use std::fmt;
 
 use serde::Deserialize;
-use voltry_bus::{Lock, Pilot, PilotFault, PilotOutput};
+use voltry_bus::{Alarms, Lock, Pilot, PilotFault, PilotOutput};
 use voltry_units::Celsius;
 
 use crate::frame::Frame;
@@ -94,6 +94,8 @@ pub struct ChargeState {
     pub contactors: [Contactor; 3],
     /// Whether an emergency stop is pressed, or its input undefined.
     pub emergency_stop: bool,
+    /// What else the cabinet's inputs tell. A controller on a serial line has none.
+    pub alarms: Alarms,
     /// The plug's lock. A controller on a serial line has none.
     pub lock: Lock,
     /// Why the controller is in its safe state, if it is.
@@ -242,7 +244,16 @@ impl ChargeState {
         };
         let reason = u8::try_from(field(8, 0xFF)).unwrap_or(u8::MAX);
         let safe_state = (active == 1 || reason != 0).then_some(SafeState(reason));
-        Self { pilot, pilot_fault, proximity, contactors, emergency_stop, lock: Lock::NotFitted, safe_state }
+        Self {
+            pilot,
+            pilot_fault,
+            proximity,
+            contactors,
+            emergency_stop,
+            alarms: Alarms::default(),
+            lock: Lock::NotFitted,
+            safe_state,
+        }
     }
 }
 
@@ -318,6 +329,7 @@ mod tests {
                 proximity: ProximityCode::None,
                 contactors: [Contactor::Closed, Contactor::Closed, Contactor::Unused],
                 emergency_stop: false,
+                alarms: Alarms::default(),
                 lock: Lock::NotFitted,
                 safe_state: None,
             }

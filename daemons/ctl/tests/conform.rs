@@ -118,6 +118,7 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
     ("connector", "seldom-told", "io-rate", "the longest gap"),
     ("connector", "stamped-old", "io-fresh", "ms old"),
     ("connector", "emergency-stop", "idle", "emergency stop: true"),
+    ("connector", "water", "idle", "alarm: water"),
     ("connector", "takes-what-lapsed", "no-epoch", "CloseContactors: accepted"),
     ("connector", "takes-old-epochs", "stale", "the open epoch: accepted"),
     ("connector", "takes-old-numbers", "stale", "an old number: accepted"),

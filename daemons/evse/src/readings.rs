@@ -191,6 +191,7 @@ fn connector_io(state: &bus::ConnectorState, at: Timestamp) -> Result<ConnectorI
         contactors: state.contactors,
         lock: state.lock,
         emergency_stop: state.emergency_stop,
+        alarms: state.alarms,
         safe_state: (!state.safe_state.is_empty()).then(|| FaultCode::latched_by_board(&state.safe_state)),
         hottest,
         sensors: u8::try_from(state.temperatures.len()).unwrap_or(u8::MAX),

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
+#[path = "faults/cabinet.rs"]
+mod cabinet;
 #[path = "faults/cable_check.rs"]
 mod cable_check;
 #[path = "faults/orders.rs"]
@@ -38,6 +40,7 @@ fn recovers(world: &mut World) {
     (devices.guard.broken, devices.guard.refuses, devices.surge) = (false, false, 0.0);
     (devices.supply_ignores_off, devices.runaway, devices.cable_lies) = (false, 0.0, 0.0);
     devices.guard.lies = 0.0;
+    devices.alarms = voltry_bus::Alarms::default();
     (devices.hottest, devices.sensors, devices.insulation) = (25.0, 2, 2_000_000.0);
     world.silent.clear();
     world.stalled = false;

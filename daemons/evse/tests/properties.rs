@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use voltry_bus::{
-    Authorization, Contactors, LinkOutcome, LinkPhase, Lock, Pilot, PilotFault, PilotOutput, Proximity,
+    Alarm, Alarms, Authorization, Contactors, LinkOutcome, LinkPhase, Lock, Pilot, PilotFault, PilotOutput,
+    Proximity,
 };
 use voltry_evse::energy_path::{
     Action, Capability, Command, ConnectorIo, Discharge, EnergyPath, FaultCode, Input, Installation,
@@ -19,7 +20,11 @@ use voltry_evse::energy_path::{
 use voltry_units::{Amps, Celsius, Measured, Ohms, Percent, Timestamp, Volts, WattHours, Watts};
 
 /// What a board may say that it latched for.
-const LATCHES: [FaultCode; 7] = [
+const LATCHES: [FaultCode; 11] = [
+    FaultCode::EnclosureOpen,
+    FaultCode::TiltDetected,
+    FaultCode::WaterIngress,
+    FaultCode::CoolingFailed,
     FaultCode::BoardSafeState,
     FaultCode::EmergencyStop,
     FaultCode::PilotFault,
@@ -128,10 +133,11 @@ fn any_input() -> impl Strategy<Value = Made> {
         prop::sample::select(vec![PilotFault::None, PilotFault::None, PilotFault::None, PilotFault::Diode]),
         prop::sample::select(Contactors::ALL.to_vec()),
         prop::bool::weighted(0.02),
+        prop::option::weighted(0.02, prop::sample::select(Alarm::ALL.to_vec())),
         prop::option::weighted(0.02, prop::sample::select(LATCHES.to_vec())),
         -20_i32..110,
     )
-        .prop_map(move |(pilot, pilot_fault, contactors, emergency_stop, safe_state, celsius)| {
+        .prop_map(move |(pilot, pilot_fault, contactors, emergency_stop, alarm, safe_state, celsius)| {
             Input::Io(ConnectorIo {
                 pilot,
                 pilot_fault,
@@ -139,6 +145,7 @@ fn any_input() -> impl Strategy<Value = Made> {
                 contactors,
                 lock: Lock::NotFitted,
                 emergency_stop,
+                alarms: alarm.into_iter().fold(Alarms::default(), |alarms, alarm| alarms.set(alarm, true)),
                 safe_state,
                 hottest: Some(Celsius::new(celsius)),
                 sensors: 1,

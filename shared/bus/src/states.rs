@@ -120,6 +120,59 @@ words! {
 }
 
 words! {
+    /// What the inputs of a cabinet tell.
+    Alarm {
+        /// A door or cover is open.
+        EnclosureOpen = "enclosure-open",
+        /// The cabinet was tilted, or knocked.
+        Tilted = "tilted",
+        /// Water where none may be.
+        Water = "water",
+        /// The cooling of cabinet, modules or cable does not run.
+        CoolingFailed = "cooling-failed",
+    }
+}
+
+/// Those [`Alarm`]s that are present; a list of words on the bus.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(from = "Vec<Alarm>", into = "Vec<Alarm>")]
+#[zbus(signature = "as")]
+pub struct Alarms(u8);
+
+impl Alarms {
+    /// Whether this one is present.
+    #[must_use]
+    pub const fn contains(self, alarm: Alarm) -> bool {
+        self.0 & 1 << alarm as u8 != 0
+    }
+
+    /// With this one present, or not.
+    #[must_use]
+    pub const fn set(self, alarm: Alarm, present: bool) -> Self {
+        let bit = 1 << alarm as u8;
+        Self(if present { self.0 | bit } else { self.0 & !bit })
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl From<Vec<Alarm>> for Alarms {
+    fn from(present: Vec<Alarm>) -> Self {
+        present.into_iter().fold(Self::default(), |alarms, alarm| alarms.set(alarm, true))
+    }
+}
+
+impl From<Alarms> for Vec<Alarm> {
+    fn from(alarms: Alarms) -> Self {
+        Alarm::ALL.iter().copied().filter(|alarm| alarms.contains(*alarm)).collect()
+    }
+}
+
+words! {
     /// How the EVSE drives the control pilot.
     PilotOutput {
         /// Steady +12 V: no charging now.

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use voltry_bus::{ConnectorState, Contactors, Pilot, PilotFault, Proximity};
+use voltry_bus::{Alarm, ConnectorState, Contactors, Pilot, PilotFault, Proximity};
 use voltry_units::Timestamp;
 
 use crate::message::{Channel, ChargeState, Contactor, ProximityCode, SafeState};
+
+const COOLING_FAILED: &str = "CoolingFailed";
 
 /// The newest state and temperatures. It is complete with both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,9 +30,10 @@ impl Heard {
     }
 
     /// Each fault that the controller can tell, by its code, with its cause if it is present.
-    pub(super) fn faults(&self) -> [(&'static str, Option<String>); 6] {
+    pub(super) fn faults(&self) -> [(&'static str, Option<String>); 10] {
         let state = &self.state;
         let is = |present: bool, cause: &str| present.then(|| cause.to_owned());
+        let alarm = |alarm| is(state.alarms.contains(alarm), cabinet(alarm));
         [
             ("MREC8EmergencyStop", is(state.emergency_stop, "emergency stop")),
             ("MREC14PilotFault", is(state.pilot_fault == PilotFault::Short, "pilot shorted")),
@@ -40,13 +43,18 @@ impl Heard {
                 is(state.proximity == ProximityCode::Invalid, "no valid proximity level"),
             ),
             ("MREC19CableOverTempStop", self.temperature_fault()),
+            ("EnclosureOpen", alarm(Alarm::EnclosureOpen)),
+            ("TiltDetected", alarm(Alarm::Tilted)),
+            ("WaterIngress", alarm(Alarm::Water)),
+            (COOLING_FAILED, alarm(Alarm::CoolingFailed)),
             ("BoardSafeState", state.safe_state.map(|reason| format!("in its safe state: {reason}"))),
         ]
     }
 
-    /// Why the contactors must not be closed. A bad proximity level is left to the energy path.
+    /// Why the contactors must not be closed. A bad proximity level is left to the energy path, and so is a
+    /// cooling that failed: it lets the current fall first.
     pub(super) fn reason_to_open(&self) -> Option<String> {
-        let opens = |code: &str| code != "MREC23ProximityFault";
+        let opens = |code: &str| !["MREC23ProximityFault", COOLING_FAILED].contains(&code);
         let fault = self.faults().into_iter().filter(|(code, _)| opens(code)).find_map(|(_, cause)| cause);
         match self.state.pilot {
             Pilot::C | Pilot::D => fault,
@@ -77,6 +85,7 @@ impl Heard {
             contactors,
             lock: state.lock,
             emergency_stop: state.emergency_stop,
+            alarms: state.alarms,
             safe_state: state.safe_state.map(latched_for).unwrap_or_default(),
             temperatures: temperatures.map(f64::from).collect(),
             // Temperatures come in a message of their own, at most the stale time apart.
@@ -95,6 +104,15 @@ impl Heard {
                 (false, false, _) => None,
             }
         })
+    }
+}
+
+const fn cabinet(alarm: Alarm) -> &'static str {
+    match alarm {
+        Alarm::EnclosureOpen => "a door or cover is open",
+        Alarm::Tilted => "the cabinet was tilted",
+        Alarm::Water => "water in the cabinet",
+        Alarm::CoolingFailed => "the cooling does not run",
     }
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::frame::Frame;
 use crate::message::{self, Contactor, ContactorCodes, ProximityCode};
-use voltry_bus::{Pilot, PilotFault};
+use voltry_bus::{Alarm, Alarms, Pilot, PilotFault};
 use voltry_service::Config;
 use voltry_units::Celsius;
 
@@ -26,6 +26,7 @@ fn state(pilot: Pilot, contactor: Contactor) -> ChargeState {
         proximity: ProximityCode::None,
         contactors: [contactor, contactor, Contactor::Unused],
         emergency_stop: false,
+        alarms: Alarms::default(),
         lock: Lock::NotFitted,
         safe_state: None,
     }
@@ -201,6 +202,9 @@ fn each_local_fault_opens_the_contactors_at_once_and_is_told_with_it() {
         ("MREC8EmergencyStop", ChargeState { emergency_stop: true, ..good }),
         ("MREC14PilotFault", ChargeState { pilot_fault: PilotFault::Short, ..good }),
         ("DiodeFault", ChargeState { pilot_fault: PilotFault::Diode, ..good }),
+        ("EnclosureOpen", ChargeState { alarms: Alarms::from(vec![Alarm::EnclosureOpen]), ..good }),
+        ("TiltDetected", ChargeState { alarms: Alarms::from(vec![Alarm::Tilted]), ..good }),
+        ("WaterIngress", ChargeState { alarms: Alarms::from(vec![Alarm::Water]), ..good }),
         ("BoardSafeState", ChargeState { safe_state: Some(SafeState(1)), ..good }),
         ("MREC17EVSEContactorFault", state(Pilot::C, Contactor::Open)),
     ];
@@ -214,6 +218,17 @@ fn each_local_fault_opens_the_contactors_at_once_and_is_told_with_it() {
         assert!(matches!(bench.renew(), Err(Error::Lapsed(_))), "its epoch has ended: {code}");
         assert_eq!(bench.connector.opened_under_load(), 1);
     }
+}
+
+#[test]
+fn a_cooling_that_failed_is_told_and_opens_nothing() {
+    let mut bench = Bench::closed();
+    let alarms = Alarms::from(vec![Alarm::CoolingFailed]);
+    bench.hears(ChargeState { alarms, ..state(Pilot::C, Contactor::Closed) });
+    assert!(!bench.requests_open());
+    assert_eq!(bench.told().alarms, alarms);
+    assert!(bench.connector.faults().contains("CoolingFailed"));
+    bench.renew().unwrap();
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
+use voltry_bus::Alarm;
 
 /// A connector on GPIO lines, a PWM channel and IIO channels of this machine.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -16,6 +17,14 @@ pub struct LinuxSettings {
     pub contactor: Vec<ContactorLines>,
     /// Active while an emergency stop is pressed, or its chain is open. Without one nobody hears of it.
     pub emergency_stop: Option<Line>,
+    /// Active while a door or cover is open.
+    pub enclosure_open: Option<Line>,
+    /// Active while the cabinet is tilted.
+    pub tilted: Option<Line>,
+    /// Active while there is water where none may be.
+    pub water: Option<Line>,
+    /// Active while the cooling of cabinet, modules or cable does not run.
+    pub cooling_failed: Option<Line>,
     /// An output that is toggled every 10 ms while all is well. Hardware behind it opens the contactors
     /// when it stands still.
     pub heartbeat: Option<Line>,
@@ -156,7 +165,18 @@ impl LinuxSettings {
     /// Every input line.
     pub(super) fn inputs(&self) -> impl Iterator<Item = &Line> {
         let feedback = self.contactor.iter().map(|contactor| &contactor.feedback);
-        feedback.chain(&self.emergency_stop).chain(self.lock.iter().map(|lock| &lock.locked))
+        let alarms = self.alarms().into_iter().filter_map(|(_, line)| line);
+        feedback.chain(&self.emergency_stop).chain(alarms).chain(self.lock.iter().map(|lock| &lock.locked))
+    }
+
+    /// The cabinet's inputs, as far as they are fitted.
+    pub(super) const fn alarms(&self) -> [(Alarm, Option<&Line>); 4] {
+        [
+            (Alarm::EnclosureOpen, self.enclosure_open.as_ref()),
+            (Alarm::Tilted, self.tilted.as_ref()),
+            (Alarm::Water, self.water.as_ref()),
+            (Alarm::CoolingFailed, self.cooling_failed.as_ref()),
+        ]
     }
 
     /// Every output line.

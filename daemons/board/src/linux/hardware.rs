@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use voltry_bus::Alarms;
 use voltry_units::Celsius;
 
 use super::config::{Level, LinuxSettings, Thermometer};
@@ -133,8 +134,12 @@ impl Hardware {
             *place = Some(get(&contactor.feedback)?);
         }
         let emergency_stop = self.settings.emergency_stop.as_ref().map(get).transpose()?;
+        let mut alarms = Alarms::default();
+        for (alarm, line) in self.settings.alarms() {
+            alarms = alarms.set(alarm, line.map(get).transpose()?.unwrap_or(false));
+        }
         let locked = self.settings.lock.as_ref().map(|lock| get(&lock.locked)).transpose()?;
-        Ok(Sample { levels, closed, emergency_stop, locked })
+        Ok(Sample { levels, closed, emergency_stop, alarms, locked })
     }
 
     /// Drives the outputs; safe where that fails.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use voltry_bus::{Pilot, PilotFault, PilotOutput};
+use voltry_bus::{Alarm, Pilot, PilotFault, PilotOutput};
 use voltry_service::Config;
 use voltry_units::Celsius;
 
@@ -208,6 +208,21 @@ async fn an_emergency_stop_and_a_diode_fault_are_told_and_open_by_themselves() {
     bench.until(CLOSED, |state| state.contactors[..2] == [Contactor::Open; 2]).await;
     bench.tree.pilot(6_000, -6_000);
     bench.until(CLOSED, |state| state.pilot_fault == PilotFault::Diode).await;
+}
+
+#[tokio::test]
+async fn each_of_the_cabinets_inputs_is_read() {
+    let mut bench = Bench::closed().await;
+    for (line, alarm) in [
+        ("FAN_ALARM", Alarm::CoolingFailed),
+        ("DOOR", Alarm::EnclosureOpen),
+        ("TILT", Alarm::Tilted),
+        ("LEAK", Alarm::Water),
+    ] {
+        bench.lines.put(line, true);
+        bench.until(CLOSED, |state| state.alarms.contains(alarm)).await;
+    }
+    bench.until(CLOSED, |state| state.contactors[..2] == [Contactor::Open; 2]).await;
 }
 
 #[tokio::test]

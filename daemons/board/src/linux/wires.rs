@@ -3,8 +3,9 @@
 //!
 //! ```text
 //! contactors  Open ──requested, host heard, pilot C or D, nothing wrong──▶ Closed
-//!               ▲                                                           │ pilot not C or D, emergency
-//!               └── no longer requested ── Dropped ◀────────────────────────┘ stop, host silent for 300 ms
+//!               ▲                                                           │ pilot not C or D, emergency stop,
+//!               │                                                           │ door, tilt or water, host silent
+//!               └── no longer requested ── Dropped ◀────────────────────────┘ for 300 ms
 //! ```
 //! What opened by itself stays open until the request is withdrawn, whatever becomes of the reason.
 //! This runs in a thread of its own, so it opens also while the daemon's control loop hangs; it cannot
@@ -12,7 +13,7 @@
 
 use std::time::Duration;
 
-use voltry_bus::{Lock, Pilot, PilotFault, PilotOutput};
+use voltry_bus::{Alarm, Alarms, Lock, Pilot, PilotFault, PilotOutput};
 use voltry_units::Timestamp;
 
 use super::debounce::Debounced;
@@ -32,6 +33,8 @@ const FEEDBACK_BOUNCES: Duration = Duration::from_millis(10);
 /// One disturbed sample is no emergency; two in a row are. Less than a cycle: two samples may be somewhat
 /// closer than that, and a third would be 10 ms lost.
 const STOP_BOUNCES: Duration = Duration::from_millis(5);
+/// Doors rattle, floats bob.
+const ALARM_BOUNCES: Duration = Duration::from_millis(50);
 /// The same is told again this often.
 const TELL_EVERY: Duration = Duration::from_millis(100);
 
@@ -43,6 +46,8 @@ pub(super) struct Sample {
     pub(super) closed: [Option<bool>; 3],
     /// Pressed; `None` without such an input.
     pub(super) emergency_stop: Option<bool>,
+    /// As far as they are fitted.
+    pub(super) alarms: Alarms,
     /// Locked; `None` without a lock.
     pub(super) locked: Option<bool>,
 }
@@ -101,6 +106,8 @@ pub(super) struct Wires {
     driven_since: Timestamp,
     pilot: Debounced<Reading>,
     stop: Debounced<bool>,
+    /// Each of [`Alarm::ALL`] by itself: a float that bobs holds up no door.
+    alarms: [Debounced<bool>; Alarm::ALL.len()],
     closed: [Debounced<Option<bool>>; 3],
     told: Option<(ChargeState, Timestamp)>,
 }
@@ -118,6 +125,7 @@ impl Wires {
             pilot: Debounced::new(Reading::UNKNOWN, pilot_bounces),
             // Until it is seen released.
             stop: Debounced::new(true, STOP_BOUNCES),
+            alarms: [Debounced::new(false, ALARM_BOUNCES); Alarm::ALL.len()],
             closed: [Debounced::new(None, FEEDBACK_BOUNCES); 3],
             told: None,
         }
@@ -152,6 +160,9 @@ impl Wires {
             self.pilot.take(Reading::of(self.driven, sample.levels, before), now);
         }
         self.stop.take(sample.emergency_stop.unwrap_or(false), now);
+        for (input, alarm) in self.alarms.iter_mut().zip(Alarm::ALL) {
+            input.take(sample.alarms.contains(*alarm), now);
+        }
         for (contactor, closed) in self.closed.iter_mut().zip(sample.closed) {
             contactor.take(closed, now);
         }
@@ -159,7 +170,20 @@ impl Wires {
 
     fn may_close(&self) -> bool {
         let Reading { pilot, fault } = self.pilot.get();
-        matches!(pilot, Pilot::C | Pilot::D) && fault == PilotFault::None && !self.stop.get()
+        matches!(pilot, Pilot::C | Pilot::D)
+            && fault == PilotFault::None
+            && !self.stop.get()
+            && !self.is_cabinet_unsafe()
+    }
+
+    fn alarms(&self) -> Alarms {
+        let inputs = self.alarms.iter().zip(Alarm::ALL);
+        inputs.fold(Alarms::default(), |alarms, (input, alarm)| alarms.set(*alarm, input.get()))
+    }
+
+    /// Cooling is the energy path's to judge, which lets the current fall first.
+    fn is_cabinet_unsafe(&self) -> bool {
+        !self.alarms().set(Alarm::CoolingFailed, false).is_empty()
     }
 
     fn move_contacts(&mut self, requested: bool, alive: bool) {
@@ -224,6 +248,7 @@ impl Wires {
                 Some(false) => Contactor::Open,
             }),
             emergency_stop: self.stop.get(),
+            alarms: self.alarms(),
             lock: self.lock(sample.locked),
             safe_state: None,
         };

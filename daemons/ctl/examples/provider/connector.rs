@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use voltry_bus::{ConnectorState, Contactors, Error, Lock, Pilot, PilotFault, PilotOutput, Proximity};
+use voltry_bus::{
+    Alarm, Alarms, ConnectorState, Contactors, Error, Lock, Pilot, PilotFault, PilotOutput, Proximity,
+};
 use voltry_service::{HolderWatch, Lease, LeaseTimes, Refusal, Stamp, clock};
 use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
@@ -165,6 +167,7 @@ pub(super) async fn run(connection: Connection, path: &str, fault: String) {
             contactors: if closed { Contactors::Closed } else { Contactors::Open },
             lock: Lock::NotFitted,
             emergency_stop: connector.is("emergency-stop"),
+            alarms: Alarms::default().set(Alarm::Water, connector.is("water")),
             safe_state: String::new(),
             temperatures: vec![25.0],
             at: at.as_micros(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use voltry_bus::{ConnectorIo1Proxy, ConnectorState, Contactors, Error, Lock, Pilot, PilotOutput};
+use voltry_bus::{Alarm, ConnectorIo1Proxy, ConnectorState, Contactors, Error, Lock, Pilot, PilotOutput};
 use voltry_service::{LeaseHolder, Stamp, clock};
 use voltry_units::Timestamp;
 use zbus::Connection;
@@ -129,6 +129,9 @@ impl Watch {
         let io = self.until(Contactors::Open).await?;
         if io.emergency_stop || !io.safe_state.is_empty() {
             return broken(format!("emergency stop: {}; safe state: {:?}", io.emergency_stop, io.safe_state));
+        }
+        if let Some(alarm) = Alarm::ALL.iter().find(|alarm| io.alarms.contains(**alarm)) {
+            return broken(format!("alarm: {alarm}"));
         }
         if io.temperatures.iter().any(|degrees| !degrees.is_finite()) {
             return broken(format!("temperatures {:?}", io.temperatures));

@@ -57,6 +57,14 @@ pub enum FaultCode {
     VehicleSilent,
     /// The conversation broke off while the contactors were closed.
     CommunicationLost,
+    /// A door or cover of the cabinet is open.
+    EnclosureOpen,
+    /// The cabinet was tilted.
+    TiltDetected,
+    /// Water in the cabinet.
+    WaterIngress,
+    /// The cooling does not run.
+    CoolingFailed,
     /// The board latched its safe state.
     BoardSafeState,
     /// The control step came so late that leases had lapsed.
@@ -113,6 +121,10 @@ impl FaultCode {
             Self::MeterBackwards => "MeterBackwards",
             Self::VehicleSilent => "VehicleSilent",
             Self::CommunicationLost => "CommunicationLost",
+            Self::EnclosureOpen => "EnclosureOpen",
+            Self::TiltDetected => "TiltDetected",
+            Self::WaterIngress => "WaterIngress",
+            Self::CoolingFailed => "CoolingFailed",
             Self::BoardSafeState => "BoardSafeState",
             Self::ControlStalled => "ControlStalled",
             Self::Missing(Role::PowerSupply) => "MREC15PowerLoss",
@@ -144,6 +156,10 @@ impl FaultCode {
             Self::ProximityFault,
             Self::ContactorFault,
             Self::CableOverTempStop,
+            Self::EnclosureOpen,
+            Self::TiltDetected,
+            Self::WaterIngress,
+            Self::CoolingFailed,
         ]
         .into_iter()
         .find(|code| code.name() == told)
@@ -185,6 +201,10 @@ impl FaultCode {
             Self::CommunicationLost => {
                 "the conversation with the vehicle broke off under way; see the journal of voltry-secc"
             }
+            Self::EnclosureOpen => "a door or cover of the cabinet is open",
+            Self::TiltDetected => "the cabinet was tilted",
+            Self::WaterIngress => "there is water in the cabinet",
+            Self::CoolingFailed => "the cooling of cabinet, modules or cable does not run",
             Self::BoardSafeState => {
                 "the board latched its safe state; its reason is in `voltryctl faults list`"
             }
@@ -222,6 +242,9 @@ impl FaultCode {
             | Self::ContactorFault
             | Self::OverCurrent
             | Self::OverVoltage
+            | Self::EnclosureOpen
+            | Self::TiltDetected
+            | Self::WaterIngress
             | Self::BoardSafeState => Reaction::Emergency,
             Self::NotGuarded
             | Self::ResistanceFault
@@ -238,6 +261,7 @@ impl FaultCode {
             | Self::MeterBackwards
             | Self::VehicleSilent
             | Self::CommunicationLost
+            | Self::CoolingFailed
             | Self::ControlStalled
             | Self::Missing(_)
             | Self::Refused(_) => Reaction::ErrorShutdown,
@@ -258,6 +282,9 @@ impl FaultCode {
             | Self::OutputNotOff
             | Self::MeterStuck
             | Self::MeterBackwards
+            | Self::EnclosureOpen
+            | Self::TiltDetected
+            | Self::WaterIngress
             | Self::BoardSafeState => ClearedBy::Command,
             Self::PilotFault
             | Self::DiodeFault
@@ -273,6 +300,7 @@ impl FaultCode {
             | Self::SupplyFailed
             | Self::VehicleSilent
             | Self::CommunicationLost
+            | Self::CoolingFailed
             | Self::ControlStalled
             | Self::Missing(_)
             | Self::Refused(_) => ClearedBy::Unplugging,

@@ -2,7 +2,8 @@
 //! refused where it entered.
 
 use voltry_bus::{
-    Authorization, Contactors, LinkOutcome, LinkPhase, Lock, Pilot, PilotFault, PilotOutput, Proximity,
+    Alarms, Authorization, Contactors, LinkOutcome, LinkPhase, Lock, Pilot, PilotFault, PilotOutput,
+    Proximity,
 };
 use voltry_units::{Amps, Celsius, Measured, Ohms, Percent, Timestamp, Volts, WattHours, Watts};
 
@@ -219,6 +220,8 @@ pub struct ConnectorIo {
     pub lock: Lock,
     /// An emergency stop is pressed, or its chain is broken.
     pub emergency_stop: bool,
+    /// What else the cabinet's inputs tell.
+    pub alarms: Alarms,
     /// For what the board latched its safe state; [`FaultCode::BoardSafeState`] if it did not say.
     pub safe_state: Option<FaultCode>,
     /// The hottest of the connector's contacts and cable; none where none is fitted.

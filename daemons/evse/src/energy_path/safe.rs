@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use voltry_bus::{Contactors, Pilot, PilotOutput, Proximity};
+use voltry_bus::{Alarm, Contactors, Pilot, PilotOutput, Proximity};
 use voltry_units::Timestamp;
 
 use super::action::{Command, Report};
@@ -407,6 +407,10 @@ impl EnergyPath {
         let unless_io = |good: fn(&super::ConnectorIo) -> bool| !io.as_ref().is_some_and(good);
         match code {
             FaultCode::EmergencyStop => unless_io(|io| !io.emergency_stop),
+            FaultCode::EnclosureOpen => unless_io(|io| !io.alarms.contains(Alarm::EnclosureOpen)),
+            FaultCode::TiltDetected => unless_io(|io| !io.alarms.contains(Alarm::Tilted)),
+            FaultCode::WaterIngress => unless_io(|io| !io.alarms.contains(Alarm::Water)),
+            FaultCode::CoolingFailed => unless_io(|io| !io.alarms.contains(Alarm::CoolingFailed)),
             // A board in its safe state drives the pilot itself; the reset shows what is true.
             FaultCode::PilotFault | FaultCode::DiodeFault => {
                 unless_io(|io| io.safe_state.is_some() || io.pilot_fault == voltry_bus::PilotFault::None)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use voltry_bus::{Contactors, Isolation, Pilot, PilotFault, Proximity};
+use voltry_bus::{Alarm, Alarms, Contactors, Isolation, Pilot, PilotFault, Proximity};
 use voltry_units::{Amps, Celsius, Ohms, Timestamp, Volts, WattHours, Watts};
 
 use super::fault::{Evidence, FaultCode};
@@ -122,7 +122,7 @@ impl EnergyPath {
         if self.supervision.not_open.for_at_least(profile.contactor_time, stuck, now) {
             return Err((FaultCode::ContactorFault, Evidence::Contactors(io.contactors)));
         }
-        Ok(())
+        cabinet_is_whole(io.alarms)
     }
 
     fn idle(&mut self, now: Timestamp) -> Finding {
@@ -155,6 +155,7 @@ impl EnergyPath {
         }
         if watched && !matches!(self.state, State::Finished(_) | State::Paused) {
             self.supply_is_able(now, UNABLE_IDLE)?;
+            self.is_cooled(now)?;
         }
         let profile = &self.installation.profile;
         let limit = profile.safe_voltage;
@@ -190,6 +191,7 @@ impl EnergyPath {
         self.insulation_holds(now)?;
         self.voltages_agree(now)?;
         self.not_too_hot(now)?;
+        self.is_cooled(now)?;
         self.vehicle_speaks(now)?;
         self.meter_counts()
     }
@@ -406,6 +408,14 @@ impl EnergyPath {
         }
     }
 
+    pub(super) fn is_cooled(&self, now: Timestamp) -> Finding {
+        let io = self.observed.io(now, &self.installation.profile);
+        if io.is_some_and(|io| io.alarms.contains(Alarm::CoolingFailed)) {
+            return Err((FaultCode::CoolingFailed, Evidence::Seen));
+        }
+        Ok(())
+    }
+
     /// In the charge loop silence is measured from the last target, else from the phase's entry.
     fn vehicle_speaks(&self, now: Timestamp) -> Finding {
         let lost = self.installation.profile.target_lost;
@@ -477,6 +487,19 @@ pub(super) fn latched(io: &ConnectorIo, warm: Celsius) -> Finding {
     match hot.filter(|_| silent || told == FaultCode::CableOverTempStop) {
         Some(hottest) => Err((FaultCode::CableOverTempStop, Evidence::Temperature(hottest, warm))),
         None => Err((told, Evidence::Seen)),
+    }
+}
+
+/// Whoever opens a door may reach what is live; what was knocked over or stands in water may be live anywhere.
+fn cabinet_is_whole(alarms: Alarms) -> Finding {
+    let emergencies = [
+        (Alarm::EnclosureOpen, FaultCode::EnclosureOpen),
+        (Alarm::Tilted, FaultCode::TiltDetected),
+        (Alarm::Water, FaultCode::WaterIngress),
+    ];
+    match emergencies.into_iter().find(|(alarm, _)| alarms.contains(*alarm)) {
+        Some((_, code)) => Err((code, Evidence::Seen)),
+        None => Ok(()),
     }
 }
 

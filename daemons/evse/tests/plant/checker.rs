@@ -22,7 +22,7 @@ mod limits;
 
 use std::time::Duration;
 
-use voltry_bus::{EvseState, LinkPhase, Pilot, PilotFault, PilotOutput, Proximity};
+use voltry_bus::{Alarm, EvseState, LinkPhase, Pilot, PilotFault, PilotOutput, Proximity};
 use voltry_evse::energy_path::{
     Action, Capability, Check, Command, ConnectorIo, Discharge, EnergyPath, Input, OverVoltageReading,
     Permit, Reaction, Report, Role, SupplyReading, Target, class_over_voltage,
@@ -102,7 +102,7 @@ const fn rule(name: &'static str, within_ms: u64, broken: fn(&Moment<'_>) -> boo
 }
 
 #[rustfmt::skip]
-const RULES: [Rule; 56] = [
+const RULES: [Rule; 60] = [
     rule("contactors never close into 20 V", 0, |m| m.world.devices.closed_into >= 20.0),
     rule("energised only with good insulation", 20, |m| m.energises() && m.world.devices.insulation_told < 100_000.0),
     rule("energised only with fresh insulation", 100 + SEEN, |m| m.energises() && m.insulation_age() > 5_000),
@@ -145,6 +145,10 @@ const RULES: [Rule; 56] = [
     rule("S2 opened to renegotiate in a stop opens", OPENED, |m| m.closed && m.state == EvseState::Stopping && m.is_renegotiating() && m.pilot() == Some(Pilot::B)),
     rule("an emergency stop ends the output", 20, |m| m.output && m.told.io.is_some_and(|io| io.emergency_stop)),
     rule("an emergency stop opens", 20, |m| m.closed && m.world.devices.emergency_stop),
+    rule("an open door, a tilt or water ends the output", 20, |m| m.output && m.is_cabinet_unsafe()),
+    rule("an open door, a tilt or water opens", 20, |m| m.closed && m.is_cabinet_unsafe()),
+    rule("a cooling that failed ends the output", 20, |m| m.output && m.is_uncooled()),
+    rule("a cooling that failed opens", OPENED, |m| m.closed && m.is_uncooled()),
     rule("a hot connector ends the output", 20, |m| m.output && m.hottest() >= 90.0),
     rule("a hot connector opens", OPENED, |m| m.closed && m.hottest() >= 90.0),
     rule("a warm connector derates", SEEN, |m| m.output && m.state == EvseState::Charging && m.world.devices.set_current > m.derated()),
@@ -250,6 +254,18 @@ impl Moment<'_> {
                 || io.pilot_fault != PilotFault::None
                 || !matches!(io.proximity, Proximity::NotUsed | Proximity::Latched)
         })
+    }
+
+    fn has_alarm(&self, alarms: &[Alarm]) -> bool {
+        self.told.io.is_some_and(|io| alarms.iter().any(|alarm| io.alarms.contains(*alarm)))
+    }
+
+    fn is_cabinet_unsafe(&self) -> bool {
+        self.has_alarm(&[Alarm::EnclosureOpen, Alarm::Tilted, Alarm::Water])
+    }
+
+    fn is_uncooled(&self) -> bool {
+        self.has_alarm(&[Alarm::CoolingFailed])
     }
 
     fn hottest(&self) -> f64 {

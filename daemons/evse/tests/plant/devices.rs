@@ -4,7 +4,7 @@ mod circuit;
 
 use std::time::Duration;
 
-use voltry_bus::{Contactors, Lock, Pilot, PilotFault, PilotOutput, Proximity};
+use voltry_bus::{Alarms, Contactors, Lock, Pilot, PilotFault, PilotOutput, Proximity};
 use voltry_evse::energy_path::{
     Capability, Command, ConnectorIo, Discharge, FaultCode, Input, InsulationReading, SupplyReading,
 };
@@ -69,6 +69,8 @@ pub struct Devices {
     /// So many orders to the lock are not taken.
     pub lock_refusals: u32,
     pub emergency_stop: bool,
+    /// What the cabinet's inputs tell.
+    pub alarms: Alarms,
     /// The plug's lock does not move.
     pub lock_stuck: bool,
     pub welded: bool,
@@ -158,6 +160,7 @@ impl Default for Devices {
             pilot_refusals: 0,
             lock_refusals: 0,
             emergency_stop: false,
+            alarms: Alarms::default(),
             lock_stuck: false,
             welded: false,
             stuck_open: false,
@@ -429,6 +432,7 @@ impl Devices {
                 (true, false) => Lock::Unlocked,
             },
             emergency_stop: self.emergency_stop,
+            alarms: self.alarms,
             safe_state: self.safe_state,
             hottest: (self.sensors > 0).then(|| Celsius::from_si(self.hottest).unwrap()),
             sensors: self.sensors,

@@ -325,6 +325,7 @@ impl Player {
             contactors: io.contactors,
             lock: io.lock,
             emergency_stop: io.emergency_stop,
+            alarms: io.alarms,
             safe_state: io.safe_state.map(|code| format!("{}: latched", code.name())).unwrap_or_default(),
             temperatures: vec![self.devices.hottest],
             at: now.as_micros(),

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use voltry_bus::{LinkOutcome, Pilot, PilotOutput};
+use voltry_bus::{Alarm, LinkOutcome, Pilot, PilotOutput};
 use voltry_evse::energy_path::{FaultCode, Input, Role};
 
 use super::World;
@@ -25,7 +25,7 @@ pub const OF_THE_SIMULATOR: usize = 42;
 
 /// The simulator's faults by their names there and in its order, then ours.
 #[rustfmt::skip]
-pub const TROUBLES: [Trouble; 84] = [
+pub const TROUBLES: [Trouble; 88] = [
     trouble("module-dead", |w| w.devices.modules_percent = 50, |w| w.devices.modules_percent = 100),
     trouble("module-lies", |w| w.devices.modules_lie = true, |w| w.devices.modules_lie = false),
     trouble("module-late", |w| w.devices.modules_late = Duration::from_secs(3), |w| w.devices.modules_late = Duration::ZERO),
@@ -106,6 +106,10 @@ pub const TROUBLES: [Trouble; 84] = [
     trouble("link-overdue", |w| w.send(Input::LinkEnded(LinkOutcome::Overdue)), |_| {}),
     trouble("link-asks-for-f", |w| w.send(Input::PilotRequest { counter: w.vehicle.counter(), output: PilotOutput::F }), |_| {}),
     trouble("temperature-not-told", |w| w.devices.sensors = 1, |w| w.devices.sensors = 2),
+    trouble("enclosure-open", |w| w.alarm(Alarm::EnclosureOpen, true), |w| w.alarm(Alarm::EnclosureOpen, false)),
+    trouble("tilted", |w| w.alarm(Alarm::Tilted, true), |w| w.alarm(Alarm::Tilted, false)),
+    trouble("water", |w| w.alarm(Alarm::Water, true), |w| w.alarm(Alarm::Water, false)),
+    trouble("cooling-failed", |w| w.alarm(Alarm::CoolingFailed, true), |w| w.alarm(Alarm::CoolingFailed, false)),
     trouble("share-falls", |w| w.share = voltry_units::Watts::new(3_000), |w| w.share = voltry_units::Watts::new(150_000)),
     trouble("permit-runs-out", |w| w.permit = false, |w| w.permit = true),
     trouble("station-stops", |w| w.send(Input::Stop), |_| {}),
@@ -121,6 +125,10 @@ pub fn mend_all(world: &mut World) {
 }
 
 impl World {
+    fn alarm(&mut self, alarm: Alarm, present: bool) {
+        self.devices.alarms = self.devices.alarms.set(alarm, present);
+    }
+
     fn silence(&mut self, role: Role) {
         if !self.silent.contains(&role) {
             self.silent.push(role);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use voltry_bus::{EvseState, Pilot, PilotOutput, SelfTestOutcome, SelfTestStep};
+use voltry_bus::{Alarm, Alarms, EvseState, Pilot, PilotOutput, SelfTestOutcome, SelfTestStep};
 use voltry_evse::energy_path::{
     Action, Check, Checked, Command, FaultCode, Input, Installation, InsulationReading, Load, Role, Seen,
 };
@@ -279,8 +279,10 @@ fn broken(break_it: fn(&mut World)) -> (World, Checked) {
 #[test]
 fn whatever_ends_a_charge_ends_it_with_its_fault() {
     type Case = (fn(&mut World), FaultCode);
-    let table: [Case; 12] = [
+    let table: [Case; 14] = [
         (|world| world.devices.emergency_stop = true, FaultCode::EmergencyStop),
+        (|world| world.devices.alarms = Alarms::from(vec![Alarm::Water]), FaultCode::WaterIngress),
+        (|world| world.devices.alarms = Alarms::from(vec![Alarm::CoolingFailed]), FaultCode::CoolingFailed),
         (|world| world.vehicle.pilot = Pilot::A, FaultCode::PilotFault),
         (|world| world.vehicle.pilot = Pilot::B, FaultCode::InvalidVehicleMode),
         (|world| world.devices.insulation = 20_000.0, FaultCode::ResistanceFault),

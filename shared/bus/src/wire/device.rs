@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use zbus::{OwnedVariant, Type, Variant};
 
-use crate::{Contactors, Lock, Pilot, PilotFault, Proximity, TokenKind};
+use crate::{Alarms, Contactors, Lock, Pilot, PilotFault, Proximity, TokenKind};
 
 /// What a power supply's output measures.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Type)]
@@ -223,6 +223,8 @@ pub struct ConnectorState {
     pub lock: Lock,
     /// Whether an emergency stop is pressed, or its chain is broken.
     pub emergency_stop: bool,
+    /// What else the cabinet's inputs tell.
+    pub alarms: Alarms,
     /// Why the board is in its latched safe state; empty if it is not.
     pub safe_state: String,
     /// Degrees Celsius of the connector's contacts and cable, as many as are fitted.

@@ -39,6 +39,7 @@ struct Bench {
     vehicle: Pilot,
     levels: Option<Levels>,
     pressed: bool,
+    alarms: Alarms,
     stuck: Option<bool>,
     locked: Option<bool>,
     /// By how much samples come before their cycle's time, in microseconds.
@@ -58,6 +59,7 @@ impl Bench {
             vehicle: Pilot::A,
             levels: None,
             pressed: false,
+            alarms: Alarms::default(),
             stuck: None,
             locked: None,
             early: 0,
@@ -94,6 +96,7 @@ impl Bench {
             levels: self.levels.unwrap_or_else(|| levels(self.outputs.pilot, self.vehicle)),
             closed: [closed, closed, None],
             emergency_stop: Some(self.pressed),
+            alarms: self.alarms,
             locked: self.locked,
         };
         let now = Timestamp::from_micros(ms(self.now).as_micros() - self.early);
@@ -153,6 +156,42 @@ fn an_emergency_stop_opens_within_two_samples_and_one_disturbed_sample_does_not(
     bench.pressed = true;
     assert!(bench.opens_in() <= 20);
     assert!(bench.state().emergency_stop);
+}
+
+#[test]
+fn an_open_door_a_tilt_and_water_open_the_contactors_and_failed_cooling_does_not() {
+    for alarm in Alarm::ALL.iter().copied() {
+        let mut bench = Bench::closed();
+        bench.alarms = Alarms::default().set(alarm, true);
+        if alarm == Alarm::CoolingFailed {
+            bench.pass(200);
+            assert!(bench.outputs.close);
+        } else {
+            let took = bench.opens_in();
+            assert!((50..=70).contains(&took), "{alarm}: {took} ms");
+        }
+        assert_eq!(bench.state().alarms, bench.alarms);
+        bench.alarms = Alarms::default();
+        bench.pass(200);
+        assert!(bench.state().alarms.is_empty());
+        assert_eq!(bench.outputs.close, alarm == Alarm::CoolingFailed, "what dropped stays open");
+    }
+}
+
+#[test]
+fn a_float_that_bobs_is_no_water_and_holds_up_no_door() {
+    let mut bench = Bench::closed();
+    for bob in 0..20 {
+        bench.alarms = bench.alarms.set(Alarm::Water, bob % 2 == 0);
+        bench.pass(30);
+    }
+    assert!(bench.outputs.close && bench.state().alarms.is_empty());
+    bench.alarms = bench.alarms.set(Alarm::EnclosureOpen, true);
+    for bob in 0..3 {
+        bench.alarms = bench.alarms.set(Alarm::Water, bob % 2 == 0);
+        bench.pass(30);
+    }
+    assert!(!bench.outputs.close && bench.state().alarms.contains(Alarm::EnclosureOpen));
 }
 
 #[test]

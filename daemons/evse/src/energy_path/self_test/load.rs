@@ -269,7 +269,8 @@ impl EnergyPath {
         self.over_current(now)?;
         self.over_voltage(now)?;
         self.inputs_are_fresh(now)?;
-        self.guard_holds(now)
+        self.guard_holds(now)?;
+        self.is_cooled(now)
     }
 
     /// As in the charge loop, but for what only a vehicle says and what only a sale needs.
@@ -289,7 +290,8 @@ impl EnergyPath {
         }
         self.insulation_holds(now)?;
         self.voltages_agree(now)?;
-        self.not_too_hot(now)
+        self.not_too_hot(now)?;
+        self.is_cooled(now)
     }
 
     /// A load of so many ohms as was said; at less than a quarter of them something else is in the cable.
