@@ -185,7 +185,8 @@ impl Uplink {
     /// An object on the bus tells this of itself.
     pub(super) fn hear_device(&mut self, now: Now, object: &Object, told: Told, actions: &mut Vec<Action>) {
         let meddled = told.faults.iter().filter(|fault| TAMPERED.contains(&fault.code.as_str()));
-        let known = |code: &str| self.watching.tampered.contains(&(object.clone(), code.to_owned()));
+        // A board tells of a door, and so does each EVSE behind it.
+        let known = |code: &str| self.watching.tampered.iter().any(|(_, told)| told == code);
         let new: Vec<String> = meddled
             .clone()
             .filter(|fault| !known(&fault.code))
@@ -235,6 +236,9 @@ fn severity(code: &str) -> u8 {
         | "MREC22ResistanceFault"
         | "MREC5OverVoltage"
         | "MREC24ConnectorVoltageHigh"
+        | "EnclosureOpen"
+        | "TiltDetected"
+        | "WaterIngress"
         | "MREC17EVSEContactorFault"
         | "OutputNotOff" => 0,
         SILENT => 2,

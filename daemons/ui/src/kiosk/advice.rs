@@ -2,8 +2,11 @@
 
 use voltry_service::fault_guide::{Clears, FaultGuide};
 
-/// With these the cable may be live although everything was told to be off.
-const LIVE_CABLE: [&str; 5] = [
+/// With these cable or cabinet may be live although everything was told to be off.
+const LIVE_CABLE: [&str; 8] = [
+    "EnclosureOpen",
+    "TiltDetected",
+    "WaterIngress",
     "MREC24ConnectorVoltageHigh",
     "MREC17EVSEContactorFault",
     "MREC5OverVoltage",
@@ -72,6 +75,8 @@ mod tests {
             (&["MREC24ConnectorVoltageHigh", "MREC8EmergencyStop"], "hint-emergency", "MREC8EmergencyStop"),
             (&["MREC22ResistanceFault", "OutputNotOff"], "hint-live-cable", "OutputNotOff"),
             (&["MREC24ConnectorVoltageHigh"], "hint-live-cable", "MREC24ConnectorVoltageHigh"),
+            (&["EnclosureOpen"], "hint-live-cable", "EnclosureOpen"),
+            (&["CoolingFailed"], "hint-fault-plug", "CoolingFailed"),
             (&["MREC14PilotFault", "MeterStuck"], "hint-fault", "MeterStuck"),
             (&["AcmePump", "DiodeFault"], "hint-fault", "AcmePump"),
             (&["MREC14PilotFault", "DiodeFault"], "hint-fault-plug", "MREC14PilotFault"),
