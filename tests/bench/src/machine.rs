@@ -206,6 +206,28 @@ impl Busy {
     }
 }
 
+/// The station's bus, with the limits of a system bus and our policy. Whose users are not on this machine, so that it
+/// adds: whoever connects may do all.
+fn configuration(address: &str) -> String {
+    format!(
+        r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>system</type>
+  <listen>{address}</listen>
+  <auth>EXTERNAL</auth>
+  <include>org.voltry.conf</include>
+  <policy context="mandatory">
+    <allow user="*"/>
+    <allow own="*"/>
+    <allow send_destination="*"/>
+    <allow receive_sender="*"/>
+  </policy>
+</busconfig>
+"#
+    )
+}
+
 /// A private bus in a folder of its own.
 #[derive(Debug)]
 pub(crate) struct Bus {
@@ -219,10 +241,16 @@ impl Bus {
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("voltry-bench").tempdir()?;
         let address = format!("unix:path={}", folder.path().join("bus").display());
+        let file = folder.path().join("bus.conf");
+        std::fs::write(&file, configuration(&address))?;
+        let policy = include_str!("../../../dbus/org.voltry.conf");
+        std::fs::write(folder.path().join("org.voltry.conf"), policy)?;
         let process = scheduled(Path::new("dbus-daemon"), BROKER_PRIORITY)
             .await
-            .args(["--session", "--nofork", "--nopidfile"])
-            .arg(format!("--address={address}"))
+            .args(["--nofork", "--nopidfile"])
+            .arg(format!("--config-file={}", file.display()))
+            // It tells of each user that is not here.
+            .stderr(std::fs::File::create(folder.path().join("bus.log"))?)
             .spawn()
             .context("starting dbus-daemon (package dbus)")?;
         let bus = Self { process, folder, address };
