@@ -59,6 +59,37 @@ async fn closed(station: &Station, evse: u32) -> Transaction {
     }
 }
 
+/// Two groups of modules that feed back, on a bus each; the first car gives, the second charges.
+const FEEDING_BACK: &str = "evses = 2\nfamily = \"infypower-beg\"\ngroups = [2, 2]\n\
+     [[evse]]\nmonitor_pace = 10\nvehicle = { capacity_wh = 150.0, soc = 80.0, target_soc = 60.0, gives = 40.0 }\n\
+     [[evse]]\nmonitor_pace = 10\nvehicle = { capacity_wh = 60000.0 }\n";
+
+#[tokio::test]
+async fn one_car_gives_energy_through_the_matrix_while_another_charges() {
+    let mut station = Station::start(FEEDING_BACK).await;
+    let (before, exported) = (station.truth(1).await.register, station.exported(1).await);
+    station.charge(2).await;
+    station.tell("plug 1").await;
+    station.until_truth(1, "energy flows back", SOON, |truth| truth.current < -35.0).await;
+    assert!(station.physical(2).await.0 > 5.0, "the other one charges");
+    let (.., feeding) = matrix(&mut station).await;
+    assert!(feeding.iter().all(|modules| *modules >= 2), "{feeding:?}");
+    station.until_state(1, &[EvseState::Finished], SOON).await;
+    let own = closed(&station, 1).await;
+    let came_back = (station.exported(1).await - exported).round();
+    assert!((25.0..45.0).contains(&came_back), "a fifth of 150 Wh, and what flowed on: {came_back} Wh");
+    let billed = station.truth(1).await.register - before;
+    assert!((own.energy - billed).abs() < 0.01 && billed < 2.0, "{billed} Wh: {own:?}");
+    unplug(&mut station, 1).await;
+    station.station().await.stop(2).await.unwrap();
+    unplug(&mut station, 2).await;
+    until_feeding(&mut station, [0, 0]).await;
+    let (across, loaded, joined, _) = matrix(&mut station).await;
+    assert!(across <= 20.0 && loaded == 0 && joined == 0, "{across} V, {loaded} under load, {joined} joined");
+    assert!(station.faults(1).await.is_empty() && station.faults(2).await.is_empty());
+    station.quit().await;
+}
+
 async fn unplug(station: &mut Station, evse: u32) {
     station.tell(&format!("unplug {evse}")).await;
     station.until_state(evse, &[EvseState::Available], SOON).await;

@@ -132,9 +132,6 @@ impl MatrixSettings {
                      they fall silent; behind a matrix they need a silence_limit_ms"
                 ));
             }
-            if group.discharge.is_some() {
-                problems.push(format!("group {name}: discharge: not behind a matrix"));
-            }
             if let Some(unknown) = group.evses.iter().find(|evse| !self.evses.contains(evse)) {
                 problems.push(format!("group {name}: evses: {unknown} is none of [power.matrix]"));
             }

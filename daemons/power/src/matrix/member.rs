@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
-use voltry_bus::{DcCapability, ModuleGroup};
+use voltry_bus::{DcCapability, DcDischarge, ModuleGroup};
 use voltry_power_module::Output;
 use voltry_service::LeaseHolder;
 use voltry_units::{Amps, Measured, Timestamp, Volts, Watts};
@@ -19,8 +19,12 @@ pub(crate) struct Told {
     pub(crate) output: Option<Measured<Output>>,
     /// What they could give.
     pub(crate) capability: DcCapability,
+    /// What they could take from a vehicle.
+    pub(crate) discharge: DcDischarge,
     /// What all of them together are rated for.
     pub(crate) rated: Amps,
+    /// What may be taken from a vehicle while they can.
+    pub(crate) discharge_rated: DcDischarge,
     /// Every one confirmed that it is off, and nothing was ordered since.
     pub(crate) is_off: bool,
     /// What they give cannot be known.
@@ -48,7 +52,9 @@ impl Teller {
         self.told.send_replace(Told {
             output: rack.output(now),
             capability: rack.capability(now),
+            discharge: rack.discharge(now),
             rated: rack.current_rated(),
+            discharge_rated: rack.discharge_rated(),
             is_off: rack.all_off(),
             blocked: rack.blocked(),
             hours: rack.hours(),
@@ -111,14 +117,19 @@ impl Member {
         Some(Seen {
             at: output.at,
             voltage: output.value.voltage,
-            current: output.value.current,
-            available: available(&told.capability, output.value.voltage),
+            current: output.value.current.abs(),
+            available: at_voltage(
+                told.capability.current_max,
+                told.capability.power_max,
+                output.value.voltage,
+            ),
+            takes: at_voltage(told.discharge.current_max, told.discharge.power_max, output.value.voltage),
             is_off: told.is_off,
             hours: told.hours,
         })
     }
 
-    /// Gives it a set-point. It opens an epoch where none is open: after a start, or an OFF; not where the group
+    /// Gives it a set-point; a current below zero is taken from the vehicle. It opens an epoch where none is open: after a start, or an OFF; not where the group
     /// switched itself off, before [`Self::take_ended`].
     pub(crate) fn set(&mut self, voltage: Volts, current: Amps, now: Timestamp) {
         if self.ended {
@@ -179,10 +190,10 @@ impl Member {
     }
 }
 
-/// What a group can give at a voltage: its power limits the more, the higher that is.
-fn available(capability: &DcCapability, voltage: Volts) -> Amps {
-    let current = Amps::from_si(capability.current_max).unwrap_or(Amps::ZERO);
-    let power = Watts::from_si(capability.power_max).unwrap_or(Watts::ZERO);
+/// What a group can give or take at a voltage: its power limits the more, the higher that is.
+fn at_voltage(current_max: f64, power_max: f64, voltage: Volts) -> Amps {
+    let current = Amps::from_si(current_max).unwrap_or(Amps::ZERO);
+    let power = Watts::from_si(power_max).unwrap_or(Watts::ZERO);
     current.min(power.at(voltage).filter(|_| voltage > Volts::ZERO).unwrap_or(current))
 }
 

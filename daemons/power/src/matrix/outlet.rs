@@ -38,6 +38,15 @@ pub(crate) struct Outlet {
     told_up_to: Timestamp,
 }
 
+/// What an outlet can do at this moment, and what all groups that it could have are rated for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Able {
+    pub(crate) capability: DcCapability,
+    pub(crate) discharge: DcDischarge,
+    pub(crate) current_rated: Amps,
+    pub(crate) discharge_rated: DcDischarge,
+}
+
 /// What was ordered of an outlet.
 #[derive(Debug, Default)]
 pub(crate) struct Ordered {
@@ -125,7 +134,8 @@ impl Outlet {
             active: self.live || *self.session.borrow(),
             enabled: self.live && set.is_some(),
             voltage: set.map_or(Volts::ZERO, |set| set.voltage),
-            current: set.map_or(Amps::ZERO, |set| set.current.max(Amps::ZERO)),
+            current: set.map_or(Amps::ZERO, |set| set.current.abs()),
+            inverting: set.is_some_and(|set| set.current < Amps::ZERO),
             measured,
         }
     }
@@ -158,7 +168,8 @@ impl Outlet {
         });
     }
 
-    pub(crate) fn show(&self, capability: DcCapability, current_rated: Amps) {
+    pub(crate) fn show(&self, able: Able) {
+        let Able { capability, discharge, current_rated, discharge_rated } = able;
         let online = capability.voltage_max > 0.0;
         let flows = self.want(None).enabled && capability.current_max > 0.0;
         let state = match (online, flows) {
@@ -166,13 +177,7 @@ impl Outlet {
             (true, true) => SupplyState::On,
             (true, false) => SupplyState::Off,
         };
-        self.publisher.show(Shown {
-            capability,
-            discharge: DcDischarge::default(),
-            current_rated,
-            discharge_rated: DcDischarge::default(),
-            state,
-        });
+        self.publisher.show(Shown { capability, discharge, current_rated, discharge_rated, state });
         self.publisher.outlet(online, &self.faults);
     }
 

@@ -7,13 +7,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use voltry_bus::{Contactors, DcCapability, MatrixState};
+use voltry_bus::{Contactors, DcDischarge, MatrixState};
 use voltry_power_module::Output;
 use voltry_service::{Daemon, HolderWatch, clock};
 use voltry_units::{Amps, Measured, Timestamp, Volts};
 
-use super::member::{Member, word};
-use super::outlet::{GROUP_BARRED, MATRIX_MISSING, Outlet};
+use super::member::{Member, Told, word};
+use super::outlet::{Able, GROUP_BARRED, MATRIX_MISSING, Outlet};
 use super::switch::{self, Wanted};
 use super::{MatrixSettings, session};
 use crate::Supply;
@@ -171,8 +171,8 @@ impl Sharing {
         self.wanted.send_replace(wanted);
         self.review(now);
         for evse in 0..self.outlets.len() {
-            let (capability, rated) = self.capability(evse, now);
-            self.outlets[evse].show(capability, rated);
+            let able = self.able(evse, now);
+            self.outlets[evse].show(able);
         }
     }
 
@@ -394,7 +394,8 @@ impl Sharing {
                 | State::Opening { .. }
                 | State::Lost { .. }
                 | State::Barred { .. } => true,
-            }) && self.pool.capability(now, evse) > Amps::ZERO;
+            }) && !self.pool.turns(evse)
+                && self.pool.capability(now, evse, self.pool.inverts(evse)) > Amps::ZERO;
             let off = own.all(|(_, member)| member.told().is_off);
             self.outlets[evse].confirm(follow, off, now);
         }
@@ -402,7 +403,7 @@ impl Sharing {
 
     /// What an EVSE is given: the highest voltage and the sum of the currents of the groups that are joined
     /// to it; without one, what its side of the matrix measures. Of those that are not heard the current
-    /// counts that they may give: who takes it for less than it is opens a contactor too early.
+    /// counts that they may give or take: who takes it for less than it is opens a contactor too early.
     fn output(&self, evse: usize, now: Timestamp) -> Option<Measured<Output>> {
         let (mut heard, mut unheard) = (Vec::new(), Amps::ZERO);
         for group in self.joined(evse) {
@@ -410,6 +411,9 @@ impl Sharing {
                 Some(output) => heard.push(output),
                 None => unheard += self.pool.groups()[group].may_give(now, self.rules.lost_after),
             }
+        }
+        if self.pool.inverts(evse) {
+            unheard = Amps::ZERO - unheard;
         }
         let Some(at) = heard.iter().map(|output| output.at).min() else {
             let state = self.fresh_matrix(now)?;
@@ -421,35 +425,59 @@ impl Sharing {
         Some(Measured::new(Output { voltage, current }, at))
     }
 
-    /// What an EVSE can be given at this moment, and what all groups that it could have are rated for.
-    fn capability(&self, evse: usize, now: Timestamp) -> (DcCapability, Amps) {
+    /// What an EVSE can be given at this moment and what can be taken, and what all groups that it could have are
+    /// rated for.
+    fn able(&self, evse: usize, now: Timestamp) -> Able {
         let reaches = |group: &usize| self.contactors.contains(&Contactor { group: *group, evse });
-        let told: Vec<_> = (0..self.members.len())
-            .filter(reaches)
-            .map(|group| (group, self.members[group].told()))
-            .collect();
-        let rated = told.iter().map(|(_, told)| told.rated).sum();
-        let able = || told.iter().filter(|(_, told)| told.capability.current_max > 0.0);
-        if !self.known || able().next().is_none() {
-            return (DcCapability::default(), rated);
-        }
-        let mut whole = DcCapability {
-            voltage_min: able().map(|(_, told)| told.capability.voltage_min).fold(0.0, f64::max),
-            voltage_max: able().map(|(_, told)| told.capability.voltage_max).fold(f64::MAX, f64::min),
-            current_max: 0.0,
-            power_max: 0.0,
+        let groups: Vec<usize> = (0..self.members.len()).filter(reaches).collect();
+        let told: Vec<Told> = groups.iter().map(|group| self.members[*group].told()).collect();
+        let mut able = Able {
+            current_rated: told.iter().map(|told| told.rated).sum(),
+            discharge_rated: sum(told.iter().map(|told| told.discharge_rated)),
+            ..Able::default()
         };
-        for (group, told) in able() {
-            let (part, all) = (self.pool.part(now, *group, evse).as_si(), told.capability.current_max);
-            if part <= 0.0 {
-                continue;
-            }
-            // One that leaves gives what it still gives; else its power, not its part, is what limits it.
-            let leaves = matches!(self.pool.groups()[*group].state, State::Ramping { .. });
-            let current = if leaves { part } else { all };
-            whole.current_max += current;
-            whole.power_max += told.capability.power_max * (current / all).min(1.0);
+        let ready = || told.iter().filter(|told| told.capability.current_max > 0.0);
+        if !self.known || ready().next().is_none() {
+            return able;
         }
-        (whole, rated)
+        able.capability.voltage_min = ready().map(|told| told.capability.voltage_min).fold(0.0, f64::max);
+        able.capability.voltage_max =
+            ready().map(|told| told.capability.voltage_max).fold(f64::MAX, f64::min);
+        let mut discharges = Vec::new();
+        for (group, told) in groups.into_iter().zip(&told) {
+            let (capability, discharge) = (told.capability, told.discharge);
+            let gives = self.share(group, evse, false, capability.current_max, now);
+            able.capability.current_max += gives * capability.current_max;
+            able.capability.power_max += gives * capability.power_max;
+            let takes = self.share(group, evse, true, discharge.current_max, now);
+            discharges.push(DcDischarge {
+                voltage_min: discharge.voltage_min,
+                current_max: takes * discharge.current_max,
+                power_max: takes * discharge.power_max,
+            });
+        }
+        able.discharge = sum(discharges.into_iter());
+        able
     }
+
+    /// How much of a group an EVSE has: of one that leaves what it still gives of all that it can, else the whole;
+    /// its power, not its part, is what limits it.
+    fn share(&self, group: usize, evse: usize, inverting: bool, all: f64, now: Timestamp) -> f64 {
+        let part = self.pool.part(now, group, evse, inverting).as_si();
+        if part <= 0.0 || all <= 0.0 {
+            return 0.0;
+        }
+        let leaves = matches!(self.pool.groups()[group].state, State::Ramping { .. });
+        if leaves { (part / all).min(1.0) } else { 1.0 }
+    }
+}
+
+/// What several can take together, down to the voltage that the first of them stops at.
+fn sum(discharges: impl Iterator<Item = DcDischarge>) -> DcDischarge {
+    let can = discharges.filter(|discharge| discharge.current_max > 0.0);
+    can.fold(DcDischarge::default(), |all, one| DcDischarge {
+        voltage_min: all.voltage_min.max(one.voltage_min),
+        current_max: all.current_max + one.current_max,
+        power_max: all.power_max + one.power_max,
+    })
 }

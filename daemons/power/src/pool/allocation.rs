@@ -2,7 +2,7 @@
 
 use voltry_units::{Amps, Timestamp};
 
-use super::{Contactor, Group, Pool, State};
+use super::{Contactor, Group, Pool, Seen, State};
 
 /// Thousandths of efficiency that are worth a move.
 const WORTH: i64 = 5;
@@ -49,7 +49,7 @@ impl Pool {
             }
             return;
         }
-        let each: Amps = self.serving(evse).map(|group| self.available(now, group)).sum();
+        let each: Amps = self.serving(evse).map(|group| self.available(now, group, evse)).sum();
         let load = |of: Amps| {
             if of <= Amps::ZERO { i64::MAX } else { want.current.scaled(100, of.as_milli()).as_milli() }
         };
@@ -63,13 +63,13 @@ impl Pool {
             && self.has_dwelt(now, evse)
             && let Some(group) = self.best(now, evse)
             && !self.is_waited_for(now, group, has)
-            && self.gain(load(each), load(each + self.available(now, group))) >= WORTH
+            && self.gain(load(each), load(each + self.available(now, group, evse))) >= WORTH
         {
             self.evses[evse].groups = has + 1;
         } else if has > 1 && self.has_dwelt(now, evse) {
-            let largest = self.serving(evse).max_by_key(|group| self.available(now, *group));
+            let largest = self.serving(evse).max_by_key(|group| self.available(now, *group, evse));
             let Some(largest) = largest else { return };
-            let without = load(each - self.available(now, largest));
+            let without = load(each - self.available(now, largest, evse));
             let keeps = self.gain(without, load(each)) >= WORTH && !self.is_waited_for(now, largest, has);
             if without <= self.rules.load_low && !(want.enabled && keeps) {
                 self.evses[evse].groups = has - 1;
@@ -137,7 +137,7 @@ impl Pool {
 
     fn is_hungry(&self, now: Timestamp, evse: usize) -> bool {
         let want = self.evses[evse].want;
-        let has: Amps = self.serving(evse).map(|group| self.available(now, group)).sum();
+        let has: Amps = self.serving(evse).map(|group| self.available(now, group, evse)).sum();
         want.active && want.current.scaled(100, 1) >= has.scaled(self.rules.load_high, 1)
     }
 
@@ -147,7 +147,7 @@ impl Pool {
             let it = &self.groups[*group];
             it.state == State::Free
                 && now >= it.rests_until
-                && self.available(now, *group) > Amps::ZERO
+                && self.available(now, *group, evse) > Amps::ZERO
                 && self.matrix.may_close(Contactor { group: *group, evse })
         };
         (0..self.groups.len()).filter(free).min_by_key(|group| self.groups[*group].hours())
@@ -165,8 +165,14 @@ impl Pool {
         now.since(self.evses[evse].changed) >= self.rules.dwell
     }
 
-    pub(super) fn available(&self, now: Timestamp, group: usize) -> Amps {
-        self.groups[group].fresh(now, self.rules.fresh).map_or(Amps::ZERO, |seen| seen.available)
+    /// What a group could give or take in the direction in which an EVSE's groups work.
+    pub(super) fn available(&self, now: Timestamp, group: usize, evse: usize) -> Amps {
+        self.able(now, group, self.evses[evse].inverting)
+    }
+
+    pub(super) fn able(&self, now: Timestamp, group: usize, inverting: bool) -> Amps {
+        let able = |seen: Seen| if inverting { seen.takes } else { seen.available };
+        self.groups[group].fresh(now, self.rules.fresh).map_or(Amps::ZERO, able)
     }
 
     fn serving(&self, evse: usize) -> impl Iterator<Item = usize> + '_ {

@@ -4,17 +4,19 @@ use std::time::Duration;
 
 use voltry_units::{Amps, Timestamp, Volts};
 
-/// What was last heard of the modules of a group.
+/// What was last heard of the modules of a group. Which way their current flows is their EVSE's to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
     /// When.
     pub at: Timestamp,
     /// At their output.
     pub voltage: Volts,
-    /// What they give.
+    /// What they give to a vehicle, or take from it.
     pub current: Amps,
     /// What they could give now, at this voltage; zero: they cannot deliver.
     pub available: Amps,
+    /// What they could take from a vehicle now, at this voltage.
+    pub takes: Amps,
     /// Every one of them confirmed that it is off.
     pub is_off: bool,
     /// For how long they have worked.

@@ -20,7 +20,9 @@
 //! open, so no two EVSEs, nor their insulation monitors, are ever joined ([`Matrix`]); only into a
 //! voltage difference below the limit; and to open only without current. The currents told to the
 //! groups of an EVSE never sum above what it asks for. A current moves from one group to another
-//! along the ramp, and rises only by what the other is measured to have lost.
+//! along the ramp, and rises only by what the other is measured to have lost. All groups of an EVSE work in one
+//! direction, and it turns while nothing flows through any of them: what one gave would not go to the vehicle
+//! but into the other.
 
 mod allocation;
 mod efficiency;
@@ -35,6 +37,10 @@ use voltry_units::{Amps, AmpsPerSecond, Timestamp, Volts};
 pub use self::efficiency::{Efficiency, POINTS_MAX};
 pub use self::group::{Group, Seen, State, Why};
 pub use self::matrix::{Contactor, Matrix, Position};
+
+/// A group that is to take a current from a vehicle is told no more than it is measured to take, and what the ramp
+/// has in this time.
+const TURNED: Duration = Duration::from_millis(200);
 
 /// The rules, from the configuration.
 #[derive(Debug, Clone, Copy)]
@@ -94,8 +100,10 @@ pub struct Want {
     pub enabled: bool,
     /// Not to be exceeded.
     pub voltage: Volts,
-    /// To be given by all groups together.
+    /// To be given by all groups together, or taken.
     pub current: Amps,
+    /// It is taken from the vehicle.
+    pub inverting: bool,
     /// Measured on its side of the matrix; `None`: not known, so that nothing is joined to it.
     pub measured: Option<Volts>,
 }
@@ -109,7 +117,7 @@ pub enum Action {
         group: usize,
         /// Not to be exceeded.
         voltage: Volts,
-        /// All its modules together.
+        /// All its modules together; below zero: taken from the vehicle.
         current: Amps,
     },
     /// The modules of a group are switched off.
@@ -123,6 +131,8 @@ pub enum Action {
 #[derive(Debug, Clone, Copy, Default)]
 struct Evse {
     want: Want,
+    /// The direction in which its groups work.
+    inverting: bool,
     /// How many groups it is to have.
     groups: usize,
     /// When its groups last changed.
@@ -137,6 +147,18 @@ pub struct Pool {
     groups: Vec<Group>,
     evses: Vec<Evse>,
     stepped: Timestamp,
+}
+
+impl Evse {
+    /// What its groups are to give or take together. Until they have turned, nothing.
+    fn current(&self) -> Amps {
+        if self.want.inverting == self.inverting { self.want.current.max(Amps::ZERO) } else { Amps::ZERO }
+    }
+
+    fn set_point(&self, group: usize, current: Amps) -> Action {
+        let current = if self.inverting { Amps::ZERO - current } else { current };
+        Action::Set { group, voltage: self.want.voltage, current }
+    }
 }
 
 impl Pool {
@@ -158,20 +180,33 @@ impl Pool {
         &self.groups
     }
 
-    /// What an EVSE can be given at this moment: its groups, and of those that leave what they still give.
+    /// What an EVSE can be given at this moment, or what can be taken: its groups, and of those that leave what
+    /// they still give or take.
     #[must_use]
-    pub fn capability(&self, now: Timestamp, evse: usize) -> Amps {
-        (0..self.groups.len()).map(|group| self.part(now, group, evse)).sum()
+    pub fn capability(&self, now: Timestamp, evse: usize, inverting: bool) -> Amps {
+        (0..self.groups.len()).map(|group| self.part(now, group, evse, inverting)).sum()
     }
 
-    /// A group's part of what an EVSE can be given; of one whose contactor is not known to be closed, none.
+    /// Whether the groups of an EVSE take from its vehicle.
     #[must_use]
-    pub fn part(&self, now: Timestamp, number: usize, evse: usize) -> Amps {
+    pub fn inverts(&self, evse: usize) -> bool {
+        self.evses[evse].inverting
+    }
+
+    /// Whether they still have to turn to what it asks for.
+    #[must_use]
+    pub fn turns(&self, evse: usize) -> bool {
+        self.evses[evse].inverting != self.evses[evse].want.inverting
+    }
+
+    /// A group's part of that; of one whose contactor is not known to be closed, none.
+    #[must_use]
+    pub fn part(&self, now: Timestamp, number: usize, evse: usize, inverting: bool) -> Amps {
         let group = &self.groups[number];
         if self.matrix.position(Contactor { group: number, evse }) != Position::Closed {
             return Amps::ZERO;
         }
-        let available = group.fresh(now, self.rules.fresh).map_or(Amps::ZERO, |seen| seen.available);
+        let available = self.able(now, number, inverting);
         match group.state {
             State::Serving { evse: whose, .. } if whose == evse => available,
             State::Ramping { evse: whose, current } if whose == evse => current.min(available),
@@ -222,6 +257,7 @@ impl Pool {
             Input::Want(evse, want) => {
                 let falls = self.evses[evse].want.enabled && !want.enabled;
                 self.evses[evse].want = want;
+                self.turn(now, evse);
                 if falls {
                     return self.off_at_once(evse);
                 }
@@ -247,9 +283,21 @@ impl Pool {
         }
         self.allocate(now);
         for evse in 0..self.evses.len() {
+            self.turn(now, evse);
             self.distribute(now, since, evse, &mut actions);
         }
         actions
+    }
+
+    /// The groups of an EVSE turn together, once nothing flows through any of them.
+    fn turn(&mut self, now: Timestamp, evse: usize) {
+        let rests = |group: &Group| {
+            group.state.evse() != Some(evse)
+                || group.may_give(now, self.rules.lost_after) <= self.rules.opens_below
+        };
+        if self.turns(evse) && self.groups.iter().all(rests) {
+            self.evses[evse].inverting = self.evses[evse].want.inverting;
+        }
     }
 
     /// The lease is gone, or the EVSE said so. Contactors stay, for no current may be broken.
@@ -303,27 +351,23 @@ impl Pool {
 
     /// Divides what an EVSE asks for between its groups.
     fn distribute(&mut self, now: Timestamp, since: Duration, evse: usize, actions: &mut Vec<Action>) {
-        let (rules, want) = (self.rules, self.evses[evse].want);
-        if !want.enabled {
+        let (rules, own) = (self.rules, self.evses[evse]);
+        if !own.want.enabled {
             return;
         }
         self.lose_silent(now, evse, actions);
         let (mut left, mut promised) = self.left_by_others(now, evse, actions);
-        let mut caps: Vec<(usize, Amps)> = Vec::new();
-        for (number, group) in self.groups.iter().enumerate() {
-            let State::Serving { evse: whose, current, rising } = group.state else { continue };
-            if whose == evse {
-                let available = self.available(now, number);
-                let ramp = if rising { current + rules.ramp.over(since) } else { available };
-                caps.push((number, available.min(ramp)));
-            }
-        }
+        let numbers = 0..self.groups.len();
+        let mut caps: Vec<(usize, Amps)> =
+            numbers.filter_map(|number| Some((number, self.cap(now, since, number, evse)?))).collect();
         caps.sort_by_key(|(_, cap)| *cap);
         for taken in 0..caps.len() {
             let (number, cap) = caps[taken];
             let takers = i64::try_from(caps.len() - taken).unwrap_or(1);
             let (part, most) = (left.scaled(1, takers), promised.scaled(1, takers).min(cap));
-            let full = self.available(now, number);
+            let full = self.available(now, number, evse);
+            let measured =
+                self.groups[number].fresh(now, rules.fresh).map_or(Amps::ZERO, |seen| seen.current);
             let State::Serving { current: told, rising, .. } = &mut self.groups[number].state else {
                 continue;
             };
@@ -332,16 +376,38 @@ impl Pool {
             left = (left - part.min(cap)).max(Amps::ZERO);
             promised -= most;
             *told = current;
-            *rising &= current < part.min(full);
-            actions.push(Action::Set { group: number, voltage: want.voltage, current });
+            let turns = own.inverting && measured + rules.opens_below < current;
+            *rising &= turns || current < part.min(full);
+            actions.push(own.set_point(number, current));
         }
+    }
+
+    /// What a group that serves an EVSE may be told at most.
+    fn cap(&self, now: Timestamp, since: Duration, number: usize, evse: usize) -> Option<Amps> {
+        let group = &self.groups[number];
+        let State::Serving { current, rising, .. } = group.state else { return None };
+        if group.state.evse() != Some(evse) {
+            return None;
+        }
+        let (rules, available) = (self.rules, self.available(now, number, evse));
+        if !rising {
+            return Some(available);
+        }
+        let ramp = available.min(current + rules.ramp.over(since));
+        if !self.inverts(evse) {
+            return Some(ramp);
+        }
+        // Modules turn with their output off, which takes them seconds: what they were told meanwhile would come all
+        // at once.
+        let measured = group.fresh(now, rules.fresh).map_or(Amps::ZERO, |seen| seen.current);
+        Some(ramp.min(measured + rules.ramp.over(TURNED)))
     }
 
     /// What is left for the groups that serve an EVSE, by what its others may give still, and by what they
     /// were told to. Those that leave are told.
     fn left_by_others(&mut self, now: Timestamp, evse: usize, actions: &mut Vec<Action>) -> (Amps, Amps) {
-        let (rules, want) = (self.rules, self.evses[evse].want);
-        let mut left = want.current.max(Amps::ZERO);
+        let (rules, own) = (self.rules, self.evses[evse]);
+        let mut left = own.current();
         let mut promised = left;
         for (number, group) in self.groups.iter_mut().enumerate() {
             if group.state.evse() != Some(evse) {
@@ -349,7 +415,7 @@ impl Pool {
             }
             if let State::Ramping { current, .. } = &mut group.state {
                 *current = (*current).min(promised);
-                actions.push(Action::Set { group: number, voltage: want.voltage, current: *current });
+                actions.push(own.set_point(number, *current));
             }
             let gives = group.may_give(now, rules.lost_after);
             let told = match group.state {

@@ -51,6 +51,8 @@ impl Pool {
             State::Ramping { evse, current } => {
                 let current = (current - rules.ramp.over(since)).max(Amps::ZERO);
                 if current == Amps::ZERO {
+                    // At once: modules that still turn would take what they were told last.
+                    actions.push(Action::Off(number));
                     State::SwitchingOff { evse }
                 } else {
                     State::Ramping { evse, current }

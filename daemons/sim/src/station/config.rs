@@ -9,7 +9,7 @@ use voltry_bus::names;
 use super::lock;
 use super::network;
 use super::screen;
-use super::topology::{Controllers, EvseParts, Topology};
+use super::topology::{Controllers, EvseParts, Topology, group_name};
 use super::uplink::Uplink;
 use super::wiring::{CAN_BIT_RATE, METER_UNIT, MODBUS_BAUD, MONITOR_UNIT, dc_line, grid_line, imd_line};
 use crate::electrical::ModuleRating;
@@ -251,16 +251,18 @@ fn own_modules(
     writeln!(text, "\n[power.supply.{evse}]\nbus = \"can{bus}\"")?;
     writeln!(text, "{}\n{}", modules(family, parts.modules, &addresses), kind(family))?;
     if parts.vehicle.gives > 0.0 {
-        let ModuleRating { min_v, max_a, rated_w, .. } = family.rating();
-        // A supply has a handful of modules.
-        #[allow(clippy::cast_precision_loss)]
-        let [current, power] = [max_a, rated_w].map(|each| each * parts.modules as f64);
-        writeln!(
-            text,
-            "discharge = {{ voltage_min = {min_v:.1}, current_max = {current:.1}, power_max = {power:.1} }}"
-        )?;
+        writeln!(text, "{}", discharge(family, parts.modules))?;
     }
     Ok(())
+}
+
+/// What so many modules can take.
+fn discharge(family: Family, modules: usize) -> String {
+    let ModuleRating { min_v, max_a, rated_w, .. } = family.rating();
+    // A supply has a handful of modules.
+    #[allow(clippy::cast_precision_loss)]
+    let [current, power] = [max_a, rated_w].map(|each| each * modules as f64);
+    format!("discharge = {{ voltage_min = {min_v:.1}, current_max = {current:.1}, power_max = {power:.1} }}")
 }
 
 /// The groups that all EVSEs share, and the matrix between.
@@ -271,17 +273,20 @@ fn shared_modules(topology: &Topology, state: &Path) -> String {
     }
     let evses: Vec<u32> = topology.evses().map(|(evse, _)| evse).collect();
     let mut contactors = Vec::new();
-    can_bus(&mut text, "can", state).expect("writing to a string");
-    let mut next = usize::from(topology.family.first_address());
-    for (place, count) in topology.groups.iter().enumerate() {
-        let name = group_name(place);
-        let addresses: Vec<usize> = (next..next + count).collect();
-        next += count;
-        contactors.extend(evses.iter().map(|evse| format!("[{name:?}, {evse}]")));
-        let kind = kind(topology.family);
-        let modules = modules(topology.family, *count, &addresses);
-        write!(text, "\n[power.group.{name}]\nbus = \"can\"\n{modules}\n{kind}\n")
-            .expect("writing to a string");
+    let (family, gives) = (topology.family, topology.evses().any(|(_, parts)| parts.vehicle.gives > 0.0));
+    for (bus, groups) in topology.buses_of_groups() {
+        can_bus(&mut text, &bus, state).expect("writing to a string");
+        let mut next = usize::from(family.first_address());
+        for place in groups {
+            let (name, count) = (group_name(place), topology.groups[place]);
+            let addresses: Vec<usize> = (next..next + count).collect();
+            next += count;
+            contactors.extend(evses.iter().map(|evse| format!("[{name:?}, {evse}]")));
+            let (modules, kind) = (modules(family, count, &addresses), kind(family));
+            let discharge = if gives { discharge(family, count) } else { String::new() };
+            write!(text, "\n[power.group.{name}]\nbus = {bus:?}\n{modules}\n{kind}\n{discharge}\n")
+                .expect("writing to a string");
+        }
     }
     write!(
         text,
@@ -300,12 +305,6 @@ contactors = [{contactors}]
     )
     .expect("writing to a string");
     text
-}
-
-/// `a`, `b`, …
-fn group_name(place: usize) -> String {
-    let letter = u8::try_from(place).ok().and_then(|place| b'a'.checked_add(place));
-    char::from(letter.unwrap_or(b'z')).to_string()
 }
 
 fn can_bus(text: &mut String, name: &str, state: &Path) -> std::fmt::Result {

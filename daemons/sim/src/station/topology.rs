@@ -1,6 +1,7 @@
 //! What the station consists of: how many EVSEs, what is behind each, which vehicle comes.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -228,6 +229,16 @@ impl Topology {
         (first, before.map(|(_, parts)| parts.modules).sum())
     }
 
+    /// The buses on which the groups are, by name, each with its groups: one, unless modules on a bus are one group.
+    #[must_use]
+    pub fn buses_of_groups(&self) -> Vec<(String, Range<usize>)> {
+        let all = 0..self.groups.len();
+        if self.family.shares_a_group() {
+            return all.map(|place| (format!("can-{}", group_name(place)), place..place + 1)).collect();
+        }
+        vec![("can".to_owned(), all)]
+    }
+
     /// The EVCCID of the vehicle at an EVSE; unless it is configured, a locally administered MAC address.
     #[must_use]
     pub fn evcc_id(&self, evse: u32) -> [u8; 6] {
@@ -240,9 +251,6 @@ impl Topology {
     fn check(&self) -> anyhow::Result<()> {
         if !(1..=EVSES_MAX).contains(&self.evses) {
             bail!("{} EVSEs: there can be 1 to {EVSES_MAX}", self.evses);
-        }
-        if !self.groups.is_empty() && self.family.shares_a_group() {
-            bail!("groups: {} modules are one group a bus", self.family.name());
         }
         if self.groups.contains(&0) || self.groups.iter().sum::<usize>() > 16 {
             bail!("groups have a module each, and 16 together at most");
@@ -274,11 +282,9 @@ impl Topology {
             if !quantities.iter().all(|value| value.is_finite() && *value > 0.0) {
                 bail!("EVSE {evse}: the vehicle's capacity and limits must be above 0");
             }
-            let gives = vehicle.gives > 0.0 && self.family.feeds_back() && self.groups.is_empty();
+            let gives = vehicle.gives > 0.0 && self.family.feeds_back();
             if !(gives || vehicle.gives.abs() <= 0.0) {
-                bail!(
-                    "EVSE {evse}: vehicle.gives is above 0, to modules of its own that feed back: infypower-beg"
-                );
+                bail!("EVSE {evse}: vehicle.gives is above 0, to modules that feed back: infypower-beg");
             }
             if !(0.0..=100.0).contains(&vehicle.soc) || !(0.0..=100.0).contains(&vehicle.target_soc) {
                 bail!("EVSE {evse}: states of charge are 0 to 100 percent");
@@ -286,6 +292,13 @@ impl Topology {
         }
         Ok(())
     }
+}
+
+/// `a`, `b`, …
+#[must_use]
+pub fn group_name(place: usize) -> String {
+    let letter = u8::try_from(place).ok().and_then(|place| b'a'.checked_add(place));
+    char::from(letter.unwrap_or(b'z')).to_string()
 }
 
 #[cfg(test)]
@@ -307,14 +320,12 @@ mod tests {
             "[[evse]]\nmodules = 0",
             "groups = [1, 0]",
             "groups = [9, 9]",
-            "family = 'infypower-beg'\ngroups = [1, 1]",
             "[[evse]]\nmonitor_pace = 0",
             "groups = [1]\n[[evse]]\ncan = { station = 'can0', modules = 'can1' }",
             "[[evse]]\nvehicle.capacity_wh = -1.0",
             "[[evse]]\nvehicle.soc = 101.0",
             "[[evse]]\nvehicle.gives = 20.0",
             "family = 'infypower-beg'\n[[evse]]\nvehicle.gives = -20.0",
-            "family = 'infypower-beg'\ngroups = [1]\n[[evse]]\nvehicle.gives = 20.0",
             "[[evse]]\nvehicle.matches = true",
             "powerline = false\n[[evse]]\nvehicle.matches = true\nvehicle.program = ['pev']",
         ] {

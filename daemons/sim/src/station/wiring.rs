@@ -3,7 +3,8 @@
 //! ```text
 //! dev/canN     slcan adapter with the power modules of EVSE N, of the topology's family; or, in its place,
 //!              an interface of the kernel
-//! dev/can      slcan adapter with the modules of all groups, where EVSEs share them
+//! dev/can      slcan adapter with the modules of all groups, where EVSEs share them; dev/can-a, dev/can-b … for
+//!              each group where modules on a bus are one
 //! dev/matrix   the controller of the contactors between groups and EVSEs
 //! dev/mcuN     the safety controller of connector N
 //! dev/dcN      the direct-current meter of EVSE N (Acrel DJSF1352-RN)
@@ -115,26 +116,30 @@ pub(super) fn attach_reader(
     Ok(field)
 }
 
-/// Builds the modules behind a matrix, on one bus, and the controller of its contactors.
+/// Builds the modules behind a matrix and the controller of its contactors; returns the first bus's load.
 pub(super) fn attach_matrix(
     matrix: &SharedMatrix,
     topology: &Topology,
     dev: &Path,
     world: &mut JoinSet<()>,
 ) -> anyhow::Result<SharedLoad> {
-    let family = topology.family;
-    let modules = (0..topology.groups.iter().sum::<usize>())
-        .map(|index| {
-            let number = u8::try_from(index).context("a bus has at most 60 modules")?;
-            let socket = Socket::Matrix(matrix.clone(), number.into());
-            Ok(PowerModule::at(family, family.first_address() + number, family.group(), socket))
-        })
-        .collect::<anyhow::Result<_>>()?;
-    let bus = CanBus::new(modules);
-    let load = bus.load();
-    connect(&dev.join("can"), bus, world)?;
+    let (family, mut loads, mut before) = (topology.family, Vec::new(), 0);
+    for (name, groups) in topology.buses_of_groups() {
+        let count = topology.groups[groups].iter().sum::<usize>();
+        let modules = (0..count)
+            .map(|index| {
+                let number = u8::try_from(index).context("a bus has at most 60 modules")?;
+                let socket = Socket::Matrix(matrix.clone(), before + u32::from(number));
+                Ok(PowerModule::at(family, family.first_address() + number, family.group(), socket))
+            })
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        before += u32::try_from(modules.len()).context("a matrix has a handful of modules")?;
+        let bus = CanBus::new(modules);
+        loads.push(bus.load());
+        connect(&dev.join(name), bus, world)?;
+    }
     connect(&dev.join("matrix"), MatrixController::new(matrix.clone()), world)?;
-    Ok(load)
+    loads.into_iter().next().context("a matrix has groups")
 }
 
 /// Builds the meter of the grid connection that feeds all these circuits.
