@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_or_contradicts_itself_is_said() {
-        assert_eq!(parse(EVSE, "1 --confg x").unwrap_err(), "invalid option '--confg'");
+        assert_eq!(parse(EVSE, "1 --configs x").unwrap_err(), "invalid option '--configs'");
         assert_eq!(parse(EVSE, "1 -x").unwrap_err(), "invalid option '-x'");
         assert_eq!(parse(EVSE, "1 --make-safe").unwrap_err(), "invalid option '--make-safe'");
         assert_eq!(parse(EVSE, "1 --config").unwrap_err(), "missing argument for option '--config'");
