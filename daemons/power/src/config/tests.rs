@@ -143,6 +143,9 @@ fn groups_are_shared_by_the_evses_of_a_matrix() {
     let contactors = settings.matrix.as_ref().unwrap().contactors(&settings.group);
     let places: Vec<_> = contactors.iter().map(|contactor| (contactor.group, contactor.evse)).collect();
     assert_eq!(places, [(0, 0), (0, 1), (1, 1)]);
+    let gives = "evses = [2]\ngroup = 1\ncount = 1\nsilence_limit_ms = 8000\n\
+                 rating = { voltage_min = 150.0, voltage_max = 1000.0, current_max = 50.0, power_max = 20000.0 }\n\
+                 discharge = { voltage_min = 150.0, current_max = 10.0, power_max = 5000.0 }";
     for (text, wanted) in [
         (two.clone(), "there is none"),
         (matrix.to_owned() + "contactor_ms = 1499\n" + &two, "contactor_ms: 1500 to 10000"),
@@ -155,6 +158,12 @@ fn groups_are_shared_by_the_evses_of_a_matrix() {
             "a [power.supply.1] of its own",
         ),
         (matrix.to_owned() + &group("a", "modules = [0]\nsilence_limit_ms = 0"), "never stop by themselves"),
+        (
+            matrix.to_owned()
+                + &group("a", "modules = [0]")
+                + &group("b", gives).replace("infypower", "infypower-beg"),
+            "EVSE 2: all groups that it can have have a discharge, or none",
+        ),
         (
             group("x", "modules = [0]\nevses = [1]").replace("group.x", "supply.1"),
             "of a [power.group.NAME] alone",

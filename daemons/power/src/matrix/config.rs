@@ -125,6 +125,15 @@ impl MatrixSettings {
                 "efficiency: at most {POINTS_MAX} points [load, efficiency] in percent, the loads rising"
             ));
         }
+        for evse in &self.evses {
+            let reach =
+                || groups.values().filter(|group| group.evses.is_empty() || group.evses.contains(evse));
+            if reach().any(|group| group.discharge.is_some())
+                && !reach().all(|group| group.discharge.is_some())
+            {
+                problems.push(format!("EVSE {evse}: all groups that it can have have a discharge, or none"));
+            }
+        }
         for (name, group) in groups {
             if group.lost_after().is_none() {
                 problems.push(format!(

@@ -457,6 +457,10 @@ impl Sharing {
             });
         }
         able.discharge = sum(discharges.into_iter());
+        if able.discharge.current_max > 0.0 {
+            // What is ordered is held to what all groups can that may come.
+            able.discharge.voltage_min = able.discharge_rated.voltage_min.max(able.capability.voltage_min);
+        }
         able
     }
 

@@ -17,7 +17,11 @@ impl Pool {
             self.judge(now, evse);
         }
         for evse in order {
-            if self.groups.iter().any(|group| group.state.moves(evse)) {
+            // One that was never told a current does not hold up those that leave.
+            let rises =
+                |state| matches!(state, State::Serving { evse: whose, rising: true, .. } if whose == evse);
+            let enabled = self.evses[evse].want.enabled;
+            if self.groups.iter().any(|group| group.state.moves(evse) || enabled && rises(group.state)) {
                 continue;
             }
             let has = self.serving(evse).count();

@@ -126,8 +126,9 @@ impl State {
             | Self::Ramping { evse, .. }
             | Self::SwitchingOff { evse }
             | Self::Opening { evse, .. } => evse == of,
-            Self::Serving { evse, rising, .. } => evse == of && rising,
-            Self::Starting | Self::Free | Self::Lost { .. } | Self::Barred { .. } => false,
+            Self::Serving { .. } | Self::Starting | Self::Free | Self::Lost { .. } | Self::Barred { .. } => {
+                false
+            }
         }
     }
 }
@@ -168,9 +169,16 @@ impl Group {
             | State::Matching { .. }
             | State::Closing { .. }
             | State::SwitchingOff { .. }
-            | State::Opening { .. }
-            | State::Barred { .. } => measured,
+            | State::Opening { .. } => measured,
+            State::Barred { .. } if self.is_lost(now, lost_after) => Amps::ZERO,
+            State::Barred { .. } => measured,
         }
+    }
+
+    /// Whether nothing was heard of it for so long.
+    #[must_use]
+    pub fn is_lost(&self, now: Timestamp, time: Duration) -> bool {
+        self.seen.is_none_or(|seen| now.since(seen.at) > time)
     }
 
     /// For how long its modules have worked.

@@ -21,8 +21,8 @@
 //! voltage difference below the limit; and to open only without current. The currents told to the
 //! groups of an EVSE never sum above what it asks for. A current moves from one group to another
 //! along the ramp, and rises only by what the other is measured to have lost. All groups of an EVSE work in one
-//! direction, and it turns while nothing flows through any of them: what one gave would not go to the vehicle
-//! but into the other.
+//! direction, and it turns once each of them has confirmed that it is off: what one gave would not go to the
+//! vehicle but into the other.
 
 mod allocation;
 mod efficiency;
@@ -38,8 +38,8 @@ pub use self::efficiency::{Efficiency, POINTS_MAX};
 pub use self::group::{Group, Seen, State, Why};
 pub use self::matrix::{Contactor, Matrix, Position};
 
-/// A group that is to take a current from a vehicle is told no more than it is measured to take, and what the ramp
-/// has in this time.
+/// A group that is to take a current from a vehicle, and takes none yet, is told no more than the ramp has in this
+/// time: its modules turn with their output off, and what they were told meanwhile would come all at once.
 const TURNED: Duration = Duration::from_millis(200);
 
 /// The rules, from the configuration.
@@ -102,7 +102,7 @@ pub struct Want {
     pub voltage: Volts,
     /// To be given by all groups together, or taken.
     pub current: Amps,
-    /// It is taken from the vehicle.
+    /// It is taken from the vehicle. Without a current it says nothing.
     pub inverting: bool,
     /// Measured on its side of the matrix; `None`: not known, so that nothing is joined to it.
     pub measured: Option<Volts>,
@@ -150,9 +150,9 @@ pub struct Pool {
 }
 
 impl Evse {
-    /// What its groups are to give or take together. Until they have turned, nothing.
-    fn current(&self) -> Amps {
-        if self.want.inverting == self.inverting { self.want.current.max(Amps::ZERO) } else { Amps::ZERO }
+    /// Whether its groups still have to turn to what it asks for.
+    fn turns(&self) -> bool {
+        self.want.current > Amps::ZERO && self.want.inverting != self.inverting
     }
 
     fn set_point(&self, group: usize, current: Amps) -> Action {
@@ -196,7 +196,7 @@ impl Pool {
     /// Whether they still have to turn to what it asks for.
     #[must_use]
     pub fn turns(&self, evse: usize) -> bool {
-        self.evses[evse].inverting != self.evses[evse].want.inverting
+        self.evses[evse].turns()
     }
 
     /// A group's part of that; of one whose contactor is not known to be closed, none.
@@ -209,7 +209,9 @@ impl Pool {
         let available = self.able(now, number, inverting);
         match group.state {
             State::Serving { evse: whose, .. } if whose == evse => available,
-            State::Ramping { evse: whose, current } if whose == evse => current.min(available),
+            State::Ramping { evse: whose, current } if whose == evse && inverting == self.inverts(evse) => {
+                current.min(available)
+            }
             State::Serving { .. }
             | State::Ramping { .. }
             | State::Starting
@@ -289,14 +291,52 @@ impl Pool {
         actions
     }
 
-    /// The groups of an EVSE turn together, once nothing flows through any of them.
+    /// The groups of an EVSE turn together, once each of them is off.
     fn turn(&mut self, now: Timestamp, evse: usize) {
-        let rests = |group: &Group| {
-            group.state.evse() != Some(evse)
-                || group.may_give(now, self.rules.lost_after) <= self.rules.opens_below
-        };
-        if self.turns(evse) && self.groups.iter().all(rests) {
+        if self.turns(evse) && (0..self.groups.len()).all(|group| self.rests(now, group, evse)) {
             self.evses[evse].inverting = self.evses[evse].want.inverting;
+        }
+    }
+
+    /// Whether nothing can come from a group to an EVSE.
+    fn rests(&self, now: Timestamp, number: usize, evse: usize) -> bool {
+        let group = &self.groups[number];
+        if group.state.evse() != Some(evse) {
+            return true;
+        }
+        let is_off = group.fresh(now, self.rules.fresh).is_some_and(|seen| seen.is_off);
+        match group.state {
+            State::Starting | State::Free | State::Matching { .. } => true,
+            // Its modules hold a voltage, and are told the next thing once it is known to be joined.
+            State::Closing { .. } => false,
+            State::Serving { .. }
+            | State::Ramping { .. }
+            | State::SwitchingOff { .. }
+            | State::Opening { .. } => is_off,
+            State::Lost { .. } | State::Barred { .. } => is_off || group.is_lost(now, self.rules.lost_after),
+        }
+    }
+
+    fn off_to_turn(&mut self, evse: usize, actions: &mut Vec<Action>) {
+        for (number, group) in self.groups.iter_mut().enumerate() {
+            match &mut group.state {
+                State::Serving { evse: whose, current, .. } | State::Ramping { evse: whose, current }
+                    if *whose == evse =>
+                {
+                    *current = Amps::ZERO;
+                    actions.push(Action::Off(number));
+                }
+                State::Serving { .. }
+                | State::Ramping { .. }
+                | State::Starting
+                | State::Free
+                | State::Matching { .. }
+                | State::Closing { .. }
+                | State::SwitchingOff { .. }
+                | State::Opening { .. }
+                | State::Lost { .. }
+                | State::Barred { .. } => {}
+            }
         }
     }
 
@@ -309,7 +349,8 @@ impl Pool {
             }
             actions.push(Action::Off(number));
             match &mut group.state {
-                State::Serving { current, .. } | State::Ramping { current, .. } => *current = Amps::ZERO,
+                State::Serving { current, rising, .. } => (*current, *rising) = (Amps::ZERO, false),
+                State::Ramping { current, .. } => *current = Amps::ZERO,
                 // Nothing is joined yet, and nothing need be.
                 State::Matching { .. } => group.state = State::Free,
                 State::Closing { .. } => {
@@ -356,6 +397,9 @@ impl Pool {
             return;
         }
         self.lose_silent(now, evse, actions);
+        if own.turns() {
+            return self.off_to_turn(evse, actions);
+        }
         let (mut left, mut promised) = self.left_by_others(now, evse, actions);
         let numbers = 0..self.groups.len();
         let mut caps: Vec<(usize, Amps)> =
@@ -376,7 +420,7 @@ impl Pool {
             left = (left - part.min(cap)).max(Amps::ZERO);
             promised -= most;
             *told = current;
-            let turns = own.inverting && measured + rules.opens_below < current;
+            let turns = own.inverting && measured <= rules.opens_below && current > rules.opens_below;
             *rising &= turns || current < part.min(full);
             actions.push(own.set_point(number, current));
         }
@@ -394,20 +438,16 @@ impl Pool {
             return Some(available);
         }
         let ramp = available.min(current + rules.ramp.over(since));
-        if !self.inverts(evse) {
-            return Some(ramp);
-        }
-        // Modules turn with their output off, which takes them seconds: what they were told meanwhile would come all
-        // at once.
         let measured = group.fresh(now, rules.fresh).map_or(Amps::ZERO, |seen| seen.current);
-        Some(ramp.min(measured + rules.ramp.over(TURNED)))
+        let turns = self.inverts(evse) && measured <= rules.opens_below;
+        Some(if turns { ramp.min(rules.ramp.over(TURNED)) } else { ramp })
     }
 
     /// What is left for the groups that serve an EVSE, by what its others may give still, and by what they
     /// were told to. Those that leave are told.
     fn left_by_others(&mut self, now: Timestamp, evse: usize, actions: &mut Vec<Action>) -> (Amps, Amps) {
         let (rules, own) = (self.rules, self.evses[evse]);
-        let mut left = own.current();
+        let mut left = own.want.current.max(Amps::ZERO);
         let mut promised = left;
         for (number, group) in self.groups.iter_mut().enumerate() {
             if group.state.evse() != Some(evse) {
