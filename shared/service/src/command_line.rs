@@ -47,9 +47,9 @@ impl CommandLine {
         let mut parser = Parser::from_args(arguments);
         while let Some(argument) = parser.next()? {
             match argument {
-                Long("config") => once("--config", &mut line.config, parser.value()?.into())?,
-                Long("bus") => once("--bus", &mut line.bus, parser.value()?.string()?)?,
-                Long("log") => once("--log", &mut line.log, parser.value()?.string()?)?,
+                Long("config") => once("--config", &mut line.config, value(&mut parser)?.into())?,
+                Long("bus") => once("--bus", &mut line.bus, value(&mut parser)?.string()?)?,
+                Long("log") => once("--log", &mut line.log, value(&mut parser)?.string()?)?,
                 Long("check-config") => check = true,
                 Long("json") => json = true,
                 Long("make-safe") if has_outputs => make_safe = true,
@@ -74,6 +74,18 @@ impl CommandLine {
         line.instance = instance.unwrap_or_default();
         Ok(line)
     }
+}
+
+/// An option is none, unless it stands behind `=`: `--log --make-safe` must not log and energise.
+fn value(parser: &mut Parser) -> Result<OsString, Error> {
+    if let Some(value) = parser.optional_value() {
+        return Ok(value);
+    }
+    let value = parser.value()?;
+    if value.as_encoded_bytes().starts_with(b"-") {
+        return Err(format!("{} is no value; write it behind =", value.display()).into());
+    }
+    Ok(value)
 }
 
 fn once<T>(name: &str, place: &mut Option<T>, value: T) -> Result<(), Error> {
@@ -172,6 +184,11 @@ mod tests {
         assert_eq!(parse(EVSE, "1 -x").unwrap_err(), "invalid option '-x'");
         assert_eq!(parse(EVSE, "1 --make-safe").unwrap_err(), "invalid option '--make-safe'");
         assert_eq!(parse(EVSE, "1 --config").unwrap_err(), "missing argument for option '--config'");
+        assert_eq!(
+            parse(POWER, "--log --make-safe").unwrap_err(),
+            "--make-safe is no value; write it behind ="
+        );
+        assert_eq!(parse(POWER, "--log=-x").unwrap().log, Some("-x".into()));
         assert_eq!(parse(EVSE, "1 --bus a --bus b").unwrap_err(), "--bus is given twice");
         assert_eq!(parse(EVSE, "1 --json").unwrap_err(), "--json wants --check-config");
         assert_eq!(
