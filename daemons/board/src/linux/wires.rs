@@ -106,8 +106,8 @@ pub(super) struct Wires {
     driven_since: Timestamp,
     pilot: Debounced<Reading>,
     stop: Debounced<bool>,
-    /// Each of [`Alarm::ALL`] by itself: a float that bobs holds up no door.
-    alarms: [Debounced<bool>; Alarm::ALL.len()],
+    /// Each of [`Alarm::ALL`] by itself: a float that bobs holds up no door. `None`: not known yet.
+    alarms: [Debounced<Option<bool>>; Alarm::ALL.len()],
     closed: [Debounced<Option<bool>>; 3],
     told: Option<(ChargeState, Timestamp)>,
 }
@@ -125,7 +125,7 @@ impl Wires {
             pilot: Debounced::new(Reading::UNKNOWN, pilot_bounces),
             // Until it is seen released.
             stop: Debounced::new(true, STOP_BOUNCES),
-            alarms: [Debounced::new(false, ALARM_BOUNCES); Alarm::ALL.len()],
+            alarms: [Debounced::new(None, ALARM_BOUNCES); Alarm::ALL.len()],
             closed: [Debounced::new(None, FEEDBACK_BOUNCES); 3],
             told: None,
         }
@@ -161,7 +161,7 @@ impl Wires {
         }
         self.stop.take(sample.emergency_stop.unwrap_or(false), now);
         for (input, alarm) in self.alarms.iter_mut().zip(Alarm::ALL) {
-            input.take(sample.alarms.contains(*alarm), now);
+            input.take(Some(sample.alarms.contains(*alarm)), now);
         }
         for (contactor, closed) in self.closed.iter_mut().zip(sample.closed) {
             contactor.take(closed, now);
@@ -176,14 +176,15 @@ impl Wires {
             && !self.is_cabinet_unsafe()
     }
 
-    fn alarms(&self) -> Alarms {
-        let inputs = self.alarms.iter().zip(Alarm::ALL);
-        inputs.fold(Alarms::default(), |alarms, (input, alarm)| alarms.set(*alarm, input.get()))
+    /// `None` before each input has stood for the first time.
+    fn alarms(&self) -> Option<Alarms> {
+        let mut inputs = self.alarms.iter().zip(Alarm::ALL);
+        inputs.try_fold(Alarms::default(), |alarms, (input, alarm)| Some(alarms.set(*alarm, input.get()?)))
     }
 
     /// Cooling is the energy path's to judge, which lets the current fall first.
     fn is_cabinet_unsafe(&self) -> bool {
-        !self.alarms().set(Alarm::CoolingFailed, false).is_empty()
+        self.alarms().is_none_or(|alarms| !alarms.set(Alarm::CoolingFailed, false).is_empty())
     }
 
     fn move_contacts(&mut self, requested: bool, alive: bool) {
@@ -238,6 +239,7 @@ impl Wires {
 
     fn tell(&mut self, now: Timestamp, sample: Sample) -> Option<ChargeState> {
         let Reading { pilot, fault } = self.pilot.get();
+        let alarms = self.alarms()?;
         let state = ChargeState {
             pilot,
             pilot_fault: fault,
@@ -248,7 +250,7 @@ impl Wires {
                 Some(false) => Contactor::Open,
             }),
             emergency_stop: self.stop.get(),
-            alarms: self.alarms(),
+            alarms,
             lock: self.lock(sample.locked),
             safe_state: None,
         };

@@ -353,7 +353,7 @@ impl EnergyPath {
             self.clear(now, |by| by == ClearedBy::Unplugging);
         }
         if self.faults.as_slice().is_empty() && !self.terminating {
-            return State::Starting(Starting::default());
+            return State::Starting(self.start_anew(now, None));
         }
         State::Faulted(faulted)
     }
@@ -387,9 +387,20 @@ impl EnergyPath {
             self.clear(now, |_| true);
             if self.faults.as_slice().is_empty() && !self.terminating {
                 // At once: a board still in its safe state is no news here, Starting resets it.
-                self.state = State::Starting(Starting { guard_reset, ..Starting::default() });
+                self.state = State::Starting(self.start_anew(now, guard_reset));
             }
         }
+    }
+
+    /// A board keeps its faults until it is reset, in a safe state or not.
+    fn start_anew(&mut self, now: Timestamp, guard_reset: Option<Timestamp>) -> Starting {
+        let io = self.observed.io(now, &self.installation.profile);
+        let resets = io.is_some_and(|io| io.contactors == Contactors::Open);
+        if resets {
+            self.outputs.send(Command::ResetBoard);
+        }
+        let board_reset = io.filter(|io| resets && io.safe_state.is_some()).map(|_| now);
+        Starting { guard_reset, board_reset, ..Starting::default() }
     }
 
     fn clear(&mut self, now: Timestamp, clears: impl Fn(ClearedBy) -> bool) {

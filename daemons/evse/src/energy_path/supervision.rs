@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use voltry_bus::{Alarm, Alarms, Contactors, Isolation, Pilot, PilotFault, Proximity};
+use voltry_bus::{Alarm, Contactors, Isolation, Pilot, PilotFault, Proximity};
 use voltry_units::{Amps, Celsius, Ohms, Timestamp, Volts, WattHours, Watts};
 
 use super::fault::{Evidence, FaultCode};
@@ -17,6 +17,13 @@ pub(super) const UNABLE: Duration = Duration::from_secs(1);
 pub(super) const UNABLE_IDLE: Duration = Duration::from_secs(8);
 /// This much energy by our own reckoning moves the register of any meter that works.
 const REGISTER_MOVES: WattHours = WattHours::new(500);
+
+/// Whoever opens a door may reach what is live; what was knocked over or stands in water may be live anywhere.
+const CABINET: [(Alarm, FaultCode); 3] = [
+    (Alarm::EnclosureOpen, FaultCode::EnclosureOpen),
+    (Alarm::Tilted, FaultCode::TiltDetected),
+    (Alarm::Water, FaultCode::WaterIngress),
+];
 
 /// Conditions on their way to being faults.
 #[derive(Debug, Clone, Default)]
@@ -93,8 +100,16 @@ impl Supervision {
 pub(super) type Finding = Result<(), (FaultCode, Evidence)>;
 
 impl EnergyPath {
-    /// Applies every rule; the first that fails decides. Emergencies are asked first.
+    /// Applies every rule; the first that fails decides. Emergencies are asked first. Of the cabinet all is latched: a
+    /// tilt may be over before whatever hid it is cleared.
     pub(super) fn supervise(&mut self, now: Timestamp) {
+        let alarms =
+            self.observed.io(now, &self.installation.profile).map(|io| io.alarms).unwrap_or_default();
+        for (alarm, code) in CABINET {
+            if alarms.contains(alarm) {
+                self.fail(now, code, Evidence::Seen);
+            }
+        }
         let found = self
             .wires(now)
             .and_then(|()| if self.outputs.is_live() { self.energised(now) } else { self.idle(now) });
@@ -122,7 +137,7 @@ impl EnergyPath {
         if self.supervision.not_open.for_at_least(profile.contactor_time, stuck, now) {
             return Err((FaultCode::ContactorFault, Evidence::Contactors(io.contactors)));
         }
-        cabinet_is_whole(io.alarms)
+        Ok(())
     }
 
     fn idle(&mut self, now: Timestamp) -> Finding {
@@ -159,8 +174,8 @@ impl EnergyPath {
         }
         let profile = &self.installation.profile;
         let limit = profile.safe_voltage;
-        // Out of service a person may work at it.
-        let rests = watched || matches!(self.state, State::Unavailable);
+        // Out of service, or behind a door that is open, a person may work at it.
+        let rests = watched || matches!(self.state, State::Unavailable | State::Faulted(_));
         let voltage = self.observed.cable(now, profile).filter(|cable| rests && cable.abs() >= limit);
         if self.supervision.idle_voltage.for_at_least(IDLE_VOLTAGE, voltage.is_some(), now) {
             let evidence = Evidence::Voltage(voltage.unwrap_or(limit), limit);
@@ -487,19 +502,6 @@ pub(super) fn latched(io: &ConnectorIo, warm: Celsius) -> Finding {
     match hot.filter(|_| silent || told == FaultCode::CableOverTempStop) {
         Some(hottest) => Err((FaultCode::CableOverTempStop, Evidence::Temperature(hottest, warm))),
         None => Err((told, Evidence::Seen)),
-    }
-}
-
-/// Whoever opens a door may reach what is live; what was knocked over or stands in water may be live anywhere.
-fn cabinet_is_whole(alarms: Alarms) -> Finding {
-    let emergencies = [
-        (Alarm::EnclosureOpen, FaultCode::EnclosureOpen),
-        (Alarm::Tilted, FaultCode::TiltDetected),
-        (Alarm::Water, FaultCode::WaterIngress),
-    ];
-    match emergencies.into_iter().find(|(alarm, _)| alarms.contains(*alarm)) {
-        Some((_, code)) => Err((code, Evidence::Seen)),
-        None => Ok(()),
     }
 }
 

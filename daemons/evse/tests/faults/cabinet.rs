@@ -70,6 +70,40 @@ fn an_opened_cabinet_waits_for_a_person_and_cooling_that_runs_again_for_nobody()
 }
 
 #[test]
+fn a_tilt_that_an_open_door_hides_is_latched_too() {
+    let mut world = World::charging();
+    world.devices.alarms = vec![Alarm::EnclosureOpen, Alarm::Tilted].into();
+    world.until(EvseState::Faulted);
+    alarm(&mut world, Alarm::Tilted, false);
+    let codes: Vec<FaultCode> = world.path.faults().iter().map(|fault| fault.code).collect();
+    assert_eq!(codes, [FaultCode::EnclosureOpen, FaultCode::TiltDetected]);
+}
+
+/// It tells them until it is reset.
+#[test]
+fn a_board_is_told_when_its_faults_are_cleared() {
+    let mut world = World::charging();
+    alarm(&mut world, Alarm::EnclosureOpen, true);
+    world.until(EvseState::Faulted);
+    alarm(&mut world, Alarm::EnclosureOpen, false);
+    world.vehicle.unplug();
+    world.run(MS(1_000));
+    let actions = world.path.step(world.now, Input::ClearFaults);
+    assert!(actions.contains(&Action::Do(Command::ResetBoard)), "{actions:?}");
+}
+
+#[test]
+fn a_cable_that_gets_live_behind_an_open_door_is_told() {
+    let mut world = World::available();
+    alarm(&mut world, Alarm::EnclosureOpen, true);
+    world.until(EvseState::Faulted);
+    world.devices.stray = 80.0;
+    world.until_true(MS(2_500), "told", |world| {
+        world.path.faults().iter().any(|fault| fault.code == FaultCode::ConnectorVoltageHigh)
+    });
+}
+
+#[test]
 fn a_board_may_latch_for_the_cabinet_too() {
     for (_, code) in EMERGENCIES {
         breaks(code, MS(400), |world| world.devices.safe_state = Some(code));
