@@ -36,6 +36,7 @@ hint-finished = Ziehen Sie das Kabel ab und hängen Sie es zurück.
 hint-fault = Bitte nutzen Sie einen anderen Ladepunkt oder rufen Sie die Hilfe-Nummer an.
 hint-emergency = Der Not-Halt wurde gedrückt. Bleiben Sie vom Kabel weg und rufen Sie Hilfe.
 hint-live-cable = Bleiben Sie vom Kabel weg und berühren Sie es nicht. Rufen Sie Hilfe.
+hint-cabinet = Bleiben Sie von diesem Ladepunkt weg und berühren Sie ihn nicht. Rufen Sie Hilfe.
 hint-fault-plug = Ziehen Sie das Kabel ab und versuchen Sie es noch einmal. Hilft das nicht, rufen Sie die Hilfe-Nummer an.
 hint-out-of-service = Bitte nutzen Sie einen anderen Ladepunkt.
 hint-starting = Dieser Ladepunkt prüft sich gerade selbst.

@@ -39,6 +39,7 @@ hint-finished = Unplug the cable and hang it up.
 hint-fault = Please use another charge point, or call for help.
 hint-emergency = The emergency stop was pressed. Keep away from the cable and call for help.
 hint-live-cable = Keep away from the cable and do not touch it. Call for help.
+hint-cabinet = Keep away from this charge point and do not touch it. Call for help.
 hint-fault-plug = Unplug the cable and try again. If it does not help, call for help.
 hint-out-of-service = Please use another charge point.
 hint-starting = This charge point is checking itself.

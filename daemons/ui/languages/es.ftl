@@ -36,6 +36,7 @@ hint-finished = Desconecte el cable y cuélguelo en su sitio.
 hint-fault = Use otro punto de recarga o pida ayuda.
 hint-emergency = Se ha pulsado la parada de emergencia. Aléjese del cable y pida ayuda.
 hint-live-cable = Aléjese del cable y no lo toque. Pida ayuda.
+hint-cabinet = Aléjese de este punto de recarga y no lo toque. Pida ayuda.
 hint-fault-plug = Desconecte el cable e inténtelo otra vez. Si no funciona, pida ayuda.
 hint-out-of-service = Use otro punto de recarga.
 hint-starting = Este punto de recarga se está comprobando.

@@ -36,6 +36,7 @@ hint-finished = Débranchez le câble et raccrochez-le.
 hint-fault = Veuillez utiliser un autre point de charge ou appeler l’assistance.
 hint-emergency = L’arrêt d’urgence a été actionné. Éloignez-vous du câble et appelez l’assistance.
 hint-live-cable = Éloignez-vous du câble et ne le touchez pas. Appelez l’assistance.
+hint-cabinet = Éloignez-vous de ce point de charge et ne le touchez pas. Appelez l’assistance.
 hint-fault-plug = Débranchez le câble et réessayez. Si cela ne suffit pas, appelez l’assistance.
 hint-out-of-service = Veuillez utiliser un autre point de charge.
 hint-starting = Ce point de charge effectue son autotest.

@@ -36,6 +36,7 @@ hint-finished = Scollegare il cavo e riappenderlo.
 hint-fault = Usi un altro punto di ricarica o chiami l’assistenza.
 hint-emergency = È stato premuto l’arresto di emergenza. Stia lontano dal cavo e chiami l’assistenza.
 hint-live-cable = Stia lontano dal cavo e non lo tocchi. Chiami l’assistenza.
+hint-cabinet = Stia lontano da questo punto di ricarica e non lo tocchi. Chiami l’assistenza.
 hint-fault-plug = Scolleghi il cavo e riprovi. Se non basta, chiami l’assistenza.
 hint-out-of-service = Usi un altro punto di ricarica.
 hint-starting = Questo punto di ricarica si sta controllando.

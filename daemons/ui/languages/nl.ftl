@@ -36,6 +36,7 @@ hint-finished = Trek de kabel los en hang hem op.
 hint-fault = Gebruik een ander laadpunt, of bel voor hulp.
 hint-emergency = De noodstop is ingedrukt. Blijf weg van de kabel en bel voor hulp.
 hint-live-cable = Blijf weg van de kabel en raak hem niet aan. Bel voor hulp.
+hint-cabinet = Blijf weg van dit laadpunt en raak het niet aan. Bel voor hulp.
 hint-fault-plug = Trek de kabel los en probeer het opnieuw. Helpt dat niet, bel dan voor hulp.
 hint-out-of-service = Gebruik een ander laadpunt.
 hint-starting = Dit laadpunt controleert zichzelf.

@@ -36,6 +36,7 @@ hint-finished = Odłącz kabel i odwieś go.
 hint-fault = Skorzystaj z innego punktu albo zadzwoń po pomoc.
 hint-emergency = Naciśnięto wyłącznik awaryjny. Nie zbliżaj się do kabla i zadzwoń po pomoc.
 hint-live-cable = Nie zbliżaj się do kabla i nie dotykaj go. Zadzwoń po pomoc.
+hint-cabinet = Nie zbliżaj się do tego punktu ładowania i nie dotykaj go. Zadzwoń po pomoc.
 hint-fault-plug = Odłącz kabel i spróbuj ponownie. Jeśli to nie pomoże, zadzwoń po pomoc.
 hint-out-of-service = Skorzystaj z innego punktu ładowania.
 hint-starting = Ten punkt ładowania właśnie się sprawdza.

@@ -36,6 +36,7 @@ hint-finished = 请拔下充电枪并挂好。
 hint-fault = 请使用其他充电位，或致电求助。
 hint-emergency = 急停按钮已被按下。请远离电缆并致电求助。
 hint-live-cable = 请远离电缆，切勿触碰，并致电求助。
+hint-cabinet = 请远离此充电位，切勿触碰，并致电求助。
 hint-fault-plug = 请拔下充电枪后重试。如果仍然不行，请致电求助。
 hint-out-of-service = 请使用其他充电位。
 hint-starting = 此充电位正在自检。

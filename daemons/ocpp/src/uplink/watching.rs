@@ -205,6 +205,7 @@ impl Uplink {
     /// An object's daemon left the bus, or hangs.
     pub(super) fn lose_device(&mut self, now: Now, object: &Object) {
         self.core.devices.lose(object, now.at);
+        self.watching.tampered.retain(|(other, _)| other != object);
         self.watching.changed = true;
         // Whoever comes back may have forgotten.
         self.core.configured.clear();

@@ -2,11 +2,10 @@
 
 use voltry_service::fault_guide::{Clears, FaultGuide};
 
-/// With these cable or cabinet may be live although everything was told to be off.
-const LIVE_CABLE: [&str; 8] = [
-    "EnclosureOpen",
-    "TiltDetected",
-    "WaterIngress",
+/// With these whatever a person stands before may be live.
+const CABINET: [&str; 3] = ["EnclosureOpen", "TiltDetected", "WaterIngress"];
+/// With these the cable may be live although everything was told to be off.
+const LIVE_CABLE: [&str; 5] = [
     "MREC24ConnectorVoltageHigh",
     "MREC17EVSEContactorFault",
     "MREC5OverVoltage",
@@ -23,12 +22,16 @@ enum Peril {
     Elsewhere,
     LiveCable,
     EmergencyStop,
+    Cabinet,
 }
 
 impl Peril {
     fn of(code: &str, guide: &FaultGuide) -> Self {
         if code == "MREC8EmergencyStop" {
             return Self::EmergencyStop;
+        }
+        if CABINET.contains(&code) {
+            return Self::Cabinet;
         }
         if LIVE_CABLE.contains(&code) {
             return Self::LiveCable;
@@ -44,6 +47,7 @@ impl Peril {
             Self::Unplug => "hint-fault-plug",
             Self::Elsewhere => "hint-fault",
             Self::LiveCable => "hint-live-cable",
+            Self::Cabinet => "hint-cabinet",
             Self::EmergencyStop => "hint-emergency",
         }
     }
@@ -75,7 +79,7 @@ mod tests {
             (&["MREC24ConnectorVoltageHigh", "MREC8EmergencyStop"], "hint-emergency", "MREC8EmergencyStop"),
             (&["MREC22ResistanceFault", "OutputNotOff"], "hint-live-cable", "OutputNotOff"),
             (&["MREC24ConnectorVoltageHigh"], "hint-live-cable", "MREC24ConnectorVoltageHigh"),
-            (&["EnclosureOpen"], "hint-live-cable", "EnclosureOpen"),
+            (&["EnclosureOpen", "MREC8EmergencyStop"], "hint-cabinet", "EnclosureOpen"),
             (&["CoolingFailed"], "hint-fault-plug", "CoolingFailed"),
             (&["MREC14PilotFault", "MeterStuck"], "hint-fault", "MeterStuck"),
             (&["AcmePump", "DiodeFault"], "hint-fault", "AcmePump"),
@@ -90,7 +94,7 @@ mod tests {
 
     /// Faults of modules and of what lies between them are their devices', not an EVSE's.
     #[test]
-    fn what_a_technician_is_warned_of_and_no_driver_can_clear_keeps_drivers_from_the_cable() {
+    fn what_a_technician_is_warned_of_and_no_driver_can_clear_keeps_drivers_away() {
         let guide = guide();
         let of_a_device =
             |code: &str| ["Power", "Module", "Matrix"].iter().any(|start| code.starts_with(start));
@@ -99,7 +103,7 @@ mod tests {
             warns && entry.clears == Clears::Command && !of_a_device(code)
         });
         let mut warned: Vec<&str> = warned.map(|(code, _)| code).collect();
-        let mut kept_away = LIVE_CABLE;
+        let mut kept_away = [&CABINET[..], &LIVE_CABLE].concat();
         warned.sort_unstable();
         kept_away.sort_unstable();
         assert_eq!(warned, kept_away);
