@@ -108,9 +108,9 @@ class Guest:
             raise AssertionError(f"the machine does not come up: {self.said()[-2000:]}") from None
         self.lines = line
 
-    def follow_restarts(self):
+    def follow_restarts(self, within=COMES_UP):
         """Waits until the machine starts anew by itself, as often as it does, and takes commands again."""
-        self.qemu.wait(COMES_UP)
+        self.qemu.wait(within)
         for _ in range(RESTARTS):
             self.let_go()
             self.power_on()

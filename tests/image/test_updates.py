@@ -9,6 +9,8 @@ from test_image import books, boot_of, first_of_all, hold_books_to_meter
 
 # Seconds of the machine's clock for an image to be written, of some 300 MiB.
 WRITING = 1800
+# Ten minutes by the machine's clock, of which this one may take ten each.
+TRIAL = 6000
 PART_B = "/sys/block/vda/vda3/stat"
 SECTOR = 512
 
@@ -124,7 +126,7 @@ def test_a_version_that_does_not_charge_is_left_for_the_one_from_before(station,
     guest.follow_restarts()
     assert slot_of(guest) == "A"
     # Its trial over, the machine starts anew by itself.
-    guest.follow_restarts()
+    guest.follow_restarts(TRIAL)
     station.wait_until("available")
     now = until(station, "fell-back")
     runs(guest, "2.0.0", "B")
