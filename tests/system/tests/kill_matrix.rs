@@ -111,6 +111,8 @@ impl Field {
         let mut tick = tokio::time::interval(Duration::from_millis(5));
         loop {
             tick.tick().await;
+            // What is read is of this moment at the earliest; other stations are played in this thread meanwhile.
+            let asked = struck.elapsed();
             let (current, closed, _) = self.station.physical(1).await;
             let been = struck.elapsed();
             if current < 1.0 {
@@ -121,8 +123,8 @@ impl Field {
             if let (Some(stopped), false) = (stopped, closed) {
                 return Ok((stopped, been));
             }
-            if been > limit {
-                return Err(format!("after {been:?}: {current} A, contactors closed: {closed}"));
+            if asked > limit {
+                return Err(format!("after {asked:?}: {current} A, contactors closed: {closed}"));
             }
         }
     }
